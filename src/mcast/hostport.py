@@ -1,0 +1,109 @@
+"""Host and port as people write them: `10.0.0.1:5000`, `[2001:db8::1]:5000`, `example.org:5000`.
+
+Pure text: nothing is looked up here, so that a layout can be checked on any machine. Stands beside
+`errors` below all layers, because the options, the files and the packets all speak this language.
+"""
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple, TypeAlias
+
+from mcast.errors import ConfigError
+
+IPAddress: TypeAlias = IPv4Address | IPv6Address
+
+HIGHEST_PORT = 65_535
+
+# RFC 1123, 2.1 and RFC 1035, 2.3.4. The underscore is against the RFC and usual all the same.
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?"
+)
+_NUMBERS = re.compile(r"[0-9.]+")
+
+
+class HostPort(NamedTuple):
+    """A host (name or literal address, without brackets) and a TCP port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def ip(self) -> IPAddress | None:
+        """The address if the host is a literal one, None if it is a name."""
+        return literal_ip(self.host)
+
+
+def literal_ip(host: str) -> IPAddress | None:
+    """Read a literal address (an IPv4-mapped one as the IPv4 address that it is); None for a name."""
+    try:
+        return normalise_ip(ip_address(host))
+    except ValueError:
+        return None
+
+
+def normalise_ip(ip: IPAddress) -> IPAddress:
+    """Turn `::ffff:10.0.0.1` into `10.0.0.1`: a dual-stack listener meets one peer under both."""
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        return ip.ipv4_mapped
+    return ip
+
+
+def parse_host(text: str) -> str:
+    """Check a host without a port (brackets around IPv6 are taken off). Raise ConfigError."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    ip = literal_ip(bare)
+    if ip is not None:
+        return str(ip)
+    if ":" in bare:
+        raise ConfigError(f"'{text}' is no IPv6 address")
+    if _NUMBERS.fullmatch(bare):
+        raise ConfigError(f"'{text}' is no IPv4 address")
+    if not _HOST_NAME.fullmatch(bare):
+        raise ConfigError(f"'{text}' is no host name or address")
+    return bare
+
+
+def parse_address(text: str, *, default_port: int | None = None, lowest_port: int = 0) -> HostPort:
+    """Split `HOST:PORT`. Raise ConfigError that says how to mend it.
+
+    Without a port the default is taken, if there is one. `lowest_port=1` where 0, the system's
+    choice, makes no sense. An empty host (`:5000`) means every address of this machine.
+    """
+    host, port_text = _split(text)
+    if port_text is None:
+        if default_port is None:
+            raise ConfigError(f"'{text}' has no port: write HOST:PORT, for example {_example(host)}")
+        port = default_port
+    else:
+        port = _parse_port(text, port_text, lowest_port)
+    return HostPort(parse_host(host) if host else "", port)
+
+
+def _split(text: str) -> tuple[str, str | None]:
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ConfigError(f"'{text}' is no address: write [IPV6]:PORT, for example [::1]:5000")
+        return f"[{host}]", rest[1:] if rest else None
+    if text.count(":") > 1:
+        # `::1:5000` could be read in two ways, so it is read in none.
+        raise ConfigError(f"'{text}': put an IPv6 address in brackets, for example [::1]:5000")
+    host, colon, port = text.partition(":")
+    if not host and not colon:
+        raise ConfigError("the address is empty: write HOST:PORT, for example 127.0.0.1:5000")
+    return host, port if colon else None
+
+
+def _parse_port(text: str, port: str, lowest: int) -> int:
+    if not port.isascii() or not port.isdigit() or len(port) > 9:
+        raise ConfigError(f"'{text}': the port '{port}' is no number from {lowest} to {HIGHEST_PORT}")
+    if not lowest <= int(port) <= HIGHEST_PORT:
+        raise ConfigError(f"'{text}': port {port} is out of range ({lowest} to {HIGHEST_PORT})")
+    return int(port)
+
+
+def _example(host: str) -> str:
+    return f"{host or '127.0.0.1'}:5000"

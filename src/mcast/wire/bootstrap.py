@@ -1,0 +1,166 @@
+"""The bootstrap protocol: every node <-> the bootstrapper (docs/protocol.md, "Bootstrap protocol").
+
+A node registers, is told its place in the layout, keeps the connection for new layouts, and says
+how it is. A packet is its flag and TLVs.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+from mcast.errors import WireError
+from mcast.wire.codec import (
+    BOOLEAN,
+    EXPLANATION,
+    TEXT,
+    U16,
+    U32,
+    U64,
+    Reader,
+    Writer,
+    enumerated,
+    fixed,
+    packed,
+)
+from mcast.wire.fields import Record, Schema, by_flag, many, maybe, one, read_flag
+from mcast.wire.identity import IDENTITY, NODE_NAME, Identity
+from mcast.wire.position import POSITION, Position
+
+INSTANCE_SIZE = 16
+
+
+class BootstrapFlag(IntEnum):
+    REGISTER = 1
+    LAYOUT = 2
+    REFUSED = 3
+    HEALTH = 4
+
+
+class NodeKind(IntEnum):
+    OVERLAY = 0
+    RENDEZVOUS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour(Record):
+    """A node at the other end of a link, and where it is reached over this link."""
+
+    name: str
+    address: str  # "host:port"
+
+    SCHEMA = Schema(one(1, "name", NODE_NAME), one(2, "address", TEXT))
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHealth(Record):
+    """How one content fares at a node."""
+
+    content: str
+    path: tuple[Identity, ...]  # from the rendezvous point to this node
+    children: tuple[Identity, ...]
+    position: Position
+    lost: int = 0  # datagrams that never came
+    fed: bool = True
+
+    SCHEMA = Schema(
+        one(1, "content", TEXT),
+        many(2, "path", IDENTITY),
+        many(3, "children", IDENTITY),
+        one(4, "position", POSITION),
+        maybe(5, "lost", U64, 0),
+        maybe(6, "fed", BOOLEAN, True),
+    )
+
+
+class BootstrapPacket(Record):
+    """Base of the bootstrap protocol's packets."""
+
+    __slots__ = ()
+
+    FLAG: ClassVar[BootstrapFlag]
+
+    def pack(self) -> bytes:
+        """Give the frame's body. Raises ValueError if a field does not fit."""
+        writer = Writer()
+        writer.u8(self.FLAG)
+        self.SCHEMA.write(writer, self)
+        return writer.data()
+
+
+@dataclass(frozen=True, slots=True)
+class Register(BootstrapPacket):
+    """A node says who it is; without a name it is told by the address that it calls from."""
+
+    FLAG = BootstrapFlag.REGISTER
+    SCHEMA = Schema(
+        maybe(1, "name", NODE_NAME, ""),
+        one(2, "port", U16),
+        one(3, "instance", fixed(INSTANCE_SIZE)),
+    )
+
+    name: str  # "" where the address is enough
+    port: int  # of the control listener
+    instance: bytes  # drawn at random by each process, so that a restart is told from a reconnect
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutMessage(BootstrapPacket):
+    """A node's place in the layout; the newer version replaces."""
+
+    FLAG = BootstrapFlag.LAYOUT
+    SCHEMA = Schema(
+        one(4, "name", NODE_NAME),
+        one(5, "kind", enumerated(NodeKind)),
+        one(6, "address", TEXT),
+        many(7, "aliases", TEXT),
+        many(8, "neighbours", packed(Neighbour)),
+        many(9, "servers", TEXT),
+        many(10, "rendezvous", TEXT),
+        maybe(11, "version", U32, 0),
+    )
+
+    name: str
+    kind: NodeKind
+    address: str  # "host:port", where others reach its control listener
+    aliases: tuple[str, ...] = ()  # further addresses that this node may call from
+    neighbours: tuple[Neighbour, ...] = ()
+    servers: tuple[str, ...] = ()  # "host:port" each; only the rendezvous points get any
+    rendezvous: tuple[str, ...] = ()  # names, the first serves
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(BootstrapPacket):
+    """The bootstrapper knows no such node, or another process bears its name."""
+
+    FLAG = BootstrapFlag.REFUSED
+    SCHEMA = Schema(one(12, "text", EXPLANATION))
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health(BootstrapPacket):
+    """How a node is."""
+
+    FLAG = BootstrapFlag.HEALTH
+    SCHEMA = Schema(one(13, "uptime_ms", U64), many(14, "streams", packed(StreamHealth)))
+
+    uptime_ms: int
+    streams: tuple[StreamHealth, ...] = ()
+
+
+BootstrapMessage = Register | LayoutMessage | Refused | Health
+
+_PACKETS = by_flag(Register, LayoutMessage, Refused, Health)
+
+
+def unpack(body: bytes) -> BootstrapMessage:
+    """Read the body of a bootstrap frame. Raises WireError, and nothing else."""
+    reader = Reader(body)
+    flag = read_flag(reader, BootstrapFlag)
+    try:
+        packet: BootstrapMessage = _PACKETS[flag].read(reader)
+    except WireError as error:
+        raise WireError(f"{flag.name}: {error}") from None
+    return packet

@@ -1,0 +1,141 @@
+"""Frames: a header of eight bytes, then one control message (docs/protocol.md, "Frame").
+
+The header says how long the body is, so a reader of TCP knows where a message ends; it is checked as
+soon as it is there, so an oversized frame fails before its body arrives.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar, Self
+
+from mcast.errors import WireError
+from mcast.wire import bootstrap, node, server
+from mcast.wire.bootstrap import BootstrapMessage
+from mcast.wire.node import NodeMessage, NodePacket
+from mcast.wire.server import ServerMessage, ServerPacket
+
+MAGIC = b"MC"
+VERSION = 1
+HEADER_SIZE = 8
+MAX_BODY = 262_144  # bytes: a server's list of a thousand contents fits
+MAX_NODE_BODY = 16_384  # bytes: the longest path fits; anyone may send node frames, so they are shorter
+
+
+class Protocol(IntEnum):
+    NODE = 1
+    SERVER = 2
+    BOOTSTRAP = 3
+
+    @property
+    def max_body(self) -> int:
+        return MAX_NODE_BODY if self is Protocol.NODE else MAX_BODY
+
+
+Message = NodeMessage | ServerMessage | BootstrapMessage
+
+_UNPACK = {
+    Protocol.NODE: node.unpack,
+    Protocol.SERVER: server.unpack,
+    Protocol.BOOTSTRAP: bootstrap.unpack,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FrameHeader:
+    """The eight bytes in front of every control message."""
+
+    protocol: Protocol
+    length: int  # bytes of the body that follows
+
+    LAYOUT: ClassVar[struct.Struct] = struct.Struct("!2sBBI")
+
+    def pack(self) -> bytes:
+        """Give the header's bytes. Raises ValueError if the body is too long."""
+        if not 0 <= self.length <= self.protocol.max_body:
+            raise ValueError(self._problem())
+        return self.LAYOUT.pack(MAGIC, VERSION, self.protocol, self.length)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """Read eight bytes. Raises WireError, and nothing else."""
+        if len(data) != HEADER_SIZE:
+            raise WireError(f"frame header is {len(data)} bytes, expected {HEADER_SIZE}")
+        magic, version, protocol, length = cls.LAYOUT.unpack(data)
+        if magic != MAGIC:
+            raise WireError(f"not an mcast frame: it starts with {data[:4].hex(' ')}")
+        if version != VERSION:
+            raise WireError(f"unknown protocol version {version}, this is version {VERSION}")
+        try:
+            header = cls(Protocol(protocol), length)
+        except ValueError:
+            raise WireError(f"unknown protocol {protocol}") from None
+        if length > header.protocol.max_body:
+            raise WireError(header._problem())
+        return header
+
+    def _problem(self) -> str:
+        return f"{self.protocol.name} frame of {self.length} bytes, the most is {self.protocol.max_body}"
+
+
+def protocol_of(message: Message) -> Protocol:
+    if isinstance(message, NodePacket):
+        return Protocol.NODE
+    return Protocol.SERVER if isinstance(message, ServerPacket) else Protocol.BOOTSTRAP
+
+
+def encode(message: Message) -> bytes:
+    """Give a message's whole frame. Raises ValueError if something in it does not fit."""
+    body = message.pack()
+    return FrameHeader(protocol_of(message), len(body)).pack() + body
+
+
+class FrameDecoder:
+    """Cut a TCP connection's bytes into messages, however they arrive.
+
+    Call `feed` with what came, then `next` until it gives None. After a WireError the place in the
+    stream is lost: the connection is to be closed, and every further `next` raises the same again.
+    """
+
+    __slots__ = ("_data", "_error", "_header")
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._header: FrameHeader | None = None
+        self._error: WireError | None = None
+
+    @property
+    def pending(self) -> int:
+        """Count the bytes of the frame that is not complete yet (after `next` gave None)."""
+        return len(self._data) + (HEADER_SIZE if self._header else 0)
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        if self._error is None:
+            self._data += data
+
+    def next(self) -> Message | None:
+        """Give the next message, None if it is not complete. Raises WireError, and nothing else."""
+        if self._error is not None:
+            raise self._error
+        try:
+            return self._next()
+        except WireError as error:
+            self._error = error
+            self._data.clear()
+            raise
+
+    def _next(self) -> Message | None:
+        if self._header is None:
+            if len(self._data) < HEADER_SIZE:
+                return None
+            self._header = FrameHeader.unpack(self._take(HEADER_SIZE))
+        if len(self._data) < self._header.length:
+            return None
+        protocol, body = self._header.protocol, self._take(self._header.length)
+        self._header = None
+        return _UNPACK[protocol](body)
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._data[:size])
+        del self._data[:size]  # cheap: a bytearray only moves its start, and is moved itself when half empty
+        return taken

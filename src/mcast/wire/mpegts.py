@@ -1,0 +1,163 @@
+"""What mcast must know of a transport stream's packets (ISO 13818-1, 2.4.3).
+
+Only headers: which PID, which counter, which clock. The bytes themselves are sacred and pass
+through unaltered. The functions that end in `_at` read one field from a buffer of many packets
+without slicing; they check nothing, the caller knows that 188 bytes lie there.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+from mcast.errors import WireError
+from mcast.wire.codec import Buffer
+
+PACKET = 188
+SYNC = 0x47
+PAT_PID = 0
+NULL_PID = 0x1FFF
+PCR_CLOCK = 27_000_000  # Hz
+PCR_WRAP = (1 << 33) * 300  # the 33-bit base counts at 90 kHz, the extension 300 ticks of it
+
+NULL_PACKET = bytes([SYNC, NULL_PID >> 8, NULL_PID & 0xFF, 0x10]) + b"\xff" * (PACKET - 4)
+"""A packet that every receiver drops: it tells that the source lives (docs/protocol.md, "Never silent")."""
+
+
+def pid_at(buffer: Buffer, offset: int) -> int:
+    return (buffer[offset + 1] & 0x1F) << 8 | buffer[offset + 2]
+
+
+def continuity_at(buffer: Buffer, offset: int) -> int:
+    return buffer[offset + 3] & 0x0F
+
+
+def has_payload_at(buffer: Buffer, offset: int) -> bool:
+    return buffer[offset + 3] & 0x10 != 0
+
+
+def starts_unit_at(buffer: Buffer, offset: int) -> bool:
+    """Say whether a PES packet or a table starts here (payload_unit_start_indicator)."""
+    return buffer[offset + 1] & 0x40 != 0
+
+
+def adaptation_flags_at(buffer: Buffer, offset: int) -> int:
+    """Give the adaptation field's flags, 0 if there is none or it is empty."""
+    return buffer[offset + 5] if buffer[offset + 3] & 0x20 and buffer[offset + 4] else 0
+
+
+def random_access_at(buffer: Buffer, offset: int) -> bool:
+    return adaptation_flags_at(buffer, offset) & 0x40 != 0
+
+
+def discontinuity_at(buffer: Buffer, offset: int) -> bool:
+    return adaptation_flags_at(buffer, offset) & 0x80 != 0
+
+
+def pcr_at(buffer: Buffer, offset: int) -> int | None:
+    """Give the program clock reference in ticks of 27 MHz, None if the packet holds none."""
+    if not adaptation_flags_at(buffer, offset) & 0x10 or buffer[offset + 4] < 7:
+        return None
+    field = int.from_bytes(buffer[offset + 6 : offset + 12], "big")
+    return (field >> 15) * 300 + (field & 0x1FF)
+
+
+def starts_with_pat(buffer: Buffer, offset: int) -> bool:
+    """Say whether a program association table starts here: a keyframe's datagram does.
+
+    The offset may lie at or behind the end (an empty payload): that is no PAT.
+    """
+    return (
+        len(buffer) >= offset + PACKET
+        and buffer[offset] == SYNC
+        and buffer[offset + 1] & 0x5F == 0x40  # PUSI, and the PID's high bits are zero
+        and buffer[offset + 2] == PAT_PID
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TsHeader:
+    """The header and the adaptation field of one packet, as far as mcast cares."""
+
+    pid: int
+    pusi: bool
+    has_payload: bool
+    continuity: int
+    random_access: bool
+    discontinuity: bool
+    pcr: int | None  # ticks of 27 MHz
+
+    @classmethod
+    def unpack(cls, packet: Buffer, offset: int = 0) -> Self:
+        """Read the packet at `offset`. Raises WireError, and nothing else."""
+        if len(packet) - offset < PACKET:
+            raise WireError(f"TS packet cut short: {len(packet) - offset} of {PACKET} bytes")
+        if packet[offset] != SYNC:
+            raise WireError(f"TS packet starts with {packet[offset]:#04x}, expected {SYNC:#04x}")
+        return cls(
+            pid_at(packet, offset),
+            starts_unit_at(packet, offset),
+            has_payload_at(packet, offset),
+            continuity_at(packet, offset),
+            random_access_at(packet, offset),
+            discontinuity_at(packet, offset),
+            pcr_at(packet, offset),
+        )
+
+
+@dataclass(slots=True)
+class _Last:
+    """The last packet seen of one PID."""
+
+    continuity: int
+    payload: bytes
+    duplicated: bool = False
+
+
+class ContinuityChecker:
+    """Count the breaks in a transport stream's continuity counters (ISO 13818-1, 2.4.3.3).
+
+    The counter of a PID goes up with every packet that has a payload and stands still with those
+    that have none. A packet may be sent twice, not three times; null packets are exempt; a packet
+    that announces a discontinuity starts anew. A packet without its sync byte and a rest that is
+    no whole packet are one error each.
+    """
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.bytes = 0
+        self.errors = 0
+        self._last: dict[int, _Last] = {}
+
+    def feed(self, payload: Buffer) -> int:
+        """Take whole packets, return how many errors they hold. Raises nothing."""
+        whole = len(payload) // PACKET
+        errors = sum(not self._fits(payload, offset) for offset in range(0, whole * PACKET, PACKET))
+        errors += len(payload) != whole * PACKET
+        self.packets += whole
+        self.bytes += len(payload)
+        self.errors += errors
+        return errors
+
+    def _fits(self, data: Buffer, offset: int) -> bool:
+        if data[offset] != SYNC:
+            return False
+        pid = pid_at(data, offset)
+        if pid == NULL_PID or not data[offset + 3] & 0x30:  # neither field nor payload: reserved, dropped
+            return True
+        counter, last = continuity_at(data, offset), self._last.get(pid)
+        if not has_payload_at(data, offset):
+            if last is None:
+                return True
+            fits = counter == last.continuity or discontinuity_at(data, offset)
+            last.continuity = counter
+            return fits
+        body = bytes(data[offset + _payload_start(data, offset) : offset + PACKET])
+        if last is not None and counter == last.continuity and not last.duplicated and body == last.payload:
+            last.duplicated = True
+            return True
+        self._last[pid] = _Last(counter, body)
+        return last is None or counter == (last.continuity + 1) & 0x0F or discontinuity_at(data, offset)
+
+
+def _payload_start(data: Buffer, offset: int) -> int:
+    """Say where the payload begins in a packet; a field longer than the packet leaves none."""
+    return min(5 + data[offset + 4], PACKET) if data[offset + 3] & 0x20 else 4

@@ -1,0 +1,209 @@
+"""The node protocol: what clients and nodes say to each other (docs/protocol.md, "Node protocol").
+
+Every packet has the same fixed fields (flag, request id, source, hops, content, port) and its own
+TLVs. The connection that carried STREAM *is* the subscription, so no packet names one.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, ClassVar
+
+from mcast.errors import WireError
+from mcast.wire.codec import BOOLEAN, EXPLANATION, U32, U64, Reader, Writer, enumerated, fixed
+from mcast.wire.endpoint import OPTIONAL_ENDPOINT, Endpoint
+from mcast.wire.fields import Record, Schema, by_flag, many, maybe, one, read_flag, some
+from mcast.wire.identity import IDENTITY, Identity
+from mcast.wire.position import POSITION, Position
+
+REQUEST_ID_SIZE = 16  # a UUID's bytes
+TOKEN_SIZE = 16
+
+RequestId = bytes
+"""Sixteen bytes that name one request on all its way; compared bytewise."""
+
+
+class NodeFlag(IntEnum):
+    DISC = 1
+    FOUND = 2
+    MISS = 3
+    STREAM = 4
+    PORT = 5
+    STOP = 6
+
+
+class MissReason(IntEnum):
+    """Why the content does not come through the one that was asked."""
+
+    ABSENT = 1  # no server has it: said by the rendezvous point only, so it is final
+    DUPLICATE = 2  # this request has been here, by another way round
+    DEADLINE = 3  # the time or the hops ran out
+    BUSY = 4  # a bound was reached, or waiting could close a ring: try again with a new id
+    FULL = 5  # no room for another child
+    GONE = 6  # it streamed when it said FOUND, and does no more
+    LOOP = 7  # the asker is on the path from the rendezvous point to here
+    CUT = 8  # it is cut off from the source itself
+
+
+class StopReason(IntEnum):
+    """Why a subscription ends."""
+
+    UNSUBSCRIBE = 1  # the child wants no more
+    END = 2  # the content is over; `last` is the number of its last datagram
+    LEAVING = 3  # the parent's process ends
+    LEASE = 4  # nothing was heard of the child for too long
+    REPLACED = 5  # this subscription or its stream gave way to a new one
+    CUT = 6  # the parent has lost its own source for good
+    ERROR = 7  # `text` says what
+
+
+class Start(IntEnum):
+    """Where a child without a position to resume from begins."""
+
+    KEYFRAME = 0  # at the last keyframe in the parent's history: a picture at once
+    LIVE = 1  # at the next keyframe that comes: nothing old
+
+
+SENDER = one(1, "sender", IDENTITY)
+REMAINING = one(2, "remaining_ms", U32)
+EXCLUDED = many(3, "excluded", IDENTITY)
+RESUME = maybe(4, "resume", POSITION)
+BUFFER = maybe(5, "buffer_bytes", U32, 0)
+START = maybe(6, "start", enumerated(Start), Start.KEYFRAME)
+TOKEN = one(7, "token", fixed(TOKEN_SIZE))
+PATH = some(8, "path", IDENTITY)
+STREAM = one(9, "stream", POSITION)
+VERSION = one(10, "version", U32)
+CUT = maybe(11, "cut", BOOLEAN, False)
+MISS_REASON = one(12, "reason", enumerated(MissReason))
+STOP_REASON = one(13, "reason", enumerated(StopReason))
+LAST = maybe(14, "last", U64)
+WHY = maybe(15, "text", EXPLANATION, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePacket(Record):
+    """The fixed fields that all packets of the node protocol have."""
+
+    FLAG: ClassVar[NodeFlag]
+
+    request: RequestId
+    content: str  # at most 255 bytes of UTF-8
+    source: Endpoint | None = None  # information only: who sent it is read from the socket
+    hops: int = 0  # nodes that passed it on, at most 255
+    port: int = 0  # a UDP port, 0 where none is meant
+
+    def pack(self) -> bytes:
+        """Give the frame's body. Raises ValueError if a field does not fit."""
+        if len(self.request) != REQUEST_ID_SIZE:
+            raise ValueError(f"a request id has {REQUEST_ID_SIZE} bytes, not {len(self.request)}")
+        writer = Writer()
+        writer.u8(self.FLAG)
+        writer.raw(self.request)
+        OPTIONAL_ENDPOINT.write(writer, self.source)
+        writer.u8(self.hops)
+        writer.text8(self.content)
+        writer.u16(self.port)
+        self.SCHEMA.write(writer, self)
+        return writer.data()
+
+
+def _read_fixed(reader: Reader) -> dict[str, Any]:
+    return {
+        "request": reader.raw(REQUEST_ID_SIZE),
+        "source": OPTIONAL_ENDPOINT.read(reader),
+        "hops": reader.u8(),
+        "content": reader.text8(),
+        "port": reader.u16(),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disc(NodePacket):
+    """Ask: who can give me this content?"""
+
+    FLAG = NodeFlag.DISC
+    SCHEMA = Schema(SENDER, REMAINING, EXCLUDED)
+
+    sender: Identity
+    remaining_ms: int
+    excluded: tuple[Identity, ...] = ()  # do not lead me to these: they failed me
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found(NodePacket):
+    """Answer DISC: I can. The sender is the one that streams it, or the rendezvous point."""
+
+    FLAG = NodeFlag.FOUND
+    SCHEMA = Schema(SENDER)
+
+    sender: Identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miss(NodePacket):
+    """Answer DISC or STREAM: not through me."""
+
+    FLAG = NodeFlag.MISS
+    SCHEMA = Schema(MISS_REASON, WHY)
+
+    reason: MissReason
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream(NodePacket):
+    """Subscribe me. The port is my UDP port, a hint: hellos may come from another (NAT)."""
+
+    FLAG = NodeFlag.STREAM
+    SCHEMA = Schema(SENDER, RESUME, BUFFER, START)
+
+    sender: Identity
+    resume: Position | None = None
+    buffer_bytes: int = 0  # of my receive buffer, 0 unknown: so large may a burst of history be
+    start: Start = Start.KEYFRAME
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port(NodePacket):
+    """Accept a subscription, or change it: the newer version replaces.
+
+    The port is the UDP port that the media comes from.
+    """
+
+    FLAG = NodeFlag.PORT
+    SCHEMA = Schema(TOKEN, PATH, STREAM, VERSION, CUT)
+
+    token: bytes
+    path: tuple[Identity, ...]  # from the rendezvous point to the sender, both included
+    stream: Position
+    version: int
+    cut: bool = False  # the sender is cut off at present
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop(NodePacket):
+    """End a subscription, the child's way or the parent's."""
+
+    FLAG = NodeFlag.STOP
+    SCHEMA = Schema(STOP_REASON, LAST, WHY)
+
+    reason: StopReason
+    last: int | None = None  # the number of the last datagram
+    text: str = ""
+
+
+NodeMessage = Disc | Found | Miss | Stream | Port | Stop
+
+_PACKETS = by_flag(Disc, Found, Miss, Stream, Port, Stop)
+
+
+def unpack(body: bytes) -> NodeMessage:
+    """Read the body of a node frame. Raises WireError, and nothing else."""
+    reader = Reader(body)
+    flag = read_flag(reader, NodeFlag)
+    try:
+        fields = _read_fixed(reader) | _PACKETS[flag].SCHEMA.read(reader)
+    except WireError as error:
+        raise WireError(f"{flag.name}: {error}") from None
+    packet: NodeMessage = _PACKETS[flag](**fields)
+    return packet

@@ -1,0 +1,227 @@
+"""The server protocol: rendezvous point <-> server (docs/protocol.md, "Server protocol").
+
+Every packet begins with its flag and a byte that tells a request (0) from its answer (1): CSND and PING
+go both ways under one flag. All the rest are TLVs.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+from mcast.errors import WireError
+from mcast.wire.codec import (
+    BOOLEAN,
+    EXPLANATION,
+    TEXT,
+    U16,
+    U32,
+    U64,
+    Reader,
+    Writer,
+    enumerated,
+    fixed,
+    packed,
+)
+from mcast.wire.fields import Record, Schema, many, maybe, one, read_flag
+from mcast.wire.node import TOKEN_SIZE, StopReason
+from mcast.wire.position import POSITION, Position
+
+DIGEST_SIZE = 32  # SHA-256 of a prepared content's bytes
+
+
+class ServerFlag(IntEnum):
+    WAKE = 1
+    CONT = 2
+    CSND = 3
+    OK = 4
+    STOP = 5
+    PING = 6
+
+
+class SendStatus(IntEnum):
+    """A server's answer to CSND."""
+
+    OK = 0
+    ABSENT = 1  # it has no content of this name
+    PREPARING = 2  # ffmpeg is still at it
+    FULL = 3  # no room for another stream or child
+    ERROR = 4  # `text` says what
+
+
+@dataclass(frozen=True, slots=True)
+class ContentInfo(Record):
+    """One content in a server's list. A number that is unknown is 0."""
+
+    name: str
+    format: str = ""  # for people: codecs, container
+    duration_ms: int = 0  # 0: a live input, or unknown
+    bit_rate: int = 0  # bit/s
+    frame_rate_milli: int = 0  # frames in 1,000 s
+    width: int = 0
+    height: int = 0
+    loop: bool = False
+    digest: bytes = b""  # of the prepared bytes; empty while preparing and for live inputs
+    running: tuple[Position, ...] = ()  # the streams that run now, and their heads
+
+    SCHEMA = Schema(
+        one(1, "name", TEXT),
+        maybe(2, "format", TEXT, ""),
+        maybe(3, "duration_ms", U64, 0),
+        maybe(4, "bit_rate", U64, 0),
+        maybe(5, "frame_rate_milli", U32, 0),
+        maybe(6, "width", U16, 0),
+        maybe(7, "height", U16, 0),
+        maybe(8, "loop", BOOLEAN, False),
+        maybe(9, "digest", fixed(0, DIGEST_SIZE), b""),
+        many(10, "running", POSITION),
+    )
+
+
+CONTENTS = many(1, "contents", packed(ContentInfo))
+CONTENT = one(2, "content", TEXT)
+RESUME = maybe(3, "resume", POSITION)
+PORT = maybe(4, "port", U16, 0)
+BUFFER = maybe(5, "buffer_bytes", U32, 0)
+STATUS = one(6, "status", enumerated(SendStatus))
+TOKEN = maybe(7, "token", fixed(0, TOKEN_SIZE), b"")
+STREAM = maybe(8, "stream", POSITION)
+DIGEST = maybe(9, "digest", fixed(0, DIGEST_SIZE), b"")
+WHY = maybe(10, "text", EXPLANATION, "")
+REASON = one(11, "reason", enumerated(StopReason))
+LAST = maybe(12, "last", U64)
+NONCE = one(13, "nonce", U64)
+
+
+class ServerPacket(Record):
+    """Base of the server protocol's packets."""
+
+    __slots__ = ()
+
+    FLAG: ClassVar[ServerFlag]
+
+    @property
+    def is_answer(self) -> bool:
+        return False
+
+    def pack(self) -> bytes:
+        """Give the frame's body. Raises ValueError if a field does not fit."""
+        writer = Writer()
+        writer.u8(self.FLAG)
+        BOOLEAN.write(writer, self.is_answer)
+        self.SCHEMA.write(writer, self)
+        return writer.data()
+
+
+@dataclass(frozen=True, slots=True)
+class Wake(ServerPacket):
+    """The rendezvous point asks for the list of contents."""
+
+    FLAG = ServerFlag.WAKE
+
+
+@dataclass(frozen=True, slots=True)
+class Contents(ServerPacket):
+    """The whole list; it replaces an older one and may come unasked."""
+
+    FLAG = ServerFlag.CONT
+    SCHEMA = Schema(CONTENTS)
+
+    contents: tuple[ContentInfo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Send(ServerPacket):
+    """The rendezvous point asks for a content, from a position or from where the server likes."""
+
+    FLAG = ServerFlag.CSND
+    SCHEMA = Schema(CONTENT, RESUME, PORT, BUFFER)
+
+    content: str
+    resume: Position | None = None
+    port: int = 0  # the rendezvous point's UDP port, a hint
+    buffer_bytes: int = 0  # of its receive buffer, 0 unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Sending(ServerPacket):
+    """The server's answer; but for the status all is empty unless it is OK."""
+
+    FLAG = ServerFlag.CSND
+    SCHEMA = Schema(STATUS, PORT, TOKEN, STREAM, DIGEST, WHY)
+
+    status: SendStatus
+    port: int = 0  # the UDP port that the media comes from
+    token: bytes = b""
+    stream: Position | None = None
+    digest: bytes = b""
+    text: str = ""
+
+    @property
+    def is_answer(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(ServerPacket):
+    """The rendezvous point's socket is open, its hello follows."""
+
+    FLAG = ServerFlag.OK
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStop(ServerPacket):
+    """The stream of this connection ends."""
+
+    FLAG = ServerFlag.STOP
+    SCHEMA = Schema(REASON, LAST, WHY)
+
+    reason: StopReason
+    last: int | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ping(ServerPacket):
+    """A measurement; the answer repeats the nonce."""
+
+    FLAG = ServerFlag.PING
+    SCHEMA = Schema(NONCE)
+
+    nonce: int
+    reply: bool = False
+
+    @property
+    def is_answer(self) -> bool:
+        return self.reply
+
+
+ServerMessage = Wake | Contents | Send | Sending | Ready | ServerStop | Ping
+
+_REQUESTS: dict[ServerFlag, type[ServerMessage]] = {
+    ServerFlag.WAKE: Wake,
+    ServerFlag.CONT: Contents,
+    ServerFlag.CSND: Send,
+    ServerFlag.OK: Ready,
+    ServerFlag.STOP: ServerStop,
+    ServerFlag.PING: Ping,
+}
+_ANSWERS: dict[ServerFlag, type[ServerMessage]] = {ServerFlag.CSND: Sending, ServerFlag.PING: Ping}
+
+
+def unpack(body: bytes) -> ServerMessage:
+    """Read the body of a server frame. Raises WireError, and nothing else."""
+    reader = Reader(body)
+    flag = read_flag(reader, ServerFlag)
+    try:
+        return _read(flag, BOOLEAN.read(reader), reader)
+    except WireError as error:
+        raise WireError(f"{flag.name}: {error}") from None
+
+
+def _read(flag: ServerFlag, is_answer: bool, reader: Reader) -> ServerMessage:
+    packet = (_ANSWERS if is_answer else _REQUESTS).get(flag)
+    if packet is None:
+        raise WireError("there is no answer of this flag")
+    if packet is Ping:
+        return Ping(**Ping.SCHEMA.read(reader), reply=is_answer)
+    return packet.read(reader)

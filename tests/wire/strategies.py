@@ -1,0 +1,203 @@
+"""Hypothesis strategies: every value and packet that mcast can write, and peers' broken bytes."""
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
+from typing import TypeVar
+
+from hypothesis import strategies as st
+
+from mcast.wire import bootstrap, node, rtcp, server
+from mcast.wire.endpoint import Endpoint, is_link_local
+from mcast.wire.frame import Message
+from mcast.wire.identity import MAX_NODE_NAME, Identity
+from mcast.wire.position import Position
+
+T = TypeVar("T")
+
+
+def unsigned(bits: int) -> st.SearchStrategy[int]:
+    return st.integers(0, (1 << bits) - 1)
+
+
+def exactly(size: int) -> st.SearchStrategy[bytes]:
+    return st.binary(min_size=size, max_size=size)
+
+
+def tuples_of(values: st.SearchStrategy[T], *, least: int = 0) -> st.SearchStrategy[tuple[T, ...]]:
+    return st.lists(values, min_size=least, max_size=4).map(tuple)
+
+
+def _fits(size: int) -> Callable[[str], bool]:
+    return lambda text: len(text.encode()) <= size
+
+
+texts = st.text(st.characters(codec="utf-8"), max_size=40)
+contents = texts.filter(_fits(255))
+names = (
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+    .filter(str.isprintable)
+    .filter(_fits(MAX_NODE_NAME))
+)
+identities = names.map(Identity.node) | exactly(16).map(Identity.client)
+positions = st.builds(Position, unsigned(32), unsigned(64))
+ips = st.builds(IPv4Address, unsigned(32)) | st.builds(IPv6Address, unsigned(128))
+endpoints = st.builds(Endpoint, ips.filter(lambda ip: not is_link_local(ip)), unsigned(16))
+
+_fixed = {
+    "request": exactly(16),
+    "source": st.none() | endpoints,
+    "hops": unsigned(8),
+    "content": contents,
+    "port": unsigned(16),
+}
+
+node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
+    st.builds(
+        node.Disc, **_fixed, sender=identities, remaining_ms=unsigned(32), excluded=tuples_of(identities)
+    ),
+    st.builds(node.Found, **_fixed, sender=identities),
+    st.builds(node.Miss, **_fixed, reason=st.sampled_from(node.MissReason), text=texts),
+    st.builds(
+        node.Stream,
+        **_fixed,
+        sender=identities,
+        resume=st.none() | positions,
+        buffer_bytes=unsigned(32),
+        start=st.sampled_from(node.Start),
+    ),
+    st.builds(
+        node.Port,
+        **_fixed,
+        token=exactly(16),
+        path=tuples_of(identities, least=1),
+        stream=positions,
+        version=unsigned(32),
+        cut=st.booleans(),
+    ),
+    st.builds(
+        node.Stop,
+        **_fixed,
+        reason=st.sampled_from(node.StopReason),
+        last=st.none() | unsigned(64),
+        text=texts,
+    ),
+)
+
+content_infos = st.builds(
+    server.ContentInfo,
+    name=texts,
+    format=texts,
+    duration_ms=unsigned(64),
+    bit_rate=unsigned(64),
+    frame_rate_milli=unsigned(32),
+    width=unsigned(16),
+    height=unsigned(16),
+    loop=st.booleans(),
+    digest=exactly(0) | exactly(32),
+    running=tuples_of(positions),
+)
+
+server_messages: st.SearchStrategy[server.ServerMessage] = st.one_of(
+    st.builds(server.Wake),
+    st.builds(server.Contents, tuples_of(content_infos)),
+    st.builds(server.Send, texts, st.none() | positions, unsigned(16), unsigned(32)),
+    st.builds(
+        server.Sending,
+        st.sampled_from(server.SendStatus),
+        unsigned(16),
+        exactly(0) | exactly(16),
+        st.none() | positions,
+        exactly(0) | exactly(32),
+        texts,
+    ),
+    st.builds(server.Ready),
+    st.builds(server.ServerStop, st.sampled_from(node.StopReason), st.none() | unsigned(64), texts),
+    st.builds(server.Ping, unsigned(64), st.booleans()),
+)
+
+stream_healths = st.builds(
+    bootstrap.StreamHealth,
+    content=texts,
+    path=tuples_of(identities),
+    children=tuples_of(identities),
+    position=positions,
+    lost=unsigned(64),
+    fed=st.booleans(),
+)
+
+bootstrap_messages: st.SearchStrategy[bootstrap.BootstrapMessage] = st.one_of(
+    st.builds(bootstrap.Register, st.just("") | names, unsigned(16), exactly(16)),
+    st.builds(
+        bootstrap.LayoutMessage,
+        names,
+        st.sampled_from(bootstrap.NodeKind),
+        texts,
+        tuples_of(texts),
+        tuples_of(st.builds(bootstrap.Neighbour, names, texts)),
+        tuples_of(texts),
+        tuples_of(texts),
+        unsigned(32),
+    ),
+    st.builds(bootstrap.Refused, texts),
+    st.builds(bootstrap.Health, unsigned(64), tuples_of(stream_healths)),
+)
+
+messages: st.SearchStrategy[Message] = st.one_of(node_messages, server_messages, bootstrap_messages)
+
+report_blocks = st.builds(
+    rtcp.ReportBlock,
+    unsigned(32),
+    unsigned(8),
+    st.integers(-(1 << 23), (1 << 23) - 1),
+    unsigned(32),
+    unsigned(32),
+    unsigned(32),
+    unsigned(32),
+)
+reports = st.builds(
+    rtcp.SenderReport,
+    unsigned(32),
+    unsigned(64),
+    unsigned(32),
+    unsigned(32),
+    unsigned(32),
+    tuples_of(report_blocks),
+) | st.builds(rtcp.ReceiverReport, unsigned(32), tuples_of(report_blocks))
+feed_states = st.builds(rtcp.UpstreamState, st.sampled_from(rtcp.FeedState), unsigned(32), unsigned(64))
+rtcp_packets: st.SearchStrategy[rtcp.Packet] = st.one_of(
+    reports,
+    st.builds(rtcp.Sdes, unsigned(32), contents),
+    st.builds(rtcp.Bye, tuples_of(unsigned(32)), contents),
+    st.builds(rtcp.token_app, unsigned(32), exactly(16)),
+    st.builds(rtcp.state_app, unsigned(32), feed_states),
+    st.builds(rtcp.App, unsigned(32), unsigned(5), exactly(4), exactly(8)),
+    st.builds(rtcp.Unknown, st.integers(206, 223), unsigned(5), exactly(12)),
+    # Ascending, and less than 2**16 apart: what a receiver that looks for holes asks for.
+    st.lists(unsigned(16), min_size=1, max_size=30, unique=True)
+    .map(sorted)
+    .flatmap(lambda missing: st.builds(rtcp.Nack, unsigned(32), unsigned(32), st.just(tuple(missing)))),
+)
+compounds = st.builds(lambda first, others: (first, *others), reports, st.lists(rtcp_packets, max_size=4))
+
+
+@st.composite
+def mutated(draw: st.DrawFn, valid: st.SearchStrategy[bytes]) -> bytes:
+    """Damage valid bytes: some changed, some put in, some cut out, the end missing."""
+    data = bytearray(draw(valid))
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(data)))
+        match draw(st.integers(0, 3)):
+            case 0 if start < len(data):
+                data[start] = draw(unsigned(8))
+            case 1:
+                data[start:start] = draw(st.binary(max_size=6))
+            case 2:
+                del data[start : start + draw(st.integers(1, 6))]
+            case _:
+                del data[start:]
+    return bytes(data)
+
+
+def hostile(valid: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    """Give what a peer might send: any bytes, and bytes that are nearly right."""
+    return st.binary(max_size=300) | mutated(valid)

@@ -1,0 +1,103 @@
+"""The bootstrap protocol's packets."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+
+from mcast.errors import WireError
+from mcast.wire import bootstrap
+from mcast.wire.bootstrap import (
+    BootstrapMessage,
+    Health,
+    LayoutMessage,
+    Neighbour,
+    NodeKind,
+    Refused,
+    Register,
+    StreamHealth,
+)
+from mcast.wire.identity import Identity
+from mcast.wire.position import Position
+from wire.strategies import bootstrap_messages, hostile
+
+INSTANCE = b"\xcc" * 16
+RP, N1 = Identity.node("rp"), Identity.node("n1")
+
+EXAMPLES: list[tuple[BootstrapMessage, str]] = [
+    (Register("n1", 5000, INSTANCE), "01 01 0002 6e31 02 0002 1388 03 0010" + "cc" * 16),
+    (Register("", 5000, INSTANCE), "01 02 0002 1388 03 0010" + "cc" * 16),
+    (
+        LayoutMessage(
+            name="rp",
+            kind=NodeKind.RENDEZVOUS,
+            address="a:1",
+            aliases=("b",),
+            neighbours=(Neighbour("n1", "c:2"), Neighbour("n2", "d:3")),
+            servers=("e:4",),
+            rendezvous=("rp", "r2"),
+            version=3,
+        ),
+        "02 04 0002 7270 05 0001 01 06 0003 613a31 07 0001 62 08 000b 01 0002 6e31 02 0003 633a32"
+        "08 000b 01 0002 6e32 02 0003 643a33 09 0003 653a34 0a 0002 7270 0a 0002 7232 0b 0004 00000003",
+    ),
+    (LayoutMessage("n1", NodeKind.OVERLAY, ""), "02 04 0002 6e31 05 0001 00 06 0000"),
+    (Refused("who?"), "03 0c 0004 77686f3f"),
+    (Health(60_000), "04 0d 0008 000000000000ea60"),
+    (
+        Health(1, (StreamHealth("a", (RP, N1), (N1,), Position(1, 2), lost=5, fed=False),)),
+        "04 0d 0008 0000000000000001 0e 0037 01 0001 61 02 0004 00027270 02 0004 00026e31 03 0004 00026e31"
+        "04 000c 00000001 0000000000000002 05 0008 0000000000000005 06 0001 00",
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "wire"), EXAMPLES, ids=lambda value: type(value).__name__)
+def test_packets_are_written_and_read_byte_for_byte(message: BootstrapMessage, wire: str) -> None:
+    assert message.pack().hex() == bytes.fromhex(wire).hex()
+    assert bootstrap.unpack(bytes.fromhex(wire)) == message
+
+
+@pytest.mark.parametrize(
+    ("wire", "problem"),
+    [
+        ("", "cut short"),
+        ("09", "unknown BootstrapFlag 9"),
+        ("01 02 0002 1388", "REGISTER: instance is missing"),
+        ("01 01 0001 0a", "REGISTER: name: no node's name: .* printable"),
+        ("01 02 0001 13", "REGISTER: port: cut short"),
+        ("02 05 0001 02", "LAYOUT: kind: unknown NodeKind 2"),
+        ("02 08 0005 01 0002 6e31", "LAYOUT: neighbours: address is missing"),
+        ("03", "REFUSED: text is missing"),
+        ("04 0d 0008 000000000000ea60 0e 0004 01 0001 61", "HEALTH: streams: position is missing"),
+    ],
+)
+def test_a_broken_packet_names_itself_and_the_field(wire: str, problem: str) -> None:
+    with pytest.raises(WireError, match=problem):
+        bootstrap.unpack(bytes.fromhex(wire))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Register("n1", 65_536, INSTANCE),
+        Register("n1", 5000, b""),
+        Register("two\nlines", 5000, INSTANCE),
+        LayoutMessage("", NodeKind.OVERLAY, "a:1"),
+    ],
+)
+def test_a_packet_that_does_not_fit_is_our_bug(message: BootstrapMessage) -> None:
+    with pytest.raises(ValueError):
+        message.pack()
+
+
+@given(bootstrap_messages)
+def test_every_packet_round_trips(message: BootstrapMessage) -> None:
+    assert bootstrap.unpack(message.pack()) == message
+
+
+@given(hostile(bootstrap_messages.map(lambda message: message.pack())))
+def test_any_bytes_give_a_packet_or_a_wire_error(data: bytes) -> None:
+    with contextlib.suppress(WireError):
+        message = bootstrap.unpack(data)
+        assert bootstrap.unpack(message.pack()) == message

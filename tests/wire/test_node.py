@@ -1,0 +1,158 @@
+"""The node protocol's six packets."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+
+from mcast.errors import WireError
+from mcast.wire import node
+from mcast.wire.endpoint import Endpoint
+from mcast.wire.identity import Identity
+from mcast.wire.node import (
+    Disc,
+    Found,
+    Miss,
+    MissReason,
+    NodeMessage,
+    Port,
+    Start,
+    Stop,
+    StopReason,
+    Stream,
+)
+from mcast.wire.position import Position
+from wire.strategies import hostile, node_messages
+
+REQUEST = bytes(range(16))
+ID = "000102030405060708090a0b0c0d0e0f"
+N1, CLIENT = Identity.node("n1"), Identity.client(b"\xaa" * 16)
+TOKEN = b"\xbb" * 16
+
+EXAMPLES: list[tuple[NodeMessage, str]] = [
+    (
+        Disc(
+            request=REQUEST,
+            source=Endpoint.of("10.0.5.1", 5000),
+            hops=1,
+            content="news",
+            sender=N1,
+            remaining_ms=3_900,
+            excluded=(Identity.node("n2"), CLIENT),
+        ),
+        f"01 {ID} 04 0a000501 1388 01 04 6e657773 0000"
+        "01 0004 00 02 6e31  02 0004 00000f3c  03 0004 00 02 6e32  03 0012 01 10" + "aa" * 16,
+    ),
+    (
+        Found(request=REQUEST, content="news", sender=N1),
+        f"02 {ID} 00 00 04 6e657773 0000 01 0004 00 02 6e31",
+    ),
+    (
+        Miss(request=REQUEST, content="news", reason=MissReason.ABSENT, text="no"),
+        f"03 {ID} 00 00 04 6e657773 0000 0c 0001 01 0f 0002 6e6f",
+    ),
+    (
+        Stream(request=REQUEST, content="news", sender=CLIENT, port=40_000),
+        f"04 {ID} 00 00 04 6e657773 9c40 01 0012 01 10" + "aa" * 16,
+    ),
+    (
+        Stream(
+            request=REQUEST,
+            source=Endpoint.of("2001:db8::1", 5000),
+            content="news",
+            sender=N1,
+            port=40_000,
+            resume=Position(0xDEADBEEF, 65_536),
+            buffer_bytes=212_992,
+            start=Start.LIVE,
+        ),
+        f"04 {ID} 06 20010db8000000000000000000000001 1388 00 04 6e657773 9c40 01 0004 00 02 6e31"
+        "04 000c deadbeef 0000000000010000  05 0004 00034000  06 0001 01",
+    ),
+    (
+        Port(
+            request=REQUEST,
+            content="news",
+            port=50_000,
+            token=TOKEN,
+            path=(Identity.node("rp"), N1),
+            stream=Position(0xDEADBEEF, 7),
+            version=2,
+            cut=True,
+        ),
+        f"05 {ID} 00 00 04 6e657773 c350 07 0010" + "bb" * 16 + "08 0004 00 02 7270  08 0004 00 02 6e31"
+        "09 000c deadbeef 0000000000000007  0a 0004 00000002  0b 0001 01",
+    ),
+    (
+        Stop(request=REQUEST, content="news", reason=StopReason.END, last=0),
+        f"06 {ID} 00 00 04 6e657773 0000 0d 0001 02 0e 0008 0000000000000000",
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "wire"), EXAMPLES, ids=lambda value: type(value).__name__)
+def test_packets_are_written_and_read_byte_for_byte(message: NodeMessage, wire: str) -> None:
+    assert message.pack() == bytes.fromhex(wire)
+    assert node.unpack(bytes.fromhex(wire)) == message
+
+
+FOUND = f"02 {ID} 00 00 04 6e657773 0000 "
+
+
+@pytest.mark.parametrize(
+    ("wire", "problem"),
+    [
+        ("", "cut short"),
+        ("07", r"unknown NodeFlag 7 \(known: 1 DISC, 2 FOUND"),
+        ("02 0001", "FOUND: cut short"),
+        (FOUND, "FOUND: sender is missing"),
+        (FOUND + "01 0004 00 02 6e31 01 0004 00 02 6e31", "FOUND: sender stands there 2 times"),
+        (FOUND + "01 0005 00 02 6e31 00", "FOUND: sender: 1 bytes too many"),
+        (FOUND + "01 0004 00 02 6e31 01", "FOUND: cut short"),
+        (f"02 {ID} 06 fe800000000000000000000000000001 1388", "FOUND: fe80::1 is link-local"),
+        (f"02 {ID} 00 00 01 ff 0000", "FOUND: text is not UTF-8"),
+        (f"03 {ID} 00 00 00 0000 0c 0001 09", "MISS: reason: unknown MissReason 9"),
+        (f"05 {ID} 00 00 00 0000 07 000f" + "bb" * 15, "PORT: token: 15 bytes, expected 16"),
+        (
+            f"05 {ID} 00 00 00 0000 07 0010" + "bb" * 16 + "09 000c" + "00" * 12 + "0a 0004 00000002",
+            "PORT: path is missing",
+        ),
+    ],
+)
+def test_a_broken_packet_names_itself_and_the_field(wire: str, problem: str) -> None:
+    with pytest.raises(WireError, match=problem):
+        node.unpack(bytes.fromhex(wire))
+
+
+def test_an_unknown_field_of_a_newer_peer_is_skipped() -> None:
+    wire = bytes.fromhex(FOUND + "c8 0002 ffff 01 0004 00 02 6e31")
+    assert node.unpack(wire) == Found(request=REQUEST, content="news", sender=N1)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Found(request=REQUEST[:15], content="news", sender=N1),
+        Found(request=REQUEST, content="x" * 256, sender=N1),
+        Found(request=REQUEST, content="news", sender=N1, hops=256),
+        Found(request=REQUEST, content="news", sender=N1, port=65_536),
+        Found(request=REQUEST, content="news", sender=N1, source=Endpoint.of("fe80::1", 1)),
+        Disc(request=REQUEST, content="news", sender=N1, remaining_ms=-1),
+        Port(request=REQUEST, content="", token=TOKEN, path=(), stream=Position(1, 2), version=1),
+    ],
+)
+def test_a_packet_that_does_not_fit_is_our_bug(message: NodeMessage) -> None:
+    with pytest.raises(ValueError):
+        message.pack()
+
+
+@given(node_messages)
+def test_every_packet_round_trips(message: NodeMessage) -> None:
+    assert node.unpack(message.pack()) == message
+
+
+@given(hostile(node_messages.map(lambda message: message.pack())))
+def test_any_bytes_give_a_packet_or_a_wire_error(data: bytes) -> None:
+    with contextlib.suppress(WireError):
+        message = node.unpack(data)
+        assert node.unpack(message.pack()) == message
