@@ -1,0 +1,110 @@
+"""What the overlay's decisions tell the shell to do.
+
+A decision is asked *what happened, and when*; it answers with a list of these, to be done in
+order. They name connections by the number that the shell gave them (`LinkId`), neighbours by
+their name and streams by their content, so the same decisions run over sockets and in a
+simulation.
+"""
+
+from dataclasses import dataclass
+
+from mcast.wire.identity import Identity
+from mcast.wire.node import Disc, Found, Miss, Stop, StopReason, Stream
+from mcast.wire.position import Position
+
+LinkId = int
+"""A connection that was made *to* this node, numbered by the shell."""
+
+Path = tuple[Identity, ...]
+"""The nodes from the rendezvous point to a node, both included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Send this answer; the connection stays open for the next request."""
+
+    link: LinkId
+    message: Found | Miss
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Hand a DISC on to a neighbour; its answer comes back by `on_found` or `on_miss`."""
+
+    neighbour: str
+    disc: Disc
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsks:
+    """Close the connections on which these neighbours are still asked under this request."""
+
+    request: bytes
+    neighbours: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Subscribe to the content: at a neighbour, or (via None, the RP's case) at a server."""
+
+    content: str
+    request: bytes
+    via: str | None
+    hops: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRelay:
+    """Begin to receive from the upstream that has just answered, and be ready for children."""
+
+    content: str
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Take the child in and answer its STREAM with PORT."""
+
+    link: LinkId
+    stream: Stream
+    path: Path
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Tell this child, by another PORT, what has changed above."""
+
+    link: LinkId
+    content: str
+    path: Path
+    version: int
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Send the child a STOP and close its connection."""
+
+    link: LinkId
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Dismiss:
+    """Send no more media to this child: it has left."""
+
+    link: LinkId
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseUpstream:
+    """Leave the upstream (STOP, then close), whether it has answered already or not, and
+    delete the relay if there is one."""
+
+    content: str
+    reason: StopReason
+
+
+Action = Reply | Ask | CancelAsks | Follow | OpenRelay | Accept | Update | End | Dismiss | CloseUpstream
