@@ -1,0 +1,347 @@
+"""A TCP connection that carries frames.
+
+Several threads share one: any of them may send (whole frames, under a lock of their own), one at
+a time receives (a handler that blocks, or the watcher that polls), and anybody may close. The
+socket stays in blocking mode and every call says MSG_DONTWAIT and waits by poll(): a timeout set on
+the socket would be shared by the sender and the receiver.
+
+Closing in two steps. shutdown() wakes whoever waits, at once; the descriptor itself is given back
+by the last one who *holds* the connection. Otherwise the number could be given to another socket
+while a thread still polls it, and a stranger's bytes would be read.
+
+Whoever reads has two limits: its own deadline, and FRAME_TIMEOUT from the first byte of a frame to
+its last. The latter is per frame and not per byte, so a peer that drips one byte a second, or never
+ends its frame, is cut off; and a frame's length is bounded by the decoder before its body comes.
+"""
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from mcast.errors import UnreachableError, WireError
+from mcast.hostport import HostPort, parse_address
+from mcast.net.addresses import SockAddr, endpoint_of, family_of, resolve
+from mcast.net.deadline import Deadline
+from mcast.net.waker import wait_readable, wait_writable
+from mcast.wire.endpoint import Endpoint
+from mcast.wire.frame import FrameDecoder, Message, encode
+
+FRAME_TIMEOUT = 5.0
+"""Seconds from a frame's first byte to its last: five retransmissions of TCP (0.2 + 0.4 + ... s)."""
+
+SEND_TIMEOUT = 5.0
+"""Seconds a peer may refuse to take a frame; a control message is small, so its buffers were full."""
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds to reach a peer: outlasts two lost SYNs, which are sent again after 1 and 3 s."""
+
+DEAD_PEER_TIMEOUT_MS = 10_000
+"""TCP_USER_TIMEOUT: what was sent and is not acknowledged for so long, never will be. At a loss of
+25 % each way seven retransmissions fit, all of which are lost once in 300 times of such trouble."""
+
+KEEPALIVE_IDLE, KEEPALIVE_INTERVAL = 5, 2
+"""Seconds: an idle peer whose host vanished is noticed within DEAD_PEER_TIMEOUT_MS after these."""
+
+RECEIVE_BYTES = 65_536
+
+_RTT_AT = 68  # offset of tcpi_rtt, 32 bits of microseconds, in struct tcp_info (linux/tcp.h)
+
+_CANCEL_CHECK = 0.05
+"""Seconds between two looks at the cancel event of connect()."""
+
+
+class PeerGone(UnreachableError):  # noqa: N818 -- it is an event as much as an error
+    """The connection has ended: the peer closed it, the network lost it, or we closed it."""
+
+
+class Connection:
+    """A connected TCP socket and its frames. Owns the socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        """Take over a connected socket. Raise PeerGone (and close it) if its peer is gone already."""
+        self._sock = sock
+        self._decoder = FrameDecoder()
+        self._frame_started: float | None = None
+        self._send_lock = threading.Lock()
+        self._state_lock = threading.Lock()
+        self._holders, self._closed, self._detached = 0, False, False
+        try:
+            self.peer: Endpoint = endpoint_of(sock.getpeername())
+            self.local: Endpoint = endpoint_of(sock.getsockname())
+            _set_options(sock)
+        except OSError as error:
+            sock.close()
+            raise PeerGone(f"the peer is gone: {_reason(error)}") from None
+
+    def send(self, message: Message, timeout: Deadline | float | None = SEND_TIMEOUT) -> None:
+        """Send one frame; from any thread.
+
+        `timeout=0` means now or never: for threads that must not wait. A frame that did not go out
+        whole leaves the connection useless, so any failure closes it and raises PeerGone.
+        """
+        data = encode(message)
+        deadline = Deadline.of(timeout)
+        left = deadline.timeout()
+        if not self._send_lock.acquire(timeout=-1 if left is None else left):
+            self.close()
+            raise PeerGone(f"{self.peer} takes no data")
+        try:
+            with self.held():
+                self._send_all(data, deadline)
+        except PeerGone:
+            self.close()
+            raise
+        finally:
+            self._send_lock.release()
+
+    def receive(self, timeout: Deadline | float | None = None) -> Message:
+        """Wait for the next message.
+
+        Raise TimeoutError when the caller's time is over (nothing is lost: call again), PeerGone
+        when the connection has ended, WireError when the peer breaks the protocol (then close it).
+        """
+        deadline = Deadline.of(timeout)
+        with self.held():
+            while True:
+                message = self.next_message()
+                if message is not None:
+                    return message
+                self.check_frame_time()
+                if wait_readable([self._sock.fileno()], deadline.sooner(self.frame_time_left())):
+                    with contextlib.suppress(BlockingIOError):
+                        self._read_once()
+                else:
+                    deadline.remaining()
+
+    def poll_messages(self) -> Iterator[Message]:
+        """Read once without waiting and give the messages that are complete then.
+
+        For a loop that owns the waiting: `for message in connection.poll_messages()`. After the
+        complete messages it raises PeerGone or WireError if there was a reason to.
+        """
+        with self.held():
+            while (message := self.next_message()) is not None:
+                yield message
+            with contextlib.suppress(BlockingIOError):
+                self._read_once()
+            while (message := self.next_message()) is not None:
+                yield message
+
+    def next_message(self) -> Message | None:
+        """Give the next message that was received already. Raise WireError."""
+        message = self._decoder.next()
+        if message is not None or not self._decoder.pending:
+            self._frame_started = None
+        elif self._frame_started is None:
+            self._frame_started = time.monotonic()
+        return message
+
+    def frame_time_left(self) -> float | None:
+        """Give the seconds until a begun frame must be complete; None between frames."""
+        if self._frame_started is None:
+            return None
+        return max(0.0, self._frame_started + FRAME_TIMEOUT - time.monotonic())
+
+    def check_frame_time(self) -> None:
+        """Raise WireError if the peer has taken too long over a frame."""
+        if self.frame_time_left() == 0.0:
+            raise WireError(f"a frame is not complete after {FRAME_TIMEOUT:g} s")
+
+    def round_trip_ms(self) -> float:
+        """Give TCP's own smoothed estimate of the round trip in milliseconds; 0 where it is not known."""
+        with contextlib.suppress(OSError, PeerGone), self.held():
+            info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT_AT + 4)
+            if len(info) == _RTT_AT + 4:
+                return int.from_bytes(info[_RTT_AT:], sys.byteorder) / 1000
+        return 0.0
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether this side has closed the connection."""
+        return self._closed
+
+    @property
+    def detached(self) -> bool:
+        """Tell whether the handler has handed the connection to another owner."""
+        return self._detached
+
+    def detach(self) -> None:
+        """Say in a listener's handler that somebody else owns (and closes) the connection from now on."""
+        self._detached = True
+
+    def fileno(self) -> int:
+        """Give the descriptor. Valid only while the connection is held."""
+        return self._sock.fileno()
+
+    def hold(self) -> None:
+        """Keep the descriptor from being given back while it is polled. Raise PeerGone if closed."""
+        with self._state_lock:
+            if self._closed:
+                raise PeerGone(f"the connection to {self.peer} is closed")
+            self._holders += 1
+
+    def release(self) -> None:
+        """End a hold()."""
+        with self._state_lock:
+            self._holders -= 1
+            last = self._closed and self._holders == 0
+        if last:
+            self._sock.close()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold for the length of a with statement."""
+        self.hold()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def close(self) -> None:
+        """End the connection; from any thread, any number of times. Wakes whoever waits for it.
+
+        What was sent before still reaches the peer.
+        """
+        with self._state_lock:
+            if self._closed:
+                return
+            self._closed = True
+            # Under the lock: the last holder may otherwise close the descriptor in between.
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+            unused = self._holders == 0
+        if unused:
+            self._sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"Connection({self.local} to {self.peer}, {state}, {self._decoder.pending} bytes pending)"
+
+    def _send_all(self, data: bytes, deadline: Deadline) -> None:
+        rest = memoryview(data)
+        while rest:
+            try:
+                sent = self._sock.send(rest, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            except BlockingIOError:
+                if deadline.expired or not wait_writable(self._sock.fileno(), deadline):
+                    raise PeerGone(f"{self.peer} takes no data") from None
+            except OSError as error:
+                raise self._gone(error) from None
+            else:
+                rest = rest[sent:]
+
+    def _read_once(self) -> None:
+        """Take what has arrived. Raise BlockingIOError if nothing has, PeerGone at the end."""
+        try:
+            data = self._sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise self._gone(error) from None
+        if not data:
+            raise self._gone(None)
+        self._decoder.feed(data)
+
+    def _gone(self, error: OSError | None) -> PeerGone:
+        if self._closed:
+            return PeerGone(f"the connection to {self.peer} is closed")
+        if error is not None:
+            return PeerGone(f"the connection to {self.peer} is lost: {_reason(error)}")
+        if self._decoder.pending:
+            return PeerGone(f"{self.peer} closed the connection in the middle of a frame")
+        return PeerGone(f"{self.peer} closed the connection")
+
+
+def connect(
+    address: HostPort | Endpoint | str,
+    timeout: Deadline | float | None = CONNECT_TIMEOUT,
+    *,
+    source: str | None = None,
+    cancel: threading.Event | None = None,
+) -> Connection:
+    """Connect to a peer, trying each of its addresses within the time.
+
+    `source` is the local address to use; setting `cancel` ends the attempt. Raise UnreachableError
+    with the address and the reason, ConfigError for a name that nobody knows.
+    """
+    target = _target(address)
+    deadline = Deadline.of(timeout)
+    reason: Exception = TimeoutError("no answer")
+    candidates = resolve(target.host or "localhost", target.port)
+    for index, candidate in enumerate(candidates):
+        left = deadline.timeout()
+        share = None if left is None else left / (len(candidates) - index)
+        try:
+            return _connect_one(candidate, deadline.sooner(share), source, cancel)
+        except (OSError, PeerGone) as error:
+            reason = error
+        if cancel is not None and cancel.is_set():
+            break
+    raise UnreachableError(f"nobody answers at {target}: {_reason(reason)}")
+
+
+def _target(address: HostPort | Endpoint | str) -> HostPort:
+    if isinstance(address, Endpoint):
+        return HostPort(str(address.ip), address.port)
+    return parse_address(address, lowest_port=1) if isinstance(address, str) else address
+
+
+def _connect_one(
+    address: SockAddr, deadline: Deadline, source: str | None, cancel: threading.Event | None
+) -> Connection:
+    sock = socket.socket(family_of(address), socket.SOCK_STREAM)
+    try:
+        if source is not None:
+            sock.bind((source, 0))
+        sock.setblocking(False)
+        code = sock.connect_ex(address)
+        if code == errno.EINPROGRESS:
+            _wait_connected(sock, deadline, cancel)
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, errno.errorcode.get(code, "error"))
+        if sock.getsockname() == sock.getpeername():
+            # TCP's simultaneous open with oneself: the system chose the very port that was asked for.
+            raise OSError(errno.ECONNREFUSED, "connected to itself")
+        sock.setblocking(True)
+    except BaseException:
+        sock.close()
+        raise
+    return Connection(sock)
+
+
+def _wait_connected(sock: socket.socket, deadline: Deadline, cancel: threading.Event | None) -> None:
+    while not wait_writable(sock.fileno(), deadline.sooner(None if cancel is None else _CANCEL_CHECK)):
+        if cancel is not None and cancel.is_set():
+            raise OSError(errno.ECANCELED, "given up")
+        if deadline.expired:
+            raise TimeoutError("no answer")
+
+
+def _set_options(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_TIMEOUT_MS)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno).lower()
+    return str(error)

@@ -1,0 +1,232 @@
+"""A TCP listener: one thread accepts, one thread per connection handles.
+
+The number of handlers is bounded. Who comes when all are busy is refused by closing, counted and
+logged; so a flood of connections costs its sender more than us.
+
+A handler may be given anything by its peer. PeerGone, WireError and TimeoutError end the
+connection and are counted; any other exception is our bug: it is logged with its traceback and ends
+that one connection only.
+"""
+
+import contextlib
+import errno
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from mcast.errors import McastError, WireError
+from mcast.hostport import HostPort, parse_address
+from mcast.net.addresses import SockAddr, family_of, resolve, unusable_address
+from mcast.net.connection import Connection, PeerGone
+from mcast.net.deadline import Deadline
+from mcast.net.ratelimit import Counters, RateLimitedLog
+from mcast.net.threads import JOIN_TIMEOUT, OnCrash, OwnedThread
+from mcast.net.waker import wait_readable
+from mcast.wire.endpoint import Endpoint
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 1024
+"""Connections that wait for accept(): the default of 128 overflows when an audience joins at once."""
+
+MAX_HANDLERS = 512
+"""Handlers at a time: 20 KB each when idle; a node's longest lasts 4 s (a discovery's time)."""
+
+_PAUSE = 0.05
+"""Seconds to wait when the system has no descriptors left, instead of spinning."""
+
+Handler: TypeAlias = Callable[[Connection], None]
+
+
+class Listener:
+    """Owns the listening sockets, the accepting thread, and a thread per connection handled."""
+
+    def __init__(
+        self,
+        address: HostPort | str,
+        handle: Handler,
+        on_crash: OnCrash,
+        *,
+        name: str = "listener",
+        max_handlers: int = MAX_HANDLERS,
+        counters: Counters | None = None,
+    ) -> None:
+        """Bind at once: raise ConfigError if the address cannot be used (it names the port).
+
+        The handler's connection is closed when it returns, unless it has called `detach()`. An
+        empty host and `::` listen on every address, IPv4 and IPv6; a name on all it stands for.
+        """
+        self._handle, self._name, self._max_handlers = handle, name, max_handlers
+        self.counters = counters or Counters()
+        self._log = RateLimitedLog(logger, self.counters)
+        self._lock = threading.Lock()
+        self._handlers: dict[Connection, OwnedThread] = {}
+        self._stopping = threading.Event()
+        self._thread = OwnedThread(f"{name}-accept", self._run, on_crash)
+        self._sockets = _bind(parse_address(address) if isinstance(address, str) else address)
+        host, port, *_ = self._sockets[0].getsockname()
+        self.address = HostPort(host, port)
+        """The address of the first socket, with its real port."""
+
+    @property
+    def port(self) -> int:
+        return self.address.port
+
+    @property
+    def handlers(self) -> int:
+        """The number of connections in work."""
+        with self._lock:
+            return len(self._handlers)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Accept no more, close the connections in work, wait for their handlers; idempotent."""
+        self._stopping.set()
+        for sock in self._sockets:
+            # Wakes poll() and accept(); close() alone would leave them blocked. ENOTCONN: it was
+            # never started, or is closed.
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        for sock in self._sockets:
+            sock.close()
+        with self._lock:
+            handlers = dict(self._handlers)
+        for connection in handlers:
+            if not connection.detached:
+                connection.close()
+        deadline = Deadline(JOIN_TIMEOUT)
+        for thread in handlers.values():
+            thread.join(deadline.timeout() or 0.0)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        state = "stopped" if self._stopping.is_set() else f"{self.handlers} handlers"
+        return f"Listener({self._name!r}, {state})"
+
+    def _run(self) -> None:
+        by_descriptor = {sock.fileno(): sock for sock in self._sockets}
+        while not self._stopping.is_set():
+            for descriptor in wait_readable(list(by_descriptor), Deadline(None)):
+                self._accept(by_descriptor[descriptor])
+
+    def _accept(self, listening: socket.socket) -> None:
+        if self._stopping.is_set():
+            return
+        try:
+            sock, _ = listening.accept()
+        except OSError as error:
+            # ECONNABORTED and the like are the peer's business; without descriptors wait for some.
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+                self._log.warning("accept_failed", "cannot accept connections: %s", error.strerror)
+                self._stopping.wait(_PAUSE)
+            return
+        try:
+            connection = Connection(sock)
+        except PeerGone:
+            self.counters.add("gone_before_start")
+            return
+        self._dispatch(connection)
+
+    def _dispatch(self, connection: Connection) -> None:
+        thread = OwnedThread(
+            f"{self._name}-{connection.peer}",
+            lambda: self._serve(connection),
+            lambda error: self._blame(connection, error),
+        )
+        with self._lock:
+            busy = len(self._handlers) >= self._max_handlers
+            if not busy:
+                self._handlers[connection] = thread
+        if busy:
+            self._refuse(connection, f"all {self._max_handlers} handlers are busy")
+            return
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system gives no more threads
+            with self._lock:
+                del self._handlers[connection]
+            self._refuse(connection, str(error))
+        else:
+            self.counters.add("connections")
+
+    def _refuse(self, connection: Connection, reason: str) -> None:
+        self._log.warning(
+            "refused", "refused %s: %s", connection.peer, reason, extra={"peer": connection.peer}
+        )
+        connection.close()
+
+    def _serve(self, connection: Connection) -> None:
+        try:
+            self._handle(connection)
+        finally:
+            if not connection.detached:
+                connection.close()
+            with self._lock:
+                del self._handlers[connection]
+
+    def _blame(self, connection: Connection, error: BaseException) -> None:
+        extra: dict[str, Endpoint] = {"peer": connection.peer}
+        if isinstance(error, WireError):
+            self._log.warning("bad_frames", "%s breaks the protocol: %s", connection.peer, error, extra=extra)
+        elif isinstance(error, TimeoutError):
+            self._log.info("silent_peers", "%s said nothing in time", connection.peer, extra=extra)
+        elif isinstance(error, PeerGone):
+            self.counters.add("gone")
+            logger.debug("! %s", error, extra=extra)
+        elif isinstance(error, McastError):
+            self._log.warning("failed", "%s: %s", connection.peer, error, extra=extra)
+        else:
+            logger.error("the handler of %s crashed", connection.peer, exc_info=error, extra=extra)
+            self.counters.add("crashed_handlers")
+
+
+def _bind(address: HostPort) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    port = address.port
+    try:
+        for candidate in _candidates(address):
+            sock = _bound(candidate, port)
+            sockets.append(sock)
+            port = sock.getsockname()[1]  # a name with several addresses has one port
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        raise unusable_address(address._replace(port=port), error) from None
+    return sockets
+
+
+def _candidates(address: HostPort) -> list[SockAddr]:
+    if address.host in ("", "::"):
+        return [("::", 0, 0, 0)] if socket.has_dualstack_ipv6() else [("0.0.0.0", 0)]
+    return resolve(address.host, address.port)
+
+
+def _bound(address: SockAddr, port: int) -> socket.socket:
+    family = family_of(address)
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Lets a restarted program have its port back although old connections linger in TIME_WAIT.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
+        sock.bind((address[0], port, *address[2:]))
+        sock.listen(BACKLOG)  # here, as only this tells for sure whether the port is free
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

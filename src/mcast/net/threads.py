@@ -1,0 +1,95 @@
+"""Threads with one owner, and what happens when one of them crashes.
+
+Every thread is started, named, woken and joined by exactly one object. An exception that nobody
+expected must not leave a process half alive: it goes to the thread's `on_crash`, which in the
+programs is a `CrashBox`: it logs the traceback and ends the process with status 1.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TypeAlias
+
+logger = logging.getLogger(__name__)
+
+OnCrash: TypeAlias = Callable[[BaseException], None]
+
+JOIN_TIMEOUT = 5.0
+"""Seconds an owner waits for its thread: outlasts every bounded step that a thread may be in."""
+
+
+class OwnedThread:
+    """A named thread that hands an unexpected exception to its owner's `on_crash`."""
+
+    def __init__(self, name: str, target: Callable[[], None], on_crash: OnCrash) -> None:
+        self._target, self._on_crash = target, on_crash
+        self._thread = threading.Thread(target=self._run, name=name)
+
+    @property
+    def name(self) -> str:
+        return self._thread.name
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    @property
+    def is_current(self) -> bool:
+        """Tell whether the caller runs in this thread."""
+        return threading.current_thread() is self._thread
+
+    def start(self) -> None:
+        """Start the thread. Raise RuntimeError if the system gives no more threads."""
+        self._thread.start()
+
+    def join(self, timeout: float = JOIN_TIMEOUT) -> bool:
+        """Wait for the end, after waking the thread; tell (and log) whether it came.
+
+        Harmless before the start, after the end and from within the thread itself.
+        """
+        if self._thread.ident is None or self.is_current:
+            return True
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            logger.error("the thread %s has not ended within %.1f s", self.name, timeout)
+            return False
+        return True
+
+    def _run(self) -> None:
+        try:
+            self._target()
+        except BaseException as error:
+            self._on_crash(error)
+
+    def __repr__(self) -> str:
+        return f"OwnedThread({self.name!r}, {'alive' if self.alive else 'not running'})"
+
+
+def start_thread(name: str, target: Callable[[], None], on_crash: OnCrash) -> OwnedThread:
+    """Start a thread and give it to its owner, who joins it."""
+    thread = OwnedThread(name, target, on_crash)
+    thread.start()
+    return thread
+
+
+class CrashBox:
+    """Keeps the first unexpected exception of any thread and asks the process to end.
+
+    An instance is the `on_crash` of all threads of a program.
+    """
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop, self._lock = stop, threading.Lock()
+        self._error: BaseException | None = None
+
+    @property
+    def error(self) -> BaseException | None:
+        """The first exception that came, None while all is well."""
+        return self._error
+
+    def __call__(self, error: BaseException) -> None:
+        with self._lock:
+            if self._error is None:
+                self._error = error
+        logger.critical("unexpected %s, the program ends: %s", type(error).__name__, error, exc_info=error)
+        self._stop.set()

@@ -1,0 +1,219 @@
+"""UDP sockets that carry trains: one system call sends or receives up to 49 datagrams.
+
+    UDP_SEGMENT  the kernel cuts what is sent into datagrams of this size (Linux 4.18)
+    UDP_GRO      it gives what arrived from one sender in one piece, and the size (Linux 5.0)
+
+Where the kernel, the route (its MTU) or the device lacks them, datagrams go one by one; the bytes
+on the wire are the same. Sends never wait (MSG_DONTWAIT): what does not fit the socket's buffer
+stays with the caller.
+
+`SO_SNDBUF` is left small on purpose: what waits in it is beyond recall, what waits in a history is not.
+"""
+
+import contextlib
+import errno
+import socket
+import struct
+from dataclasses import dataclass
+
+from mcast.net.addresses import IPAddress, SockAddr, family_of, sockaddr_of
+from mcast.net.train import MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, Train
+
+RECEIVE_BUFFER = 4 * 1024 * 1024
+"""Bytes asked for: about 2,000 datagrams, a fast start of seconds. The default holds about 100."""
+DATAGRAM_COST = 2_304
+"""Bytes that one plain datagram of 1,328 takes in a receive buffer (212,992 bytes held 92)."""
+
+# Names that Python's socket module lacks (linux/udp.h, asm-generic/socket.h).
+UDP_SEGMENT = 103
+UDP_GRO = 104
+_SO_RCVBUFFORCE = 33
+
+_GRO_SIZE = struct.Struct("=i")
+_SEGMENT_SIZE = struct.Struct("=H")
+_ANCILLARY = socket.CMSG_SPACE(_GRO_SIZE.size)
+_MAX_RECEIVE = 65_536
+
+_NO_OFFLOAD = (errno.EMSGSIZE, errno.EINVAL, errno.EIO)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What one receive gave: datagrams of `size` bytes, the last perhaps shorter.
+
+    `address` is None when shutdown() has woken the socket; empty datagrams have one.
+    """
+
+    data: bytes
+    size: int
+    address: SockAddr | None
+    cut: bool = False  # longer than the buffer: not to be used
+
+
+def open_udp(local_ip: IPAddress, port: int = 0, *, shared: bool = False) -> socket.socket:
+    """Bind a UDP socket to one local address, so that it answers from there on a host with several.
+
+    With `shared` the port may be bound already by a socket of ours that allows it (`share_port`).
+    Raises OSError.
+    """
+    address = sockaddr_of(local_ip, port)
+    family = family_of(address)
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if shared:
+            share_port(sock)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def share_port(sock: socket.socket) -> None:
+    """Let further sockets of this user bind the same address and port.
+
+    To be called after bind() for the first of them: a socket that is bound with SO_REUSEPORT set
+    would silently share a port that another process of the same user holds.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
+def request_receive_buffer(sock: socket.socket, size: int = RECEIVE_BUFFER) -> int:
+    """Ask for a receive buffer, as root even beyond the system's limit; return what was granted."""
+    for option in (_SO_RCVBUFFORCE, socket.SO_RCVBUF):
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, option, size)
+            break
+        except OSError:
+            continue
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+
+def set_receive_timeout(sock: socket.socket, seconds: float) -> None:
+    """Let a blocking receive give up (BlockingIOError) after this time.
+
+    Not settimeout(): that makes the socket non-blocking, and a shutdown() would make it spin.
+    """
+    whole, part = divmod(seconds, 1)
+    value = struct.pack("@ll", int(whole), int(part * 1_000_000))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+
+
+def enable_merging(sock: socket.socket) -> bool:
+    """Ask for trains instead of single datagrams; return whether the kernel can."""
+    try:
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
+    except OSError:
+        return False
+    return True
+
+
+def receive(sock: socket.socket, *, wait: bool = True) -> Received:
+    """Receive one datagram, or a train if merging is enabled.
+
+    Raises BlockingIOError if nothing came in time, ConnectionRefusedError if the connected peer's
+    port is closed, and other OSErrors.
+    """
+    flags = 0 if wait else socket.MSG_DONTWAIT
+    # A fresh object of 64 KiB, shrunk in place, is cheaper than a kept buffer and a copy out of it.
+    data, ancillary, result, address = sock.recvmsg(_MAX_RECEIVE, _ANCILLARY, flags)
+    size = len(data)
+    for level, kind, value in ancillary:
+        if level == socket.IPPROTO_UDP and kind == UDP_GRO:
+            size = _GRO_SIZE.unpack_from(value)[0]
+    return Received(data, size, address, bool(result & socket.MSG_TRUNC))
+
+
+class TrainSender:
+    """Sends trains on a connected socket, in as few calls as the kernel allows.
+
+    The segment size is set on the socket when it changes (cheaper than saying it with each send);
+    one thread at a time may call `send`. `send_packet` may be called by another.
+    """
+
+    __slots__ = ("_segment", "offload", "sock")
+
+    def __init__(self, sock: socket.socket, *, offload: bool = True) -> None:
+        self.sock, self.offload = sock, offload
+        self._segment = 0
+
+    def send(self, train: Train) -> int:
+        """Send without waiting; return how many datagrams, from the first on, have left."""
+        data, size = train.data, train.size
+        if len(data) <= size or not self.offload:
+            return self._send_singly(train)
+        if size != self._segment and not self._set_segment(size):
+            return self._send_singly(train)
+        if len(data) > MAX_TRAIN_BYTES or len(data) > MAX_TRAIN_DATAGRAMS * size:
+            return self._send_parts(train)
+        if self._try(data):
+            return -(-len(data) // size)
+        return 0 if self.offload else self._send_singly(train)
+
+    def send_packet(self, packet: bytes | memoryview) -> bool:
+        """Send one datagram of any size without waiting; say whether it has left."""
+        try:
+            if self.offload:
+                whole = [(socket.IPPROTO_UDP, UDP_SEGMENT, _SEGMENT_SIZE.pack(0))]
+                self.sock.sendmsg([packet], whole, socket.MSG_DONTWAIT)
+            else:
+                self.sock.send(packet, socket.MSG_DONTWAIT)
+        except OSError:
+            return False
+        return True
+
+    def _set_segment(self, size: int) -> bool:
+        try:
+            self.sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, size)
+        except OSError:
+            self.offload = False
+            return False
+        self._segment = size
+        return True
+
+    def _send_parts(self, train: Train) -> int:
+        sent = 0
+        step = max(1, min(MAX_TRAIN_DATAGRAMS, MAX_TRAIN_BYTES // train.size))
+        for begin in range(train.first, train.next, step):
+            part = train.slice(begin, begin + step)
+            done = self.send(part)
+            sent += done
+            if done < part.count:
+                break
+        return sent
+
+    def _send_singly(self, train: Train) -> int:
+        if self._segment and train.size > self._segment:
+            self._set_segment(train.size)
+        sent, offload = 0, self.offload
+        for datagram in train.datagrams():
+            done = self._try(datagram)
+            if not done and offload and not self.offload:
+                offload, done = False, self._try(datagram)
+            if not done:
+                break
+            sent += 1
+        return sent
+
+    def _try(self, data: bytes | memoryview) -> bool:
+        """Make one call; say whether the bytes have left. May switch the offload off."""
+        for _ in range(2):  # the first may only report an earlier datagram's ICMP answer, and send nothing
+            try:
+                self.sock.send(data, socket.MSG_DONTWAIT)
+            except ConnectionRefusedError:
+                continue
+            except OSError as error:
+                if self.offload and error.errno in _NO_OFFLOAD:
+                    self._stop_offload()
+                return False
+            return True
+        return False
+
+    def _stop_offload(self) -> None:
+        # The path's MTU is below the segment size (EMSGSIZE, EINVAL), or the device computes no
+        # checksums (EIO): only datagrams one by one get through, in fragments if need be.
+        with contextlib.suppress(OSError):
+            self.sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 0)
+        self._segment, self.offload = 0, False

@@ -1,0 +1,194 @@
+"""One thread that watches any number of connections on which something may arrive at any time.
+
+A connection is handed over with watch() and read by nobody else until unwatch() gives it back or
+`on_gone` has told its end. The callbacks run in the watcher's thread and must be short: they never
+wait, and send with `timeout=0` only. A peer costs one read of at most 64 KiB per round, so a busy
+one delays the others by little; one that breaks the protocol costs its own connection only.
+
+unwatch() waits for a callback of that very connection to end, so that afterwards none will run. So
+never call it while holding a lock that the callback takes.
+"""
+
+import logging
+import selectors
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from mcast.errors import WireError
+from mcast.net.connection import Connection, PeerGone
+from mcast.net.ratelimit import Counters, RateLimitedLog
+from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.waker import Waker
+from mcast.wire.frame import Message
+
+logger = logging.getLogger(__name__)
+
+CHECK_INTERVAL = 0.5
+"""Seconds between two looks at frames that were begun and are not complete."""
+
+UNWATCH_TIMEOUT = 5.0
+"""Seconds that a callback may take before unwatch() calls it a bug."""
+
+
+@dataclass(eq=False, slots=True)
+class _Watched:
+    connection: Connection
+    on_message: Callable[[Message], None]
+    on_gone: Callable[[str], None]
+
+
+class Watcher:
+    """Owns one thread and the connections that were handed to it."""
+
+    def __init__(self, on_crash: OnCrash, *, name: str = "watcher", counters: Counters | None = None) -> None:
+        self._log = RateLimitedLog(logger, counters)
+        self._selector, self._waker = selectors.DefaultSelector(), Waker()
+        self._selector.register(self._waker, selectors.EVENT_READ)
+        # Guards the three below. The selector is changed under it as well: epoll allows that while
+        # another thread waits.
+        self._changed = threading.Condition()
+        self._watched: dict[Connection, _Watched] = {}
+        self._fresh: list[_Watched] = []
+        self._busy: Connection | None = None
+        self._stopping = threading.Event()
+        self._thread = OwnedThread(name, self._run, on_crash)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and close what is watched still, without telling `on_gone`."""
+        self._stopping.set()
+        self._waker.wake()
+        self._thread.join()
+        with self._changed:
+            left = list(self._watched.values())
+            for watched in left:
+                self._forget(watched)
+        for watched in left:
+            watched.connection.close()
+        self._selector.close()
+        self._waker.close()
+
+    def watch(
+        self, connection: Connection, on_message: Callable[[Message], None], on_gone: Callable[[str], None]
+    ) -> None:
+        """Take over a connection.
+
+        `on_gone(reason)` comes exactly once, after the connection was closed by whomever (or broke
+        the protocol), unless unwatch() or stop() come first. A callback may raise WireError for a
+        message that has no business here, or PeerGone. Raise PeerGone if it is closed already.
+        """
+        connection.hold()
+        watched = _Watched(connection, on_message, on_gone)
+        with self._changed:
+            if connection in self._watched:
+                connection.release()
+                raise ValueError(f"{connection} is watched already")
+            self._watched[connection] = watched
+            # Messages may wait in the decoder, where no selector sees them.
+            self._fresh.append(watched)
+            self._selector.register(connection, selectors.EVENT_READ, watched)
+        self._waker.wake()
+
+    def unwatch(self, connection: Connection) -> bool:
+        """Give a connection back to the caller; False if it is gone (or was never watched).
+
+        Afterwards no callback of it runs, unless it is the one that calls this.
+        """
+        with self._changed:
+            watched = self._watched.get(connection)
+            if watched is not None:
+                self._forget(watched)
+            if not self._thread.is_current and not self._changed.wait_for(
+                lambda: self._busy is not connection, UNWATCH_TIMEOUT
+            ):
+                raise RuntimeError(f"a callback of {connection} takes too long")
+        return watched is not None
+
+    def __len__(self) -> int:
+        with self._changed:
+            return len(self._watched)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"Watcher({self._thread.name!r}, {len(self)} connections)"
+
+    def _run(self) -> None:
+        unfinished: set[_Watched] = set()
+        while not self._stopping.is_set():
+            events = self._selector.select(CHECK_INTERVAL if unfinished else None)
+            ready = {key.data: None for key, _ in events if key.data is not None}
+            self._waker.drain()
+            ready |= dict.fromkeys(self._take_fresh())
+            for watched in ready | dict.fromkeys(unfinished):
+                if self._stopping.is_set():
+                    return
+                if self._serve(watched):
+                    unfinished.add(watched)
+                else:
+                    unfinished.discard(watched)
+
+    def _take_fresh(self) -> list[_Watched]:
+        with self._changed:
+            fresh, self._fresh = self._fresh, []
+            return fresh
+
+    def _serve(self, watched: _Watched) -> bool:
+        """Read one connection once; tell whether a frame of it has begun and is not complete."""
+        with self._changed:
+            if self._watched.get(watched.connection) is not watched:
+                return False
+            self._busy = watched.connection
+        try:
+            return self._read(watched)
+        finally:
+            with self._changed:
+                self._busy = None
+                self._changed.notify_all()
+
+    def _read(self, watched: _Watched) -> bool:
+        connection = watched.connection
+        try:
+            for message in connection.poll_messages():
+                watched.on_message(message)
+                if self._watched.get(connection) is not watched:
+                    return False  # the callback took it back, and the rest of the messages with it
+            connection.check_frame_time()
+        except WireError as error:
+            self._log.warning(
+                "bad_frames",
+                "%s breaks the protocol: %s",
+                connection.peer,
+                error,
+                extra={"peer": connection.peer},
+            )
+            self._end(watched, str(error))
+        except PeerGone as error:
+            self._end(watched, str(error))
+        return connection.frame_time_left() is not None
+
+    def _end(self, watched: _Watched, reason: str) -> None:
+        with self._changed:
+            if self._watched.get(watched.connection) is not watched:
+                return
+            self._forget(watched)
+        watched.connection.close()
+        watched.on_gone(reason)
+
+    def _forget(self, watched: _Watched) -> None:
+        assert self._changed._is_owned()  # type: ignore[attr-defined]
+        del self._watched[watched.connection]
+        self._selector.unregister(watched.connection)
+        watched.connection.release()

@@ -1,0 +1,62 @@
+"""What holds for every test: nothing is left behind."""
+
+import contextlib
+import gc
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers import wait_until
+
+SETTLE = 5.0
+"""Seconds for threads that were told to end, and sockets of handlers, to be gone."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a thread, a child process or a socket."""
+    threads, children, sockets = set(threading.enumerate()), _children(), _sockets()
+    yield
+    if not _left(threads, children, sockets):
+        return
+    gc.collect()
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: not _left(threads, children, sockets), timeout=SETTLE)
+    left = _left(threads, children, sockets)
+    assert not left, f"left behind: {', '.join(left)}"
+
+
+def _left(threads: set[threading.Thread], children: set[int], sockets: set[str]) -> list[str]:
+    return [
+        *(f"thread {thread.name}" for thread in threading.enumerate() if thread not in threads),
+        *(f"process {child} ({_command(child)})" for child in _children() - children),
+        *(f"descriptor {name}" for name in _sockets() - sockets),
+    ]
+
+
+def _children() -> set[int]:
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):
+            found.update(int(pid) for pid in (task / "children").read_text().split())
+    return found
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return "?"
+
+
+def _sockets() -> set[str]:
+    found = set()
+    for descriptor in os.listdir("/proc/self/fd"):  # noqa: PTH208 -- 30 times faster than iterdir()
+        with contextlib.suppress(OSError):
+            target = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
+            if target.startswith("socket:"):
+                found.add(f"{descriptor} -> {target}")
+    return found

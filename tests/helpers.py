@@ -1,0 +1,37 @@
+"""Helpers for all tests: wait for a condition with a bound, never for a time."""
+
+import time
+from collections.abc import Callable
+
+PATIENCE = 10.0
+"""Seconds to wait for what must happen: only a failing test waits so long."""
+
+
+def wait_until(
+    condition: Callable[[], object], what: str = "the condition", timeout: float = PATIENCE
+) -> None:
+    """Return as soon as the condition holds; fail with its name if it does not within the time."""
+    deadline = time.monotonic() + timeout
+    pause = 0.001
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout:g} s for {what}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.02)
+
+
+class Recorder:
+    """A callback that remembers what it was called with, for tests of other threads."""
+
+    def __init__(self) -> None:
+        self.calls: list[object] = []
+
+    def __call__(self, *args: object) -> None:
+        self.calls.append(args[0] if len(args) == 1 else args)
+
+    def wait_for(self, count: int = 1) -> list[object]:
+        wait_until(lambda: len(self.calls) >= count, f"{count} calls (there are {len(self.calls)})")
+        return self.calls
+
+    def __len__(self) -> int:
+        return len(self.calls)

@@ -1,0 +1,125 @@
+import socket
+from ipaddress import IPv4Address, ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcast.errors import ConfigError
+from mcast.hostport import HostPort, literal_ip, parse_address, parse_host
+from mcast.net.addresses import endpoint_of, format_address, local_ip, peer_ip, resolve, sockaddr_of
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10.0.0.1:5000", HostPort("10.0.0.1", 5000)),
+        ("[2001:db8::1]:5000", HostPort("2001:db8::1", 5000)),
+        ("[2001:DB8:0:0::1]:5000", HostPort("2001:db8::1", 5000)),
+        ("[::ffff:10.0.0.1]:5000", HostPort("10.0.0.1", 5000)),
+        ("rp.example.org:65535", HostPort("rp.example.org", 65_535)),
+        ("localhost:0", HostPort("localhost", 0)),
+        (":5000", HostPort("", 5000)),
+    ],
+)
+def test_the_three_spellings_of_an_address(text: str, expected: HostPort) -> None:
+    assert parse_address(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "empty"),
+        ("10.0.0.1", "no port: write HOST:PORT, for example 10.0.0.1:5000"),
+        ("[::1]", r"for example \[::1\]:5000"),
+        ("::1:5000", "brackets"),
+        ("10.0.0.1:", "no number"),
+        ("10.0.0.1:http", "no number"),
+        ("10.0.0.1:-1", "no number"),
+        ("10.0.0.1:65536", "out of range"),
+        ("10.0.0.1:99999999999999", "no number"),
+        ("10.0.0.1:٣", "no number"),
+        ("10.0.0.256:1", "no IPv4 address"),
+        ("[10.0.0.1:1", "is no address"),
+        ("[::1]5000", "is no address"),
+        ("[::g]:1", "no IPv6 address"),
+        ("a b:1", "no host name"),
+        ("-x:1", "no host name"),
+    ],
+)
+def test_a_bad_address_is_one_clear_line(text: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        parse_address(text)
+
+
+def test_port_0_can_be_forbidden() -> None:
+    with pytest.raises(ConfigError, match=r"out of range \(1 to 65535\)"):
+        parse_address("10.0.0.1:0", lowest_port=1)
+
+
+def test_a_default_port_fills_in() -> None:
+    assert parse_address("10.0.0.1", default_port=7000) == HostPort("10.0.0.1", 7000)
+    assert parse_address("[::1]", default_port=7000) == HostPort("::1", 7000)
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[\[\]0-9a-f:.%]{0,30}", fullmatch=True))
+def test_any_text_is_an_address_that_reads_back_or_a_configuration_error(text: str) -> None:
+    try:
+        address = parse_address(text)
+    except ConfigError:
+        return
+    assert parse_address(str(address)) == address
+
+
+@given(st.ip_addresses(), st.integers(0, 65_535))
+def test_every_literal_address_goes_to_the_kernels_form_and_back(ip: IPv4Address, port: int) -> None:
+    endpoint = endpoint_of(sockaddr_of(ip, port))
+    assert str(endpoint) == format_address(sockaddr_of(ip, port))
+    assert endpoint.ip == literal_ip(str(ip))
+
+
+def test_hosts_stand_alone_too() -> None:
+    assert [parse_host(text) for text in ("10.0.7.1", "[::1]", "::1", "n1.lan")] == [
+        "10.0.7.1",
+        "::1",
+        "::1",
+        "n1.lan",
+    ]
+
+
+def test_a_literal_address_never_touches_the_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", None)
+    assert resolve("10.0.0.1", 5000) == [("10.0.0.1", 5000)]
+    assert resolve("::1", 5000) == [("::1", 5000, 0, 0)]
+
+
+def test_a_name_is_resolved() -> None:
+    assert ("127.0.0.1", 5000) in resolve("localhost", 5000)
+
+
+@pytest.mark.parametrize(
+    "error", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")]
+)
+def test_an_unknown_name_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(ConfigError, match=r"cannot find the host 'nowhere\.invalid'"):
+        resolve("nowhere.invalid", 5000)
+
+
+def test_a_mapped_address_is_read_as_ipv4_and_a_link_local_one_keeps_its_scope() -> None:
+    assert str(endpoint_of(("::ffff:10.0.0.1", 1, 0, 0))) == "10.0.0.1:1"
+    assert endpoint_of(("fe80::1", 1, 0, 7)).ip == ip_address("fe80::1%7")
+    assert sockaddr_of(ip_address("fe80::1%7"), 1) == ("fe80::1", 1, 0, 7)
+
+
+def test_the_addresses_of_a_dual_stack_connection_are_ipv4() -> None:
+    home = ip_address("127.0.0.1")
+    with (
+        socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as server,
+        socket.create_connection(("127.0.0.1", server.getsockname()[1])),
+        server.accept()[0] as sock,
+    ):
+        assert (peer_ip(sock), local_ip(sock)) == (home, home)

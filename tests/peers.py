@@ -1,0 +1,47 @@
+"""Peers for tests of connections: plain sockets that send any bytes, drip, delay, reset."""
+
+import contextlib
+import socket
+import struct
+from collections.abc import Iterator
+
+from mcast.net.connection import Connection
+from mcast.wire.bootstrap import Refused
+from mcast.wire.frame import Message, encode
+
+HELLO = Refused("hello")  # any small message will do
+
+
+def frame(text: str) -> bytes:
+    return encode(Refused(text))
+
+
+@contextlib.contextmanager
+def tcp_pair() -> Iterator[tuple[Connection, socket.socket]]:
+    """Give one end as a connection, the other as the plain socket of a peer that may do anything."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        peer = socket.create_connection(listening.getsockname())
+        sock, _ = listening.accept()
+    with peer, Connection(sock) as connection:
+        peer.settimeout(10)
+        yield connection, peer
+
+
+def reset(sock: socket.socket) -> None:
+    """Close with RST, like a process that crashed with data unread."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def read_to_end(sock: socket.socket) -> bytes:
+    """Give all bytes until the other side closes; a reset is an end, too."""
+    data = b""
+    with contextlib.suppress(ConnectionResetError):
+        while more := sock.recv(65_536):
+            data += more
+    return data
+
+
+def text_of(message: Message) -> str:
+    assert isinstance(message, Refused)
+    return message.text
