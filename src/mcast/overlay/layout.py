@@ -1,0 +1,120 @@
+"""The layout: which nodes there are, who is linked to whom, and where each is reached.
+
+A host has several addresses, so where a node is reached may depend on who asks: each end of a link
+has its own address for the other end. Links are symmetric; what one end does not say is the other
+node's usual address. The *first* rendezvous serves; those behind it are ordinary overlay nodes.
+
+A node is told apart by its name. One that calls without its name is known by the address it calls
+from: its own, its aliases, and those at which others reach it over some link. Several nodes on one
+host (a demonstration on localhost) are then told apart by the port they listen on.
+
+`layout_file` reads and checks; a `Layout` that exists is whole and consistent.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from mcast.hostport import HostPort, IPAddress, literal_ip
+from mcast.wire.bootstrap import LayoutMessage, Neighbour, NodeKind
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """One node as the file describes it."""
+
+    name: str
+    address: HostPort  # where others reach its control listener
+    aliases: tuple[str, ...] = ()  # further hosts it may call from
+    servers: tuple[HostPort, ...] = ()  # rendezvous only
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One direction of a link: whom it leads to, and where that one is reached over it."""
+
+    neighbour: str
+    address: HostPort
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The whole overlay. Everything is in the order of the file."""
+
+    nodes: Mapping[str, NodeSpec]
+    links: Mapping[str, tuple[Link, ...]]  # by the node they lead away from
+    rendezvous: tuple[str, ...]
+
+    def find_by_name(self, name: str) -> NodeSpec | None:
+        """Give a node, None if there is none of this name."""
+        return self.nodes.get(name)
+
+    def find_by_address(
+        self, ip: IPAddress, port: int = 0, resolve: Callable[[str], Iterable[IPAddress]] | None = None
+    ) -> tuple[NodeSpec, ...]:
+        """Give the nodes that may call from an address and listen on a port (0: unknown).
+
+        More than one means that the address alone does not tell. `resolve` turns host names into
+        addresses; it is asked only if no literal address fits.
+        """
+        names = self._names_by_ip.get(ip, ())
+        if not names and resolve is not None:
+            names = self._resolved(ip, resolve)
+        found = tuple(self.nodes[name] for name in names)
+        listening = tuple(node for node in found if node.address.port == port)
+        return listening if len(found) > 1 and len(listening) == 1 else found
+
+    def hosts_of(self, name: str) -> tuple[str, ...]:
+        """Give all hosts of a node: its own, its aliases, those at which neighbours reach it."""
+        return self._hosts[name]
+
+    def neighbours_of(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Give the names of a node's neighbours and where it reaches them ("host:port")."""
+        return tuple((link.neighbour, str(link.address)) for link in self.links[name])
+
+    def servers_of(self, name: str) -> tuple[HostPort, ...]:
+        """Give the servers of a rendezvous: its own list, or that of the first; none for the others."""
+        if name not in self.rendezvous:
+            return ()
+        return self.nodes[name].servers or self.nodes[self.rendezvous[0]].servers
+
+    def kind_of(self, name: str) -> NodeKind:
+        """Tell what a node is to be."""
+        return NodeKind.RENDEZVOUS if name == self.rendezvous[0] else NodeKind.OVERLAY
+
+    def message(self, name: str, version: int) -> LayoutMessage:
+        """Give what a node is told about its place."""
+        return LayoutMessage(
+            name=name,
+            kind=self.kind_of(name),
+            address=str(self.nodes[name].address),
+            aliases=self.hosts_of(name)[1:],
+            neighbours=tuple(Neighbour(other, address) for other, address in self.neighbours_of(name)),
+            servers=tuple(str(server) for server in self.servers_of(name)),
+            rendezvous=self.rendezvous,
+            version=version,
+        )
+
+    @cached_property
+    def _hosts(self) -> dict[str, tuple[str, ...]]:
+        hosts = {name: [node.address.host, *node.aliases] for name, node in self.nodes.items()}
+        for links in self.links.values():
+            for link in links:
+                hosts[link.neighbour].append(link.address.host)
+        return {name: tuple(dict.fromkeys(found)) for name, found in hosts.items()}
+
+    @cached_property
+    def _names_by_ip(self) -> dict[IPAddress, list[str]]:
+        names: dict[IPAddress, list[str]] = {}
+        for name, hosts in self._hosts.items():
+            for host in hosts:
+                if (ip := literal_ip(host)) is not None:
+                    names.setdefault(ip, []).append(name)
+        return names
+
+    def _resolved(self, ip: IPAddress, resolve: Callable[[str], Iterable[IPAddress]]) -> list[str]:
+        return [
+            name
+            for name, hosts in self._hosts.items()
+            if any(literal_ip(host) is None and ip in resolve(host) for host in hosts)
+        ]

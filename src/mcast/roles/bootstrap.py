@@ -1,0 +1,80 @@
+"""`mcast-bootstrap`: knows the layout and tells each node its place in it."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from mcast.errors import ConfigError
+from mcast.overlay.layout import Layout
+from mcast.overlay.layout_file import parse_layout
+from mcast.overlay.layout_text import count_links, describe
+from mcast.roles.bootstrapper import Bootstrapper
+from mcast.roles.cli import Process, Program, address_option, print_out, run
+from mcast.roles.config_file import read_config
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program and give its exit status."""
+    return run(PROGRAM, argv)
+
+
+def read_layout(path: Path) -> Layout:
+    """Read and check a layout's file. Raise ConfigError with the file, the key and the remedy."""
+    return parse_layout(read_config(path), str(path))
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--address", type=address_option, metavar="HOST:PORT", help="where to listen for nodes"
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        required=True,
+        help="the layout, as TOML or JSON; SIGHUP reads it again",
+    )
+    parser.add_argument("--check", action="store_true", help="validate the file, print the layout and exit")
+
+
+def _body(options: argparse.Namespace, process: Process) -> int:
+    layout = read_layout(options.config)
+    if options.check:
+        print_out(describe(layout) + f"\n{options.config}: {_summary(layout)}: ok\n")
+        return 0
+    if options.address is None:
+        raise ConfigError("--address HOST:PORT is missing: where nodes find the bootstrapper")
+    bootstrapper = Bootstrapper(layout, str(options.config), options.address, process.on_crash)
+
+    def read_again() -> None:
+        try:
+            changed = read_layout(options.config)
+        except ConfigError as error:
+            logger.error("SIGHUP: the layout stays as it was: %s", error)
+        else:
+            logger.info("SIGHUP: read %s again: %s", options.config, _summary(changed))
+            bootstrapper.change_layout(changed)
+
+    process.on_hangup = read_again
+    with bootstrapper:
+        logger.info("listening at %s: %s", bootstrapper.address, _summary(layout))
+        while not process.stop.wait(1.0):
+            bootstrapper.end_silent_sessions()
+    return 0
+
+
+def _summary(layout: Layout) -> str:
+    servers = layout.servers_of(layout.rendezvous[0])
+    counts = ((len(layout.nodes), "node"), (count_links(layout), "link"), (len(servers), "server"))
+    return ", ".join(f"{count} {noun}" if count == 1 else f"{count} {noun}s" for count, noun in counts)
+
+
+PROGRAM = Program(
+    name="mcast-bootstrap",
+    description="Knows the layout of an overlay and tells each node its kind, neighbours and addresses.",
+    example="mcast-bootstrap --address 0.0.0.0:4000 --config campus.toml",
+    add_options=_add_options,
+    body=_body,
+)

@@ -1,0 +1,264 @@
+"""What all programs share: options, logging, signals, exit statuses.
+
+A role says what it is in a `Program` and does its work in `body(options, process)`, which returns
+when `process.stop` is set (or sooner) and raises McastError for what the user must know. `run`
+turns the outcome into one line on stderr and an exit status:
+
+    0  all is well, SIGINT and SIGTERM included    1  a bug, or a peer's broken bytes
+    2 to 5  see mcast.errors
+"""
+
+import argparse
+import contextlib
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn, TypeAlias
+
+from mcast import __version__
+from mcast.errors import ConfigError, McastError
+from mcast.hostport import HostPort, parse_address
+from mcast.net.threads import CrashBox
+from mcast.roles import logs
+from mcast.roles.signals import Signals
+
+logger = logging.getLogger(__name__)
+
+SWITCH_INTERVAL = 0.0001
+"""Seconds a busy thread may keep the interpreter: at Python's 5 ms one delays a relay by as much."""
+
+STACK_BYTES = 256 * 1024
+"""Per thread: with the default of 8 MB a thousand handlers take 9 GB of address space."""
+
+MAX_DESCRIPTORS = 65_536
+"""Soft limit asked for: one per viewer and content, and the same for control."""
+
+HURRY = 3.0
+"""Seconds an orderly end may still take after a second SIGINT or SIGTERM."""
+
+SEED_SPELLINGS = ("-address", "-config", "-bootstrap", "-content", "-neighbour")
+"""Options of the project's first version, which took them with a single dash."""
+
+ERROR_STATUS = 1
+
+
+@dataclass
+class Process:
+    """What a role's body gets to know of the process it runs in."""
+
+    program: str
+    stop: threading.Event = field(default_factory=threading.Event)
+    on_hangup: Callable[[], None] | None = None  # called in the signals' thread at SIGHUP
+
+    def __post_init__(self) -> None:
+        self.on_crash = CrashBox(self.stop)
+        """For all threads: log the traceback, end the process with status 1."""
+
+
+Body: TypeAlias = Callable[[argparse.Namespace, Process], int | None]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program's name, what `--help` says about it, its own options and what it does."""
+
+    name: str
+    description: str
+    example: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    body: Body
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message} (see {self.prog} --help)")
+
+
+def parser_of(program: Program) -> argparse.ArgumentParser:
+    """Build a program's parser: its own options, then those that all have."""
+    parser = _Parser(
+        prog=program.name,
+        description=program.description,
+        epilog=f"example:\n  {program.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    program.add_options(parser)
+    common = parser.add_argument_group("common options")
+    common.add_argument(
+        "--log-level", choices=logs.LEVELS, default="info", help="how much to log to stderr (default: info)"
+    )
+    common.add_argument(
+        "--log-format", choices=logs.FORMATS, default="text", help="lines for people or JSON (default: text)"
+    )
+    common.add_argument("--version", action="version", version=f"{program.name} {__version__}")
+    return parser
+
+
+def run(program: Program, argv: Sequence[str] | None = None) -> int:
+    """Run a program to its end and give its exit status. Never raises."""
+    with contextlib.ExitStack() as process_wide:
+        try:
+            options = parser_of(program).parse_args(_long_spellings(sys.argv[1:] if argv is None else argv))
+            process_wide.enter_context(_settings())
+            process_wide.enter_context(logs.configured(program.name, options.log_level, options.log_format))
+            return _run_body(program, options)
+        except SystemExit as end:  # argparse has printed what --help or --version asked for
+            return _print_out() or (end.code if isinstance(end.code, int) else 0)
+        except McastError as error:
+            return _fail(program.name, str(error), error.exit_status)
+        except KeyboardInterrupt:
+            return 0
+        except BaseException as error:
+            logger.critical("unexpected %s", type(error).__name__, exc_info=True)
+            return _fail(program.name, f"unexpected {type(error).__name__}: {error}", ERROR_STATUS)
+
+
+def print_out(text: str) -> None:
+    """Print to stdout; that the reader has gone (`| head`) is no error."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(text)
+    _print_out()
+
+
+def address_option(text: str) -> HostPort:
+    """Read HOST:PORT, for argparse's `type=`, where others connect to or where we listen."""
+    try:
+        return parse_address(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def peer_option(text: str) -> HostPort:
+    """Read HOST:PORT, for argparse's `type=`, where a peer listens: neither part may be missing."""
+    try:
+        address = parse_address(text, lowest_port=1)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not address.host:
+        raise argparse.ArgumentTypeError(f"'{text}' has no host: write HOST:PORT")
+    return address
+
+
+def _run_body(program: Program, options: argparse.Namespace) -> int:
+    process = Process(program.name)
+    hurry = _Hurry(process)
+
+    def hang_up() -> None:
+        if process.on_hangup is not None:
+            process.on_hangup()
+        else:
+            logger.info("SIGHUP: this program has nothing to read again")
+
+    handlers = {
+        signal.SIGINT: lambda: hurry.asked("SIGINT"),
+        signal.SIGTERM: lambda: hurry.asked("SIGTERM"),
+        signal.SIGHUP: hang_up,
+    }
+    with Signals(handlers, process.on_crash), _thread_crashes_go_to(process.on_crash):
+        try:
+            status = program.body(options, process) or 0
+        finally:
+            process.stop.set()
+            hurry.cancel()
+    if process.on_crash.error is not None:
+        error = process.on_crash.error
+        return _fail(program.name, f"unexpected {type(error).__name__}: {error}", ERROR_STATUS)
+    return status
+
+
+class _Hurry:
+    """SIGINT and SIGTERM: the first asks for an orderly end, the second bounds its time."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._timer: threading.Timer | None = None
+
+    def asked(self, name: str) -> None:
+        if not self._process.stop.is_set():
+            logger.info("%s: stopping", name)
+            self._process.stop.set()
+        elif self._timer is None:
+            logger.warning("%s again: stopping within %g s, whatever is unfinished", name, HURRY)
+            self._timer = threading.Timer(HURRY, self._end_now)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer.join()
+
+    def _end_now(self) -> None:
+        logger.error("still not stopped: ending at once")
+        os._exit(ERROR_STATUS)
+
+
+def _long_spellings(argv: Sequence[str]) -> list[str]:
+    """Give the seed's options their second dash; they stay out of --help."""
+    spelled: list[str] = []
+    for index, argument in enumerate(argv):
+        if argument == "--":
+            return [*spelled, *argv[index:]]
+        option = argument.partition("=")[0]
+        spelled.append(f"-{argument}" if option in SEED_SPELLINGS else argument)
+    return spelled
+
+
+@contextlib.contextmanager
+def _settings() -> Iterator[None]:
+    """Tune the interpreter for many threads, and for the time of the program only."""
+    interval, stack = sys.getswitchinterval(), threading.stack_size()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    threading.stack_size(STACK_BYTES)
+    _raise_descriptor_limit()
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+        threading.stack_size(stack)
+
+
+def _raise_descriptor_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+@contextlib.contextmanager
+def _thread_crashes_go_to(on_crash: CrashBox) -> Iterator[None]:
+    """Catch even those exceptions that leave a thread which nobody owns."""
+    before = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs) -> None:
+        if arguments.exc_value is not None:
+            on_crash(arguments.exc_value)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
+def _print_out() -> int:
+    """Flush stdout. If its reader is gone, point it to nowhere, else Python complains at exit."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123 -- a descriptor is wanted
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    return 0
+
+
+def _fail(program: str, message: str, status: int) -> int:
+    with contextlib.suppress(OSError):
+        print(f"{program}: error: {logs.one_line(message)}", file=sys.stderr, flush=True)
+    return status

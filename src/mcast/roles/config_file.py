@@ -1,0 +1,62 @@
+"""Configuration files: TOML, or JSON with the same keys, told by the suffix."""
+
+import json
+import tomllib
+from pathlib import Path
+
+from mcast.errors import ConfigError
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Ten thousand nodes take 1 MB; whatever is larger is not a configuration."""
+
+
+def read_config(path: Path) -> dict[str, object]:
+    """Read and parse a file. Raise ConfigError with the file, and the line where there is one."""
+    text = _read_text(path)
+    try:
+        data = _parse_json(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: no valid TOML: {error}") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{path}: no valid JSON: {error.msg} (at line {error.lineno}, column {error.colno})"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: {str(error) or 'nested too deeply'}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: the file holds a {type(data).__name__}, expected an object {{...}}")
+    return data
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read it: {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{path}: more than {MAX_BYTES} bytes are no configuration")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}: not UTF-8 (at line {line})") from None
+
+
+def _parse_json(text: str) -> object:
+    return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+
+
+def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    # JSON would silently take the last one; TOML refuses, and so do we.
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return table
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,67 @@
+"""Tell which node calls: by the name it says, or by the address it comes from."""
+
+import logging
+import threading
+import time
+
+from mcast.errors import ConfigError
+from mcast.hostport import IPAddress
+from mcast.net.addresses import endpoint_of, resolve
+from mcast.overlay.layout import Layout, NodeSpec
+from mcast.overlay.table_checks import some
+from mcast.wire.bootstrap import Register
+from mcast.wire.endpoint import Endpoint
+
+logger = logging.getLogger(__name__)
+
+RESOLVED_TTL = 30.0
+"""Seconds to believe what a host name stood for; a flood of strangers must not flood the resolver."""
+
+
+class Identification:
+    """Finds callers in a layout. Any thread may ask; host names may take the resolver's time."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._names = _Names()
+
+    def find(self, layout: Layout, register: Register, peer: Endpoint) -> NodeSpec | str:
+        """Give the node that calls, or a sentence for its user that says why there is none."""
+        if register.name:
+            named = layout.find_by_name(register.name)
+            if named is not None:
+                return named
+            return f"no node is called '{register.name}' in {self._source} (nodes: {some(layout.nodes)})"
+        found = layout.find_by_address(peer.ip, register.port, self._names.resolve)
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            return (
+                f"no node has the address {peer.ip} in {self._source}: "
+                "add it as its address or alias, or start the node with --name NAME"
+            )
+        names = some([node.name for node in found])
+        return f"several nodes may call from {peer.ip} ({names}): start the node with --name NAME"
+
+
+class _Names:
+    """What the host names of the layout stand for, remembered for a while. Any thread may ask."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[float, tuple[IPAddress, ...]]] = {}
+
+    def resolve(self, host: str) -> tuple[IPAddress, ...]:
+        now = time.monotonic()
+        with self._lock:
+            until, ips = self._known.get(host, (0.0, ()))
+        if now < until:
+            return ips
+        try:
+            ips = tuple(endpoint_of(address).ip for address in resolve(host, 0))
+        except ConfigError as error:
+            logger.debug("! %s", error)
+            ips = ()
+        with self._lock:
+            self._known[host] = (now + RESOLVED_TTL, ips)
+        return ips

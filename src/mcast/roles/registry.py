@@ -1,0 +1,94 @@
+"""Who is up, and how: what the bootstrapper knows of its nodes. Pure: the time is handed in."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from mcast.wire.bootstrap import Health, StreamHealth
+
+
+@dataclass(slots=True)
+class NodeStatus:
+    """One node that is up."""
+
+    name: str
+    instance: bytes  # of its process
+    peer: str  # where it calls from
+    since: float
+    heard: float  # when it last gave a sign of life
+    streams: dict[str, StreamHealth] = field(default_factory=dict)
+    uptime_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something an operator would ask about: a sentence, and the content it is about."""
+
+    content: str
+    text: str
+
+
+class Registry:
+    """The table of the nodes that are up. Not thread-safe: the caller has a lock."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, NodeStatus] = {}
+
+    def join(self, name: str, instance: bytes, peer: str, now: float) -> NodeStatus | None:
+        """Enter a node; give what was known of it if it was up already."""
+        before = self._nodes.get(name)
+        self._nodes[name] = NodeStatus(name, instance, peer, now, now)
+        if before is not None and before.instance == instance:
+            # The same process on a new connection: its streams have not changed.
+            self._nodes[name].streams = before.streams
+        return before
+
+    def leave(self, name: str) -> NodeStatus | None:
+        """Strike a node out."""
+        return self._nodes.pop(name, None)
+
+    def heard(self, name: str, health: Health, now: float) -> list[Event]:
+        """Take in a report and tell what has changed."""
+        status = self._nodes.get(name)
+        if status is None:
+            return []
+        before, after = status.streams, {stream.content: stream for stream in health.streams}
+        status.streams, status.heard, status.uptime_ms = after, now, health.uptime_ms
+        return list(_changes(name, before, after))
+
+    def silent(self, now: float, longest: float) -> list[NodeStatus]:
+        """Give the nodes that have said nothing for longer than that."""
+        return [status for status in self._nodes.values() if now - status.heard > longest]
+
+    def snapshot(self) -> dict[str, NodeStatus]:
+        """Give the table; the entries go on living."""
+        return dict(self._nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+
+def _changes(name: str, before: dict[str, StreamHealth], after: dict[str, StreamHealth]) -> Iterator[Event]:
+    for content, stream in after.items():
+        old = before.get(content)
+        if old is None:
+            yield Event(content, f"{name} attached{_below(stream)}, {_children(stream)}")
+            continue
+        if _below(old) != _below(stream):
+            yield Event(content, f"{name} moved: it is{_below(stream)} now, it was{_below(old)}")
+        if old.fed != stream.fed:
+            yield Event(content, f"{name} is fed again" if stream.fed else f"{name} is cut off")
+        if len(old.children) != len(stream.children):
+            yield Event(content, f"{name} has {_children(stream)} now, it had {len(old.children)}")
+    for content in before:
+        if content not in after:
+            yield Event(content, f"{name} pruned")
+
+
+def _below(stream: StreamHealth) -> str:
+    """Name the parent: the last but one of the path, which ends with the node itself."""
+    return f" below {stream.path[-2]}" if len(stream.path) > 1 else " as the root"
+
+
+def _children(stream: StreamHealth) -> str:
+    count = len(stream.children)
+    return f"{count} child" if count == 1 else f"{count} children"

@@ -1,0 +1,257 @@
+"""A node's session with the bootstrapper.
+
+The node waits for its first layout, and for nothing else: once it knows its place, the bootstrapper
+may come and go. One thread connects (with backoff), registers, hands on layouts and sends health.
+
+A refusal before the first layout means that the file does not know this node: that is the user's to
+mend, so `wait_for_layout` raises ConfigError with the bootstrapper's text. Later it may be the file that
+is being edited, so the thread tries again each REFUSED_RETRY seconds, and the node carries on.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeAlias
+
+from mcast.errors import ConfigError, McastError, UnreachableError, WireError
+from mcast.hostport import HostPort
+from mcast.net.backoff import Backoff
+from mcast.net.connection import Connection, connect
+from mcast.net.deadline import Deadline
+from mcast.net.ratelimit import RateLimitedLog
+from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.waker import Waker, wait_readable
+from mcast.wire.bootstrap import Health, LayoutMessage, Refused, Register
+from mcast.wire.frame import Message
+
+logger = logging.getLogger(__name__)
+
+FIRST_RETRY, LAST_RETRY = 0.25, 5.0
+"""Seconds between attempts to connect, doubled each time."""
+
+REFUSED_RETRY = 5.0
+"""Seconds to the next attempt after a refusal: an operator's pace."""
+
+CONNECT_TIMEOUT = 5.0
+
+ANSWER_TIMEOUT = 5.0
+"""Seconds from the registration to the layout."""
+
+HEARTBEAT = 2.0
+"""Seconds without news from the node after which the last health is sent again, lest the
+bootstrapper takes the node for dead (`bootstrap.SILENT`)."""
+
+HEALTH_PAUSE = 0.05
+"""Least seconds between two reports: changes that come together travel together."""
+
+WAITING_LOG_INTERVAL = 10.0
+"""Seconds between two lines that say that a node waits."""
+
+OnLayout: TypeAlias = Callable[[LayoutMessage], None]
+
+
+class BootstrapSession:
+    """Owns one thread and its connection to the bootstrapper."""
+
+    def __init__(
+        self,
+        address: HostPort,
+        register: Register,
+        on_crash: OnCrash,
+        *,
+        on_layout: OnLayout | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        """`on_layout` is called in the session's thread with each layout that differs from the last."""
+        self._address, self._register = address, register
+        self._backoff = Backoff(FIRST_RETRY, LAST_RETRY, rng)
+        self._log = RateLimitedLog(logger, interval=WAITING_LOG_INTERVAL)
+        self._began = time.monotonic()
+        self._stop = threading.Event()
+        self._waker = Waker()
+        self._thread = OwnedThread("bootstrap-session", self._run, on_crash)
+        self._lock = threading.Lock()  # guards the five below
+        self._on_layout = on_layout
+        self._layout: LayoutMessage | None = None
+        self._delivered: LayoutMessage | None = None
+        self._health: Health | None = None
+        self._refusal: str | None = None
+        self._answered = threading.Event()
+        self._connected = threading.Event()
+
+    @property
+    def connected(self) -> bool:
+        """Tell whether the bootstrapper has answered on the present connection."""
+        return self._connected.is_set()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the session; idempotent. No callback runs afterwards."""
+        self._stop.set()
+        self._waker.wake()
+        self._thread.join()
+        self._waker.close()
+
+    def wait_for_layout(self, stop: threading.Event) -> LayoutMessage | None:
+        """Wait, as long as it takes, for the first layout; None if `stop` is set before it comes.
+
+        Raise ConfigError if the bootstrapper refuses this node.
+        """
+        while not self._answered.wait(0.1):
+            if stop.is_set():
+                return None
+        with self._lock:
+            if self._layout is None:
+                raise ConfigError(f"the bootstrapper at {self._address} refuses this node: {self._refusal}")
+            self._delivered = self._layout
+            return self._layout
+
+    def follow(self, on_layout: OnLayout) -> None:
+        """Have each further layout handed to `on_layout`, those since `wait_for_layout` included."""
+        with self._lock:
+            self._on_layout = on_layout
+        self._waker.wake()
+
+    def send_health(self, health: Health) -> None:
+        """Report how the node is; never waits. Reports that come together travel as the last one."""
+        with self._lock:
+            self._health = health
+        self._waker.wake()
+
+    def __repr__(self) -> str:
+        return f"BootstrapSession({self._address}, {'connected' if self.connected else 'not connected'})"
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with connect(self._address, CONNECT_TIMEOUT, cancel=self._stop) as connection:
+                    _Dialogue(self, connection).run()
+                pause = 0.0
+            except _RefusedError as refusal:
+                pause = self._refused(str(refusal))
+            except (UnreachableError, WireError, ConfigError) as error:
+                pause = self._failed(error)
+            finally:
+                self._connected.clear()
+            self._stop.wait(pause)
+
+    def _refused(self, text: str) -> float:
+        with self._lock:
+            self._refusal = text
+        self._answered.set()
+        self._log.warning("refused", "the bootstrapper refuses this node: %s", text)
+        return REFUSED_RETRY
+
+    def _failed(self, error: McastError) -> float:
+        if self._stop.is_set():
+            return 0.0
+        if self._connected.is_set():
+            logger.warning("lost the bootstrapper, carrying on without it: %s", error)
+        elif self._layout is None:
+            self._log.info("waiting", "waiting for the bootstrapper at %s: %s", self._address, error)
+        else:
+            self._log.info("waiting", "still without the bootstrapper at %s: %s", self._address, error)
+        return self._backoff.next()
+
+    # What the dialogue, in the session's thread, asks and tells:
+
+    def _registration(self) -> Register:
+        return self._register
+
+    def _take_health(self) -> Health | None:
+        """Give the news since the last time, None if there is none."""
+        with self._lock:
+            health, self._health = self._health, None
+            return health
+
+    def _uptime_ms(self) -> int:
+        return int((time.monotonic() - self._began) * 1000)
+
+    def _new_layout(self, layout: LayoutMessage) -> None:
+        if not self._connected.is_set():
+            self._backoff.reset()
+            self._connected.set()
+            logger.info(
+                "the bootstrapper at %s knows this node as %s (%s, %d neighbours)",
+                self._address,
+                layout.name,
+                layout.kind.name.lower(),
+                len(layout.neighbours),
+            )
+        with self._lock:
+            self._layout = layout
+        self._answered.set()
+
+    def _hand_on_layout(self) -> None:
+        with self._lock:
+            layout, before, on_layout = self._layout, self._delivered, self._on_layout
+            if layout is None or on_layout is None:
+                return
+            self._delivered = layout
+        if before is None or replace(before, version=layout.version) != layout:
+            on_layout(layout)
+
+
+class _RefusedError(McastError):
+    """The bootstrapper has answered Refused."""
+
+
+class _Dialogue:
+    """One connection of a session, from the registration to its end."""
+
+    def __init__(self, session: BootstrapSession, connection: Connection) -> None:
+        self._session, self._connection = session, connection
+        self._answer_by = Deadline(ANSWER_TIMEOUT)
+        self._last_health = Health(uptime_ms=0)
+        self._pause = Deadline(0.0)  # no report before
+        self._heartbeat = Deadline(HEARTBEAT)  # a report then at the latest
+
+    def run(self) -> None:
+        """Talk until the session is stopped. Raise UnreachableError, WireError or a refusal."""
+        session, connection = self._session, self._connection
+        connection.send(session._registration())
+        with connection.held():
+            while not session._stop.is_set():
+                self._wait()
+                for message in connection.poll_messages():
+                    self._heard(message)
+                connection.check_frame_time()
+                session._hand_on_layout()
+                if session.connected:
+                    self._report()
+                elif self._answer_by.expired:
+                    raise UnreachableError(f"it does not answer within {ANSWER_TIMEOUT:g} s")
+
+    def _wait(self) -> None:
+        until = self._heartbeat if self._session.connected else self._answer_by
+        if not self._pause.expired:
+            until = until.sooner(self._pause.timeout())
+        waker = self._session._waker
+        wait_readable(
+            [self._connection.fileno(), waker.fileno()], until.sooner(self._connection.frame_time_left())
+        )
+        waker.drain()
+
+    def _heard(self, message: Message) -> None:
+        match message:
+            case LayoutMessage():
+                self._session._new_layout(message)
+            case Refused(text):
+                raise _RefusedError(text)
+            case _:
+                raise WireError(f"a bootstrapper does not send {type(message).__name__}")
+
+    def _report(self) -> None:
+        if not self._pause.expired:
+            return
+        news = self._session._take_health()
+        if news is None and not self._heartbeat.expired:
+            return
+        self._last_health = news or replace(self._last_health, uptime_ms=self._session._uptime_ms())
+        self._connection.send(self._last_health)
+        self._pause, self._heartbeat = Deadline(HEALTH_PAUSE), Deadline(HEARTBEAT)

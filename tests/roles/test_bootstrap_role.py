@@ -1,0 +1,410 @@
+"""The bootstrapper with real sockets: registrations, sessions, reloads, and peers that misbehave."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers import Recorder, wait_until
+from mcast.hostport import HostPort
+from mcast.net import connection as connection_module
+from mcast.net.connection import Connection, PeerGone, connect
+from mcast.overlay.layout import Layout
+from mcast.overlay.layout_file import parse_layout
+from mcast.roles import bootstrap
+from mcast.roles import bootstrapper as bootstrapper_module
+from mcast.roles.bootstrapper import Bootstrapper
+from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind, Refused, Register, StreamHealth
+from mcast.wire.frame import encode
+from mcast.wire.identity import Identity
+from mcast.wire.position import Position
+from peers import read_to_end, reset
+
+
+def layout(*, n2: str = "127.0.0.3:5000", more: dict[str, object] | None = None) -> Layout:
+    return parse_layout(
+        {
+            "rendezvous": "rp",
+            "nodes": {
+                "rp": {"address": "127.0.0.1:5000", "servers": ["10.0.6.10:7000"]},
+                "n1": {"address": "127.0.0.2:5000", "aliases": ["127.0.0.4"], "neighbours": ["rp", "n2"]},
+                "n2": {"address": n2},
+                "twin1": {"address": "127.0.0.9:5001", "neighbours": ["rp"]},
+                "twin2": {"address": "127.0.0.9:5002", "neighbours": ["rp"]},
+                **(more or {}),
+            },
+        },
+        "campus.toml",
+    )
+
+
+@pytest.fixture
+def bootstrapper() -> Iterator[Bootstrapper]:
+    crashes = Recorder()
+    with Bootstrapper(layout(), "campus.toml", HostPort("127.0.0.1", 0), crashes) as running:
+        yield running
+    assert crashes.calls == []
+
+
+Dial = Callable[..., Connection]
+
+
+@pytest.fixture
+def dial(bootstrapper: Bootstrapper) -> Iterator[Dial]:
+    """Connect from an address of this machine."""
+    connections: list[Connection] = []
+
+    def connect_from(source: str = "127.0.0.1") -> Connection:
+        connections.append(connect(bootstrapper.address, 5, source=source))
+        return connections[-1]
+
+    yield connect_from
+    for connection in connections:
+        connection.close()
+
+
+def register(
+    connection: Connection, name: str = "", *, port: int = 0, instance: bytes = b"i" * 16
+) -> LayoutMessage | Refused:
+    connection.send(Register(name, port, instance))
+    return answer(connection)
+
+
+def answer(connection: Connection) -> LayoutMessage | Refused:
+    message = connection.receive(10)
+    assert isinstance(message, LayoutMessage | Refused)
+    return message
+
+
+def health(*contents: str, path: tuple[str, ...] = ("rp", "n1"), fed: bool = True) -> Health:
+    nodes = tuple(Identity.node(name) for name in path)
+    return Health(
+        1000,
+        tuple(
+            StreamHealth(name, nodes, (Identity.node("n2"),), Position(1, 2), fed=fed) for name in contents
+        ),
+    )
+
+
+def test_a_node_is_known_by_its_name(dial: Dial) -> None:
+    message = register(dial("127.0.0.77"), "n1")
+    assert isinstance(message, LayoutMessage)
+    assert (message.name, message.kind, message.address) == ("n1", NodeKind.OVERLAY, "127.0.0.2:5000")
+    assert [neighbour.name for neighbour in message.neighbours] == ["rp", "n2"]
+
+
+@pytest.mark.parametrize(("source", "port", "name"), [
+    ("127.0.0.1", 0, "rp"), ("127.0.0.2", 0, "n1"), ("127.0.0.4", 0, "n1"), ("127.0.0.9", 5002, "twin2"),
+])  # fmt: skip
+def test_a_node_is_known_by_the_address_it_calls_from(dial: Dial, source: str, port: int, name: str) -> None:
+    message = register(dial(source), port=port)
+    assert isinstance(message, LayoutMessage)
+    assert message.name == name
+    assert (message.kind is NodeKind.RENDEZVOUS, message.servers != ()) == ((name == "rp"),) * 2
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "text"),
+    [
+        ("127.0.0.1", "n9", "no node is called 'n9' in campus.toml (nodes: rp, n1, n2, twin1, twin2)"),
+        (
+            "127.0.0.77",
+            "",
+            "no node has the address 127.0.0.77 in campus.toml: add it as its",
+        ),
+        ("127.0.0.9", "", "several nodes may call from 127.0.0.9 (twin1, twin2): start the node with --name"),
+    ],
+)
+def test_who_is_not_known_is_told_how_to_mend_it(dial: Dial, source: str, name: str, text: str) -> None:
+    connection = dial(source)
+    message = register(connection, name)
+    assert isinstance(message, Refused)
+    assert message.text.startswith(text)
+    with pytest.raises(PeerGone):
+        connection.receive(10)
+
+
+def test_a_changed_layout_reaches_those_it_concerns_only(bootstrapper: Bootstrapper, dial: Dial) -> None:
+    n1, rp = dial(), dial()
+    first = register(n1, "n1")
+    register(rp, "rp")
+    bootstrapper.change_layout(layout(n2="127.0.0.33:5000"))
+    second = answer(n1)
+    assert isinstance(first, LayoutMessage)
+    assert isinstance(second, LayoutMessage)
+    assert (second.neighbours[1].address, second.version) == ("127.0.0.33:5000", first.version + 1)
+    bootstrapper.change_layout(
+        layout(n2="127.0.0.33:5000", more={"n5": {"address": "h:1", "neighbours": ["rp"]}})
+    )
+    third = answer(rp)
+    assert isinstance(third, LayoutMessage)
+    assert [neighbour.name for neighbour in third.neighbours] == ["n1", "twin1", "twin2", "n5"]
+    with pytest.raises(TimeoutError):
+        n1.receive(0.05)
+
+
+def test_a_node_that_leaves_the_layout_is_told_and_closed(bootstrapper: Bootstrapper, dial: Dial) -> None:
+    connection = dial()
+    bootstrapper.change_layout(layout(more={"n5": {"address": "h:1", "neighbours": ["rp"]}}))
+    register(connection, "n5")
+    bootstrapper.change_layout(layout())
+    message = answer(connection)
+    assert isinstance(message, Refused)
+    assert message.text == "'n5' is no longer in campus.toml"
+    wait_until(lambda: "n5" not in bootstrapper.nodes())
+
+
+def test_the_newest_process_of_a_name_wins(
+    bootstrapper: Bootstrapper, dial: Dial, caplog: pytest.LogCaptureFixture
+) -> None:
+    old, new = dial(), dial()
+    register(old, "n1", instance=b"a" * 16)
+    assert isinstance(register(new, "n1", instance=b"b" * 16), LayoutMessage)
+    message = answer(old)
+    assert isinstance(message, Refused)
+    assert message.text.startswith("another process has registered as 'n1'")
+    with pytest.raises(PeerGone):
+        old.receive(10)
+    assert "another process is n1 now" in caplog.text
+    new.send(health("news"))
+    wait_until(lambda: "news" in bootstrapper.nodes()["n1"].streams)
+    assert bootstrapper.nodes()["n1"].instance == b"b" * 16
+
+
+def test_health_is_logged_when_it_changes(
+    bootstrapper: Bootstrapper, dial: Dial, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    connection = dial()
+    register(connection, "n1")
+    for report in (
+        health(), health("news"), health("news"), health("news", fed=False), health("news"),
+        health("news", path=("rp", "n2", "n1")), health("sport", path=("n1",)), health(),
+    ):  # fmt: skip
+        connection.send(report)
+    wait_until(lambda: bootstrapper.counters["health"] == 8)
+    events = [(getattr(record, "content", None), record.message) for record in caplog.records]
+    assert [event for event in events if event[0]] == [
+        ("news", "n1 attached below rp, 1 child"),
+        ("news", "n1 is cut off"),
+        ("news", "n1 is fed again"),
+        ("news", "n1 moved: it is below n2 now, it was below rp"),
+        ("sport", "n1 attached as the root, 1 child"),
+        ("news", "n1 pruned"),
+        ("sport", "n1 pruned"),
+    ]
+
+
+def test_a_node_that_goes_is_struck_out(bootstrapper: Bootstrapper, dial: Dial) -> None:
+    connection = dial()
+    register(connection, "n1")
+    wait_until(lambda: "n1" in bootstrapper.nodes())
+    connection.close()
+    wait_until(lambda: "n1" not in bootstrapper.nodes())
+
+
+def test_a_node_that_says_nothing_for_long_is_closed(
+    bootstrapper: Bootstrapper, dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent, talking = dial(), dial()
+    register(silent, "n1")
+    register(talking, "n2")
+    bootstrapper.end_silent_sessions()
+    assert len(bootstrapper.nodes()) == 2
+    monkeypatch.setattr(bootstrapper_module, "SILENT", 0.05)
+    heard = bootstrapper.nodes()["n1"].heard
+    wait_until(lambda: time.monotonic() > heard + 0.06)
+    bootstrapper.nodes()["n2"].heard = time.monotonic() + 60
+    bootstrapper.end_silent_sessions()
+    with pytest.raises(PeerGone):
+        silent.receive(10)
+    assert list(bootstrapper.nodes()) == ["n2"]
+
+
+def test_strangers_of_every_kind_do_no_harm(
+    bootstrapper: Bootstrapper, dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrapper_module, "REGISTER_TIMEOUT", 0.2)
+    good = dial()
+    register(good, "rp")
+    frame = encode(Register("n1", 0, b"i" * 16))
+    bad_data = {
+        "garbage": b"GET / HTTP/1.1\r\n\r\n",
+        "truncated": frame[:-1],
+        "silent": b"",
+        "oversized": b"MC\x01\x03\xff\xff\xff\xff",
+        "unknown version": b"MC\x02" + frame[3:],
+        "unknown flag": b"MC\x01\x03\x00\x00\x00\x01\x99",
+        "another protocol": b"MC\x01\x02\x00\x00\x00\x01\x01",
+        "a report before the registration": encode(health()),
+    }
+    for data in bad_data.values():
+        with socket.create_connection(bootstrapper.address) as peer:
+            peer.settimeout(10)
+            peer.sendall(data)
+            assert read_to_end(peer) == b""
+    reset(socket.create_connection(bootstrapper.address))
+    wait_until(lambda: bootstrapper.counters["bad_frames"] >= 6)
+    assert bootstrapper.counters["crashed_handlers"] == 0
+    good.send(health("news", path=("rp",)))
+    wait_until(lambda: "news" in bootstrapper.nodes()["rp"].streams)
+
+
+def test_a_registered_node_that_breaks_the_protocol_loses_its_session(
+    bootstrapper: Bootstrapper, dial: Dial
+) -> None:
+    connection = dial()
+    register(connection, "n1")
+    connection.send(Register("n1", 0, b"i" * 16))
+    with pytest.raises(PeerGone):
+        connection.receive(10)
+    wait_until(lambda: bootstrapper.nodes() == {})
+    assert bootstrapper.counters["bad_frames"] == 1
+
+
+def test_a_peer_that_drips_its_registration_is_cut_off(
+    bootstrapper: Bootstrapper, dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "FRAME_TIMEOUT", 0.2)
+    stop = threading.Event()
+    with socket.create_connection(bootstrapper.address) as peer:
+        peer.settimeout(10)
+
+        def drip() -> None:
+            for byte in encode(Register("x" * 60, 0, b"i" * 16)):
+                if stop.wait(0.02):
+                    return
+                try:
+                    peer.sendall(bytes([byte]))
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        assert read_to_end(peer) == b""
+        stop.set()
+        thread.join()
+    assert isinstance(register(dial(), "n1"), LayoutMessage)
+
+
+def test_a_node_that_takes_no_layouts_does_not_hold_up_the_others(
+    bootstrapper: Bootstrapper, dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrapper_module, "SEND_TIMEOUT", 0.05)
+    deaf, good = dial(), dial()
+    register(deaf, "n1")
+    register(good, "rp")
+    many = {f"x{n}": {"address": f"{'y' * 60}:{n + 1}", "neighbours": ["rp", "n1"]} for n in range(250)}
+    seen: list[int] = []
+
+    def listen() -> None:
+        while (message := good.receive(30)) and isinstance(message, LayoutMessage):
+            seen.append(len(message.neighbours))
+
+    def listen_to_the_end() -> None:
+        with pytest.raises(PeerGone):
+            listen()
+
+    thread = threading.Thread(target=listen_to_the_end)
+    thread.start()
+    sent = 0
+    while "n1" in bootstrapper.nodes():
+        bootstrapper.change_layout(layout(more=dict(many) if sent % 2 == 0 else {}))
+        sent += 1
+        assert sent < 5000
+    wait_until(lambda: len(seen) == sent)
+    assert "rp" in bootstrapper.nodes()
+    good.close()
+    thread.join()
+
+
+def test_a_flood_of_connections_is_refused_beyond_the_bound(
+    bootstrapper: Bootstrapper, dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrapper._listener, "_max_handlers", 20)
+    register(dial(), "rp")
+    flood = [socket.create_connection(bootstrapper.address) for _ in range(200)]
+    wait_until(lambda: bootstrapper.counters["refused"] >= 180)
+    assert "rp" in bootstrapper.nodes()
+    for sock in flood:
+        sock.close()
+    wait_until(lambda: bootstrapper._listener.handlers == 0)
+    assert isinstance(register(dial(), "n1"), LayoutMessage)
+
+
+def test_a_hundred_nodes_register_at_once(dial: Dial, bootstrapper: Bootstrapper) -> None:
+    more = {f"x{n}": {"address": f"10.1.0.1:{n + 1}", "neighbours": ["rp"]} for n in range(100)}
+    bootstrapper.change_layout(layout(more=dict(more)))
+    connections = [dial() for _ in more]
+    for connection, name in zip(connections, more, strict=True):
+        connection.send(Register(name, 0, b"i" * 16))
+    assert all(isinstance(answer(connection), LayoutMessage) for connection in connections)
+    assert len(bootstrapper.nodes()) == 100
+
+
+def test_the_check_prints_the_layout_and_exits(capsys: pytest.CaptureFixture[str]) -> None:
+    config = Path(__file__).parents[2] / "resources" / "configs" / "demo-layout.toml"
+    assert bootstrap.main(["-config", str(config), "--check"]) == 0
+    out = capsys.readouterr().out
+    assert "└── n2" in out
+    assert out.endswith("demo-layout.toml: 5 nodes, 6 links, 2 servers: ok\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "the following arguments are required: --config (see mcast-bootstrap --help)"),
+        (["--config", "missing.toml"], "missing.toml: there is no such file"),
+        (["--config", "CONFIG"], "--address HOST:PORT is missing"),
+        (["--config", "CONFIG", "--address", "127.0.0.1"], "argument --address: '127.0.0.1' has no port"),
+        (["--config", "CONFIG", "--address", "127.0.0.1:IN-USE"], "port IN-USE is in use on 127.0.0.1"),
+        (["--config", "CONFIG", "--address", "192.0.2.1:1"], "192.0.2.1:1: this machine has no address"),
+    ],
+)
+def test_each_mistake_of_the_user_is_one_line_and_status_2(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = str(Path(__file__).parents[2] / "resources" / "configs" / "demo-layout.toml")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        arguments = [text.replace("CONFIG", config).replace("IN-USE", port) for text in arguments]
+        assert bootstrap.main(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("mcast-bootstrap: error: " + complaint.replace("IN-USE", port))
+    assert err.count("\n") == 1
+
+
+def test_sighup_reads_the_file_again_and_a_bad_one_changes_nothing(tmp_path: Path) -> None:
+    config = tmp_path / "campus.toml"
+    text = 'rendezvous = "rp"\n[nodes.rp]\naddress = "127.0.0.1:%d"\n'
+    config.write_text(text % 5000)
+    program = Path(__file__).parents[2] / "bin" / "mcast-bootstrap"
+    with subprocess.Popen(
+        [sys.executable, program, "--config", config, "--address", "127.0.0.1:0"],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        listening = next(line for line in lines if "listening at" in line)
+        address = listening.partition("listening at ")[2].partition(": ")[0]
+        with connect(address, 5) as connection:
+            first = register(connection)
+            config.write_text("rendezvous = ")
+            process.send_signal(signal.SIGHUP)
+            complaint = next(line for line in lines if "SIGHUP" in line)
+            assert f"the layout stays as it was: {config}: no valid TOML" in complaint
+            config.write_text(text % 5001)
+            process.send_signal(signal.SIGHUP)
+            second = answer(connection)
+        process.terminate()
+        assert process.wait(10) == 0
+    assert isinstance(first, LayoutMessage)
+    assert isinstance(second, LayoutMessage)
+    assert (first.address, second.address) == ("127.0.0.1:5000", "127.0.0.1:5001")

@@ -1,0 +1,331 @@
+"""What all programs share, in processes of their own where signals and pipes are concerned."""
+
+import argparse
+import json
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mcast import __version__, errors
+from mcast.errors import McastError
+from mcast.net.threads import start_thread
+from mcast.roles import logs
+from mcast.roles.cli import Process, Program, address_option, peer_option, run
+
+ROOT = Path(__file__).parents[2]
+
+
+def program(body: Callable[[argparse.Namespace, Process], int | None] = lambda *_: None) -> Program:
+    def add_options(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--address", type=address_option)
+        parser.add_argument("--neighbour", type=peer_option)
+        parser.add_argument("--output")
+
+    return Program("mcast-test", "A test.", "mcast-test --address 127.0.0.1:1", add_options, body)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(errors.ConfigError, 2), (errors.NotFoundError, 3), (errors.UnreachableError, 4),
+     (errors.StreamEndedError, 5), (errors.WireError, 1)],
+)  # fmt: skip
+def test_an_error_for_the_user_is_one_line_and_its_status(
+    error: type[McastError], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error("what\nand where")
+
+    assert run(program(fail), []) == status
+    assert capsys.readouterr().err == "mcast-test: error: what\\nand where\n"
+
+
+def test_a_bug_is_a_traceback_in_the_log_one_line_and_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError("bug")
+
+    assert run(program(fail), []) == 1
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert err.endswith("mcast-test: error: unexpected KeyError: 'bug'\n")
+
+
+def test_a_crash_of_any_thread_ends_the_program_with_status_1(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise KeyError("bug")
+
+    def body(_options: argparse.Namespace, process: Process) -> None:
+        thread = start_thread("stumbler", fail, process.on_crash)
+        assert process.stop.wait(10)
+        thread.join()
+
+    assert run(program(body), []) == 1
+    assert "Traceback" in (err := capsys.readouterr().err)
+    assert "(stumbler)" in err
+
+
+def test_even_a_crash_of_a_thread_that_nobody_owns(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail() -> None:
+        raise KeyError("bug")
+
+    def body(_options: argparse.Namespace, process: Process) -> None:
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+        assert process.stop.is_set()
+
+    assert run(program(body), []) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--adress", "x"], "unrecognized arguments: --adress x"),
+        (["--addr", "127.0.0.1:1"], "unrecognized arguments: --addr"),
+        (["-addr", "127.0.0.1:1"], "unrecognized arguments: -addr"),
+        (["--address"], "argument --address: expected one argument"),
+        (["--address", "nonsense"], "argument --address: 'nonsense' has no port"),
+        (["--neighbour", ":5000"], "argument --neighbour: ':5000' has no host"),
+        (["--neighbour", "127.0.0.1:0"], "port 0 is out of range (1 to 65535)"),
+        (["--log-level", "loud"], "argument --log-level: invalid choice: 'loud'"),
+    ],
+)
+def test_a_usage_error_is_one_line_and_status_2(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(program(), arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("mcast-test: error: ")
+    assert complaint in err
+    assert err.endswith("(see mcast-test --help)\n")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--address", "h:1"], ["-address", "h:1"], ["-address=h:1"]])
+def test_options_have_two_dashes_and_the_seeds_may_have_one(arguments: list[str]) -> None:
+    seen: list[object] = []
+    assert run(program(lambda options, _: seen.append(options.address)), arguments) == 0
+    assert [str(address) for address in seen] == ["h:1"]
+
+
+def test_a_dash_alone_is_a_value() -> None:
+    seen: list[object] = []
+    assert run(program(lambda options, _: seen.append(options.output)), ["--output", "-"]) == 0
+    assert seen == ["-"]
+
+
+def test_help_has_an_example_and_version_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(program(), ["--help"]) == 0
+    assert "example:\n  mcast-test --address 127.0.0.1:1" in capsys.readouterr().out
+    assert run(program(), ["--version"]) == 0
+    assert capsys.readouterr().out == f"mcast-test {__version__}\n"
+
+
+def test_the_process_is_tuned_while_the_program_runs_and_only_then() -> None:
+    def tuning() -> tuple[float, int]:
+        return round(sys.getswitchinterval(), 6), threading.stack_size()
+
+    handlers = logging.getLogger().handlers[:]
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before, inside = tuning(), []
+    try:
+        run(
+            program(lambda *_: inside.append((tuning(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]))),
+            [],
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert inside[0][0] == (0.0001, 256 * 1024)
+    assert inside[0][1] >= min(limits[1], 65_536)
+    assert (tuning(), logging.getLogger().handlers) == (before, handlers)
+
+
+# Log lines
+
+
+def record(message: str, **extra: object) -> logging.LogRecord:
+    made = logging.LogRecord("mcast.x", logging.INFO, "x.py", 1, message, (), None)
+    made.threadName = "forward-news"
+    for key, value in extra.items():
+        setattr(made, key, value)
+    return made
+
+
+def test_a_line_of_text_says_who_and_about_what() -> None:
+    line = logs.TextFormatter().format(
+        record("n2 attached", peer="10.0.0.2:1", content="news", request=bytes(range(16)))
+    )
+    assert line.endswith("INFO    [news] n2 attached (forward-news, peer 10.0.0.2:1, request 00010203)")
+
+
+def test_a_content_that_is_named_already_is_not_named_twice() -> None:
+    line = logs.TextFormatter().format(record("[news] n2 attached", content="news"))
+    assert line.count("[news]") == 1
+
+
+def test_a_peers_text_cannot_forge_a_line() -> None:
+    line = logs.TextFormatter().format(record("peer says: a\n12:00:00.000 ERROR b\x1b[31m", content="x\ny"))
+    assert "\n" not in line
+    assert "\x1b" not in line
+    assert "[x\\ny]" in line
+
+
+def test_a_json_line_holds_the_same() -> None:
+    made = record("a\nb", content="news", request=b"\1" * 16)
+    entry = json.loads(logs.JsonFormatter("mcast-node").format(made))
+    assert entry.pop("time").endswith("Z")
+    assert entry == {
+        "level": "info",
+        "program": "mcast-node",
+        "logger": "mcast.x",
+        "thread": "forward-news",
+        "message": "a\nb",
+        "content": "news",
+        "request": "01" * 16,
+    }
+
+
+def test_a_logger_may_be_about_something(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logs.about(logging.getLogger("mcast.test"), content="news", peer="p")
+    logger.warning("one", extra={"peer": "q"})
+    assert [caplog.records[0].__dict__[key] for key in ("content", "peer")] == ["news", "q"]
+
+
+# Real processes
+
+
+SCRIPT = """
+import argparse, sys, time
+from mcast.roles.cli import Program, run
+def body(options, process):
+    process.on_hangup = lambda: print("again", flush=True)
+    print("ready", flush=True)
+    {body}
+sys.exit(run(Program("mcast-test", "A test.", "x", lambda parser: None, body), []))
+"""
+
+Spawn = Callable[[str], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawn]:
+    """Run a body in a process of its own, until it says that it is ready."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(body: str) -> "subprocess.Popen[str]":
+        script = SCRIPT.replace("{body}", textwrap.indent(body, "    ").strip())
+        process = subprocess.Popen(
+            [sys.executable, "-c", script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_sigint_and_sigterm_stop_in_order_with_status_0(spawn: Spawn, number: signal.Signals) -> None:
+    process = spawn("process.stop.wait()\nprint('in order')")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=10)
+    assert (out, process.returncode) == ("in order\n", 0)
+    assert f"{number.name}: stopping" in err
+
+
+def test_a_body_that_does_not_stop_is_ended_soon_after_the_second_signal(spawn: Spawn) -> None:
+    process = spawn("import mcast.roles.cli as cli\ncli.HURRY = 0.1\nprocess.stop.wait()\n"
+                    "print('stopping', flush=True)\ntime.sleep(600)")  # fmt: skip
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "stopping\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert "SIGINT again" in err
+
+
+def test_sighup_is_heard_and_ends_nothing(spawn: Spawn) -> None:
+    process = spawn("process.stop.wait()")
+    assert process.stdout is not None
+    for _ in range(3):
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout.readline() == "again\n"
+    process.terminate()
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
+def test_signals_in_quick_succession_never_deadlock_a_waiting_body(spawn: Spawn) -> None:
+    process = spawn("while not process.stop.wait(0.0001): pass")
+    for _ in range(300):
+        process.send_signal(signal.SIGHUP)
+    process.terminate()
+    process.communicate(timeout=10)
+    assert process.returncode == 0
+
+
+def test_a_reader_of_stderr_that_goes_away_disturbs_nothing(spawn: Spawn) -> None:
+    process = spawn(
+        "import logging\nprocess.stop.wait()\nfor _ in range(3): logging.error('x')\nprint('done')"
+    )
+    assert process.stderr is not None
+    process.stderr.close()
+    process.terminate()
+    assert process.stdout is not None
+    assert process.stdout.read() == "done\n"
+    assert process.wait(10) == 0
+
+
+def test_a_reader_of_stdout_that_goes_away_is_no_error() -> None:
+    config = ROOT / "resources" / "configs" / "demo-layout.toml"
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [ROOT / "bin" / "mcast-bootstrap", "--config", config, "--check"],
+            stdout=write, stderr=subprocess.PIPE, text=True, timeout=30, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def run_command(*command: str | Path) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment, check=False)
+
+
+@pytest.mark.parametrize("role", ["bootstrap", "node", "server", "client", "lab", "demo"])
+def test_programs_run_from_a_bare_checkout_and_through_a_symlink(role: str, tmp_path: Path) -> None:
+    script, link = ROOT / "bin" / f"mcast-{role}", tmp_path / "linked"
+    link.symlink_to(script)
+    for path in (script, link):
+        done = run_command(sys.executable, "-E", "-S", path, "--help")  # nothing installed, no PYTHONPATH
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("usage: ")
+
+
+def test_the_module_runs_every_role() -> None:
+    module = (sys.executable, "-m", "mcast")
+    assert run_command(*module, "bootstrap", "--version").stdout == f"mcast-bootstrap {__version__}\n"
+    assert "roles:" in run_command(*module).stdout
+    unknown = run_command(*module, "relay")
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)

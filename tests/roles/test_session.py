@@ -1,0 +1,229 @@
+"""A node's session with a real bootstrapper, and with one that misbehaves."""
+
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from helpers import Recorder, wait_until
+from mcast.errors import ConfigError
+from mcast.hostport import HostPort
+from mcast.net.connection import Connection
+from mcast.net.listener import Listener
+from mcast.overlay.layout import Layout
+from mcast.overlay.layout_file import parse_layout
+from mcast.roles import session as session_module
+from mcast.roles.bootstrapper import Bootstrapper
+from mcast.roles.session import BootstrapSession
+from mcast.wire.bootstrap import Health, LayoutMessage, Refused, Register, StreamHealth
+from mcast.wire.identity import Identity
+from mcast.wire.position import Position
+
+ANY = HostPort("127.0.0.1", 0)
+
+
+def make_bootstrapper(address: HostPort = ANY, n1: str = "10.0.0.1:5000") -> Bootstrapper:
+    return Bootstrapper(layout(n1), "campus.toml", address, Recorder())
+
+
+def layout(n1: str = "10.0.0.1:5000") -> Layout:
+    nodes = {"rp": {"address": "10.0.0.9:5000"}, "n1": {"address": n1, "neighbours": ["rp"]}}
+    return parse_layout({"rendezvous": "rp", "nodes": nodes}, "campus.toml")
+
+
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "FIRST_RETRY", 0.01)
+    monkeypatch.setattr(session_module, "LAST_RETRY", 0.02)
+    monkeypatch.setattr(session_module, "REFUSED_RETRY", 0.02)
+
+
+@pytest.fixture
+def free_address() -> HostPort:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return HostPort("127.0.0.1", sock.getsockname()[1])
+
+
+StartSession = Callable[..., BootstrapSession]
+
+
+@pytest.fixture
+def start_session() -> Iterator[StartSession]:
+    sessions: list[BootstrapSession] = []
+    crashes = Recorder()
+
+    def start(address: HostPort, name: str = "n1", on_layout: Recorder | None = None) -> BootstrapSession:
+        register = Register(name, 0, b"i" * 16)
+        session = BootstrapSession(address, register, crashes, on_layout=on_layout, rng=random.Random(1))
+        session.start()
+        sessions.append(session)
+        return session
+
+    yield start
+    for session in sessions:
+        session.stop()
+    assert crashes.calls == []
+
+
+def streaming(content: str) -> Health:
+    path = (Identity.node("rp"), Identity.node("n1"))
+    return Health(5, (StreamHealth(content, path, (), Position(1, 2)),))
+
+
+NEVER = threading.Event()
+
+
+def test_a_node_learns_its_place_and_reports_its_health(start_session: StartSession) -> None:
+    with make_bootstrapper() as bootstrapper:
+        session = start_session(bootstrapper.address)
+        place = session.wait_for_layout(NEVER)
+        assert place is not None
+        assert (place.name, session.connected) == ("n1", True)
+        session.send_health(streaming("news"))
+        wait_until(lambda: "news" in bootstrapper.nodes()["n1"].streams)
+
+
+def test_the_node_may_start_first_and_says_that_it_waits(
+    start_session: StartSession, free_address: HostPort, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    session = start_session(free_address)
+    wait_until(lambda: f"waiting for the bootstrapper at {free_address}: nobody answers" in caplog.text)
+    session.send_health(streaming("told before it was connected"))
+    with make_bootstrapper(free_address) as bootstrapper:
+        assert session.wait_for_layout(NEVER) is not None
+        wait_until(lambda: bootstrapper.nodes()["n1"].streams)
+    assert caplog.text.count("waiting for the bootstrapper") == 1
+
+
+def test_waiting_can_be_ended(start_session: StartSession, free_address: HostPort) -> None:
+    stop = threading.Event()
+    session = start_session(free_address)
+    threading.Timer(0.02, stop.set).start()
+    assert session.wait_for_layout(stop) is None
+
+
+def test_a_refusal_at_the_start_is_a_configuration_error(start_session: StartSession) -> None:
+    with make_bootstrapper() as bootstrapper:
+        session = start_session(bootstrapper.address, "n9")
+        with pytest.raises(ConfigError, match="refuses this node: no node is called 'n9' in campus"):
+            session.wait_for_layout(NEVER)
+
+
+def test_a_refusal_later_is_tried_again_until_the_file_is_mended(
+    start_session: StartSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    with make_bootstrapper() as bootstrapper:
+        session = start_session(bootstrapper.address)
+        session.wait_for_layout(NEVER)
+        without = parse_layout({"rendezvous": "rp", "nodes": {"rp": {"address": "10.0.0.9:5000"}}}, "x")
+        bootstrapper.change_layout(without)
+        wait_until(lambda: "refuses this node: 'n1' is no longer in campus.toml" in caplog.text)
+        wait_until(lambda: bootstrapper.counters["refused_nodes"] > 1)
+        bootstrapper.change_layout(layout())
+        wait_until(lambda: session.connected)
+
+
+def test_changes_are_handed_on_and_repetitions_are_not(start_session: StartSession) -> None:
+    with make_bootstrapper() as bootstrapper:
+        on_layout = Recorder()
+        session = start_session(bootstrapper.address, on_layout=on_layout)
+        on_layout.wait_for(1)
+        bootstrapper.change_layout(layout("10.0.0.2:5000"))
+        places = on_layout.wait_for(2)
+        assert [place.address for place in places if isinstance(place, LayoutMessage)] == [
+            "10.0.0.1:5000",
+            "10.0.0.2:5000",
+        ]
+        address = bootstrapper.address
+        bootstrapper.stop()
+        wait_until(lambda: not session.connected)
+    with make_bootstrapper(address, "10.0.0.2:5000") as bootstrapper:
+        wait_until(lambda: session.connected)
+        bootstrapper.change_layout(layout("10.0.0.3:5000"))
+        assert len(on_layout.wait_for(3)) == 3
+
+
+def test_what_changed_while_the_node_was_being_built_is_handed_on(start_session: StartSession) -> None:
+    with make_bootstrapper() as bootstrapper:
+        session = start_session(bootstrapper.address)
+        session.wait_for_layout(NEVER)
+        bootstrapper.change_layout(layout("10.0.0.2:5000"))
+        wait_until(lambda: session._layout is not None and session._layout.version == 2)
+        on_layout = Recorder()
+        session.follow(on_layout)
+        [place] = on_layout.wait_for(1)
+        assert isinstance(place, LayoutMessage)
+        assert place.address == "10.0.0.2:5000"
+
+
+def test_losing_the_bootstrapper_is_told_once_and_healed(
+    start_session: StartSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    with make_bootstrapper() as bootstrapper:
+        session = start_session(bootstrapper.address)
+        session.wait_for_layout(NEVER)
+        address = bootstrapper.address
+    wait_until(lambda: "still without the bootstrapper" in caplog.text)
+    with make_bootstrapper(address) as bootstrapper:
+        session.send_health(streaming("news"))
+        wait_until(lambda: bootstrapper.nodes() and bootstrapper.nodes()["n1"].streams)
+    assert caplog.text.count("lost the bootstrapper, carrying on without it") >= 1
+
+
+def test_the_last_health_is_repeated_so_that_a_quiet_node_is_not_taken_for_dead(
+    start_session: StartSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "HEARTBEAT", 0.02)
+    with make_bootstrapper() as bootstrapper:
+        start_session(bootstrapper.address)
+        wait_until(lambda: bootstrapper.counters["health"] >= 5)
+
+
+def test_reports_that_come_together_travel_as_the_last_one(start_session: StartSession) -> None:
+    with make_bootstrapper() as bootstrapper:
+        session = start_session(bootstrapper.address)
+        session.wait_for_layout(NEVER)
+        for number in range(1000):
+            session.send_health(streaming(f"content-{number}"))
+        wait_until(lambda: "content-999" in bootstrapper.nodes()["n1"].streams)
+        assert bootstrapper.counters["health"] < 100
+
+
+def serve(connection: Connection, *answers: object) -> None:
+    connection.receive(10)
+    for message in answers:
+        assert isinstance(message, Refused | Health)
+        connection.send(message)
+
+
+@pytest.mark.parametrize(
+    ("misbehaviour", "complaint"),
+    [
+        (lambda _: None, "closed the connection|is lost"),
+        (lambda connection: serve(connection, Health(1)), "a bootstrapper does not send Health"),
+        (lambda connection: connection._sock.sendall(b"HTTP/1.1 400 Bad Request"), "not an mcast frame"),
+        (
+            lambda connection: connection.receive(10) and connection.receive(10),
+            "does not answer within 0.1 s",
+        ),
+    ],
+    ids=["closes at once", "another message", "garbage", "silence"],
+)
+def test_a_bootstrapper_that_misbehaves_is_tried_again(
+    misbehaviour: Callable[[Connection], None],
+    complaint: str,
+    start_session: StartSession,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(session_module, "ANSWER_TIMEOUT", 0.1)
+    with Listener("127.0.0.1:0", misbehaviour, Recorder()) as listener:
+        start_session(listener.address)
+        wait_until(lambda: listener.counters["connections"] >= 3)
+    assert any(part in caplog.text for part in complaint.split("|"))
