@@ -39,6 +39,10 @@ FRAME_TIMEOUT = 5.0
 SEND_TIMEOUT = 5.0
 """Seconds a peer may refuse to take a frame; a control message is small, so its buffers were full."""
 
+SEND_LOCK_TIMEOUT = 0.02
+"""Seconds that even a hurried sender waits for another thread's frame to go out: that takes some
+microseconds, unless the peer takes nothing."""
+
 CONNECT_TIMEOUT = 5.0
 """Seconds to reach a peer: outlasts two lost SYNs, which are sent again after 1 and 3 s."""
 
@@ -89,7 +93,7 @@ class Connection:
         data = encode(message)
         deadline = Deadline.of(timeout)
         left = deadline.timeout()
-        if not self._send_lock.acquire(timeout=-1 if left is None else left):
+        if not self._send_lock.acquire(timeout=-1 if left is None else max(left, SEND_LOCK_TIMEOUT)):
             self.close()
             raise PeerGone(f"{self.peer} takes no data")
         try:

@@ -1,0 +1,154 @@
+"""The client's pipeline: trains go in from the inlet's thread, packets come out at their time.
+
+    inlet's thread --push--> PlayoutBuffer --thread "playout"--> Output
+
+The thread wakes at most each 10 ms and writes what is due by then in one piece.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from mcast.media.output import Output
+from mcast.media.playout import PlayoutBuffer, PlayoutCounters
+from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.train import Train
+from mcast.wire.mpegts import ContinuityChecker
+
+STEP_SECONDS = 0.01
+"""Datagrams due within this time go out together: a player notices nothing, the system far fewer calls."""
+
+SAMPLE_SECONDS = 1.0
+"""Once so often it is noted which RTP time went out when: to compare viewers with each other."""
+MAX_SAMPLES = 600
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackReport:
+    """What the viewer has got."""
+
+    playout: PlayoutCounters
+    ts_packets: int
+    bytes: int
+    continuity_errors: int
+    first_media: float | None  # monotonic seconds
+    first_keyframe: float | None
+    held_ms: float
+    dropped: int  # bytes that the output had no room for
+    first_number: int | None  # of the first datagram that went out
+    latency_ms: float | None  # median delay of the output behind the earliest that it could be
+    output_times: tuple[tuple[int, float], ...]  # RTP timestamp, Unix seconds when it went out: one a second
+
+
+class Playback:
+    """Owns the playout buffer and the thread "playout"; the output is the caller's."""
+
+    def __init__(
+        self,
+        output: Output,
+        latency_ms: float,
+        on_crash: OnCrash,
+        *,
+        start: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin. `start` is the first number that counts, where it is known."""
+        self._output, self._clock = output, clock
+        self._buffer = PlayoutBuffer(latency_ms, start)
+        self._checker = ContinuityChecker()
+        self._condition = threading.Condition()
+        self._stopping = False
+        self._first_media: float | None = None
+        self._first_keyframe: float | None = None
+        self._next_sample = 0.0
+        self._output_times: deque[tuple[int, float]] = deque(maxlen=MAX_SAMPLES)
+        self._delays: deque[float] = deque(maxlen=MAX_SAMPLES)
+        self._thread = OwnedThread("playout", self._run, on_crash)
+        self._thread.start()
+
+    def __repr__(self) -> str:
+        return f"<Playback {self._buffer!r}>"
+
+    def push(self, train: Train) -> None:
+        """Take in what has arrived. Never waits for the output."""
+        now = self._clock()
+        with self._condition:
+            if self._first_media is None:
+                self._first_media = now
+            if self._first_keyframe is None and train.keyframes():
+                self._first_keyframe = now
+            self._buffer.push(train, now)
+            self._condition.notify()
+
+    def rebase(self, start: int | None = None) -> None:
+        """Go on with another stream behind what is held."""
+        with self._condition:
+            self._buffer.rebase(start)
+
+    def finish(self, timeout: float) -> bool:
+        """Wait until all that is held has gone out at its time (the content is over); say if it has."""
+        with self._condition:
+            return self._condition.wait_for(lambda: self._stopping or not self._buffer.held, timeout)
+
+    def stop(self, last: int | None = None) -> None:
+        """Put out at once what is held, and end. `last` is the stream's last number, where it ended."""
+        with self._condition:
+            already, self._stopping = self._stopping, True
+            self._condition.notify_all()
+        self._thread.join()
+        if not already:
+            self._write(self._buffer.flush(last))
+
+    def report(self) -> PlaybackReport:
+        """Describe what has gone out so far."""
+        with self._condition:
+            return PlaybackReport(
+                playout=self._buffer.counters(),
+                ts_packets=self._checker.packets,
+                bytes=self._checker.bytes,
+                continuity_errors=self._checker.errors,
+                first_media=self._first_media,
+                first_keyframe=self._first_keyframe,
+                held_ms=self._buffer.held_ms,
+                dropped=self._output.dropped,
+                first_number=self._buffer.first,
+                latency_ms=round(median(self._delays) * 1000, 1) if self._delays else None,
+                output_times=tuple(self._output_times),
+            )
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                payloads = self._wait()
+                if payloads is None:
+                    return
+                self._condition.notify_all()  # for finish()
+            self._write(payloads)
+
+    def _wait(self) -> list[memoryview] | None:
+        """Wait for what is due (with the lock held); None when stopped."""
+        while not self._stopping:
+            due, now = self._buffer.next_due(), self._clock()
+            if due is not None and due <= now:
+                payloads = self._buffer.pop(now)
+                self._sample(now)
+                return payloads
+            self._condition.wait(None if due is None else max(due - now, STEP_SECONDS))
+        return None
+
+    def _sample(self, now: float) -> None:
+        """Note once a second what has gone out when."""
+        timestamp, behind = self._buffer.timestamp, self._buffer.behind(now)
+        if now >= self._next_sample and timestamp is not None and behind is not None:
+            self._next_sample = now + SAMPLE_SECONDS
+            self._output_times.append((timestamp, time.time()))
+            self._delays.append(behind)
+
+    def _write(self, payloads: list[memoryview]) -> None:
+        if payloads:
+            data = b"".join(payloads)
+            self._checker.feed(data)
+            self._output.write(data)

@@ -1,0 +1,124 @@
+"""A player process that is fed the transport stream by its standard input.
+
+ffplay unless the user names another. Its options keep it from collecting 5 s before it shows
+anything (measured: first picture after 0.4 s). It has a process group of its own, so that a
+Ctrl-C at the terminal reaches mcast, which then ends it: standard input closed, SIGTERM, SIGKILL.
+"""
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mcast.errors import ConfigError, StreamEndedError
+from mcast.media.ffmpeg import find_tool
+from mcast.media.output import MAX_QUEUED, Ended, Writer
+from mcast.net.threads import OnCrash
+
+END_SECONDS = 8.0
+"""How long a player may show what it has after the stream's end: its buffers hold a few seconds."""
+TERM_SECONDS = 1.0
+_BROKEN_PIPE_SECONDS = 1.0
+
+
+def player_command(command: str | None, title: str, environment: Mapping[str, str]) -> list[str]:
+    """Return the player's arguments: the user's command, or ffplay's.
+
+    Raises ConfigError if the command is no command line, or if ffplay would have no display: it
+    would hang without a word, or if ffplay is missing.
+    """
+    if command is not None:
+        try:
+            arguments = shlex.split(command)
+        except ValueError as error:
+            raise ConfigError(f"--player '{command}': {error}") from None
+        if not arguments:
+            raise ConfigError("--player: no command is given")
+        return arguments
+    if not environment.get("DISPLAY") and not environment.get("WAYLAND_DISPLAY"):
+        raise ConfigError(
+            "no display (neither DISPLAY nor WAYLAND_DISPLAY is set): write to a file with --output FILE, "
+            "to standard output with --output -, or name a --player"
+        )
+    return [
+        *(find_tool("ffplay"), "-hide_banner", "-loglevel", "error", "-nostats"),
+        *("-f", "mpegts", "-probesize", "100000", "-analyzeduration", "200000"),
+        *("-autoexit", "-window_title", title, "-i", "-"),
+    ]
+
+
+class Player:
+    """Owns the player's process and the writer to its standard input."""
+
+    def __init__(self, arguments: Sequence[str], on_crash: OnCrash, *, max_queued: int = MAX_QUEUED) -> None:
+        """Start it. Raises ConfigError if it cannot be."""
+        self.name = Path(arguments[0]).name
+        try:
+            self._process = subprocess.Popen(
+                arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0, bufsize=0
+            )
+        except OSError as error:
+            raise ConfigError(f"--player: cannot start '{arguments[0]}': {error.strerror}") from None
+        assert self._process.stdin is not None
+        fd = os.dup(self._process.stdin.fileno())  # the writer owns its descriptor
+        self._process.stdin.close()
+        self._writer = Writer(fd, self.name, on_crash, max_queued=max_queued)
+
+    def __repr__(self) -> str:
+        return f"<Player {self.name} pid={self._process.pid} {self._writer!r}>"
+
+    @property
+    def dropped(self) -> int:
+        """Return the bytes that found no room (a player that is paused)."""
+        return self._writer.dropped
+
+    @property
+    def pid(self) -> int:
+        """Return the process id."""
+        return self._process.pid
+
+    def write(self, data: bytes) -> bool:
+        """Queue whole TS packets; drop them if there is no room. Never waits."""
+        return self._writer.write(data)
+
+    def ended(self) -> Ended | None:
+        """Tell how the player ended; None while it runs."""
+        status = self._process.poll()
+        if status is not None:
+            return self._judge(status)
+        ended = self._writer.ended()
+        if ended is None or ended.error is not None:
+            return ended
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it has closed its input: it is about to end
+            return self._judge(self._process.wait(_BROKEN_PIPE_SECONDS))
+        return ended
+
+    def close(self, *, drain: bool = True) -> Ended | None:
+        """Close the player's input and end it: with `drain` it may first show what it has got."""
+        before = self.ended()
+        self._writer.close(drain=drain)
+        if drain and before is None and self._ends_within(END_SECONDS):
+            return None
+        for number, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, TERM_SECONDS)):
+            if self._process.poll() is not None:
+                break
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+            self._ends_within(seconds)
+        return before
+
+    def _ends_within(self, seconds: float) -> bool:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+            return True
+        return False
+
+    def _judge(self, status: int) -> Ended:
+        if status == 0:
+            return Ended(f"{self.name} was closed")
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+        text = f"the player {self.name} ended with {how}"
+        return Ended(text, StreamEndedError(text))

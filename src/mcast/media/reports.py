@@ -1,0 +1,120 @@
+"""The RTCP compounds that parent and child exchange, built and read (RFC 3550, docs/protocol.md, "RTCP").
+
+child -> parent   RR (a block that names the stream it expects), SDES(CNAME), APP(TOKEN), and
+                  a Generic NACK or a BYE when there is reason. The hello is the same thing.
+parent -> child   SR, SDES(CNAME), APP(STATE)
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mcast.net.train import Train
+from mcast.wire.rtcp import (
+    App,
+    Bye,
+    FeedState,
+    Nack,
+    Packet,
+    ReceiverReport,
+    ReportBlock,
+    Sdes,
+    SenderReport,
+    UpstreamState,
+    middle32,
+    ntp_from_unix,
+    pack_compound,
+    state_app,
+    token_app,
+)
+from mcast.wire.rtp import CLOCK_RATE
+
+NEXT_UNKNOWN = (1 << 64) - 1
+"""A STATE's `next` while the parent does not know yet where the child will begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """How the parent itself is fed."""
+
+    state: FeedState = FeedState.FED
+    since: float = 0.0  # monotonic seconds
+
+    def told(self, next_number: int, now: float) -> UpstreamState:
+        """Put it as the child is told."""
+        cut_ms = 0 if self.state is FeedState.FED else int((now - self.since) * 1000)
+        return UpstreamState(self.state, min(max(cut_ms, 0), 0xFFFF_FFFF), next_number)
+
+
+@dataclass(frozen=True, slots=True)
+class SenderInfo:
+    """What an SR says of the stream: which RTP time is now, and how much has been sent."""
+
+    ssrc: int
+    timestamp: int  # RTP time of the newest datagram
+    age: float  # seconds since it was sent
+    packets: int
+    octets: int
+
+    def at(self, wall: float) -> SenderReport:
+        """Build the SR of this moment (Unix time)."""
+        rtp = self.timestamp + int(self.age * CLOCK_RATE)
+        return SenderReport(
+            self.ssrc,
+            ntp_from_unix(wall),
+            rtp & 0xFFFF_FFFF,
+            self.packets & 0xFFFF_FFFF,
+            self.octets & 0xFFFF_FFFF,
+        )
+
+
+def sender_info(ssrc: int, newest: Train | None, age: float, packets: int, octets: int) -> SenderInfo:
+    """Describe a stream whose newest train was sent `age` seconds ago, if there was any."""
+    if newest is None:
+        return SenderInfo(ssrc, 0, 0.0, packets, octets)
+    return SenderInfo(ssrc, newest.last_timestamp(), age, packets, octets)
+
+
+def sender_compound(info: SenderInfo, cname: str, state: UpstreamState, wall: float) -> bytes:
+    """Build what a parent sends."""
+    return pack_compound((info.at(wall), Sdes(info.ssrc, cname), state_app(info.ssrc, state)))
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who a child is in RTCP: its own SSRC, its name, its proof."""
+
+    ssrc: int
+    cname: str
+    token: bytes
+
+    def compound(self, block: ReportBlock, missing: Iterable[int] = (), *, bye: bool = False) -> bytes:
+        """Build a hello or a report; `missing` numbers are asked for, `bye` is the last word."""
+        packets: list[Packet] = [
+            ReceiverReport(self.ssrc, (block,)),
+            Sdes(self.ssrc, self.cname),
+            self._token(),
+        ]
+        sequences = tuple(number & 0xFFFF for number in missing)
+        if sequences:
+            packets.append(Nack(self.ssrc, block.ssrc, sequences))
+        if bye:
+            packets.append(Bye((self.ssrc,)))
+        return pack_compound(packets)
+
+    def _token(self) -> App:
+        return token_app(self.ssrc, self.token)
+
+
+def round_trip(block: ReportBlock, wall: float) -> float | None:
+    """Return the seconds between an SR and the report that answers it, less the time the child took.
+
+    None where the block answers none, or where the clocks make no sense (RFC 3550, 6.4.1).
+    """
+    if not block.last_sr:
+        return None
+    units = (middle32(ntp_from_unix(wall)) - block.last_sr - block.delay_since_sr) & 0xFFFF_FFFF
+    seconds = units / 65_536
+    return seconds if seconds < _LONGEST_ROUND_TRIP else None
+
+
+_LONGEST_ROUND_TRIP = 10.0

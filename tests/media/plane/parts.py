@@ -1,0 +1,214 @@
+"""A parent and its children with real sockets on the loopback, for tests."""
+
+import contextlib
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import ip_address
+
+from helpers import wait_until
+from mcast.media.child import ChildSnapshot, ChildState
+from mcast.media.fanout import Fanout
+from mcast.media.feedback import FeedbackReader
+from mcast.media.history import DEFAULT_BOUNDS, HistoryBounds
+from mcast.media.inlet import Inlet, connect_inlet, open_inlet_socket
+from mcast.media.upstream import Upstream, UpstreamEvent
+from mcast.net.addresses import IPAddress
+from mcast.net.ports import MediaPorts
+from mcast.net.threads import CrashBox
+from mcast.net.train import Train
+from mcast.net.udp import TrainSender
+from mcast.wire.node import Start
+from mcast.wire.position import Position
+from media.plane.path import Path
+from media.plane.streams import SSRC, numbers_of
+
+LOCAL = ip_address("127.0.0.1")
+
+
+@dataclass
+class Viewer:
+    """A child: its inlet and what it has got."""
+
+    key: int
+    inlet: Inlet
+    sock: socket.socket
+    path: Path | None = None
+    trains: list[Train] = field(default_factory=list)
+    events: list[Upstream] = field(default_factory=list)
+
+    next: int = -1  # the number after the highest
+
+    def numbers(self) -> list[int]:
+        """Return what has arrived, in order of arrival."""
+        return numbers_of(list(self.trains))
+
+    def take_train(self, item: Train) -> None:
+        """Keep what has arrived."""
+        self.trains.append(item)
+        self.next = max(self.next, item.next)
+
+    def take_event(self, event: UpstreamEvent) -> None:
+        """Remember an event."""
+        self.events.append(event.kind)
+
+
+def _has(viewer: Viewer, number: int) -> bool:
+    return viewer.next >= number
+
+
+class Family:
+    """A fanout, its reader, and children that can be added."""
+
+    def __init__(
+        self,
+        start: int = 0,
+        *,
+        bounds: HistoryBounds = DEFAULT_BOUNDS,
+        offload: bool = True,
+        rate: int = 10**9,
+    ) -> None:
+        self.crash = CrashBox(threading.Event())
+        self.lost: list[tuple[object, str]] = []
+        self.reader = FeedbackReader(self.crash, catch_up_bit_rate=rate)
+        self.reader.start()
+        self.fanout = Fanout(
+            "news",
+            Position(SSRC, start),
+            self.reader,
+            MediaPorts(),
+            on_lost=lambda key, why: self.lost.append((key, why)),
+            bounds=bounds,
+            offload=offload,
+        )
+        self.viewers: list[Viewer] = []
+        self._keys = itertools.count()
+
+    def token(self, key: int) -> bytes:
+        """Return a child's token."""
+        return key.to_bytes(16, "big")
+
+    def join(
+        self,
+        *,
+        start: Start = Start.KEYFRAME,
+        resume: Position | None = None,
+        local: IPAddress = LOCAL,
+        peer: IPAddress = LOCAL,
+        within: Callable[[Callable[[], None]], None] = lambda action: action(),
+        repair: bool = False,
+        running: bool = True,
+        buffer_bytes: int | None = None,
+        path: Callable[[bytes], int] | None = None,
+    ) -> Viewer:
+        """Add a child at `peer` to the parent at `local`; `path` puts a Path with these losses in between.
+
+        `within` opens the child's socket elsewhere.
+        """
+        key = next(self._keys)
+        opened: list[tuple[socket.socket, int]] = []
+        within(lambda: opened.append(open_inlet_socket(peer, MediaPorts())))
+        sock, granted = opened[0]
+        port = self.fanout.admit(
+            key,
+            f"child{key}",
+            local,
+            peer,
+            self.token(key),
+            resume=resume,
+            start=start,
+            buffer_bytes=granted if buffer_bytes is None else buffer_bytes,
+        )
+        between = Path((str(local), port), path) if path else None
+        connect_inlet(sock, local, between.port if between else port)
+        viewer: Viewer
+        inlet = Inlet(
+            "news",
+            sock,
+            self.token(key),
+            self.fanout.position,
+            f"child{key}",
+            lambda item: viewer.take_train(item),
+            lambda event: viewer.take_event(event),
+            self.crash,
+            resume=resume,
+            repair=repair,
+        )
+        viewer = Viewer(key, inlet, sock, path=between)
+        self.viewers.append(viewer)
+        if running:
+            inlet.start()
+        return viewer
+
+    def child(self, viewer: Viewer) -> ChildSnapshot:
+        """Return the parent's view of a child."""
+        return next(child for child in self.fanout.children() if child.key == viewer.key)
+
+    def wait_live(self, *viewers: Viewer) -> None:
+        """Wait until children are live."""
+        for viewer in viewers or tuple(self.viewers):
+            wait_until(partial(self._is_live, viewer), f"{viewer.key} is live")
+
+    def _is_live(self, viewer: Viewer) -> bool:
+        return self.child(viewer).state is ChildState.LIVE
+
+    def wait_next(self, number: int, *viewers: Viewer) -> None:
+        """Wait until children have got what is just below a number."""
+        for viewer in viewers or tuple(self.viewers):
+            wait_until(partial(_has, viewer, number), f"{viewer.key} at {number}")
+
+    def sender(self, viewer: Viewer) -> TrainSender:
+        """Return the parent's socket to a child."""
+        child = self.fanout._roster.by_token(self.token(viewer.key))
+        assert child is not None
+        assert child.sender is not None
+        return child.sender
+
+    def close(self) -> None:
+        """End everything; a crash of any thread fails the test."""
+        for viewer in self.viewers:
+            viewer.inlet.stop()
+            viewer.sock.close()
+            if viewer.path:
+                viewer.path.close()
+        self.fanout.close()
+        self.reader.stop()
+        if self.crash.error is not None:
+            raise self.crash.error
+
+
+@contextlib.contextmanager
+def family(
+    start: int = 0, *, bounds: HistoryBounds = DEFAULT_BOUNDS, offload: bool = True, rate: int = 10**9
+) -> Iterator[Family]:
+    """Run a parent for the length of a test."""
+    made = Family(start, bounds=bounds, offload=offload, rate=rate)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+class Pusher:
+    """Pushes trains at their media time (`speed` times as fast) from a thread of its own."""
+
+    def __init__(self, fanout: Fanout, trains: list[Train], speed: float = 1.0, rate: int = 1000) -> None:
+        self._fanout, self._trains, self._speed, self._rate = fanout, trains, speed, rate
+        self._thread = threading.Thread(target=self._run, name="pusher")
+        self._thread.start()
+
+    def _run(self) -> None:
+        begin, first = time.monotonic(), self._trains[0].first
+        for item in self._trains:
+            due = begin + (item.first - first) / self._rate / self._speed
+            time.sleep(max(0.0, due - time.monotonic()))
+            self._fanout.push(item)
+
+    def join(self) -> None:
+        """Wait until all is pushed."""
+        self._thread.join(60)
+        assert not self._thread.is_alive()

@@ -1,0 +1,174 @@
+"""Outputs: complete files, one clear error, and nobody who writes ever waits."""
+
+import os
+import resource
+import shlex
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from helpers import wait_until
+from mcast.errors import ConfigError, StreamEndedError
+from mcast.media.output import Writer, file_output
+from mcast.media.player import Player, player_command
+from mcast.net.threads import CrashBox
+
+PACKET = b"\x47" + bytes(187)
+
+
+@pytest.fixture
+def crash() -> CrashBox:
+    return CrashBox(threading.Event())
+
+
+def test_file_is_complete_when_closed(tmp_path: Path, crash: CrashBox) -> None:
+    path = tmp_path / "news.ts"
+    path.write_bytes(b"old")
+    output = file_output(path, crash)
+    chunks = [bytes([0x47, index]) * 94 * 50 for index in range(256)]
+    assert all(output.write(chunk) for chunk in chunks)
+    assert output.close() is None
+    assert path.read_bytes() == b"".join(chunks)
+    assert output.close() is None
+    assert not output.write(PACKET)
+
+
+def test_file_that_cannot_be_opened_is_a_configuration_error(tmp_path: Path, crash: CrashBox) -> None:
+    with pytest.raises(ConfigError, match=r"--output .*nowhere/news\.ts.*No such file"):
+        file_output(tmp_path / "nowhere" / "news.ts", crash)
+
+
+def test_full_disk_is_one_clear_error_and_leaves_whole_packets(tmp_path: Path, crash: CrashBox) -> None:
+    path = tmp_path / "news.ts"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+        output = file_output(path, crash)
+        while output.ended() is None:
+            output.write(PACKET * 7)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    ended = output.close()
+    assert ended is not None
+    assert isinstance(ended.error, StreamEndedError)
+    assert f"cannot write to {path}" in str(ended.error)
+    size = path.stat().st_size
+    assert (size % 188, size) == (0, 10_000 - 10_000 % 188)
+
+
+def test_reader_that_has_gone_is_the_users_end(crash: CrashBox) -> None:
+    reading, writing = os.pipe()
+    output = Writer(writing, "standard output", crash)
+    output.write(PACKET)
+    assert os.read(reading, 188) == PACKET
+    os.close(reading)
+    output.write(PACKET)
+    wait_until(output.ended)
+    ended = output.close()
+    assert ended is not None
+    assert ended.error is None
+    assert "standard output was closed" in ended.reason
+
+
+def test_reader_that_reads_nothing_costs_memory_up_to_a_bound_and_no_time(crash: CrashBox) -> None:
+    reading, writing = os.pipe()
+    output = Writer(writing, "pipe", crash, max_queued=100_000)
+    began = time.monotonic()
+    for _ in range(1_000):
+        output.write(PACKET * 7)
+    assert time.monotonic() - began < 1.0
+    assert output.dropped > 1_000_000
+    assert output.dropped % 188 == 0
+    began = time.monotonic()
+    assert output.close(drain=False) is None
+    assert time.monotonic() - began < 1.0
+    os.close(reading)
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_player_gets_every_byte_and_may_end_by_itself_when_the_stream_is_over(
+    tmp_path: Path, crash: CrashBox
+) -> None:
+    path = tmp_path / "got"
+    player = Player(
+        python(f"import sys,pathlib; pathlib.Path({str(path)!r}).write_bytes(sys.stdin.buffer.read())"), crash
+    )
+    for _ in range(100):
+        assert player.write(PACKET * 70)
+    assert player.ended() is None
+    assert player.close() is None
+    assert path.read_bytes() == PACKET * 7_000
+
+
+def test_closed_player_is_the_users_end(crash: CrashBox) -> None:
+    player = Player(python("import sys; sys.stdin.buffer.read(10)"), crash)
+    wait_until(lambda: player.write(PACKET) and player.ended())
+    ended = player.close()
+    assert ended is not None
+    assert (ended.error, "was closed" in ended.reason) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("code", "how"), [("raise SystemExit(3)", "status 3"), ("import os; os.kill(os.getpid(), 11)", "SIGSEGV")]
+)
+def test_player_that_fails_says_how(code: str, how: str, crash: CrashBox) -> None:
+    player = Player(python(code), crash)
+    wait_until(player.ended)
+    ended = player.close()
+    assert ended is not None
+    assert isinstance(ended.error, StreamEndedError)
+    assert how in ended.reason
+
+
+def test_player_that_ignores_everything_is_killed(crash: CrashBox) -> None:
+    player = Player(
+        python("import signal,time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(99)"),
+        crash,
+    )
+    wait_until(
+        lambda: b"SigIgn" in Path(f"/proc/{player.pid}/status").read_bytes() and _ignores_term(player.pid)
+    )
+    player.write(PACKET * 10_000)
+    began = time.monotonic()
+    assert player.close(drain=False) is None
+    assert time.monotonic() - began < 4.0
+
+
+def _ignores_term(pid: int) -> bool:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return bool(int(next(line for line in lines if line.startswith("SigIgn")).split()[1], 16) >> 14 & 1)
+
+
+def test_player_is_ffplay_with_its_fast_options_where_there_is_a_display() -> None:
+    arguments = player_command(None, "mcast: news", {"DISPLAY": ":0"})
+    assert arguments[0].endswith("ffplay")
+    assert arguments[-2:] == ["-i", "-"]
+    assert "100000" in arguments
+    assert "nobuffer" not in arguments
+
+
+@pytest.mark.parametrize("environment", [{}, {"DISPLAY": ""}])
+def test_without_a_display_it_says_what_to_do_instead(environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"no display.*--output"):
+        player_command(None, "news", environment)
+
+
+def test_users_player_is_split_like_a_shell_does() -> None:
+    assert player_command("mpv --title='my news' -", "", {}) == ["mpv", "--title=my news", "-"]
+    for bad in ("", "  ", "mpv 'open"):
+        with pytest.raises(ConfigError, match="--player"):
+            player_command(bad, "", {})
+
+
+def test_player_that_is_not_there_is_a_configuration_error(crash: CrashBox) -> None:
+    with pytest.raises(ConfigError, match=r"--player.*no-such-player.*No such file"):
+        Player(shlex.split("no-such-player -"), crash)

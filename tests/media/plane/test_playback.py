@@ -1,0 +1,72 @@
+"""The client's pipeline, with its thread."""
+
+import threading
+import time
+
+from helpers import wait_until
+from mcast.media.output import Ended
+from mcast.media.playback import Playback
+from mcast.net.threads import CrashBox
+from media.plane.streams import PACKETS, number_of, stream, train
+
+
+class Memory:
+    """An output that remembers."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.dropped = 0
+
+    def write(self, data: bytes) -> bool:
+        self.data += data
+        return True
+
+    def ended(self) -> Ended | None:
+        return None
+
+    def close(self, *, drain: bool = True) -> Ended | None:  # noqa: ARG002
+        return None
+
+    def numbers(self) -> list[int]:
+        size = PACKETS * 188
+        return [number_of(bytes(self.data[at : at + size])) for at in range(0, len(self.data), size)]
+
+
+def test_datagrams_come_out_in_order_at_their_time() -> None:
+    output = Memory()
+    playback = Playback(output, 100, CrashBox(threading.Event()))
+    began = time.monotonic()
+    playback.push(train(0, 5, keys=[2]))
+    playback.push(train(10, 5))
+    playback.push(train(5, 5))
+    assert playback.finish(5.0)
+    assert 0.09 < time.monotonic() - began < 2.0
+    playback.stop(last=16)
+    assert output.numbers() == list(range(15))
+    report = playback.report()
+    assert (report.playout.lost, report.playout.reordered, report.ts_packets) == (2, 5, 15 * PACKETS)
+    assert report.first_media is not None
+    assert report.first_keyframe == report.first_media or report.first_keyframe
+
+
+def test_stop_puts_out_what_is_held_and_is_harmless_when_repeated() -> None:
+    output = Memory()
+    playback = Playback(output, 60_000, CrashBox(threading.Event()))
+    for item in stream(0, 100):
+        playback.push(item)
+    assert not playback.finish(0.01)
+    playback.stop()
+    playback.stop()
+    assert output.numbers() == list(range(100))
+
+
+def test_new_stream_follows_the_old_one() -> None:
+    output = Memory()
+    playback = Playback(output, 20, CrashBox(threading.Event()))
+    playback.push(train(900, 3))
+    playback.rebase(0)
+    playback.push(train(0, 3))
+    wait_until(lambda: len(output.numbers()) == 6)
+    playback.stop()
+    assert output.numbers() == [900, 901, 902, 0, 1, 2]
+    assert playback.report().playout.lost == 0

@@ -1,0 +1,248 @@
+"""The child's decisions: hello, reports, silence, and what counts as a sign of life."""
+
+from itertools import pairwise
+
+from mcast.media.reports import NEXT_UNKNOWN, SenderInfo, Speaker, Supply, round_trip, sender_compound
+from mcast.media.upstream import (
+    HELLO_SECONDS,
+    REPORT_SECONDS,
+    SILENCE_SECONDS,
+    START_SILENCE_SECONDS,
+    Upstream,
+    UpstreamCore,
+)
+from mcast.overlay.reception import Reception
+from mcast.wire.position import Position
+from mcast.wire.rtcp import (
+    Bye,
+    FeedState,
+    Nack,
+    ReceiverReport,
+    Sdes,
+    SenderReport,
+    read_state,
+    read_token,
+    unpack_compound,
+)
+from media.plane.streams import SIZE, SSRC, datagram, numbers_of, train
+
+TOKEN = b"t" * 16
+SPEAKER = Speaker(5, "me", TOKEN)
+
+
+def make(next_number: int = 0, **options: object) -> UpstreamCore:
+    return UpstreamCore(Position(SSRC, next_number), SPEAKER, 0.0, **options)  # type: ignore[arg-type]
+
+
+def report(
+    next_number: int, state: FeedState = FeedState.FED, *, ssrc: int = SSRC, since: float = 0.0
+) -> bytes:
+    info = SenderInfo(ssrc, timestamp=90_000, age=0.5, packets=7, octets=8)
+    return sender_compound(info, "parent", Supply(state, since).told(next_number, 2.0), wall=1_700_000_000.25)
+
+
+def kinds(core: UpstreamCore) -> list[Upstream]:
+    return [event.kind for event in core.events()]
+
+
+def run(core: UpstreamCore, begin: float, end: float, step: float = 0.02) -> list[tuple[float, bytes]]:
+    """Let time pass; return what was sent, and when."""
+    sent = []
+    for turn in range(round((end - begin) / step) + 1):
+        now = begin + turn * step
+        if (packet := core.on_time(now)) is not None:
+            sent.append((now, packet))
+    return sent
+
+
+def test_hello_goes_out_at_once_and_each_50_ms_until_a_sign_comes() -> None:
+    core = make()
+    sent = run(core, 0.0, 0.5, step=0.01)
+    times = [now for now, _ in sent]
+    assert times[0] == 0.0
+    assert len(times) in (10, 11)
+    assert all(abs(b - a - HELLO_SECONDS) < 0.011 for a, b in pairwise(times))
+    packets = unpack_compound(sent[0][1])
+    assert read_token(packets) == TOKEN
+    assert isinstance(packets[0], ReceiverReport)
+    assert packets[0].blocks[0].ssrc == SSRC
+    assert isinstance(packets[1], Sdes)
+    core.receive(report(NEXT_UNKNOWN), len(report(NEXT_UNKNOWN)), 0.51)
+    assert len(run(core, 0.51, 1.0)) <= 3
+    assert core.round_trip is not None
+
+
+def test_reports_come_twice_a_second_and_faster_while_datagrams_are_lost() -> None:
+    core = make(repair=False)
+    sent = []
+    for number in range(0, 3000, 20):
+        core.receive(train(number, 20).data, SIZE, number / 1000)
+        sent += run(core, number / 1000, number / 1000)
+    assert 5 <= len(sent) <= 8
+    block = unpack_compound(sent[-1][1])[0]
+    assert isinstance(block, ReceiverReport)
+    assert block.blocks[0].cumulative_lost == 0
+    sent = []
+    for number in range(3000, 6000, 20):
+        core.receive(train(number, 19).data, SIZE, number / 1000)
+        sent += run(core, number / 1000, number / 1000)
+    assert 12 <= len(sent) <= 17
+    assert REPORT_SECONDS == 0.5
+
+
+def test_silence_is_told_after_300_ms_once_and_again_after_the_stream_came_back() -> None:
+    core = make()
+    core.receive(train(0, 5).data, SIZE, 1.0)
+    assert kinds(core) == [Upstream.FED]
+    run(core, 1.0, 1.0 + SILENCE_SECONDS - 0.02)
+    assert kinds(core) == []
+    run(core, 1.0 + SILENCE_SECONDS + 0.02, 2.0)
+    assert kinds(core) == [Upstream.SILENT]
+    core.receive(train(5, 5).data, SIZE, 2.0)
+    assert kinds(core) == [Upstream.FED]
+
+
+def test_first_sign_is_waited_for_a_little_longer() -> None:
+    core = make()
+    run(core, 0.0, START_SILENCE_SECONDS - 0.02)
+    assert kinds(core) == []
+    run(core, START_SILENCE_SECONDS, START_SILENCE_SECONDS + 0.1)
+    assert kinds(core) == [Upstream.SILENT]
+
+
+def test_reports_keep_off_silence_but_are_no_sign_of_the_source() -> None:
+    core = make()
+    core.receive(train(0, 5).data, SIZE, 1.0)
+    for turn in range(1, 15):
+        core.receive(report(5), len(report(5)), 1.0 + turn / 10)
+        core.on_time(1.0 + turn / 10)
+    assert kinds(core) == [Upstream.FED, Upstream.CUT]
+
+
+def test_duplicates_are_no_sign_of_life() -> None:
+    core = make()
+    core.receive(train(0, 5).data, SIZE, 1.0)
+    for turn in range(1, 10):
+        assert core.receive(train(0, 5).data, SIZE, 1.0 + turn / 10) == []
+        core.on_time(1.0 + turn / 10)
+    assert kinds(core) == [Upstream.FED, Upstream.SILENT]
+
+
+def test_parents_state_is_passed_on() -> None:
+    core = make()
+    core.receive(report(NEXT_UNKNOWN, FeedState.WAITING), len(report(0)), 0.1)
+    assert kinds(core) == [Upstream.WAITING]
+    core.receive(report(0, FeedState.CUT, since=1.5), len(report(0)), 0.2)
+    (event,) = core.events()
+    assert (event.kind, event.cut_ms) == (Upstream.CUT, 500)
+    core.receive(report(0, FeedState.FED), len(report(0)), 0.3)
+    assert kinds(core) == []  # it stays cut until media comes
+    core.receive(train(0, 1).data, SIZE, 0.4)
+    assert kinds(core) == [Upstream.FED]
+
+
+def test_child_that_waits_for_a_keyframe_is_not_starved() -> None:
+    core = make()
+    for turn in range(30):
+        core.receive(report(NEXT_UNKNOWN), len(report(0)), turn / 10)
+        core.on_time(turn / 10)
+    assert kinds(core) == [Upstream.WAITING]
+    assert core.reception.start is None
+
+
+def test_refused_is_told_once() -> None:
+    core = make()
+    for turn in range(10):
+        core.refused(turn / 10)
+        core.on_time(turn / 10)
+    assert kinds(core) == [Upstream.REFUSED]
+
+
+def test_parents_word_says_where_it_begins_so_that_a_lost_first_datagram_counts() -> None:
+    core = make(1000)
+    core.receive(report(600), len(report(0)), 0.1)
+    core.receive(train(603, 5).data, SIZE, 0.1)
+    assert core.counters().lost == 3
+
+
+def test_report_of_another_stream_is_foreign() -> None:
+    core = make()
+    core.receive(report(700, ssrc=9), len(report(0)), 0.1)
+    core.receive(datagram(3, ssrc=9), SIZE, 0.1)
+    core.receive(b"\x80\xc8garbage!", 10, 0.1)
+    core.receive(b"garbage", 7, 0.1)
+    counters = core.counters()
+    assert (counters.foreign, counters.garbage, counters.next) == (2, 2, 0)
+    assert kinds(core) == []
+
+
+def test_missing_numbers_are_asked_for_at_once_and_again_after_a_round_trip() -> None:
+    core = make(65_530)
+    core.on_time(0.0)
+    core.receive(train(65_530, 5).data, SIZE, 0.1)  # a round trip of 100 ms
+    core.on_time(0.1)
+    core.receive(train(65_537, 5).data, SIZE, 0.11)
+    asked = [now for now, packet in run(core, 0.11, 0.6, 0.01) if _nacks(packet)]
+    assert asked[0] == 0.11
+    assert all(abs(b - a - 0.125) < 0.02 for a, b in pairwise(asked))
+    packet = core.on_time(0.8)
+    assert packet is not None
+    assert _nacks(packet) == [65_535, 0]
+    (late,) = core.receive(train(65_535, 2).data, SIZE, 0.85)
+    assert numbers_of([late]) == [65_535, 65_536]
+    assert core.counters().repaired == 2
+    assert not any(_nacks(packet) for _, packet in run(core, 0.9, 2.0))
+
+
+def _nacks(packet: bytes) -> list[int]:
+    return [n for part in unpack_compound(packet) if isinstance(part, Nack) for n in part.sequences]
+
+
+def test_new_stream_is_greeted_anew() -> None:
+    core = make()
+    core.receive(train(0, 5).data, SIZE, 0.1)
+    core.rebase(Position(9, 100), 0.2)
+    packet = core.on_time(0.2)
+    assert packet is not None
+    first = unpack_compound(packet)[0]
+    assert isinstance(first, ReceiverReport)
+    assert first.blocks[0].ssrc == 9
+    assert core.receive(train(5, 5).data, SIZE, 0.25) == []
+    assert core.receive(datagram(100, ssrc=9), SIZE, 0.3)[0].first == 100
+    assert kinds(core) == [Upstream.FED, Upstream.REBASED, Upstream.FED]
+
+
+def test_reception_of_another_parent_is_carried_on() -> None:
+    old = make()
+    old.receive(train(0, 10).data, SIZE, 0.1)
+    new = make(20, resume=Position(SSRC, 10), reception=old.reception)
+    assert new.receive(train(5, 10).data, SIZE, 0.2)[0].first == 10
+    assert isinstance(new.reception, Reception)
+
+
+def test_goodbye_carries_the_token() -> None:
+    packets = unpack_compound(make().goodbye(1.0))
+    assert read_token(packets) == TOKEN
+    assert any(isinstance(packet, Bye) for packet in packets)
+
+
+def test_sender_report_tells_the_rtp_time_of_now() -> None:
+    packets = unpack_compound(report(77))
+    assert isinstance(packets[0], SenderReport)
+    assert packets[0].rtp == 90_000 + 45_000
+    state = read_state(packets)
+    assert state is not None
+    assert (state.state, state.next) == (FeedState.FED, 77)
+
+
+def test_round_trip_is_what_the_report_took_less_what_the_child_waited() -> None:
+    core = make()
+    core.receive(report(0), len(report(0)), 10.0)
+    packet = core.on_time(10.5)
+    assert packet is not None
+    first = unpack_compound(packet)[0]
+    assert isinstance(first, ReceiverReport)
+    seconds = round_trip(first.blocks[0], wall=1_700_000_000.25 + 0.5 + 0.08)
+    assert seconds is not None
+    assert abs(seconds - 0.08) < 0.001
+    assert round_trip(first.blocks[0], wall=1_600_000_000.0) is None
