@@ -1,0 +1,150 @@
+"""ffmpeg and ffprobe as child processes: found, started, listened to, ended.
+
+Each runs in a process group of its own, so that a Ctrl-C at the terminal reaches mcast alone and mcast
+ends its children in order: SIGINT, a bounded wait, SIGKILL. Their stderr is always drained (a full pipe
+would stop them) and its last lines are kept: they say why a child failed.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from functools import cache
+from types import TracebackType
+from typing import IO, Self
+
+from mcast.errors import ConfigError
+
+GRACE = 2.0
+"""Seconds between SIGINT and SIGKILL: ffmpeg needs a few milliseconds to end what it writes."""
+KEPT_LINES = 10
+MAX_LINE = 400  # characters of a line that are kept
+BACKGROUND = 10  # niceness: encoding must not delay the streams that run already
+
+_INSTALLERS = {
+    "apt-get": "sudo apt-get install ffmpeg",
+    "dnf": "sudo dnf install ffmpeg-free",
+    "pacman": "sudo pacman -S ffmpeg",
+    "zypper": "sudo zypper install ffmpeg",
+    "apk": "sudo apk add ffmpeg",
+    "brew": "brew install ffmpeg",
+}
+
+
+def find_tool(name: str) -> str:
+    """Give the path of ffmpeg, ffprobe or ffplay. Raises ConfigError with the command that installs it."""
+    if path := shutil.which(name):
+        return path
+    how = next(
+        (command for tool, command in _INSTALLERS.items() if shutil.which(tool)),
+        "sudo apt-get install ffmpeg",
+    )
+    raise ConfigError(f"{name} is missing; install it with: {how}")
+
+
+class Child:
+    """One ffmpeg or ffprobe whose stdout is read by the caller; `with` ends it."""
+
+    def __init__(self, command: Sequence[str], *, background: bool = False) -> None:
+        """Start it. Raises ConfigError if it cannot be started."""
+        self.name = command[0].rpartition("/")[2]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                process_group=0,
+            )
+        except OSError as error:
+            raise ConfigError(f"{command[0]} cannot be started: {error.strerror}") from None
+        if background:
+            with contextlib.suppress(OSError):  # it has ended already
+                os.setpriority(os.PRIO_PGRP, self._process.pid, BACKGROUND)
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self.stdout: IO[bytes] = self._process.stdout
+        self._stderr: IO[bytes] = self._process.stderr
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._drain = threading.Thread(target=self._keep_lines, name=f"{self.name}-{self._process.pid}")
+        self._drain.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end by itself, give the exit status. Raises subprocess.TimeoutExpired."""
+        return self._process.wait(timeout)
+
+    def last_lines(self) -> list[str]:
+        """Give the last lines of stderr; complete once the child has ended and was closed."""
+        return list(self._lines)
+
+    def complaint(self) -> str:
+        """Say in one line why it failed: the last line of stderr, or the exit status."""
+        return next((line for line in reversed(self._lines)), f"exit status {self._process.returncode}")
+
+    def close(self) -> int:
+        """End the child if it still runs, wait for it, give its exit status."""
+        self.stdout.close()  # ffmpeg may stand before a full pipe, where no SIGINT reaches it
+        self._end()
+        # A grandchild could hold stderr open; the group was killed, so this is bounded by the kernel.
+        self._drain.join()
+        self._stderr.close()
+        return self._process.returncode
+
+    def _end(self) -> None:
+        for ask in (signal.SIGINT, signal.SIGKILL):
+            if self._process.poll() is not None:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, ask)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE)
+
+    def _keep_lines(self) -> None:
+        # readline(limit): a child that writes one endless line costs no memory either.
+        while line := self._stderr.readline(4 * MAX_LINE):
+            if text := line.decode(errors="replace").strip():
+                self._lines.append(text[:MAX_LINE])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Child({self.name}, pid {self.pid}, status {self._process.poll()})"
+
+
+class ToolError(Exception):
+    """A tool has ended with an error; the text is its own complaint."""
+
+
+def lines_of(command: Sequence[str]) -> Iterator[str]:
+    """Give the lines of stdout as they come. Raises ToolError if the command fails."""
+    with Child(command) as child:
+        for line in child.stdout:
+            yield line.decode(errors="replace").rstrip("\n")
+        child.wait()
+    if child.wait():
+        raise ToolError(child.complaint())
+
+
+@cache
+def input_formats() -> frozenset[str]:
+    """Give the names that ffmpeg's -f knows for inputs. Raises ConfigError if ffmpeg is missing."""
+    names: set[str] = set()
+    for line in lines_of([find_tool("ffmpeg"), "-hide_banner", "-v", "error", "-demuxers"]):
+        flags, _, rest = line.strip().partition(" ")
+        if flags.startswith("D") and rest.strip():
+            names.update(rest.split()[0].split(","))
+    return frozenset(names)

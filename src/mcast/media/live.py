@@ -1,0 +1,195 @@
+"""A live input: ffmpeg supervised, its stream cut as it comes.
+
+What the viewers see of it is never silent and never goes back: while ffmpeg starts, stalls or waits for its
+restart, a datagram of one null packet leaves each 100 ms, and RTP time runs on with our clock. A
+restarted ffmpeg marks the first packet of every PID as discontinuous, and its clocks go on from there.
+
+ffmpeg hands a frame over at once. Its datagrams leave when they are due, over the time until the next frame,
+so that a keyframe does not overrun the children's receive buffers. The moment that is the stream's time 0
+follows the source: at once if its packets come too late, gently if all of them wait longer than they need.
+So neither a burst at the start nor a clock that is a little fast leaves a delay that stays; and a source that
+knows no clock at all is slowed down by a full pipe.
+"""
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from mcast.media.cutting import NULL_INTERVAL, Cut, Cutter, StreamFormatError
+from mcast.media.encoding import live_arguments
+from mcast.media.ffmpeg import Child, find_tool
+from mcast.media.prepare import CLOCK
+from mcast.media.server_config import ContentSpec
+from mcast.media.survey import SDT_PID, without_tables
+from mcast.net.train import Train, make_trains
+from mcast.wire.mpegts import NULL_PACKET, PACKET
+from mcast.wire.position import Position
+from mcast.wire.rtp import RtpHeader
+
+logger = logging.getLogger(__name__)
+
+FIRST_BACKOFF, LAST_BACKOFF = 0.5, 8.0
+STEADY = 10.0
+"""Seconds after which a run counts as good: the next restart comes soon again."""
+SILENCE = 0.9 * NULL_INTERVAL / CLOCK  # looked at once per pace, so the rhythm is not exceeded
+LATE = 0.02
+"""Seconds: two paces of the streamer. What is later than this moves the clock."""
+MAX_AHEAD = 1.0
+"""Seconds of media that may wait for their time; beyond, no more is read."""
+WINDOW, HASTE = 1.0, 0.05
+"""What waited for all of a window waits in vain: so much of it is taken away, 0.5 s within 10 s."""
+MAX_READ = 1 << 18  # bytes taken in one go: each 10 ms, so at most 200 Mbit/s
+
+StartChild = Callable[[list[str]], Child]
+
+
+class LiveSource:
+    """One live content, from a position on. It never ends by itself."""
+
+    ended = False
+
+    def __init__(
+        self, spec: ContentSpec, position: Position, now: float, *, start_child: StartChild = Child
+    ) -> None:
+        """Be ready to run. Raises ConfigError if ffmpeg is missing."""
+        self._spec, self._ssrc, self._next = spec, position.ssrc, position.next
+        self._tool, self._start_child = find_tool("ffmpeg"), start_child
+        self._again = position.next > 0
+        self._child: Child | None = None
+        self._started = self._start_at = now
+        self._backoff = FIRST_BACKOFF
+        self._cutter = Cutter(spec.datagram_packets)
+        self._held = bytearray()  # packets that are in no datagram yet
+        self._held_first = 0  # the number of the first of them
+        self._rest = b""  # part of a packet
+        self._is_silent = True  # nothing has come since the last null packet of ours
+        self._queue: deque[tuple[Cut, bytes]] = deque()
+        self._origin = self._last_left = now
+        self._slack, self._window_began = MAX_AHEAD, now  # the least in this window
+
+    @property
+    def pid(self) -> int | None:
+        """The process that runs at present."""
+        return self._child.pid if self._child else None
+
+    def due(self, now: float) -> list[Train]:
+        if self._child is None and now >= self._start_at:
+            self._launch(now)
+        if self._child is not None and self._ahead(now) < MAX_AHEAD:
+            self._read(self._child, now)
+        if not self._queue and now - self._last_left >= SILENCE:
+            self._take(self._cutter.idle(self._time_now(now)))
+            self._is_silent = True
+        return self._leave(now)
+
+    def close(self) -> None:
+        """End ffmpeg."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    def _launch(self, now: float) -> None:
+        spec = self._spec
+        offset = self._time_now(now) / CLOCK
+        arguments = live_arguments(
+            *(spec.source, spec.format, spec.input_options, spec.quality),
+            paced=spec.paced,
+            offset=offset if self._again else None,
+        )
+        command = [self._tool, "-nostdin", "-hide_banner", "-loglevel", "error", *arguments]
+        self._child = self._start_child([*command, "-f", "mpegts", "pipe:1"])
+        os.set_blocking(self._child.stdout.fileno(), False)
+        self._started, self._again = now, True
+        logger.info("[%s] live input: ffmpeg runs, pid %d", spec.name, self._child.pid)
+
+    def _read(self, child: Child, now: float) -> None:
+        came = bytearray(self._rest)
+        try:
+            while len(came) < MAX_READ and (block := os.read(child.stdout.fileno(), MAX_READ)):
+                came += block
+            has_ended = len(came) < MAX_READ
+        except BlockingIOError:
+            has_ended = False
+        whole = len(came) - len(came) % PACKET
+        self._rest = bytes(came[whole:])
+        packets = without_tables(bytes(came[:whole]), SDT_PID)
+        if packets and self._is_silent:
+            self._cutter.not_before(self._time_now(now))
+            self._is_silent = False
+        try:
+            self._held += packets
+            self._take(cuts := self._cutter.feed(packets))
+        except StreamFormatError as error:
+            self._restart(now, str(error))
+            return
+        if cuts:
+            self._follow(self._origin + cuts[0].time / CLOCK - now, now)
+        if has_ended:
+            self._restart(now, "")
+
+    def _follow(self, slack: float, now: float) -> None:
+        """Take note of how long before its time something has come, let the clock follow the source."""
+        self._slack = min(self._slack, slack)
+        if now - self._window_began >= WINDOW:
+            self._origin -= min(max(self._slack, 0.0), HASTE * WINDOW)
+            self._slack, self._window_began = MAX_AHEAD, now
+
+    def _restart(self, now: float, why: str) -> None:
+        assert self._child is not None
+        status = self._child.close()
+        lines = [why] if why else self._child.last_lines()[-3:]
+        self._child, self._rest = None, b""
+        self._take(self._cutter.finish())
+        self._held, self._held_first = bytearray(), self._cutter.needs
+        if now - self._started >= STEADY:
+            self._backoff = FIRST_BACKOFF
+        logger.warning(
+            *("[%s] live input ended, again in %.1f s; ffmpeg's status %d: %s",),
+            *(self._spec.name, self._backoff, status, " | ".join(lines) or "no complaint"),
+        )
+        self._start_at = now + self._backoff
+        self._backoff = min(2 * self._backoff, LAST_BACKOFF)
+
+    def _take(self, cuts: Iterable[Cut]) -> None:
+        """Queue datagrams, let go of their packets."""
+        for cut in cuts:
+            begin = (cut.first - self._held_first) * PACKET
+            payload = bytes(self._held[begin : begin + cut.packets * PACKET])
+            self._queue.append((cut, payload or NULL_PACKET))
+        done = self._cutter.needs - self._held_first
+        del self._held[: done * PACKET]
+        self._held_first += done
+
+    def _time_now(self, now: float) -> int:
+        """Say what time it is in the stream while nothing waits to leave, 90 kHz."""
+        return self._cutter.last_time + round((now - self._last_left) * CLOCK)
+
+    def _ahead(self, now: float) -> float:
+        """Give the seconds of media that wait for their time."""
+        return self._origin + self._queue[-1][0].time / CLOCK - now if self._queue else 0.0
+
+    def _leave(self, now: float) -> list[Train]:
+        """Give what is due, in trains that begin anew at keyframes."""
+        if not self._queue:
+            return []
+        head = self._queue[0][0]
+        late = now - self._origin - head.time / CLOCK
+        if head.packets and late > LATE:  # a null packet is of no use later
+            self._origin += late
+        limit = (now - self._origin) * CLOCK + 1  # what is due now must not miss it by a rounding
+        runs: list[list[bytes]] = []
+        while self._queue and self._queue[0][0].time <= limit:
+            cut, payload = self._queue.popleft()
+            if cut.keyframe or not runs:
+                runs.append([])
+            number = self._next + sum(map(len, runs))
+            header = RtpHeader(number & 0xFFFF, cut.time & 0xFFFFFFFF, self._ssrc)
+            runs[-1].append(header.pack() + payload)
+        trains: list[Train] = []
+        for run in runs:
+            trains += make_trains(self._next, run)
+            self._next += len(run)
+        if trains:
+            self._last_left = now
+        return trains

@@ -1,0 +1,70 @@
+"""When datagrams leave: the content's clock against the monotonic one.
+
+What is due follows from the time since the start, never from the last datagram: errors of sleeping do not
+add up, so the stream neither drifts nor creeps. Only a lag that no viewer's buffer can hide (a suspended
+laptop) moves the clock, rather than sending a minute's media at once.
+"""
+
+import logging
+from typing import Protocol
+
+from mcast.media.prepare import CLOCK
+from mcast.media.prepared import Prepared
+from mcast.net.train import Train
+from mcast.wire.position import Position
+
+MAX_LAG = 1.0
+"""Seconds behind the clock after which it is moved: what is sent at once must fit into buffers."""
+
+logger = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """Where a streamer's trains come from. For the streamer's thread only."""
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether everything was given."""
+
+    def due(self, now: float) -> list[Train]:
+        """Give what has become due since the last call."""
+
+    def close(self) -> None:
+        """Free what is held. Harmless when repeated."""
+
+
+class PreparedSource:
+    """A prepared content from a position on, whose first datagram is due `now`."""
+
+    def __init__(self, prepared: Prepared, position: Position, now: float) -> None:
+        self._prepared, self._ssrc, self._next = prepared, position.ssrc, position.next
+        self._start = now
+        # Whole ticks: a float would lose them in a stream that has been running for years.
+        self._skipped = 0 if self.ended else prepared.time_of(position.next)
+
+    @property
+    def ended(self) -> bool:
+        end = self._prepared.end
+        return end is not None and self._next >= end
+
+    def due(self, now: float) -> list[Train]:
+        if self.ended:
+            return []
+        lag = self._clock(now) - self._prepared.time_of(self._next)
+        if lag > MAX_LAG * CLOCK:
+            logger.warning("behind the clock by %.1f s, which was lost: going on from here", lag / CLOCK)
+            self._start, self._skipped = now, self._prepared.time_of(self._next)
+        end = self._prepared.due_by(max(0, self._clock(now)))
+        trains = []
+        while self._next < end:
+            train = self._prepared.train_at(self._next, self._ssrc, end - self._next)
+            self._next = train.next
+            trains.append(train)
+        return trains
+
+    def close(self) -> None:
+        """Do nothing: the prepared content is the library's."""
+
+    def _clock(self, now: float) -> int:
+        """Give the content's time that has come, 90 kHz."""
+        return self._skipped + int((now - self._start) * CLOCK)

@@ -1,0 +1,61 @@
+"""How far a preparation is: a bar on a terminal, plain log lines elsewhere."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+logger = logging.getLogger(__name__)
+
+_WIDTH = 30
+_REDRAW = 0.1  # seconds
+_LOG_EACH = 10.0  # seconds
+
+
+@contextmanager
+def progress_of(name: str, stream: TextIO | None = None) -> Iterator[Callable[[float], None]]:
+    """Give a function that takes the fraction that is done, 0 to 1."""
+    stream = stream or sys.stderr
+    if not stream.isatty():
+        yield _Log(name)
+        return
+    bar = _Bar(name, stream)
+    try:
+        yield bar
+    finally:
+        bar.clear()
+
+
+class _Log:
+    def __init__(self, name: str) -> None:
+        self._name, self._next = name, time.monotonic() + _LOG_EACH
+
+    def __call__(self, done: float) -> None:
+        if (now := time.monotonic()) >= self._next:
+            self._next = now + _LOG_EACH
+            logger.info("[%s] preparing: %.0f %%", self._name, 100 * done)
+
+
+class _Bar:
+    def __init__(self, name: str, stream: TextIO) -> None:
+        self._name, self._stream = name, stream
+        self._began, self._next = time.monotonic(), 0.0
+
+    def __call__(self, done: float) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _REDRAW
+        full = round(done * _WIDTH)
+        left = (now - self._began) * (1 / done - 1) if done > 0 else 0.0
+        minutes, seconds = divmod(round(left), 60)
+        bar = "#" * full + "." * (_WIDTH - full)
+        text = f"preparing {self._name} [{bar}] {100 * done:3.0f} %, {minutes}:{seconds:02d} left"
+        self._stream.write(f"\r{text}\x1b[K")
+        self._stream.flush()
+
+    def clear(self) -> None:
+        self._stream.write("\r\x1b[K")
+        self._stream.flush()

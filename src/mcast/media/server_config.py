@@ -1,0 +1,219 @@
+"""The server's file (TOML, or JSON with the same keys): read whole, checked whole, refused whole."""
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mcast.errors import ConfigError
+from mcast.media.encoding import DEFAULT_QUALITY, Quality
+from mcast.media.ffmpeg import input_formats
+from mcast.wire.rtp import MAX_PACKETS
+
+MAX_NAME = 255  # bytes of UTF-8: what the wire carries
+_MIN_BIT_RATE, _MAX_BIT_RATE = 8_000, 1_000_000_000
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_FILE_LIKE_URL = re.compile(
+    r"(https?|ftps?|sftp)://(?!.*\.(m3u8|mpd)\b)", re.IGNORECASE
+)  # no clock of its own
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class ContentSpec:
+    """One content as its server's file tells."""
+
+    name: str
+    source: str  # as ffmpeg gets it
+    path: Path | None = None  # of a source that is a file
+    live: bool = False  # ffmpeg runs while somebody watches; otherwise the file is prepared once
+    format: str | None = None  # ffmpeg's -f for a live input
+    paced: bool = False  # a live input without a clock of its own: ffmpeg reads it with -re
+    input_options: tuple[str, ...] = ()  # further options for ffmpeg, before a live input
+    loop: bool = True
+    datagram_packets: int = MAX_PACKETS
+    quality: Quality = DEFAULT_QUALITY
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """The whole file."""
+
+    path: Path
+    contents: tuple[ContentSpec, ...]
+    cache: Path | None = None  # where prepared contents are kept; None: the user's cache
+
+
+def load_server_config(path: Path, formats: Callable[[], Collection[str]] = input_formats) -> ServerConfig:
+    """Read a server's file. Raises ConfigError, which names the file, the key and how to mend it.
+
+    `formats` gives what ffmpeg can read; it is asked only if a content has a format.
+    """
+    keys = _Keys(read_config(path), str(path), "")
+    keys.allow("content", "cache")
+    cache = keys.optional("cache", str)
+    tables = keys.optional("content", list) or []
+    if not tables:
+        raise keys.error("content", "no contents; add one: [[content]] with name and source")
+    contents = tuple(_content(table, path, index, formats) for index, table in enumerate(tables, start=1))
+    names: set[str] = set()
+    for spec in contents:
+        if spec.name in names:
+            raise ConfigError(f"{path}: content '{spec.name}': the name is there twice; rename one")
+        names.add(spec.name)
+    return ServerConfig(path, contents, None if cache is None else relative_to(path, cache))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a TOML or JSON file, told by the suffix. Raises ConfigError, with the line of a mistake."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give an existing file with --config FILE") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from None
+    except tomllib.TOMLDecodeError as error:
+        last = f"at line {text.count(chr(10)) + 1}, the last one"
+        why = str(error).replace("at end of document", last)
+        raise ConfigError(f"{path}: not valid TOML: {why}") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}: not valid JSON: {error.msg} (at line {error.lineno})") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: expected an object with the key 'content'")
+    return found
+
+
+class _Keys:
+    """A table of the file, with errors that say where they are."""
+
+    def __init__(self, table: Mapping[str, Any], file: str, where: str) -> None:
+        self._table, self._file, self.where = table, file, where
+
+    def error(self, key: str, message: str) -> ConfigError:
+        place = ".".join(part for part in (self.where, key) if part)
+        return ConfigError(f"{self._file}: {place}: {message}")
+
+    def allow(self, *known: str) -> None:
+        for key in self._table:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+                raise self.error(key, f"unknown key; {hint}")
+
+    def has(self, key: str) -> bool:
+        return key in self._table
+
+    def optional(self, key: str, kind: type[_T]) -> _T | None:
+        value = self._table.get(key)
+        if key not in self._table:
+            return None
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise self.error(key, f"expected {_KINDS[kind]}, not {json.dumps(value, default=str)}")
+        return value
+
+    def text(self, key: str, example: str) -> str:
+        value = self.optional(key, str)
+        if not value:
+            raise self.error(key, f"missing; add for example: {key} = {json.dumps(example)}")
+        return value
+
+    def number(self, key: str, low: int, high: int, default: int) -> int:
+        value = self.optional(key, int)
+        if value is None:
+            return default
+        if not low <= value <= high:
+            raise self.error(key, f"{value} is out of range; {low} to {high}")
+        return value
+
+
+_KINDS: dict[type, str] = {str: "a text", bool: "true or false", int: "a whole number", list: "a list"}
+
+
+def _content(table: object, file: Path, index: int, formats: Callable[[], Collection[str]]) -> ContentSpec:
+    if not isinstance(table, dict):
+        raise ConfigError(f"{file}: content {index}: expected a table: [[content]]")
+    keys = _Keys(table, str(file), f"content {index}")
+    keys.allow(
+        *("name", "source", "loop", "datagram_packets", "max_bit_rate", "audio_bit_rate"),
+        *("format", "live", "paced", "input_options"),
+    )
+    name = _name(keys)
+    keys.where = f"content '{name}'"
+    source, form = keys.text("source", "earth.mp4"), keys.optional("format", str)
+    is_url = bool(_URL.match(source))
+    live = keys.optional("live", bool)
+    live = live if live is not None else form is not None or is_url
+    quality = Quality(
+        max_bit_rate=keys.number("max_bit_rate", _MIN_BIT_RATE, _MAX_BIT_RATE, 0),
+        audio_bit_rate=keys.number("audio_bit_rate", _MIN_BIT_RATE, 512_000, DEFAULT_QUALITY.audio_bit_rate),
+    )
+    spec = ContentSpec(
+        name=name,
+        source=source,
+        live=live,
+        format=form,
+        datagram_packets=keys.number("datagram_packets", 1, MAX_PACKETS, MAX_PACKETS),
+        quality=quality,
+    )
+    if live:
+        return _live_input(keys, spec, file, formats)
+    if form is not None or is_url:
+        raise keys.error("live", "a source with a format, or a URL, is a live input; leave 'live' out")
+    return _file_source(keys, spec, file)
+
+
+def _name(keys: _Keys) -> str:
+    name = keys.text("name", "earth")
+    if not name.isprintable() or len(name.encode(errors="replace")) > MAX_NAME:
+        raise keys.error("name", f"at most {MAX_NAME} bytes of printable text")
+    return name
+
+
+def _file_source(keys: _Keys, spec: ContentSpec, file: Path) -> ContentSpec:
+    for key in ("paced", "input_options"):
+        if keys.has(key):
+            raise keys.error(key, "only for live inputs (those with a format or a URL)")
+    path = relative_to(file, spec.source)
+    if not path.exists():
+        raise keys.error("source", f"no such file: {path}")
+    if not path.is_file():
+        raise keys.error("source", f"not a file: {path}")
+    return replace(spec, source=str(path), path=path, loop=keys.optional("loop", bool) is not False)
+
+
+def _live_input(
+    keys: _Keys, spec: ContentSpec, file: Path, formats: Callable[[], Collection[str]]
+) -> ContentSpec:
+    if keys.optional("loop", bool):
+        raise keys.error("loop", "a live input cannot be repeated; leave 'loop' out")
+    if spec.format is not None and spec.format not in (known := formats()):
+        near = difflib.get_close_matches(spec.format, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "ffmpeg -formats and -devices list what there is"
+        raise keys.error("format", f"ffmpeg knows no input format '{spec.format}'; {hint}")
+    options = keys.optional("input_options", list) or []
+    if not all(isinstance(option, str) for option in options):
+        raise keys.error("input_options", 'expected a list of texts, like ["-framerate", "30"]')
+    source, is_file = spec.source, False
+    if spec.format != "lavfi" and not _URL.match(source):
+        path = relative_to(file, source)
+        is_file = path.is_file()
+        source = str(path) if is_file else source
+        if spec.format is None and not path.exists():
+            raise keys.error("source", f"no such file: {path}")
+    paced = keys.optional("paced", bool)
+    if paced is None:
+        paced = is_file or spec.format == "lavfi" or bool(_FILE_LIKE_URL.match(source))
+    return replace(spec, source=source, paced=paced, input_options=tuple(options), loop=False)
+
+
+def relative_to(file: Path, name: str) -> Path:
+    """Understand a path in a file as relative to that file."""
+    return file.absolute().parent / name

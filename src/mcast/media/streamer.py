@@ -1,0 +1,96 @@
+"""A content on its way: one thread that hands what is due to the content's fanout.
+
+The thread looks each `pace` seconds. Longer paces make longer trains, which cost every relay less, and are
+paid once, here, with as much delay.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from mcast.media.pacing import Source
+from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.train import Train
+from mcast.wire.position import Position
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_PACE = 0.010
+
+
+class Sink(Protocol):
+    """Where trains go: a `Fanout`."""
+
+    def push(self, train: Train) -> None: ...
+
+    def close(self) -> None: ...
+
+
+SinkT = TypeVar("SinkT", bound=Sink)
+
+
+class Streamer(Generic[SinkT]):
+    """Owns one content's source and the thread that empties it into the fanout.
+
+    `on_end` is called by that thread when everything was sent, with the number of the last datagram.
+    """
+
+    def __init__(
+        self,
+        content: str,
+        position: Position,
+        source: Source,
+        fanout: SinkT,
+        *,
+        on_end: Callable[["Streamer[SinkT]", int], None],
+        on_crash: OnCrash,
+        pace: float = DEFAULT_PACE,
+    ) -> None:
+        self.content, self.ssrc, self.fanout = content, position.ssrc, fanout
+        self._source, self._next, self._pace, self._on_end = source, position.next, pace, on_end
+        self._stopping = threading.Event()
+        self._ended = False
+        self._thread = OwnedThread(f"stream-{content}", self._run, on_crash)
+
+    @property
+    def position(self) -> Position:
+        """The stream and the number of its next datagram."""
+        return Position(self.ssrc, self._next)
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the content was sent to its end."""
+        return self._ended
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send nothing more, close source and fanout. From the thread's own callbacks, too."""
+        self._stopping.set()
+        self._thread.join()
+        self.fanout.close()
+        if self._thread.is_current or not self._thread.alive:
+            self._source.close()
+
+    def _run(self) -> None:
+        tick = time.monotonic()
+        while not self._stopping.is_set():
+            for train in self._source.due(time.monotonic()):
+                self._next = train.next
+                self.fanout.push(train)
+            if self._source.ended:
+                self._ended = True
+                logger.info("[%s] sent to the end, last number %d", self.content, self._next - 1)
+                self._on_end(self, self._next - 1)
+                return
+            # A fixed grid, of which missed ticks are left out: how long a look takes adds no delay.
+            now = time.monotonic()
+            tick += self._pace * (1 + max(0.0, now - tick) // self._pace)
+            self._stopping.wait(tick - now)
+
+    def __repr__(self) -> str:
+        return f"Streamer({self.content!r}, {self.position}, {'ended' if self._ended else 'runs'})"

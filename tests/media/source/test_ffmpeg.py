@@ -1,0 +1,88 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from helpers import wait_until
+from mcast.errors import ConfigError
+from mcast.media.ffmpeg import Child, ToolError, find_tool, input_formats, lines_of
+from mcast.media.probe import SourceError, probe
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_a_missing_tool_is_told_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        ConfigError, match=r"^ffmpeg is missing; install it with: sudo apt-get install ffmpeg$"
+    ):
+        find_tool("ffmpeg")
+    (tmp_path / "pacman").write_text("#!/bin/sh\n")
+    (tmp_path / "pacman").chmod(0o755)
+    with pytest.raises(ConfigError, match=r"ffprobe is missing.*pacman -S ffmpeg"):
+        probe("film.mp4")
+
+
+def test_the_last_lines_of_stderr_are_kept_however_much_comes() -> None:
+    code = "import sys; sys.exit('x' * 100_000 + '\\n' + 'line\\n' * 10_000 + 'the last')"
+    with Child(python(code)) as child:
+        assert child.wait(20) == 1
+    assert child.complaint() == "the last"
+    assert len(child.last_lines()) == 10
+    assert child.close() == 1
+
+
+def test_a_child_that_ignores_sigint_is_killed_with_its_group() -> None:
+    code = (
+        "import os, signal, time; signal.signal(2, signal.SIG_IGN); os.fork(); "
+        "os.write(1, b'%d\\n' % os.getpid()); time.sleep(60)"
+    )
+    child = Child(python(code))
+    pids = [int(child.stdout.readline()) for _ in range(2)]
+    began = time.monotonic()
+    assert child.close() == -9
+    assert time.monotonic() - began < 4
+    wait_until(lambda: not any(_runs(pid) for pid in pids))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+def test_a_child_before_a_full_pipe_ends_at_once() -> None:
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=640x360"]
+    child = Child([*command, "-f", "rawvideo", "pipe:1"])
+    child.stdout.read(1)
+    began = time.monotonic()
+    child.close()
+    assert time.monotonic() - began < 1.5
+
+
+def test_a_command_that_fails_is_an_error_after_its_lines() -> None:
+    seen: list[str] = []
+    with pytest.raises(ToolError, match="why"):
+        seen.extend(lines_of(python("import sys; print('one'); print('two'); sys.exit('why')")))
+    assert seen == ["one", "two"]
+    with pytest.raises(ConfigError, match="cannot be started: No such file"):
+        Child(["/nowhere/ffmpeg"])
+
+
+def test_ffmpeg_tells_which_formats_and_devices_it_knows() -> None:
+    assert {"lavfi", "mpegts", "mov", "mp4", "v4l2"} <= input_formats()
+
+
+def test_text_is_no_video_even_if_ffmpeg_could_draw_its_letters(tmp_path: Path) -> None:
+    text = tmp_path / "letters.txt"
+    text.write_text("hello\n" * 100)
+    assert subprocess.run(["ffprobe", "-v", "error", text], check=False).returncode == 0
+    with pytest.raises(SourceError, match="neither picture nor sound"):
+        probe(str(text))

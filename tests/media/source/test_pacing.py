@@ -1,0 +1,87 @@
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mcast.media.pacing import MAX_LAG, PreparedSource
+from mcast.media.prepared import Prepared
+from mcast.net.train import Train
+from mcast.wire.position import Position
+
+Make = Callable[[str], Path]
+START = 1_000.0
+
+
+@pytest.fixture(scope="module")
+def film(entry: Make) -> Iterator[Prepared]:
+    with Prepared(entry("fit.mp4"), 7, loop=True) as content:
+        yield content
+
+
+@pytest.fixture(scope="module")
+def once(entry: Make) -> Iterator[Prepared]:
+    with Prepared(entry("fit.mp4"), 7, loop=False) as content:
+        yield content
+
+
+def numbers(trains: list[Train]) -> list[int]:
+    return [train.first + index for train in trains for index in range(train.count)]
+
+
+def play(source: PreparedSource, seconds: float, pace: float = 0.01) -> list[tuple[float, Train]]:
+    ticks = (START + tick * pace for tick in range(round(seconds / pace) + 1))
+    return [(now, train) for now in ticks for train in source.due(now)]
+
+
+def test_each_datagram_leaves_at_the_first_look_after_it_is_due(film: Prepared) -> None:
+    sent = play(PreparedSource(film, Position(7, 0), START), 10.0)
+    assert numbers([train for _, train in sent]) == list(range(film.due_by(10 * 90_000)))
+    for now, train in sent:
+        due = [START + film.time_of(train.first + index) / 90_000 for index in range(train.count)]
+        assert all(-0.0001 <= now - moment < 0.0102 for moment in due)
+        assert train.timestamp(0) == (film.time_of(train.first) + film.description.first_pcr // 300) % 2**32
+
+
+def test_a_stream_taken_over_begins_at_its_number_at_once(film: Prepared) -> None:
+    first = 5 * film.datagrams + 17
+    sent = play(PreparedSource(film, Position(7, first), START), 1.0)
+    assert sent[0][0] == START
+    assert numbers([train for _, train in sent])[0] == first
+    huge = PreparedSource(film, Position(7, 2**63), START)
+    assert huge.due(START)[0].first == 2**63
+
+
+def test_irregular_looks_do_not_add_up(film: Prepared) -> None:
+    source = PreparedSource(film, Position(7, 0), START)
+    now = START
+    while now < START + 60:
+        trains = source.due(now)
+        now += 0.0137
+    assert numbers(trains)[-1] + 1 == film.due_by(int((now - 0.0137 - START) * 90_000))
+
+
+def test_a_suspended_server_goes_on_from_where_it_was(
+    film: Prepared, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    source = PreparedSource(film, Position(7, 0), START)
+    head = numbers(source.due(START + 0.5))[-1]
+    after = numbers(source.due(START + 100.0))
+    assert after[0] == head + 1
+    assert len(after) < 20
+    assert "behind the clock by 99." in caplog.text
+    caplog.clear()
+    assert numbers(source.due(START + 100.0 + 0.9 * MAX_LAG))
+    assert not caplog.text
+
+
+def test_a_content_that_does_not_loop_ends_and_stays_so(once: Prepared) -> None:
+    source = PreparedSource(once, Position(7, 0), START)
+    sent = [train for _, train in play(source, 6.0)]
+    assert source.ended
+    assert numbers(sent) == list(range(once.datagrams))
+    assert source.due(START + 7) == []
+    late = PreparedSource(once, Position(7, once.datagrams), START)
+    assert late.ended
+    assert late.due(START) == []

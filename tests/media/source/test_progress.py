@@ -1,0 +1,36 @@
+import io
+import logging
+
+import pytest
+
+from mcast.media.progress import progress_of
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_bar_which_is_cleared_at_the_end() -> None:
+    terminal = Terminal()
+    with progress_of("earth", terminal) as on_progress:
+        on_progress(0.5)
+        on_progress(0.6)  # too soon to be drawn
+    assert terminal.getvalue() == (
+        "\rpreparing earth [###############...............]  50 %, 0:00 left\x1b[K\r\x1b[K"
+    )
+
+
+def test_elsewhere_a_long_preparation_gives_plain_lines(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    file = io.StringIO()
+    with progress_of("earth", file) as on_progress:
+        on_progress(0.1)
+        now = 10.5
+        on_progress(0.25)
+    assert file.getvalue() == ""
+    assert caplog.messages == ["[earth] preparing: 25 %"]
