@@ -1,0 +1,87 @@
+"""`mcast-node`: an overlay node, or the rendezvous point if the bootstrapper says so."""
+
+import argparse
+import logging
+import os
+from collections.abc import Sequence
+
+from mcast.hostport import HostPort, parse_address
+from mcast.net.ports import MediaPorts
+from mcast.roles import cli
+from mcast.roles.node_program import NodeProgram
+from mcast.roles.session import BootstrapSession
+from mcast.wire.bootstrap import INSTANCE_SIZE, LayoutMessage, Register
+from mcast.wire.identity import check_node_name
+
+logger = logging.getLogger(__name__)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; return its exit status."""
+    return cli.run(PROGRAM, argv)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--bootstrap", required=True, type=cli.peer_option, metavar="HOST:PORT", help="the bootstrapper")
+    add("--name", default="", metavar="NAME", type=_name,
+        help="this node's name in the layout, where its address does not tell it")  # fmt: skip
+    add("--address", type=cli.address_option, metavar="HOST:PORT",
+        help="where to listen (default: every address, at the layout's port)")  # fmt: skip
+    add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
+
+
+def _body(options: argparse.Namespace, process: cli.Process) -> int:
+    ports = MediaPorts.parse(options.media_ports)
+    port = options.address.port if options.address is not None else 0
+    register = Register(options.name, port, os.urandom(INSTANCE_SIZE))
+    session = BootstrapSession(options.bootstrap, register, process.on_crash)
+    session.start()
+    try:
+        layout = session.wait_for_layout(process.stop)
+        if layout is not None:
+            _run(options, process, ports, session, layout)
+    finally:
+        session.stop()
+    return 0
+
+
+def _run(
+    options: argparse.Namespace, process: cli.Process, ports: MediaPorts, session: BootstrapSession,
+    layout: LayoutMessage,
+) -> None:  # fmt: skip
+    address = options.address or _listening_address(layout)
+    program = NodeProgram(layout, address, ports, session.send_health, process.on_crash)
+    try:
+        program.start(layout)
+        session.follow(program.update)
+        process.stop.wait()
+    finally:
+        session.stop()  # no layout may come in while the program ends
+        program.stop()
+
+
+def _name(text: str) -> str:
+    try:
+        return check_node_name(text) if text else text
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no UTF-8 text") from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _listening_address(layout: LayoutMessage) -> HostPort:
+    """Listen on every address, as neighbours may know any of them; but several nodes on one
+    machine share its addresses, and tell themselves apart by loopback ones."""
+    address = parse_address(layout.address)
+    is_loopback = address.ip is not None and address.ip.is_loopback
+    return address if is_loopback else HostPort("", address.port)
+
+
+PROGRAM = cli.Program(
+    "mcast-node",
+    "Relay contents to neighbours and clients.",
+    "mcast-node --bootstrap 10.0.8.10:4000 --name n1",
+    _add_options,
+    _body,
+)

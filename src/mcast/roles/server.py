@@ -1,0 +1,81 @@
+"""`mcast-server`: owns contents, and streams them to the rendezvous point."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from mcast.errors import ConfigError
+from mcast.media.cache import Cache, default_cache
+from mcast.media.library import Library
+from mcast.media.server_config import load_server_config
+from mcast.net.ports import MediaPorts
+from mcast.roles import cli
+from mcast.roles.server_program import ServerProgram
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_PACE_MS = 10
+MAX_PACE_MS = 100
+"""Longer bursts than this would not fit the receive buffers of unprivileged children."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; return its exit status."""
+    return cli.run(PROGRAM, argv)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--address", type=cli.address_option, metavar="HOST:PORT", help="where to listen")
+    add("--config", required=True, type=Path, metavar="FILE", help="the contents (TOML or JSON)")
+    add("--prepare", action="store_true", help="only encode what needs it, and exit")
+    add("--cache", type=Path, metavar="DIR",
+        help="where to keep prepared contents (default: the file's 'cache', or the user's)")  # fmt: skip
+    add("--pace-ms", type=_pace, default=DEFAULT_PACE_MS, metavar="MS",
+        help="send what is due so often; longer makes relays cheaper (default: %(default)s)")  # fmt: skip
+    add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's)")
+
+
+def _body(options: argparse.Namespace, process: cli.Process) -> int:
+    if options.address is None and not options.prepare:
+        raise ConfigError("give --address HOST:PORT to listen at, or --prepare to encode only")
+    ports = MediaPorts.parse(options.media_ports)
+    config = load_server_config(options.config)
+    cache = Cache(options.cache or config.cache or default_cache())
+    library = Library(config.contents, config.path, cache)
+    library.check()
+    if options.prepare:
+        _prepare(library, process)
+        return 0
+    program = ServerProgram(library, options.address, ports, options.pace_ms / 1000, process.on_crash)
+    try:
+        program.start()
+        logger.info("serving %s at %s", ", ".join(library.names), program.address)
+        process.stop.wait()
+    finally:
+        program.stop()
+    return 0
+
+
+def _prepare(library: Library, process: cli.Process) -> None:
+    try:
+        if library.prepare_all(process.stop.is_set):
+            logger.info("all contents are prepared")
+    finally:
+        library.stop()
+
+
+def _pace(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PACE_MS:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of milliseconds from 1 to {MAX_PACE_MS}")
+    return int(text)
+
+
+PROGRAM = cli.Program(
+    "mcast-server",
+    "Stream contents (files, live inputs) to the rendezvous point.",
+    "mcast-server --address 10.0.6.10:7000 --config server.toml",
+    _add_options,
+    _body,
+)

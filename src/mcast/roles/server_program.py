@@ -1,0 +1,274 @@
+"""What runs inside `mcast-server`: one connection per question of the rendezvous point.
+
+    WAKE  the list of contents, now and whenever it changes      (watched)
+    PING  answered at once, for as long as the connection lives  (a handler thread of its own)
+    CSND  a stream; the connection is the subscription           (watched)
+
+The handler of a connection reads its first message, which decides what the connection is for. What
+may take a while (to end ffmpeg when a stream's last taker has left, to send a long list) is done by
+the thread `errands`, so that the watcher never waits.
+"""
+
+import itertools
+import logging
+import os
+import threading
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+
+from mcast.errors import McastError, WireError
+from mcast.hostport import HostPort
+from mcast.media.fanout import Fanout
+from mcast.media.feedback import FeedbackReader
+from mcast.media.library import Library, NotReadyError
+from mcast.media.pool import StreamingPool
+from mcast.media.streamer import Streamer
+from mcast.net.connection import Connection, PeerGone
+from mcast.net.deadline import Deadline
+from mcast.net.listener import Listener
+from mcast.net.ports import MediaPorts
+from mcast.net.ratelimit import RateLimitedLog
+from mcast.net.threads import OnCrash
+from mcast.net.watcher import Watcher
+from mcast.roles.subscription import say
+from mcast.roles.worker import Worker
+from mcast.wire.frame import Message
+from mcast.wire.node import TOKEN_SIZE, StopReason
+from mcast.wire.position import Position
+from mcast.wire.server import Contents, Ping, Ready, Send, Sending, SendStatus, ServerStop, Wake
+
+logger = logging.getLogger(__name__)
+
+FIRST_MESSAGE_TIMEOUT = 5.0
+"""Seconds until a connection must have said what it is for."""
+PING_TIMEOUT = 30.0
+"""Seconds without a PING after which its connection is closed: the rendezvous point sends four a second."""
+LIST_TIMEOUT = 1.0
+"""Seconds that one peer may take to take the list: the others wait for theirs meanwhile."""
+MAX_TAKERS = 1024
+"""Streams that are taken at a time. Beyond: FULL."""
+MAX_LISTENERS = 256
+"""Connections that want to know the list. Beyond, a new one is closed."""
+
+
+@dataclass(slots=True, eq=False)
+class _Taker:
+    """A stream that somebody takes, and the connection that it lives on."""
+
+    number: int
+    connection: Connection
+    streamer: Streamer[Fanout]
+
+
+class ServerProgram:
+    """One server."""
+
+    def __init__(
+        self, library: Library, address: HostPort, ports: MediaPorts, pace: float, on_crash: OnCrash
+    ) -> None:
+        """Listen at `address`; `pace` in seconds. Raises ConfigError if that is not possible."""
+        self._library, self._ports, self._on_crash = library, ports, on_crash
+        self._listener = Listener(address, self._serve, on_crash, name="control")
+        self._watcher = Watcher(on_crash)
+        self._reader = FeedbackReader(on_crash)
+        self._errands = Worker("errands", on_crash)
+        self._log = RateLimitedLog(logger)
+        self._pool: StreamingPool[Fanout] = StreamingPool(
+            library, self._make_fanout, on_end=self._on_end, on_crash=on_crash, pace=pace
+        )
+        self._lock = threading.Lock()  # for the takers and the listeners
+        self._numbers = itertools.count(1)
+        self._takers: dict[Hashable, _Taker] = {}
+        self._listeners: set[Connection] = set()  # those that want to know the list
+
+    @property
+    def address(self) -> HostPort:
+        """Return where it listens, with the real port."""
+        return self._listener.address
+
+    def start(self) -> None:
+        """Start all threads: prepare what is not prepared, and serve."""
+        self._watcher.start()
+        self._reader.start()
+        self._errands.start()
+        self._library.start(self._tell_contents, self._on_crash)
+        self._listener.start()
+
+    def stop(self) -> None:
+        """Tell the takers, end every stream and every thread. Whatever start() has come to."""
+        self._listener.stop()
+        with self._lock:
+            takers, lists = list(self._takers.values()), list(self._listeners)
+        for taker in takers:
+            self._end(taker, ServerStop(StopReason.LEAVING))
+        for connection in lists:
+            self._watcher.unwatch(connection)
+            connection.close()
+        self._watcher.stop()
+        self._errands.stop()
+        self._pool.close()
+        self._reader.stop()
+        self._library.stop()
+
+    def _serve(self, connection: Connection) -> None:
+        match connection.receive(Deadline(FIRST_MESSAGE_TIMEOUT)):
+            case Ping() as ping if not ping.reply:
+                self._answer_pings(connection, ping)
+            case Wake():
+                self._serve_list(connection)
+            case Send() as send:
+                self._serve_stream(connection, send)
+            case other:
+                raise WireError(f"{type(other).__name__} has no place here")
+
+    # PING
+
+    def _answer_pings(self, connection: Connection, ping: Ping) -> None:
+        while True:
+            connection.send(Ping(ping.nonce, reply=True))
+            message = connection.receive(Deadline(PING_TIMEOUT))
+            if not isinstance(message, Ping) or message.reply:
+                raise WireError(f"{type(message).__name__} has no place among PINGs")
+            ping = message
+
+    # WAKE, CONT
+
+    def _serve_list(self, connection: Connection) -> None:
+        with self._lock:
+            if is_room := len(self._listeners) < MAX_LISTENERS:
+                self._listeners.add(connection)
+        if not is_room:
+            self._log.warning("listeners", "refused the list to %s: too many ask for it", connection.peer)
+            return
+        try:
+            self._watcher.watch(
+                connection,
+                lambda message: self._on_list_message(connection, message),
+                lambda _: self._forget_listener(connection),
+            )
+        except PeerGone:
+            self._forget_listener(connection)
+            raise
+        connection.detach()
+        self._errands.post(lambda: self._tell([connection]))
+
+    def _on_list_message(self, connection: Connection, message: Message) -> None:
+        if not isinstance(message, Wake):
+            raise WireError(f"{type(message).__name__} has no place where the list is asked for")
+        self._errands.post(lambda: self._tell([connection]))
+
+    def _forget_listener(self, connection: Connection) -> None:
+        with self._lock:
+            self._listeners.discard(connection)
+
+    def _tell_contents(self) -> None:
+        """Tell everybody the list, which has changed."""
+        self._errands.post(self._tell_all)
+
+    def _tell_all(self) -> None:
+        with self._lock:
+            listeners = list(self._listeners)
+        self._tell(listeners)
+
+    def _tell(self, listeners: Iterable[Connection]) -> None:
+        # In one thread alone: so a newer list is never followed by an older one.
+        contents = Contents(self._pool.contents())
+        for connection in listeners:
+            try:
+                connection.send(contents, LIST_TIMEOUT)
+            except PeerGone as error:
+                logger.debug("! %s", error, extra={"peer": connection.peer})
+
+    # CSND, OK, STOP
+
+    def _serve_stream(self, connection: Connection, send: Send) -> None:
+        if len(self._takers) >= MAX_TAKERS:
+            text = f"{MAX_TAKERS} streams are taken already"
+            self._log.warning("takers", "refused a stream to %s: %s", connection.peer, text)
+            connection.send(Sending(SendStatus.FULL, text=text))
+            return
+        try:
+            streamer = self._pool.take(send.content, send.resume)
+        except NotReadyError as error:
+            connection.send(Sending(error.status, text=str(error)))
+            return
+        except McastError as error:
+            connection.send(Sending(SendStatus.ERROR, text=str(error)))
+            return
+        taker = _Taker(next(self._numbers), connection, streamer)
+        with self._lock:
+            self._takers[taker.number] = taker
+        try:
+            connection.send(self._admit(taker, send))
+            self._watcher.watch(
+                connection,
+                self._on_stream_message,
+                lambda reason: self._leave(taker, reason),
+            )
+            connection.detach()
+        except McastError as error:
+            self._leave(taker, str(error))
+            raise
+        self._tell_contents()
+        if streamer.ended:  # while we were at it, so that _on_end() may have missed this taker
+            self._tell_end(taker)
+
+    def _admit(self, taker: _Taker, send: Send) -> Sending:
+        connection, streamer = taker.connection, taker.streamer
+        token = os.urandom(TOKEN_SIZE)
+        port = streamer.fanout.admit(
+            taker.number, str(connection.peer), connection.local.ip, connection.peer.ip, token,
+            resume=send.resume, buffer_bytes=send.buffer_bytes,
+        )  # fmt: skip
+        digest = self._library.digest(send.content)
+        return Sending(SendStatus.OK, port, token, streamer.position, digest)
+
+    def _on_stream_message(self, message: Message) -> None:
+        match message:
+            case Ready():
+                pass  # its hello follows, or has come already
+            case ServerStop():
+                raise PeerGone(f"STOP({message.reason.name.lower()})")
+            case _:
+                raise WireError(f"{type(message).__name__} has no place in a running stream")
+
+    def _leave(self, taker: _Taker, reason: str) -> None:
+        """A taker has left: dismiss it at once, and stop the stream if it was the last."""
+        with self._lock:
+            if self._takers.pop(taker.number, None) is None:
+                return
+        logger.info("[%s] %s has left: %s", taker.streamer.content, taker.connection.peer, reason)
+        taker.streamer.fanout.dismiss(taker.number, reason)
+        self._errands.post(lambda: self._pool.leave(taker.streamer))
+        self._tell_contents()
+
+    def _end(self, taker: _Taker, stop: ServerStop) -> None:
+        """End a stream from this side."""
+        self._watcher.unwatch(taker.connection)
+        say(taker.connection, stop)
+        taker.connection.close()
+        self._leave(taker, stop.reason.name.lower())
+
+    # What streams tell
+
+    def _make_fanout(self, content: str, position: Position) -> Fanout:
+        return Fanout(
+            content, position, self._reader, self._ports, cname="mcast-server", on_lost=self._on_lost
+        )
+
+    def _on_lost(self, key: Hashable, reason: str) -> None:
+        taker = self._takers.get(key)
+        if taker is not None:
+            if reason == "lease":
+                say(taker.connection, ServerStop(StopReason.LEASE, text="nothing was heard of you"))
+            taker.connection.close()  # the watcher sees that
+
+    def _on_end(self, streamer: Streamer[Fanout], _last: int) -> None:
+        """A content is over: its last datagrams are on their way or in the history."""
+        with self._lock:
+            takers = [taker for taker in self._takers.values() if taker.streamer is streamer]
+        for taker in takers:
+            self._tell_end(taker)
+
+    def _tell_end(self, taker: _Taker) -> None:
+        say(taker.connection, ServerStop(StopReason.END, taker.streamer.position.next - 1))

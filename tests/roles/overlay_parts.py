@@ -1,0 +1,245 @@
+"""An overlay inside the test's process: real nodes and servers, contents made on the fly, viewers."""
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable
+from typing import Self, cast
+
+from helpers import PATIENCE, Recorder, wait_until
+from mcast.hostport import HostPort
+from mcast.media.inlet import Inlet, connect_inlet, open_inlet_socket
+from mcast.media.library import Library, NotReadyError
+from mcast.media.pacing import Source
+from mcast.net.connection import PeerGone, connect
+from mcast.net.ports import MediaPorts
+from mcast.net.threads import OnCrash
+from mcast.net.train import Train, make_trains
+from mcast.roles.node_program import NodeProgram
+from mcast.roles.server_program import ServerProgram
+from mcast.wire.bootstrap import Health, LayoutMessage, Neighbour, NodeKind
+from mcast.wire.identity import Identity
+from mcast.wire.node import Disc, Found, Miss, Port, Stop, StopReason, Stream
+from mcast.wire.position import Position
+from mcast.wire.server import ContentInfo, SendStatus
+from media.plane.streams import datagram
+from roles.partners import M, read
+
+RATE = 200  # datagrams a second
+KEYFRAMES = 20  # datagrams from one to the next
+LOCALHOST = HostPort("127.0.0.1", 0)
+_viewers = itertools.count(1)
+
+
+class Ticker(Source):
+    """A content of one packet per datagram; it ends after `length` of them."""
+
+    def __init__(self, position: Position, length: int | None) -> None:
+        self._ssrc, self._next, self._length = position.ssrc, position.next, length
+        self._began = time.monotonic() - position.next / RATE
+
+    @property
+    def ended(self) -> bool:
+        return self._length is not None and self._next >= self._length
+
+    def due(self, now: float) -> list[Train]:
+        end = int((now - self._began) * RATE) + 1
+        end = end if self._length is None else min(end, self._length)
+        first, self._next = self._next, max(end, self._next)
+        return make_trains(
+            first,
+            (datagram(number, key=number % KEYFRAMES == 0, packets=1, ssrc=self._ssrc)
+             for number in range(first, self._next)),
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class Contents:
+    """A server's library: endless contents, ones with an end, and ones that are not ready."""
+
+    def __init__(self, *endless: str, **lengths: int) -> None:
+        self.lengths: dict[str, int | None] = {**dict.fromkeys(endless), **lengths}
+        self.preparing: set[str] = set()
+        self.changed: Callable[[], None] = lambda: None
+        self.make_source: Callable[[Position, int | None], Source] = Ticker
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.lengths)
+
+    def start(self, on_change: Callable[[], None], _on_crash: OnCrash) -> None:
+        self.changed = on_change
+
+    def stop(self) -> None:
+        """There is nothing to stop."""
+
+    def digest(self, _name: str) -> bytes:
+        return b""
+
+    def describe(self, name: str, running: tuple[Position, ...]) -> ContentInfo:
+        return ContentInfo(name=name, running=running)
+
+    def open_source(self, name: str, position: Position) -> Source:
+        if name in self.preparing:
+            raise NotReadyError(SendStatus.PREPARING, "half of it")
+        if name not in self.lengths:
+            raise NotReadyError(SendStatus.ABSENT, f"there is no content '{name}' here")
+        return self.make_source(position, self.lengths[name])
+
+    def library(self) -> Library:
+        return cast(Library, self)
+
+
+class Viewer:
+    """A client as the test wants it: it speaks the node protocol, and takes media or does not."""
+
+    def __init__(self, node: NodeProgram | HostPort, content: str, request: bytes | None = None) -> None:
+        number = next(_viewers)
+        self.content, self.request = content, request or number.to_bytes(16, "big")
+        self.identity = Identity.client((1000 + number).to_bytes(16, "big"))
+        self.connection = connect(node.address if isinstance(node, NodeProgram) else node, PATIENCE)
+        self.trains: list[Train] = []
+        self.crash = Recorder()
+        self._inlet: Inlet | None = None
+
+    def ask(self) -> None:
+        self.connection.send(Disc(request=self.request, content=self.content, sender=self.identity,
+                                  remaining_ms=4000))  # fmt: skip
+
+    def subscribe(self, hops: int = 0) -> None:
+        self.connection.send(
+            Stream(request=self.request, content=self.content, sender=self.identity, hops=hops)
+        )
+
+    def next(self, kind: type[M]) -> M:
+        return read(self.connection, kind)
+
+    def join(self) -> Port:
+        """Go all the way; the answers must be FOUND and PORT."""
+        self.ask()
+        self.next(Found)
+        self.subscribe()
+        return self.next(Port)
+
+    def join_somehow(self) -> Port:
+        """The same, but try again after a MISS: servers and neighbours are just being met."""
+        while True:
+            self.ask()
+            answer = self.connection.receive(PATIENCE)
+            if isinstance(answer, Found):
+                self.subscribe()
+                answer = self.connection.receive(PATIENCE)
+            if isinstance(answer, Port):
+                return answer
+            assert isinstance(answer, Miss), answer
+            self.request = (int.from_bytes(self.request, "big") + 2**64).to_bytes(16, "big")
+
+    def receive(self, port: Port) -> Self:
+        """Begin to take media."""
+        sock, _ = open_inlet_socket(self.connection.local.ip, MediaPorts())
+        connect_inlet(sock, self.connection.peer.ip, port.port)
+        self._inlet = Inlet(self.content, sock, port.token, port.stream, "viewer", self.trains.append,
+                            Recorder(), self.crash)  # fmt: skip
+        self._inlet.start()
+        return self
+
+    def watch(self) -> Self:
+        """Join, and wait until media has come."""
+        self.receive(self.join_somehow())
+        wait_until(lambda: self.trains, "media")
+        return self
+
+    def fall_silent(self) -> None:
+        """Say nothing more, as if killed: no report, no BYE."""
+        assert self._inlet is not None
+        self._inlet._stopping.set()
+
+    def ended(self) -> StopReason | None:
+        """Wait for the parent's STOP and the closing behind it; None if there was no STOP."""
+        reason = None
+        while True:
+            try:
+                message = self.connection.receive(PATIENCE)
+            except PeerGone:
+                return reason
+            if isinstance(message, Stop):
+                reason = message.reason
+            else:
+                assert isinstance(message, Port)
+
+    def expect_end(self) -> None:
+        """Read until the connection ends."""
+        with contextlib.suppress(PeerGone):
+            while True:
+                self.connection.receive(PATIENCE)
+
+    def leave(self) -> None:
+        self.connection.close()
+        if self._inlet is not None:
+            self._inlet._stopping.clear()
+            self._inlet.stop()
+        assert self.crash.calls == []
+
+
+class World:
+    """Starts programs and viewers, and ends them all."""
+
+    def __init__(self, crash: Recorder) -> None:
+        self.crash, self.health = crash, dict[str, list[Health]]()
+        self._all = contextlib.ExitStack()
+        self._ended: list[NodeProgram | ServerProgram] = []
+
+    def server(self, contents: Contents) -> ServerProgram:
+        server = ServerProgram(contents.library(), LOCALHOST, MediaPorts(), 0.01, self.crash)
+        server.start()
+        self._all.callback(self.end, server)
+        return server
+
+    def node(
+        self, name: str, servers: tuple[str, ...] = (), /, **neighbours: NodeProgram | str
+    ) -> NodeProgram:
+        """Start a node; the one called rp is the rendezvous point."""
+        layout = LayoutMessage(
+            name,
+            NodeKind.RENDEZVOUS if name == "rp" else NodeKind.OVERLAY,
+            "127.0.0.1:0",
+            neighbours=tuple(
+                Neighbour(other, where if isinstance(where, str) else str(where.address))
+                for other, where in neighbours.items()
+            ),
+            servers=servers,
+        )
+        told = self.health[name] = []
+        node = NodeProgram(layout, LOCALHOST, MediaPorts(), told.append, self.crash)
+        node.start(layout)
+        self._all.callback(self.end, node)
+        return node
+
+    def end(self, program: NodeProgram | ServerProgram) -> None:
+        """Stop a program, once."""
+        if program not in self._ended:
+            self._ended.append(program)
+            program.stop()
+
+    def viewer(self, node: NodeProgram | HostPort, content: str, request: bytes | None = None) -> Viewer:
+        viewer = Viewer(node, content, request)
+        self._all.callback(viewer.leave)
+        return viewer
+
+    def line(self, contents: Contents, length: int = 1) -> list[NodeProgram]:
+        """Start a server, the rendezvous point, and nodes one behind the other."""
+        nodes = [self.node("rp", (str(self.server(contents).address),))]
+        for number in range(1, length + 1):
+            above = {"rp" if number == 1 else f"n{number - 1}": nodes[-1]}
+            nodes.append(self.node(f"n{number}", **above))
+        return nodes
+
+    def wait_idle(self) -> None:
+        """Wait until no node streams anything."""
+        for name, told in self.health.items():
+            wait_until(lambda told=told: told and not told[-1].streams, f"{name} streams nothing")  # type: ignore[misc]
+
+    def close(self) -> None:
+        self._all.close()

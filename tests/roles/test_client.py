@@ -1,0 +1,148 @@
+"""The client's command line, its outputs and its report: against an overlay inside this process."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mcast.errors import StreamEndedError
+from mcast.media.output import Ended, Writer
+from mcast.roles.client import main
+from mcast.roles.client_session import Session
+from roles.overlay_parts import Contents, World
+
+RECORD = f"{sys.executable} -c 'import sys; sys.stdin.buffer.read()'"
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """`main` configures logging for a whole process."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+def neighbour(world: World) -> str:
+    (rp, *_) = world.line(Contents("news", clip=40), 0)
+    world.viewer(rp, "news").watch().leave()
+    return str(rp.address)
+
+
+def test_a_content_is_recorded_to_its_end_with_a_report(neighbour: str, tmp_path: Path) -> None:
+    file, report = tmp_path / "clip.ts", tmp_path / "report.json"
+    status = main(["--neighbour", neighbour, "--content", "clip", "--output", str(file),
+                   "--report", str(report), "--latency", "50"])  # fmt: skip
+    assert status == 0
+    assert file.stat().st_size == 40 * 188
+    told = json.loads(report.read_text())
+    assert (told["content"], told["path"], told["exit_reason"], told["exit_status"]) == (
+        "clip", ["rp"], "the content is over", 0,
+    )  # fmt: skip
+
+
+def test_a_player_is_fed_and_ended(neighbour: str) -> None:
+    assert main(["--neighbour", neighbour, "--content", "news", "--player", RECORD, "--duration", "0.2"]) == 0
+
+
+def test_a_player_that_is_closed_ends_it_with_status_0(neighbour: str) -> None:
+    assert main(["--neighbour", neighbour, "--content", "news", "--player", "true"]) == 0
+
+
+def test_a_player_that_is_not_there_leaves_the_subscription(
+    neighbour: str, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--neighbour", neighbour, "--content", "news", "--player", "no-such-player"]) == 2
+    assert "cannot start 'no-such-player'" in capsys.readouterr().err
+    world.wait_idle()
+
+
+def test_what_is_absent_is_status_3_and_the_report_says_so(neighbour: str, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    status = main(
+        ["--neighbour", neighbour, "--content", "olds", "--player", "true", "--report", str(report)]
+    )
+    assert status == 3
+    told = json.loads(report.read_text())
+    assert told["exit_status"] == 3
+    assert "no server has the content 'olds'" in told["exit_reason"]
+
+
+def test_a_neighbour_that_is_not_there_is_status_4(capsys: pytest.CaptureFixture[str]) -> None:
+    status = main(["--neighbour", "127.0.0.1:1", "--content", "x", "--player", "true", "--wait", "0.1"])
+    assert status == 4
+    assert "nobody answers at 127.0.0.1:1" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_completed_is_status_5(
+    neighbour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Writer.close
+
+    def full(self: Writer, *, drain: bool = True) -> Ended | None:
+        real(self, drain=drain)
+        return Ended("no space", StreamEndedError("no space"))
+
+    monkeypatch.setattr(Writer, "close", full)
+    status = main(["--neighbour", neighbour, "--content", "news", "--output", str(tmp_path / "a"),
+                   "--duration", "0.1"])  # fmt: skip
+    assert status == 5
+
+
+def test_a_bug_is_in_the_report_too(neighbour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug(*_: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(Session, "_check", bug)
+    report = tmp_path / "report.json"
+    status = main(["--neighbour", neighbour, "--content", "news", "--output", str(tmp_path / "a"),
+                   "--report", str(report)])  # fmt: skip
+    assert status == 1
+    assert json.loads(report.read_text())["exit_status"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--content", ""], "1 to 255 bytes, not 0"),
+        (["--content", "é" * 128], "1 to 255 bytes, not 256"),
+        (["--content", "a\udcff"], "no UTF-8 text"),
+        (["--content", "x", "--duration", "0"], "no number of seconds above 0"),
+        (["--content", "x", "--wait", "nan"], "no number of seconds above 0"),
+        (["--content", "x", "--latency", "-1"], "no number of milliseconds"),
+        (["--content", "x", "--latency", "60001"], "no number of milliseconds"),
+        (["--content", "x", "--output", "-", "--player", "true"], "exclude each other"),
+        (["--content", "x", "--output", "/nonexistent/file"], "/nonexistent/file"),
+        (["--content", "x", "--player", "true", "--report", "/nonexistent/file"], "no such folder"),
+        (["--content", "x", "--player", "true", "--report", "/"], "name a file"),
+        (["--content", "x", "--player", "true", "--media-ports", "9-1"], "--media-ports"),
+        (["--content", "x", "--player", "'"], "--player"),
+        ([], "--content"),
+    ],
+)
+def test_what_cannot_be_used_is_status_2_and_said_in_one_line(
+    options: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--neighbour", "127.0.0.1:1", *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("mcast-client: error: ")
+    assert complaint in error
+    assert error.count("\n") == 1
+
+
+def test_without_a_display_there_must_be_an_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert main(["--neighbour", "127.0.0.1:1", "--content", "x"]) == 2
+    assert "no display" in capsys.readouterr().err
+
+
+def test_a_name_of_255_bytes_is_a_name(neighbour: str) -> None:
+    assert main(["--neighbour", neighbour, "--content", "x" * 255, "--player", "true"]) == 3

@@ -1,0 +1,55 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from mcast.errors import ConfigError
+from mcast.roles.report import Report, write_whole
+
+PROMISED = {
+    "content", "path", "request_id", "join_ms", "first_keyframe_ms", "duration_s", "ts_packets", "bytes",
+    "lost_datagrams", "duplicate_datagrams", "reordered_datagrams", "continuity_errors", "latency_ms",
+    "exit_reason",
+}  # fmt: skip
+
+
+def test_it_holds_at_least_what_is_promised(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    report = Report("news", path=["rp", "n1"], output_times=[(90_000, 1.5)])
+    report.write(file)
+    told = json.loads(file.read_text())
+    assert told.keys() >= PROMISED
+    assert (told["content"], told["path"], told["output_times"]) == ("news", ["rp", "n1"], [[90_000, 1.5]])
+    assert told["join_ms"] is None
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_it_replaces_what_was_there_and_is_only_written_if_wanted(tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    file.write_text("old")
+    Report("news").write_if(None)
+    assert file.read_text() == "old"
+    Report("news").write_if(file)
+    assert json.loads(file.read_text())["content"] == "news"
+
+
+@pytest.mark.parametrize("name", ["missing/report.json", ".", "folder"])
+def test_where_it_cannot_be_written_the_user_is_told_and_nothing_is_left(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ConfigError, match="cannot write the report"):
+        Report("news").write(tmp_path / name)
+    assert [each.name for each in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_failing_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, *_: object, **__: object) -> int:
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    file = tmp_path / "report.json"
+    file.write_text("old")
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(ConfigError, match="No space left"):
+        write_whole(file, "new")
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
