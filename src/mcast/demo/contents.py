@@ -1,0 +1,73 @@
+"""The two contents of the demonstration: ffmpeg's test sources, picture and sound."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcast.errors import ConfigError
+from mcast.media.ffmpeg import find_tool
+
+SECONDS = 30
+"""Longer than all recordings together, so that each is a piece of the file's first round."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A content to be made."""
+
+    name: str
+    video: str  # ffmpeg's lavfi descriptions
+    audio: str
+    seconds: float = SECONDS
+    keyframe_frames: int = 50
+    bit_rate: int = 1_500_000
+
+
+NEWS = Picture("news", "testsrc2=size=640x360:rate=25", "sine=frequency=440:beep_factor=4:sample_rate=48000")
+SPORT = Picture("sport", "smptehdbars=size=640x360:rate=25", "sine=frequency=220:sample_rate=48000")
+
+
+def make(picture: Picture, directory: Path) -> Path:
+    """Make the content's file with ffmpeg, unless it is there. Raises ConfigError."""
+    target = directory / f"{picture.name}.mp4"
+    if target.exists():
+        return target
+    directory.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        _run([find_tool("ffmpeg"), *_arguments(picture), str(part)])
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def _arguments(picture: Picture) -> list[str]:
+    video, audio = picture.video, picture.audio
+    return [
+        *("-nostdin", "-v", "error", "-y"),
+        *(("-f", "lavfi", "-i", video) if video else ()),
+        *(("-f", "lavfi", "-i", audio) if audio else ()),
+        *("-t", str(picture.seconds), "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"),
+        *("-g", str(picture.keyframe_frames), "-sc_threshold", "0", "-x264-params", "open-gop=0"),
+        *(
+            "-b:v",
+            str(picture.bit_rate),
+            "-maxrate",
+            str(picture.bit_rate),
+            "-bufsize",
+            str(picture.bit_rate),
+        ),
+        *("-c:a", "aac", "-b:a", "96k", "-f", "mp4"),
+    ]
+
+
+def _run(command: list[str]) -> None:
+    try:
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError as error:
+        raise ConfigError(f"{command[0]} cannot be started: {error.strerror}") from None
+    if result.returncode:
+        lines = result.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        raise ConfigError(f"ffmpeg failed with status {result.returncode}: {lines[-1]}")

@@ -1,0 +1,88 @@
+"""Who is where in the demonstration: five nodes, two servers, four clients, and their files.
+
+              servers s1 s2
+                    |
+                   rp
+                  /  \\
+                n1 -- n2
+                |      |
+                n3 -- n4        c1 at n3, c2 at n4, c3 at n2, c4 at n4
+
+Each program has an address of its own in 127.0.0.0/8, drawn at random, and ports that the system
+has chosen: so two demonstrations can run at the same time, beside whatever else the machine does.
+"""
+
+import json
+import random
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+LINKS = {"rp": ["n1", "n2"], "n1": ["n2", "n3"], "n2": ["n4"], "n3": ["n4"], "n4": []}
+SERVERS = ("s1", "s2")
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """A client: whom it asks for what, and how long after the first one."""
+
+    name: str
+    neighbour: str
+    content: str
+    delay: float  # seconds after the first client's start
+
+
+VIEWERS = (
+    Viewer("c1", "n3", "news", 0.0),
+    Viewer("c2", "n4", "news", 2.0),
+    Viewer("c3", "n2", "sport", 3.5),
+    Viewer("c4", "n4", "news", 5.0),
+)
+
+
+class Addresses:
+    """Gives each name an address and a free port, on a network that nobody else uses."""
+
+    def __init__(self) -> None:
+        self._network = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}"
+        self._known: dict[str, str] = {}
+
+    def of(self, name: str) -> str:
+        """Give HOST:PORT, always the same for the same name."""
+        if name not in self._known:
+            self._known[name] = self.choose(len(self._known) + 1)
+        return self._known[name]
+
+    def choose(self, number: int) -> str:
+        """Give the address of the host of this number."""
+        return free_address(f"{self._network}.{number}")
+
+
+def free_address(ip: str) -> str:
+    """Let the system choose a port that is free at this address."""
+    with socket.create_server((ip, 0), family=socket.AF_INET6 if ":" in ip else socket.AF_INET) as sock:
+        port = sock.getsockname()[1]
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+
+
+def write_layout(
+    file: Path, addresses: Addresses, links: dict[str, list[str]], servers: tuple[str, ...]
+) -> Path:
+    """Write the bootstrapper's file; the first node is the rendezvous point, `servers` are addresses."""
+    rendezvous = next(iter(links))
+    nodes = {
+        name: {"address": addresses.of(name), "neighbours": neighbours} for name, neighbours in links.items()
+    }
+    layout = {
+        "rendezvous": rendezvous,
+        "nodes": {**nodes, rendezvous: {**nodes[rendezvous], "servers": list(servers)}},
+    }
+    file.write_text(json.dumps(layout, indent=2) + "\n")
+    return file
+
+
+def write_contents(file: Path, sources: dict[str, Path], cache: Path) -> Path:
+    """Write a server's file."""
+    contents = [{"name": name, "source": str(source.resolve())} for name, source in sources.items()]
+    file.write_text(json.dumps({"cache": str(cache.resolve()), "content": contents}, indent=2) + "\n")
+    return file

@@ -1,0 +1,76 @@
+"""Hosts as network namespaces, with links that can be slow: for what loopback cannot show."""
+
+import os
+import shutil
+import subprocess
+from types import TracebackType
+from typing import Self
+
+
+def why_not() -> str:
+    """Say why there can be no namespaces here; empty if there can."""
+    if not shutil.which("ip") or not shutil.which("tc"):
+        return "ip and tc (iproute2) are missing"
+    name = f"mt{os.getpid()}p"
+    result = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
+    if result.returncode:
+        return f"no right to make network namespaces: {result.stderr.strip()}"
+    _run("ip", "netns", "del", name)
+    return ""
+
+
+class Networks:
+    """Namespaces by short names, removed at the end together with whatever is inside."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[str, str] = {}
+        self._links = 0
+
+    def add(self, host: str) -> None:
+        """Make a host with nothing but its loopback."""
+        name = f"mt{os.getpid()}-{host}"
+        _run("ip", "netns", "add", name)
+        self._hosts[host] = name
+        self.ip(host, "link", "set", "lo", "up")
+
+    def link(self, one: str, one_address: str, other: str, other_address: str) -> tuple[str, str]:
+        """Join two hosts by a cable with an address (10.0.0.1/24) at each end; give the device names."""
+        self._links += 1
+        ends = (f"{one}-{self._links}", f"{other}-{self._links}")
+        _run(
+            *("ip", "-n", self._hosts[one], "link", "add", ends[0], "type", "veth"),
+            *("peer", "name", ends[1], "netns", self._hosts[other]),
+        )
+        for host, device, address in zip((one, other), ends, (one_address, other_address), strict=True):
+            self.ip(host, "address", "add", address, "dev", device)
+            self.ip(host, "link", "set", device, "up")
+        return ends
+
+    def slow_down(self, host: str, device: str, rate: str) -> None:
+        """Let a device send no faster than `rate` (256kbit), with a queue of 100 ms."""
+        _run(
+            *("tc", "-n", self._hosts[host], "qdisc", "add", "dev", device, "root"),
+            *("tbf", "rate", rate, "burst", "4kb", "latency", "100ms"),
+        )
+
+    def ip(self, host: str, *arguments: str) -> None:
+        """Run `ip` in a host."""
+        _run("ip", "-n", self._hosts[host], *arguments)
+
+    def inside(self, host: str, *command: str) -> list[str]:
+        """Give the command that runs another one in a host. `ip netns exec` is replaced by it: one pid."""
+        return ["ip", "netns", "exec", self._hosts[host], *command]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in self._hosts.values():
+            _run("ip", "netns", "del", name)
+
+
+def _run(*command: str) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not result.returncode, f"{' '.join(command)}: {result.stderr.strip()}"

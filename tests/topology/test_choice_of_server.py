@@ -1,0 +1,51 @@
+"""Two servers have a content: the rendezvous point takes the one that answers better."""
+
+import re
+
+import pytest
+
+from topology.asking import contents_of
+from topology.conftest import Build
+from topology.proxy import DelayingProxy
+
+DELAY = 0.04
+"""Seconds, each way."""
+
+
+@pytest.mark.parametrize("slow", ["s1", "s2"])
+def test_the_faster_server_is_chosen_and_the_log_says_why(slow: str, build: Build) -> None:
+    fast = "s2" if slow == "s1" else "s1"
+    topology = build({"rp": ["n1"], "n1": []}, servers=2, start=False)
+    place = topology.server_names.index(slow)
+    with DelayingProxy(topology.server_addresses[place], DELAY) as proxy:
+        topology.server_addresses[place] = proxy.address
+        topology.start()
+        topology.nodes["rp"].wait_for(rf"\[{re.escape(proxy.address)}\] contents")
+        client = topology.client("n1", seconds=1)
+        client.wait_for_media()
+        running = {
+            name: [info.running for info in contents_of(topology.addresses.of(name)) if info.running]
+            for name in topology.servers
+        }
+        assert running[fast]
+        assert not running[slow]
+        client.finish()
+        topology.assert_complete(client)
+        log = topology.nodes["rp"].text()
+        figures = r"delay \d+ us, latency (\d+) us, jitter \d+ us, metric (\d+)"
+        first = re.search(rf"server choice 1: {re.escape(topology.addresses.of(fast))}: {figures}", log)
+        second = re.search(rf"server choice 2: {re.escape(proxy.address)}: {figures}", log)
+        assert first, log
+        assert second, log
+        assert int(second[1]) >= 2 * DELAY * 1e6
+        assert int(first[2]) < int(second[2])
+
+
+def test_the_other_server_is_taken_when_the_better_one_is_dead(build: Build) -> None:
+    topology = build({"rp": ["n1"], "n1": []}, servers=2)
+    topology.client("n1", seconds=0.5).finish()
+    topology.servers["s1"].kill()
+    client = topology.client("n1", seconds=1)
+    client.finish()
+    topology.assert_complete(client)
+    assert topology.streams("clip") or client.report()["bytes"]

@@ -1,0 +1,143 @@
+"""SIGINT and SIGTERM end every program in order: status 0, files whole, nothing left behind."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from mcast.demo.check import decode_problems
+from mcast.demo.programs import Program, role_command, wait_until
+from topology.conftest import Build
+from topology.harness import Client, Topology
+from topology.outside import children, exists, group_members
+
+LIVE = """
+[[content]]
+name = "live"
+source = "testsrc2=size=320x180:rate=25"
+format = "lavfi"
+"""
+NUMBERS = [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_client_that_is_told_to_end_leaves_a_whole_file(number: signal.Signals, line: Topology) -> None:
+    client = line.client("n3")
+    client.wait_for_media(50_000)
+    assert client.program.stop(number) == 0
+    line.assert_complete(client)
+    assert client.report()["exit_reason"] == "stopped by the user"
+    line.nodes["n3"].wait_for(r"has left: STOP")
+    line.wait_idle(timeout=1.5)  # the STOP, not the lease
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_every_program_ends_in_the_middle_of_a_stream_with_status_0(
+    number: signal.Signals, build: Build
+) -> None:
+    topology = build({"rp": ["n1"], "n1": []}, contents=("clip",))
+    programs = [*topology.programs]
+    client = topology.client("n1")
+    client.wait_for_media(30_000)
+    # From below to above, so that each is asked while its stream still flows.
+    for program in (client.program, *reversed(programs)):
+        group = group_members(program.pid)
+        assert program.stop(number) == 0, program.text()
+        assert not [pid for pid in group if exists(pid)]
+        assert "Traceback" not in program.text()
+    topology.assert_complete(client)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_overlay_ends_from_above_while_clients_watch(number: signal.Signals, build: Build) -> None:
+    topology = build({"rp": ["n1"], "n1": ["n2"], "n2": []})
+    client = topology.client("n2")
+    client.wait_for_media(30_000)
+    assert topology.nodes["n1"].stop(number) == 0
+    assert client.program.wait(10) == 5
+    assert topology.problems(client) == []
+    for name in ("rp", "n2"):
+        assert topology.nodes[name].stop(number) == 0
+
+
+def test_a_live_inputs_ffmpeg_goes_with_its_server(build: Build) -> None:
+    topology = build({"rp": ["n1"], "n1": []}, contents=("clip",), start=False)
+    topology.start_bootstrapper()
+    for name in topology.links:
+        topology.start_node(name)
+    config = topology.directory / "live.toml"
+    config.write_text(LIVE)
+    server = start_server(topology, config)
+    wait_until(lambda: topology.finds("n1", "live"), "the live content")
+    client = topology.client("n1", "live", "--wait", "20")
+    client.wait_for_media(20_000)
+    ffmpegs = children(server.pid)
+    assert ffmpegs
+    assert client.stop()["lost_datagrams"] == 0
+    wait_until(lambda: not any(map(exists, ffmpegs)), "ffmpeg to end with its last viewer", 10)
+    assert decode_problems(client.recording.read_bytes()) == []
+    again: Client = topology.client("n1", "live")
+    again.wait_for_media(20_000)
+    ffmpegs = children(server.pid)
+    assert server.stop() == 0
+    assert not any(map(exists, ffmpegs))
+    assert again.program.wait(10) == 5
+
+
+def test_a_live_input_goes_on_when_its_ffmpeg_was_killed(build: Build) -> None:
+    topology = build({"rp": ["n1"], "n1": []}, contents=("clip",), start=False)
+    topology.start_bootstrapper()
+    for name in topology.links:
+        topology.start_node(name)
+    config = topology.directory / "live.toml"
+    config.write_text(LIVE)
+    server = start_server(topology, config)
+    wait_until(lambda: topology.finds("n1", "live"), "the live content")
+    client = topology.client("n1", "live")
+    client.wait_for_media(50_000)
+    (ffmpeg,) = children(server.pid)
+    os.kill(ffmpeg, signal.SIGKILL)
+    wait_until(lambda: children(server.pid) not in ([], [ffmpeg]), "another ffmpeg", 10)
+    client.wait_for_media(client.written + 100_000)
+    report = client.stop()
+    assert report["lost_datagrams"] == 0
+    assert report["continuity_errors"] == 0  # the break is marked as a discontinuity
+
+
+def test_a_client_takes_its_player_with_it(line: Topology, tmp_path: Path) -> None:
+    target = tmp_path / "played.ts"
+    client = line.client("n1", None, "--player", f"dd of={target} bs=188 status=none", player=True)
+    wait_until(lambda: target.exists() and target.stat().st_size > 20_000, "the player to get something")
+    players = children(client.program.pid)
+    assert players
+    report = client.stop()
+    assert not any(map(exists, players))
+    assert 0 < target.stat().st_size <= report["bytes"]  # the user did not want to wait for the rest
+
+
+def test_a_program_that_waits_for_others_can_be_ended_too(build: Build) -> None:
+    topology = build({"rp": ["n1"], "n1": []}, start=False)
+    waiting = [topology.start_node("n1"), topology.client("n1", None, "--wait", "60").program]
+    waiting[0].wait_for("bootstrapper")
+    wait_until(lambda: handles_signals(waiting[1]), "the client to be up")
+    for program in waiting:
+        assert program.stop(signal.SIGTERM) == 0, program.text()
+
+
+def start_server(topology: Topology, config: Path) -> Program:
+    server = topology.run("s1", *server_command(topology, config), environment=topology.library.environment)
+    topology.servers["s1"] = server
+    return server
+
+
+def server_command(topology: Topology, config: Path) -> list[str]:
+    return role_command("server", "--address", topology.addresses.of("s1"), "--config", str(config))
+
+
+def handles_signals(program: Program) -> bool:
+    """Tell whether the process has a handler for SIGTERM: /proc knows."""
+    for line in Path(f"/proc/{program.pid}/status").read_text().splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+    return False
