@@ -1,0 +1,7 @@
+"""`python -m mcast.experiments`."""
+
+import sys
+
+from mcast.experiments.cli import main
+
+sys.exit(main())
