@@ -1,0 +1,103 @@
+"""`make demo` itself: its end, its status, its last line, and what it leaves."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcast.demo.main import run
+from mcast.demo.plan import LINKS, SERVERS
+from mcast.demo.programs import Program, ProgramError, stop_all, wait_until
+from mcast.demo.tools import check_display, ensure_ffmpeg
+from mcast.errors import ConfigError
+from topology.outside import descendants, exists
+
+DEMO = [sys.executable, "-m", "mcast.demo"]
+
+
+@pytest.mark.processes
+def test_the_demonstration_ends_with_four_complete_clients(tmp_path: Path) -> None:
+    demo = Program("demo", [*DEMO, "--directory", str(tmp_path / "demo")], tmp_path / "log")
+    try:
+        assert demo.wait(100) == 0, demo.text()
+    finally:
+        demo.kill()
+    last = demo.text().splitlines()[-1]
+    assert last.startswith("demo: 4/4 clients complete, ")
+    assert "└─ c4" in demo.text()
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demonstration_that_is_interrupted_ends_everything(number: signal.Signals, tmp_path: Path) -> None:
+    demo = Program("demo", [*DEMO, "--directory", str(tmp_path / "demo")], tmp_path / "log")
+    try:
+        demo.wait_for("└─ c1", 60)
+        below = descendants(demo.pid)
+        assert len(below) > len(LINKS) + len(SERVERS)
+        assert demo.stop(number, timeout=15) == 130
+    finally:
+        demo.kill()
+    assert "stopped by the user" in demo.text()
+    assert "Traceback" not in demo.text()
+    assert not any(map(exists, below))
+
+
+def test_windows_without_a_display_are_one_line_and_status_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert run(["--play", "--directory", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "display" in line
+    with pytest.raises(ConfigError):
+        check_display({})
+
+
+def test_without_ffmpeg_and_the_right_to_install_it_the_command_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(ConfigError, match="install ffmpeg"):
+        ensure_ffmpeg()
+
+
+def test_root_on_debian_gets_ffmpeg_by_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An apt-get of the test's own notes how it is called, and `installs`."""
+    apt = tmp_path / "apt-get"
+    apt.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'
+        f'for tool in ffmpeg ffprobe; do printf "#!/bin/sh\\n" > {tmp_path}/$tool; done\n'
+        f"/bin/chmod +x {tmp_path}/ffmpeg {tmp_path}/ffprobe\n"
+    )
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    ensure_ffmpeg()
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [call.split()[0] for call in calls] == ["update", "install"]
+
+
+def test_a_program_that_ends_too_early_is_named_with_its_log(tmp_path: Path) -> None:
+    program = Program("n1", ["sh", "-c", "echo ouch; exit 3"], tmp_path / "n1.log")
+    with pytest.raises(ProgramError, match=r"n1 ended with status 3 .* ouch; its log: .*n1\.log"):
+        program.wait_for("never said")
+
+
+def test_a_program_that_does_not_end_is_killed_and_told(tmp_path: Path) -> None:
+    program = Program(
+        "n1", ["sh", "-c", "trap '' INT; echo up; while :; do sleep 1; done"], tmp_path / "n1.log"
+    )
+    program.wait_for("up")
+    (problem,) = stop_all([program], timeout=0.2)
+    assert "n1 still runs" in problem
+    assert program.status == -signal.SIGKILL
+
+
+def test_a_condition_that_never_holds_is_named() -> None:
+    with pytest.raises(ProgramError, match="for the moon"):
+        wait_until(lambda: False, "the moon", 0.05)
