@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mcast.demo.plan import LINKS
-from mcast.media.server_config import load_server_config
-from mcast.roles import bootstrap
+from mcast.media.source.server_config import load_server_config
+from mcast.roles.bootstrap.main import main as bootstrap_main
 
 CONFIGS = Path(__file__).parents[1] / "resources" / "configs"
 FILES = sorted(file for file in CONFIGS.iterdir() if file.suffix in (".toml", ".json"))
@@ -36,7 +36,7 @@ def test_every_example_is_a_layout_or_a_servers_file() -> None:
 def test_every_example_layout_passes_the_check_and_shows_all_its_nodes(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bootstrap.main(["--config", str(file), "--check"]) == 0
+    assert bootstrap_main(["--config", str(file), "--check"]) == 0
     shown = capsys.readouterr().out
     for name, node in read(file)["nodes"].items():
         assert name in shown

@@ -4,10 +4,10 @@ import importlib
 import sys
 
 ROLES = {
-    "bootstrap": ("mcast.roles.bootstrap", "knows the layout and tells each node its place"),
-    "node": ("mcast.roles.node", "an overlay node or the rendezvous point"),
-    "server": ("mcast.roles.server", "owns contents and streams them"),
-    "client": ("mcast.roles.client", "plays, records or republishes a content"),
+    "bootstrap": ("mcast.roles.bootstrap.main", "knows the layout and tells each node its place"),
+    "node": ("mcast.roles.node.main", "an overlay node or the rendezvous point"),
+    "server": ("mcast.roles.server.main", "owns contents and streams them"),
+    "client": ("mcast.roles.client.main", "plays, records or republishes a content"),
     "demo": ("mcast.demo", "shows all of them at work on this machine"),
     "lab": ("mcast.lab.cli", "runs them in a network of namespaces"),
 }

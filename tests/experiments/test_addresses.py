@@ -13,7 +13,7 @@ from mcast.experiments import footage
 from mcast.experiments.addresses import CHECKOUT, CONFIGS, load_addresses, parse_addresses
 from mcast.experiments.routes import Routes
 from mcast.lab.scenario import load_scenario
-from mcast.media.server_config import read_config
+from mcast.media.source.server_config import read_config
 
 SCENARIOS = ["simple_1", "big_chungus"]
 CONTENTS = {"simple_1": {"moon"}, "big_chungus": {"earth", "mars"}}

@@ -13,7 +13,7 @@ from mcast.hostport import HostPort, IPAddress
 from mcast.overlay.layout import Layout
 from mcast.overlay.layout_file import MAX_NEIGHBOURS, parse_layout
 from mcast.overlay.layout_text import count_links, describe, further_links, tree
-from mcast.roles.bootstrap import read_layout
+from mcast.roles.bootstrap.main import read_layout
 from mcast.wire.bootstrap import LayoutMessage, Neighbour, NodeKind
 from mcast.wire.frame import encode
 

@@ -9,14 +9,14 @@ from typing import Self, cast
 from helpers import PATIENCE, Recorder, wait_until
 from mcast.hostport import HostPort
 from mcast.media.inlet import Inlet, connect_inlet, open_inlet_socket
-from mcast.media.library import Library, NotReadyError
-from mcast.media.pacing import Source
+from mcast.media.source.library import Library, NotReadyError
+from mcast.media.source.pacing import Source
 from mcast.net.connection import PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.net.train import Train, make_trains
-from mcast.roles.node_program import NodeProgram
-from mcast.roles.server_program import ServerProgram
+from mcast.roles.node.program import NodeProgram
+from mcast.roles.server.program import ServerProgram
 from mcast.wire.bootstrap import Health, LayoutMessage, Neighbour, NodeKind
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, Port, Stop, StopReason, Stream

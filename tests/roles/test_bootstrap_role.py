@@ -17,9 +17,9 @@ from mcast.net import connection as connection_module
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.overlay.layout import Layout
 from mcast.overlay.layout_file import parse_layout
-from mcast.roles import bootstrap
-from mcast.roles import bootstrapper as bootstrapper_module
-from mcast.roles.bootstrapper import Bootstrapper
+from mcast.roles.bootstrap import bootstrapper as bootstrapper_module
+from mcast.roles.bootstrap.bootstrapper import Bootstrapper
+from mcast.roles.bootstrap.main import main as bootstrap_main
 from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind, Refused, Register, StreamHealth
 from mcast.wire.frame import encode
 from mcast.wire.identity import Identity
@@ -350,7 +350,7 @@ def test_a_hundred_nodes_register_at_once(dial: Dial, bootstrapper: Bootstrapper
 
 def test_the_check_prints_the_layout_and_exits(capsys: pytest.CaptureFixture[str]) -> None:
     config = Path(__file__).parents[2] / "resources" / "configs" / "demo-layout.toml"
-    assert bootstrap.main(["-config", str(config), "--check"]) == 0
+    assert bootstrap_main(["-config", str(config), "--check"]) == 0
     out = capsys.readouterr().out
     assert "└── n2" in out
     assert out.endswith("demo-layout.toml: 5 nodes, 6 links, 2 servers: ok\n")
@@ -374,7 +374,7 @@ def test_each_mistake_of_the_user_is_one_line_and_status_2(
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
         arguments = [text.replace("CONFIG", config).replace("IN-USE", port) for text in arguments]
-        assert bootstrap.main(arguments) == 2
+        assert bootstrap_main(arguments) == 2
     err = capsys.readouterr().err
     assert err.startswith("mcast-bootstrap: error: " + complaint.replace("IN-USE", port))
     assert err.count("\n") == 1

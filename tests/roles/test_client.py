@@ -10,8 +10,8 @@ import pytest
 
 from mcast.errors import StreamEndedError
 from mcast.media.output import Ended, Writer
-from mcast.roles.client import main
-from mcast.roles.client_session import Session
+from mcast.roles.client.main import main
+from mcast.roles.client.session import Session
 from roles.overlay_parts import Contents, World
 
 RECORD = f"{sys.executable} -c 'import sys; sys.stdin.buffer.read()'"

@@ -15,11 +15,11 @@ from mcast.media.inlet import connect_inlet, open_inlet_socket
 from mcast.media.output import Ended
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.ports import MediaPorts
-from mcast.roles import client_session
 from mcast.roles.cli import Process
-from mcast.roles.client_session import Ending, Session
-from mcast.roles.joiner import Joined
-from mcast.roles.report import Report
+from mcast.roles.client import session as client_session
+from mcast.roles.client.joiner import Joined
+from mcast.roles.client.report import Report
+from mcast.roles.client.session import Ending, Session
 from mcast.wire.node import Stop, StopReason, Stream
 from media.plane.parts import LOCAL, Family, family
 from media.plane.streams import PACKETS, SSRC, train

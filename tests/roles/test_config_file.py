@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcast.errors import ConfigError
-from mcast.media.server_config import load_server_config
+from mcast.media.source.server_config import load_server_config
 from mcast.roles import config_file
 from mcast.roles.config_file import read_config
 

@@ -6,8 +6,8 @@ import pytest
 from helpers import Recorder, wait_until
 from mcast.overlay.actions import Action, Dismiss
 from mcast.overlay.node_core import NodeCore
-from mcast.roles import decider as decider_module
-from mcast.roles.decider import Decider, Event
+from mcast.roles.node import decider as decider_module
+from mcast.roles.node.decider import Decider, Event
 from roles.partners import N1
 
 GOODBYE = Dismiss(0, "goodbye")

@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.roles.health import MAX_CHILDREN, MAX_STREAMS, bounded
-from mcast.roles.subscription import MAX_PATH
+from mcast.roles.node.health import MAX_CHILDREN, MAX_STREAMS, bounded
+from mcast.roles.node.subscription import MAX_PATH
 from mcast.wire.bootstrap import Health, StreamHealth
 from mcast.wire.frame import encode
 from mcast.wire.identity import Identity

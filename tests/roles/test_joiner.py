@@ -13,8 +13,8 @@ from mcast.errors import ConfigError, NotFoundError, UnreachableError
 from mcast.hostport import HostPort, parse_address
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.ports import MediaPorts
-from mcast.roles import joiner as joiner_module
-from mcast.roles.joiner import MAX_TRIES, Interrupted, Joined, Joiner
+from mcast.roles.client import joiner as joiner_module
+from mcast.roles.client.joiner import MAX_TRIES, Interrupted, Joined, Joiner
 from mcast.wire.frame import Message
 from mcast.wire.node import Disc, MissReason, Start, StopReason, Stream
 from roles.partners import VIEWER, Peer, found, miss, port_for, read, silent_address, stop_for

@@ -1,4 +1,4 @@
-from mcast.roles.links import Links
+from mcast.roles.node.links import Links
 from peers import tcp_pair
 
 

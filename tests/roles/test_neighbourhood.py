@@ -11,8 +11,8 @@ from helpers import Recorder, wait_until
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import Ask
-from mcast.roles import neighbourhood
-from mcast.roles.neighbourhood import MAX_IDLE, Neighbour, Neighbourhood
+from mcast.roles.node import neighbourhood
+from mcast.roles.node.neighbourhood import MAX_IDLE, Neighbour, Neighbourhood
 from mcast.wire.frame import Message
 from mcast.wire.node import Disc, Miss, MissReason
 from mcast.wire.server import Wake

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from mcast.hostport import HostPort
-from mcast.roles.node import _listening_address, main
+from mcast.roles.node.main import _listening_address, main
 from mcast.wire.bootstrap import LayoutMessage, NodeKind
 
 

@@ -14,8 +14,8 @@ from mcast.media import fanout
 from mcast.net.connection import PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.overlay.node_core import NodeCore
-from mcast.roles import node_program
-from mcast.roles.node_program import MAX_EXCLUDED, NodeProgram
+from mcast.roles.node import program as node_program
+from mcast.roles.node.program import MAX_EXCLUDED, NodeProgram
 from mcast.wire.bootstrap import LayoutMessage, Neighbour, NodeKind, StreamHealth
 from mcast.wire.frame import Message
 from mcast.wire.identity import Identity

@@ -13,9 +13,9 @@ from mcast.errors import McastError
 from mcast.media.inlet import Inlet, connect_inlet, open_inlet_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.train import Train
-from mcast.roles.links import Link, Links
-from mcast.roles.relay import Relay
-from mcast.roles.subscription import Subscription
+from mcast.roles.node.links import Link, Links
+from mcast.roles.node.relay import Relay
+from mcast.roles.node.subscription import Subscription
 from mcast.wire.node import Port, Stream
 from media.plane.parts import LOCAL, Family, family
 from media.plane.streams import SSRC, train

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mcast.errors import ConfigError
-from mcast.roles.report import Report, write_whole
+from mcast.roles.client.report import Report, write_whole
 
 PROMISED = {
     "content", "path", "request_id", "join_ms", "first_keyframe_ms", "duration_s", "ts_packets", "bytes",

@@ -13,8 +13,8 @@ from mcast.media.inlet import Inlet, connect_inlet, open_inlet_socket
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.net.train import Train
-from mcast.roles import server_program
-from mcast.roles.server_program import ServerProgram
+from mcast.roles.server import program as server_program
+from mcast.roles.server.program import ServerProgram
 from mcast.wire.frame import Message
 from mcast.wire.node import StopReason
 from mcast.wire.position import Position

@@ -12,8 +12,8 @@ from mcast.net.connection import Connection
 from mcast.net.deadline import Deadline
 from mcast.net.listener import Listener
 from mcast.net.watcher import Watcher
-from mcast.roles import servers as servers_module
-from mcast.roles.servers import Servers
+from mcast.roles.node import servers as servers_module
+from mcast.roles.node.servers import Servers
 from mcast.wire.frame import Message
 from mcast.wire.node import StopReason
 from mcast.wire.server import ContentInfo, Contents, Ping, ServerStop, Wake

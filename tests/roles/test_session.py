@@ -14,9 +14,9 @@ from mcast.net.connection import Connection
 from mcast.net.listener import Listener
 from mcast.overlay.layout import Layout
 from mcast.overlay.layout_file import parse_layout
-from mcast.roles import session as session_module
-from mcast.roles.bootstrapper import Bootstrapper
-from mcast.roles.session import BootstrapSession
+from mcast.roles.bootstrap.bootstrapper import Bootstrapper
+from mcast.roles.node import session as session_module
+from mcast.roles.node.session import BootstrapSession
 from mcast.wire.bootstrap import Health, LayoutMessage, Refused, Register, StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position

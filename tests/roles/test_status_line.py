@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from mcast.roles.status_line import Status, StatusLine
+from mcast.roles.client.status_line import Status, StatusLine
 
 STATUS = Status(12.04, 2_412_000, 509.6, 3, ("rp", "n1", "n3"))
 

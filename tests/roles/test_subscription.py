@@ -9,10 +9,10 @@ from helpers import PATIENCE, Recorder, wait_until
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.ports import MediaPorts
 from mcast.net.watcher import Watcher
-from mcast.roles import neighbourhood
-from mcast.roles import subscription as subscription_module
-from mcast.roles.neighbourhood import Neighbour
-from mcast.roles.subscription import (
+from mcast.roles.node import neighbourhood
+from mcast.roles.node import subscription as subscription_module
+from mcast.roles.node.neighbourhood import Neighbour
+from mcast.roles.node.subscription import (
     MAX_NUMBER,
     MAX_PATH,
     NeighbourSubscription,

@@ -8,7 +8,7 @@ import pytest
 from mcast.errors import McastError
 from mcast.hostport import parse_address
 from mcast.net.ports import MediaPorts
-from mcast.roles.joiner import Joined, Joiner
+from mcast.roles.client.joiner import Joined, Joiner
 from mcast.wire.identity import CLIENT_ID_SIZE, Identity
 from topology.conftest import Build
 from topology.harness import MESH, Topology

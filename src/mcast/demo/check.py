@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcast.media.cache import Cache
-from mcast.media.encoding import Quality
-from mcast.media.ffmpeg import find_tool
-from mcast.media.prepare import prepare
-from mcast.media.prepared import Prepared
+from mcast.media.source.cache import Cache
+from mcast.media.source.encoding import Quality
+from mcast.media.source.ffmpeg import find_tool
+from mcast.media.source.prepare import prepare
+from mcast.media.source.prepared import Prepared
 from mcast.wire.mpegts import NULL_PID, PACKET, pid_at, random_access_at, starts_with_pat
 
 VIDEO_PID = 0x100

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcast.errors import ConfigError
-from mcast.media.ffmpeg import find_tool
+from mcast.media.source.ffmpeg import find_tool
 
 SECONDS = 30
 """Longer than all recordings together, so that each is a piece of the file's first round."""

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from mcast.errors import ConfigError
-from mcast.media.ffmpeg import find_tool
+from mcast.media.source.ffmpeg import find_tool
 
 TOOLS = ("ffmpeg", "ffprobe")
 _APT = (["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", "--no-install-recommends", "ffmpeg"])

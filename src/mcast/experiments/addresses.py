@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort, parse_address
-from mcast.media.server_config import read_config
+from mcast.media.source.server_config import read_config
 from mcast.overlay.layout import Layout
 from mcast.overlay.layout_file import parse_layout
 

@@ -7,7 +7,7 @@ and the course report sent 421 kbit/s over it.
 from mcast.demo.check import Sent, sent_by
 from mcast.demo.contents import Picture, make
 from mcast.experiments.addresses import CHECKOUT
-from mcast.media.ffmpeg import find_tool
+from mcast.media.source.ffmpeg import find_tool
 
 CONTENTS, CACHE = CHECKOUT / "build" / "contents", CHECKOUT / "build" / "cache"
 """As the servers' files in resources/configs have them."""

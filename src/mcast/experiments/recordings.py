@@ -13,7 +13,7 @@ from typing import Any
 from mcast.demo.check import Sent, decode_problems, head_problems, origin_problems
 from mcast.experiments.stage import Viewer
 from mcast.experiments.verdict import Verdict
-from mcast.media.prepared import Prepared
+from mcast.media.source.prepared import Prepared
 
 _ZERO = ("lost_datagrams", "continuity_errors", "dropped_bytes", "exit_status")
 

@@ -1,0 +1,1 @@
+"""A content on its way: fanout and inlet, history, repair, playout."""

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mcast.errors import ConfigError, StreamEndedError
-from mcast.media.ffmpeg import find_tool
 from mcast.media.output import MAX_QUEUED, Ended, Writer
+from mcast.media.source.ffmpeg import find_tool
 from mcast.net.threads import OnCrash
 
 END_SECONDS = 8.0

@@ -1,0 +1,1 @@
+"""Sockets: framed TCP connections, UDP trains, and the threads that own them."""

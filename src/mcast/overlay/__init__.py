@@ -1,0 +1,1 @@
+"""The decisions: who answers what, who is whose parent, which server. Pure."""

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mcast.media.cache import Cache
-from mcast.media.encoding import DEFAULT_QUALITY
-from mcast.media.prepare import prepare
+from mcast.media.source.cache import Cache
+from mcast.media.source.encoding import DEFAULT_QUALITY
+from mcast.media.source.prepare import prepare
 from media.source.transport import run
 
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=4")

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.media.cutting import MAX_AHEAD, MAX_PCR_STEP, NULL_INTERVAL, SPAN, Cut, Cutter, StreamFormatError
+from mcast.media.source.cutting import (
+    MAX_AHEAD,
+    MAX_PCR_STEP,
+    NULL_INTERVAL,
+    SPAN,
+    Cut,
+    Cutter,
+    StreamFormatError,
+)
 from mcast.wire.mpegts import PACKET, PCR_WRAP
 from media.source.transport import PMT, packet, pat
 

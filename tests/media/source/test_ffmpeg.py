@@ -7,8 +7,8 @@ import pytest
 
 from helpers import wait_until
 from mcast.errors import ConfigError
-from mcast.media.ffmpeg import Child, ToolError, find_tool, input_formats, lines_of
-from mcast.media.probe import SourceError, probe
+from mcast.media.source.ffmpeg import Child, ToolError, find_tool, input_formats, lines_of
+from mcast.media.source.probe import SourceError, probe
 
 
 def python(code: str) -> list[str]:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from helpers import wait_until
-from mcast.media.ffmpeg import Child
-from mcast.media.live import FIRST_BACKOFF, MAX_AHEAD, LiveSource
-from mcast.media.server_config import ContentSpec
+from mcast.media.source.ffmpeg import Child
+from mcast.media.source.live import FIRST_BACKOFF, MAX_AHEAD, LiveSource
+from mcast.media.source.server_config import ContentSpec
 from mcast.net.train import Train
 from mcast.wire.mpegts import NULL_PACKET, PACKET, TsHeader
 from mcast.wire.position import Position

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mcast.media.pacing import MAX_LAG, PreparedSource
-from mcast.media.prepared import Prepared
+from mcast.media.source.pacing import MAX_LAG, PreparedSource
+from mcast.media.source.prepared import Prepared
 from mcast.net.train import Train
 from mcast.wire.position import Position
 

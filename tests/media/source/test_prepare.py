@@ -12,11 +12,11 @@ import pytest
 
 from helpers import wait_until
 from mcast.errors import ConfigError
-from mcast.media.cache import Cache, CancelledError
-from mcast.media.encoding import DEFAULT_QUALITY, Quality
-from mcast.media.prepare import Description, is_prepared, prepare
-from mcast.media.probe import SourceError
-from mcast.media.survey import survey
+from mcast.media.source.cache import Cache, CancelledError
+from mcast.media.source.encoding import DEFAULT_QUALITY, Quality
+from mcast.media.source.prepare import Description, is_prepared, prepare
+from mcast.media.source.probe import SourceError
+from mcast.media.source.survey import survey
 from media.source.transport import VIDEO, first_packets, packets
 
 Make = Callable[[str], Path]
@@ -189,9 +189,9 @@ def test_a_cancelled_preparation_ends_soon_and_leaves_nothing(source: Make, tmp_
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from mcast.media.cache import Cache
-from mcast.media.encoding import DEFAULT_QUALITY
-from mcast.media.prepare import prepare
+from mcast.media.source.cache import Cache
+from mcast.media.source.encoding import DEFAULT_QUALITY
+from mcast.media.source.prepare import prepare
 prepare(Path(sys.argv[1]), DEFAULT_QUALITY, Cache(Path(sys.argv[2])), cancelled=lambda: False,
         on_progress=lambda _: os.kill(os.getpid(), signal.SIGKILL))
 """

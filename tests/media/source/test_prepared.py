@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcast.errors import ConfigError
-from mcast.media.cutting import NULL_INTERVAL
-from mcast.media.prepared import Prepared
+from mcast.media.source.cutting import NULL_INTERVAL
+from mcast.media.source.prepared import Prepared
 from mcast.net.train import MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, Train
 from mcast.wire.mpegts import NULL_PACKET, ContinuityChecker
 from mcast.wire.rtp import RtpHeader, payload_packets

@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from mcast.media.progress import progress_of
+from mcast.media.source.progress import progress_of
 
 
 class Terminal(io.StringIO):

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.errors import ConfigError
-from mcast.media.encoding import DEFAULT_QUALITY, Quality
-from mcast.media.server_config import ContentSpec, ServerConfig, load_server_config
+from mcast.media.source.encoding import DEFAULT_QUALITY, Quality
+from mcast.media.source.server_config import ContentSpec, ServerConfig, load_server_config
 
 GOOD = '[[content]]\nname = "earth"\nsource = "earth.mp4"\n'
 

@@ -13,11 +13,11 @@ import pytest
 
 from helpers import Recorder, wait_until
 from mcast.errors import ConfigError
-from mcast.media.cache import Cache
-from mcast.media.library import Library, NotReadyError
-from mcast.media.pool import StreamingPool
-from mcast.media.server_config import ContentSpec
-from mcast.media.streamer import Streamer
+from mcast.media.source.cache import Cache
+from mcast.media.source.library import Library, NotReadyError
+from mcast.media.source.pool import StreamingPool
+from mcast.media.source.server_config import ContentSpec
+from mcast.media.source.streamer import Streamer
 from mcast.net.train import Train
 from mcast.wire.position import Position
 from mcast.wire.server import SendStatus

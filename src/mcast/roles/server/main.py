@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mcast.errors import ConfigError
-from mcast.media.cache import Cache, default_cache
-from mcast.media.library import Library
-from mcast.media.server_config import load_server_config
+from mcast.media.source.cache import Cache, default_cache
+from mcast.media.source.library import Library
+from mcast.media.source.server_config import load_server_config
 from mcast.net.ports import MediaPorts
 from mcast.roles import cli
-from mcast.roles.server_program import ServerProgram
+from mcast.roles.server.program import ServerProgram
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from mcast.media.pacing import Source
+from mcast.media.source.pacing import Source
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.train import Train
 from mcast.wire.position import Position

@@ -25,7 +25,7 @@ from mcast.net.deadline import Deadline
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.watcher import Watcher
-from mcast.roles.neighbourhood import Neighbour
+from mcast.roles.node.neighbourhood import Neighbour
 from mcast.wire.frame import Message
 from mcast.wire.identity import Identity
 from mcast.wire.node import TOKEN_SIZE, Miss, MissReason, Port, Stop, StopReason, Stream

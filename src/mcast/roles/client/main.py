@@ -16,9 +16,9 @@ from mcast.media.output import Ended, Output, file_output, stdout_output
 from mcast.media.player import Player, player_command
 from mcast.net.ports import MediaPorts
 from mcast.roles import cli
-from mcast.roles.client_session import Session
-from mcast.roles.joiner import Interrupted, Joined, Joiner
-from mcast.roles.report import Report
+from mcast.roles.client.joiner import Interrupted, Joined, Joiner
+from mcast.roles.client.report import Report
+from mcast.roles.client.session import Session
 from mcast.wire.identity import CLIENT_ID_SIZE, Identity
 from mcast.wire.node import Start
 

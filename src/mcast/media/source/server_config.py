@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mcast.errors import ConfigError
-from mcast.media.encoding import DEFAULT_QUALITY, Quality
-from mcast.media.ffmpeg import input_formats
+from mcast.media.source.encoding import DEFAULT_QUALITY, Quality
+from mcast.media.source.ffmpeg import input_formats
 from mcast.wire.rtp import MAX_PACKETS
 
 MAX_NAME = 255  # bytes of UTF-8: what the wire carries

@@ -7,15 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mcast.errors import ConfigError, McastError
-from mcast.media.cache import Cache, CancelledError
-from mcast.media.ffmpeg import find_tool
-from mcast.media.live import LiveSource
-from mcast.media.pacing import PreparedSource, Source
-from mcast.media.prepare import CLOCK, is_prepared, prepare
-from mcast.media.prepared import Prepared
-from mcast.media.probe import SourceError, probe
-from mcast.media.progress import progress_of
-from mcast.media.server_config import ContentSpec
+from mcast.media.source.cache import Cache, CancelledError
+from mcast.media.source.ffmpeg import find_tool
+from mcast.media.source.live import LiveSource
+from mcast.media.source.pacing import PreparedSource, Source
+from mcast.media.source.prepare import CLOCK, is_prepared, prepare
+from mcast.media.source.prepared import Prepared
+from mcast.media.source.probe import SourceError, probe
+from mcast.media.source.progress import progress_of
+from mcast.media.source.server_config import ContentSpec
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.wire.position import Position
 from mcast.wire.server import ContentInfo, SendStatus

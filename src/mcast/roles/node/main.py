@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from mcast.hostport import HostPort, parse_address
 from mcast.net.ports import MediaPorts
 from mcast.roles import cli
-from mcast.roles.node_program import NodeProgram
-from mcast.roles.session import BootstrapSession
+from mcast.roles.node.program import NodeProgram
+from mcast.roles.node.session import BootstrapSession
 from mcast.wire.bootstrap import INSTANCE_SIZE, LayoutMessage, Register
 from mcast.wire.identity import check_node_name
 

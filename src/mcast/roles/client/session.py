@@ -18,10 +18,10 @@ from mcast.media.upstream import Upstream, UpstreamEvent
 from mcast.net.deadline import Deadline
 from mcast.net.watcher import Watcher
 from mcast.roles import cli
-from mcast.roles.joiner import Joined
-from mcast.roles.report import Report
-from mcast.roles.status_line import Status, StatusLine
-from mcast.roles.subscription import say
+from mcast.roles.client.joiner import Joined
+from mcast.roles.client.report import Report
+from mcast.roles.client.status_line import Status, StatusLine
+from mcast.roles.node.subscription import say
 from mcast.wire.frame import Message
 from mcast.wire.node import Port, Stop, StopReason
 

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mcast.media.cache import Cache, CancelledError, create
-from mcast.media.encoding import (
+from mcast.media.source.cache import Cache, CancelledError, create
+from mcast.media.source.encoding import (
     KEYFRAME_INTERVAL,
     MISMATCH,
     PREPARE_VERSION,
@@ -26,9 +26,9 @@ from mcast.media.encoding import (
     Recipe,
     decide,
 )
-from mcast.media.ffmpeg import Child, find_tool
-from mcast.media.probe import Extent, SourceError, extents, probe
-from mcast.media.survey import SDT_PID, Survey, survey, without_tables
+from mcast.media.source.ffmpeg import Child, find_tool
+from mcast.media.source.probe import Extent, SourceError, extents, probe
+from mcast.media.source.survey import SDT_PID, Survey, survey, without_tables
 from mcast.wire.mpegts import PACKET, PCR_CLOCK, PCR_WRAP, pcr_at
 
 logger = logging.getLogger(__name__)

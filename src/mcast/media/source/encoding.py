@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from mcast.media.probe import Audio, Extent, Probe, Video
+from mcast.media.source.probe import Audio, Extent, Probe, Video
 
 PREPARE_VERSION = 1
 """Part of the cache's key: change it whenever the same source would be prepared otherwise."""

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic
 
-from mcast.media.library import Library
-from mcast.media.streamer import DEFAULT_PACE, SinkT, Streamer
+from mcast.media.source.library import Library
+from mcast.media.source.streamer import DEFAULT_PACE, SinkT, Streamer
 from mcast.net.threads import OnCrash
 from mcast.wire.position import Position
 from mcast.wire.server import ContentInfo

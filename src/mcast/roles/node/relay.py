@@ -18,8 +18,8 @@ from mcast.media.upstream import Upstream, UpstreamEvent
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.overlay.actions import LinkId, Path
-from mcast.roles.links import Link
-from mcast.roles.subscription import Subscription
+from mcast.roles.node.links import Link
+from mcast.roles.node.subscription import Subscription
 from mcast.wire.node import TOKEN_SIZE, Port, Stream
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState

@@ -8,8 +8,8 @@ laptop) moves the clock, rather than sending a minute's media at once.
 import logging
 from typing import Protocol
 
-from mcast.media.prepare import CLOCK
-from mcast.media.prepared import Prepared
+from mcast.media.source.prepare import CLOCK
+from mcast.media.source.prepared import Prepared
 from mcast.net.train import Train
 from mcast.wire.position import Position
 

@@ -8,7 +8,7 @@ from mcast.errors import ConfigError
 from mcast.overlay.layout import Layout
 from mcast.overlay.layout_file import parse_layout
 from mcast.overlay.layout_text import count_links, describe
-from mcast.roles.bootstrapper import Bootstrapper
+from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.cli import Process, Program, address_option, print_out, run
 from mcast.roles.config_file import read_config
 

@@ -22,8 +22,8 @@ from mcast.net.ratelimit import Counters, RateLimitedLog
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.overlay.layout import Layout
-from mcast.roles.identification import Identification
-from mcast.roles.registry import NodeStatus, Registry
+from mcast.roles.bootstrap.identification import Identification
+from mcast.roles.bootstrap.registry import NodeStatus, Registry
 from mcast.wire.bootstrap import Health, LayoutMessage, Refused, Register
 from mcast.wire.frame import Message
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from mcast.errors import ConfigError
-from mcast.media.ffmpeg import ToolError, find_tool, lines_of
+from mcast.media.source.ffmpeg import ToolError, find_tool, lines_of
 
 
 class SourceError(ConfigError):

@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Self
 
 from mcast.errors import ConfigError
-from mcast.media.cuts import Cuts
-from mcast.media.cutting import CUTTING_VERSION
-from mcast.media.prepare import CLOCK, Description
-from mcast.media.seam import shift
+from mcast.media.source.cuts import Cuts
+from mcast.media.source.cutting import CUTTING_VERSION
+from mcast.media.source.prepare import CLOCK, Description
+from mcast.media.source.seam import shift
 from mcast.net.train import MAX_TRAIN_DATAGRAMS, Train
 from mcast.wire.mpegts import NULL_PACKET, PACKET
 from mcast.wire.rtp import HEADER_SIZE, write_header

@@ -27,13 +27,13 @@ from mcast.overlay import actions as do
 from mcast.overlay.actions import Action, LinkId
 from mcast.overlay.node_core import NodeCore
 from mcast.overlay.tree import Streaming, ending, refusal
-from mcast.roles.decider import Decider
-from mcast.roles.health import bounded
-from mcast.roles.links import Link, Links
-from mcast.roles.neighbourhood import Neighbourhood
-from mcast.roles.relay import Relay
-from mcast.roles.servers import Servers
-from mcast.roles.subscription import NeighbourSubscription, ServerSubscription, Subscription, say
+from mcast.roles.node.decider import Decider
+from mcast.roles.node.health import bounded
+from mcast.roles.node.links import Link, Links
+from mcast.roles.node.neighbourhood import Neighbourhood
+from mcast.roles.node.relay import Relay
+from mcast.roles.node.servers import Servers
+from mcast.roles.node.subscription import NeighbourSubscription, ServerSubscription, Subscription, say
 from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind, StreamHealth
 from mcast.wire.frame import Message
 from mcast.wire.identity import Identity

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from mcast.media.seam import pes_at, timestamp_at
+from mcast.media.source.seam import pes_at, timestamp_at
 from mcast.wire.mpegts import PACKET, pcr_at, pid_at, random_access_at, starts_with_pat
 
 VIDEO_PID = 0x100  # what ffmpeg gives to the first stream

@@ -16,12 +16,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from mcast.media.cutting import NULL_INTERVAL, Cut, Cutter, StreamFormatError
-from mcast.media.encoding import live_arguments
-from mcast.media.ffmpeg import Child, find_tool
-from mcast.media.prepare import CLOCK
-from mcast.media.server_config import ContentSpec
-from mcast.media.survey import SDT_PID, without_tables
+from mcast.media.source.cutting import NULL_INTERVAL, Cut, Cutter, StreamFormatError
+from mcast.media.source.encoding import live_arguments
+from mcast.media.source.ffmpeg import Child, find_tool
+from mcast.media.source.prepare import CLOCK
+from mcast.media.source.server_config import ContentSpec
+from mcast.media.source.survey import SDT_PID, without_tables
 from mcast.net.train import Train, make_trains
 from mcast.wire.mpegts import NULL_PACKET, PACKET
 from mcast.wire.position import Position

@@ -1,0 +1,1 @@
+"""Where a content comes from: preparing, cutting, numbering, pacing, live inputs."""
