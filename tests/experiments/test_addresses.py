@@ -3,17 +3,18 @@
 import contextlib
 import ipaddress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcast.config_file import read_config
 from mcast.errors import ConfigError
 from mcast.experiments import footage
 from mcast.experiments.addresses import CHECKOUT, CONFIGS, load_addresses, parse_addresses
 from mcast.experiments.routes import Routes
 from mcast.lab.scenario import load_scenario
-from mcast.media.source.server_config import read_config
 
 SCENARIOS = ["simple_1", "big_chungus"]
 CONTENTS = {"simple_1": {"moon"}, "big_chungus": {"earth", "mars"}}
@@ -67,7 +68,7 @@ def test_every_client_asks_the_overlay_node_nearest_to_it(name: str) -> None:
 def test_each_server_has_a_file_whose_contents_are_made(name: str) -> None:
     for server in load_addresses(name).servers:
         file = CONFIGS / f"{name}.server-{server}.toml"
-        config = read_config(file)
+        config: dict[str, Any] = read_config(file)
         assert {content["name"] for content in config["content"]} == CONTENTS[name]
         for content in config["content"]:
             source = (file.parent / content["source"]).resolve()

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcast.config_file import read_config
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort, parse_address
-from mcast.media.source.server_config import read_config
 from mcast.overlay.layout import Layout
 from mcast.overlay.layout_file import parse_layout
 

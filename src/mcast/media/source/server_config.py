@@ -3,17 +3,19 @@
 import difflib
 import json
 import re
-import tomllib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mcast.config_file import read_config
 from mcast.errors import ConfigError
 from mcast.media.source.encoding import DEFAULT_QUALITY, Quality
 from mcast.media.source.ffmpeg import input_formats
 from mcast.wire.rtp import MAX_PACKETS
 
+MAX_CONTENTS = 500
+"""The list of all, with names of 255 bytes and running streams, fits one frame (`wire.frame.MAX_BODY`)."""
 MAX_NAME = 255  # bytes of UTF-8: what the wire carries
 _MIN_BIT_RATE, _MAX_BIT_RATE = 8_000, 1_000_000_000
 
@@ -60,6 +62,8 @@ def load_server_config(path: Path, formats: Callable[[], Collection[str]] = inpu
     tables = keys.optional("content", list) or []
     if not tables:
         raise keys.error("content", "no contents; add one: [[content]] with name and source")
+    if len(tables) > MAX_CONTENTS:
+        raise keys.error("content", f"{len(tables)} contents, one server has at most {MAX_CONTENTS}")
     contents = tuple(_content(table, path, index, formats) for index, table in enumerate(tables, start=1))
     names: set[str] = set()
     for spec in contents:
@@ -67,28 +71,6 @@ def load_server_config(path: Path, formats: Callable[[], Collection[str]] = inpu
             raise ConfigError(f"{path}: content '{spec.name}': the name is there twice; rename one")
         names.add(spec.name)
     return ServerConfig(path, contents, None if cache is None else relative_to(path, cache))
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read a TOML or JSON file, told by the suffix. Raises ConfigError, with the line of a mistake."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; give an existing file with --config FILE") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from None
-    except tomllib.TOMLDecodeError as error:
-        last = f"at line {text.count(chr(10)) + 1}, the last one"
-        why = str(error).replace("at end of document", last)
-        raise ConfigError(f"{path}: not valid TOML: {why}") from None
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}: not valid JSON: {error.msg} (at line {error.lineno})") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: nested too deeply") from None
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path}: expected an object with the key 'content'")
-    return found
 
 
 class _Keys:

@@ -4,13 +4,13 @@ import argparse
 import logging
 from pathlib import Path
 
+from mcast.config_file import read_config
 from mcast.errors import ConfigError
 from mcast.overlay.layout import Layout
 from mcast.overlay.layout_file import parse_layout
 from mcast.overlay.layout_text import count_links, describe
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.cli import Process, Program, address_option, print_out, run
-from mcast.roles.config_file import read_config
 
 logger = logging.getLogger(__name__)
 

@@ -16,13 +16,18 @@ def read_config(path: Path) -> dict[str, object]:
     try:
         data = _parse_json(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: no valid TOML: {error}") from None
+        last = f"at line {text.count(chr(10)) + 1}, the last one"
+        raise ConfigError(
+            f"{path}: no valid TOML: {str(error).replace('at end of document', last)}"
+        ) from None
     except json.JSONDecodeError as error:
         raise ConfigError(
             f"{path}: no valid JSON: {error.msg} (at line {error.lineno}, column {error.colno})"
         ) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: {str(error) or 'nested too deeply'}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: the file holds a {type(data).__name__}, expected an object {{...}}")
     return data
@@ -33,7 +38,7 @@ def _read_text(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file") from None
+        raise ConfigError(f"{path}: there is no such file; give an existing one with --config FILE") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot read it: {error.strerror}") from None
     if len(data) > MAX_BYTES:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mcast import config_file
+from mcast.config_file import read_config
 from mcast.errors import ConfigError
 from mcast.media.source.server_config import load_server_config
-from mcast.roles import config_file
-from mcast.roles.config_file import read_config
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_any_file_gives_a_table_or_a_configuration_error(tmp_path: Path, data: b
 
 
 def test_the_example_of_a_servers_file_is_in_order(tmp_path: Path) -> None:
-    example = Path(__file__).parents[2] / "resources" / "configs" / "demo-server.toml"
+    example = Path(__file__).parents[1] / "resources" / "configs" / "demo-server.toml"
     path = tmp_path / example.name
     shutil.copy(example, path)
     (tmp_path / "earth.mp4").touch()
@@ -74,7 +74,7 @@ def test_the_example_of_a_servers_file_is_in_order(tmp_path: Path) -> None:
 
 
 def test_every_key_that_the_example_comments_out_is_a_key_too(tmp_path: Path) -> None:
-    example = Path(__file__).parents[2] / "resources" / "configs" / "demo-server.toml"
+    example = Path(__file__).parents[1] / "resources" / "configs" / "demo-server.toml"
     path = tmp_path / example.name
     path.write_text(re.sub(r"^# (\w+ = )", r"\1", example.read_text(), flags=re.MULTILINE))
     (tmp_path / "earth.mp4").touch()
