@@ -12,7 +12,7 @@ from mcast.demo.plan import LINKS, SERVERS
 from mcast.demo.programs import Program, ProgramError, stop_all, wait_until
 from mcast.demo.tools import check_display, ensure_ffmpeg
 from mcast.errors import ConfigError
-from topology.outside import descendants, exists
+from topology.outside import command, descendants, exists
 
 DEMO = [sys.executable, "-m", "mcast.demo"]
 
@@ -30,7 +30,7 @@ def test_the_demonstration_ends_with_four_complete_clients(tmp_path: Path) -> No
 
 
 @pytest.mark.processes
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_demonstration_that_is_interrupted_ends_everything(number: signal.Signals, tmp_path: Path) -> None:
     demo = Program("demo", [*DEMO, "--directory", str(tmp_path / "demo")], tmp_path / "log")
     try:
@@ -96,6 +96,27 @@ def test_a_program_that_does_not_end_is_killed_and_told(tmp_path: Path) -> None:
     (problem,) = stop_all([program], timeout=0.2)
     assert "n1 still runs" in problem
     assert program.status == -signal.SIGKILL
+
+
+def test_who_is_killed_takes_along_what_it_has_started_in_other_process_groups(tmp_path: Path) -> None:
+    program = Program("n1", ["sh", "-c", "setsid sleep 60 & echo up; wait"], tmp_path / "n1.log")
+    program.wait_for("up")
+    wait_until(lambda: any("sleep 60" in command(pid) for pid in descendants(program.pid)), "the sleeper")
+    below = descendants(program.pid)
+    program.kill()
+    wait_until(lambda: not any(map(exists, below)), "its end", 5)
+
+
+def test_an_interrupted_end_still_ends_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Program("n1", ["sleep", "60"], tmp_path / "n1.log")
+
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stop_all([program])
+    assert program.status is not None
 
 
 def test_a_condition_that_never_holds_is_named() -> None:

@@ -22,12 +22,14 @@ from mcast.errors import McastError
 
 SECONDS = 9.0
 INTERRUPTED = 130
+_ENDING = (signal.SIGTERM, signal.SIGHUP)  # SIGINT does it by itself
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the demonstration; return its exit status."""
     options = _parser().parse_args(argv)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # The programs have process groups of their own, so even a closed terminal must end them by way of us.
+    before = {number: signal.signal(number, signal.default_int_handler) for number in _ENDING}
     try:
         return _demo(options.directory, play=options.play)
     except McastError as error:
@@ -37,7 +39,8 @@ def run(argv: Sequence[str] | None = None) -> int:
         print("\ndemo: stopped by the user; everything is ended", file=sys.stderr)
         return INTERRUPTED
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:

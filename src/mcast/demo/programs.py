@@ -104,9 +104,14 @@ class Program:
             raise
 
     def kill(self) -> None:
-        """End it and its whole process group at once."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        """End it at once, and all that it has started: they have process groups of their own."""
+        if self.status is not None:
+            return
+        self.send(signal.SIGSTOP)  # or it could start something while we look
+        below = _below(self.pid)
+        for pid in (self.pid, *below):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
     def error(self, what: str) -> ProgramError:
@@ -116,6 +121,15 @@ class Program:
 
     def __repr__(self) -> str:
         return f"Program({self.name}, pid {self.pid}, status {self.status})"
+
+
+def _below(pid: int) -> list[int]:
+    """Give the processes that a process has started, and those that they have started, and so on."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with contextlib.suppress(OSError):
+            found += [int(child) for child in (task / "children").read_text().split()]
+    return [*found, *(other for child in found for other in _below(child))]
 
 
 def role_command(role: str, *options: str) -> list[str]:
@@ -136,17 +150,22 @@ def stop_all(programs: Sequence[Program], timeout: float = STOP_TIMEOUT) -> list
     for program in running:
         program.send(signal.SIGCONT)
         program.send(signal.SIGINT)
-    deadline, problems = time.monotonic() + timeout, []
-    for program in running:
-        try:
-            status = program.wait(max(0.0, deadline - time.monotonic()))
-        except ProgramError as error:
-            problems.append(str(error))
+    deadline = time.monotonic() + timeout
+    try:
+        problems = [_end_problem(program, deadline) for program in running]
+    finally:  # also if the user presses Ctrl-C once more
+        for program in running:
             program.kill()
-        else:
-            if status:
-                problems.append(f"{program.name} ended with status {status}; its log: {program.log}")
-    return problems
+    return [problem for problem in problems if problem]
+
+
+def _end_problem(program: Program, deadline: float) -> str:
+    """Wait for a program's end, give what is wrong with it."""
+    try:
+        status = program.wait(max(0.0, deadline - time.monotonic()))
+    except ProgramError as error:
+        return str(error)
+    return f"{program.name} ended with status {status}; its log: {program.log}" if status else ""
 
 
 def wait_until(condition: Callable[[], object], what: str, timeout: float = START_TIMEOUT) -> None:

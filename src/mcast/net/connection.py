@@ -16,6 +16,7 @@ ends its frame, is cut off; and a frame's length is bounded by the decoder befor
 
 import contextlib
 import errno
+import logging
 import os
 import socket
 import sys
@@ -32,6 +33,8 @@ from mcast.net.deadline import Deadline
 from mcast.net.waker import wait_readable, wait_writable
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.frame import FrameDecoder, Message, encode
+
+logger = logging.getLogger(__name__)
 
 FRAME_TIMEOUT = 5.0
 """Seconds from a frame's first byte to its last: five retransmissions of TCP (0.2 + 0.4 + ... s)."""
@@ -269,6 +272,14 @@ class Connection:
         if self._decoder.pending:
             return PeerGone(f"{self.peer} closed the connection in the middle of a frame")
         return PeerGone(f"{self.peer} closed the connection")
+
+
+def say(connection: Connection, message: Message) -> None:
+    """Send without waiting; a peer that is gone or takes nothing has lost its connection, no more."""
+    try:
+        connection.send(message, timeout=0)
+    except PeerGone as error:
+        logger.debug("! %s", error, extra={"peer": connection.peer})
 
 
 def connect(

@@ -15,13 +15,13 @@ from mcast.media.inlet import Inlet
 from mcast.media.output import Output
 from mcast.media.playback import Playback
 from mcast.media.upstream import Upstream, UpstreamEvent
+from mcast.net.connection import say
 from mcast.net.deadline import Deadline
 from mcast.net.watcher import Watcher
 from mcast.roles import cli
 from mcast.roles.client.joiner import Joined
 from mcast.roles.client.report import Report
 from mcast.roles.client.status_line import Status, StatusLine
-from mcast.roles.node.subscription import say
 from mcast.wire.frame import Message
 from mcast.wire.node import Port, Stop, StopReason
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from mcast.errors import McastError, WireError
 from mcast.hostport import HostPort
 from mcast.media.feedback import FeedbackReader
-from mcast.net.connection import Connection, PeerGone
+from mcast.net.connection import Connection, PeerGone, say
 from mcast.net.listener import Listener
 from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import RateLimitedLog
@@ -33,7 +33,7 @@ from mcast.roles.node.links import Link, Links
 from mcast.roles.node.neighbourhood import Neighbourhood
 from mcast.roles.node.relay import Relay
 from mcast.roles.node.servers import Servers
-from mcast.roles.node.subscription import NeighbourSubscription, ServerSubscription, Subscription, say
+from mcast.roles.node.subscription import NeighbourSubscription, ServerSubscription, Subscription
 from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind, StreamHealth
 from mcast.wire.frame import Message
 from mcast.wire.identity import Identity

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from mcast.errors import McastError, WireError
 from mcast.media.inlet import connect_inlet, open_inlet_socket
-from mcast.net.connection import Connection, PeerGone, connect
+from mcast.net.connection import Connection, PeerGone, connect, say
 from mcast.net.deadline import Deadline
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash, OwnedThread
@@ -301,11 +301,3 @@ def _checked(port: Port) -> Port:
     if port.stream.next > MAX_NUMBER:
         raise WireError(f"PORT: a stream at number {port.stream.next}, the highest is {MAX_NUMBER}")
     return port
-
-
-def say(connection: Connection, message: Message) -> None:
-    """Send without waiting; a peer that is gone or takes nothing has lost its connection, no more."""
-    try:
-        connection.send(message, timeout=0)
-    except McastError as error:
-        logger.debug("! %s", error, extra={"peer": connection.peer})

@@ -23,14 +23,13 @@ from mcast.media.feedback import FeedbackReader
 from mcast.media.source.library import Library, NotReadyError
 from mcast.media.source.pool import StreamingPool
 from mcast.media.source.streamer import Streamer
-from mcast.net.connection import Connection, PeerGone
+from mcast.net.connection import Connection, PeerGone, say
 from mcast.net.deadline import Deadline
 from mcast.net.listener import Listener
 from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
-from mcast.roles.node.subscription import say
 from mcast.roles.worker import Worker
 from mcast.wire.frame import Message
 from mcast.wire.node import TOKEN_SIZE, StopReason
