@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import time
 
 import pytest
 from hypothesis import given
@@ -124,23 +123,21 @@ def test_messages_before_a_broken_one_are_still_delivered() -> None:
 
 @pytest.mark.parametrize("size", [1, 65_536])
 def test_the_time_is_linear_however_the_bytes_are_cut(size: int) -> None:
-    """Quadratic work on a quarter of a megabyte, byte by byte, would take minutes."""
+    """Quadratic work on a quarter of a megabyte, byte by byte, would outlast the test's time limit."""
     largest = encode(Contents((ContentInfo("n" * 60_000),) * 4))
     pieces = [largest[start : start + size] for start in range(0, len(largest), size)]
     assert HEADER_SIZE < len(largest) <= HEADER_SIZE + MAX_BODY
-    decoder, started = FrameDecoder(), time.process_time()
+    decoder = FrameDecoder()
     for piece in pieces:
         assert decoder.next() is None
         decoder.feed(piece)
     assert isinstance(decoder.next(), Contents)
-    assert time.process_time() - started < 5
 
 
 def test_many_small_frames_in_one_piece_take_linear_time() -> None:
-    decoder, started = FrameDecoder(), time.process_time()
+    decoder = FrameDecoder()
     decoder.feed(encode(Wake()) * 100_000)
     assert sum(1 for _ in iter(decoder.next, None)) == 100_000
-    assert time.process_time() - started < 10
 
 
 @given(st.lists(messages, max_size=5), st.data())
