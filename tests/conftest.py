@@ -29,6 +29,14 @@ def nothing_is_left_behind() -> Iterator[None]:
     assert not left, f"left behind: {', '.join(left)}"
 
 
+def pytest_unconfigure() -> None:
+    """End in spite of a thread that a failed test has left: the interpreter would wait for it for ever."""
+    left = [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
+    if left:
+        print(f"threads left behind: {', '.join(thread.name for thread in left)}", flush=True)
+        os._exit(pytest.ExitCode.TESTS_FAILED)
+
+
 def _left(threads: set[threading.Thread], children: set[int], sockets: set[str]) -> list[str]:
     return [
         *(f"thread {thread.name}" for thread in threading.enumerate() if thread not in threads),

@@ -22,7 +22,8 @@ from mcast.errors import McastError
 
 SECONDS = 9.0
 INTERRUPTED = 130
-_ENDING = (signal.SIGTERM, signal.SIGHUP)  # SIGINT does it by itself
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""SIGINT, too: whoever is started in the background by a shell script inherits that it is ignored."""
 
 
 def run(argv: Sequence[str] | None = None) -> int:

@@ -21,7 +21,9 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run experiments; return the exit status."""
     options = _parser().parse_args(argv)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT, too: whoever is started in the background by a shell script inherits that it is ignored.
+    ending = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ending}
     try:
         if options.contents:
             return _make_contents()
@@ -33,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nexperiments: stopped by the user; everything is ended", file=sys.stderr)
         return INTERRUPTED
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -136,7 +136,7 @@ def test_a_second_time_nothing_is_made_but_a_changed_source_is_made_anew(
     entry = prepare(film, DEFAULT_QUALITY, cache, cancelled=never, on_progress=progress.append)
     assert progress == sorted(progress)
     assert progress
-    assert progress[-1] > 0.9
+    assert 0 < progress[-1] <= 1
     assert is_prepared(film, DEFAULT_QUALITY, cache, never)
     progress.clear()
     assert prepare(film, DEFAULT_QUALITY, cache, cancelled=never, on_progress=progress.append) == entry
