@@ -9,7 +9,7 @@ from typing import Self, cast
 from helpers import PATIENCE, Recorder, wait_until
 from mcast.hostport import HostPort
 from mcast.media.inlet import Inlet, connect_inlet, open_inlet_socket
-from mcast.media.source.library import Library, NotReadyError
+from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pacing import Source
 from mcast.net.connection import PeerGone, connect
 from mcast.net.ports import MediaPorts
@@ -57,7 +57,7 @@ class Ticker(Source):
 
 
 class Contents:
-    """A server's library: endless contents, ones with an end, and ones that are not ready."""
+    """A server's catalogue: endless contents, ones with an end, and ones that are not ready."""
 
     def __init__(self, *endless: str, **lengths: int) -> None:
         self.lengths: dict[str, int | None] = {**dict.fromkeys(endless), **lengths}
@@ -88,8 +88,8 @@ class Contents:
             raise NotReadyError(SendStatus.ABSENT, f"there is no content '{name}' here")
         return self.make_source(position, self.lengths[name])
 
-    def library(self) -> Library:
-        return cast(Library, self)
+    def catalogue(self) -> Catalogue:
+        return cast(Catalogue, self)
 
 
 class Viewer:
@@ -192,7 +192,7 @@ class World:
         self._ended: list[NodeProgram | ServerProgram] = []
 
     def server(self, contents: Contents) -> ServerProgram:
-        server = ServerProgram(contents.library(), LOCALHOST, MediaPorts(), 0.01, self.crash)
+        server = ServerProgram(contents.catalogue(), LOCALHOST, MediaPorts(), 0.01, self.crash)
         server.start()
         self._all.callback(self.end, server)
         return server

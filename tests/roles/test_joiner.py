@@ -202,10 +202,18 @@ def test_a_neighbour_that_never_answers_is_given_up(
     join: Join, peer: Peer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(joiner_module, "ANSWER_TIMEOUT", 0.05)
-    joining = join(peer.address, patience=0.05)  # used up by the first try: the others connect all the same
-    outcome = joining.end()
+    outcome = join(peer.address).end()
     assert isinstance(outcome, UnreachableError)
     assert "in 3 tries (cut " in str(outcome)
+
+
+def test_there_is_no_further_try_when_patience_is_used_up(
+    join: Join, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joiner_module, "ANSWER_TIMEOUT", 0.1)
+    outcome = join(peer.address, patience=0.05).end()
+    assert isinstance(outcome, UnreachableError)
+    assert "in 1 try (cut " in str(outcome)
 
 
 def test_no_way_to_the_media_port_is_a_failed_try(

@@ -317,11 +317,11 @@ def test_there_are_bounds_on_takers_and_on_listeners(
 def test_a_port_in_use_is_said_and_leaves_nothing_behind(world: World, crash: Recorder) -> None:
     server = world.server(Contents())
     with pytest.raises(ConfigError, match=str(server.address.port)):
-        ServerProgram(Contents().library(), server.address, MediaPorts(), 0.01, crash)
+        ServerProgram(Contents().catalogue(), server.address, MediaPorts(), 0.01, crash)
 
 
 def test_a_server_that_was_never_started_can_be_stopped(crash: Recorder) -> None:
-    ServerProgram(Contents().library(), LOCALHOST, MediaPorts(), 0.01, crash).stop()
+    ServerProgram(Contents().catalogue(), LOCALHOST, MediaPorts(), 0.01, crash).stop()
 
 
 def test_what_is_listed_is_what_the_library_describes(world: World) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcast.demo.plan import Addresses
-from topology.contents import Library
+from topology.contents import Stock
 from topology.harness import LINE, Links, Topology, running
 from topology.netns import Networks, why_not
 
@@ -23,16 +23,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Stock:
     """The contents, made and prepared at most once in a session."""
-    return Library(tmp_path_factory.mktemp("contents"))
+    return Stock(tmp_path_factory.mktemp("contents"))
 
 
 Build = Callable[..., Topology]
 
 
 @pytest.fixture
-def build(library: Library, tmp_path: Path) -> Iterator[Build]:
+def build(stock: Stock, tmp_path: Path) -> Iterator[Build]:
     """Start topologies for one test: `build(LINE)`; all are ended and looked at behind it."""
     with ExitStack() as stack:
 
@@ -41,7 +41,7 @@ def build(library: Library, tmp_path: Path) -> Iterator[Build]:
             addresses: Addresses | None = None,
         ) -> Topology:  # fmt: skip
             topology = Topology(
-                tmp_path / "topology", library, links,
+                tmp_path / "topology", stock, links,
                 contents=contents, servers=servers, addresses=addresses,
             )  # fmt: skip
             stack.enter_context(running(topology))
@@ -51,10 +51,10 @@ def build(library: Library, tmp_path: Path) -> Iterator[Build]:
 
 
 @pytest.fixture(scope="session")
-def line_for_all(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
+def line_for_all(stock: Stock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
     """One line of nodes that many tests use one after the other."""
     contents = ("clip", "other", "short", "once", "still", "tone")
-    topology = Topology(tmp_path_factory.mktemp("line"), library, LINE, contents=contents)
+    topology = Topology(tmp_path_factory.mktemp("line"), stock, LINE, contents=contents)
     with running(topology):
         yield topology.start()
 

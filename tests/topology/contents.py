@@ -41,7 +41,7 @@ KINDS = {
 }  # fmt: skip
 
 
-class Library:
+class Stock:
     """A directory with sources and the servers' cache; made by whoever comes first."""
 
     def __init__(self, directory: Path) -> None:

@@ -23,7 +23,7 @@ from mcast.demo.programs import Program, role_command, stop_all, wait_until
 from mcast.wire.node import Found
 from mcast.wire.position import Position
 from topology.asking import ask, contents_of
-from topology.contents import Library
+from topology.contents import Stock
 from topology.outside import command, descendants, exists
 
 START = 20.0
@@ -83,10 +83,10 @@ class Topology:
     """A bootstrapper, nodes, servers and clients. `close` ends them all and looks whether they are gone."""
 
     def __init__(
-        self, directory: Path, library: Library, links: Links, *, contents: Sequence[str], servers: int = 1,
+        self, directory: Path, stock: Stock, links: Links, *, contents: Sequence[str], servers: int = 1,
         addresses: Addresses | None = None,
     ) -> None:  # fmt: skip
-        self.directory, self.library, self.contents = directory, library, tuple(contents)
+        self.directory, self.stock, self.contents = directory, stock, tuple(contents)
         self.links = {name: list(neighbours) for name, neighbours in links.items()}
         self.server_names = tuple(f"s{number + 1}" for number in range(servers))
         self.addresses = addresses or Addresses()
@@ -114,7 +114,7 @@ class Topology:
     def run(self, name: str, *command: str, environment: Mapping[str, str] | None = None) -> Program:
         """Start any program, to be ended with the topology."""
         log = self.directory / f"{name}.log"
-        program = Program(name, command, log, environment=self.library.environment | dict(environment or {}))
+        program = Program(name, command, log, environment=self.stock.environment | dict(environment or {}))
         self.programs.append(program)
         return program
 
@@ -135,7 +135,7 @@ class Topology:
         return self.nodes[name]
 
     def start_server(self, name: str, *options: str, contents: Sequence[str] | None = None) -> Program:
-        config = self.library.write_config(self.directory / f"{name}.toml", contents or self.contents)
+        config = self.stock.write_config(self.directory / f"{name}.toml", contents or self.contents)
         command = role_command(
             "server", "--address", self.addresses.of(name), "--config", str(config), *options
         )
@@ -209,12 +209,12 @@ class Topology:
     def problems(self, client: Client, *, decode: bool = True) -> list[str]:
         """Say what is wrong with a recording; nothing if it is a piece of what the server sent."""
         data, report = client.recording.read_bytes(), client.report()
-        sent = self.library.sent(client.content)
+        sent = self.stock.sent(client.content)
         zero = ("lost_datagrams", "duplicate_datagrams", "reordered_datagrams", "continuity_errors")
         return [
             *(f"{key} {report[key]}" for key in zero if report[key]),
             *([] if report["bytes"] == len(data) else [f"reports {report['bytes']} of {len(data)} bytes"]),
-            *head_problems(data, pictures=self.library.has_pictures(client.content)),
+            *head_problems(data, pictures=self.stock.has_pictures(client.content)),
             *origin_problems(data, sent, report["first_number"]),
             *(decode_problems(data) if decode else []),
         ]

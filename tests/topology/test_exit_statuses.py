@@ -11,7 +11,7 @@ import pytest
 from mcast.demo.plan import free_address
 from mcast.demo.programs import Program, role_command
 from topology.conftest import Build
-from topology.contents import Library
+from topology.contents import Stock
 from topology.harness import Topology
 
 LIMIT = 40.0
@@ -79,7 +79,7 @@ Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def run(tmp_path: Path, library: Library) -> Run:
+def run(tmp_path: Path, stock: Stock) -> Run:
     """Run a role to its end, give its status and its one line."""
 
     def run(role: str, *options: str, **environment: str) -> tuple[int, str]:
@@ -87,7 +87,7 @@ def run(tmp_path: Path, library: Library) -> Run:
             role,
             role_command(role, *options),
             tmp_path / "log",
-            environment=library.environment | environment,
+            environment=stock.environment | environment,
         )
         try:
             status = program.wait(LIMIT)
@@ -115,12 +115,12 @@ def test_a_layout_that_is_wrong_is_refused_whole(kind: str, run: Run, tmp_path: 
 
 @pytest.mark.parametrize("kind", CONTENTS)
 def test_a_servers_file_that_is_wrong_is_refused_whole(
-    kind: str, run: Run, tmp_path: Path, library: Library
+    kind: str, run: Run, tmp_path: Path, stock: Stock
 ) -> None:
     text, mentioned = CONTENTS[kind]
     (tmp_path / "text.txt").write_text("this is no video\n" * 100)
     file = tmp_path / "contents.toml"
-    file.write_text(text.format(clip=library.source("clip"), text=tmp_path / "text.txt"))
+    file.write_text(text.format(clip=stock.source("clip"), text=tmp_path / "text.txt"))
     status, line = run("server", "--prepare", "--config", str(file))
     assert status == 2
     assert mentioned in line
@@ -135,9 +135,9 @@ def test_options_that_make_no_sense_are_status_2(kind: str, run: Run) -> None:
 
 
 def test_a_missing_ffmpeg_is_status_2_and_the_command_that_installs_it(
-    run: Run, tmp_path: Path, library: Library
+    run: Run, tmp_path: Path, stock: Stock
 ) -> None:
-    config = library.write_config(tmp_path / "contents.toml", ["clip"])
+    config = stock.write_config(tmp_path / "contents.toml", ["clip"])
     status, line = run(
         "server", "--prepare", "--config", str(config), "--cache", str(tmp_path / "empty"),
         PATH=str(path_without_ffmpeg(tmp_path)),
@@ -161,10 +161,10 @@ def test_no_display_is_status_2_at_once(run: Run) -> None:
 
 
 @pytest.mark.parametrize("role", ["bootstrap", "server"])
-def test_a_port_in_use_is_status_2_and_named(role: str, run: Run, tmp_path: Path, library: Library) -> None:
+def test_a_port_in_use_is_status_2_and_named(role: str, run: Run, tmp_path: Path, stock: Stock) -> None:
     layout = tmp_path / "layout.toml"
     layout.write_text(GOOD_LAYOUT)
-    config = layout if role == "bootstrap" else library.write_config(tmp_path / "contents.toml", ["clip"])
+    config = layout if role == "bootstrap" else stock.write_config(tmp_path / "contents.toml", ["clip"])
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         status, line = run(role, "--address", f"127.0.0.1:{port}", "--config", str(config))

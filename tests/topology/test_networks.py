@@ -11,7 +11,7 @@ import pytest
 
 from mcast.demo.check import origin_problems
 from mcast.demo.programs import Program, role_command, stop_all, wait_until
-from topology.contents import Library
+from topology.contents import Stock
 from topology.netns import Networks
 
 pytestmark = pytest.mark.netns
@@ -31,14 +31,14 @@ address = "127.0.0.2:5001"
 class Hosts:
     """Bootstrapper, rendezvous point, node n1 and server on one host, clients on others."""
 
-    def __init__(self, networks: Networks, library: Library, directory: Path) -> None:
-        self.networks, self.library, self.directory = networks, library, directory
+    def __init__(self, networks: Networks, stock: Stock, directory: Path) -> None:
+        self.networks, self.stock, self.directory = networks, stock, directory
         self.programs: list[Program] = []
 
     def start_overlay(self, host: str, content: str = "clip") -> None:
         layout = self.directory / "layout.toml"
         layout.write_text(LAYOUT)
-        config = self.library.write_config(self.directory / "contents.toml", [content])
+        config = self.stock.write_config(self.directory / "contents.toml", [content])
         self.run(host, "bootstrap", "bootstrap", "--address", "127.0.0.1:4000", "--config", str(layout))
         self.run(host, "s1", "server", "--address", "127.0.0.1:7000", "--config", str(config))
         self.run(host, "rp", "node", "--bootstrap", "127.0.0.1:4000", "--name", "rp")
@@ -60,7 +60,7 @@ class Hosts:
 
     def run(self, host: str, name: str, role: str, *options: str) -> Program:
         command = self.networks.inside(host, *role_command(role, *options))
-        program = Program(name, command, self.directory / f"{name}.log", environment=self.library.environment)
+        program = Program(name, command, self.directory / f"{name}.log", environment=self.stock.environment)
         self.programs.append(program)
         return program
 
@@ -68,14 +68,14 @@ class Hosts:
         """Fail unless the recording is what the server sent."""
         recording = self.recording(client.name).read_bytes()
         report = json.loads((self.directory / f"{client.name}.json").read_text())
-        problems = origin_problems(recording, self.library.sent(content), report["first_number"])
+        problems = origin_problems(recording, self.stock.sent(content), report["first_number"])
         assert not problems, problems
         assert (report["lost_datagrams"], report["continuity_errors"]) == (0, 0)
 
 
 @pytest.fixture
-def hosts(networks: Networks, library: Library, tmp_path: Path) -> Iterator[Hosts]:
-    hosts = Hosts(networks, library, tmp_path)
+def hosts(networks: Networks, stock: Stock, tmp_path: Path) -> Iterator[Hosts]:
+    hosts = Hosts(networks, stock, tmp_path)
     try:
         yield hosts
     finally:
@@ -128,7 +128,7 @@ def test_a_viewer_whose_link_is_cut_is_forgotten_within_the_lease(hosts: Hosts) 
 def test_the_commands_in_the_example_files_work_as_they_stand_there(hosts: Hosts, tmp_path: Path) -> None:
     for file in ("demo-layout.toml", "demo-server.toml"):
         shutil.copy(CONFIGS / file, tmp_path)
-    shutil.copy(hosts.library.source("clip"), tmp_path / "earth.mp4")
+    shutil.copy(hosts.stock.source("clip"), tmp_path / "earth.mp4")
     hosts.networks.add("laptop")
     lines = re.findall(
         r"^#     mcast-(\w+) (.*?)(?: +\((.*)\))?$", (tmp_path / "demo-layout.toml").read_text(), re.M
@@ -143,7 +143,7 @@ def test_the_commands_in_the_example_files_work_as_they_stand_there(hosts: Hosts
     viewing = [*shlex.split(lines[-1][1]), "--output", str(recording), "--duration", "1", "--wait", "20"]
     hosts.programs[1].wait_for("contents: earth, studio")
     assert hosts.run("laptop", "client", "client", *viewing).wait(30) == 0
-    assert recording.read_bytes() in hosts.library.sent("clip").first_round
+    assert recording.read_bytes() in hosts.stock.sent("clip").first_round
 
 
 def size(file: Path) -> int:

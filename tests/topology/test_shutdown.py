@@ -126,7 +126,7 @@ def test_a_program_that_waits_for_others_can_be_ended_too(build: Build) -> None:
 
 
 def start_server(topology: Topology, config: Path) -> Program:
-    server = topology.run("s1", *server_command(topology, config), environment=topology.library.environment)
+    server = topology.run("s1", *server_command(topology, config), environment=topology.stock.environment)
     topology.servers["s1"] = server
     return server
 

@@ -63,7 +63,7 @@ def test_the_numbers_go_on_over_the_seams_of_a_looping_content(line: Topology) -
     client = line.client("n2", "short", seconds=5)
     client.finish()
     line.assert_complete(client)
-    sent = line.library.sent("short").first_round
+    sent = line.stock.sent("short").first_round
     assert client.written > 4 * len(sent)
 
 
@@ -72,7 +72,7 @@ def test_a_content_that_does_not_loop_ends_with_its_last_byte(line: Topology) ->
     report = client.finish()
     assert "over" in report["exit_reason"]
     line.assert_complete(client)
-    assert client.recording.read_bytes() == line.library.sent("once").first_round
+    assert client.recording.read_bytes() == line.stock.sent("once").first_round
     line.wait_idle()
 
 
@@ -102,7 +102,7 @@ def test_any_player_may_read_the_stream(line: Topology) -> None:
     client = line.client("n1", None, "--player", f"dd of={target} bs=188", seconds=1, player=True)
     report = client.finish()
     assert target.stat().st_size == report["bytes"] > 0
-    assert target.read_bytes() in line.library.sent("clip").first_round
+    assert target.read_bytes() in line.stock.sent("clip").first_round
 
 
 def test_a_player_that_ends_ends_the_client_in_order(line: Topology) -> None:

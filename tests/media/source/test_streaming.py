@@ -1,4 +1,4 @@
-"""Streamer, pool and library together, with a fanout that only remembers."""
+"""Streamer, pool and catalogue together, with a fanout that only remembers."""
 
 import json
 import threading
@@ -14,7 +14,7 @@ import pytest
 from helpers import Recorder, wait_until
 from mcast.errors import ConfigError
 from mcast.media.source.cache import Cache
-from mcast.media.source.library import Library, NotReadyError
+from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pool import StreamingPool
 from mcast.media.source.server_config import ContentSpec
 from mcast.media.source.streamer import Streamer
@@ -40,14 +40,14 @@ class Sink:
 
 
 class Server:
-    """A library and a pool with what a role would add. `with` closes it."""
+    """A catalogue and a pool with what a role would add. `with` closes it."""
 
     def __init__(self, contents: list[ContentSpec], cache: Cache) -> None:
         self.crashes, self.ends, self.changes = Recorder(), Recorder(), Recorder()
-        self.library = Library(contents, Path("server.toml"), cache)
+        self.catalogue = Catalogue(contents, Path("server.toml"), cache)
         ssrcs = iter(range(1, 1_000))
         self.pool = StreamingPool[Sink](
-            self.library, Sink, on_end=self.ends, on_crash=self.crashes, new_ssrc=lambda: next(ssrcs)
+            self.catalogue, Sink, on_end=self.ends, on_crash=self.crashes, new_ssrc=lambda: next(ssrcs)
         )
 
     def __enter__(self) -> Self:
@@ -55,7 +55,7 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.pool.close()
-        self.library.stop()
+        self.catalogue.stop()
         assert not self.crashes.calls
 
 
@@ -68,7 +68,7 @@ def film(source: Make) -> ContentSpec:
 @pytest.fixture
 def server(film: ContentSpec, cache: Cache) -> Iterator[Server]:
     with Server([film, replace(film, name="once", loop=False, datagram_packets=6)], cache) as server:
-        assert server.library.prepare_all()
+        assert server.catalogue.prepare_all()
         yield server
 
 
@@ -93,7 +93,7 @@ def test_the_first_taker_starts_a_stream_that_all_share_and_the_last_one_stops_i
 
 
 def test_what_leaves_is_numbered_without_gaps_and_in_time(server: Server) -> None:
-    content = server.library.prepared("film")
+    content = server.catalogue.prepared("film")
     assert content is not None
     streamer = server.pool.take("film")
     wait_until(lambda: sent(streamer) > content.due_by(90_000))
@@ -107,7 +107,7 @@ def test_what_leaves_is_numbered_without_gaps_and_in_time(server: Server) -> Non
 
 
 def test_a_server_takes_over_with_the_ssrc_and_number_that_are_waited_for(server: Server) -> None:
-    content = server.library.prepared("film")
+    content = server.catalogue.prepared("film")
     assert content is not None
     first = 3 * content.datagrams - 5
     streamer = server.pool.take("film", Position(99, first))
@@ -122,7 +122,7 @@ def test_a_server_takes_over_with_the_ssrc_and_number_that_are_waited_for(server
 def test_a_content_that_does_not_loop_tells_its_last_number_and_begins_anew_for_the_next(
     server: Server,
 ) -> None:
-    content = server.library.prepared("once")
+    content = server.catalogue.prepared("once")
     assert content is not None
     streamer = server.pool.take("once", Position(5, content.datagrams - 30))
     assert server.ends.wait_for() == [(streamer, content.datagrams - 1)]
@@ -145,9 +145,9 @@ def test_the_last_taker_may_leave_from_within_the_end_itself(film: ContentSpec, 
             pool.leave(streamer)
             ended.set()
 
-        pool = StreamingPool[Sink](server.library, Sink, on_end=on_end, on_crash=server.crashes)
-        assert server.library.prepare_all()
-        content = server.library.prepared("film")
+        pool = StreamingPool[Sink](server.catalogue, Sink, on_end=on_end, on_crash=server.crashes)
+        assert server.catalogue.prepare_all()
+        content = server.catalogue.prepared("film")
         assert content is not None
         streamer = pool.take("film", Position(5, content.datagrams - 3))
         assert ended.wait(10)
@@ -171,7 +171,7 @@ def test_the_list_describes_contents_and_running_streams(server: Server) -> None
     assert (once.loop, once.running) == (False, ())
     assert len({film.digest, once.digest}) == 2
     assert {len(film.digest), len(once.digest)} == {32}
-    assert server.library.digest("film") == film.digest
+    assert server.catalogue.digest("film") == film.digest
 
 
 def test_contents_are_prepared_in_the_background_and_meanwhile_said_to_be(
@@ -183,8 +183,8 @@ def test_contents_are_prepared_in_the_background_and_meanwhile_said_to_be(
             server.pool.take("film")
         assert caught.value.status is SendStatus.PREPARING
         assert (server.pool.contents()[0].format, server.pool.contents()[0].digest) == ("preparing", b"")
-        server.library.check()
-        server.library.start(server.changes, server.crashes)
+        server.catalogue.check()
+        server.catalogue.start(server.changes, server.crashes)
         server.changes.wait_for()
         assert server.pool.take("film").fanout.position.next == 0
 
@@ -192,7 +192,7 @@ def test_contents_are_prepared_in_the_background_and_meanwhile_said_to_be(
 def test_a_stop_cancels_what_is_being_prepared(source: Make, tmp_path: Path) -> None:
     path = source("old.avi")
     with Server([ContentSpec("film", str(path), path)], Cache(tmp_path)) as server:
-        server.library.start(server.changes, server.crashes)
+        server.catalogue.start(server.changes, server.crashes)
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 
@@ -203,10 +203,10 @@ def test_what_cannot_be_sent_is_answered_with_a_reason(tmp_path: Path, film: Con
         message = (
             rf"^server\.toml: content 'broken': source: {broken}: ffmpeg cannot read it: .*; give a file"
         )
-        for check in (server.library.check, server.library.prepare_all):
+        for check in (server.catalogue.check, server.catalogue.prepare_all):
             with pytest.raises(ConfigError, match=message):
                 check()
-        server.library.start(server.changes, server.crashes)
+        server.catalogue.start(server.changes, server.crashes)
         server.changes.wait_for(2)
         with pytest.raises(NotReadyError, match="ffmpeg cannot read it") as caught:
             server.pool.take("broken")
@@ -221,7 +221,7 @@ def test_a_fanout_that_cannot_be_made_leaves_nothing_behind(server: Server) -> N
     def refuse(*_: object) -> Sink:
         raise ConfigError("no UDP port is free")
 
-    pool = StreamingPool[Sink](server.library, refuse, on_end=server.ends, on_crash=server.crashes)
+    pool = StreamingPool[Sink](server.catalogue, refuse, on_end=server.ends, on_crash=server.crashes)
     with pytest.raises(ConfigError, match="no UDP port"):
         pool.take("film")
     assert pool.contents()[0].running == ()
@@ -233,7 +233,7 @@ def test_an_unexpected_error_reaches_the_owner(server: Server) -> None:
             raise ValueError(f"a bug at {train.first}")
 
     crashes = Recorder()
-    pool = StreamingPool[Sink](server.library, Broken, on_end=server.ends, on_crash=crashes)
+    pool = StreamingPool[Sink](server.catalogue, Broken, on_end=server.ends, on_crash=crashes)
     pool.take("film")
     assert [type(error) for error in crashes.wait_for()] == [ValueError]
     pool.close()

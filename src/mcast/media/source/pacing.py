@@ -63,7 +63,7 @@ class PreparedSource:
         return trains
 
     def close(self) -> None:
-        """Do nothing: the prepared content is the library's."""
+        """Do nothing: the prepared content is the catalogue's."""
 
     def _clock(self, now: float) -> int:
         """Give the content's time that has come, 90 kHz."""

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic
 
-from mcast.media.source.library import Library
+from mcast.media.source.catalogue import Catalogue
 from mcast.media.source.streamer import DEFAULT_PACE, SinkT, Streamer
 from mcast.net.threads import OnCrash
 from mcast.wire.position import Position
@@ -25,7 +25,7 @@ class StreamingPool(Generic[SinkT]):
 
     def __init__(
         self,
-        library: Library,
+        catalogue: Catalogue,
         make_fanout: Callable[[str, Position], SinkT],
         *,
         on_end: Callable[[Streamer[SinkT], int], None],
@@ -33,7 +33,7 @@ class StreamingPool(Generic[SinkT]):
         pace: float = DEFAULT_PACE,
         new_ssrc: Callable[[], int] = lambda: secrets.randbits(32),
     ) -> None:
-        self._library, self._make_fanout, self._on_end = library, make_fanout, on_end
+        self._catalogue, self._make_fanout, self._on_end = catalogue, make_fanout, on_end
         self._on_crash, self._pace, self._new_ssrc = on_crash, pace, new_ssrc
         self._lock = threading.Lock()
         self._takers: dict[Streamer[SinkT], int] = {}
@@ -66,8 +66,8 @@ class StreamingPool(Generic[SinkT]):
         with self._lock:
             running = [streamer for streamer in self._takers if not streamer.ended]
         return tuple(
-            self._library.describe(name, tuple(s.position for s in running if s.content == name))
-            for name in self._library.names
+            self._catalogue.describe(name, tuple(s.position for s in running if s.content == name))
+            for name in self._catalogue.names
         )
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ class StreamingPool(Generic[SinkT]):
     def _begin(self, content: str, resume: Position | None) -> Streamer[SinkT]:
         assert self._lock.locked()
         position = resume or Position(self._new_ssrc(), 0)
-        source = self._library.open_source(content, position)
+        source = self._catalogue.open_source(content, position)
         try:
             fanout = self._make_fanout(content, position)
         except BaseException:

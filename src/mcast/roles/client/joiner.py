@@ -112,10 +112,11 @@ class Joiner:
             self._pause(random.uniform(*BUSY_PAUSE))
             return tries
         tries += 1
-        if tries >= MAX_TRIES:
+        if tries >= MAX_TRIES or deadline.expired:
             why = f"{miss.reason.name.lower()} {miss.text}".strip()
+            times = "1 try" if tries == 1 else f"{tries} tries"
             raise UnreachableError(
-                f"no way to the content '{self._content}' through {self._neighbour} in {tries} tries ({why})"
+                f"no way to the content '{self._content}' through {self._neighbour} in {times} ({why})"
             )
         self._pause(RETRY_PAUSE * 2 ** (tries - 1))
         return tries

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mcast.errors import ConfigError
 from mcast.media.source.cache import Cache, default_cache
-from mcast.media.source.library import Library
+from mcast.media.source.catalogue import Catalogue
 from mcast.media.source.server_config import load_server_config
 from mcast.net.ports import MediaPorts
 from mcast.roles import cli
@@ -43,27 +43,27 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     ports = MediaPorts.parse(options.media_ports)
     config = load_server_config(options.config)
     cache = Cache(options.cache or config.cache or default_cache())
-    library = Library(config.contents, config.path, cache)
-    library.check()
+    catalogue = Catalogue(config.contents, config.path, cache)
+    catalogue.check()
     if options.prepare:
-        _prepare(library, process)
+        _prepare(catalogue, process)
         return 0
-    program = ServerProgram(library, options.address, ports, options.pace_ms / 1000, process.on_crash)
+    program = ServerProgram(catalogue, options.address, ports, options.pace_ms / 1000, process.on_crash)
     try:
         program.start()
-        logger.info("serving %s at %s", ", ".join(library.names), program.address)
+        logger.info("serving %s at %s", ", ".join(catalogue.names), program.address)
         process.stop.wait()
     finally:
         program.stop()
     return 0
 
 
-def _prepare(library: Library, process: cli.Process) -> None:
+def _prepare(catalogue: Catalogue, process: cli.Process) -> None:
     try:
-        if library.prepare_all(process.stop.is_set):
+        if catalogue.prepare_all(process.stop.is_set):
             logger.info("all contents are prepared")
     finally:
-        library.stop()
+        catalogue.stop()
 
 
 def _pace(text: str) -> int:

@@ -20,7 +20,7 @@ from mcast.errors import McastError, WireError
 from mcast.hostport import HostPort
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
-from mcast.media.source.library import Library, NotReadyError
+from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pool import StreamingPool
 from mcast.media.source.streamer import Streamer
 from mcast.net.connection import Connection, PeerGone, say
@@ -63,17 +63,17 @@ class ServerProgram:
     """One server."""
 
     def __init__(
-        self, library: Library, address: HostPort, ports: MediaPorts, pace: float, on_crash: OnCrash
+        self, catalogue: Catalogue, address: HostPort, ports: MediaPorts, pace: float, on_crash: OnCrash
     ) -> None:
         """Listen at `address`; `pace` in seconds. Raises ConfigError if that is not possible."""
-        self._library, self._ports, self._on_crash = library, ports, on_crash
+        self._catalogue, self._ports, self._on_crash = catalogue, ports, on_crash
         self._listener = Listener(address, self._serve, on_crash, name="control")
         self._watcher = Watcher(on_crash)
         self._reader = FeedbackReader(on_crash)
         self._errands = Worker("errands", on_crash)
         self._log = RateLimitedLog(logger)
         self._pool: StreamingPool[Fanout] = StreamingPool(
-            library, self._make_fanout, on_end=self._on_end, on_crash=on_crash, pace=pace
+            catalogue, self._make_fanout, on_end=self._on_end, on_crash=on_crash, pace=pace
         )
         self._lock = threading.Lock()  # for the takers and the listeners
         self._numbers = itertools.count(1)
@@ -90,7 +90,7 @@ class ServerProgram:
         self._watcher.start()
         self._reader.start()
         self._errands.start()
-        self._library.start(self._tell_contents, self._on_crash)
+        self._catalogue.start(self._tell_contents, self._on_crash)
         self._listener.start()
 
     def stop(self) -> None:
@@ -107,7 +107,7 @@ class ServerProgram:
         self._errands.stop()
         self._pool.close()
         self._reader.stop()
-        self._library.stop()
+        self._catalogue.stop()
 
     def _serve(self, connection: Connection) -> None:
         match connection.receive(Deadline(FIRST_MESSAGE_TIMEOUT)):
@@ -219,7 +219,7 @@ class ServerProgram:
             taker.number, str(connection.peer), connection.local.ip, connection.peer.ip, token,
             resume=send.resume, buffer_bytes=send.buffer_bytes,
         )  # fmt: skip
-        digest = self._library.digest(send.content)
+        digest = self._catalogue.digest(send.content)
         return Sending(SendStatus.OK, port, token, streamer.position, digest)
 
     def _on_stream_message(self, message: Message) -> None:

@@ -31,7 +31,7 @@ class NotReadyError(McastError):
         self.status = status
 
 
-class Library:
+class Catalogue:
     """All contents of one server file.
 
     Files are prepared by `prepare_all`, or one after the other by a thread between `start` and `stop`.
