@@ -30,7 +30,7 @@ from mcast.media.doors import Doors
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import DEFAULT_BOUNDS, History, HistoryBounds
 from mcast.media.repair import repair
-from mcast.media.reports import NEXT_UNKNOWN, Supply, round_trip, sender_compound, sender_info
+from mcast.media.reports import Supply, round_trip, sender_compound, sender_info
 from mcast.media.roster import MIN_CATCH_UP_RATE, Roster
 from mcast.net.addresses import IPAddress, SockAddr, endpoint_of
 from mcast.net.ports import MediaPorts
@@ -39,7 +39,16 @@ from mcast.net.train import Train
 from mcast.net.udp import TrainSender
 from mcast.wire.node import Start
 from mcast.wire.position import Position
-from mcast.wire.rtcp import Bye, FeedState, Nack, Packet, ReceiverReport, read_token, unpack_compound
+from mcast.wire.rtcp import (
+    NEXT_UNKNOWN,
+    Bye,
+    FeedState,
+    Nack,
+    Packet,
+    ReceiverReport,
+    read_token,
+    unpack_compound,
+)
 from mcast.wire.rtp import is_rtcp
 
 TICK_SECONDS = 0.1

@@ -28,9 +28,6 @@ from mcast.wire.rtcp import (
 )
 from mcast.wire.rtp import CLOCK_RATE
 
-NEXT_UNKNOWN = (1 << 64) - 1
-"""A STATE's `next` while the parent does not know yet where the child will begin."""
-
 
 @dataclass(frozen=True, slots=True)
 class Supply:

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from mcast.errors import WireError
-from mcast.media.reports import NEXT_UNKNOWN, Speaker
+from mcast.media.reports import Speaker
 from mcast.net.burst import Run, is_whole_run, sort_burst
 from mcast.net.train import Train
 from mcast.overlay.reception import Reception
 from mcast.wire.position import Position
 from mcast.wire.rtcp import (
+    NEXT_UNKNOWN,
     FeedState,
     ReportBlock,
     SenderReport,

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from mcast.media.reports import NEXT_UNKNOWN, SenderInfo, Speaker, Supply, round_trip, sender_compound
+from mcast.media.reports import SenderInfo, Speaker, Supply, round_trip, sender_compound
 from mcast.media.upstream import (
     HELLO_SECONDS,
     REPORT_SECONDS,
@@ -14,6 +14,7 @@ from mcast.media.upstream import (
 from mcast.overlay.reception import Reception
 from mcast.wire.position import Position
 from mcast.wire.rtcp import (
+    NEXT_UNKNOWN,
     Bye,
     FeedState,
     Nack,
