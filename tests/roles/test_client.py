@@ -70,7 +70,7 @@ def test_what_is_absent_is_status_3_and_the_report_says_so(neighbour: str, tmp_p
     assert status == 3
     told = json.loads(report.read_text())
     assert told["exit_status"] == 3
-    assert "no server has the content 'olds'" in told["exit_reason"]
+    assert "no server that answers has the content 'olds'" in told["exit_reason"]
 
 
 def test_a_neighbour_that_is_not_there_is_status_4(capsys: pytest.CaptureFixture[str]) -> None:

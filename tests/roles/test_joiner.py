@@ -116,7 +116,7 @@ def test_absent_is_final(join: Join, peer: Peer) -> None:
     answered(peer, missing(MissReason.ABSENT))
     outcome = joining.end()
     assert isinstance(outcome, NotFoundError)
-    assert "no server has the content 'news'" in str(outcome)
+    assert "no server that answers has the content 'news'" in str(outcome)
 
 
 def test_busy_is_tried_again_at_once_under_new_ids_as_long_as_patience_lasts(join: Join, peer: Peer) -> None:

@@ -2,7 +2,7 @@
 
 [[program]]
 node = "rp"                    # in which node
-command = ["mcast-node", "--bootstrap", "10.0.8.10:5000"]
+command = ["mcast-node", "--bootstrap", "10.0.8.10:4000"]
 log = "node.log"               # its output, in the node's directory; default: COMMAND.log
 delay = 0.5                    # seconds after the program before it (default 0)
 """

@@ -63,8 +63,13 @@ class Output(Protocol):
 class Writer:
     """Owns a descriptor and the thread "output" that writes to it."""
 
-    def __init__(self, fd: int, name: str, on_crash: OnCrash, *, max_queued: int = MAX_QUEUED) -> None:
+    def __init__(
+        self, fd: int, name: str, on_crash: OnCrash, *, max_queued: int = MAX_QUEUED, replace: bool = False
+    ) -> None:
+        """Take over a descriptor. With `replace` the file is emptied, but only when the first bytes come:
+        a stream that never begins does not cost an older recording."""
         self.name = name
+        self._replace = replace
         self.dropped = 0
         self.written = 0
         self._fd, self._max_queued = fd, max_queued
@@ -143,6 +148,8 @@ class Writer:
             return self._queue.popleft()
 
     def _write(self, data: bytes, poll: "select.poll") -> None:
+        if self._replace and self._regular and self.written == 0:
+            os.ftruncate(self._fd, 0)
         left = memoryview(data)
         while left and not self._abandon:
             if not self._regular:
@@ -156,7 +163,7 @@ class Writer:
         if error.errno in (errno.EPIPE, errno.ECONNRESET):
             self._end(Ended(f"{self.name} was closed"))
             return
-        if self._regular:
+        if self._regular and self._replace:
             with contextlib.suppress(OSError):  # a half TS packet is no use to anybody
                 os.ftruncate(self._fd, self.written - self.written % PACKET)
         mend = (
@@ -178,10 +185,12 @@ class Writer:
 def file_output(path: Path, on_crash: OnCrash) -> Writer:
     """Record to a file, replacing what it held. Raises ConfigError."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise ConfigError(f"--output {path}: {error.strerror or error}") from None
-    return Writer(fd, str(path), on_crash)
+        raise ConfigError(
+            f"--output {path}: {error.strerror or error}; name a file that can be written"
+        ) from None
+    return Writer(fd, str(path), on_crash, replace=True)
 
 
 def stdout_output(on_crash: OnCrash) -> Writer:

@@ -172,3 +172,16 @@ def test_users_player_is_split_like_a_shell_does() -> None:
 def test_player_that_is_not_there_is_a_configuration_error(crash: CrashBox) -> None:
     with pytest.raises(ConfigError, match=r"--player.*no-such-player.*No such file"):
         Player(shlex.split("no-such-player -"), crash)
+
+
+def test_an_older_recording_is_replaced_only_when_the_first_bytes_come(
+    tmp_path: Path, crash: CrashBox
+) -> None:
+    kept = tmp_path / "kept.ts"
+    kept.write_bytes(b"older" * 1000)
+    file_output(kept, crash).close()
+    assert kept.read_bytes() == b"older" * 1000
+    output = file_output(kept, crash)
+    output.write(bytes(188))
+    output.close()
+    assert kept.read_bytes() == bytes(188)

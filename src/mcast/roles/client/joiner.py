@@ -98,16 +98,17 @@ class Joiner:
             outcome = self._try()
             if isinstance(outcome, Joined):
                 return outcome
-            logger.info(
-                "[%s] MISS(%s) %s", self._content, outcome.reason.name.lower(), outcome.text,
-                extra={"request": outcome.request},
-            )  # fmt: skip
+            why = f"MISS({outcome.reason.name.lower()}) {outcome.text}".strip()
+            logger.info("[%s] %s", self._content, why, extra={"request": outcome.request})
             tries = self._judge(outcome, tries, deadline)
 
     def _judge(self, miss: Miss, tries: int, deadline: Deadline) -> int:
         """Wait as long as this MISS asks for and return the tries so far, or raise."""
         if miss.reason is MissReason.ABSENT:
-            raise NotFoundError(f"no server has the content '{self._content}' (said by the rendezvous point)")
+            raise NotFoundError(
+                f"no server that answers has the content '{self._content}': "
+                "is the name right, and its server up?"
+            )
         if miss.reason is MissReason.BUSY and not deadline.expired:
             self._pause(random.uniform(*BUSY_PAUSE))
             return tries
