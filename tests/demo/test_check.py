@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 from pathlib import Path
 
 import pytest
@@ -29,8 +28,6 @@ TINY = Picture(
 
 @pytest.fixture(scope="module")
 def sent(tmp_path_factory: pytest.TempPathFactory) -> Sent:
-    if shutil.which("ffmpeg") is None:
-        pytest.skip("ffmpeg is missing")
     directory = tmp_path_factory.mktemp("tiny")
     return sent_by(make(TINY, directory), directory / "cache")
 
