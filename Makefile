@@ -51,21 +51,21 @@ format: $(STAMP) ## put the code into the common form
 	$(BIN)/ruff format .
 
 demo: python ## one video, five overlay nodes, four viewers, every byte checked
-	@PYTHONPATH=src $(PYTHON) -m mcast.demo $(ARGS)
+	@PYTHONPATH=src:. $(PYTHON) -m tools.demo $(ARGS)
 
 demo-play: python ## the same in four ffplay windows
-	@PYTHONPATH=src $(PYTHON) -m mcast.demo --play $(ARGS)
+	@PYTHONPATH=src:. $(PYTHON) -m tools.demo --play $(ARGS)
 
 lab: python ## a network of namespaces with a prompt (TOPOLOGY=, PLAN=; needs root)
-	@PYTHONPATH=src $(PYTHON) -m mcast.lab run --topology $(TOPOLOGY) $(if $(PLAN),--plan $(PLAN)) $(ARGS)
+	@PYTHONPATH=src:. $(PYTHON) -m tools.lab run --topology $(TOPOLOGY) $(if $(PLAN),--plan $(PLAN)) $(ARGS)
 
 lab-clean: python ## take down what labs that were killed left behind (needs root)
-	@PYTHONPATH=src $(PYTHON) -m mcast.lab clean $(ARGS)
+	@PYTHONPATH=src:. $(PYTHON) -m tools.lab clean $(ARGS)
 
 experiments: $(EXPERIMENTS:%=experiment-%) ## all experiments, one after the other (needs root)
 
 experiment-%: python ## one experiment: clients, contents, monitoring or teardown (needs root)
-	@PYTHONPATH=src $(PYTHON) -m mcast.experiments $* $(ARGS)
+	@PYTHONPATH=src:. $(PYTHON) -m tools.experiments $* $(ARGS)
 
 clean: ## remove everything that was made, but not prepared contents outside the checkout
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "src"))
+sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-from mcast.demo.programs import Program, role_command, stop_all  # noqa: E402
+from tools.demo.processes import Program, role_command, stop_all  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SETTLE_SECONDS = 5.0

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mcast.demo.plan import LINKS
 from mcast.media.source.server_config import load_server_config
 from mcast.roles.bootstrap.main import main as bootstrap_main
+from tools.demo.plan import LINKS
 
 CONFIGS = Path(__file__).parents[1] / "resources" / "configs"
 FILES = sorted(file for file in CONFIGS.iterdir() if file.suffix in (".toml", ".json"))

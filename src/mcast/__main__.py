@@ -8,8 +8,6 @@ ROLES = {
     "node": ("mcast.roles.node.main", "an overlay node or the rendezvous point"),
     "server": ("mcast.roles.server.main", "owns contents and streams them"),
     "client": ("mcast.roles.client.main", "plays, records or republishes a content"),
-    "demo": ("mcast.demo", "shows all of them at work on this machine"),
-    "lab": ("mcast.lab.cli", "runs them in a network of namespaces"),
 }
 
 

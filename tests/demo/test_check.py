@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mcast.demo import check
-from mcast.demo.check import (
+from mcast.wire.mpegts import NULL_PACKET, PACKET, starts_with_pat
+from tools.demo import check
+from tools.demo.check import (
     Sent,
     decode_problems,
     head_problems,
@@ -17,8 +18,7 @@ from mcast.demo.check import (
     without_last_picture,
     without_nulls,
 )
-from mcast.demo.contents import Picture, make
-from mcast.wire.mpegts import NULL_PACKET, PACKET, starts_with_pat
+from tools.demo.contents import Picture, make
 
 TINY = Picture(
     "tiny", "testsrc2=size=128x96:rate=25", "sine=sample_rate=48000",

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from mcast.demo.main import run
-from mcast.demo.plan import LINKS, SERVERS
-from mcast.demo.programs import Program, ProgramError, stop_all, wait_until
-from mcast.demo.tools import check_display, ensure_ffmpeg
 from mcast.errors import ConfigError
+from tools.demo.main import run
+from tools.demo.plan import LINKS, SERVERS
+from tools.demo.processes import Program, ProgramError, stop_all, wait_until
+from tools.demo.tools import check_display, ensure_ffmpeg
 from topology.outside import command, descendants, exists
 
-DEMO = [sys.executable, "-m", "mcast.demo"]
+DEMO = [sys.executable, "-m", "tools.demo"]
 
 
 @pytest.mark.processes

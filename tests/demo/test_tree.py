@@ -2,7 +2,7 @@
 
 import io
 
-from mcast.demo.tree import TreeView
+from tools.demo.tree import TreeView
 
 BOOTSTRAP = """\
 08:15:30.125 INFO    [news] rp attached as the root, 1 child (watcher, peer 127.0.0.1:1)

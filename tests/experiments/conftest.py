@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from mcast.lab.scenario import load_scenario
-from mcast.lab.topology import Scenario
+from tools.lab.scenario import load_scenario
+from tools.lab.topology import Scenario
 from topology.netns import why_not
 
 REQUIRED = "MCAST_REQUIRE_NETNS"

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.config_file import read_config
+from mcast.config.reading import read_config
 from mcast.errors import ConfigError
-from mcast.experiments import footage
-from mcast.experiments.addresses import CHECKOUT, CONFIGS, load_addresses, parse_addresses
-from mcast.experiments.routes import Routes
-from mcast.lab.scenario import load_scenario
+from tools.experiments import footage
+from tools.experiments.addresses import CHECKOUT, CONFIGS, load_addresses, parse_addresses
+from tools.experiments.routes import Routes
+from tools.lab.scenario import load_scenario
 
 SCENARIOS = ["simple_1", "big_chungus"]
 CONTENTS = {"simple_1": {"moon"}, "big_chungus": {"earth", "mars"}}

@@ -1,10 +1,10 @@
 """A tree of the overlay over the links: who carries how many copies, and what unicast would cost."""
 
-from mcast.experiments.addresses import load_addresses
-from mcast.experiments.branches import Branches, copies
-from mcast.experiments.routes import Routes
-from mcast.lab.counters import Flow
-from mcast.lab.topology import Scenario
+from tools.experiments.addresses import load_addresses
+from tools.experiments.branches import Branches, copies
+from tools.experiments.routes import Routes
+from tools.lab.counters import Flow
+from tools.lab.topology import Scenario
 
 PATHS = {"c1": ["rp", "n1", "n3"], "c2": ["rp", "n1", "n3"], "c3": ["rp", "n1", "n3", "n4"]}
 

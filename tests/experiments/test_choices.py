@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.experiments.choices import Figures, read_choices
 from mcast.overlay.choice import Figures as Measured
+from tools.experiments.choices import Figures, read_choices
 
 FIGURES = "delay 450 us, latency 820 us, jitter 690 us, metric 768"
 LOG = f"""\

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mcast.demo.programs import ProgramError
 from mcast.errors import ConfigError
-from mcast.experiments import cli
-from mcast.experiments.verdict import Verdict
+from tools.demo.processes import ProgramError
+from tools.experiments import cli
+from tools.experiments.verdict import Verdict
 
 
 def passing(_: Path) -> Verdict:

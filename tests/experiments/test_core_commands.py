@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mcast.experiments.addresses import CHECKOUT, CONFIGS
+from tools.experiments.addresses import CHECKOUT, CONFIGS
 
 BIN = CHECKOUT / "bin"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mcast.experiments.cli import EXPERIMENTS
+from tools.experiments.cli import EXPERIMENTS
 
 pytestmark = [pytest.mark.netns, pytest.mark.processes]
 

@@ -5,15 +5,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from mcast.experiments.branches import Branch
-from mcast.experiments.line_picture import Line, draw_lines
-from mcast.experiments.map_picture import FILL, Badge, Map, draw_map, short_options
-from mcast.experiments.rate_picture import Event, Row, bursts, draw_rates, full_height
-from mcast.experiments.svg import Svg
-from mcast.experiments.tally import Rate
-from mcast.lab.counters import Flow
-from mcast.lab.options import LinkOptions
-from mcast.lab.topology import Scenario
+from tools.experiments.branches import Branch
+from tools.experiments.line_picture import Line, draw_lines
+from tools.experiments.map_picture import FILL, Badge, Map, draw_map, short_options
+from tools.experiments.rate_picture import Event, Row, bursts, draw_rates, full_height
+from tools.experiments.svg import Svg
+from tools.experiments.tally import Rate
+from tools.lab.counters import Flow
+from tools.lab.options import LinkOptions
+from tools.lab.topology import Scenario
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 

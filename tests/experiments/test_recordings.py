@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mcast.demo.check import Sent
-from mcast.experiments import recordings
-from mcast.experiments.recordings import Piece, common_part
+from tools.demo.check import Sent
+from tools.experiments import recordings
+from tools.experiments.recordings import Piece, common_part
 
 STREAM = bytes(range(256)) * 40
 DATAGRAM = 100  # bytes of each, in this test's stream

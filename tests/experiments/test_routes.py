@@ -5,9 +5,9 @@ import json
 import pytest
 
 from mcast.errors import ConfigError
-from mcast.experiments.routes import Routes
-from mcast.lab.lab import Lab
-from mcast.lab.topology import Scenario
+from tools.experiments.routes import Routes
+from tools.lab.lab import Lab
+from tools.lab.topology import Scenario
 
 
 def nodes_on(routes: Routes, start: str, address: str) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.experiments.skew import STEP, WRAP, behind_the_first, shown_at, spreads, widest
+from tools.experiments.skew import STEP, WRAP, behind_the_first, shown_at, spreads, widest
 
 CLOCK = 90_000
 

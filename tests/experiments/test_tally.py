@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.experiments.branches import Branch
-from mcast.experiments.findings import link_copies
-from mcast.experiments.tally import LOUD_BYTES, Sample, Tally
-from mcast.lab.counters import Flow, Traffic
+from tools.experiments.branches import Branch
+from tools.experiments.findings import link_copies
+from tools.experiments.tally import LOUD_BYTES, Sample, Tally
+from tools.lab.counters import Flow, Traffic
 
 ONE, OTHER = Flow("a-b", "a", "b"), Flow("b-c", "b", "c")
 STEP = 0.05

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from mcast.experiments.report import Report, markdown_table
-from mcast.experiments.svg import Svg
-from mcast.experiments.verdict import Verdict
+from tools.experiments.report import Report, markdown_table
+from tools.experiments.svg import Svg
+from tools.experiments.verdict import Verdict
 
 
 def test_one_failed_check_fails_the_experiment() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from lab.xml_files import pair_xml
-from mcast.lab import rundir
-from mcast.lab.lab import Lab
-from mcast.lab.options import LinkOptions
-from mcast.lab.scenario import parse_scenario
-from mcast.lab.topology import Scenario
+from tools.lab import rundir
+from tools.lab.lab import Lab
+from tools.lab.options import LinkOptions
+from tools.lab.scenario import parse_scenario
+from tools.lab.topology import Scenario
 
 REQUIRED = "MCAST_REQUIRE_NETNS"  # set where a skipped test would hide a broken machine
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.lab.impairment import Direction, Schedule
-from mcast.lab.options import LinkOptions
+from tools.lab.impairment import Direction, Schedule
+from tools.lab.options import LinkOptions
 
 MS = 1_000_000
 PACKET = bytes(1250)  # 10,000 bits

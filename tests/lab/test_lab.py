@@ -12,13 +12,13 @@ import pytest
 from lab.traffic import exchange
 from lab.xml_files import DEVICE, PAIR_LINK, ROUTES, pair_xml, scenario_xml
 from mcast.errors import ConfigError
-from mcast.lab import emulator, rundir
-from mcast.lab.counters import Flow
-from mcast.lab.lab import Lab
-from mcast.lab.namespaces import namespace_path, processes_in
-from mcast.lab.plumbing import Names
-from mcast.lab.scenario import load_scenario, parse_scenario
-from mcast.lab.topology import Scenario
+from tools.lab import emulator, rundir
+from tools.lab.counters import Flow
+from tools.lab.lab import Lab
+from tools.lab.namespaces import namespace_path, processes_in
+from tools.lab.plumbing import Names
+from tools.lab.scenario import load_scenario, parse_scenario
+from tools.lab.topology import Scenario
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("nothing_is_left")]
 

@@ -12,14 +12,14 @@ import pytest
 
 from lab.xml_files import pair_xml
 from mcast.errors import ConfigError
-from mcast.lab import rundir
-from mcast.lab.cli import main
-from mcast.lab.plan import Program, load_plan
-from mcast.lab.scenario import load_scenario
+from tools.lab import rundir
+from tools.lab.cli import main
+from tools.lab.plan import Program, load_plan
+from tools.lab.scenario import load_scenario
 
-SOURCE = Path(__file__).parents[2] / "src"
-COMMAND = [sys.executable, "-m", "mcast.lab"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCE)}
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "tools.lab"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
 BUILD_TIMEOUT = 20.0
 
 

@@ -13,9 +13,9 @@ from statistics import median, quantiles
 import pytest
 
 from lab.traffic import OVERHEAD, Arrival, arrivals_of, exchange, receive, send, sockets, trains
-from mcast.lab.counters import Flow
-from mcast.lab.lab import Lab
-from mcast.lab.topology import Scenario
+from tools.lab.counters import Flow
+from tools.lab.lab import Lab
+from tools.lab.topology import Scenario
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("nothing_is_left")]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.errors import ConfigError
-from mcast.lab.options import LinkOptions, parse_changes
+from tools.lab.options import LinkOptions, parse_changes
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from lab.xml_files import DEVICE, PAIR_LINK, ROUTES, pair_xml, scenario_xml
 from mcast.errors import ConfigError
-from mcast.lab.options import LinkOptions
-from mcast.lab.scenario import load_scenario, parse_scenario
-from mcast.lab.static_routes import read_static_routes
-from mcast.lab.topology import Position, Scenario
+from tools.lab.options import LinkOptions
+from tools.lab.scenario import load_scenario, parse_scenario
+from tools.lab.static_routes import read_static_routes
+from tools.lab.topology import Position, Scenario
 
 
 def parse(text: bytes) -> Scenario:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from mcast.lab.lab import Lab
-from mcast.lab.namespaces import inside, namespace_path
-from mcast.lab.plumbing import Names
+from tools.lab.lab import Lab
+from tools.lab.namespaces import inside, namespace_path
+from tools.lab.plumbing import Names
 
 PORT = 9000
 QUIET = 0.3  # s without a datagram: no more will come (the links of these tests are shorter)

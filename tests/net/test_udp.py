@@ -9,7 +9,6 @@ from ipaddress import ip_address
 
 import pytest
 
-from mcast.net.train import Train
 from mcast.net.udp import (
     UDP_SEGMENT,
     Received,
@@ -21,6 +20,7 @@ from mcast.net.udp import (
     set_receive_timeout,
     share_port,
 )
+from mcast.wire.train import Train
 from media.plane.streams import SIZE, stream, train
 
 V4, V6 = ip_address("127.0.0.1"), ip_address("::1")

@@ -8,13 +8,12 @@ from typing import Self, cast
 
 from helpers import PATIENCE, Recorder, wait_until
 from mcast.hostport import HostPort
-from mcast.media.inlet import Inlet, connect_inlet, open_inlet_socket
+from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pacing import Source
 from mcast.net.connection import PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
-from mcast.net.train import Train, make_trains
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.server.program import ServerProgram
 from mcast.wire.bootstrap import Health, LayoutMessage, Neighbour, NodeKind
@@ -22,6 +21,7 @@ from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, Port, Stop, StopReason, Stream
 from mcast.wire.position import Position
 from mcast.wire.server import ContentInfo, SendStatus
+from mcast.wire.train import Train, make_trains
 from media.plane.streams import datagram
 from roles.partners import M, read
 
@@ -102,7 +102,7 @@ class Viewer:
         self.connection = connect(node.address if isinstance(node, NodeProgram) else node, PATIENCE)
         self.trains: list[Train] = []
         self.crash = Recorder()
-        self._inlet: Inlet | None = None
+        self._inlet: Receiver | None = None
 
     def ask(self) -> None:
         self.connection.send(Disc(request=self.request, content=self.content, sender=self.identity,
@@ -138,9 +138,9 @@ class Viewer:
 
     def receive(self, port: Port) -> Self:
         """Begin to take media."""
-        sock, _ = open_inlet_socket(self.connection.local.ip, MediaPorts())
-        connect_inlet(sock, self.connection.peer.ip, port.port)
-        self._inlet = Inlet(self.content, sock, port.token, port.stream, "viewer", self.trains.append,
+        sock, _ = open_media_socket(self.connection.local.ip, MediaPorts())
+        connect_media_socket(sock, self.connection.peer.ip, port.port)
+        self._inlet = Receiver(self.content, sock, port.token, port.stream, "viewer", self.trains.append,
                             Recorder(), self.crash)  # fmt: skip
         self._inlet.start()
         return self

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from helpers import Recorder, wait_until
+from mcast.config.layout import Layout
+from mcast.config.layout_file import parse_layout
 from mcast.hostport import HostPort
 from mcast.net import connection as connection_module
 from mcast.net.connection import Connection, PeerGone, connect
-from mcast.overlay.layout import Layout
-from mcast.overlay.layout_file import parse_layout
 from mcast.roles.bootstrap import bootstrapper as bootstrapper_module
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.bootstrap.main import main as bootstrap_main

@@ -19,18 +19,18 @@ from mcast import __version__, errors
 from mcast.errors import McastError
 from mcast.net.threads import start_thread
 from mcast.roles import logs
-from mcast.roles.cli import Process, Program, address_option, peer_option, run
+from mcast.roles.cli import Command, Process, address_option, peer_option, run
 
 ROOT = Path(__file__).parents[2]
 
 
-def program(body: Callable[[argparse.Namespace, Process], int | None] = lambda *_: None) -> Program:
+def program(body: Callable[[argparse.Namespace, Process], int | None] = lambda *_: None) -> Command:
     def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--address", type=address_option)
         parser.add_argument("--neighbour", type=peer_option)
         parser.add_argument("--output")
 
-    return Program("mcast-test", "A test.", "mcast-test --address 127.0.0.1:1", add_options, body)
+    return Command("mcast-test", "A test.", "mcast-test --address 127.0.0.1:1", add_options, body)
 
 
 @pytest.mark.parametrize(
@@ -205,12 +205,12 @@ def test_a_logger_may_be_about_something(caplog: pytest.LogCaptureFixture) -> No
 
 SCRIPT = """
 import argparse, sys, time
-from mcast.roles.cli import Program, run
+from mcast.roles.cli import Command, run
 def body(options, process):
     process.on_hangup = lambda: print("again", flush=True)
     print("ready", flush=True)
     {body}
-sys.exit(run(Program("mcast-test", "A test.", "x", lambda parser: None, body), []))
+sys.exit(run(Command("mcast-test", "A test.", "x", lambda parser: None, body), []))
 """
 
 Spawn = Callable[[str], "subprocess.Popen[str]"]

@@ -11,8 +11,8 @@ import pytest
 from helpers import PATIENCE, wait_until
 from mcast.errors import StreamEndedError
 from mcast.hostport import HostPort
-from mcast.media.inlet import connect_inlet, open_inlet_socket
 from mcast.media.output import Ended
+from mcast.media.receiver import connect_media_socket, open_media_socket
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.roles.cli import Process
@@ -57,9 +57,9 @@ class Scene:
         self.began = time.monotonic()
         connection = connect(peer.address, PATIENCE)
         self.neighbour: Connection = peer.accept()
-        sock, granted = open_inlet_socket(LOCAL, MediaPorts())
+        sock, granted = open_media_socket(LOCAL, MediaPorts())
         media_port = above.fanout.admit("viewer", "viewer", LOCAL, LOCAL, TOKEN, buffer_bytes=granted)
-        connect_inlet(sock, LOCAL, media_port)
+        connect_media_socket(sock, LOCAL, media_port)
         self.asked: Stream = stream_of(disc())
         port = port_for(self.asked, path=(RP, N1), ssrc=SSRC, port=media_port)
         joined = Joined(connection, sock, port, self.asked.request, granted, self.began)

@@ -222,7 +222,7 @@ def test_no_way_to_the_media_port_is_a_failed_try(
     def no_route(*_: object) -> None:
         raise OSError(113, "No route to host")
 
-    monkeypatch.setattr(joiner_module, "connect_inlet", no_route)
+    monkeypatch.setattr(joiner_module, "connect_media_socket", no_route)
     joining = join(peer.address)
     for _ in range(MAX_TRIES):
         answered(peer, found, port_for)

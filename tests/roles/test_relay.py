@@ -10,13 +10,13 @@ import pytest
 
 from helpers import Recorder, wait_until
 from mcast.errors import McastError
-from mcast.media.inlet import Inlet, connect_inlet, open_inlet_socket
+from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
-from mcast.net.train import Train
-from mcast.roles.node.links import Link, Links
+from mcast.roles.node.inbound import Inbound, InboundConnections
 from mcast.roles.node.relay import Relay
 from mcast.roles.node.subscription import Subscription
 from mcast.wire.node import Port, Stream
+from mcast.wire.train import Train
 from media.plane.parts import LOCAL, Family, family
 from media.plane.streams import SSRC, train
 from peers import tcp_pair
@@ -34,7 +34,7 @@ class GrantedSubscription:
     content: str = "news"
 
     def connect_media(self) -> socket.socket:
-        connect_inlet(self.sock, LOCAL, self.accepted.port)
+        connect_media_socket(self.sock, LOCAL, self.accepted.port)
         return self.sock
 
 
@@ -43,7 +43,7 @@ class Scene:
 
     def __init__(self, above: Family, *, granted_port: int | None = None) -> None:
         self.above, self.fed, self.lost = above, Recorder(), Recorder()
-        sock, granted = open_inlet_socket(LOCAL, MediaPorts())
+        sock, granted = open_media_socket(LOCAL, MediaPorts())
         port = above.fanout.admit(UPSTREAM_KEY, "n1", LOCAL, LOCAL, TOKEN, buffer_bytes=granted)
         accepted = port_for(stream_of(disc()), ssrc=SSRC, port=port if granted_port is None else granted_port)
         subscription = cast(Subscription, GrantedSubscription(accepted, sock))
@@ -56,9 +56,9 @@ class Scene:
             sock.close()
             raise
         self._open = contextlib.ExitStack()
-        self._links = Links()
+        self._links = InboundConnections()
 
-    def link(self) -> Link:
+    def link(self) -> Inbound:
         connection, _ = self._open.enter_context(tcp_pair())
         link = self._links.add(connection)
         assert link is not None
@@ -67,11 +67,11 @@ class Scene:
     def child(self) -> tuple[Port, list[Train]]:
         """Add a child; give what it was answered and where its media appears."""
         link, trains = self.link(), list[Train]()
-        sock, granted = open_inlet_socket(LOCAL, MediaPorts())
+        sock, granted = open_media_socket(LOCAL, MediaPorts())
         asked = Stream(request=bytes(16), content="news", sender=VIEWER, buffer_bytes=granted)
         answer = self.relay.admit(link, asked, (RP,), 3)
-        connect_inlet(sock, LOCAL, answer.port)
-        inlet = Inlet("news", sock, answer.token, answer.stream, "child", trains.append, Recorder(),
+        connect_media_socket(sock, LOCAL, answer.port)
+        inlet = Receiver("news", sock, answer.token, answer.stream, "child", trains.append, Recorder(),
                       self.above.crash)  # fmt: skip
         inlet.start()
         self._open.callback(inlet.stop)

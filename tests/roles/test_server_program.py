@@ -9,10 +9,9 @@ import pytest
 from helpers import PATIENCE, Recorder, wait_until
 from mcast.errors import ConfigError
 from mcast.media import fanout
-from mcast.media.inlet import Inlet, connect_inlet, open_inlet_socket
+from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.ports import MediaPorts
-from mcast.net.train import Train
 from mcast.roles.server import program as server_program
 from mcast.roles.server.program import ServerProgram
 from mcast.wire.frame import Message
@@ -20,6 +19,7 @@ from mcast.wire.node import StopReason
 from mcast.wire.position import Position
 from mcast.wire.server import ContentInfo, Ping, Ready, Send, Sending, SendStatus, ServerStop, Wake
 from mcast.wire.server import Contents as Listed
+from mcast.wire.train import Train
 from roles.overlay_parts import LOCALHOST, Contents, Ticker, World
 from roles.partners import disc, read
 
@@ -32,7 +32,7 @@ class Taker:
         self.connection.send(Send(content))
         self.answer = read(self.connection, Sending)
         self.trains: list[Train] = []
-        self._inlet: Inlet | None = None
+        self._receiver: Receiver | None = None
         self._crash = Recorder()
         if self.answer.status is SendStatus.OK:
             self._receive()
@@ -40,12 +40,13 @@ class Taker:
     def _receive(self) -> None:
         answer = self.answer
         assert answer.stream is not None
-        sock, _ = open_inlet_socket(self.connection.local.ip, MediaPorts())
-        connect_inlet(sock, self.connection.peer.ip, answer.port)
-        self._inlet = Inlet("news", sock, answer.token, answer.stream, "rp", self.trains.append, Recorder(),
-                            self._crash)  # fmt: skip
+        sock, _ = open_media_socket(self.connection.local.ip, MediaPorts())
+        connect_media_socket(sock, self.connection.peer.ip, answer.port)
+        self._receiver = Receiver(
+            "news", sock, answer.token, answer.stream, "rp", self.trains.append, Recorder(), self._crash
+        )
         self.connection.send(Ready())
-        self._inlet.start()
+        self._receiver.start()
 
     def watch(self) -> "Taker":
         wait_until(lambda: self.trains, "media")
@@ -57,14 +58,14 @@ class Taker:
         return self.answer.stream.ssrc
 
     def fall_silent(self) -> None:
-        assert self._inlet is not None
-        self._inlet._stopping.set()
+        assert self._receiver is not None
+        self._receiver._stopping.set()
 
     def leave(self) -> None:
         self.connection.close()
-        if self._inlet is not None:
-            self._inlet._stopping.clear()
-            self._inlet.stop()
+        if self._receiver is not None:
+            self._receiver._stopping.clear()
+            self._receiver.stop()
         assert self._crash.calls == []
 
 

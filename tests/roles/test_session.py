@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from helpers import Recorder, wait_until
+from mcast.config.layout import Layout
+from mcast.config.layout_file import parse_layout
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort
 from mcast.net.connection import Connection
 from mcast.net.listener import Listener
-from mcast.overlay.layout import Layout
-from mcast.overlay.layout_file import parse_layout
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.node import session as session_module
 from mcast.roles.node.session import BootstrapSession

@@ -9,9 +9,9 @@ from helpers import PATIENCE, Recorder, wait_until
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.ports import MediaPorts
 from mcast.net.watcher import Watcher
-from mcast.roles.node import neighbourhood
+from mcast.roles.node import flooder
 from mcast.roles.node import subscription as subscription_module
-from mcast.roles.node.neighbourhood import Neighbour
+from mcast.roles.node.flooder import Neighbour
 from mcast.roles.node.subscription import (
     MAX_NUMBER,
     MAX_PATH,
@@ -61,7 +61,7 @@ def follow(
     watcher: Watcher, crash: Recorder, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FollowNeighbour]:
     """Follow the neighbour at an address; at the end everything is left."""
-    monkeypatch.setattr(neighbourhood, "CONNECT_TIMEOUT", 0.05)
+    monkeypatch.setattr(flooder, "CONNECT_TIMEOUT", 0.05)
     neighbours: list[Neighbour] = []
     followed: list[Subscription] = []
 

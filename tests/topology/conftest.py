@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mcast.demo.plan import Addresses
+from tools.demo.plan import Addresses
 from topology.contents import Stock
 from topology.harness import LINE, Links, Topology, running
 from topology.netns import Networks, why_not

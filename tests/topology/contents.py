@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mcast.demo.check import Sent, sent_by
-from mcast.demo.contents import Picture, make
+from tools.demo.check import Sent, sent_by
+from tools.demo.contents import Picture, make
 
 SMALL = "size=320x180:rate=25"
 SOUND = "sine=frequency=330:sample_rate=48000"

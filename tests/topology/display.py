@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from mcast.demo.programs import Program
+from tools.demo.processes import Program
 
 
 @contextlib.contextmanager

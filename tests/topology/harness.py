@@ -17,11 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mcast.demo.check import decode_problems, head_problems, origin_problems
-from mcast.demo.plan import Addresses, write_layout
-from mcast.demo.programs import Program, role_command, stop_all, wait_until
 from mcast.wire.node import Found
 from mcast.wire.position import Position
+from tools.demo.check import decode_problems, head_problems, origin_problems
+from tools.demo.plan import Addresses, write_layout
+from tools.demo.processes import Program, role_command, stop_all, wait_until
 from topology.asking import ask, contents_of
 from topology.contents import Stock
 from topology.outside import command, descendants, exists

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mcast.demo.programs import wait_until
+from tools.demo.processes import wait_until
 from topology.display import close_windows, screenshot
 from topology.harness import Topology
 from topology.outside import children, command, exists

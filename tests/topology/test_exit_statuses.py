@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mcast.demo.plan import free_address
-from mcast.demo.programs import Program, role_command
+from tools.demo.plan import free_address
+from tools.demo.processes import Program, role_command
 from topology.conftest import Build
 from topology.contents import Stock
 from topology.harness import Topology

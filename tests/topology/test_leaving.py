@@ -2,8 +2,8 @@
 
 import signal
 
-from mcast.demo.programs import wait_until
 from mcast.media.child import FIRST_HELLO_SECONDS
+from tools.demo.processes import wait_until
 from topology.asking import subscribed
 from topology.harness import Topology
 from topology.outside import sockets, threads, udp_sockets

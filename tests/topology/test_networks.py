@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mcast.demo.check import origin_problems
-from mcast.demo.programs import Program, role_command, stop_all, wait_until
+from tools.demo.check import origin_problems
+from tools.demo.processes import Program, role_command, stop_all, wait_until
 from topology.contents import Stock
 from topology.netns import Networks
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from mcast.demo.plan import Addresses, free_address
-from mcast.demo.programs import Program
+from tools.demo.plan import Addresses, free_address
+from tools.demo.processes import Program
 from topology.conftest import Build
 from topology.harness import LINE, MESH, RING, STAR, Client, Links, Topology
 from topology.outside import udp_ports

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mcast.demo.check import decode_problems
-from mcast.demo.programs import Program, role_command, wait_until
+from tools.demo.check import decode_problems
+from tools.demo.processes import Program, role_command, wait_until
 from topology.conftest import Build
 from topology.harness import Client, Topology
 from topology.outside import children, exists, group_members

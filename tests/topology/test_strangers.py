@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from mcast.demo.programs import wait_until
 from mcast.wire.frame import encode
 from mcast.wire.node import Miss, MissReason
 from mcast.wire.rtcp import pack_compound
 from mcast.wire.rtcp_app import token_app
 from mcast.wire.rtcp_packets import Bye, ReceiverReport, Sdes
+from tools.demo.processes import wait_until
 from topology.asking import Subscription, subscribed, udp_from
 from topology.harness import Topology
 from topology.outside import sockets

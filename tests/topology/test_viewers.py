@@ -2,8 +2,8 @@
 
 import pytest
 
-from mcast.demo.check import ffprobe_streams
 from mcast.wire.mpegts import NULL_PID, PACKET, pid_at
+from tools.demo.check import ffprobe_streams
 from topology.conftest import Build
 from topology.harness import MESH, Topology
 from topology.test_shapes import one_stream_each

@@ -15,13 +15,13 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from mcast.media.budget import Budget
+from mcast.media.token_bucket import TokenBucket
 from mcast.net.addresses import IPAddress, SockAddr
-from mcast.net.train import Train
 from mcast.net.udp import DATAGRAM_COST, TrainSender
 from mcast.wire.node import Start
 from mcast.wire.position import Position
 from mcast.wire.rtcp import ReportBlock
+from mcast.wire.train import Train
 
 LEASE_SECONDS = 2.5
 """Without valid RTCP for so long a child is gone: a dozen lost reports at the 200 ms of a lossy link."""
@@ -57,8 +57,8 @@ class Child:
     start: Start
     resume: Position | None
     lease_until: float
-    pace: Budget  # datagrams
-    repairs: Budget  # datagrams
+    pace: TokenBucket  # datagrams
+    repairs: TokenBucket  # datagrams
 
     state: ChildState = ChildState.WAITING
     sender: TrainSender | None = None

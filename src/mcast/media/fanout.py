@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Hashable
 
 from mcast.errors import StreamEndedError, WireError
-from mcast.media.budget import Budget
 from mcast.media.child import (
     FIRST_HELLO_SECONDS,
     LEASE_SECONDS,
@@ -26,16 +25,16 @@ from mcast.media.child import (
     ChildState,
     first_burst,
 )
-from mcast.media.doors import Doors
+from mcast.media.children import MIN_CATCH_UP_RATE, Children
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import DEFAULT_BOUNDS, History, HistoryBounds
 from mcast.media.repair import repair
 from mcast.media.reports import Supply, round_trip, sender_compound, sender_info
-from mcast.media.roster import MIN_CATCH_UP_RATE, Roster
+from mcast.media.sockets import ChildSockets
+from mcast.media.token_bucket import TokenBucket
 from mcast.net.addresses import IPAddress, SockAddr, endpoint_of
 from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import Counters, RateLimitedLog
-from mcast.net.train import Train
 from mcast.net.udp import TrainSender
 from mcast.wire.node import Start
 from mcast.wire.position import Position
@@ -50,6 +49,7 @@ from mcast.wire.rtcp import (
     unpack_compound,
 )
 from mcast.wire.rtp import is_rtcp
+from mcast.wire.train import Train
 
 TICK_SECONDS = 0.1
 """How often leases are checked, and how often a child that gets no media hears that its parent lives."""
@@ -89,8 +89,8 @@ class Fanout:
         self._log = RateLimitedLog(logger, self.counters)
         self._reader, self._on_lost = reader, on_lost
         self._cname, self._bounds, self._offload = cname, bounds, offload
-        self._roster = Roster(content, History(position.next, bounds), self._log)
-        self._doors = Doors(ports, reader, self._on_readable)
+        self._roster = Children(content, History(position.next, bounds), self._log)
+        self._doors = ChildSockets(ports, reader, self._on_readable)
         self._lock = threading.Lock()  # admission and closing
         self._closed = False
         self._supply = Supply()
@@ -142,8 +142,8 @@ class Fanout:
             start=start,
             resume=resume if resume is not None and resume.ssrc == self._ssrc else None,
             lease_until=now + FIRST_HELLO_SECONDS,
-            pace=Budget(MIN_CATCH_UP_RATE, burst, now),
-            repairs=Budget(MIN_CATCH_UP_RATE, REPAIR_BURST, now),
+            pace=TokenBucket(MIN_CATCH_UP_RATE, burst, now),
+            repairs=TokenBucket(MIN_CATCH_UP_RATE, REPAIR_BURST, now),
         )
         with self._lock:
             if self._closed:

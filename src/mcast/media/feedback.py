@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from mcast.media.budget import Budget
+from mcast.media.token_bucket import TokenBucket
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.waker import Waker
 
@@ -37,7 +37,7 @@ class FeedbackReader:
 
     def __init__(self, on_crash: OnCrash, *, catch_up_bit_rate: int = CATCH_UP_BIT_RATE) -> None:
         rate = catch_up_bit_rate / 8
-        self.total = Budget(rate, max(rate * _BURST_SECONDS, 131_072), time.monotonic())  # bytes
+        self.total = TokenBucket(rate, max(rate * _BURST_SECONDS, 131_072), time.monotonic())  # bytes
         self._selector = selectors.DefaultSelector()
         self._waker = Waker()
         self._calls: deque[Callable[[], None]] = deque()

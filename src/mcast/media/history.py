@@ -12,8 +12,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mcast.net.train import Train
 from mcast.wire.rtp import CLOCK_RATE
+from mcast.wire.train import Train
 
 MAX_SECONDS = 8.0
 """Longer than a GOP (2 s when mcast has encoded it) and than any change of parent takes."""

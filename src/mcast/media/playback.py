@@ -15,8 +15,8 @@ from statistics import median
 from mcast.media.output import Output
 from mcast.media.playout import PlayoutBuffer, PlayoutCounters
 from mcast.net.threads import OnCrash, OwnedThread
-from mcast.net.train import Train
 from mcast.wire.mpegts import ContinuityChecker
+from mcast.wire.train import Train
 
 STEP_SECONDS = 0.01
 """Datagrams due within this time go out together: a player notices nothing, the system far fewer calls."""

@@ -13,8 +13,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from mcast.media.timeline import Timeline
-from mcast.net.train import Train
 from mcast.wire.rtp import CLOCK_RATE, HEADER_SIZE
+from mcast.wire.train import Train
 
 _MAX_HOLES = 1_024  # given up ranges remembered, to tell what came too late from what came twice
 

@@ -7,16 +7,16 @@ What the parent misses too comes by itself: the parent has asked its own parent,
 
 from collections.abc import Iterable
 
-from mcast.media.budget import Budget
 from mcast.media.child import MAX_REPAIRED, Child, ChildState
-from mcast.media.roster import Roster
-from mcast.overlay.reception import extend
+from mcast.media.children import Children
+from mcast.media.reception import extend
+from mcast.media.token_bucket import TokenBucket
 
 MIN_ROUND_TRIP = 0.01
 """Seconds within which a number is not sent twice, where the round trip is shorter or unknown."""
 
 
-def repair(roster: Roster, child: Child, sequences: Iterable[int], total: Budget, now: float) -> None:
+def repair(roster: Children, child: Child, sequences: Iterable[int], total: TokenBucket, now: float) -> None:
     """Send again what a child asks for, as far as it is held and was sent to it before."""
     if child.sender is None or child.state not in (ChildState.CATCHING_UP, ChildState.LIVE):
         return

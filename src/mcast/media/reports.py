@@ -8,7 +8,6 @@ parent -> child   SR, SDES(CNAME), APP(STATE)
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mcast.net.train import Train
 from mcast.wire.rtcp import (
     App,
     Bye,
@@ -27,6 +26,7 @@ from mcast.wire.rtcp import (
     token_app,
 )
 from mcast.wire.rtp import CLOCK_RATE
+from mcast.wire.train import Train
 
 
 @dataclass(frozen=True, slots=True)

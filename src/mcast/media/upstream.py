@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from mcast.errors import WireError
+from mcast.media.reception import Reception
 from mcast.media.reports import Speaker
-from mcast.net.burst import Run, is_whole_run, sort_burst
-from mcast.net.train import Train
-from mcast.overlay.reception import Reception
+from mcast.wire.burst import Run, is_whole_run, sort_burst
 from mcast.wire.position import Position
 from mcast.wire.rtcp import (
     NEXT_UNKNOWN,
@@ -32,6 +31,7 @@ from mcast.wire.rtcp import (
     read_state,
     unpack_compound,
 )
+from mcast.wire.train import Train
 
 HELLO_SECONDS = 0.05
 REPORT_SECONDS = 0.5
@@ -73,7 +73,7 @@ class UpstreamEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class InletCounters:
+class ReceiverCounters:
     """What has come from the parent so far."""
 
     datagrams: int  # each number once
@@ -176,10 +176,10 @@ class UpstreamCore:
         """Return the last word."""
         return self._speaker.compound(self._block(now), bye=True)
 
-    def counters(self) -> InletCounters:
+    def counters(self) -> ReceiverCounters:
         """Describe what has come so far."""
         reception, rtt = self.reception, self.round_trip
-        return InletCounters(
+        return ReceiverCounters(
             datagrams=reception.received,
             bytes=self.bytes,
             lost=reception.lost,

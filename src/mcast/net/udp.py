@@ -17,7 +17,7 @@ import struct
 from dataclasses import dataclass
 
 from mcast.net.addresses import IPAddress, SockAddr, family_of, sockaddr_of
-from mcast.net.train import MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, Train
+from mcast.wire.train import MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, Train
 
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes asked for: about 2,000 datagrams, a fast start of seconds. The default holds about 100."""

@@ -1,7 +1,7 @@
 """What the overlay's decisions tell the shell to do.
 
 A decision is asked *what happened, and when*; it answers with a list of these, to be done in
-order. They name connections by the number that the shell gave them (`LinkId`), neighbours by
+order. They name connections by the number that the shell gave them (`ConnectionId`), neighbours by
 their name and streams by their content, so the same decisions run over sockets and in a
 simulation.
 """
@@ -12,7 +12,7 @@ from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, Stop, StopReason, Stream
 from mcast.wire.position import Position
 
-LinkId = int
+ConnectionId = int
 """A connection that was made *to* this node, numbered by the shell."""
 
 Path = tuple[Identity, ...]
@@ -23,7 +23,7 @@ Path = tuple[Identity, ...]
 class Reply:
     """Send this answer; the connection stays open for the next request."""
 
-    link: LinkId
+    link: ConnectionId
     message: Found | Miss
 
 
@@ -65,7 +65,7 @@ class OpenRelay:
 class Accept:
     """Take the child in and answer its STREAM with PORT."""
 
-    link: LinkId
+    link: ConnectionId
     stream: Stream
     path: Path
     version: int
@@ -75,7 +75,7 @@ class Accept:
 class Update:
     """Tell this child, by another PORT, what has changed above."""
 
-    link: LinkId
+    link: ConnectionId
     content: str
     path: Path
     version: int
@@ -86,7 +86,7 @@ class Update:
 class End:
     """Send the child a STOP and close its connection."""
 
-    link: LinkId
+    link: ConnectionId
     stop: Stop
 
 
@@ -94,7 +94,7 @@ class End:
 class Dismiss:
     """Send no more media to this child: it has left."""
 
-    link: LinkId
+    link: ConnectionId
     content: str
 
 

@@ -18,7 +18,7 @@ Floods are never coalesced: two that wait for each other's would wait for ever.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from mcast.overlay.actions import Action, Ask, CancelAsks, LinkId, Reply
+from mcast.overlay.actions import Action, Ask, CancelAsks, ConnectionId, Reply
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, MissReason
 
@@ -59,7 +59,7 @@ class Flood:
     """A request that this node has handed on and whose answers it is collecting."""
 
     disc: Disc
-    asker: LinkId
+    asker: ConnectionId
     deadline: float
     waiting: set[str] = field(default_factory=set)
     misses: list[Miss] = field(default_factory=list)
@@ -100,7 +100,7 @@ class Discovery:
     def on_disc(
         self,
         disc: Disc,
-        asker: LinkId,
+        asker: ConnectionId,
         answer: Callable[[Disc], Found | Miss | None],
         neighbours: Mapping[str, float],
         now: float,
@@ -143,7 +143,7 @@ class Discovery:
         flood.misses.append(answer)
         return [] if flood.waiting else self._give_up(flood)
 
-    def on_asker_gone(self, link: LinkId) -> list[Action]:
+    def on_asker_gone(self, link: ConnectionId) -> list[Action]:
         """Cancel what was asked on behalf of a connection that has closed."""
         gone = [flood for flood in self._floods.values() if flood.asker == link]
         for flood in gone:
@@ -157,7 +157,9 @@ class Discovery:
             flood.misses.append(miss(flood.disc, MissReason.DEADLINE))
         return [action for flood in late for action in self._give_up(flood)]
 
-    def _flood(self, disc: Disc, asker: LinkId, neighbours: Mapping[str, float], now: float) -> list[Action]:
+    def _flood(
+        self, disc: Disc, asker: ConnectionId, neighbours: Mapping[str, float], now: float
+    ) -> list[Action]:
         flood = Flood(disc, asker, now + disc.remaining_ms / 1000)
         asks = list(self._asks(disc, neighbours))
         flood.waiting.update(ask.neighbour for ask in asks)
@@ -189,7 +191,7 @@ class Discovery:
             return []
         return [CancelAsks(flood.disc.request, tuple(sorted(flood.waiting)))]
 
-    def _refuse(self, disc: Disc, asker: LinkId) -> Reply:
+    def _refuse(self, disc: Disc, asker: ConnectionId) -> Reply:
         self.refused += 1
         return Reply(asker, miss(disc, MissReason.BUSY, "too many requests"))
 

@@ -7,7 +7,7 @@ ring in a millisecond. It is not thread-safe: one thread owns it.
 
 from collections.abc import Mapping
 
-from mcast.overlay.actions import Action, LinkId
+from mcast.overlay.actions import Action, ConnectionId
 from mcast.overlay.discovery import Discovery, found, miss
 from mcast.overlay.tree import Streaming, Tree
 from mcast.wire.identity import Identity
@@ -47,7 +47,7 @@ class NodeCore:
 
     # What happened
 
-    def on_disc(self, disc: Disc, asker: LinkId, now: float) -> list[Action]:
+    def on_disc(self, disc: Disc, asker: ConnectionId, now: float) -> list[Action]:
         """A neighbour or a client asks who can give a content."""
         return self._discovery.on_disc(disc, asker, self._answer, self._neighbours, now)
 
@@ -59,7 +59,7 @@ class NodeCore:
         """A neighbour that was asked has none, or could not be asked."""
         return self._discovery.on_miss(request, neighbour, answer)
 
-    def on_stream(self, stream: Stream, link: LinkId, now: float) -> list[Action]:
+    def on_stream(self, stream: Stream, link: ConnectionId, now: float) -> list[Action]:
         """A child wants to be subscribed."""
         self._now = now
         return self._tree.on_stream(stream, link, now)
@@ -82,7 +82,7 @@ class NodeCore:
         """Media has stopped to reach this node, or does so again."""
         return self._tree.on_fed(content, fed)
 
-    def on_link_gone(self, link: LinkId) -> list[Action]:
+    def on_link_gone(self, link: ConnectionId) -> list[Action]:
         """A connection made to this node has closed, its lease is over, or it said STOP."""
         return [*self._discovery.on_asker_gone(link), *self._tree.on_link_gone(link)]
 

@@ -25,10 +25,10 @@ from mcast.overlay.actions import (
     Accept,
     Action,
     CloseUpstream,
+    ConnectionId,
     Dismiss,
     End,
     Follow,
-    LinkId,
     OpenRelay,
     Path,
     Reply,
@@ -53,7 +53,7 @@ class Following:
     request: bytes
     via: str | None
     deadline: float
-    waiters: dict[LinkId, Stream] = field(default_factory=dict)
+    waiters: dict[ConnectionId, Stream] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Streaming:
     upstream_version: int
     version: int = 1
     fed: bool = True
-    children: dict[LinkId, Stream] = field(default_factory=dict)
+    children: dict[ConnectionId, Stream] = field(default_factory=dict)
 
 
 def refusal(stream: Stream, reason: MissReason, text: str = "") -> Miss:
@@ -100,7 +100,7 @@ class Tree:
         stream = self._streaming.get(content)
         return stream is not None and stream.fed and not set(excluded) & set(stream.path)
 
-    def on_stream(self, stream: Stream, link: LinkId, now: float) -> list[Action]:
+    def on_stream(self, stream: Stream, link: ConnectionId, now: float) -> list[Action]:
         """Take in a child's request to be subscribed."""
         if (running := self._streaming.get(stream.content)) is not None:
             return [self._attach(running, stream, link)]
@@ -146,7 +146,7 @@ class Tree:
         running.fed = fed
         return self._tell_children(content, running)
 
-    def on_link_gone(self, link: LinkId) -> list[Action]:
+    def on_link_gone(self, link: ConnectionId) -> list[Action]:
         """Remove a child that has left, in whichever state; prune what nobody takes any more."""
         return [
             *(action for content in list(self._streaming) for action in self._leave(content, link)),
@@ -168,7 +168,7 @@ class Tree:
                    for action in self.on_refused(content, request, MissReason.GONE, "leaving")]  # fmt: skip
         return [*ends, *refused]
 
-    def _attach(self, running: Streaming, stream: Stream, link: LinkId) -> Action:
+    def _attach(self, running: Streaming, stream: Stream, link: ConnectionId) -> Action:
         if stream.sender in running.path:
             return Reply(link, refusal(stream, MissReason.LOOP))
         if not running.fed:
@@ -178,7 +178,7 @@ class Tree:
         running.children[link] = stream
         return Accept(link, stream, running.path, running.version)
 
-    def _wait(self, pending: Following, stream: Stream, link: LinkId) -> list[Action]:
+    def _wait(self, pending: Following, stream: Stream, link: ConnectionId) -> list[Action]:
         if pending.request >= stream.request:
             return [Reply(link, refusal(stream, MissReason.BUSY))]
         if len(pending.waiters) >= MAX_CHILDREN:
@@ -186,7 +186,7 @@ class Tree:
         pending.waiters[link] = stream
         return []
 
-    def _follow(self, stream: Stream, link: LinkId, now: float) -> list[Action]:
+    def _follow(self, stream: Stream, link: ConnectionId, now: float) -> list[Action]:
         known, via = self._route(stream)
         if not known:
             return [Reply(link, refusal(stream, MissReason.GONE))]
@@ -223,7 +223,7 @@ class Tree:
             for link in running.children
         ]
 
-    def _leave(self, content: str, link: LinkId) -> list[Action]:
+    def _leave(self, content: str, link: ConnectionId) -> list[Action]:
         running = self._streaming[content]
         if running.children.pop(link, None) is None:
             return []
@@ -232,7 +232,7 @@ class Tree:
         del self._streaming[content]
         return [Dismiss(link, content), CloseUpstream(content, StopReason.UNSUBSCRIBE)]
 
-    def _stop_waiting(self, content: str, link: LinkId) -> list[Action]:
+    def _stop_waiting(self, content: str, link: ConnectionId) -> list[Action]:
         pending = self._following[content]
         if pending.waiters.pop(link, None) is None or pending.waiters:
             return []

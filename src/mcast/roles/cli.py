@@ -1,6 +1,6 @@
 """What all programs share: options, logging, signals, exit statuses.
 
-A role says what it is in a `Program` and does its work in `body(options, process)`, which returns
+A role says what it is in a `Command` and does its work in `body(options, process)`, which returns
 when `process.stop` is set (or sooner) and raises McastError for what the user must know. `run`
 turns the outcome into one line on stderr and an exit status:
 
@@ -64,7 +64,7 @@ Body: TypeAlias = Callable[[argparse.Namespace, Process], int | None]
 
 
 @dataclass(frozen=True)
-class Program:
+class Command:
     """A program's name, what `--help` says about it, its own options and what it does."""
 
     name: str
@@ -79,7 +79,7 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message} (see {self.prog} --help)")
 
 
-def parser_of(program: Program) -> argparse.ArgumentParser:
+def parser_of(program: Command) -> argparse.ArgumentParser:
     """Build a program's parser: its own options, then those that all have."""
     parser = _Parser(
         prog=program.name,
@@ -100,7 +100,7 @@ def parser_of(program: Program) -> argparse.ArgumentParser:
     return parser
 
 
-def run(program: Program, argv: Sequence[str] | None = None) -> int:
+def run(program: Command, argv: Sequence[str] | None = None) -> int:
     """Run a program to its end and give its exit status. Never raises."""
     with contextlib.ExitStack() as process_wide:
         try:
@@ -145,7 +145,7 @@ def peer_option(text: str) -> HostPort:
     return address
 
 
-def _run_body(program: Program, options: argparse.Namespace) -> int:
+def _run_body(program: Command, options: argparse.Namespace) -> int:
     process = Process(program.name)
     hurry = _Hurry(process)
 

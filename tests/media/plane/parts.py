@@ -15,15 +15,15 @@ from mcast.media.child import ChildSnapshot, ChildState
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import DEFAULT_BOUNDS, HistoryBounds
-from mcast.media.inlet import Inlet, connect_inlet, open_inlet_socket
+from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.media.upstream import Upstream, UpstreamEvent
 from mcast.net.addresses import IPAddress
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import CrashBox
-from mcast.net.train import Train
 from mcast.net.udp import TrainSender
 from mcast.wire.node import Start
 from mcast.wire.position import Position
+from mcast.wire.train import Train
 from media.plane.path import Path
 from media.plane.streams import SSRC, numbers_of
 
@@ -35,7 +35,7 @@ class Viewer:
     """A child: its inlet and what it has got."""
 
     key: int
-    inlet: Inlet
+    inlet: Receiver
     sock: socket.socket
     path: Path | None = None
     trains: list[Train] = field(default_factory=list)
@@ -111,7 +111,7 @@ class Family:
         """
         key = next(self._keys)
         opened: list[tuple[socket.socket, int]] = []
-        within(lambda: opened.append(open_inlet_socket(peer, MediaPorts())))
+        within(lambda: opened.append(open_media_socket(peer, MediaPorts())))
         sock, granted = opened[0]
         port = self.fanout.admit(
             key,
@@ -124,9 +124,9 @@ class Family:
             buffer_bytes=granted if buffer_bytes is None else buffer_bytes,
         )
         between = Path((str(local), port), path) if path else None
-        connect_inlet(sock, local, between.port if between else port)
+        connect_media_socket(sock, local, between.port if between else port)
         viewer: Viewer
-        inlet = Inlet(
+        inlet = Receiver(
             "news",
             sock,
             self.token(key),

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from mcast.net.train import Train, make_trains
 from mcast.wire.mpegts import PACKET
 from mcast.wire.rtp import CLOCK_RATE, HEADER_SIZE, RtpHeader
+from mcast.wire.train import Train, make_trains
 
 SSRC = 0x1234_5678
 RATE = 1_000  # datagrams a second of media time

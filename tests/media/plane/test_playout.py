@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from mcast.media.playout import PlayoutBuffer
 from mcast.media.timeline import WINDOW_SECONDS, Timeline
-from mcast.net.train import Train
+from mcast.wire.train import Train
 from media.plane.streams import RATE, number_of, train
 
 LATENCY = 0.5

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+from mcast.media.reception import Reception
 from mcast.media.reports import SenderInfo, Speaker, Supply, round_trip, sender_compound
 from mcast.media.upstream import (
     HELLO_SECONDS,
@@ -11,7 +12,6 @@ from mcast.media.upstream import (
     Upstream,
     UpstreamCore,
 )
-from mcast.overlay.reception import Reception
 from mcast.wire.position import Position
 from mcast.wire.rtcp import (
     NEXT_UNKNOWN,

@@ -12,10 +12,10 @@ from helpers import wait_until
 from mcast.media.source.ffmpeg import Child
 from mcast.media.source.live import FIRST_BACKOFF, MAX_AHEAD, LiveSource
 from mcast.media.source.server_config import ContentSpec
-from mcast.net.train import Train
 from mcast.wire.mpegts import NULL_PACKET, PACKET, TsHeader
 from mcast.wire.position import Position
 from mcast.wire.rtp import HEADER_SIZE
+from mcast.wire.train import Train
 from media.source.transport import PMT, complaints, packet, packets, pat
 
 SPEC = ContentSpec(

@@ -6,8 +6,8 @@ import pytest
 
 from mcast.media.source.pacing import MAX_LAG, PreparedSource
 from mcast.media.source.prepared import Prepared
-from mcast.net.train import Train
 from mcast.wire.position import Position
+from mcast.wire.train import Train
 
 Make = Callable[[str], Path]
 START = 1_000.0

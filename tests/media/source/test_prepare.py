@@ -16,7 +16,7 @@ from mcast.media.source.cache import Cache, CancelledError
 from mcast.media.source.encoding import DEFAULT_QUALITY, Quality
 from mcast.media.source.prepare import Description, is_prepared, prepare
 from mcast.media.source.probe import SourceError
-from mcast.media.source.survey import survey
+from mcast.media.source.ts_inspection import survey
 from media.source.transport import VIDEO, first_packets, packets
 
 Make = Callable[[str], Path]

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from mcast.errors import ConfigError
 from mcast.media.source.cutting import NULL_INTERVAL
 from mcast.media.source.prepared import Prepared
-from mcast.net.train import MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, Train
 from mcast.wire.mpegts import NULL_PACKET, ContinuityChecker
 from mcast.wire.rtp import RtpHeader, payload_packets
+from mcast.wire.train import MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, Train
 from media.source.transport import complaints, holes
 
 Make = Callable[[str], Path]

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.media.source.seam import WRAP, pes_at, shift, timestamp_at
+from mcast.media.source.restamp import WRAP, pes_at, shift, timestamp_at
 from mcast.wire.mpegts import PACKET, TsHeader, pcr_at
 from media.source.transport import VIDEO, packet, pes, stamp
 

@@ -18,9 +18,9 @@ from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pool import StreamingPool
 from mcast.media.source.server_config import ContentSpec
 from mcast.media.source.streamer import Streamer
-from mcast.net.train import Train
 from mcast.wire.position import Position
 from mcast.wire.server import SendStatus
+from mcast.wire.train import Train
 
 Make = Callable[[str], Path]
 

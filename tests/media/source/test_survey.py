@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.media.source.survey import SDT_PID, survey, without_tables
+from mcast.media.source.ts_inspection import SDT_PID, survey, without_tables
 from mcast.wire.mpegts import PACKET
 from media.source.transport import PMT, VIDEO, packet, pat, pes
 

@@ -21,11 +21,11 @@ from mcast.media.source.encoding import live_arguments
 from mcast.media.source.ffmpeg import Child, find_tool
 from mcast.media.source.prepare import CLOCK
 from mcast.media.source.server_config import ContentSpec
-from mcast.media.source.survey import SDT_PID, without_tables
-from mcast.net.train import Train, make_trains
+from mcast.media.source.ts_inspection import SDT_PID, without_tables
 from mcast.wire.mpegts import NULL_PACKET, PACKET
 from mcast.wire.position import Position
 from mcast.wire.rtp import RtpHeader
+from mcast.wire.train import Train, make_trains
 
 logger = logging.getLogger(__name__)
 

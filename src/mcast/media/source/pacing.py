@@ -10,8 +10,8 @@ from typing import Protocol
 
 from mcast.media.source.prepare import CLOCK
 from mcast.media.source.prepared import Prepared
-from mcast.net.train import Train
 from mcast.wire.position import Position
+from mcast.wire.train import Train
 
 MAX_LAG = 1.0
 """Seconds behind the clock after which it is moved: what is sent at once must fit into buffers."""

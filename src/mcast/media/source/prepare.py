@@ -28,7 +28,7 @@ from mcast.media.source.encoding import (
 )
 from mcast.media.source.ffmpeg import Child, find_tool
 from mcast.media.source.probe import Extent, SourceError, extents, probe
-from mcast.media.source.survey import SDT_PID, Survey, survey, without_tables
+from mcast.media.source.ts_inspection import SDT_PID, Survey, survey, without_tables
 from mcast.wire.mpegts import PACKET, PCR_CLOCK, PCR_WRAP, pcr_at
 
 logger = logging.getLogger(__name__)

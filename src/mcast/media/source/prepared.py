@@ -18,10 +18,10 @@ from mcast.errors import ConfigError
 from mcast.media.source.cuts import Cuts
 from mcast.media.source.cutting import CUTTING_VERSION
 from mcast.media.source.prepare import CLOCK, Description
-from mcast.media.source.seam import shift
-from mcast.net.train import MAX_TRAIN_DATAGRAMS, Train
+from mcast.media.source.restamp import shift
 from mcast.wire.mpegts import NULL_PACKET, PACKET
 from mcast.wire.rtp import HEADER_SIZE, write_header
+from mcast.wire.train import MAX_TRAIN_DATAGRAMS, Train
 
 
 class Prepared:

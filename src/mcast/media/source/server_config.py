@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mcast.config_file import read_config
+from mcast.config.reading import read_config
 from mcast.errors import ConfigError
 from mcast.media.source.encoding import DEFAULT_QUALITY, Quality
 from mcast.media.source.ffmpeg import input_formats

@@ -12,8 +12,8 @@ from typing import Generic, Protocol, TypeVar
 
 from mcast.media.source.pacing import Source
 from mcast.net.threads import OnCrash, OwnedThread
-from mcast.net.train import Train
 from mcast.wire.position import Position
+from mcast.wire.train import Train
 
 logger = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
+from mcast.config.layout import Layout
 from mcast.errors import ConfigError, WireError
 from mcast.hostport import HostPort
 from mcast.net.connection import Connection, PeerGone
@@ -21,7 +22,6 @@ from mcast.net.listener import Listener
 from mcast.net.ratelimit import Counters, RateLimitedLog
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
-from mcast.overlay.layout import Layout
 from mcast.roles.bootstrap.identification import Identification
 from mcast.roles.bootstrap.registry import NodeStatus, Registry
 from mcast.wire.bootstrap import Health, LayoutMessage, Refused, Register

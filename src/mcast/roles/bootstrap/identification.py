@@ -4,11 +4,11 @@ import logging
 import threading
 import time
 
+from mcast.config.layout import Layout, NodeSpec
+from mcast.config.tables import some
 from mcast.errors import ConfigError
 from mcast.hostport import IPAddress
 from mcast.net.addresses import endpoint_of, resolve
-from mcast.overlay.layout import Layout, NodeSpec
-from mcast.overlay.table_checks import some
 from mcast.wire.bootstrap import Register
 from mcast.wire.endpoint import Endpoint
 

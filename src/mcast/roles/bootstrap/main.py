@@ -4,13 +4,13 @@ import argparse
 import logging
 from pathlib import Path
 
-from mcast.config_file import read_config
+from mcast.config.layout import Layout
+from mcast.config.layout_file import parse_layout
+from mcast.config.layout_text import count_links, describe
+from mcast.config.reading import read_config
 from mcast.errors import ConfigError
-from mcast.overlay.layout import Layout
-from mcast.overlay.layout_file import parse_layout
-from mcast.overlay.layout_text import count_links, describe
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
-from mcast.roles.cli import Process, Program, address_option, print_out, run
+from mcast.roles.cli import Command, Process, address_option, print_out, run
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def _summary(layout: Layout) -> str:
     return ", ".join(f"{count} {noun}" if count == 1 else f"{count} {noun}s" for count, noun in counts)
 
 
-PROGRAM = Program(
+PROGRAM = Command(
     name="mcast-bootstrap",
     description="Knows the layout of an overlay and tells each node its kind, neighbours and addresses.",
     example="mcast-bootstrap --address 0.0.0.0:4000 --config campus.toml",

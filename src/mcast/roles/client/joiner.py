@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from mcast.errors import NotFoundError, UnreachableError, WireError
 from mcast.hostport import HostPort
-from mcast.media.inlet import connect_inlet, open_inlet_socket
+from mcast.media.receiver import connect_media_socket, open_media_socket
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.deadline import Deadline
 from mcast.net.ports import MediaPorts
@@ -150,7 +150,7 @@ class Joiner:
         return self._subscribe(connection, request, began)
 
     def _subscribe(self, connection: Connection, request: bytes, began: float) -> Joined | Miss:
-        sock, buffer_bytes = open_inlet_socket(connection.local.ip, self._ports)
+        sock, buffer_bytes = open_media_socket(connection.local.ip, self._ports)
         try:
             connection.send(
                 Stream(
@@ -160,7 +160,7 @@ class Joiner:
             )  # fmt: skip
             answer = self._receive(connection)
             if isinstance(answer, Port):
-                connect_inlet(sock, connection.peer.ip, answer.port)
+                connect_media_socket(sock, connection.peer.ip, answer.port)
                 return Joined(connection, sock, answer, request, buffer_bytes, began)
             if isinstance(answer, Miss):
                 sock.close()

@@ -160,7 +160,7 @@ def _latency(text: str) -> int:
     return int(text)
 
 
-PROGRAM = cli.Program(
+PROGRAM = cli.Command(
     "mcast-client",
     "Play or record a content of the overlay.",
     "mcast-client --neighbour 10.0.2.10:5000 --content earth --output earth.ts --duration 30",

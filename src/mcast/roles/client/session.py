@@ -1,6 +1,6 @@
 """One subscription of a client, from PORT to its end.
 
-joined --UDP--> Inlet --trains--> Playback --> output
+joined --UDP--> Receiver --trains--> Playback --> output
    '--control connection: PORT (a new path), STOP (the end)
 """
 
@@ -11,9 +11,9 @@ import time
 from dataclasses import dataclass
 
 from mcast.errors import StreamEndedError, WireError
-from mcast.media.inlet import Inlet
 from mcast.media.output import Output
 from mcast.media.playback import Playback
+from mcast.media.receiver import Receiver
 from mcast.media.upstream import Upstream, UpstreamEvent
 from mcast.net.connection import say
 from mcast.net.deadline import Deadline
@@ -59,7 +59,7 @@ class Session:
         self._ended: float | None = None
         self._watcher = Watcher(process.on_crash)
         self.playback = Playback(output, options.latency, process.on_crash)
-        self._inlet = Inlet(
+        self._inlet = Receiver(
             options.content, joined.sock, joined.port.token, joined.port.stream, "mcast-client",
             self.playback.push, self._on_upstream, process.on_crash,
         )  # fmt: skip

@@ -78,7 +78,7 @@ def _listening_address(layout: LayoutMessage) -> HostPort:
     return address if is_loopback else HostPort("", address.port)
 
 
-PROGRAM = cli.Program(
+PROGRAM = cli.Command(
     "mcast-node",
     "Relay contents to neighbours and clients.",
     "mcast-node --bootstrap 10.0.8.10:4000 --name n1",

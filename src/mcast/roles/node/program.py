@@ -24,13 +24,13 @@ from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.overlay import actions as do
-from mcast.overlay.actions import Action, LinkId
+from mcast.overlay.actions import Action, ConnectionId
 from mcast.overlay.node_core import NodeCore
 from mcast.overlay.tree import Streaming, ending, refusal
 from mcast.roles.node.decider import Decider
+from mcast.roles.node.flooder import Flooder
 from mcast.roles.node.health import bounded
-from mcast.roles.node.links import Link, Links
-from mcast.roles.node.neighbourhood import Neighbourhood
+from mcast.roles.node.inbound import Inbound, InboundConnections
 from mcast.roles.node.relay import Relay
 from mcast.roles.node.servers import Servers
 from mcast.roles.node.subscription import NeighbourSubscription, ServerSubscription, Subscription
@@ -85,11 +85,11 @@ class NodeProgram:
         self._decider = Decider(core, self._perform, self._on_tick, on_crash)
         self._watcher = Watcher(on_crash)
         self._reader = FeedbackReader(on_crash)
-        self._links = Links()
+        self._links = InboundConnections()
         self._subscriptions: dict[str, Subscription] = {}
         self._relays: dict[str, Relay] = {}
         self._endings: dict[str, _Ending] = {}
-        self._neighbourhood = Neighbourhood(self._watcher, self._on_answer, on_crash)
+        self._neighbourhood = Flooder(self._watcher, self._on_answer, on_crash)
         self._servers = Servers(self._watcher, self._on_offers, on_crash)
 
     @property
@@ -154,7 +154,7 @@ class NodeProgram:
             raise
         connection.detach()
 
-    def _on_message(self, link: Link, message: Message) -> None:
+    def _on_message(self, link: Inbound, message: Message) -> None:
         match message:
             case Disc() if len(message.excluded) > MAX_EXCLUDED:
                 raise WireError(f"DISC excludes {len(message.excluded)}, the most is {MAX_EXCLUDED}")
@@ -174,19 +174,19 @@ class NodeProgram:
         if not taken:
             raise WireError("too many requests at once")
 
-    def _on_disc(self, core: NodeCore, disc: Disc, link: Link, now: float) -> list[Action]:
+    def _on_disc(self, core: NodeCore, disc: Disc, link: Inbound, now: float) -> list[Action]:
         core.set_neighbours(self._neighbourhood.round_trips_ms())
         in_time = replace(disc, remaining_ms=min(disc.remaining_ms, MAX_REMAINING_MS))
         return core.on_disc(in_time, link.number, now)
 
-    def _on_link_gone(self, link: Link, reason: str) -> None:
+    def _on_link_gone(self, link: Inbound, reason: str) -> None:
         if link.stream is not None:
             logger.info("[%s] %s has left: %s", link.stream.content, link.stream.sender, reason,
                         extra=_about(link, link.stream))  # fmt: skip
         self._links.remove(link.number)
         self._decider.post(lambda core, _: core.on_link_gone(link.number))
 
-    def _on_child_lost(self, number: LinkId, reason: str) -> None:
+    def _on_child_lost(self, number: ConnectionId, reason: str) -> None:
         link = self._links.get(number)
         if link is not None and link.stream is not None:
             logger.info("[%s] %s is gone: %s", link.stream.content, link.stream.sender, reason,
@@ -277,7 +277,7 @@ class NodeProgram:
         if not isinstance(action, do.Reply | do.Ask | do.CancelAsks):
             self._next_health = 0.0  # a tree has changed
 
-    def _reply(self, number: LinkId, message: Found | Miss) -> None:
+    def _reply(self, number: ConnectionId, message: Found | Miss) -> None:
         if (link := self._links.get(number)) is None:
             return
         if isinstance(message, Miss):
@@ -349,11 +349,11 @@ class NodeProgram:
             link.port = replace(link.port, path=update.path, version=update.version, cut=update.cut)
             say(link.connection, link.port)
 
-    def _dismiss(self, number: LinkId, content: str) -> None:
+    def _dismiss(self, number: ConnectionId, content: str) -> None:
         if (relay := self._relays.get(content)) is not None:
             relay.fanout.dismiss(number)
 
-    def _end(self, number: LinkId, stop: Stop) -> None:
+    def _end(self, number: ConnectionId, stop: Stop) -> None:
         if (link := self._links.remove(number)) is not None:
             self._watcher.unwatch(link.connection)
             say(link.connection, stop)
@@ -404,5 +404,5 @@ class NodeProgram:
         return StreamHealth(content, running.path, children, relay.position, relay.lost, running.fed)
 
 
-def _about(link: Link, message: Disc | Stream | Found | Miss) -> dict[str, object]:
+def _about(link: Inbound, message: Disc | Stream | Found | Miss) -> dict[str, object]:
     return {"peer": link.connection.peer, "request": message.request}

@@ -1,6 +1,6 @@
-"""One content at one node: the `Inlet` that receives it, the `Fanout` that sends it on.
+"""One content at one node: the `Receiver` that receives it, the `Fanout` that sends it on.
 
-    upstream --UDP--> Inlet (thread forward-CONTENT) --train--> Fanout --UDP--> children
+    upstream --UDP--> Receiver (thread forward-CONTENT) --train--> Fanout --UDP--> children
 
 A relay never waits: a train is forwarded in the thread that received it, at once and as it came.
 Order and completeness are restored by the final receiver.
@@ -13,12 +13,12 @@ from collections.abc import Callable
 from mcast.media.child import ChildState
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
-from mcast.media.inlet import Inlet
+from mcast.media.receiver import Receiver
 from mcast.media.upstream import Upstream, UpstreamEvent
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
-from mcast.overlay.actions import LinkId, Path
-from mcast.roles.node.links import Link
+from mcast.overlay.actions import ConnectionId, Path
+from mcast.roles.node.inbound import Inbound
 from mcast.roles.node.subscription import Subscription
 from mcast.wire.node import TOKEN_SIZE, Port, Stream
 from mcast.wire.position import Position
@@ -33,7 +33,7 @@ class Relay:
 
     def __init__(
         self, subscription: Subscription, reader: FeedbackReader, ports: MediaPorts, cname: str, *,
-        on_fed: Callable[[bool], None], on_child_lost: Callable[[LinkId, str], None], on_crash: OnCrash,
+        on_fed: Callable[[bool], None], on_child_lost: Callable[[ConnectionId, str], None], on_crash: OnCrash,
     ) -> None:  # fmt: skip
         """Begin to receive. Raises OSError if there is no way to the media's address.
 
@@ -48,7 +48,7 @@ class Relay:
             self.content, accepted.stream, reader, ports, cname=cname,
             on_lost=lambda key, reason: on_child_lost(int(str(key)), reason),
         )  # fmt: skip
-        self._inlet = Inlet(
+        self._inlet = Receiver(
             self.content, sock, accepted.token, accepted.stream, cname,
             self.fanout.push, self._on_upstream, on_crash,
         )  # fmt: skip
@@ -64,7 +64,7 @@ class Relay:
         """Return how many datagrams have not come (yet)."""
         return self._inlet.counters().lost
 
-    def admit(self, link: Link, stream: Stream, path: Path, version: int) -> Port:
+    def admit(self, link: Inbound, stream: Stream, path: Path, version: int) -> Port:
         """Take a child in; return the PORT to answer it with. Raises McastError if it cannot be."""
         token = os.urandom(TOKEN_SIZE)
         port = self.fanout.admit(

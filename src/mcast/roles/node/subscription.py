@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from mcast.errors import McastError, WireError
-from mcast.media.inlet import connect_inlet, open_inlet_socket
+from mcast.media.receiver import connect_media_socket, open_media_socket
 from mcast.net.connection import Connection, PeerGone, connect, say
 from mcast.net.deadline import Deadline
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.watcher import Watcher
-from mcast.roles.node.neighbourhood import Neighbour
+from mcast.roles.node.flooder import Neighbour
 from mcast.wire.frame import Message
 from mcast.wire.identity import Identity
 from mcast.wire.node import TOKEN_SIZE, Miss, MissReason, Port, Stop, StopReason, Stream
@@ -91,7 +91,7 @@ class Subscription(ABC):
             raise RuntimeError(
                 f"[{self.content}] there is no media to receive yet, or it is received already"
             )
-        connect_inlet(sock, self._connection.peer.ip, self.accepted.port)
+        connect_media_socket(sock, self._connection.peer.ip, self.accepted.port)
         self.sock = None
         return sock
 
@@ -128,7 +128,7 @@ class Subscription(ABC):
                 connection.close()
         if self.sock is not None:
             self.sock.close()
-        self.sock, buffer_bytes = open_inlet_socket(connection.local.ip, self._ports)
+        self.sock, buffer_bytes = open_media_socket(connection.local.ip, self._ports)
         return buffer_bytes
 
     def _send(self, connection: Connection, message: Message) -> None:

@@ -72,7 +72,7 @@ def _pace(text: str) -> int:
     return int(text)
 
 
-PROGRAM = cli.Program(
+PROGRAM = cli.Command(
     "mcast-server",
     "Stream contents (files, live inputs) to the rendezvous point.",
     "mcast-server --address 10.0.6.10:7000 --config server.toml",

@@ -1,0 +1,1 @@
+"""Files that people write: read whole, checked whole, refused whole."""

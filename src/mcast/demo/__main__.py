@@ -1,8 +1,0 @@
-"""`python3 -m mcast.demo`."""
-
-import sys
-
-from mcast.demo import main
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,282 @@
+"""Who of a content's children gets what, and the exact change from catching up to live.
+
+Two threads send: the *pusher* (the one that owns the stream) to live children, the *feedback
+reader* to those that catch up. No lock is held while sending. Each child belongs to one of the two
+at any time, and changes hands only under the lock, at a number:
+
+    reader -> pusher   under the lock the child's cursor equals the history's head: whatever is
+                       pushed before is sent, whatever is pushed later finds the child live
+    pusher -> reader   the child's socket was full at number n: it goes on from n, out of the
+                       history. The history is its queue, so its lag is bounded and its own
+
+The live children are a tuple that is replaced, never changed, so the pusher takes it with the head
+in one step. A socket is closed only when no push that may know it is under way (`_epoch`).
+"""
+
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable
+
+from mcast.media.child import MAX_LATE, Child, ChildState
+from mcast.media.history import History
+from mcast.media.start_point import has_begun, place, skip
+from mcast.media.token_bucket import TokenBucket
+from mcast.net.addresses import SockAddr
+from mcast.net.ratelimit import RateLimitedLog
+from mcast.net.udp import TrainSender
+from mcast.wire.train import Train
+
+CATCH_UP_SPEED = 4.0
+"""Times the stream's rate: a GOP of 2 s is caught up in 0.7 s."""
+MIN_CATCH_UP_RATE = 400.0
+"""Datagrams a second where the stream's rate is low or not known yet: 4 Mbit/s."""
+SAVED_SECONDS = 0.03
+"""Catching up may save up so much: some looks at the clock. With the first burst alone, 64 datagrams
+each 10 ms, no child would ever catch up with a stream of more than 6,400 datagrams a second."""
+FEED_STEP = 49
+"""Datagrams per look into the history: one train."""
+FORMER_TOKENS = 64
+"""Tokens of children that have left, so that a BYE behind a STOP is not taken for a stranger's."""
+
+
+class Children:
+    """A content's history and children. Thread-safe as told above."""
+
+    def __init__(self, content: str, history: History, log: RateLimitedLog) -> None:
+        self.history = history
+        self.last_push = 0.0
+        self._content, self._log = content, log
+        self._lock = threading.Lock()
+        self._children: dict[Hashable, Child] = {}
+        self._tokens: dict[bytes, Child] = {}
+        self._former: deque[bytes] = deque(maxlen=FORMER_TOKENS)
+        self._live: tuple[Child, ...] = ()
+        self._catching: dict[Hashable, Child] = {}
+        self._epoch = 0  # odd while a push is under way
+        self._retired: list[tuple[int, socket.socket]] = []
+
+    # Who there is
+
+    def add(self, child: Child) -> Child | None:
+        """Take in a child; return the one that had its key."""
+        with self._lock:
+            old = self._remove(child.key)
+            self._children[child.key] = self._tokens[child.token] = child
+        return old
+
+    def remove(self, key: Hashable) -> Child | None:
+        """Take a child out; nothing is sent to it any more but what is on its way in this moment."""
+        with self._lock:
+            return self._remove(key)
+
+    def by_token(self, token: bytes) -> Child | None:
+        """Return whose token this is."""
+        return self._tokens.get(token)
+
+    def was_token(self, token: bytes) -> bool:
+        """Tell whether this was the token of a child that has just left: its last words may follow it."""
+        return token in self._former
+
+    def children(self) -> tuple[Child, ...]:
+        """Return all children."""
+        with self._lock:
+            return tuple(self._children.values())
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether a child must be fed soon."""
+        return bool(self._catching)
+
+    def release(self, close: Callable[[socket.socket], None]) -> bool:
+        """Close the sockets of children that are gone; return whether none is left."""
+        with self._lock:
+            epoch, retired, self._retired = self._epoch, self._retired, []
+        for then, sock in retired:
+            if then % 2 == 0 or then != epoch:
+                close(sock)
+            else:
+                self._retired.append((then, sock))
+        return not self._retired
+
+    def equip(self, child: Child, sender: TrainSender, address: SockAddr) -> bool:
+        """Give a child its socket; no, if it has gone meanwhile."""
+        with self._lock:
+            if child.state is ChildState.GONE:
+                return False
+            child.sender, child.address = sender, address
+        return True
+
+    # The pusher's side
+
+    def push(self, train: Train, now: float) -> None:
+        """Keep a train, send it to the live children. Never blocks; by one thread only."""
+        with self._lock:
+            late = train.first < self.history.head and self.history.tail < self.history.head
+            self.history.insert(train, now)
+            self._epoch += 1
+            live = self._live
+            if late:
+                self._set_aside(train)
+        self.last_push = now
+        if late:
+            self._send_late(live, train)
+        else:
+            self._send(live, train)
+        self._epoch += 1
+
+    def _send(self, live: tuple[Child, ...], train: Train) -> None:
+        count, size, after = train.count, len(train.data), train.next
+        stalled: list[tuple[Child, int]] = []
+        for child in live:
+            sent = child.sender.send(train)  # type: ignore[union-attr]  # live: it has a sender
+            if sent == count:
+                child.cursor = after
+                child.datagrams += count
+                child.bytes += size
+            else:
+                stalled.append((child, sent))
+        if stalled:
+            self._fall_back(train, stalled)
+
+    def _fall_back(self, train: Train, stalled: list[tuple[Child, int]]) -> None:
+        with self._lock:
+            for child, sent in stalled:
+                child.cursor = train.first + sent
+                child.sent(sent, sent * train.size)
+                child.stalls += 1
+                if child.state is ChildState.LIVE:
+                    self._change(child, ChildState.CATCHING_UP)
+        self._log.info("stalls", "[%s] %s: its socket is full, it goes on from the history",
+                       self._content, stalled[0][0].identity)  # fmt: skip
+
+    def _send_late(self, live: tuple[Child, ...], train: Train) -> None:
+        for child in live:
+            part = _between(train, child.floor, train.next)
+            if part is not None and child.sender is not None:
+                sent = child.sender.send(part)
+                child.sent(sent, sent * part.size)
+                child.skipped += part.count - sent
+
+    def _set_aside(self, train: Train) -> None:
+        """Keep what came late for those that have passed it already and are not live."""
+        for child in self._catching.values():
+            part = _between(train, child.floor, child.cursor)
+            if part is not None and len(child.late) < MAX_LATE:
+                child.late.append(part)
+            elif part is not None:
+                child.skipped += part.count
+
+    # The feedback reader's side
+
+    def start(self, child: Child, now: float) -> None:
+        """Let a child, whose hello has come, catch up from where it is to begin."""
+        with self._lock:
+            if child.state is not ChildState.WAITING:
+                return
+            place(child, self.history, now)
+            self._change(child, ChildState.CATCHING_UP)
+
+    def feed(self, total: TokenBucket, now: float) -> None:
+        """Send to the children that catch up what they may have by now."""
+        with self._lock:
+            rate = max(MIN_CATCH_UP_RATE, CATCH_UP_SPEED * self.history.rate())
+            catching = tuple(self._catching.values())
+            if catching:  # another one is the first next time: the total is shared fairly
+                self._catching[catching[0].key] = self._catching.pop(catching[0].key)
+        for child in catching:
+            child.pace.rate = rate
+            child.pace.burst = max(child.pace.burst, rate * SAVED_SECONDS)
+            self.feed_child(child, total, now)
+
+    def feed_child(self, child: Child, total: TokenBucket, now: float) -> None:
+        """Send to one child, until its budget, the total, its socket or the history is at its end."""
+        self._send_aside(child)
+        while total.left(now) > 0 and (train := self._take(child, now)) is not None:
+            assert child.sender is not None  # placed: its hello has come
+            sent = child.sender.send(train)
+            size = len(train.data) if sent == train.count else sent * train.size
+            child.sent(sent, size)
+            child.pace.take(sent)
+            total.take(size)
+            if sent < train.count:  # full: it goes on here the next time
+                child.cursor = train.first + sent
+                return
+
+    def _take(self, child: Child, now: float) -> Train | None:
+        """Take what is next for a child out of the history; or make it live, if nothing is."""
+        with self._lock:
+            if child.state is not ChildState.CATCHING_UP:
+                return None
+            if not has_begun(child, self.history, now):
+                return None
+            if skipped := skip(child, self.history):
+                self._log.warning("skipped", "[%s] %s is too far behind: %d datagrams skipped",
+                                  self._content, child.identity, skipped)  # fmt: skip
+            if child.cursor == self.history.head:
+                if child.late:  # came while it was fed: they go out the next time, then it is live
+                    return None
+                child.began_live = True
+                self._change(child, ChildState.LIVE)
+                return None
+            room = min(int(child.pace.left(now)), FEED_STEP)
+            train = self.history.after(child.cursor, room) if room > 0 else None
+            if train is not None:
+                child.cursor = train.next
+            return train
+
+    def _send_aside(self, child: Child) -> None:
+        with self._lock:
+            late, child.late = child.late, []
+        for train in late:
+            if child.sender is not None:
+                sent = child.sender.send(train)
+                child.sent(sent, sent * train.size)
+                child.skipped += train.count - sent
+
+    def read(self, number: int) -> memoryview | None:
+        """Return one datagram of the history, None if it is not held."""
+        with self._lock:
+            return self.history.get(number)
+
+    def restart(self, history: History) -> None:
+        """Begin another stream: the children wait until their RTCP names it."""
+        with self._lock:
+            self.history = history
+            for child in self._children.values():
+                child.resume, child.keyframe_by, child.late = None, None, []
+                child.began_live = False
+                child.repaired.clear()
+                self._change(child, ChildState.WAITING)
+
+    # With the lock held
+
+    def _remove(self, key: Hashable) -> Child | None:
+        child = self._children.pop(key, None)
+        if child is None:
+            return None
+        if self._tokens.get(child.token) is child:
+            del self._tokens[child.token]
+            self._former.append(child.token)
+        self._change(child, ChildState.GONE)
+        if child.sender is not None:
+            self._retired.append((self._epoch, child.sender.sock))
+        return child
+
+    def _change(self, child: Child, state: ChildState) -> None:
+        assert self._lock.locked()
+        if child.state is ChildState.LIVE:
+            self._live = tuple(other for other in self._live if other is not child)
+        self._catching.pop(child.key, None)
+        child.state = state
+        if state is ChildState.LIVE:
+            self._live = (*self._live, child)
+        elif state is ChildState.CATCHING_UP:
+            self._catching[child.key] = child
+
+
+def _between(train: Train, begin: int, end: int) -> Train | None:
+    """Return the part of a train from `begin` up to `end`, None if it is empty."""
+    if train.next <= begin or train.first >= end:
+        return None
+    return train.slice(begin, end)

@@ -1,0 +1,125 @@
+"""The demonstration from beginning to end: set up, record, check, tell.
+
+0 only if all four recordings are complete; 1 if not; 2 if the machine lacks something.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mcast.errors import McastError
+from tools.demo.check import problems_of, sent_by
+from tools.demo.contents import NEWS, SPORT, make
+from tools.demo.plan import LINKS, SERVERS, VIEWERS
+from tools.demo.stage import Stage
+from tools.demo.table import Result, table
+from tools.demo.tools import check_display, ensure_ffmpeg
+
+SECONDS = 9.0
+INTERRUPTED = 130
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""SIGINT, too: whoever is started in the background by a shell script inherits that it is ignored."""
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the demonstration; return its exit status."""
+    options = _parser().parse_args(argv)
+    # The programs have process groups of their own, so even a closed terminal must end them by way of us.
+    before = {number: signal.signal(number, signal.default_int_handler) for number in _ENDING}
+    try:
+        return _demo(options.directory, play=options.play)
+    except McastError as error:
+        print(f"demo: error: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("\ndemo: stopped by the user; everything is ended", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mcast-demo",
+        description="Videos from servers through an overlay of five nodes to four clients, on this machine.",
+        epilog="example:\n  mcast-demo --play",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--play", action="store_true", help="open four ffplay windows instead of recording")
+    parser.add_argument(
+        "--directory", type=Path, default=Path("build/demo"), metavar="DIR",
+        help="where contents, recordings and logs go (default: %(default)s)",
+    )  # fmt: skip
+    return parser
+
+
+def _demo(directory: Path, *, play: bool) -> int:
+    if play:
+        check_display(os.environ)
+    ensure_ffmpeg(("ffmpeg", "ffprobe", "ffplay") if play else ("ffmpeg", "ffprobe"))
+    run_directory, cache = _fresh(directory / "run"), directory / "cache"
+    print("demo: making two contents with ffmpeg", flush=True)
+    sources = {picture.name: make(picture, directory / "contents") for picture in (NEWS, SPORT)}
+    with Stage(run_directory, sources, cache) as stage:
+        stage.prepare()
+        began = time.monotonic()
+        print(
+            f"demo: starting a bootstrapper, {len(LINKS)} nodes (rp is the rendezvous point) "
+            f"and {len(SERVERS)} servers; logs: {run_directory}",
+            flush=True,
+        )
+        stage.start()
+        if play:
+            return _play(stage)
+        print(
+            f"demo: {len(VIEWERS)} clients join one after the other, each records {SECONDS:g} s", flush=True
+        )
+        stage.record_all(SECONDS)
+    return _tell(stage, cache, began)
+
+
+def _play(stage: Stage) -> int:
+    print("demo: four windows; close them, or press Ctrl-C here, to end", flush=True)
+    for viewer in VIEWERS:
+        stage.watch(viewer)
+    stage.show_until_all_end()
+    stage.end()
+    for problem in stage.problems:
+        print(f"demo: {problem}", file=sys.stderr)
+    return 1 if stage.problems else 0
+
+
+def _tell(stage: Stage, cache: Path, began: float) -> int:
+    sent = {name: sent_by(source, cache) for name, source in stage.sources.items()}
+    results = [
+        Result(
+            viewer.name, viewer.content, stage.recording(viewer), stage.report(viewer),
+            problems_of(stage.recording(viewer), stage.report(viewer), sent[viewer.content], SECONDS),
+        )
+        for viewer in VIEWERS
+    ]  # fmt: skip
+    print(f"\n{table(results)}\n")
+    for result in results:
+        for problem in result.problems:
+            print(f"demo: {result.client}: {problem}; log: {stage.viewers[result.client].log}")
+    for problem in stage.problems:
+        print(f"demo: {problem}")
+    complete = sum(result.complete for result in results)
+    how = "byte for byte what the server sent, nothing lost, doubled or reordered"
+    verdict = how if complete == len(results) else f"see above; logs: {stage.directory}"
+    print(f"demo: {complete}/{len(results)} clients complete, {time.monotonic() - began:.1f} s: {verdict}")
+    return 0 if complete == len(results) and not stage.problems else 1
+
+
+def _fresh(directory: Path) -> Path:
+    """Give an empty directory: what an earlier demonstration left is gone."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    return directory
