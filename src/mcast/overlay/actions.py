@@ -40,6 +40,7 @@ class ServerParent:
     """A server that is, or may become, the parent of a content at the rendezvous point."""
 
     address: str
+    digest: bytes = b""  # of the content's bytes there; empty for a live input
 
     def __str__(self) -> str:
         return f"server {self.address}"
@@ -78,6 +79,8 @@ class Update:
     path: Path
     version: int
     cut: bool
+    no_way: bool = False  # and this node finds none: the child is to look for itself
+    leaving: bool = False  # this node is about to end: the child is to look for another parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,16 @@ class Supply:
 
     content: str
     state: FeedState
+    no_way: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Advertise:
+    """Tell all neighbours how this node streams a content; an empty path: it does no more."""
+
+    content: str
+    path: Path
+    fed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +231,7 @@ Action: TypeAlias = (
     | Leave
     | CloseRelay
     | Supply
+    | Advertise
     | AwaitDrain
     | Announce
 )

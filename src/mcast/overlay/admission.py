@@ -89,9 +89,14 @@ class Admission:
             for connection, stream in waiters.items()
         ]
 
-    def tell_all(self, path: Path, version: int, *, cut: bool) -> list[Action]:
+    def tell_all(
+        self, path: Path, version: int, *, cut: bool, no_way: bool = False, leaving: bool = False
+    ) -> list[Action]:
         """Tell all children what has changed above."""
-        return [Update(connection, self.content, path, version, cut) for connection in self.children]
+        return [
+            Update(connection, self.content, path, version, cut, no_way, leaving)
+            for connection in self.children
+        ]
 
     def end(
         self, connections: Iterable[ConnectionId], reason: StopReason, last: int | None, text: str

@@ -11,13 +11,15 @@ from mcast.overlay.actions import Parent
 
 PATIENCE = 1.0
 """Seconds after which a parent that has not answered is doubted: more than two round trips of 400 ms."""
+SPARE_PATIENCE = 0.15
+"""The same for a spare parent, which is known to stream: half of the viewer's buffer is for the next."""
 
 
 class Candidates:
     """The parents that have not been asked yet, and when the last one was."""
 
-    def __init__(self, parents: Iterable[Parent]) -> None:
-        self._left = list(parents)
+    def __init__(self, parents: Iterable[Parent], patience: float = PATIENCE) -> None:
+        self._left, self._patience = list(parents), patience
         self._asked: float | None = None
 
     def __repr__(self) -> str:
@@ -36,6 +38,11 @@ class Candidates:
         self._asked = now
         return self._left.pop(0) if self._left else None
 
+    @property
+    def due(self) -> float | None:
+        """Return when the next one should be asked beside the last; None if there is none."""
+        return self._asked + self._patience if self._left and self._asked is not None else None
+
     def is_late(self, now: float) -> bool:
         """Tell whether the next one should be asked beside the last, which says nothing."""
-        return bool(self._left) and self._asked is not None and now - self._asked >= PATIENCE
+        return bool(self._left) and self._asked is not None and now - self._asked >= self._patience

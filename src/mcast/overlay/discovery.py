@@ -129,6 +129,11 @@ class Discovery:
         """Return how many floods are in progress."""
         return len(self._floods)
 
+    @property
+    def due(self) -> float | None:
+        """Return when the next flood has to be given up."""
+        return min((flood.deadline for flood in self._floods.values()), default=None)
+
     def on_disc(
         self,
         disc: Disc,

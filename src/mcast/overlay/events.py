@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
-from mcast.overlay.actions import ConnectionId, UpstreamId
+from mcast.overlay.actions import ConnectionId, Path, UpstreamId
 from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Start, StopReason, Stream
 from mcast.wire.server import ContentInfo
 
@@ -146,7 +146,9 @@ class Feed(Enum):
     FED = auto()  # media comes
     WAITING = auto()  # the parent lives, media is to come
     CUT = auto()  # the parent says that it is cut off itself, or brings no media though it says it is fed
-    SILENT = auto()  # nothing comes
+    NO_WAY = auto()  # the parent says that it is cut off and finds no way
+    SUSPECT = auto()  # nothing has come for a short while
+    SILENT = auto()  # nothing has come for so long that the parent is sure to have failed
     REFUSED = auto()  # nobody listens at the parent's port any more
 
 
@@ -157,6 +159,30 @@ class FeedChanged:
     upstream: UpstreamId
     feed: Feed
     cut_ms: int = 0  # since when the parent is cut off, as it says
+
+
+@dataclass(frozen=True, slots=True)
+class Outdone:
+    """Of two parents of a content, this one has brought no number first for a while."""
+
+    upstream: UpstreamId
+
+
+@dataclass(frozen=True, slots=True)
+class Advertised:
+    """A neighbour says how it streams a content: its path, empty if it streams it no more."""
+
+    neighbour: str
+    content: str
+    path: Path
+    fed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AdvertsLost:
+    """What a neighbour has advertised is void: nothing is heard of it."""
+
+    neighbour: str
 
 
 # From servers, at the rendezvous point
@@ -222,6 +248,9 @@ Event: TypeAlias = (
     | Stopped
     | ParentLost
     | FeedChanged
+    | Outdone
+    | Advertised
+    | AdvertsLost
     | ServerListed
     | ServerMeasured
     | ServerLost

@@ -11,22 +11,37 @@ servers; a client is a leaf: nobody asks it, and the one child it has is inside 
 import itertools
 from collections.abc import Iterable, Mapping
 
-from mcast.overlay.actions import LOCAL, Action, ConnectionId, NodeParent, Reply, UpstreamId
+from mcast.overlay.actions import (
+    LOCAL,
+    Action,
+    Advertise,
+    ConnectionId,
+    NodeParent,
+    Parent,
+    Path,
+    Reply,
+    UpstreamId,
+)
 from mcast.overlay.admission import refusal
-from mcast.overlay.branch import Branch
+from mcast.overlay.branch import SEEKING, Branch
+from mcast.overlay.branch_data import BranchData
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.chance import Chance
 from mcast.overlay.discovery import Discovery, Outcome, OwnAnswer, OwnSearch, found, miss
 from mcast.overlay.events import (
     Accepted,
+    Advertised,
+    AdvertsLost,
     Answered,
     ConnectionGone,
+    Departure,
     DiscReceived,
     Drained,
     Event,
     FeedChanged,
     LayoutChanged,
     Leaving,
+    Outdone,
     ParentLost,
     Refused,
     RoundTripMeasured,
@@ -42,6 +57,7 @@ from mcast.overlay.events import (
 )
 from mcast.overlay.rendezvous import Servers
 from mcast.overlay.search import Search
+from mcast.overlay.spares import Adverts
 from mcast.overlay.table import State
 from mcast.wire.identity import Identity
 from mcast.wire.node import REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, StopReason, Stream
@@ -61,6 +77,8 @@ class NodeCore:
         self._servers = Servers()
         self._neighbours: dict[str, float] = {}  # name -> round trip in ms
         self._branches: dict[str, Branch] = {}
+        self._adverts = Adverts()
+        self._advertised: dict[str, tuple[Path, bool]] = {}
 
     @property
     def branches(self) -> Mapping[str, Branch]:
@@ -77,11 +95,18 @@ class NodeCore:
         """Tell whether no stream, search or flood is left."""
         return not self._branches and not self._discovery.floods
 
+    @property
+    def due(self) -> float | None:
+        """Return when `TimePassed` has to be told next, if the ten times a second are not enough."""
+        times = [self._discovery.due, *(branch.due for branch in self._branches.values())]
+        return min((time for time in times if time is not None), default=None)
+
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take in what happened at `now` (monotonic seconds); return what is to be done, in order."""
         actions = list(self._resolve(self._decide(event, now), now))
         actions += self._continue_searches(now)
         actions += self._forget_ended(now)
+        actions += self._advertise()
         return actions
 
     def _decide(self, event: Event, now: float) -> Iterable[Outcome]:
@@ -98,13 +123,13 @@ class NodeCore:
                 return self._discovery.on_miss(neighbour, answer)
             case Unasked(neighbour, request, text):
                 return self._discovery.on_unasked(neighbour, request, text)
-            case ConnectionGone(connection):
-                return self._on_connection_gone(connection, now)
+            case ConnectionGone(connection, how):
+                return self._on_connection_gone(connection, how, now)
             case Wanted(content, patience):
                 return self._on_wanted(event, content, patience, now)
             case Unwanted(content):
                 return self._on_unwanted(content, now)
-            case Accepted() | Refused() | Stopped() | ParentLost() | FeedChanged():
+            case Accepted() | Refused() | Stopped() | ParentLost() | FeedChanged() | Outdone():
                 return self._on_upstream(event, now)
             case Drained(content, connections):
                 branch = self._branches.get(content)
@@ -125,6 +150,11 @@ class NodeCore:
             case RoundTripMeasured(neighbour, round_trip_ms):
                 if neighbour in self._neighbours:
                     self._neighbours[neighbour] = round_trip_ms
+            case Advertised(neighbour, content, path, fed):
+                if neighbour in self._neighbours:
+                    self._adverts.on_advertised(neighbour, content, path, fed=fed)
+            case AdvertsLost(neighbour):
+                self._adverts.on_lost(neighbour)
             case ServerListed(server, contents):
                 self._servers.on_listed(server, contents)
             case ServerMeasured(server, delay_us):
@@ -157,14 +187,16 @@ class NodeCore:
 
     def _answer_of(self, branch: Branch, disc: Disc) -> Found | Miss | None:
         match branch.state:
-            case State.FED if (disc.origin or disc.sender) in branch.path:
-                return miss(disc, MissReason.LOOP)
-            case State.FED:
-                return found(disc, self.me)
             # What others could offer would not help: a STREAM that comes through here is refused.
-            case State.CUT:
+            case State.CUT | State.REPAIRING:
                 return miss(disc, MissReason.CUT)
-            case State.ENDING:
+            case State.DOUBTED:
+                return miss(disc, MissReason.BUSY, "its parent is suspected")
+            case State.FED | State.DOUBLED | State.LINGERING:
+                if (disc.origin or disc.sender) in branch.path:
+                    return miss(disc, MissReason.LOOP)
+                return found(disc, self.me)
+            case State.ENDING | State.HANDOVER:
                 return miss(disc, MissReason.GONE, "the content is ending")
         return None
 
@@ -199,14 +231,20 @@ class NodeCore:
         return self._branch(stream.content).on_routed(stream, connection, candidates, now)
 
     def _branch(self, content: str) -> Branch:
-        branch = self._branches[content] = Branch(content, self.me, self._numbers)
+        branch = Branch(content, self.me, self._numbers, self._chance, self._spares)
+        self._branches[content] = branch
         return branch
 
-    def _on_connection_gone(self, connection: ConnectionId, now: float) -> list[Outcome]:
+    def _spares(self, branch: BranchData) -> list[Parent]:
+        if not self.rendezvous:
+            return self._adverts.spares(branch, self._neighbours)
+        return [*self._servers.spares(branch)]
+
+    def _on_connection_gone(self, connection: ConnectionId, how: Departure, now: float) -> list[Outcome]:
         outcomes = self._discovery.on_asker_gone(connection)
         for branch in self._branches.values():
             if branch.admission.holds(connection):
-                outcomes += branch.on_child_gone(connection, now)
+                outcomes += branch.on_child_gone(connection, how, now)
         return outcomes
 
     # The local child
@@ -221,17 +259,25 @@ class NodeCore:
 
     def _on_unwanted(self, content: str, now: float) -> list[Action]:
         branch = self._branches.get(content)
-        return branch.on_child_gone(LOCAL, now) if branch else []
+        return branch.on_child_gone(LOCAL, Departure.UNSUBSCRIBED, now) if branch else []
 
     def _continue_searches(self, now: float) -> list[Action]:
         actions: list[Action] = []
         for branch in list(self._branches.values()):
-            if branch.state is not State.SEARCHING or branch.search is None:
+            if not _searches(branch) or branch.search is None:
                 continue
             if (request := branch.search.begin(now)) is not None:
-                flood = self._discovery.search(branch.content, request, (), self._neighbours, now)
-                actions += self._resolve(flood, now)
+                actions += self._look_around(branch, request, now)
         return actions
+
+    def _look_around(self, branch: Branch, request: bytes, now: float) -> Iterable[Action]:
+        """Find whom to ask: by a flood, or at the rendezvous point among its servers."""
+        if not self.rendezvous:
+            flood = self._discovery.search(branch.content, request, branch.excluded, self._neighbours, now)
+            return self._resolve(flood, now)
+        if servers := branch.spares():
+            return branch.on_found(Candidates(servers), now)
+        return branch.on_not_found(MissReason.CUT, "no other server has it", now)
 
     def _resolve(self, outcomes: Iterable[Outcome], now: float) -> Iterable[Action]:
         """Hand the answers to this node's own floods to their searches."""
@@ -243,7 +289,7 @@ class NodeCore:
 
     def _on_own_answer(self, own: OwnAnswer, now: float) -> list[Action]:
         branch = self._branches.get(own.search.content)
-        if branch is None or branch.state is not State.SEARCHING:
+        if branch is None or branch.search is None or not _searches(branch):
             return []
         answer = own.answer
         if isinstance(answer, Miss):
@@ -255,7 +301,7 @@ class NodeCore:
     # Parents
 
     def _on_upstream(
-        self, event: Accepted | Refused | Stopped | ParentLost | FeedChanged, now: float
+        self, event: Accepted | Refused | Stopped | ParentLost | FeedChanged | Outdone, now: float
     ) -> list[Action]:
         branch = self._of_upstream(event.upstream)
         if branch is None:
@@ -273,6 +319,8 @@ class NodeCore:
                 return branch.on_lost(upstream, StopReason.CUT, text, now)
             case FeedChanged(upstream, feed):
                 return branch.on_feed(upstream, feed, now)
+            case Outdone(upstream):
+                return branch.on_outdone(upstream, now)
 
     def _of_upstream(self, upstream: UpstreamId) -> Branch | None:
         return next((b for b in self._branches.values() if upstream in b.upstreams), None)
@@ -288,6 +336,18 @@ class NodeCore:
     def _on_leaving(self, now: float) -> list[Outcome]:
         return [action for branch in self._branches.values() for action in branch.on_leaving(now)]
 
+    def _advertise(self) -> list[Action]:
+        """Tell the neighbours what has changed of what this node streams."""
+        present = {b.content: (b.path, b.fed) for b in self._branches.values() if b.path}
+        news: list[Action] = [
+            Advertise(content, *told)
+            for content, told in present.items()
+            if self._advertised.get(content) != told
+        ]
+        news += [Advertise(content, (), False) for content in self._advertised if content not in present]
+        self._advertised = present
+        return news
+
     def _forget_ended(self, now: float) -> list[Action]:
         actions: list[Action] = []
         for branch in [b for b in self._branches.values() if b.state is State.ABSENT]:
@@ -295,3 +355,7 @@ class NodeCore:
             # Its search is over with it; what is still asked would be answered to nobody.
             actions += self._resolve(self._discovery.on_asker_gone(OwnSearch(branch.content)), now)
         return actions
+
+
+def _searches(branch: Branch) -> bool:
+    return branch.state is State.SEARCHING or branch.state in SEEKING

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mcast.overlay.actions import Announce, ServerParent
+from mcast.overlay.branch_data import BranchData
 from mcast.overlay.choice import Measurement, PingWindow, ranked
 from mcast.wire.server import ContentInfo
 
@@ -66,7 +67,19 @@ class Servers:
         having = [a for a, server in self._servers.items() if content in (server.contents or {})]
         measured = {a: m for a in having if (m := self._servers[a].pings.measurement()) is not None}
         order = [*ranked(measured), *sorted(set(having) - set(measured))]
-        return [ServerParent(address) for address in order]
+        return [ServerParent(address, self._digest(address, content)) for address in order]
+
+    def spares(self, branch: BranchData) -> list[ServerParent]:
+        """Return the servers that can go on with a branch's stream, the best first.
+
+        Those have the same bytes: the digest tells, and the same numbers follow from it.
+        """
+        present = {entry.parent for entry in branch.upstreams.values()}
+        return [
+            parent
+            for parent in self.ranking(branch.content)
+            if parent.digest and parent.digest == branch.digest and parent not in present
+        ]
 
     def explain(self, content: str, ranking: list[ServerParent]) -> list[Announce]:
         """Say why the servers are asked in this order."""
@@ -77,6 +90,10 @@ class Servers:
         """Return what was measured, by server."""
         known = {address: server.pings.measurement() for address, server in self._servers.items()}
         return {address: measured for address, measured in known.items() if measured is not None}
+
+    def _digest(self, address: str, content: str) -> bytes:
+        contents = self._servers[address].contents or {}
+        return contents[content].digest
 
     def _is_doubtful(self, server: Server, now: float) -> bool:
         return server.contents is None and now - server.named_at < BENEFIT_OF_DOUBT

@@ -26,20 +26,35 @@ UNREACHABLE_PAUSE = 0.25
 """Seconds until neighbours that could not be reached are asked again."""
 RETRY_PAUSE = 0.5
 """Seconds before another try; doubled each time."""
+LONGEST_PAUSE = 2.0
 
 
 class Search:
     """Where one search stands. Times are monotonic seconds."""
 
-    def __init__(self, chance: Chance, now: float, patience: float) -> None:
-        self._chance = chance
+    def __init__(
+        self,
+        chance: Chance,
+        now: float,
+        patience: float,
+        *,
+        tries: int | None = MAX_TRIES,
+        jitter: float = 0.0,
+    ) -> None:
+        """`tries` None: as many as the patience allows. `jitter`: seconds, at most, until it begins."""
+        self._chance, self._most = chance, tries
         self._deadline = now + patience
-        self._again_at: float | None = now
+        self._again_at: float | None = now + (chance.uniform(0.0, jitter) if jitter else 0.0)
         self._tries = 0
         self.request: RequestId = b""
 
     def __repr__(self) -> str:
         return f"<Search request={self.request.hex()} tries={self._tries}>"
+
+    @property
+    def due(self) -> float | None:
+        """Return when the next flood is to begin; None while one is under way."""
+        return self._again_at
 
     def begin(self, now: float) -> RequestId | None:
         """Return the id under which to flood, if it is time for a flood."""
@@ -53,14 +68,14 @@ class Search:
         self, reason: MissReason, text: str, now: float, *, unreachable: bool = False
     ) -> SearchFailure | None:
         """Take in that a flood, or the STREAM after it, has failed; return why it ends, if it does."""
-        if reason is MissReason.ABSENT:
+        if reason is MissReason.ABSENT and self._most is not None:
             return SearchFailure(reason, text, self._tries + 1)
         is_in_time = now < self._deadline
         if is_in_time and (unreachable or reason is MissReason.BUSY):
             self._again_at = now + (UNREACHABLE_PAUSE if unreachable else self._chance.uniform(*BUSY_PAUSE))
             return None
         self._tries += 1
-        if self._tries >= MAX_TRIES or not is_in_time:
+        if not is_in_time or (self._most is not None and self._tries >= self._most):
             return SearchFailure(reason, text, self._tries, unreachable)
-        self._again_at = now + RETRY_PAUSE * 2 ** (self._tries - 1)
+        self._again_at = now + min(RETRY_PAUSE * 2 ** (self._tries - 1), LONGEST_PAUSE)
         return None

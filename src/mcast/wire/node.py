@@ -79,6 +79,8 @@ STOP_REASON = one(13, "reason", enumerated(StopReason))
 LAST = maybe(14, "last", U64)
 WHY = maybe(15, "text", EXPLANATION, "")
 ORIGIN = maybe(16, "origin", IDENTITY)
+NO_WAY = maybe(17, "no_way", BOOLEAN, False)
+LEAVING = maybe(18, "leaving", BOOLEAN, False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,13 +175,15 @@ class Port(NodePacket):
     """
 
     FLAG = NodeFlag.PORT
-    SCHEMA = Schema(TOKEN, PATH, STREAM, VERSION, CUT)
+    SCHEMA = Schema(TOKEN, PATH, STREAM, VERSION, CUT, NO_WAY, LEAVING)
 
     token: bytes
     path: tuple[Identity, ...]  # from the rendezvous point to the sender, both included
     stream: Position
     version: int
     cut: bool = False  # the sender is cut off at present
+    no_way: bool = False  # and finds no way: the child is to look for itself
+    leaving: bool = False  # the sender is about to end: the child is to look for another parent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

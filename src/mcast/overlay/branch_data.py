@@ -1,0 +1,127 @@
+"""What is known of one content at one node: the data that branch.py decides about and steps.py changes."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mcast.overlay.actions import (
+    LOCAL,
+    ConnectionId,
+    NodeParent,
+    Parent,
+    Path,
+    SearchFailure,
+    ServerParent,
+    UpstreamId,
+)
+from mcast.overlay.admission import Admission
+from mcast.overlay.candidates import Candidates
+from mcast.overlay.chance import Chance
+from mcast.overlay.events import Feed
+from mcast.overlay.search import Search
+from mcast.overlay.table import State
+from mcast.wire.identity import Identity
+from mcast.wire.node import MissReason, Start, StopReason, Stream
+from mcast.wire.position import Position
+
+GIVE_UP_SECONDS = 10.0
+"""Without media for so long, in spite of all searching, a stream is over here."""
+
+
+@dataclass(slots=True)
+class UpstreamEntry:
+    """What the decisions know of one subscription at a parent."""
+
+    parent: Parent
+    accepted: bool = False
+    path: Path = ()  # of the parent
+    version: int = 0  # of the parent's newest PORT
+    feed: Feed = Feed.WAITING
+    leaving: bool = False  # it is about to end
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """The occasion of a transition: what its steps need to know of the event."""
+
+    now: float
+    text: str = ""
+    stream: Stream | None = None
+    connection: ConnectionId = LOCAL
+    upstream: UpstreamId | None = None
+    drained: tuple[ConnectionId, ...] = ()
+    refuse: MissReason = MissReason.GONE  # how who waits is refused
+    failure: SearchFailure | None = None  # the same, for the local child
+    end: StopReason = StopReason.CUT  # how children are sent away
+    leave: StopReason = StopReason.UNSUBSCRIBE  # how parents are left
+
+
+Spares: TypeAlias = Callable[["BranchData"], list[Parent]]
+"""Who is known to stream the branch's content, and could feed it: the best first."""
+
+
+class BranchData:
+    """One content. Times are monotonic seconds."""
+
+    def __init__(
+        self, content: str, me: Identity, numbers: Iterator[UpstreamId], chance: Chance, spares: Spares
+    ) -> None:
+        """Begin with nothing. `numbers` gives each new upstream of this node its id."""
+        self.content, self.me, self.numbers, self.chance, self._spares = content, me, numbers, chance, spares
+        self.state = State.ABSENT
+        self.admission = Admission(content)
+        self.upstreams: dict[UpstreamId, UpstreamEntry] = {}
+        self.primary: UpstreamId | None = None
+        self.path: Path = ()  # from the rendezvous point to here, by the primary or the last one there was
+        self.digest = b""  # of the content's bytes, at the rendezvous point
+        self.position: Position | None = None
+        self.version = 1  # of our own PORTs
+        self.search: Search | None = None
+        self.candidates = Candidates(())
+        self.request, self.hops, self.start = b"", 0, Start.KEYFRAME
+        self.refusals: list[str] = []
+        self.last: int | None = None  # number of the content's last datagram
+        self.cut_at: float | None = None
+        self.told_no_way = False
+        self.deadline: float | None = None  # of the state
+        self.cut_by_word = False  # the parent's PORT said so; its media has not stopped yet
+
+    def __repr__(self) -> str:
+        return f"<Branch {self.content} {self.state.name} {self.upstreams} {self.admission}>"
+
+    @property
+    def fed(self) -> bool:
+        """Tell whether media comes to this node."""
+        return self.state in (State.FED, State.DOUBTED, State.DOUBLED, State.LINGERING)
+
+    @property
+    def children(self) -> Mapping[ConnectionId, Stream]:
+        """Return who is fed from here."""
+        return self.admission.children
+
+    @property
+    def excluded(self) -> tuple[Identity, ...]:
+        """Return whom a search should not lead to: the parents that there are."""
+        parents = [entry.parent for entry in self.upstreams.values()]
+        return tuple(Identity.node(parent.name) for parent in parents if isinstance(parent, NodeParent))
+
+    @property
+    def due(self) -> float | None:
+        """Return when `on_time` has something to do, as far as it is known."""
+        times = (
+            self.deadline,
+            self.candidates.due,
+            self.search.due if self.search is not None else None,
+        )
+        return min((time for time in times if time is not None), default=None)
+
+    def spares(self) -> list[Parent]:
+        """Return who could feed this node at once, the best first."""
+        return self._spares(self)
+
+    def make_primary(self, upstream: UpstreamId) -> None:
+        """Let a parent's path count from now on."""
+        self.primary = upstream
+        parent = self.upstreams[upstream].parent
+        self.path = (*self.upstreams[upstream].path, self.me)
+        self.digest = parent.digest if isinstance(parent, ServerParent) else b""

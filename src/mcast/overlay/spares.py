@@ -1,0 +1,61 @@
+"""Who else streams a content: what neighbours advertise, and whom of them to ask when a parent fails.
+
+A parent chosen *before* the failure costs one round trip; one that is searched afterwards costs a flood.
+Each node tells its neighbours, on a connection of its own, by which path it streams each content and
+whether it is fed, and tells changes only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mcast.overlay.actions import NodeParent, Parent, Path
+from mcast.overlay.branch_data import BranchData
+from mcast.wire.identity import Identity
+
+MAX_ADVERTS = 1024
+"""Contents that are remembered of one neighbour: four times what one node relays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advert:
+    """How a neighbour streams one content."""
+
+    path: Path  # from the rendezvous point to the neighbour
+    fed: bool
+
+
+class Adverts:
+    """What all neighbours have advertised."""
+
+    def __init__(self) -> None:
+        self._adverts: dict[str, dict[str, Advert]] = {}
+
+    def on_advertised(self, neighbour: str, content: str, path: Path, *, fed: bool) -> None:
+        """Take in a neighbour's word; an empty path withdraws it."""
+        told = self._adverts.setdefault(neighbour, {})
+        if not path:
+            told.pop(content, None)
+        elif content in told or len(told) < MAX_ADVERTS:
+            told[content] = Advert(path, fed)
+
+    def on_lost(self, neighbour: str) -> None:
+        """Forget a neighbour of which nothing is heard any more."""
+        self._adverts.pop(neighbour, None)
+
+    def spares(self, branch: BranchData, round_trips_ms: Mapping[str, float]) -> list[Parent]:
+        """Return the neighbours that could feed this branch, the best first.
+
+        Never one whose path leads through this node, nor a child of it. One that does not hang below a
+        present parent is better, then a short path, then a near neighbour.
+        """
+        children = {stream.sender for stream in branch.children.values()}
+        parents = set(branch.excluded)
+        ranked: list[tuple[bool, int, float, str]] = []
+        for name, round_trip_ms in round_trips_ms.items():
+            advert = self._adverts.get(name, {}).get(branch.content)
+            identity = Identity.node(name)
+            if advert is None or not advert.fed or identity in children or identity in parents:
+                continue
+            if branch.me not in advert.path:
+                ranked.append((not parents.isdisjoint(advert.path), len(advert.path), round_trip_ms, name))
+        return [NodeParent(name) for *_, name in sorted(ranked)]

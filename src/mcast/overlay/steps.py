@@ -1,0 +1,271 @@
+"""What is done on the way from one state of a branch to the next: one function for each `Step`.
+
+Each is told the branch and the occasion, changes what the branch knows, and returns the actions. Why a
+step is taken is in table.py; nothing is decided here but *how*.
+"""
+
+from collections.abc import Callable, Mapping
+
+from mcast.overlay.actions import (
+    Action,
+    Announce,
+    AwaitDrain,
+    CloseRelay,
+    Leave,
+    Parent,
+    Receive,
+    Reply,
+    ServerParent,
+    Subscribe,
+    Supply,
+    UpstreamId,
+)
+from mcast.overlay.admission import refusal
+from mcast.overlay.branch_data import GIVE_UP_SECONDS, BranchData, UpstreamEntry, Why
+from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
+from mcast.overlay.search import Search
+from mcast.overlay.table import State, Step
+from mcast.wire.node import REQUEST_ID_SIZE, MissReason, StopReason
+from mcast.wire.rtcp import FeedState
+
+STAMPEDE_JITTER = 0.03
+"""Seconds within which many siblings that have lost one parent begin to flood: a few round trips."""
+
+
+def search(_branch: BranchData, _why: Why) -> list[Action]:
+    """Do nothing: the search was handed in, and the core begins its floods when they are due."""
+    return []
+
+
+def seek(branch: BranchData, why: Why) -> list[Action]:
+    branch.candidates, branch.search, branch.refusals = Candidates(branch.spares(), SPARE_PATIENCE), None, []
+    branch.told_no_way = False
+    if branch.candidates:
+        branch.request = branch.chance.randbytes(REQUEST_ID_SIZE)
+        return ask_next(branch, why)
+    return search_on(branch, why)
+
+
+def search_on(branch: BranchData, why: Why) -> list[Action]:
+    branch.search = Search(branch.chance, why.now, GIVE_UP_SECONDS, tries=None, jitter=STAMPEDE_JITTER)
+    return []
+
+
+def stop_seeking(branch: BranchData, _why: Why) -> list[Action]:
+    branch.candidates, branch.search, branch.refusals = Candidates(()), None, []
+    pending = [upstream for upstream, entry in branch.upstreams.items() if not entry.accepted]
+    return _leave(branch, pending, StopReason.UNSUBSCRIBE)
+
+
+def ask_next(branch: BranchData, why: Why) -> list[Action]:
+    parent = branch.candidates.take(why.now)
+    assert parent is not None, "asked only where a candidate is left"
+    upstream = next(branch.numbers)
+    is_first = not branch.upstreams and not branch.refusals
+    branch.upstreams[upstream] = UpstreamEntry(parent)
+    resumes = branch.state is not State.JOINING
+    ask = Subscribe(
+        upstream, branch.content, branch.request, parent, branch.hops, branch.start, resume=resumes
+    )
+    if isinstance(parent, ServerParent) and not is_first:
+        return [_failover(branch, parent, why.text), ask]
+    return [ask]
+
+
+def wait_behind(branch: BranchData, why: Why) -> list[Action]:
+    assert why.stream is not None
+    pending = branch.search.request if branch.search is not None else branch.request
+    return branch.admission.wait_behind(pending, why.stream, why.connection)
+
+
+def admit(branch: BranchData, why: Why) -> list[Action]:
+    assert why.stream is not None
+    return branch.admission.admit(why.stream, why.connection, branch.path, branch.version)
+
+
+def admit_all(branch: BranchData, _why: Why) -> list[Action]:
+    return branch.admission.admit_all(branch.path, branch.version)
+
+
+def refuse_cut(_branch: BranchData, why: Why) -> list[Action]:
+    assert why.stream is not None
+    return [Reply(why.connection, refusal(why.stream, MissReason.CUT))]
+
+
+def refuse_gone(_branch: BranchData, why: Why) -> list[Action]:
+    assert why.stream is not None
+    return [Reply(why.connection, refusal(why.stream, MissReason.GONE, "it is about to end here"))]
+
+
+def refuse_all(branch: BranchData, why: Why) -> list[Action]:
+    return branch.admission.refuse_all(why.refuse, why.text, why.failure)
+
+
+def receive(branch: BranchData, why: Why) -> list[Action]:
+    assert why.upstream is not None
+    others = [other for other in branch.upstreams if other != why.upstream]
+    branch.refusals, branch.candidates, branch.search = [], Candidates(()), None
+    serves = _serves(branch, branch.upstreams[why.upstream].parent)
+    return [
+        Receive(why.upstream, branch.content),
+        *_leave(branch, others, StopReason.UNSUBSCRIBE),
+        *serves,
+    ]
+
+
+def receive_too(branch: BranchData, why: Why) -> list[Action]:
+    assert why.upstream is not None
+    others = [o for o, entry in branch.upstreams.items() if o != why.upstream and not entry.accepted]
+    branch.candidates, branch.search = Candidates(()), None
+    return [Receive(why.upstream, branch.content), *_leave(branch, others, StopReason.UNSUBSCRIBE)]
+
+
+def drop(branch: BranchData, _why: Why) -> list[Action]:
+    assert branch.primary is not None
+    gone, branch.primary = branch.primary, None
+    return _leave(branch, [gone], StopReason.UNSUBSCRIBE)
+
+
+def promote(branch: BranchData, why: Why) -> list[Action]:
+    others = [o for o, entry in branch.upstreams.items() if o != branch.primary and entry.accepted]
+    taken = why.upstream if why.upstream in others else others[0]
+    assert taken is not None
+    branch.make_primary(taken)
+    parent = branch.upstreams[taken].parent
+    gap_ms = 0 if branch.cut_at is None else round((why.now - branch.cut_at) * 1000)
+    fields = (("content", branch.content), ("parent", str(parent)), ("gap_ms", gap_ms))
+    told = Announce("parent_taken", f"[{branch.content}] now fed by {parent}, after {gap_ms} ms", fields)
+    return [told, *_serves(branch, parent)]
+
+
+def leave_others(branch: BranchData, _why: Why) -> list[Action]:
+    branch.candidates, branch.search = Candidates(()), None
+    others = [upstream for upstream in branch.upstreams if upstream != branch.primary]
+    return _leave(branch, others, StopReason.UNSUBSCRIBE)
+
+
+def renew(branch: BranchData, _why: Why) -> list[Action]:
+    return _tell(branch)
+
+
+def tell_cut(branch: BranchData, why: Why) -> list[Action]:
+    branch.cut_at = why.now
+    fields = (("content", branch.content), ("cause", why.text))
+    told = Announce("cut", f"[{branch.content}] cut off: {why.text}", fields)
+    return [told, Supply(branch.content, FeedState.CUT), *_tell(branch)]
+
+
+def tell_no_way(branch: BranchData, _why: Why) -> list[Action]:
+    if branch.told_no_way:
+        return []
+    branch.told_no_way = True
+    return [Supply(branch.content, FeedState.CUT, no_way=True), *_tell(branch)]
+
+
+def tell_fed(branch: BranchData, why: Why) -> list[Action]:
+    after_ms = 0 if branch.cut_at is None else round((why.now - branch.cut_at) * 1000)
+    branch.cut_at, branch.told_no_way = None, False
+    fields = (("content", branch.content), ("after_ms", after_ms))
+    told = Announce("fed", f"[{branch.content}] fed again after {after_ms} ms", fields)
+    return [told, Supply(branch.content, FeedState.FED), *_tell(branch)]
+
+
+def tell_lost(branch: BranchData, why: Why) -> list[Action]:
+    assert why.upstream is not None
+    parent = branch.upstreams[why.upstream].parent
+    after_ms = 0 if branch.cut_at is None else round((why.now - branch.cut_at) * 1000)
+    cause = f"{why.end.name.lower()} {why.text}".strip()
+    fields = (
+        ("content", branch.content), ("parent", str(parent)), ("cause", cause), ("after_ms", after_ms),
+    )  # fmt: skip
+    return [Announce("parent_lost", f"[{branch.content}] lost its parent {parent}: {cause}", fields)]
+
+
+def tell_leaving(branch: BranchData, _why: Why) -> list[Action]:
+    return _tell(branch)
+
+
+def await_drain(branch: BranchData, why: Why) -> list[Action]:
+    assert branch.last is not None
+    fields = (("content", branch.content), ("reason", why.text or "the content is over"))
+    told = Announce("ended", f"[{branch.content}] is over with number {branch.last}", fields)
+    return [told, AwaitDrain(branch.content, branch.last)]
+
+
+def end_drained(branch: BranchData, why: Why) -> list[Action]:
+    return branch.admission.end(why.drained, StopReason.END, branch.last, "")
+
+
+def end_all(branch: BranchData, why: Why) -> list[Action]:
+    reason = why.end if branch.last is None else StopReason.END
+    text = why.text if branch.last is None else ""
+    return branch.admission.end(tuple(branch.children), reason, branch.last, text)
+
+
+def leave_all(branch: BranchData, why: Why) -> list[Action]:
+    branch.primary = None
+    return _leave(branch, list(branch.upstreams), why.leave)
+
+
+def close(branch: BranchData, _why: Why) -> list[Action]:
+    return [CloseRelay(branch.content)]
+
+
+def _leave(branch: BranchData, upstreams: list[UpstreamId], reason: StopReason) -> list[Action]:
+    for upstream in upstreams:
+        del branch.upstreams[upstream]
+    return [Leave(upstream, branch.content, reason) for upstream in upstreams]
+
+
+def _tell(branch: BranchData) -> list[Action]:
+    branch.version += 1
+    return branch.admission.tell_all(
+        branch.path,
+        branch.version,
+        cut=branch.state in (State.CUT, State.REPAIRING),
+        no_way=branch.told_no_way,
+        leaving=branch.state is State.HANDOVER,
+    )
+
+
+def _serves(branch: BranchData, parent: Parent) -> list[Action]:
+    if not isinstance(parent, ServerParent):
+        return []
+    fields = (("content", branch.content), ("server", parent.address))
+    return [Announce("serves", f"[{branch.content}] streams from {parent}", fields)]
+
+
+def _failover(branch: BranchData, parent: ServerParent, cause: str) -> Announce:
+    fields = (("content", branch.content), ("server", parent.address), ("cause", cause))
+    return Announce("server_failover", f"[{branch.content}] asks {parent} next: {cause}", fields)
+
+
+STEPS: Mapping[Step, Callable[[BranchData, Why], list[Action]]] = {
+    Step.SEARCH: search,
+    Step.SEEK: seek,
+    Step.SEARCH_ON: search_on,
+    Step.STOP_SEEKING: stop_seeking,
+    Step.ASK_NEXT: ask_next,
+    Step.WAIT_BEHIND: wait_behind,
+    Step.ADMIT: admit,
+    Step.ADMIT_ALL: admit_all,
+    Step.REFUSE_CUT: refuse_cut,
+    Step.REFUSE_GONE: refuse_gone,
+    Step.REFUSE_ALL: refuse_all,
+    Step.RECEIVE: receive,
+    Step.RECEIVE_TOO: receive_too,
+    Step.DROP: drop,
+    Step.PROMOTE: promote,
+    Step.LEAVE_OTHERS: leave_others,
+    Step.RENEW: renew,
+    Step.TELL_CUT: tell_cut,
+    Step.TELL_NO_WAY: tell_no_way,
+    Step.TELL_FED: tell_fed,
+    Step.TELL_LOST: tell_lost,
+    Step.TELL_LEAVING: tell_leaving,
+    Step.AWAIT_DRAIN: await_drain,
+    Step.END_DRAINED: end_drained,
+    Step.END_ALL: end_all,
+    Step.LEAVE_ALL: leave_all,
+    Step.CLOSE: close,
+}
