@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mcast.errors import ConfigError
 from mcast.media.source.ffmpeg import find_tool
+from tools.demo.processes import ends_with_us
 
 SECONDS = 30
 """Longer than all recordings together, so that each is a piece of the file's first round."""
@@ -65,7 +66,13 @@ def _arguments(picture: Picture) -> list[str]:
 
 def _run(command: list[str]) -> None:
     try:
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        result = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            preexec_fn=ends_with_us(),
+            check=False,
+        )
     except OSError as error:
         raise ConfigError(f"{command[0]} cannot be started: {error.strerror}") from None
     if result.returncode:

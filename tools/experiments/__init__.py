@@ -10,7 +10,7 @@ Each runs the real programs in the lab (root), started by `bin/core-*` with the 
 interfaces, the recordings and the programs' own words; prints a table of checks; and writes a report with
 pictures. Around them:
 
-    stage       a scenario with its programs: start, watch, end
+    deployed       a scenario with its programs: start, watch, end
     counting    interface counters over time                          tally (pure)
     footage     the contents
     addresses   who is where: resources/configs/SCENARIO.core         (pure)
