@@ -45,6 +45,22 @@ def test_a_demonstration_that_is_interrupted_ends_everything(number: signal.Sign
     assert not any(map(exists, below))
 
 
+@pytest.mark.processes
+def test_a_demonstration_that_is_killed_leaves_nothing_running(tmp_path: Path) -> None:
+    demo = ProgramProcess("demo", [*DEMO, "--directory", str(tmp_path / "demo")], tmp_path / "log")
+    below: list[int] = []
+    try:
+        demo.wait_for_text("└─ c1", 60)
+        below = descendants(demo.pid)
+        demo.send(signal.SIGKILL)
+        assert demo.wait(10) == -signal.SIGKILL
+        wait_until(lambda: not any(map(exists, below)), "the end of all programs", 10)
+    finally:
+        demo.kill()
+        for pid in filter(exists, below):
+            os.kill(pid, signal.SIGKILL)
+
+
 def test_windows_without_a_display_are_one_line_and_status_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """The two contents of the demonstration: ffmpeg's test sources, picture and sound."""
 
+import fcntl
 import os
 import subprocess
 from dataclasses import dataclass
@@ -30,11 +31,18 @@ SPORT = Picture("sport", "smptehdbars=size=640x360:rate=25", "sine=frequency=220
 
 
 def make(picture: Picture, directory: Path) -> Path:
-    """Make the content's file with ffmpeg, unless it is there. Raises ConfigError."""
-    target = directory / f"{picture.name}.mp4"
-    if target.exists():
-        return target
+    """Make the content's file with ffmpeg, unless it is there. Raises ConfigError.
+
+    Whoever comes meanwhile waits: made twice, a content may differ, and a server may have prepared the first.
+    """
     directory.mkdir(parents=True, exist_ok=True)
+    with (directory / f".{picture.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        target = directory / f"{picture.name}.mp4"
+        return target if target.exists() else _make(picture, target)
+
+
+def _make(picture: Picture, target: Path) -> Path:
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         _run([find_tool("ffmpeg"), *_arguments(picture), str(part)])

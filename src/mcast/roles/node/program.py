@@ -190,9 +190,10 @@ class NodeProgram:
     def _on_child_lost(self, number: ConnectionId, reason: str) -> None:
         link = self._links.get(number)
         if link is not None and link.stream is not None:
-            self._note_child_left(link, link.stream, "%s is gone: %s", reason)
+            stream, link.stream = link.stream, None  # it is said once that it has left
+            self._note_child_left(link, stream, "%s is gone: %s", reason)
             if reason == "lease":
-                say(link.connection, ending(link.stream, StopReason.LEASE, text="nothing was heard of you"))
+                say(link.connection, ending(stream, StopReason.LEASE, text="nothing was heard of you"))
             link.connection.close()  # the watcher sees that, and tells the core
 
     def _note_child_left(self, link: Inbound, stream: Stream, text: str, reason: str) -> None:
