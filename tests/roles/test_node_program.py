@@ -15,11 +15,11 @@ from mcast.net.connection import PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.overlay.node_core import NodeCore
 from mcast.roles.node import program as node_program
-from mcast.roles.node.program import MAX_EXCLUDED, NodeProgram
+from mcast.roles.node.program import NodeProgram
 from mcast.wire.bootstrap import LayoutMessage, Neighbour, NodeKind, StreamHealth
 from mcast.wire.frame import Message
 from mcast.wire.identity import Identity
-from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Stop, StopReason, Stream
+from mcast.wire.node import MAX_EXCLUDED, Disc, Found, Miss, MissReason, Port, Stop, StopReason, Stream
 from roles.overlay_parts import KEYFRAMES, LOCALHOST, Contents, World
 from roles.partners import (
     N1,

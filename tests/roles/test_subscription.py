@@ -13,15 +13,13 @@ from mcast.roles.node import flooder
 from mcast.roles.node import subscription as subscription_module
 from mcast.roles.node.flooder import Neighbour
 from mcast.roles.node.subscription import (
-    MAX_NUMBER,
-    MAX_PATH,
     NeighbourSubscription,
     ServerSubscription,
     Subscription,
 )
 from mcast.wire.identity import Identity
-from mcast.wire.node import MissReason, Port, Stop, StopReason, Stream
-from mcast.wire.position import Position
+from mcast.wire.node import MAX_PATH, MissReason, Port, Stop, StopReason, Stream
+from mcast.wire.position import MAX_NUMBER, Position
 from mcast.wire.server import Ready, Send, Sending, SendStatus, ServerStop
 from roles.partners import N1, RP, TOKEN, Peer, miss, new_request, port_for, read, silent_address, stop_for
 

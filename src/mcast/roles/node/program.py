@@ -50,8 +50,6 @@ DRAIN_SECONDS = 2.0
 """How long the last datagrams of a content that ends may take to come, and to go on."""
 MAX_REMAINING_MS = 4000
 """The time a flood may take, whatever its DISC says: what clients begin with."""
-MAX_EXCLUDED = 64
-"""Identities that a DISC may exclude: it must still fit a frame when we hand it on in our name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +156,6 @@ class NodeProgram:
 
     def _on_message(self, link: Inbound, message: Message) -> None:
         match message:
-            case Disc() if len(message.excluded) > MAX_EXCLUDED:
-                raise WireError(f"DISC excludes {len(message.excluded)}, the most is {MAX_EXCLUDED}")
             case Disc() if link.stream is None and not link.asking:
                 logger.debug("< DISC [%s] %s, %d ms left", message.content, message.sender,
                              message.remaining_ms, extra=_about(link, message))  # fmt: skip

@@ -38,10 +38,6 @@ CONNECT_TIMEOUT = 4.0
 """Seconds: less than the core's FOLLOW_TIMEOUT, so that the reason is told, not just the time."""
 SERVER_TIMEOUT = 2.0
 """Seconds for one server to answer before the next best is asked."""
-MAX_PATH = 64
-"""Nodes in a PORT's path. We hand it on with ourselves added, and it must still fit a frame."""
-MAX_NUMBER = 1 << 62
-"""Numbers of datagrams begin below: counting on from there never leaves the 64 bits they have."""
 MAX_HOPS = 255
 """What the header's byte holds; STREAM's hops are information, and stay there."""
 
@@ -217,7 +213,7 @@ class NeighbourSubscription(Subscription):
     def _on_message(self, message: Message) -> None:
         match message:
             case Port():
-                self._accept(_checked(message))
+                self._accept(message)
             case Miss() if self.accepted is None:
                 self._refuse(message.reason, message.text)
             case Stop() if self.accepted is not None:
@@ -282,11 +278,9 @@ class ServerSubscription(Subscription):
             raise McastError(f"{answer.status.name.lower()} {answer.text}".strip())
         if answer.stream is None or len(answer.token) != TOKEN_SIZE:
             raise WireError("CSND: accepted without a stream and a token")
-        return _checked(
-            Port(
-                request=self.request, content=self.content, port=answer.port, token=answer.token, path=(),
-                stream=answer.stream, version=1,
-            )
+        return Port(
+            request=self.request, content=self.content, port=answer.port, token=answer.token, path=(),
+            stream=answer.stream, version=1,
         )  # fmt: skip
 
     def _on_message(self, message: Message) -> None:
@@ -296,12 +290,3 @@ class ServerSubscription(Subscription):
 
     def _say_stop(self, connection: Connection, reason: StopReason) -> None:
         say(connection, ServerStop(reason))
-
-
-def _checked(port: Port) -> Port:
-    """Return a PORT whose values we can hand on. Raises WireError."""
-    if len(port.path) > MAX_PATH:
-        raise WireError(f"PORT: a path of {len(port.path)} nodes, the most is {MAX_PATH}")
-    if port.stream.next > MAX_NUMBER:
-        raise WireError(f"PORT: a stream at number {port.stream.next}, the highest is {MAX_NUMBER}")
-    return port
