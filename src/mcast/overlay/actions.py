@@ -1,35 +1,125 @@
 """What the overlay's decisions tell the shell to do.
 
-A decision is asked *what happened, and when*; it answers with a list of these, to be done in
-order. They name connections by the number that the shell gave them (`ConnectionId`), neighbours by
-their name and streams by their content, so the same decisions run over sockets and in a
-simulation.
+A decision is told *what happened, and when* (events.py); it answers with a list of these, to be
+done in order. They name connections and upstreams by number, neighbours by their name and streams by
+their content, so the same decisions run over sockets and in a simulation.
 """
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from mcast.wire.identity import Identity
-from mcast.wire.node import Disc, Found, Miss, Stop, StopReason, Stream
-from mcast.wire.position import Position
+from mcast.wire.node import Disc, Found, Miss, MissReason, Start, Stop, StopReason, Stream
+from mcast.wire.rtcp import FeedState
 
-ConnectionId = int
-"""A connection that was made *to* this node, numbered by the shell."""
+ConnectionId: TypeAlias = int
+"""A connection that was made *to* this node, numbered by the shell from 1 on."""
 
-Path = tuple[Identity, ...]
+LOCAL: ConnectionId = 0
+"""The child inside this process: a client's own output takes the stream as any child does."""
+
+UpstreamId: TypeAlias = int
+"""One subscription at one parent, numbered by the core. One content may have two at a time."""
+
+Path: TypeAlias = tuple[Identity, ...]
 """The nodes from the rendezvous point to a node, both included."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeParent:
+    """A neighbour that is, or may become, the parent of a content."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ServerParent:
+    """A server that is, or may become, the parent of a content at the rendezvous point."""
+
+    address: str
+
+    def __str__(self) -> str:
+        return f"server {self.address}"
+
+
+Parent: TypeAlias = NodeParent | ServerParent
+
+
+# To those who have asked
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """Send this answer; the connection stays open for the next request."""
 
-    link: ConnectionId
+    connection: ConnectionId
     message: Found | Miss
 
 
 @dataclass(frozen=True, slots=True)
+class Accept:
+    """Take the child in and answer its STREAM with PORT. LOCAL: the stream has begun."""
+
+    connection: ConnectionId
+    stream: Stream
+    path: Path
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Tell this child, by another PORT, what has changed above."""
+
+    connection: ConnectionId
+    content: str
+    path: Path
+    version: int
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Send the child a STOP and close its connection. LOCAL: the stream is over."""
+
+    connection: ConnectionId
+    stop: Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Dismiss:
+    """Send no more media to this child: it has left."""
+
+    connection: ConnectionId
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Tell the local child that no parent was found, and why."""
+
+    content: str
+    failure: "SearchFailure"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFailure:
+    """Why a search ended without a parent."""
+
+    reason: MissReason
+    text: str
+    tries: int
+    unreachable: bool = False  # no neighbour could even be asked
+
+
+# To neighbours
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """Hand a DISC on to a neighbour; its answer comes back by `on_found` or `on_miss`."""
+    """Hand a DISC on to a neighbour; what comes of it is an `Answered` or an `Unasked`."""
 
     neighbour: str
     disc: Disc
@@ -43,68 +133,91 @@ class CancelAsks:
     neighbours: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Follow:
-    """Subscribe to the content: at a neighbour, or (via None, the RP's case) at a server."""
+# Upstreams and relays
 
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Ask a parent for the content: `Accepted` or `Refused` tells what it answers."""
+
+    upstream: UpstreamId
     content: str
     request: bytes
-    via: str | None
+    parent: Parent
     hops: int
+    start: Start = Start.KEYFRAME
+    resume: bool = False  # from the lowest number that this node still wants
 
 
 @dataclass(frozen=True, slots=True)
-class OpenRelay:
-    """Begin to receive from the upstream that has just answered, and be ready for children."""
+class Receive:
+    """Begin to receive from an upstream that has accepted; open the content's relay if it has none."""
 
-    content: str
-    position: Position
-
-
-@dataclass(frozen=True, slots=True)
-class Accept:
-    """Take the child in and answer its STREAM with PORT."""
-
-    link: ConnectionId
-    stream: Stream
-    path: Path
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """Tell this child, by another PORT, what has changed above."""
-
-    link: ConnectionId
-    content: str
-    path: Path
-    version: int
-    cut: bool
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """Send the child a STOP and close its connection."""
-
-    link: ConnectionId
-    stop: Stop
-
-
-@dataclass(frozen=True, slots=True)
-class Dismiss:
-    """Send no more media to this child: it has left."""
-
-    link: ConnectionId
+    upstream: UpstreamId
     content: str
 
 
 @dataclass(frozen=True, slots=True)
-class CloseUpstream:
-    """Leave the upstream (STOP, then close), whether it has answered already or not, and
-    delete the relay if there is one."""
+class Leave:
+    """Say STOP to a parent, whether it has answered already or not, and hear no more of it.
 
+    Never waits. The content's relay stays open: another upstream may feed it.
+    """
+
+    upstream: UpstreamId
     content: str
     reason: StopReason
 
 
-Action = Reply | Ask | CancelAsks | Follow | OpenRelay | Accept | Update | End | Dismiss | CloseUpstream
+@dataclass(frozen=True, slots=True)
+class CloseRelay:
+    """Stop to receive and to send this content. Never waits."""
+
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """Tell the content's children, in the SRs, how this node itself is fed."""
+
+    content: str
+    state: FeedState
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitDrain:
+    """Report, by `Drained`, each child that has got everything up to the number `last`."""
+
+    content: str
+    last: int
+
+
+# To people
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Log a decision as one of the events of `mcast.eventlog`."""
+
+    event: str
+    text: str
+    fields: tuple[tuple[str, object], ...]
+
+
+Action: TypeAlias = (
+    Reply
+    | Accept
+    | Update
+    | End
+    | Dismiss
+    | Fail
+    | Ask
+    | CancelAsks
+    | Subscribe
+    | Receive
+    | Leave
+    | CloseRelay
+    | Supply
+    | AwaitDrain
+    | Announce
+)

@@ -1,0 +1,231 @@
+"""Everything that can happen to a node, as values.
+
+The shell hands each to `NodeCore.handle(event, now)` together with the monotonic time in seconds.
+They are frozen, so they can be printed, compared, written to a trace and replayed from it.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeAlias
+
+from mcast.overlay.actions import ConnectionId, UpstreamId
+from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Start, StopReason, Stream
+from mcast.wire.server import ContentInfo
+
+# From those who ask this node
+
+
+@dataclass(frozen=True, slots=True)
+class DiscReceived:
+    """A client or a neighbour asks who can give a content."""
+
+    connection: ConnectionId
+    disc: Disc
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReceived:
+    """A client or a neighbour wants to be subscribed."""
+
+    connection: ConnectionId
+    stream: Stream
+
+
+class Departure(Enum):
+    """How a connection to this node has ended."""
+
+    UNSUBSCRIBED = auto()  # it said STOP
+    LEAVING = auto()  # it said STOP because its process ends: it may be replaced
+    LOST = auto()  # closed or reset without a word, or its lease is over
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionGone:
+    """A connection made to this node has ended, and what was asked or taken on it with it."""
+
+    connection: ConnectionId
+    how: Departure
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """These children of a content have got everything up to its last number."""
+
+    content: str
+    connections: tuple[ConnectionId, ...]
+
+
+# From the child inside this process
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The local child wants a content; a parent is searched for `patience` seconds."""
+
+    content: str
+    patience: float
+    start: Start = Start.KEYFRAME
+
+
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """The local child wants it no more."""
+
+    content: str
+
+
+# From neighbours that were asked
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A neighbour has answered a DISC."""
+
+    neighbour: str
+    answer: Found | Miss
+
+
+@dataclass(frozen=True, slots=True)
+class Unasked:
+    """A neighbour could not be asked, or its connection ended before it answered."""
+
+    neighbour: str
+    request: bytes
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTripMeasured:
+    """How far away a neighbour is, in milliseconds."""
+
+    neighbour: str
+    round_trip_ms: float
+
+
+# From parents
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A parent has answered PORT: the first one, or news later on the same subscription."""
+
+    upstream: UpstreamId
+    port: Port
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A parent has refused, or could not be reached."""
+
+    upstream: UpstreamId
+    reason: MissReason
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A parent that had accepted has said STOP."""
+
+    upstream: UpstreamId
+    reason: StopReason
+    last: int | None = None  # with END: the number of the content's last datagram
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ParentLost:
+    """The control connection of a parent that had accepted has ended without STOP."""
+
+    upstream: UpstreamId
+    text: str
+
+
+class Feed(Enum):
+    """How it is with a parent's media; the same states as `mcast.media.parent` sees."""
+
+    FED = auto()  # media comes
+    WAITING = auto()  # the parent lives, media is to come
+    CUT = auto()  # the parent says that it is cut off itself, or brings no media though it says it is fed
+    SILENT = auto()  # nothing comes
+    REFUSED = auto()  # nobody listens at the parent's port any more
+
+
+@dataclass(frozen=True, slots=True)
+class FeedChanged:
+    """How it is with a parent's media has changed."""
+
+    upstream: UpstreamId
+    feed: Feed
+    cut_ms: int = 0  # since when the parent is cut off, as it says
+
+
+# From servers, at the rendezvous point
+
+
+@dataclass(frozen=True, slots=True)
+class ServerListed:
+    """A server has sent its list of contents."""
+
+    server: str
+    contents: tuple[ContentInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMeasured:
+    """A server has answered a PING after so many microseconds."""
+
+    server: str
+    delay_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLost:
+    """A server does not answer (any more)."""
+
+    server: str
+    text: str
+
+
+# From the bootstrapper, the clock and the user
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutChanged:
+    """This node's place: its neighbours, and at a rendezvous point the servers."""
+
+    neighbours: tuple[str, ...]
+    servers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """Some time has passed; to be told ten times a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """This process is about to end."""
+
+
+Event: TypeAlias = (
+    DiscReceived
+    | StreamReceived
+    | ConnectionGone
+    | Drained
+    | Wanted
+    | Unwanted
+    | Answered
+    | Unasked
+    | RoundTripMeasured
+    | Accepted
+    | Refused
+    | Stopped
+    | ParentLost
+    | FeedChanged
+    | ServerListed
+    | ServerMeasured
+    | ServerLost
+    | LayoutChanged
+    | TimePassed
+    | Leaving
+)
