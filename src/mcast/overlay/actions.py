@@ -15,6 +15,9 @@ from mcast.wire.position import Position
 ConnectionId = int
 """A connection that was made *to* this node, numbered by the shell."""
 
+UpstreamId = int
+"""One subscription of this node at a parent. A content has two while the parent changes."""
+
 Path = tuple[Identity, ...]
 """The nodes from the rendezvous point to a node, both included."""
 
