@@ -120,15 +120,6 @@ class IncomingStream:
             next=reception.next,
         )
 
-    # What is said
-
-    def on_time(self, parent: Parent, now: float) -> bytes | None:
-        """Return the packet for a parent that is due now; to be asked after each receive and each 20 ms."""
-        parent.judge(now)
-        if self._repair and self.reception.missing:
-            return parent.due(now, self._to_ask(parent, now))
-        return parent.due(now)
-
     def _on_run(self, parent: Parent, run: Run, now: float) -> list[Train]:
         data, size, count = run.data, run.size, run.count
         first = extend(run.sequence, parent.next)
@@ -162,6 +153,15 @@ class IncomingStream:
         if told.next != NEXT_UNKNOWN and self.reception.begin(told.next, now):
             parent.go_on(told.next)
         parent.on_state(told, now)
+
+    # What is said
+
+    def on_time(self, parent: Parent, now: float) -> bytes | None:
+        """Return the packet for a parent that is due now; to be asked after each receive and each 20 ms."""
+        parent.judge(now)
+        if self._repair and self.reception.missing:
+            return parent.due(now, self._to_ask(parent, now))
+        return parent.due(now)
 
     def _to_ask(self, parent: Parent, now: float) -> list[int]:
         """Return the missing numbers that a parent is to be asked for now."""

@@ -95,9 +95,8 @@ class RtcpSession:
     def check_leases(self, now: float) -> None:
         """Let go of the children that have not been heard for too long."""
         for child in self._children.children():
-            if child.lease_until <= now:
+            if child.lease_until <= now and self._lose(child, ChildLost.LEASE):
                 self._log.counters.add("leases_ended")
-                self._lose(child, ChildLost.LEASE)
 
     def report_due(self, now: float) -> None:
         """Send the SRs that are due: the sign of life of a parent that has no media, else the clock."""
@@ -168,9 +167,12 @@ class RtcpSession:
         if child.address == address or self._connect(child, address):
             self._on_report(child, report, now)
 
-    def _lose(self, child: Child, lost: ChildLost) -> None:
-        if self._children.remove_exactly(child):
+    def _lose(self, child: Child, lost: ChildLost) -> bool:
+        """Let go of a child, unless that has happened already; return whether it has now."""
+        removed = self._children.remove_exactly(child)
+        if removed:
             self._on_lost(child.key, lost)
+        return removed
 
     def _on_report(self, child: Child, report: ChildReport, now: float) -> None:
         if report.block is not None:
