@@ -4,22 +4,25 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from helpers import PATIENCE, Recorder, wait_until
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort
-from mcast.media import fanout
+from mcast.media.fanout import Fanout
+from mcast.media.timing import Timing
 from mcast.net.connection import PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.overlay.node_core import NodeCore
 from mcast.roles.node import program as node_program
-from mcast.roles.node.program import NodeProgram
+from mcast.roles.node import relay
+from mcast.roles.node.program import MAX_EXCLUDED, NodeProgram
 from mcast.wire.bootstrap import LayoutMessage, Neighbour, NodeKind, StreamHealth
 from mcast.wire.frame import Message
 from mcast.wire.identity import Identity
-from mcast.wire.node import MAX_EXCLUDED, Disc, Found, Miss, MissReason, Port, Stop, StopReason, Stream
+from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Stop, StopReason, Stream
 from roles.overlay_parts import KEYFRAMES, LOCALHOST, Contents, World
 from roles.partners import (
     N1,
@@ -156,8 +159,7 @@ def test_a_viewer_of_whom_nothing_is_heard_gets_stop_lease_and_its_connection_is
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, says_hello: bool
 ) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setattr(fanout, "FIRST_HELLO_SECONDS", 0.3)
-    monkeypatch.setattr(fanout, "LEASE_SECONDS", 0.9)
+    monkeypatch.setattr(relay, "Fanout", partial(Fanout, timing=Timing(first_hello=0.3, lease=0.9)))
     (rp, *_) = world.line(Contents("news"), 0)
     viewer = world.viewer(rp, "news")
     if says_hello:

@@ -1,4 +1,4 @@
-"""A relay between a real parent (a fanout) and a real child (an inlet), on the loopback."""
+"""A relay between a real parent (a fanout) and a real child (a receiver), on the loopback."""
 
 import contextlib
 import socket
@@ -10,6 +10,7 @@ import pytest
 
 from helpers import Recorder, wait_until
 from mcast.errors import McastError
+from mcast.media.child import ChildLost
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.roles.node.inbound import Inbound, InboundConnections
@@ -71,10 +72,10 @@ class Scene:
         asked = Stream(request=bytes(16), content="news", sender=VIEWER, buffer_bytes=granted)
         answer = self.relay.admit(link, asked, (RP,), 3)
         connect_media_socket(sock, LOCAL, answer.port)
-        inlet = Receiver("news", sock, answer.token, answer.stream, "child", trains.append, Recorder(),
-                      self.above.crash)  # fmt: skip
-        inlet.start()
-        self._open.callback(inlet.stop)
+        receiver = Receiver("news", answer.stream, "child", trains.append, Recorder(), self.above.crash)
+        receiver.add_parent(0, sock, answer.token, answer.stream)
+        receiver.start()
+        self._open.callback(receiver.stop)
         return answer, trains
 
     def close(self) -> None:
@@ -147,7 +148,7 @@ def test_a_child_that_says_bye_is_told_by_its_link(above: Family, scene: Scene) 
     above.fanout.push(train(0, 1, keys=[0]))
     _, trains = scene.child()
     wait_until(lambda: trains)
-    scene._open.close()  # the inlet says BYE when it stops
+    scene._open.close()  # the receiver says BYE when it stops
     assert scene.lost.wait_for(1) == [(1, "bye")]
 
 
@@ -175,4 +176,4 @@ def test_the_parent_above_hears_bye(above: Family) -> None:
     above.fanout.push(train(0, 1, keys=[0]))
     wait_until(lambda: scene.relay.position.next == 1)
     scene.close()
-    wait_until(lambda: above.lost == [(UPSTREAM_KEY, "bye")])
+    wait_until(lambda: above.lost == [(UPSTREAM_KEY, ChildLost.BYE)])

@@ -10,21 +10,23 @@ import os
 import time
 from collections.abc import Callable
 
-from mcast.media.child import ChildState
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
+from mcast.media.parent import ParentEvent, ParentState
 from mcast.media.receiver import Receiver
-from mcast.media.upstream import ReceiverCounters, Upstream, UpstreamEvent
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
-from mcast.overlay.actions import ConnectionId, Path
+from mcast.overlay.actions import ConnectionId, Path, UpstreamId
 from mcast.roles.node.inbound import Inbound
 from mcast.roles.node.subscription import Subscription
 from mcast.wire.node import TOKEN_SIZE, Port, Stream
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 
-_TOLD = {Upstream.FED: FeedState.FED, Upstream.WAITING: FeedState.WAITING}
+_UPSTREAM: UpstreamId = 0
+"""The one parent that a relay has."""
+
+_TOLD = {ParentState.FED: FeedState.FED, ParentState.WAITING: FeedState.WAITING}
 """What the children are told of each state of the parent; all others are a cut."""
 
 
@@ -37,7 +39,7 @@ class Relay:
     ) -> None:  # fmt: skip
         """Begin to receive. Raises OSError if there is no way to the media's address.
 
-        `on_fed` is called by the inlet's thread, `on_child_lost` by the reader's.
+        `on_fed` is called by the receiver's thread, `on_child_lost` by the feedback thread.
         """
         accepted = subscription.accepted
         assert accepted is not None  # the core opens a relay when PORT has come
@@ -46,13 +48,13 @@ class Relay:
         self._on_fed, self._cut_since = on_fed, None if not accepted.cut else time.monotonic()
         self.fanout = Fanout(
             self.content, accepted.stream, reader, ports, cname=cname,
-            on_lost=lambda key, reason: on_child_lost(int(str(key)), reason),
+            on_lost=lambda key, lost: on_child_lost(key, lost.value),
         )  # fmt: skip
-        self._inlet = Receiver(
-            self.content, sock, accepted.token, accepted.stream, cname,
-            self.fanout.push, self._on_upstream, on_crash,
-        )  # fmt: skip
-        self._inlet.start()
+        self._receiver = Receiver(
+            self.content, accepted.stream, cname, self.fanout.push, self._on_parent, on_crash
+        )
+        self._receiver.add_parent(_UPSTREAM, sock, accepted.token, accepted.stream)
+        self._receiver.start()
 
     @property
     def position(self) -> Position:
@@ -62,7 +64,7 @@ class Relay:
     @property
     def lost(self) -> int:
         """Return how many datagrams have not come (yet)."""
-        return self._inlet.counters().lost
+        return self._receiver.counters().lost
 
     def admit(self, link: Inbound, stream: Stream, path: Path, version: int) -> Port:
         """Take a child in; return the PORT to answer it with. Raises McastError if it cannot be."""
@@ -78,24 +80,28 @@ class Relay:
 
     def cut_seconds(self, now: float) -> float:
         """Return for how long no media has come; 0 while it does."""
-        since = self._cut_since  # read once: the inlet's thread changes it
+        since = self._cut_since  # read once: the receiver's thread changes it
         return 0.0 if since is None else now - since
 
     def drained(self, last: int) -> bool:
         """Tell whether everything up to the number `last` has come and been sent on."""
-        live = (ChildState.LIVE, ChildState.GONE)
-        return self.position.next > last and all(child.state in live for child in self.fanout.children())
+        children = {child.key for child in self.fanout.children()}
+        return self.position.next > last and children <= self.fanout.drained(last)
 
-    def counters(self) -> ReceiverCounters:
-        """Return what passed through."""
-        return self._inlet.counters()
+    def summary(self) -> str:
+        """Say what passed through."""
+        counters = self._receiver.counters()
+        return (
+            f"{counters.datagrams} datagrams, {counters.lost} lost, {counters.repaired} repaired, "
+            f"{counters.duplicates} duplicates"
+        )
 
     def close(self) -> None:
         """Say BYE above, send nothing more below, end the thread."""
-        self._inlet.stop()
+        self._receiver.stop()
         self.fanout.close()
 
-    def _on_upstream(self, event: UpstreamEvent) -> None:
+    def _on_parent(self, _upstream: UpstreamId, event: ParentEvent) -> None:
         told = _TOLD.get(event.kind, FeedState.CUT)
         self.fanout.set_state(told)
         fed = told is not FeedState.CUT
