@@ -1,7 +1,7 @@
 import threading
 
 from helpers import Recorder
-from mcast.roles.worker import Worker
+from mcast.net.worker import Worker
 
 
 def test_tasks_are_done_in_their_order_by_one_thread_and_all_before_the_end(crash: Recorder) -> None:
