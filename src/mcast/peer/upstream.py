@@ -135,6 +135,11 @@ class Upstream(ABC):
         return buffer_bytes
 
     @property
+    def _connected(self) -> Connection:
+        assert self._connection is not None
+        return self._connection
+
+    @property
     def _media_port(self) -> int:
         assert self._sock is not None
         return int(self._sock.getsockname()[1])
