@@ -25,8 +25,8 @@ LATENCY_WEIGHT, JITTER_WEIGHT = 0.6, 0.4
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """What is known of one server's connection, in microseconds."""
+class Measurement:
+    """What the last PINGs to one server say, in microseconds."""
 
     delay_us: int
     latency_us: int
@@ -54,15 +54,15 @@ class PingWindow:
         """Take in one more measurement."""
         self._delays.append(delay_us)
 
-    def figures(self) -> Figures | None:
-        """Return the figures of the window, or None before the first measurement."""
+    def measurement(self) -> Measurement | None:
+        """Return what the window says, or None before the first measurement."""
         if not self._delays:
             return None
         steps = [abs(later - earlier) for earlier, later in pairwise(self._delays)]
         jitter = fmean(steps) if steps else 0.0
-        return Figures(self._delays[-1], round(fmean(self._delays)), round(jitter))
+        return Measurement(self._delays[-1], round(fmean(self._delays)), round(jitter))
 
 
-def ranked(servers: Mapping[str, Figures]) -> list[str]:
+def ranked(servers: Mapping[str, Measurement]) -> list[str]:
     """Return the servers' names, the best first; equal ones by name, so that a choice repeats."""
     return sorted(servers, key=lambda name: (servers[name].metric, name))

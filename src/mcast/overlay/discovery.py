@@ -4,8 +4,11 @@ A request carries an id. Each node answers one id once: whoever asks again under
 another way round a ring, gets MISS(duplicate). A node that can answer by itself does; any
 other hands the DISC on to all neighbours but the one it came from and the excluded ones,
 and takes the *first* FOUND, which is the one with the least delay. Under the request's id it
-remembers who gave that FOUND (the positive entry, here `Route`): STREAM with this id goes
-the same way. As a node takes part in a flood once, the routes of one id never form a ring.
+remembers who gave that FOUND (the positive entry, here `PositiveEntry`): STREAM with this id goes
+the same way. As a node takes part in a flood once, the entries of one id never form a ring.
+
+A node that streams the content below an excluded one is a second choice (the excluded parent may
+live, and only the link to it be cut): it floods on, and answers FOUND itself if nobody else does.
 
 Time left shrinks at each hop by max(100 ms, twice the round trip to that neighbour), so a
 node's neighbours always have answered, or failed to, before the node's own asker gives up.
@@ -13,10 +16,13 @@ node's neighbours always have answered, or failed to, before the node's own aske
 A MISS says why. `absent` comes from the rendezvous point alone and is passed on whenever it
 came; among the other reasons the most telling one is passed on, `duplicate` being the least.
 Floods are never coalesced: two that wait for each other's would wait for ever.
+
+A node (and a client, which is a leaf) floods for itself in the same way: only the asker differs.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from mcast.overlay.actions import Action, Ask, CancelAsks, ConnectionId, Reply
 from mcast.wire.identity import Identity
@@ -32,6 +38,10 @@ MAX_HOPS = 32
 """A DISC that came further than this is not handed on."""
 LEAST_TIME_MS = 100
 """With less than this left a neighbour is not asked any more; also the least taken off per hop."""
+MAX_TIME_MS = 4000
+"""The time a flood may take, whatever its DISC says."""
+OWN_FLOOD_SECONDS = 4.1
+"""A node's own flood: what its neighbours get (MAX_TIME_MS), and their least time to answer in."""
 
 _TELLING = (
     MissReason.ABSENT,
@@ -47,8 +57,27 @@ _TELLING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """The positive entry: which neighbour said FOUND under a request."""
+class OwnSearch:
+    """Who asks, where this node asks for itself."""
+
+    content: str
+
+
+Asker: TypeAlias = ConnectionId | OwnSearch
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAnswer:
+    """What has come of a flood that this node began for itself."""
+
+    search: OwnSearch
+    answer: Found | Miss
+    unreachable: bool = False  # no neighbour could even be asked
+
+
+@dataclass(frozen=True, slots=True)
+class PositiveEntry:
+    """Which neighbour said FOUND under a request."""
 
     neighbour: str
     expires: float
@@ -59,22 +88,25 @@ class Flood:
     """A request that this node has handed on and whose answers it is collecting."""
 
     disc: Disc
-    asker: ConnectionId
+    asker: Asker
     deadline: float
+    fallback: Found | None = None  # this node's own answer, if there is no better one
     waiting: set[str] = field(default_factory=set)
     misses: list[Miss] = field(default_factory=list)
+    answered: bool = False  # by a neighbour, and not by the shell in its place
 
 
 def miss(disc: Disc, reason: MissReason, text: str = "") -> Miss:
     """Answer a DISC with no."""
-    return Miss(request=disc.request, source=None, hops=disc.hops, content=disc.content, port=0,
-                reason=reason, text=text)  # fmt: skip
+    return Miss(request=disc.request, hops=disc.hops, content=disc.content, reason=reason, text=text)
 
 
 def found(disc: Disc, giver: Identity) -> Found:
     """Answer a DISC with yes."""
-    return Found(request=disc.request, source=None, hops=disc.hops, content=disc.content, port=0,
-                 sender=giver)  # fmt: skip
+    return Found(request=disc.request, hops=disc.hops, content=disc.content, sender=giver)
+
+
+Outcome: TypeAlias = Action | OwnAnswer
 
 
 class Discovery:
@@ -83,14 +115,14 @@ class Discovery:
     def __init__(self, me: Identity) -> None:
         self._me = me
         self._seen: dict[bytes, float] = {}
-        self._routes: dict[bytes, Route] = {}
+        self._positive: dict[bytes, PositiveEntry] = {}
         self._floods: dict[bytes, Flood] = {}
         self.refused = 0  # requests beyond a bound
 
-    def route(self, request: bytes, now: float) -> str | None:
+    def positive_entry(self, request: bytes, now: float) -> str | None:
         """Return the neighbour that said FOUND under this request, if that is not too old."""
-        route = self._routes.get(request)
-        return route.neighbour if route and route.expires > now else None
+        entry = self._positive.get(request)
+        return entry.neighbour if entry and entry.expires > now else None
 
     @property
     def floods(self) -> int:
@@ -101,14 +133,16 @@ class Discovery:
         self,
         disc: Disc,
         asker: ConnectionId,
-        answer: Callable[[Disc], Found | Miss | None],
+        known: Found | Miss | None,
+        fallback: Found | None,
         neighbours: Mapping[str, float],
         now: float,
-    ) -> list[Action]:
+    ) -> list[Outcome]:
         """Take in a request.
 
-        `answer` says what this node knows by itself (None: it must ask); `neighbours` maps
-        the names of those that can be asked to the round trip to them in milliseconds.
+        `known` is what this node answers by itself (None: it must ask), `fallback` what it answers
+        if nobody else can. `neighbours` maps the names of those that can be asked to the round trip
+        to them in milliseconds.
         """
         self._forget(now)
         if disc.request in self._seen:
@@ -116,51 +150,78 @@ class Discovery:
         if len(self._seen) >= MAX_REQUESTS:
             return [self._refuse(disc, asker)]
         self._seen[disc.request] = now + REQUEST_TTL
-        if (known := answer(disc)) is not None:
+        if known is not None:
             return [Reply(asker, known)]
         if disc.hops >= MAX_HOPS:
-            return [Reply(asker, miss(disc, MissReason.DEADLINE, f"more than {MAX_HOPS} hops"))]
+            return [Reply(asker, miss(disc, MissReason.DEADLINE, f"{MAX_HOPS} hops"))]
         if len(self._floods) >= MAX_FLOODS:
             return [self._refuse(disc, asker)]
-        return self._flood(disc, asker, neighbours, now)
+        in_time = replace(disc, remaining_ms=min(disc.remaining_ms, MAX_TIME_MS))
+        deadline = now + in_time.remaining_ms / 1000
+        return self._flood(Flood(in_time, asker, deadline, fallback), neighbours)
 
-    def on_found(self, request: bytes, neighbour: str, answer: Found, now: float) -> list[Action]:
+    def search(
+        self,
+        content: str,
+        request: bytes,
+        excluded: tuple[Identity, ...],
+        neighbours: Mapping[str, float],
+        now: float,
+    ) -> list[Outcome]:
+        """Flood for this node itself; an `OwnAnswer` comes of it."""
+        self._forget(now)
+        self._seen[request] = now + REQUEST_TTL
+        disc = Disc(
+            request=request, content=content, sender=self._me, origin=self._me, excluded=excluded,
+            remaining_ms=round(OWN_FLOOD_SECONDS * 1000),
+        )  # fmt: skip
+        return self._flood(Flood(disc, OwnSearch(content), now + OWN_FLOOD_SECONDS), neighbours)
+
+    def on_found(self, neighbour: str, answer: Found, now: float) -> list[Outcome]:
         """Take in a neighbour's FOUND: the first one ends the flood."""
-        flood = self._floods.pop(request, None)
+        flood = self._floods.pop(answer.request, None)
         if flood is None:
             return []
-        self._routes[request] = Route(neighbour, now + REQUEST_TTL)
+        self._positive[answer.request] = PositiveEntry(neighbour, now + REQUEST_TTL)
         flood.waiting.discard(neighbour)
-        reply = Reply(flood.asker, found(flood.disc, answer.sender))
-        return [reply, *self._cancel(flood)]
+        return [self._answer(flood, found(flood.disc, answer.sender)), *self._cancel(flood)]
 
-    def on_miss(self, request: bytes, neighbour: str, answer: Miss) -> list[Action]:
-        """Take in a neighbour's MISS, or the shell's own when a neighbour could not be asked."""
+    def on_miss(self, neighbour: str, answer: Miss) -> list[Outcome]:
+        """Take in a neighbour's MISS."""
+        return self._missed(neighbour, answer, answered=True)
+
+    def on_unasked(self, neighbour: str, request: bytes, text: str) -> list[Outcome]:
+        """Take in that a neighbour could not be asked, or was lost before it answered."""
         flood = self._floods.get(request)
-        if flood is None or neighbour not in flood.waiting:
+        if flood is None:
             return []
-        flood.waiting.discard(neighbour)
-        flood.misses.append(answer)
-        return [] if flood.waiting else self._give_up(flood)
+        return self._missed(neighbour, miss(flood.disc, MissReason.CUT, text), answered=False)
 
-    def on_asker_gone(self, link: ConnectionId) -> list[Action]:
-        """Cancel what was asked on behalf of a connection that has closed."""
-        gone = [flood for flood in self._floods.values() if flood.asker == link]
+    def on_asker_gone(self, asker: Asker) -> list[Outcome]:
+        """Cancel what was asked on behalf of a connection that has closed, or of a search that is over."""
+        gone = [flood for flood in self._floods.values() if flood.asker == asker]
         for flood in gone:
             del self._floods[flood.disc.request]
         return [action for flood in gone for action in self._cancel(flood)]
 
-    def on_time(self, now: float) -> list[Action]:
+    def on_time(self, now: float) -> list[Outcome]:
         """Give up the floods whose time is over."""
         late = [flood for flood in self._floods.values() if flood.deadline <= now]
         for flood in late:
             flood.misses.append(miss(flood.disc, MissReason.DEADLINE))
-        return [action for flood in late for action in self._give_up(flood)]
+        return [outcome for flood in late for outcome in self._give_up(flood)]
 
-    def _flood(
-        self, disc: Disc, asker: ConnectionId, neighbours: Mapping[str, float], now: float
-    ) -> list[Action]:
-        flood = Flood(disc, asker, now + disc.remaining_ms / 1000)
+    def _missed(self, neighbour: str, answer: Miss, *, answered: bool) -> list[Outcome]:
+        flood = self._floods.get(answer.request)
+        if flood is None or neighbour not in flood.waiting:
+            return []
+        flood.waiting.discard(neighbour)
+        flood.misses.append(answer)
+        flood.answered |= answered
+        return [] if flood.waiting else self._give_up(flood)
+
+    def _flood(self, flood: Flood, neighbours: Mapping[str, float]) -> list[Outcome]:
+        disc = flood.disc
         asks = list(self._asks(disc, neighbours))
         flood.waiting.update(ask.neighbour for ask in asks)
         self._floods[disc.request] = flood
@@ -171,22 +232,35 @@ class Discovery:
         return self._give_up(flood)
 
     def _asks(self, disc: Disc, neighbours: Mapping[str, float]) -> Iterable[Ask]:
+        origin = disc.origin or disc.sender  # once handed on, the sender is not who asks
+        hops = min(disc.hops + (disc.sender != self._me), MAX_HOPS)
         for name, rtt_ms in neighbours.items():
             left = disc.remaining_ms - max(LEAST_TIME_MS, round(2 * rtt_ms))
             if left >= LEAST_TIME_MS and self._may_ask(disc, name):
-                onward = replace(disc, sender=self._me, source=None, hops=disc.hops + 1, remaining_ms=left)
+                onward = replace(
+                    disc, sender=self._me, origin=origin, source=None, hops=hops, remaining_ms=left
+                )
                 yield Ask(name, onward)
 
     def _may_ask(self, disc: Disc, name: str) -> bool:
         neighbour = Identity.node(name)
-        return neighbour != disc.sender and neighbour not in disc.excluded
+        return neighbour not in (disc.sender, disc.origin) and neighbour not in disc.excluded
 
-    def _give_up(self, flood: Flood) -> list[Action]:
+    def _give_up(self, flood: Flood) -> list[Outcome]:
         del self._floods[flood.disc.request]
-        told = min(flood.misses, key=lambda answer: _TELLING.index(answer.reason))
-        return [Reply(flood.asker, miss(flood.disc, told.reason, told.text)), *self._cancel(flood)]
+        answer: Found | Miss | None = flood.fallback
+        if answer is None:
+            told = min(flood.misses, key=lambda missed: _TELLING.index(missed.reason))
+            answer = miss(flood.disc, told.reason, told.text)
+        return [self._answer(flood, answer), *self._cancel(flood)]
 
-    def _cancel(self, flood: Flood) -> list[Action]:
+    def _answer(self, flood: Flood, answer: Found | Miss) -> Outcome:
+        if isinstance(flood.asker, OwnSearch):
+            unreachable = isinstance(answer, Miss) and not flood.answered
+            return OwnAnswer(flood.asker, answer, unreachable)
+        return Reply(flood.asker, answer)
+
+    def _cancel(self, flood: Flood) -> list[Outcome]:
         if not flood.waiting:
             return []
         return [CancelAsks(flood.disc.request, tuple(sorted(flood.waiting)))]
@@ -199,5 +273,5 @@ class Discovery:
         # All ids live equally long, so the oldest is always the first of the dict.
         while self._seen and next(iter(self._seen.values())) <= now:
             del self._seen[next(iter(self._seen))]
-        while self._routes and next(iter(self._routes.values())).expires <= now:
-            del self._routes[next(iter(self._routes))]
+        while self._positive and next(iter(self._positive.values())).expires <= now:
+            del self._positive[next(iter(self._positive))]

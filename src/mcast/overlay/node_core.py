@@ -1,114 +1,297 @@
-"""All the decisions of one overlay node: discovery and tree put together.
+"""All the decisions of one node, put together: discovery, one branch per content, the servers.
 
-Told what happened (a packet, a closed connection, the time), it answers with actions. It
-holds no socket, thread or clock, so a test wires a hundred of these in a dict and floods a
-ring in a millisecond. It is not thread-safe: one thread owns it.
+Told what happened (an event) and when, it answers with actions. It holds no socket, thread, clock or
+randomness of its own, so a test wires a hundred of these in a dict and floods a ring in a
+millisecond, and a trace of what happened can be replayed. It is not thread-safe: one thread owns it.
+
+An overlay node, a rendezvous point and a client are the same thing here. The rendezvous point knows
+servers; a client is a leaf: nobody asks it, and the one child it has is inside its own process.
 """
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 
-from mcast.overlay.actions import Action, ConnectionId
-from mcast.overlay.discovery import Discovery, found, miss
-from mcast.overlay.tree import Streaming, Tree
+from mcast.overlay.actions import LOCAL, Action, ConnectionId, NodeParent, Reply, UpstreamId
+from mcast.overlay.admission import refusal
+from mcast.overlay.branch import Branch
+from mcast.overlay.candidates import Candidates
+from mcast.overlay.chance import Chance
+from mcast.overlay.discovery import Discovery, Outcome, OwnAnswer, OwnSearch, found, miss
+from mcast.overlay.events import (
+    Accepted,
+    Answered,
+    ConnectionGone,
+    DiscReceived,
+    Drained,
+    Event,
+    FeedChanged,
+    LayoutChanged,
+    Leaving,
+    ParentLost,
+    Refused,
+    RoundTripMeasured,
+    ServerListed,
+    ServerLost,
+    ServerMeasured,
+    Stopped,
+    StreamReceived,
+    TimePassed,
+    Unasked,
+    Unwanted,
+    Wanted,
+)
+from mcast.overlay.rendezvous import Servers
+from mcast.overlay.search import Search
+from mcast.overlay.table import State
 from mcast.wire.identity import Identity
-from mcast.wire.node import Disc, Found, Miss, MissReason, Port, StopReason, Stream
+from mcast.wire.node import REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, StopReason, Stream
+
+MAX_CONTENTS = 256
+"""Contents that one node relays at a time. Beyond: MISS(full)."""
 
 
 class NodeCore:
-    """What one node, overlay or rendezvous point, knows and decides."""
+    """What one overlay node, rendezvous point or client knows and decides."""
 
-    def __init__(self, me: Identity, *, rendezvous: bool = False) -> None:
+    def __init__(self, me: Identity, chance: Chance, *, rendezvous: bool = False) -> None:
         self.me, self.rendezvous = me, rendezvous
+        self._chance = chance
+        self._numbers = itertools.count(1)
         self._discovery = Discovery(me)
-        self._tree = Tree(me, self._route)
+        self._servers = Servers()
         self._neighbours: dict[str, float] = {}  # name -> round trip in ms
-        self._offers: frozenset[str] = frozenset()
-        self._doubts = ""
-        self._now = 0.0
-
-    # What the shell knows of the world
-
-    def set_neighbours(self, round_trips_ms: Mapping[str, float]) -> None:
-        """Say who can be asked, and how far away each is."""
-        self._neighbours = dict(round_trips_ms)
-
-    def set_offers(self, contents: frozenset[str], doubts: str = "") -> None:
-        """Say (at the rendezvous point) what the servers have.
-
-        `doubts` tells why the list may be incomplete, e.g. a server that has not answered
-        yet: while there are any, a content that is not listed is no `absent`.
-        """
-        self._offers, self._doubts = contents, doubts
+        self._branches: dict[str, Branch] = {}
 
     @property
-    def streaming(self) -> Mapping[str, Streaming]:
-        """Return what this node streams, by content."""
-        return self._tree.streaming
+    def branches(self) -> Mapping[str, Branch]:
+        """Return what this node takes part in, by content. Not to be changed."""
+        return self._branches
 
-    # What happened
+    @property
+    def servers(self) -> Servers:
+        """Return what is known of the servers. Not to be changed."""
+        return self._servers
 
-    def on_disc(self, disc: Disc, asker: ConnectionId, now: float) -> list[Action]:
-        """A neighbour or a client asks who can give a content."""
-        return self._discovery.on_disc(disc, asker, self._answer, self._neighbours, now)
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether no stream, search or flood is left."""
+        return not self._branches and not self._discovery.floods
 
-    def on_found(self, request: bytes, neighbour: str, answer: Found, now: float) -> list[Action]:
-        """A neighbour that was asked has a way."""
-        return self._discovery.on_found(request, neighbour, answer, now)
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Take in what happened at `now` (monotonic seconds); return what is to be done, in order."""
+        actions = list(self._resolve(self._decide(event, now), now))
+        actions += self._continue_searches(now)
+        actions += self._forget_ended(now)
+        return actions
 
-    def on_miss(self, request: bytes, neighbour: str, answer: Miss) -> list[Action]:
-        """A neighbour that was asked has none, or could not be asked."""
-        return self._discovery.on_miss(request, neighbour, answer)
+    def _decide(self, event: Event, now: float) -> Iterable[Outcome]:
+        match event:
+            case TimePassed():
+                return self._on_time(now)
+            case DiscReceived(connection, disc):
+                return self._on_disc(disc, connection, now)
+            case StreamReceived(connection, stream):
+                return self._on_stream(stream, connection, now)
+            case Answered(neighbour, Found() as answer):
+                return self._discovery.on_found(neighbour, answer, now)
+            case Answered(neighbour, Miss() as answer):
+                return self._discovery.on_miss(neighbour, answer)
+            case Unasked(neighbour, request, text):
+                return self._discovery.on_unasked(neighbour, request, text)
+            case ConnectionGone(connection):
+                return self._on_connection_gone(connection, now)
+            case Wanted(content, patience):
+                return self._on_wanted(event, content, patience, now)
+            case Unwanted(content):
+                return self._on_unwanted(content, now)
+            case Accepted() | Refused() | Stopped() | ParentLost() | FeedChanged():
+                return self._on_upstream(event, now)
+            case Drained(content, connections):
+                branch = self._branches.get(content)
+                return branch.on_drained(connections, now) if branch else []
+            case Leaving():
+                return self._on_leaving(now)
+            case _:
+                self._learn(event, now)
+                return []
 
-    def on_stream(self, stream: Stream, link: ConnectionId, now: float) -> list[Action]:
-        """A child wants to be subscribed."""
-        self._now = now
-        return self._tree.on_stream(stream, link, now)
+    # What it comes to know
 
-    def on_port(self, content: str, request: bytes, port: Port) -> list[Action]:
-        """The upstream has taken this node in, or tells news."""
-        return self._tree.on_port(content, request, port)
+    def _learn(self, event: Event, now: float) -> None:
+        match event:
+            case LayoutChanged(neighbours, servers):
+                self._neighbours = {name: self._neighbours.get(name, 0.0) for name in neighbours}
+                self._servers.on_layout(servers if self.rendezvous else (), now)
+            case RoundTripMeasured(neighbour, round_trip_ms):
+                if neighbour in self._neighbours:
+                    self._neighbours[neighbour] = round_trip_ms
+            case ServerListed(server, contents):
+                self._servers.on_listed(server, contents)
+            case ServerMeasured(server, delay_us):
+                self._servers.on_measured(server, delay_us)
+            case ServerLost(server):
+                self._servers.on_lost(server, now)
 
-    def on_refused(self, content: str, request: bytes, reason: MissReason, text: str = "") -> list[Action]:
-        """The upstream has refused this node, or could not be reached."""
-        return self._tree.on_refused(content, request, reason, text)
+    # Who asks
 
-    def on_upstream_end(
-        self, content: str, reason: StopReason, last: int | None = None, text: str = ""
-    ) -> list[Action]:
-        """A stream has ended above."""
-        return self._tree.on_upstream_end(content, reason, last, text)
+    def _on_disc(self, disc: Disc, connection: ConnectionId, now: float) -> list[Outcome]:
+        known = self._answer(disc, now)
+        below = isinstance(known, Found) and self._is_below_excluded(disc)
+        fallback = known if isinstance(known, Found) and below else None
+        return self._discovery.on_disc(
+            disc, connection, None if below else known, fallback, self._neighbours, now
+        )
 
-    def on_fed(self, content: str, fed: bool) -> list[Action]:
-        """Media has stopped to reach this node, or does so again."""
-        return self._tree.on_fed(content, fed)
-
-    def on_link_gone(self, link: ConnectionId) -> list[Action]:
-        """A connection made to this node has closed, its lease is over, or it said STOP."""
-        return [*self._discovery.on_asker_gone(link), *self._tree.on_link_gone(link)]
-
-    def on_time(self, now: float) -> list[Action]:
-        """Time has passed; to be called some ten times a second."""
-        return [*self._discovery.on_time(now), *self._tree.on_time(now)]
-
-    def on_shutdown(self) -> list[Action]:
-        """This node leaves the overlay."""
-        return self._tree.on_shutdown()
-
-    # What it knows by itself
-
-    def _answer(self, disc: Disc) -> Found | Miss | None:
-        if self._tree.gives(disc.content, disc.excluded):
-            return found(disc, self.me)
+    def _answer(self, disc: Disc, now: float) -> Found | Miss | None:
+        """Return what this node knows by itself; None if it must ask."""
+        branch = self._branches.get(disc.content)
+        if branch is not None and (answer := self._answer_of(branch, disc)) is not None:
+            return answer
         if not self.rendezvous:
             return None
-        if disc.content in self._offers:
+        if self._servers.has(disc.content):
             return found(disc, self.me)
-        if self._doubts:
-            return miss(disc, MissReason.CUT, self._doubts)
+        if doubts := self._servers.doubts(now):
+            return miss(disc, MissReason.CUT, doubts)
         return miss(disc, MissReason.ABSENT)
 
-    def _route(self, stream: Stream) -> tuple[bool, str | None]:
+    def _answer_of(self, branch: Branch, disc: Disc) -> Found | Miss | None:
+        match branch.state:
+            case State.FED if (disc.origin or disc.sender) in branch.path:
+                return miss(disc, MissReason.LOOP)
+            case State.FED:
+                return found(disc, self.me)
+            # What others could offer would not help: a STREAM that comes through here is refused.
+            case State.CUT:
+                return miss(disc, MissReason.CUT)
+            case State.ENDING:
+                return miss(disc, MissReason.GONE, "the content is ending")
+        return None
+
+    def _is_below_excluded(self, disc: Disc) -> bool:
+        branch = self._branches.get(disc.content)
+        return branch is not None and not set(disc.excluded).isdisjoint(branch.path)
+
+    def _on_stream(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
+        branch = self._branches.get(stream.content)
+        if branch is not None:
+            return branch.on_asked(stream, connection, now)
+        if len(self._branches) >= MAX_CONTENTS:
+            full = refusal(stream, MissReason.FULL, f"{MAX_CONTENTS} contents")
+            return [Reply(connection, full)]
         if self.rendezvous:
-            return stream.content in self._offers, None
-        neighbour = self._discovery.route(stream.request, self._now)
-        return neighbour is not None, neighbour
+            return self._begin_at_server(stream, connection, now)
+        neighbour = self._discovery.positive_entry(stream.request, now)
+        if neighbour is None or neighbour not in self._neighbours:
+            return [Reply(connection, refusal(stream, MissReason.GONE))]
+        return self._begin(stream, connection, Candidates([NodeParent(neighbour)]), now)
+
+    def _begin_at_server(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
+        ranking = self._servers.ranking(stream.content)
+        if not ranking:
+            return [Reply(connection, refusal(stream, MissReason.GONE, "no server has it now"))]
+        why = self._servers.explain(stream.content, ranking)
+        return [*why, *self._begin(stream, connection, Candidates(ranking), now)]
+
+    def _begin(
+        self, stream: Stream, connection: ConnectionId, candidates: Candidates, now: float
+    ) -> list[Action]:
+        return self._branch(stream.content).on_routed(stream, connection, candidates, now)
+
+    def _branch(self, content: str) -> Branch:
+        branch = self._branches[content] = Branch(content, self.me, self._numbers)
+        return branch
+
+    def _on_connection_gone(self, connection: ConnectionId, now: float) -> list[Outcome]:
+        outcomes = self._discovery.on_asker_gone(connection)
+        for branch in self._branches.values():
+            if branch.admission.holds(connection):
+                outcomes += branch.on_child_gone(connection, now)
+        return outcomes
+
+    # The local child
+
+    def _on_wanted(self, wanted: Wanted, content: str, patience: float, now: float) -> list[Action]:
+        # Its id matters to nobody: each flood and each STREAM gets one of its own.
+        stream = Stream(request=bytes(REQUEST_ID_SIZE), content=content, sender=self.me, start=wanted.start)
+        branch = self._branches.get(content)
+        if branch is not None:
+            return branch.on_asked(stream, LOCAL, now)
+        return self._branch(content).on_wanted(stream, Search(self._chance, now, patience), now)
+
+    def _on_unwanted(self, content: str, now: float) -> list[Action]:
+        branch = self._branches.get(content)
+        return branch.on_child_gone(LOCAL, now) if branch else []
+
+    def _continue_searches(self, now: float) -> list[Action]:
+        actions: list[Action] = []
+        for branch in list(self._branches.values()):
+            if branch.state is not State.SEARCHING or branch.search is None:
+                continue
+            if (request := branch.search.begin(now)) is not None:
+                flood = self._discovery.search(branch.content, request, (), self._neighbours, now)
+                actions += self._resolve(flood, now)
+        return actions
+
+    def _resolve(self, outcomes: Iterable[Outcome], now: float) -> Iterable[Action]:
+        """Hand the answers to this node's own floods to their searches."""
+        for outcome in outcomes:
+            if isinstance(outcome, OwnAnswer):
+                yield from self._on_own_answer(outcome, now)
+            else:
+                yield outcome
+
+    def _on_own_answer(self, own: OwnAnswer, now: float) -> list[Action]:
+        branch = self._branches.get(own.search.content)
+        if branch is None or branch.state is not State.SEARCHING:
+            return []
+        answer = own.answer
+        if isinstance(answer, Miss):
+            return branch.on_not_found(answer.reason, answer.text, now, unreachable=own.unreachable)
+        neighbour = self._discovery.positive_entry(answer.request, now)
+        assert neighbour is not None, "FOUND has just made the entry"
+        return branch.on_found(Candidates([NodeParent(neighbour)]), now)
+
+    # Parents
+
+    def _on_upstream(
+        self, event: Accepted | Refused | Stopped | ParentLost | FeedChanged, now: float
+    ) -> list[Action]:
+        branch = self._of_upstream(event.upstream)
+        if branch is None:
+            return []  # left meanwhile
+        match event:
+            case Accepted(upstream, port):
+                return branch.on_port(upstream, port, now)
+            case Refused(upstream, reason, text):
+                return branch.on_refused(upstream, reason, text, now)
+            case Stopped(upstream, StopReason.END, int() as last, text):
+                return branch.on_over(upstream, last, text, now)
+            case Stopped(upstream, stop, _, text):
+                return branch.on_lost(upstream, stop, text, now)
+            case ParentLost(upstream, text):
+                return branch.on_lost(upstream, StopReason.CUT, text, now)
+            case FeedChanged(upstream, feed):
+                return branch.on_feed(upstream, feed, now)
+
+    def _of_upstream(self, upstream: UpstreamId) -> Branch | None:
+        return next((b for b in self._branches.values() if upstream in b.upstreams), None)
+
+    # As time goes by
+
+    def _on_time(self, now: float) -> list[Outcome]:
+        outcomes = self._discovery.on_time(now)
+        for branch in list(self._branches.values()):
+            outcomes += branch.on_time(now)
+        return outcomes
+
+    def _on_leaving(self, now: float) -> list[Outcome]:
+        return [action for branch in self._branches.values() for action in branch.on_leaving(now)]
+
+    def _forget_ended(self, now: float) -> list[Action]:
+        actions: list[Action] = []
+        for branch in [b for b in self._branches.values() if b.state is State.ABSENT]:
+            del self._branches[branch.content]
+            # Its search is over with it; what is still asked would be answered to nobody.
+            actions += self._resolve(self._discovery.on_asker_gone(OwnSearch(branch.content)), now)
+        return actions

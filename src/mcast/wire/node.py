@@ -78,6 +78,7 @@ MISS_REASON = one(12, "reason", enumerated(MissReason))
 STOP_REASON = one(13, "reason", enumerated(StopReason))
 LAST = maybe(14, "last", U64)
 WHY = maybe(15, "text", EXPLANATION, "")
+ORIGIN = maybe(16, "origin", IDENTITY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +123,12 @@ class Disc(NodePacket):
     """Ask: who can give me this content?"""
 
     FLAG = NodeFlag.DISC
-    SCHEMA = Schema(SENDER, REMAINING, EXCLUDED)
+    SCHEMA = Schema(SENDER, REMAINING, EXCLUDED, ORIGIN)
 
     sender: Identity
     remaining_ms: int
-    excluded: tuple[Identity, ...] = ()  # do not lead me to these: they failed me
+    excluded: tuple[Identity, ...] = ()  # not to be asked; being below one of them is a second choice
+    origin: Identity | None = None  # who will be the child; None: the sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

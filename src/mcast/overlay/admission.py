@@ -1,0 +1,106 @@
+"""A content's children at one node: who waits for a parent's answer, and who has been taken in.
+
+The child inside this process (LOCAL, a client's output) waits and is taken in like any other; only
+that nobody was found is told to it by `Fail`, as it has no request to be answered.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from mcast.overlay.actions import (
+    LOCAL,
+    Accept,
+    Action,
+    ConnectionId,
+    End,
+    Fail,
+    Path,
+    Reply,
+    SearchFailure,
+    Update,
+)
+from mcast.wire.node import Miss, MissReason, Stop, StopReason, Stream
+
+MAX_CHILDREN = 4096
+"""Children of one content at a time, and as many that wait. Beyond: MISS(full)."""
+
+
+def refusal(stream: Stream, reason: MissReason, text: str = "") -> Miss:
+    """Answer a STREAM with no."""
+    return Miss(request=stream.request, hops=stream.hops, content=stream.content, reason=reason, text=text)
+
+
+@dataclass(slots=True)
+class Admission:
+    """Children by the connection on which they have asked."""
+
+    content: str
+    waiters: dict[ConnectionId, Stream] = field(default_factory=dict)
+    children: dict[ConnectionId, Stream] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nobody takes the content or waits for it."""
+        return not self.waiters and not self.children
+
+    def holds(self, connection: ConnectionId) -> bool:
+        """Tell whether this connection takes the content or waits for it."""
+        return connection in self.children or connection in self.waiters
+
+    def remove(self, connection: ConnectionId) -> bool:
+        """Forget a child; tell whether it had been taken in."""
+        self.waiters.pop(connection, None)
+        return self.children.pop(connection, None) is not None
+
+    def wait_behind(self, pending: bytes, stream: Stream, connection: ConnectionId) -> list[Action]:
+        """Let a child wait for what was asked under the id `pending`, or refuse it as busy."""
+        if connection != LOCAL and pending >= stream.request:
+            return [Reply(connection, refusal(stream, MissReason.BUSY))]
+        if len(self.waiters) >= MAX_CHILDREN:
+            return [Reply(connection, refusal(stream, MissReason.FULL, f"{MAX_CHILDREN} children"))]
+        self.waiters[connection] = stream
+        return []
+
+    def admit(self, stream: Stream, connection: ConnectionId, path: Path, version: int) -> list[Action]:
+        """Take a child in, unless it is on the path itself or there is no room."""
+        if connection != LOCAL and stream.sender in path:
+            return [Reply(connection, refusal(stream, MissReason.LOOP))]
+        if len(self.children) >= MAX_CHILDREN:
+            return [Reply(connection, refusal(stream, MissReason.FULL, f"{MAX_CHILDREN} children"))]
+        self.children[connection] = stream
+        return [Accept(connection, stream, path, version)]
+
+    def admit_all(self, path: Path, version: int) -> list[Action]:
+        """Take in all who wait."""
+        waiters, self.waiters = self.waiters, {}
+        return [
+            action
+            for connection, stream in waiters.items()
+            for action in self.admit(stream, connection, path, version)
+        ]
+
+    def refuse_all(self, reason: MissReason, text: str, failure: SearchFailure | None) -> list[Action]:
+        """Tell all who wait that nothing comes of it."""
+        waiters, self.waiters = self.waiters, {}
+        return [
+            Fail(self.content, failure or SearchFailure(reason, text, tries=0))
+            if connection == LOCAL
+            else Reply(connection, refusal(stream, reason, text))
+            for connection, stream in waiters.items()
+        ]
+
+    def tell_all(self, path: Path, version: int, *, cut: bool) -> list[Action]:
+        """Tell all children what has changed above."""
+        return [Update(connection, self.content, path, version, cut) for connection in self.children]
+
+    def end(
+        self, connections: Iterable[ConnectionId], reason: StopReason, last: int | None, text: str
+    ) -> list[Action]:
+        """Send these children away."""
+        ended: list[Action] = []
+        for connection in connections:
+            stream = self.children.pop(connection, None)
+            if stream is not None:
+                stop = Stop(request=stream.request, content=self.content, reason=reason, last=last, text=text)
+                ended.append(End(connection, stop))
+        return ended

@@ -1,0 +1,41 @@
+"""Parents to be asked for one content, one after another.
+
+The next one is asked as soon as the last has refused. One that says nothing costs `PATIENCE`: then
+the next is asked *beside* it, and the first that accepts is taken. So a hung server delays a viewer
+by a second, and a slow one that is the only one left is still waited for.
+"""
+
+from collections.abc import Iterable
+
+from mcast.overlay.actions import Parent
+
+PATIENCE = 1.0
+"""Seconds after which a parent that has not answered is doubted: more than two round trips of 400 ms."""
+
+
+class Candidates:
+    """The parents that have not been asked yet, and when the last one was."""
+
+    def __init__(self, parents: Iterable[Parent]) -> None:
+        self._left = list(parents)
+        self._asked: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Candidates {', '.join(map(str, self._left)) or 'none left'}>"
+
+    def __len__(self) -> int:
+        return len(self._left)
+
+    @property
+    def first(self) -> Parent | None:
+        """Return the one that is to be asked next, None if all have been."""
+        return self._left[0] if self._left else None
+
+    def take(self, now: float) -> Parent | None:
+        """Return the next one, which is asked now; None if all have been asked."""
+        self._asked = now
+        return self._left.pop(0) if self._left else None
+
+    def is_late(self, now: float) -> bool:
+        """Tell whether the next one should be asked beside the last, which says nothing."""
+        return bool(self._left) and self._asked is not None and now - self._asked >= PATIENCE
