@@ -101,7 +101,7 @@ def parser_of(program: Command) -> argparse.ArgumentParser:
 
 
 def run(program: Command, argv: Sequence[str] | None = None) -> int:
-    """Run a program to its end and give its exit status. Never raises."""
+    """Run a program to its end; return its exit status. Never raises."""
     with contextlib.ExitStack() as process_wide:
         try:
             options = parser_of(program).parse_args(_long_spellings(sys.argv[1:] if argv is None else argv))

@@ -5,9 +5,10 @@ import logging
 import os
 from collections.abc import Sequence
 
+from mcast import eventlog
 from mcast.hostport import HostPort, parse_address
 from mcast.net.ports import MediaPorts
-from mcast.roles import cli
+from mcast.roles import cli, logs
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.node.session import BootstrapSession
 from mcast.wire.bootstrap import INSTANCE_SIZE, LayoutMessage, Register
@@ -51,9 +52,11 @@ def _run(
     layout: LayoutMessage,
 ) -> None:  # fmt: skip
     address = options.address or _listening_address(layout)
+    logs.speak_as(layout.name)
     program = NodeProgram(layout, address, ports, session.send_health, process.on_crash)
     try:
         program.start(layout)
+        eventlog.note(logger, "listening", "listening at %s", program.address, address=program.address)
         session.follow(program.update)
         process.stop.wait()
     finally:
