@@ -13,7 +13,7 @@ from pathlib import Path
 from mcast.errors import ConfigError
 from mcast.overlay.actions import Action
 from mcast.overlay.events import Event
-from mcast.overlay.trace import encode_step
+from mcast.overlay.trace import step
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +26,18 @@ class TraceWriter:
         self._path, self._failed = path, False
         try:
             self._file = path.open("w", encoding="utf-8")
+        except OSError as error:
+            raise _unusable(path, error) from None
+        try:
             self._file.write(_line(header))
             self._file.flush()
         except OSError as error:
-            raise ConfigError(f"--trace: cannot write {path}: {error.strerror or error}") from None
+            self._drop()
+            raise _unusable(path, error) from None
 
     def write(self, now: float, event: Event, actions: Sequence[Action]) -> None:
         """Keep one decision."""
-        self._try(lambda: self._file.write(_line(encode_step(now, event, actions))))
+        self._try(lambda: self._file.write(_line(step(now, event, actions))))
 
     def flush(self) -> None:
         """Let readers see what was kept."""
@@ -43,16 +47,23 @@ class TraceWriter:
         """End the file."""
         self._try(self._file.close)
 
-    def _try(self, step: Callable[[], object]) -> None:
+    def _try(self, do: Callable[[], object]) -> None:
         if self._failed:
             return
         try:
-            step()
+            do()
         except OSError as error:
             self._failed = True
             logger.error("--trace: %s ends here: %s", self._path, error.strerror or error)
-            with contextlib.suppress(OSError):  # what is buffered still cannot be written either
-                self._file.close()
+            self._drop()
+
+    def _drop(self) -> None:
+        with contextlib.suppress(OSError):  # what is buffered still cannot be written either
+            self._file.close()
+
+
+def _unusable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"--trace: cannot write {path}: {error.strerror or error}")
 
 
 def _line(entry: Mapping[str, object]) -> str:

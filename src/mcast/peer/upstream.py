@@ -47,10 +47,12 @@ class Upstream(ABC):
     """One subscription. `accepted` is there once the parent has said yes."""
 
     def __init__(
-        self, subscribe: Subscribe, ports: MediaPorts, watcher: Watcher, post: Post, on_crash: OnCrash
-    ) -> None:
+        self, subscribe: Subscribe, ports: MediaPorts, watcher: Watcher, post: Post, on_crash: OnCrash,
+        *, resume: Position | None = None,
+    ) -> None:  # fmt: skip
+        """`resume` is the first number that counts, where the content is received already."""
         self.id: UpstreamId = subscribe.upstream
-        self.content = subscribe.content
+        self.content, self.resume = subscribe.content, resume
         self.accepted: Port | None = None
         self._subscribe = subscribe
         self._ports, self._watcher, self._post = ports, watcher, post
@@ -211,12 +213,11 @@ class NeighbourUpstream(Upstream):
         self, subscribe: Subscribe, ports: MediaPorts, watcher: Watcher, post: Post, on_crash: OnCrash,
         *, flooder: Flooder, me: Identity, resume: Position | None = None,
     ) -> None:  # fmt: skip
-        """`resume` is the first number that counts, where the content is received already."""
-        super().__init__(subscribe, ports, watcher, post, on_crash)
+        super().__init__(subscribe, ports, watcher, post, on_crash, resume=resume)
         if not isinstance(subscribe.parent, NodeParent):
             raise TypeError(f"{subscribe.parent} is no neighbour")
         self._name = subscribe.parent.name
-        self._flooder, self._me, self._resume = flooder, me, resume
+        self._flooder, self._me = flooder, me
 
     def _connect(self, cancel: threading.Event) -> Connection:
         if (warm := self._flooder.take(self._name)) is not None:
@@ -229,7 +230,7 @@ class NeighbourUpstream(Upstream):
         asked = self._subscribe
         return Stream(
             request=asked.request, content=asked.content, port=port, hops=min(asked.hops, MAX_HOPS),
-            sender=self._me, resume=self._resume, buffer_bytes=buffer_bytes, start=asked.start,
+            sender=self._me, resume=self.resume, buffer_bytes=buffer_bytes, start=asked.start,
         )  # fmt: skip
 
     def _on_message(self, message: Message) -> None:

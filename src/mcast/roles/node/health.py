@@ -1,8 +1,8 @@
 """What a node tells the bootstrapper of its streams: once a second, and at once when a tree has changed.
 
-A report is cut to what one frame can hold. A stream's health is one TLV (65,535 bytes), all of them one frame (`wire.frame.MAX_BODY`). A node
-may have 256 contents with 4,096 children each: then some of them are not told, which costs the
-operator's view a few lines and the streams nothing.
+A report is cut to what one frame can hold. A stream's health is one TLV (65,535 bytes), all of them
+one frame (`wire.frame.MAX_BODY`). A node may have 256 contents with 4,096 children each: then some of
+them are not told, which costs the operator's view a few lines and the streams nothing.
 """
 
 import logging

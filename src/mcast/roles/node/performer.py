@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from mcast.errors import McastError
-from mcast.eventlog import note
+from mcast.eventlog import event_extra, note
 from mcast.net.worker import Worker
 from mcast.overlay import actions as do
 from mcast.overlay.actions import Action, UpstreamId
@@ -56,7 +56,7 @@ class Performer:
             case do.CancelAsks(request, neighbours):
                 self._flooder.cancel(request, neighbours)
             case do.Announce(event, text, fields):
-                note(logger, event, text, **dict(fields))
+                logger.info(text, extra=event_extra(event, **dict(fields)))
             case _:
                 self._change_tree(action)
                 self._on_tree_change()

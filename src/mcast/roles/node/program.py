@@ -1,10 +1,10 @@
 """What runs inside `mcast-node`: the overlay's decisions, wired to sockets and threads.
 
-    listener ---> InboundConnections --DISC, STREAM, ends--+
-    Flooder (warm connections) --------FOUND, MISS---------+--> Decider: core --> Performer --> all of them
-    upstreams (per parent) ------------PORT, MISS, STOP----+
-    RelayDb (a relay per content) -----fed or cut, drained-+
-    ServerMonitors --------------------lists, PINGs--------'
+listener ---> InboundConnections --DISC, STREAM, ends--+
+Flooder (warm connections) --------FOUND, MISS---------+--> Decider: core --> Performer --> all of them
+upstreams (per parent) ------------PORT, MISS, STOP----+
+RelayDb (a relay per content) -----fed or cut, drained-+
+ServerMonitors --------------------lists, PINGs--------'
 """
 
 import logging
@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from mcast.errors import ConfigError
 from mcast.eventlog import note
 from mcast.hostport import HostPort
 from mcast.media.feedback import FeedbackReader
@@ -30,7 +31,6 @@ from mcast.peer.decider import Decider
 from mcast.peer.flooder import Flooder
 from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream, Upstream
-from mcast.roles import logs
 from mcast.roles.node.health import HealthReporter
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.performer import Performer
@@ -43,7 +43,8 @@ from mcast.wire.position import Position
 
 logger = logging.getLogger(__name__)
 
-SEED_BYTES = 8
+SEED_BYTES = 16
+"""Of what request ids are drawn from: as many as an id has."""
 
 
 class NodeProgram:
@@ -62,16 +63,19 @@ class NodeProgram:
         """Listen at `address`. Raises ConfigError if that, or to write the trace, is not possible."""
         self._me, self._kind = Identity.node(layout.name), layout.kind
         self._ports, self._on_crash = ports, on_crash
-        seed = int.from_bytes(os.urandom(SEED_BYTES), "big")
-        is_rendezvous = layout.kind is NodeKind.RENDEZVOUS
-        writer = TraceWriter(trace_file, trace.header(self._me, is_rendezvous, seed)) if trace_file else None
-        self._listener = Listener(address, self._serve, on_crash, name="control")
+        seed, is_rendezvous = os.urandom(SEED_BYTES), layout.kind is NodeKind.RENDEZVOUS
         core = NodeCore(self._me, random.Random(seed), rendezvous=is_rendezvous)
+        self._listener = Listener(address, self._serve, on_crash, name="control")  # first: it may fail
+        try:
+            header = trace.header(self._me, rendezvous=is_rendezvous, seed=seed)
+            writer = TraceWriter(trace_file, header) if trace_file is not None else None
+        except ConfigError:
+            self._listener.stop()
+            raise
         self._decider = Decider(core, self._perform, on_crash, on_tick=self._on_tick, trace=writer)
         post = self._decider.post
-        self._watcher, self._reader, self._reaper = Watcher(on_crash), FeedbackReader(on_crash), Worker(
-            "reaper", on_crash
-        )
+        self._watcher, self._reader = Watcher(on_crash), FeedbackReader(on_crash)
+        self._reaper = Worker("reaper", on_crash)
         self._flooder = Flooder(self._watcher, post, on_crash)
         self._monitors = ServerMonitors(self._watcher, post, on_crash)
         self._inbound = InboundConnections(self._watcher, self._decider)
@@ -95,28 +99,28 @@ class NodeProgram:
         self._reader.start()
         self._watcher.start()
         self._reaper.start()
-        self.update(layout)
+        self._take_in(layout)
         self._decider.start()
         self._listener.start()
-        kind = layout.kind.name.lower()
-        note(logger, "listening", "listening on %s", self.address, address=self.address)
-        note(logger, "node_up", "%s is up", layout.name, node=layout.name, address=self.address, kind=kind)
+        note(
+            logger, "node_up", "%s", _describe(layout), node=layout.name, address=self.address,
+            kind=layout.kind.name.lower(),
+        )  # fmt: skip
 
     def update(self, layout: LayoutMessage) -> None:
         """Take in a new layout: neighbours and servers. Waits for the threads of those that are gone."""
         if layout.kind is not self._kind:
-            logger.warning("the layout has changed this node's kind to %s: restart it", layout.kind.name.lower())
-        # Before their connections are made, as what these tell is about those whom the core knows.
+            kind = layout.kind.name.lower()
+            logger.warning("the layout has changed this node's kind to %s: restart it", kind)
+        self._take_in(layout)
+        logger.info("%s", _describe(layout))
+
+    def _take_in(self, layout: LayoutMessage) -> None:
+        # The core first: what the new connections tell is then about those whom it knows.
         names = tuple(neighbour.name for neighbour in layout.neighbours)
         self._decider.post(LayoutChanged(names, layout.servers))
         self._flooder.update({each.name: each.address for each in layout.neighbours})
         self._monitors.update(layout.servers)
-        logger.info(
-            "%s: neighbours %s%s",
-            "rendezvous point" if layout.kind is NodeKind.RENDEZVOUS else "overlay node",
-            ", ".join(f"{n.name} at {n.address}" for n in layout.neighbours) or "none",
-            f"; servers {', '.join(layout.servers)}" if layout.servers else "",
-        )
 
     def stop(self) -> None:
         """Leave the overlay: children are told, parents too, every thread ends.
@@ -147,6 +151,11 @@ class NodeProgram:
         surroundings = (self._ports, self._watcher, self._decider.post, self._on_crash)
         if isinstance(subscribe.parent, ServerParent):
             return ServerUpstream(subscribe, *surroundings, resume=resume)
-        return NeighbourUpstream(
-            subscribe, *surroundings, flooder=self._flooder, me=self._me, resume=resume
-        )
+        return NeighbourUpstream(subscribe, *surroundings, flooder=self._flooder, me=self._me, resume=resume)
+
+
+def _describe(layout: LayoutMessage) -> str:
+    kind = "rendezvous point" if layout.kind is NodeKind.RENDEZVOUS else "overlay node"
+    neighbours = ", ".join(f"{each.name} at {each.address}" for each in layout.neighbours) or "none"
+    servers = f"; servers {', '.join(layout.servers)}" if layout.servers else ""
+    return f"{kind} {layout.name}: neighbours {neighbours}{servers}"

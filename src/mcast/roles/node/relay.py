@@ -13,8 +13,9 @@ from collections.abc import Callable
 from mcast.media.child import ChildLost
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
+from mcast.media.incoming import ReceiverCounters
 from mcast.media.parent import ParentEvent
-from mcast.media.receiver import Receiver, ReceiverCounters
+from mcast.media.receiver import Receiver
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.overlay.actions import ConnectionId, Path, UpstreamId
@@ -62,9 +63,17 @@ class Relay:
         """Return what has come so far."""
         return self._receiver.counters()
 
-    def add_parent(self, upstream: UpstreamId, sock: socket.socket, token: bytes, position: Position) -> None:
-        """Receive from one more parent."""
-        self._receiver.add_parent(upstream, sock, token, position)
+    def add_parent(
+        self,
+        upstream: UpstreamId,
+        sock: socket.socket,
+        token: bytes,
+        position: Position,
+        resume: Position | None,
+    ) -> None:
+        """Receive from one more parent, which was asked to go on from `resume`."""
+        start = resume.next if resume is not None and resume.ssrc == position.ssrc else None
+        self._receiver.add_parent(upstream, sock, token, position, start=start)
 
     def remove_parent(self, upstream: UpstreamId) -> None:
         """Receive from this parent no more; harmless if there is none."""

@@ -52,7 +52,7 @@ class RelayDb:
             raise RuntimeError(f"{upstream} has not accepted")
         sock = upstream.connect_media()  # before anything is begun: it may fail
         relay = self._relays.get(upstream.content) or self._open(upstream.content, accepted.stream)
-        relay.add_parent(upstream.id, sock, accepted.token, accepted.stream)
+        relay.add_parent(upstream.id, sock, accepted.token, accepted.stream, upstream.resume)
 
     def _open(self, content: str, position: Position) -> Relay:
         relay = self._relays[content] = Relay(

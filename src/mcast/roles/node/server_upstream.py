@@ -23,17 +23,16 @@ class ServerUpstream(Upstream):
         self, subscribe: Subscribe, ports: MediaPorts, watcher: Watcher, post: Post, on_crash: OnCrash,
         *, resume: Position | None = None,
     ) -> None:  # fmt: skip
-        """`resume` is the first number that counts, where the content is received already."""
-        super().__init__(subscribe, ports, watcher, post, on_crash)
+        super().__init__(subscribe, ports, watcher, post, on_crash, resume=resume)
         if not isinstance(subscribe.parent, ServerParent):
             raise TypeError(f"{subscribe.parent} is no server")
-        self._address, self._resume = subscribe.parent.address, resume
+        self._address = subscribe.parent.address
 
     def _connect(self, cancel: threading.Event) -> Connection:
         return connect(self._address, CONNECT_TIMEOUT, cancel=cancel)
 
     def _request(self, port: int, buffer_bytes: int) -> Message:
-        return Send(self.content, resume=self._resume, port=port, buffer_bytes=buffer_bytes)
+        return Send(self.content, resume=self.resume, port=port, buffer_bytes=buffer_bytes)
 
     def _on_message(self, message: Message) -> None:
         match message:

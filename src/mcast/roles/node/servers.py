@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mcast.errors import McastError, WireError
+from mcast.eventlog import note
 from mcast.net.backoff import Backoff
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.deadline import Deadline
@@ -57,6 +58,7 @@ class ServerMonitor:
         self._watcher, self._post, self._timing = watcher, post, timing
         self._backoff = Backoff(timing.first_retry, timing.last_retry)
         self._listed = False  # on the present connection
+        self._names: list[str] | None = None  # of the contents, as they were last logged
         self._lost_told = False  # and nothing else since
         self._stopping = threading.Event()  # set under the lock
         self._lock = threading.Lock()
@@ -114,6 +116,13 @@ class ServerMonitor:
             raise WireError(f"server {self.address} sent {type(message).__name__} instead of its list")
         self._listed = True
         self._tell(ServerListed(self.address, message.contents))
+        names = sorted(info.name for info in message.contents)
+        if names != self._names:
+            self._names = names
+            note(
+                logger, "server_listed", "[%s] contents: %s", self.address, ", ".join(names) or "none",
+                server=self.address, contents=names,
+            )  # fmt: skip
 
     def _measure(self, pings: Connection, lists: Connection) -> None:
         timing = self._timing
@@ -145,8 +154,12 @@ class ServerMonitor:
 
     def _lost(self, text: str) -> None:
         if not self._lost_told and not self._stopping.is_set():
-            self._lost_told = True
+            self._lost_told, self._names = True, None
             self._post(ServerLost(self.address, text))
+            note(
+                logger, "server_lost", "[%s] server does not answer: %s", self.address, text,
+                level=logging.WARNING, server=self.address, reason=text,
+            )  # fmt: skip
 
 
 class ServerMonitors:
