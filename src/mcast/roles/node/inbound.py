@@ -57,7 +57,7 @@ class Inbound:
     stream: Stream | None = None  # asked for
     port: Port | None = None  # the newest answer
     how: Departure = Departure.LOST  # as it would end now
-    why: str = "lost"  # the same for the log, finer
+    why: str = ""  # for the log, where the connection's own end does not say it
 
     def about(self) -> dict[str, object]:
         """Return what a log record about it says."""
@@ -114,8 +114,7 @@ class InboundConnections:
                 event = StreamReceived(link.number, message)
             case Stop():  # also behind a STREAM that was refused: the child takes its leave
                 is_leaving = message.reason is StopReason.LEAVING
-                link.how = Departure.LEAVING if is_leaving else Departure.UNSUBSCRIBED
-                link.why = link.how.name.lower()
+                link.how, link.why = Departure.LEAVING if is_leaving else Departure.UNSUBSCRIBED, ""
                 raise PeerGone(f"STOP({message.reason.name.lower()})")
             case _:
                 raise WireError(f"{type(message).__name__} has no place here")
@@ -127,9 +126,10 @@ class InboundConnections:
         if self._remove(link.number) is None:
             return  # the core itself has ended it
         if link.stream is not None and link.port is not None:
+            why, content, child = link.why or reason, link.stream.content, link.stream.sender
             note(
-                logger, "child_left", "[%s] %s has left: %s", link.stream.content, link.stream.sender, reason,
-                content=link.stream.content, child=link.stream.sender, reason=link.why, extra=link.about(),
+                logger, "child_left", "[%s] %s has left: %s", content, child, why,
+                content=content, child=child, reason=why, extra=link.about(),
             )  # fmt: skip
         self._events.post(ConnectionGone(link.number, link.how))
 

@@ -17,6 +17,7 @@ from mcast.errors import ConfigError
 from mcast.eventlog import note
 from mcast.hostport import HostPort
 from mcast.media.feedback import FeedbackReader
+from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.connection import Connection
 from mcast.net.listener import Listener
 from mcast.net.ports import MediaPorts
@@ -59,6 +60,7 @@ class NodeProgram:
         on_crash: OnCrash,
         *,
         trace_file: Path | None = None,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:
         """Listen at `address`. Raises ConfigError if that, or to write the trace, is not possible."""
         self._me, self._kind = Identity.node(layout.name), layout.kind
@@ -81,7 +83,7 @@ class NodeProgram:
         self._inbound = InboundConnections(self._watcher, self._decider)
         self._relays = RelayDb(
             str(self._me), self._reader, ports, self._reaper,
-            post=post, on_child_lost=self._inbound.on_child_lost, on_crash=on_crash,
+            post=post, on_child_lost=self._inbound.on_child_lost, on_crash=on_crash, timing=timing,
         )  # fmt: skip
         self._health = HealthReporter(lambda: core.branches, self._relays, send_health)
         self._performer = Performer(
@@ -102,10 +104,6 @@ class NodeProgram:
         self._take_in(layout)
         self._decider.start()
         self._listener.start()
-        note(
-            logger, "node_up", "%s", _describe(layout), node=layout.name, address=self.address,
-            kind=layout.kind.name.lower(),
-        )  # fmt: skip
 
     def update(self, layout: LayoutMessage) -> None:
         """Take in a new layout: neighbours and servers. Waits for the threads of those that are gone."""
@@ -113,7 +111,6 @@ class NodeProgram:
             kind = layout.kind.name.lower()
             logger.warning("the layout has changed this node's kind to %s: restart it", kind)
         self._take_in(layout)
-        logger.info("%s", _describe(layout))
 
     def _take_in(self, layout: LayoutMessage) -> None:
         # The core first: what the new connections tell is then about those whom it knows.
@@ -121,6 +118,10 @@ class NodeProgram:
         self._decider.post(LayoutChanged(names, layout.servers))
         self._flooder.update({each.name: each.address for each in layout.neighbours})
         self._monitors.update(layout.servers)
+        note(
+            logger, "node_up", "%s", _describe(layout), node=layout.name, address=self.address,
+            kind=layout.kind.name.lower(),
+        )  # fmt: skip
 
     def stop(self) -> None:
         """Leave the overlay: children are told, parents too, every thread ends.

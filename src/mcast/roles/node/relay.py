@@ -16,6 +16,7 @@ from mcast.media.feedback import FeedbackReader
 from mcast.media.incoming import ReceiverCounters
 from mcast.media.parent import ParentEvent
 from mcast.media.receiver import Receiver
+from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.overlay.actions import ConnectionId, Path, UpstreamId
@@ -36,14 +37,19 @@ class Relay:
     def __init__(
         self, content: str, position: Position, reader: FeedbackReader, ports: MediaPorts, cname: str, *,
         post: Post, on_child_lost: Callable[[ConnectionId, ChildLost], None], on_crash: OnCrash,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:  # fmt: skip
         """Begin at a position. `post` is handed FeedChanged; `on_child_lost` is the reader's to call."""
         self.content = content
         self._post, self._state = post, FeedState.WAITING
         self._last: int | None = None  # the content's last number, once it is over
         self._drained: frozenset[ConnectionId] = frozenset()  # told already
-        self.fanout = Fanout(content, position, reader, ports, cname=cname, on_lost=on_child_lost)
-        self._receiver = Receiver(content, position, cname, self.fanout.push, self._on_parent, on_crash)
+        self.fanout = Fanout(
+            content, position, reader, ports, cname=cname, on_lost=on_child_lost, timing=timing
+        )
+        self._receiver = Receiver(
+            content, position, cname, self.fanout.push, self._on_parent, on_crash, timing=timing
+        )
         self._receiver.start()
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from mcast.eventlog import note
 from mcast.media.child import ChildLost
 from mcast.media.feedback import FeedbackReader
+from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.net.worker import Worker
@@ -26,10 +27,12 @@ class RelayDb:
     def __init__(
         self, cname: str, reader: FeedbackReader, ports: MediaPorts, reaper: Worker, *,
         post: Post, on_child_lost: Callable[[ConnectionId, ChildLost], None], on_crash: OnCrash,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:  # fmt: skip
         """`cname` names this node in RTCP; `reaper` waits for the ends of relays."""
         self._cname, self._reader, self._ports, self._reaper = cname, reader, ports, reaper
         self._post, self._on_child_lost, self._on_crash = post, on_child_lost, on_crash
+        self._timing = timing
         self._relays: dict[str, Relay] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -57,7 +60,7 @@ class RelayDb:
     def _open(self, content: str, position: Position) -> Relay:
         relay = self._relays[content] = Relay(
             content, position, self._reader, self._ports, self._cname,
-            post=self._post, on_child_lost=self._on_child_lost, on_crash=self._on_crash,
+            post=self._post, on_child_lost=self._on_child_lost, on_crash=self._on_crash, timing=self._timing,
         )  # fmt: skip
         return relay
 
