@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-import threading
+import socket
 import time
 from collections.abc import Callable
 from typing import Self, cast
@@ -31,6 +31,11 @@ RATE = 200  # datagrams a second
 KEYFRAMES = 20  # datagrams from one to the next
 LOCALHOST = HostPort("127.0.0.1", 0)
 _viewers = itertools.count(1)
+
+
+def turn_away(sock: socket.socket) -> None:
+    """Have a media socket talk to nobody: its peer hears nothing of it any more, not even a BYE."""
+    sock.connect(("127.0.0.1", 9))
 
 
 class Ticker(Source):
@@ -104,8 +109,8 @@ class Viewer:
         self.connection = connect(node.address if isinstance(node, NodeProgram) else node, PATIENCE)
         self.trains: list[Train] = []
         self.crash = Recorder()
-        self._awake = threading.Event()
         self._receiver: Receiver | None = None
+        self._sock: socket.socket | None = None
 
     def ask(self) -> None:
         self.connection.send(Disc(request=self.request, content=self.content, sender=self.identity,
@@ -141,11 +146,12 @@ class Viewer:
 
     def receive(self, port: Port) -> Self:
         """Begin to take media."""
-        sock, _ = open_media_socket(self.connection.local.ip, MediaPorts())
-        connect_media_socket(sock, self.connection.peer.ip, port.port)
-        self._receiver = Receiver(self.content, port.stream, "viewer", self.trains.append, Recorder(),
-                                  self.crash)  # fmt: skip
-        self._receiver.add_parent(0, sock, port.token, port.stream)
+        self._sock, _ = open_media_socket(self.connection.local.ip, MediaPorts())
+        connect_media_socket(self._sock, self.connection.peer.ip, port.port)
+        self._receiver = Receiver(
+            self.content, port.stream, "viewer", self.trains.append, Recorder(), self.crash
+        )
+        self._receiver.add_parent(0, self._sock, port.token, port.stream)
         self._receiver.start()
         return self
 
@@ -157,11 +163,8 @@ class Viewer:
 
     def fall_silent(self) -> None:
         """Say nothing more, as if killed: no report, no BYE."""
-        assert self._receiver is not None
-        self._receiver._on_train = self._sleep
-
-    def _sleep(self, _train: Train) -> None:
-        self._awake.wait()
+        assert self._sock is not None
+        turn_away(self._sock)
 
     def ended(self) -> StopReason | None:
         """Wait for the parent's STOP and the closing behind it; None if there was no STOP."""
@@ -184,7 +187,6 @@ class Viewer:
 
     def leave(self) -> None:
         self.connection.close()
-        self._awake.set()
         if self._receiver is not None:
             self._receiver.stop()
         assert self.crash.calls == []

@@ -47,6 +47,9 @@ class Memory:
         return self.end
 
 
+VIEWER_KEY = 1000
+
+
 class Scene:
     """A session that runs in a thread; the test is the neighbour, above it is a real fanout."""
 
@@ -58,7 +61,7 @@ class Scene:
         connection = connect(peer.address, PATIENCE)
         self.neighbour: Connection = peer.accept()
         sock, granted = open_media_socket(LOCAL, MediaPorts())
-        media_port = above.fanout.admit("viewer", "viewer", LOCAL, LOCAL, TOKEN, buffer_bytes=granted)
+        media_port = above.fanout.admit(VIEWER_KEY, "viewer", LOCAL, LOCAL, TOKEN, buffer_bytes=granted)
         connect_media_socket(sock, LOCAL, media_port)
         self.asked: Stream = stream_of(disc())
         port = port_for(self.asked, path=(RP, N1), ssrc=SSRC, port=media_port)
@@ -217,7 +220,7 @@ def test_silence_is_given_up(play: Play, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(client_session, "GIVE_UP_SECONDS", 0.2)
     scene = play()
     scene.got(10)
-    scene.above.fanout.dismiss("viewer")
+    scene.above.fanout.dismiss(VIEWER_KEY)
     ending = scene.end()
     assert ending == Ending("no media for 0.2 s", StreamEndedError.exit_status)
 

@@ -2,7 +2,7 @@
 
 import signal
 
-from mcast.media.child import FIRST_HELLO_SECONDS
+from mcast.media.timing import DEFAULT_TIMING
 from tools.demo.processes import wait_until
 from topology.asking import subscribed
 from topology.harness import Topology
@@ -40,7 +40,7 @@ def test_a_suspended_viewer_loses_its_lease(line: Topology) -> None:
 def test_who_never_says_hello_gets_no_lease(line: Topology) -> None:
     with subscribed(line.addresses.of("n3"), "clip"):
         assert line.streams("clip")
-        line.wait_idle(timeout=FIRST_HELLO_SECONDS + 1)
+        line.wait_idle(timeout=DEFAULT_TIMING.first_hello + 1)
 
 
 def test_siblings_of_a_killed_and_a_suspended_viewer_lose_nothing(line: Topology) -> None:

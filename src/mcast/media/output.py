@@ -43,11 +43,11 @@ class Output(Protocol):
     """What takes the stream."""
 
     def write(self, data: bytes) -> bool:
-        """Take whole TS packets without waiting; say whether there was room."""
+        """Take whole TS packets without waiting; return whether there was room."""
         ...
 
     def ended(self) -> Ended | None:
-        """Tell why it takes no more; None while it does."""
+        """Return why it takes no more; None while it does."""
         ...
 
     def close(self, *, drain: bool = True) -> Ended | None:
@@ -100,7 +100,7 @@ class Writer:
             return True
 
     def ended(self) -> Ended | None:
-        """Tell why nothing more can be written."""
+        """Return why nothing more can be written."""
         return self._ended
 
     def close(self, *, drain: bool = True) -> Ended | None:

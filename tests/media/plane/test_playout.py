@@ -78,17 +78,6 @@ def test_told_start_makes_a_lost_beginning_count() -> None:
     assert (buffer.counters().lost, buffer.counters().duplicates) == (3, 1)
 
 
-def test_new_stream_goes_out_behind_the_old_one() -> None:
-    buffer = PlayoutBuffer(500)
-    buffer.push(train(5000, 2), 0.0)
-    buffer.rebase(0)
-    buffer.push(train(1, 2), 0.1)
-    assert out(buffer, 0.4) == []
-    assert out(buffer, 0.51) == [5000, 5001]
-    assert out(buffer, 0.7) == [1, 2]
-    assert buffer.counters().lost == 1
-
-
 def test_flush_gives_all_and_counts_the_lacking_tail() -> None:
     buffer = PlayoutBuffer(500)
     buffer.push(train(0, 3), 0.0)

@@ -21,11 +21,11 @@ def test_all_that_a_lossy_path_loses_is_repaired() -> None:
         parent.fanout.push(trains[0])
         viewer = parent.join(path=losing(0.2), repair=True)
         Pusher(parent.fanout, trains[1:]).join()
-        wait_until(lambda: len(viewer.trains) and viewer.inlet.counters().lost == 0)
+        wait_until(lambda: len(viewer.trains) and viewer.lost == 0)
         parent.wait_next(COUNT)
-        wait_until(lambda: viewer.inlet.counters().lost == 0)
+        wait_until(lambda: viewer.lost == 0)
         assert sorted(viewer.numbers()) == list(range(COUNT))
-        counters = viewer.inlet.counters()
+        counters = viewer.receiver.counters()
         assert counters.repaired > COUNT * 0.15
         assert parent.child(viewer).resent < counters.repaired * 2
 
@@ -36,9 +36,9 @@ def test_without_repair_every_loss_is_counted_and_reported() -> None:
         parent.fanout.push(trains[0])
         viewer = parent.join(path=losing(0.1, seed=2), repair=False)
         Pusher(parent.fanout, trains[1:]).join()
-        wait_until(lambda: viewer.inlet.reception.next == COUNT)
+        wait_until(lambda: viewer.receiver.position.next == COUNT)
         got = viewer.numbers()
-        counters = viewer.inlet.counters()
+        counters = viewer.receiver.counters()
         assert counters.lost == COUNT - got[0] - len(got) or counters.lost == COUNT - len(got)
         assert counters.lost > COUNT * 0.05
         wait_until(lambda: parent.child(viewer).lost == counters.lost)
@@ -75,6 +75,6 @@ def test_a_path_that_repeats_everything_costs_nothing_downstream() -> None:
         parent.wait_live()
         parent.fanout.push(train(10, 30))
         parent.wait_next(40)
-        wait_until(lambda: viewer.inlet.counters().duplicates == 80)
+        wait_until(lambda: viewer.receiver.counters().duplicates == 80)
         assert viewer.numbers() == list(range(40))
         assert parent.child(viewer).resent == 0

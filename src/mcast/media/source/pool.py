@@ -40,7 +40,7 @@ class StreamingPool(Generic[SinkT]):
         self._takers: dict[Streamer[SinkT], int] = {}
 
     def take(self, content: str, resume: Position | None = None) -> Streamer[SinkT]:
-        """Give the content's streamer, started if none runs. Pair with `leave`.
+        """Return the content's streamer, started if none runs. Pair with `leave`.
 
         `resume` is where to begin if none runs; a running one goes on as it is. Raises NotReadyError, and
         ConfigError if a live input lacks ffmpeg or no fanout can be made.

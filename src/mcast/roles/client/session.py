@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from mcast.errors import StreamEndedError, WireError
 from mcast.media.output import Output
+from mcast.media.parent import ParentEvent, ParentState
 from mcast.media.playback import Playback
 from mcast.media.receiver import Receiver
-from mcast.media.upstream import Upstream, UpstreamEvent
 from mcast.net.connection import say
 from mcast.net.deadline import Deadline
 from mcast.net.watcher import Watcher
+from mcast.overlay.actions import UpstreamId
 from mcast.roles import cli
 from mcast.roles.client.joiner import Joined
 from mcast.roles.client.report import Report
@@ -59,16 +60,17 @@ class Session:
         self._ended: float | None = None
         self._watcher = Watcher(process.on_crash)
         self.playback = Playback(output, options.latency, process.on_crash)
-        self._inlet = Receiver(
-            options.content, joined.sock, joined.port.token, joined.port.stream, "mcast-client",
-            self.playback.push, self._on_upstream, process.on_crash,
+        self._receiver = Receiver(
+            options.content, joined.port.stream, "mcast-client",
+            self.playback.push, self._on_parent, process.on_crash,
         )  # fmt: skip
+        self._receiver.add_parent(0, joined.sock, joined.port.token, joined.port.stream)
 
     def run(self) -> Ending:
         """Receive until something ends it; return what did. To be called once."""
         try:
             self._watcher.start()
-            self._inlet.start()
+            self._receiver.start()
             self._watcher.watch(self._joined.connection, self._on_message, self._on_gone)
             ending = self._await_end()
             if ending.last is not None:
@@ -96,7 +98,7 @@ class Session:
 
     def fill(self, report: Report) -> None:
         """Write into the report what there is to say."""
-        played, counters = self.playback.report(), self._inlet.counters()
+        played, counters = self.playback.report(), self._receiver.counters()
         began = self._joined.began
         report.path = [str(node) for node in self.path]
         report.request_id = self._joined.request_id
@@ -137,8 +139,8 @@ class Session:
     def _on_gone(self, reason: str) -> None:
         self._end(reason, StreamEndedError.exit_status)
 
-    def _on_upstream(self, event: UpstreamEvent) -> None:
-        lives = event.kind in (Upstream.FED, Upstream.WAITING)
+    def _on_parent(self, _upstream: UpstreamId, event: ParentEvent) -> None:
+        lives = event.kind in (ParentState.FED, ParentState.WAITING)
         logger.debug("= the neighbour's stream is %s", event.kind.name.lower())
         self._silent_since = None if lives else self._silent_since or event.at
 
@@ -150,7 +152,7 @@ class Session:
             self._end(output_end.reason, output_end.error.exit_status if output_end.error else 0)
         if duration is not None and first_media is not None and now - first_media >= duration:
             self._end("the duration is over")
-        silent_since = self._silent_since  # read once: the inlet's thread changes it
+        silent_since = self._silent_since  # read once: the receiver's thread changes it
         if silent_since is not None and now - silent_since > GIVE_UP_SECONDS:
             self._end(f"no media for {GIVE_UP_SECONDS:g} s", StreamEndedError.exit_status)
 
@@ -166,7 +168,7 @@ class Session:
     def _await_last(self, last: int) -> None:
         """A content that is over is not over before its last datagram has come, and gone out."""
         stop, came = self._process.stop, Deadline(DRAIN_SECONDS)
-        while self._inlet.position.next <= last and not came.expired:
+        while self._receiver.position.next <= last and not came.expired:
             if stop.wait(_STEP):
                 return
         out = Deadline(self._options.latency / 1000 + DRAIN_SECONDS)
@@ -180,7 +182,7 @@ class Session:
             say(connection, Stop(request=joined.request, content=self._options.content,
                                  reason=StopReason.UNSUBSCRIBE))  # fmt: skip
         connection.close()
-        self._inlet.stop()
+        self._receiver.stop()
         self._watcher.stop()
         self.playback.stop(None if self._ending is None else self._ending.last)
 

@@ -13,12 +13,13 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mcast import eventlog
 from mcast.errors import McastError, WireError
 from mcast.hostport import HostPort
+from mcast.media.child import ChildKey, ChildLost
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.source.catalogue import Catalogue, NotReadyError
@@ -78,7 +79,7 @@ class ServerProgram:
         )
         self._lock = threading.Lock()  # for the takers and the listeners
         self._numbers = itertools.count(1)
-        self._takers: dict[Hashable, _Taker] = {}
+        self._takers: dict[ChildKey, _Taker] = {}
         self._listeners: set[Connection] = set()  # those that want to know the list
 
     @property
@@ -269,10 +270,10 @@ class ServerProgram:
             content, position, self._reader, self._ports, cname="mcast-server", on_lost=self._on_lost
         )
 
-    def _on_lost(self, key: Hashable, reason: str) -> None:
+    def _on_lost(self, key: ChildKey, lost: ChildLost) -> None:
         taker = self._takers.get(key)
         if taker is not None:
-            if reason == "lease":
+            if lost is ChildLost.LEASE:
                 say(taker.connection, ServerStop(StopReason.LEASE, text="nothing was heard of you"))
             taker.connection.close()  # the watcher sees that
 

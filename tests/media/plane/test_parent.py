@@ -1,17 +1,11 @@
-"""The child's decisions: hello, reports, silence, and what counts as a sign of life."""
+"""The child's view of one parent: hello, reports, silence, and what counts as a sign of life."""
 
 from itertools import pairwise
 
-from mcast.media.reception import Reception
-from mcast.media.reports import SenderInfo, Speaker, Supply, round_trip, sender_compound
-from mcast.media.upstream import (
-    HELLO_SECONDS,
-    REPORT_SECONDS,
-    SILENCE_SECONDS,
-    START_SILENCE_SECONDS,
-    Upstream,
-    UpstreamCore,
-)
+from mcast.media.incoming import IncomingStream
+from mcast.media.parent import Parent, ParentState
+from mcast.media.reports import SenderInfo, Speaker, Supply, sender_compound
+from mcast.media.timing import DEFAULT_TIMING
 from mcast.wire.position import Position
 from mcast.wire.rtcp import (
     NEXT_UNKNOWN,
@@ -19,20 +13,35 @@ from mcast.wire.rtcp import (
     FeedState,
     Nack,
     ReceiverReport,
+    ReportBlock,
     Sdes,
-    SenderReport,
-    read_state,
     read_token,
     unpack_compound,
 )
+from mcast.wire.train import Train
 from media.plane.streams import SIZE, SSRC, datagram, numbers_of, train
 
 TOKEN = b"t" * 16
 SPEAKER = Speaker(5, "me", TOKEN)
 
 
-def make(next_number: int = 0, **options: object) -> UpstreamCore:
-    return UpstreamCore(Position(SSRC, next_number), SPEAKER, 0.0, **options)  # type: ignore[arg-type]
+class Only:
+    """A stream that has one parent."""
+
+    def __init__(self, next_number: int = 0, *, start: int | None = None, repair: bool = True) -> None:
+        position = Position(SSRC, next_number)
+        self.stream = IncomingStream(position, start=start, repair=repair)
+        self.parent = self.stream.add(0, SPEAKER, position, 0.0)
+
+    def receive(self, data: bytes, size: int, now: float) -> list[Train]:
+        return self.stream.receive(self.parent, data, size, now)
+
+    def on_time(self, now: float) -> bytes | None:
+        return self.stream.on_time(self.parent, now)
+
+
+def make(next_number: int = 0, *, start: int | None = None, repair: bool = True) -> Only:
+    return Only(next_number, start=start, repair=repair)
 
 
 def report(
@@ -42,11 +51,11 @@ def report(
     return sender_compound(info, "parent", Supply(state, since).told(next_number, 2.0), wall=1_700_000_000.25)
 
 
-def kinds(core: UpstreamCore) -> list[Upstream]:
-    return [event.kind for event in core.events()]
+def kinds(core: Only) -> list[ParentState]:
+    return [event.kind for event in core.parent.events()]
 
 
-def run(core: UpstreamCore, begin: float, end: float, step: float = 0.02) -> list[tuple[float, bytes]]:
+def run(core: Only, begin: float, end: float, step: float = 0.02) -> list[tuple[float, bytes]]:
     """Let time pass; return what was sent, and when."""
     sent = []
     for turn in range(round((end - begin) / step) + 1):
@@ -62,7 +71,7 @@ def test_hello_goes_out_at_once_and_each_50_ms_until_a_sign_comes() -> None:
     times = [now for now, _ in sent]
     assert times[0] == 0.0
     assert len(times) in (10, 11)
-    assert all(abs(b - a - HELLO_SECONDS) < 0.011 for a, b in pairwise(times))
+    assert all(abs(b - a - DEFAULT_TIMING.hello) < 0.011 for a, b in pairwise(times))
     packets = unpack_compound(sent[0][1])
     assert read_token(packets) == TOKEN
     assert isinstance(packets[0], ReceiverReport)
@@ -70,7 +79,7 @@ def test_hello_goes_out_at_once_and_each_50_ms_until_a_sign_comes() -> None:
     assert isinstance(packets[1], Sdes)
     core.receive(report(NEXT_UNKNOWN), len(report(NEXT_UNKNOWN)), 0.51)
     assert len(run(core, 0.51, 1.0)) <= 3
-    assert core.round_trip is not None
+    assert core.parent.round_trip is not None
 
 
 def test_reports_come_twice_a_second_and_faster_while_datagrams_are_lost() -> None:
@@ -88,27 +97,27 @@ def test_reports_come_twice_a_second_and_faster_while_datagrams_are_lost() -> No
         core.receive(train(number, 19).data, SIZE, number / 1000)
         sent += run(core, number / 1000, number / 1000)
     assert 12 <= len(sent) <= 17
-    assert REPORT_SECONDS == 0.5
+    assert DEFAULT_TIMING.report == 0.5
 
 
 def test_silence_is_told_after_300_ms_once_and_again_after_the_stream_came_back() -> None:
     core = make()
     core.receive(train(0, 5).data, SIZE, 1.0)
-    assert kinds(core) == [Upstream.FED]
-    run(core, 1.0, 1.0 + SILENCE_SECONDS - 0.02)
+    assert kinds(core) == [ParentState.FED]
+    run(core, 1.0, 1.0 + DEFAULT_TIMING.silence - 0.02)
     assert kinds(core) == []
-    run(core, 1.0 + SILENCE_SECONDS + 0.02, 2.0)
-    assert kinds(core) == [Upstream.SILENT]
+    run(core, 1.0 + DEFAULT_TIMING.silence + 0.02, 2.0)
+    assert kinds(core) == [ParentState.SILENT]
     core.receive(train(5, 5).data, SIZE, 2.0)
-    assert kinds(core) == [Upstream.FED]
+    assert kinds(core) == [ParentState.FED]
 
 
 def test_first_sign_is_waited_for_a_little_longer() -> None:
     core = make()
-    run(core, 0.0, START_SILENCE_SECONDS - 0.02)
+    run(core, 0.0, DEFAULT_TIMING.start_silence - 0.02)
     assert kinds(core) == []
-    run(core, START_SILENCE_SECONDS, START_SILENCE_SECONDS + 0.1)
-    assert kinds(core) == [Upstream.SILENT]
+    run(core, DEFAULT_TIMING.start_silence, DEFAULT_TIMING.start_silence + 0.1)
+    assert kinds(core) == [ParentState.SILENT]
 
 
 def test_reports_keep_off_silence_but_are_no_sign_of_the_source() -> None:
@@ -117,7 +126,7 @@ def test_reports_keep_off_silence_but_are_no_sign_of_the_source() -> None:
     for turn in range(1, 15):
         core.receive(report(5), len(report(5)), 1.0 + turn / 10)
         core.on_time(1.0 + turn / 10)
-    assert kinds(core) == [Upstream.FED, Upstream.CUT]
+    assert kinds(core) == [ParentState.FED, ParentState.CUT]
 
 
 def test_duplicates_are_no_sign_of_life() -> None:
@@ -126,20 +135,20 @@ def test_duplicates_are_no_sign_of_life() -> None:
     for turn in range(1, 10):
         assert core.receive(train(0, 5).data, SIZE, 1.0 + turn / 10) == []
         core.on_time(1.0 + turn / 10)
-    assert kinds(core) == [Upstream.FED, Upstream.SILENT]
+    assert kinds(core) == [ParentState.FED, ParentState.SILENT]
 
 
 def test_parents_state_is_passed_on() -> None:
     core = make()
     core.receive(report(NEXT_UNKNOWN, FeedState.WAITING), len(report(0)), 0.1)
-    assert kinds(core) == [Upstream.WAITING]
+    assert kinds(core) == [ParentState.WAITING]
     core.receive(report(0, FeedState.CUT, since=1.5), len(report(0)), 0.2)
-    (event,) = core.events()
-    assert (event.kind, event.cut_ms) == (Upstream.CUT, 500)
+    (event,) = core.parent.events()
+    assert (event.kind, event.cut_ms) == (ParentState.CUT, 500)
     core.receive(report(0, FeedState.FED), len(report(0)), 0.3)
     assert kinds(core) == []  # it stays cut until media comes
     core.receive(train(0, 1).data, SIZE, 0.4)
-    assert kinds(core) == [Upstream.FED]
+    assert kinds(core) == [ParentState.FED]
 
 
 def test_child_that_waits_for_a_keyframe_is_not_starved() -> None:
@@ -147,23 +156,23 @@ def test_child_that_waits_for_a_keyframe_is_not_starved() -> None:
     for turn in range(30):
         core.receive(report(NEXT_UNKNOWN), len(report(0)), turn / 10)
         core.on_time(turn / 10)
-    assert kinds(core) == [Upstream.WAITING]
-    assert core.reception.start is None
+    assert kinds(core) == [ParentState.WAITING]
+    assert core.stream.reception.start is None
 
 
 def test_refused_is_told_once() -> None:
     core = make()
     for turn in range(10):
-        core.refused(turn / 10)
+        core.parent.refused(turn / 10)
         core.on_time(turn / 10)
-    assert kinds(core) == [Upstream.REFUSED]
+    assert kinds(core) == [ParentState.REFUSED]
 
 
 def test_parents_word_says_where_it_begins_so_that_a_lost_first_datagram_counts() -> None:
     core = make(1000)
     core.receive(report(600), len(report(0)), 0.1)
     core.receive(train(603, 5).data, SIZE, 0.1)
-    assert core.counters().lost == 3
+    assert core.stream.counters().lost == 3
 
 
 def test_report_of_another_stream_is_foreign() -> None:
@@ -172,7 +181,7 @@ def test_report_of_another_stream_is_foreign() -> None:
     core.receive(datagram(3, ssrc=9), SIZE, 0.1)
     core.receive(b"\x80\xc8garbage!", 10, 0.1)
     core.receive(b"garbage", 7, 0.1)
-    counters = core.counters()
+    counters = core.stream.counters()
     assert (counters.foreign, counters.garbage, counters.next) == (2, 2, 0)
     assert kinds(core) == []
 
@@ -191,7 +200,7 @@ def test_missing_numbers_are_asked_for_at_once_and_again_after_a_round_trip() ->
     assert _nacks(packet) == [65_535, 0]
     (late,) = core.receive(train(65_535, 2).data, SIZE, 0.85)
     assert numbers_of([late]) == [65_535, 65_536]
-    assert core.counters().repaired == 2
+    assert core.stream.counters().repaired == 2
     assert not any(_nacks(packet) for _, packet in run(core, 0.9, 2.0))
 
 
@@ -199,51 +208,55 @@ def _nacks(packet: bytes) -> list[int]:
     return [n for part in unpack_compound(packet) if isinstance(part, Nack) for n in part.sequences]
 
 
-def test_new_stream_is_greeted_anew() -> None:
-    core = make()
-    core.receive(train(0, 5).data, SIZE, 0.1)
-    core.rebase(Position(9, 100), 0.2)
-    packet = core.on_time(0.2)
-    assert packet is not None
-    first = unpack_compound(packet)[0]
-    assert isinstance(first, ReceiverReport)
-    assert first.blocks[0].ssrc == 9
-    assert core.receive(train(5, 5).data, SIZE, 0.25) == []
-    assert core.receive(datagram(100, ssrc=9), SIZE, 0.3)[0].first == 100
-    assert kinds(core) == [Upstream.FED, Upstream.REBASED, Upstream.FED]
-
-
-def test_reception_of_another_parent_is_carried_on() -> None:
-    old = make()
-    old.receive(train(0, 10).data, SIZE, 0.1)
-    new = make(20, resume=Position(SSRC, 10), reception=old.reception)
-    assert new.receive(train(5, 10).data, SIZE, 0.2)[0].first == 10
-    assert isinstance(new.reception, Reception)
-
-
 def test_goodbye_carries_the_token() -> None:
-    packets = unpack_compound(make().goodbye(1.0))
+    packets = unpack_compound(make().parent.goodbye(1.0))
     assert read_token(packets) == TOKEN
     assert any(isinstance(packet, Bye) for packet in packets)
 
 
-def test_sender_report_tells_the_rtp_time_of_now() -> None:
-    packets = unpack_compound(report(77))
-    assert isinstance(packets[0], SenderReport)
-    assert packets[0].rtp == 90_000 + 45_000
-    state = read_state(packets)
-    assert state is not None
-    assert (state.state, state.next) == (FeedState.FED, 77)
-
-
-def test_round_trip_is_what_the_report_took_less_what_the_child_waited() -> None:
-    core = make()
-    core.receive(report(0), len(report(0)), 10.0)
-    packet = core.on_time(10.5)
+def block_of(packet: bytes | None) -> ReportBlock:
     assert packet is not None
     first = unpack_compound(packet)[0]
     assert isinstance(first, ReceiverReport)
-    seconds = round_trip(first.blocks[0], wall=1_700_000_000.25 + 0.5 + 0.08)
-    assert seconds is not None
-    assert abs(seconds - 0.08) < 0.001
-    assert round_trip(first.blocks[0], wall=1_600_000_000.0) is None
+    return first.blocks[0]
+
+
+def test_report_block_says_what_was_lost_since_the_last_and_in_all() -> None:
+    core = make(0x1_FFFE, start=0x1_FFFE, repair=False)
+    core.receive(train(0x1_FFFE, 1).data, SIZE, 0.0)
+    core.receive(train(0x2_0001, 1).data, SIZE, 0.0)
+    block = block_of(core.on_time(1.0))
+    assert (block.ssrc, block.fraction_lost, block.cumulative_lost) == (SSRC, 128, 2)
+    assert block.highest_sequence == 0x2_0001
+    assert block_of(core.on_time(2.0)).fraction_lost == 0
+    core.receive(train(0x2_0000, 1).data, SIZE, 2.0)
+    late = block_of(core.on_time(3.0))
+    assert (late.fraction_lost, late.cumulative_lost) == (0, 1)
+
+
+def test_report_answers_the_last_sr_and_says_how_long_ago_that_was() -> None:
+    core = make()
+    assert block_of(core.on_time(0.0)).last_sr == 0
+    core.receive(report(0), len(report(0)), 0.1)
+    block = block_of(core.on_time(0.6))
+    assert block.last_sr != 0
+    assert abs(block.delay_since_sr - 0.5 * 65_536) <= 1
+
+
+def test_report_before_anything_has_arrived_is_empty() -> None:
+    block = block_of(make(500).on_time(0.0))
+    assert (block.highest_sequence, block.fraction_lost, block.cumulative_lost) == (0, 0, 0)
+
+
+def test_jitter_is_zero_on_a_steady_path_and_survives_the_wrap_of_timestamps() -> None:
+    parent = Parent(0, SPEAKER, Position(SSRC, 0), 0.0)
+
+    def arrive(step: int, late: float = 0.0) -> None:
+        timestamp = (2**32 - 900 + step * 90) % 2**32
+        parent.on_media(step, 1, ((step, 1),), timestamp, step * 0.001 + late)
+
+    for step in range(100):
+        arrive(step)
+    assert parent.counters().jitter_ms < 0.03
+    arrive(100, late=0.016)
+    assert 0.9 < parent.counters().jitter_ms < 1.1
