@@ -17,7 +17,7 @@ import pytest
 
 from mcast import __version__, errors, eventlog
 from mcast.errors import McastError
-from mcast.net.threads import start_thread
+from mcast.net.threads import OwnedThread
 from mcast.roles import logs
 from mcast.roles.cli import Command, Process, address_option, peer_option, run
 from mcast.wire.identity import Identity
@@ -64,7 +64,8 @@ def test_a_crash_of_any_thread_ends_the_program_with_status_1(capsys: pytest.Cap
         raise KeyError("bug")
 
     def body(_options: argparse.Namespace, process: Process) -> None:
-        thread = start_thread("stumbler", fail, process.on_crash)
+        thread = OwnedThread("stumbler", fail, process.on_crash)
+        thread.start()
         assert process.stop.wait(10)
         thread.join()
 

@@ -112,6 +112,7 @@ def test_a_bug_is_in_the_report_too(neighbour: str, tmp_path: Path, monkeypatch:
         (["--content", ""], "1 to 255 bytes, not 0"),
         (["--content", "é" * 128], "1 to 255 bytes, not 256"),
         (["--content", "a\udcff"], "no UTF-8 text"),
+        (["--content", "two\nlines"], "printable"),
         (["--content", "x", "--duration", "0"], "no number of seconds above 0"),
         (["--content", "x", "--wait", "nan"], "no number of seconds above 0"),
         (["--content", "x", "--latency", "-1"], "no number of milliseconds"),

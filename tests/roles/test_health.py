@@ -14,12 +14,11 @@ from mcast.roles.node.relays import RelayDb
 from mcast.wire.bootstrap import Health, StreamHealth
 from mcast.wire.frame import encode
 from mcast.wire.identity import Identity
-from mcast.wire.node import Stream
-from mcast.wire.position import Position
+from mcast.wire.node import MAX_PATH, Stream
+from mcast.wire.position import MAX_COUNTED, Position
 from roles.partners import N1, RP, VIEWER, disc, stream_of
 
 LONGEST = Identity.node("n" * 64)
-MAX_PATH = 64
 
 
 @dataclass
@@ -90,7 +89,7 @@ def test_what_does_not_fit_is_left_out_and_said(caplog: pytest.LogCaptureFixture
 
 
 def health(content: str, *, children: int = 1, path: int = 2, child: Identity = LONGEST) -> StreamHealth:
-    return StreamHealth(content, (LONGEST,) * path, (child,) * children, Position(2**32 - 1, 2**64 - 1))
+    return StreamHealth(content, (LONGEST,) * path, (child,) * children, Position(2**32 - 1, MAX_COUNTED))
 
 
 def test_what_is_usual_is_told_whole() -> None:
@@ -122,7 +121,7 @@ def test_of_too_many_children_the_first_are_told_of_all_streams_together() -> No
     )
 )
 def test_whatever_a_node_has_its_report_fits_a_frame(streams: list[StreamHealth]) -> None:
-    encode(Health(2**64 - 1, bounded(streams)))
+    encode(Health(MAX_COUNTED, bounded(streams)))
 
 
 def test_the_worst_case_fits_a_frame() -> None:

@@ -136,7 +136,7 @@ class Listener:
                 self._stopping.wait(_PAUSE)
             return
         try:
-            connection = Connection(sock)
+            connection = Connection(sock, self._log)
         except PeerGone:
             self.counters.add("gone_before_start")
             return
@@ -224,7 +224,7 @@ def _bound(address: SockAddr, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
         sock.bind((address[0], port, *address[2:]))
-        sock.listen(BACKLOG)  # here, as only this tells for sure whether the port is free
+        sock.listen(BACKLOG)  # here, as only this shows for sure whether the port is free
         sock.setblocking(False)
     except BaseException:
         sock.close()

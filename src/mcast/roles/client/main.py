@@ -20,13 +20,12 @@ from mcast.roles import cli
 from mcast.roles.client.joiner import Interrupted, Joined, Joiner
 from mcast.roles.client.report import Report
 from mcast.roles.client.session import Session
+from mcast.wire.content import MAX_CONTENT_NAME
 from mcast.wire.identity import CLIENT_ID_SIZE, Identity
 from mcast.wire.node import Start
 
 logger = logging.getLogger(__name__)
 
-MAX_CONTENT_BYTES = 255
-"""Of a content's name: what the header of a packet has room for."""
 DEFAULT_LATENCY_MS = 500
 """How long the output waits for a hole: several repairs of a lost datagram at 100 ms round trip."""
 MAX_LATENCY_MS = 60_000
@@ -146,8 +145,10 @@ def _content(text: str) -> str:
         size = len(text.encode())
     except UnicodeEncodeError:
         raise argparse.ArgumentTypeError(f"'{text}' is no UTF-8 text") from None
-    if not 1 <= size <= MAX_CONTENT_BYTES:
-        raise argparse.ArgumentTypeError(f"a name has 1 to {MAX_CONTENT_BYTES} bytes, not {size}")
+    if not 1 <= size <= MAX_CONTENT_NAME:
+        raise argparse.ArgumentTypeError(f"a name has 1 to {MAX_CONTENT_NAME} bytes, not {size}")
+    if not text.isprintable():
+        raise argparse.ArgumentTypeError(f"a name is printable, unlike {text!r}")
     return text
 
 
