@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.demo.processes import Program
+from tools.demo.processes import ProgramProcess
 
 
 @contextlib.contextmanager
@@ -35,7 +35,7 @@ def running_display(directory: Path) -> Iterator[str]:
 
 def screenshot(display: str, directory: Path) -> bytes:
     """Give the whole screen as raw pixels."""
-    program = Program(
+    program = ProgramProcess(
         "import", ["import", "-silent", "-window", "root", str(directory / "screen.ppm")],
         directory / "import.log", environment={"DISPLAY": display},
     )  # fmt: skip

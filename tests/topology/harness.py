@@ -20,8 +20,8 @@ from typing import Any
 from mcast.wire.node import Found
 from mcast.wire.position import Position
 from tools.demo.check import decode_problems, head_problems, origin_problems
-from tools.demo.plan import Addresses, write_layout
-from tools.demo.processes import Program, role_command, stop_all, wait_until
+from tools.demo.plan import LoopbackAddresses, write_layout
+from tools.demo.processes import ProgramProcess, role_command, stop_all, wait_until
 from topology.asking import ask, contents_of
 from topology.contents import Stock
 from topology.outside import command, descendants, exists
@@ -42,7 +42,7 @@ Links = Mapping[str, Sequence[str]]
 class Client:
     """A running or ended client, its recording and its report."""
 
-    program: Program
+    program: ProgramProcess
     content: str
     recording: Path
     report_file: Path
@@ -84,17 +84,17 @@ class Topology:
 
     def __init__(
         self, directory: Path, stock: Stock, links: Links, *, contents: Sequence[str], servers: int = 1,
-        addresses: Addresses | None = None,
+        addresses: LoopbackAddresses | None = None,
     ) -> None:  # fmt: skip
         self.directory, self.stock, self.contents = directory, stock, tuple(contents)
         self.links = {name: list(neighbours) for name, neighbours in links.items()}
         self.server_names = tuple(f"s{number + 1}" for number in range(servers))
-        self.addresses = addresses or Addresses()
-        self.programs: list[Program] = []
-        self.nodes: dict[str, Program] = {}
-        self.servers: dict[str, Program] = {}
+        self.addresses = addresses or LoopbackAddresses()
+        self.programs: list[ProgramProcess] = []
+        self.nodes: dict[str, ProgramProcess] = {}
+        self.servers: dict[str, ProgramProcess] = {}
         self.clients: list[Client] = []
-        self.bootstrapper: Program | None = None
+        self.bootstrapper: ProgramProcess | None = None
         self._numbers = itertools.count(1)
         self.server_addresses = [self.addresses.of(name) for name in self.server_names]
         directory.mkdir(parents=True, exist_ok=True)
@@ -111,14 +111,16 @@ class Topology:
         self.wait_ready()
         return self
 
-    def run(self, name: str, *command: str, environment: Mapping[str, str] | None = None) -> Program:
+    def run(self, name: str, *command: str, environment: Mapping[str, str] | None = None) -> ProgramProcess:
         """Start any program, to be ended with the topology."""
         log = self.directory / f"{name}.log"
-        program = Program(name, command, log, environment=self.stock.environment | dict(environment or {}))
+        program = ProgramProcess(
+            name, command, log, environment=self.stock.environment | dict(environment or {})
+        )
         self.programs.append(program)
         return program
 
-    def start_bootstrapper(self, *options: str) -> Program:
+    def start_bootstrapper(self, *options: str) -> ProgramProcess:
         layout = write_layout(
             self.directory / "layout.json", self.addresses, self.links, tuple(self.server_addresses)
         )
@@ -127,14 +129,14 @@ class Topology:
         self.bootstrapper = self.run("bootstrap", *command)
         return self.bootstrapper
 
-    def start_node(self, name: str, *options: str) -> Program:
+    def start_node(self, name: str, *options: str) -> ProgramProcess:
         command = role_command(
             "node", "--bootstrap", self.addresses.of("bootstrap"), "--name", name, *options
         )
         self.nodes[name] = self.run(name, *command, "--log-level", "debug")
         return self.nodes[name]
 
-    def start_server(self, name: str, *options: str, contents: Sequence[str] | None = None) -> Program:
+    def start_server(self, name: str, *options: str, contents: Sequence[str] | None = None) -> ProgramProcess:
         config = self.stock.write_config(self.directory / f"{name}.toml", contents or self.contents)
         command = role_command(
             "server", "--address", self.addresses.of(name), "--config", str(config), *options

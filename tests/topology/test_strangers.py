@@ -117,12 +117,12 @@ def test_a_flood_of_connections_is_refused_beyond_a_bound(
     listeners: dict[str, tuple[str, int]], line: Topology
 ) -> None:
     """Six hundred that say nothing to a program with 512 handlers."""
-    held = sockets(line.servers["s1"].pid)
+    held, logged = sockets(line.servers["s1"].pid), len(line.servers["s1"].events)
     with contextlib.ExitStack() as stack:
         for _ in range(600):
             with contextlib.suppress(OSError):
                 stack.enter_context(socket.create_connection(listeners["s1"], 5))
-        line.servers["s1"].wait_for(r"refused .* handlers are busy")
+        line.servers["s1"].wait_for_event("refused", after=logged, reason="all 512 handlers are busy")
         for _ in range(600):
             stack.enter_context(socket.create_connection(listeners["n2"], 5))
         assert line.finds("n2", "clip")  # a node parks its connections, they cost no handler

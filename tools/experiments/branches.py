@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mcast.hostport import parse_address
-from tools.experiments.addresses import Addresses
+from tools.experiments.addresses import ScenarioAddresses
 from tools.experiments.routes import Routes
 from tools.lab.counters import Flow
 
@@ -24,7 +24,7 @@ class Branch:
 class Branches:
     """Finds the branches of trees in one scenario."""
 
-    def __init__(self, routes: Routes, addresses: Addresses) -> None:
+    def __init__(self, routes: Routes, addresses: ScenarioAddresses) -> None:
         self._routes, self._addresses = routes, addresses
 
     def tree(self, content: str, server: str, paths: Mapping[str, Sequence[str]]) -> list[Branch]:

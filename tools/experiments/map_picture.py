@@ -9,7 +9,7 @@ from tools.experiments.branches import Branch
 from tools.experiments.svg import CONTENT_COLOURS, FAINT, INK, PALE, Point, Svg, text_width
 from tools.lab.counters import Flow
 from tools.lab.options import LinkOptions
-from tools.lab.topology import Device, Link, Network, Scenario
+from tools.lab.topology import Device, LabLink, Network, Scenario
 
 TOP, BOTTOM, MARGIN = 84, 112, 60
 LANE = 9  # pixels between two streams on one link
@@ -113,7 +113,7 @@ class _Drawing:
         ]
         self.picture.polygon([tip, *wings], fill=colour)
 
-    def _draw_options(self, link: Link) -> None:
+    def _draw_options(self, link: LabLink) -> None:
         """Write what a link does, along it and a little aside."""
         text = short_options(self._map.options.get(link.name, link.forward))
         if not text:

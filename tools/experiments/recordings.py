@@ -12,7 +12,7 @@ from typing import Any
 
 from mcast.media.source.prepared import Prepared
 from tools.demo.check import Sent, decode_problems, head_problems, origin_problems
-from tools.experiments.stage import Viewer
+from tools.experiments.deployment import Viewer
 from tools.experiments.verdict import Verdict
 
 _ZERO = ("lost_datagrams", "continuity_errors", "dropped_bytes", "exit_status")

@@ -6,7 +6,7 @@ from pathlib import Path
 from tools.experiments.svg import Svg
 
 
-class Report:
+class ExperimentReport:
     """Collects a report's parts; `write` puts them into a directory."""
 
     def __init__(self, title: str) -> None:
