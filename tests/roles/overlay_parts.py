@@ -12,6 +12,7 @@ from mcast.hostport import HostPort
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pacing import Source
+from mcast.media.timing import DEFAULT_TIMING
 from mcast.net.connection import PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
@@ -196,6 +197,7 @@ class World:
 
     def __init__(self, crash: Recorder) -> None:
         self.crash, self.health = crash, dict[str, list[Health]]()
+        self.timing = DEFAULT_TIMING  # of the nodes to come
         self._all = contextlib.ExitStack()
         self._ended: list[NodeProgram | ServerProgram] = []
 
@@ -220,7 +222,7 @@ class World:
             servers=servers,
         )
         told = self.health[name] = []
-        node = NodeProgram(layout, LOCALHOST, MediaPorts(), told.append, self.crash)
+        node = NodeProgram(layout, LOCALHOST, MediaPorts(), told.append, self.crash, timing=self.timing)
         node.start(layout)
         self._all.callback(self.end, node)
         return node

@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from mcast import eventlog
 from mcast.hostport import HostPort, parse_address
@@ -30,6 +31,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--address", type=cli.address_option, metavar="HOST:PORT",
         help="where to listen (default: every address, at the layout's port)")  # fmt: skip
     add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
+    add("--trace", type=Path, metavar="FILE", help="write every decision to FILE, as lines of JSON")
 
 
 def _body(options: argparse.Namespace, process: cli.Process) -> int:
@@ -55,7 +57,9 @@ def _run(
 ) -> None:  # fmt: skip
     address = options.address or _listening_address(layout)
     logs.speak_as(layout.name)
-    program = NodeProgram(layout, address, ports, session.send_health, process.on_crash)
+    program = NodeProgram(
+        layout, address, ports, session.send_health, process.on_crash, trace_file=options.trace
+    )
     try:
         program.start(layout)
         eventlog.note(logger, "listening", "listening at %s", program.address, address=program.address)

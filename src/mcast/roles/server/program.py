@@ -32,7 +32,7 @@ from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
-from mcast.roles.worker import Worker
+from mcast.net.worker import Worker
 from mcast.wire.frame import Message
 from mcast.wire.node import TOKEN_SIZE, StopReason
 from mcast.wire.position import Position

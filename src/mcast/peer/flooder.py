@@ -1,4 +1,4 @@
-"""A node's connections to its neighbours: the Flooder asks over them, follows start on them.
+"""The connections to the neighbours: floods go out over them, subscriptions begin on them.
 
 To each neighbour one idle connection is kept warm, because a fresh TCP connect costs a round
 trip at best and seconds where packets are lost. A request takes a connection for itself alone:
@@ -7,7 +7,7 @@ again.
 
     warm thread --connect--> idle --ask--> asking --FOUND, MISS--> idle
                               |              '--cancel--> closed
-                              '--take--> owned by a follow
+                              '--take--> owned by an Upstream
 
 A question that finds no idle connection waits for one: the next that is made or becomes idle.
 All waiting is done by the watcher; a thread `warm-NAME` per neighbour only connects.
@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mcast.errors import McastError, WireError
@@ -26,23 +26,32 @@ from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import Ask
+from mcast.overlay.events import Answered, RoundTripMeasured, Unasked
+from mcast.peer.decider import Post
 from mcast.wire.frame import Message
-from mcast.wire.node import Disc, Found, Miss, MissReason
+from mcast.wire.node import Disc, Found, Miss, RequestId
 
 logger = logging.getLogger(__name__)
 
-FIRST_RETRY, LAST_RETRY = 0.25, 5.0
-"""Seconds between attempts to reach a neighbour: doubled from the first to the last."""
-SHORT_LIFE = 1.0
-"""Seconds. A connection that the neighbour closes sooner, without an answer, was no success: else
-one who accepts and hangs up (no room, not mcast) would be called without a pause."""
-CONNECT_TIMEOUT = 3.0
-"""Seconds of one attempt: three SYNs."""
 MAX_IDLE = 4
 """Idle connections kept to one neighbour; a burst of floods opens more and lets them go."""
 
-Answered = Callable[[Disc, str, Found | Miss], None]
-"""Told the request, the neighbour's name and its answer."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlooderTiming:
+    """How long a neighbour is waited for, in seconds."""
+
+    first_retry: float = 0.25
+    """From one attempt to reach a neighbour to the next; doubled each time up to the last."""
+    last_retry: float = 5.0
+    short_life: float = 1.0
+    """A connection that the neighbour closes sooner, without an answer, was no success: else
+    one who accepts and hangs up (no room, not mcast) would be called without a pause."""
+    connect_timeout: float = 3.0
+    """Of one attempt: three SYNs."""
+
+
+DEFAULT_TIMING = FlooderTiming()
 
 
 @dataclass(slots=True)
@@ -57,11 +66,13 @@ class Neighbour:
     """One neighbour: its address, its idle connections and the questions it is asked."""
 
     def __init__(
-        self, name: str, address: str, watcher: Watcher, answered: Answered, on_crash: OnCrash
-    ) -> None:
+        self, name: str, address: str, watcher: Watcher, post: Post, on_crash: OnCrash,
+        timing: FlooderTiming = DEFAULT_TIMING,
+    ) -> None:  # fmt: skip
+        """Begin to connect. `post` is handed Answered, Unasked and RoundTripMeasured."""
         self.name, self.address = name, address
-        self._watcher, self._answered = watcher, answered
-        self._backoff, self._missed = Backoff(FIRST_RETRY, LAST_RETRY), False
+        self._watcher, self._post, self._timing = watcher, post, timing
+        self._backoff, self._missed = Backoff(timing.first_retry, timing.last_retry), False
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._asking: dict[bytes, _Asking] = {}
@@ -71,33 +82,33 @@ class Neighbour:
         self._snub: str | None = None  # why the newest was closed at once
         self._wanted = threading.Event()
         self._stopping = threading.Event()  # set under the lock
-        self.round_trip_ms = 0.0
         self._thread = OwnedThread(f"warm-{name}", self._keep_warm, on_crash)
         self._thread.start()
 
     def ask(self, disc: Disc) -> None:
-        """Send a DISC; what comes back, or that nothing can, is told to `answered`."""
+        """Send a DISC; what comes back, or that nothing can, is posted."""
         with self._lock:
             stopped = self._stopping.is_set()
             if not stopped:
                 self._queue.append(disc)
         if stopped:
-            self._refused(disc, f"{self.name} is no neighbour any more")
+            self._unasked(disc, f"{self.name} is no neighbour any more")
         else:
             self._ask_next()
 
-    def cancel(self, request: bytes) -> None:
+    def cancel(self, request: RequestId) -> None:
         """Let the neighbour know that its answer is not wanted any more: hang up."""
         with self._lock:
             self._queue = deque(disc for disc in self._queue if disc.request != request)
             asking = self._asking.pop(request, None)
         if asking is not None:
+            # Unwatched first: that we hang up is not to be taken for the neighbour's doing.
             self._watcher.unwatch(asking.connection)
             asking.connection.close()
             self._wanted.set()
 
     def take(self) -> Connection | None:
-        """Give an idle connection away for good, None if there is none."""
+        """Give an idle connection away for good; return None if there is none."""
         while True:
             with self._lock:
                 connection = self._idle.pop() if self._idle else None
@@ -112,7 +123,7 @@ class Neighbour:
         self._wanted.set()
 
     def stop(self) -> None:
-        """Close all connections, refuse what is asked still, and end the thread."""
+        """Close all connections, post that what is asked still cannot be, and end the thread."""
         self.ask_to_stop()
         self._thread.join()
         with self._lock:
@@ -124,7 +135,7 @@ class Neighbour:
             self._watcher.unwatch(connection)
             connection.close()
         for disc in unanswered:
-            self._refused(disc, f"{self.name} is no neighbour any more")
+            self._unasked(disc, f"{self.name} is no neighbour any more")
 
     def _keep_warm(self) -> None:
         while True:
@@ -136,7 +147,7 @@ class Neighbour:
                 continue
             try:
                 self._check_snub()
-                self._welcome(connect(self.address, CONNECT_TIMEOUT, cancel=self._stopping))
+                self._welcome(connect(self.address, self._timing.connect_timeout, cancel=self._stopping))
             except McastError as error:
                 self._failed(str(error))
 
@@ -150,7 +161,7 @@ class Neighbour:
         if not self._missed and not self._stopping.is_set():
             logger.info("waiting for neighbour %s: %s", self.name, reason)
             self._missed = True
-        self._refuse_queued(reason)
+        self._drop_queued(reason)
         self._wanted.wait(self._backoff.next())  # a question, too, is a reason to try at once
 
     def _welcome(self, connection: Connection) -> None:
@@ -159,7 +170,7 @@ class Neighbour:
             "= warm connection to %s at %s", self.name, self.address, extra={"peer": self.name},
         )  # fmt: skip
         self._missed = False
-        self.round_trip_ms = connection.round_trip_ms()
+        self._measure(connection)
         with self._lock:  # watched and idle at once: in between it could be taken, or be lost
             self._watcher.watch(
                 connection,
@@ -197,12 +208,16 @@ class Neighbour:
             self._proven(connection)
             if keep := len(self._idle) < MAX_IDLE:
                 self._idle.append(connection)
-        self.round_trip_ms = connection.round_trip_ms()
+        self._measure(connection)
         if not keep:
             self._watcher.unwatch(connection)
             connection.close()
-        self._answered(asking.disc, self.name, message)
+        self._post(Answered(self.name, message))
         self._ask_next()
+
+    def _measure(self, connection: Connection) -> None:
+        if (round_trip_ms := connection.round_trip_ms()) > 0.0:  # 0: it is closed already
+            self._post(RoundTripMeasured(self.name, round_trip_ms))
 
     def _is_given_up(self, connection: Connection) -> bool:
         assert self._lock.locked()
@@ -219,7 +234,7 @@ class Neighbour:
     def _lost(self, connection: Connection, reason: str) -> None:
         connection.close()
         with self._lock:
-            if connection is self._newest and time.monotonic() - self._newest_at < SHORT_LIFE:
+            if connection is self._newest and time.monotonic() - self._newest_at < self._timing.short_life:
                 self._newest, self._snub = None, reason
             elif connection is self._newest:
                 self._proven(connection)
@@ -230,16 +245,16 @@ class Neighbour:
                 del self._asking[disc.request]
         self._wanted.set()
         for disc in lost:
-            self._refused(disc, f"{self.name} ({self.address}): {reason}")
+            self._unasked(disc, f"{self.name} ({self.address}): {reason}")
 
-    def _refuse_queued(self, reason: str) -> None:
+    def _drop_queued(self, reason: str) -> None:
         with self._lock:
             queued, self._queue = self._queue, deque()
         for disc in queued:
-            self._refused(disc, reason)
+            self._unasked(disc, reason)
 
-    def _refused(self, disc: Disc, text: str) -> None:
-        self._answered(disc, self.name, _no_way(disc, text))
+    def _unasked(self, disc: Disc, text: str) -> None:
+        self._post(Unasked(self.name, disc.request, text))
 
     def __repr__(self) -> str:
         return (
@@ -248,16 +263,21 @@ class Neighbour:
 
 
 class Flooder:
-    """All neighbours of a node, as the bootstrapper tells them."""
+    """All neighbours, by name."""
 
-    def __init__(self, watcher: Watcher, answered: Answered, on_crash: OnCrash) -> None:
-        self._watcher, self._answered, self._on_crash = watcher, answered, on_crash
+    def __init__(
+        self, watcher: Watcher, post: Post, on_crash: OnCrash, timing: FlooderTiming = DEFAULT_TIMING
+    ) -> None:
+        self._watcher, self._post, self._on_crash, self._timing = watcher, post, on_crash, timing
         # Replaced as a whole and never changed, as it is read by other threads than the one that
         # calls update().
         self._neighbours: dict[str, Neighbour] = {}
 
     def update(self, addresses: Mapping[str, str]) -> None:
-        """Take in the layout: neighbours by name, with the address each is reached at."""
+        """Take in who the neighbours are, and the address each is reached at.
+
+        Waits for the threads of those that are no neighbours any more: not for the decider's thread.
+        """
         before = self._neighbours
         kept = {name: known for name, known in before.items() if addresses.get(name) == known.address}
         self._replace(
@@ -265,7 +285,7 @@ class Flooder:
         )
 
     def _meet(self, name: str, address: str) -> Neighbour:
-        return Neighbour(name, address, self._watcher, self._answered, self._on_crash)
+        return Neighbour(name, address, self._watcher, self._post, self._on_crash, self._timing)
 
     def _replace(self, neighbours: dict[str, Neighbour]) -> None:
         """Put others in force, and stop those that are not among them."""
@@ -276,31 +296,29 @@ class Flooder:
         for neighbour in gone:
             neighbour.stop()
 
-    def round_trips_ms(self) -> dict[str, float]:
-        """Return the round trip to each neighbour; 0 to one that has not been reached yet."""
-        return {name: neighbour.round_trip_ms for name, neighbour in self._neighbours.items()}
-
-    def get(self, name: str) -> Neighbour | None:
-        """Return a neighbour, None if the layout does not have it (any more)."""
-        return self._neighbours.get(name)
-
     def ask(self, ask: Ask) -> None:
-        """Hand a DISC on to one neighbour."""
+        """Hand a DISC on to one neighbour. Never waits."""
         if neighbour := self._neighbours.get(ask.neighbour):
             neighbour.ask(ask.disc)
         else:  # the layout has changed since the core was told who can be asked
-            self._answered(ask.disc, ask.neighbour, _no_way(ask.disc, f"{ask.neighbour} is no neighbour"))
+            self._post(Unasked(ask.neighbour, ask.disc.request, f"{ask.neighbour} is no neighbour"))
 
-    def cancel(self, request: bytes, names: tuple[str, ...]) -> None:
-        """Cancel what these neighbours are asked under a request."""
+    def cancel(self, request: RequestId, names: tuple[str, ...]) -> None:
+        """Cancel what these neighbours are asked under a request. Never waits."""
         for name in names:
             if neighbour := self._neighbours.get(name):
                 neighbour.cancel(request)
 
+    def take(self, name: str) -> Connection | None:
+        """Give an idle connection to a neighbour away for good; return None if there is none."""
+        neighbour = self._neighbours.get(name)
+        return neighbour.take() if neighbour else None
+
+    def address(self, name: str) -> str | None:
+        """Return where a neighbour is reached; None if there is no such neighbour (any more)."""
+        neighbour = self._neighbours.get(name)
+        return neighbour.address if neighbour else None
+
     def stop(self) -> None:
         """Close all connections and end all threads."""
         self._replace({})
-
-
-def _no_way(disc: Disc, text: str) -> Miss:
-    return Miss(request=disc.request, content=disc.content, reason=MissReason.CUT, text=text)
