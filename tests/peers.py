@@ -1,13 +1,15 @@
 """Peers for tests of connections: plain sockets that send any bytes, drip, delay, reset."""
 
 import contextlib
+import logging
 import socket
 import struct
 from collections.abc import Iterator
 
 from mcast.net.connection import Connection
+from mcast.net.ratelimit import RateLimitedLog
 from mcast.wire.bootstrap import Refused
-from mcast.wire.frame import Message, encode
+from mcast.wire.frame import FrameHeader, Message, encode
 
 HELLO = Refused("hello")  # any small message will do
 
@@ -17,12 +19,12 @@ def frame(text: str) -> bytes:
 
 
 @contextlib.contextmanager
-def tcp_pair() -> Iterator[tuple[Connection, socket.socket]]:
+def tcp_pair(log: RateLimitedLog | None = None) -> Iterator[tuple[Connection, socket.socket]]:
     """Give one end as a connection, the other as the plain socket of a peer that may do anything."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         peer = socket.create_connection(listening.getsockname())
         sock, _ = listening.accept()
-    with peer, Connection(sock) as connection:
+    with peer, Connection(sock, log or RateLimitedLog(logging.getLogger("peers"))) as connection:
         peer.settimeout(10)
         yield connection, peer
 
@@ -40,6 +42,11 @@ def read_to_end(sock: socket.socket) -> bytes:
         while more := sock.recv(65_536):
             data += more
     return data
+
+
+def unknown_frame(protocol: int = 3, body: bytes = b"\xee") -> bytes:
+    """Return a frame that only a newer version knows: of an unknown flag unless told otherwise."""
+    return FrameHeader(protocol, len(body)).pack() + body
 
 
 def text_of(message: Message) -> str:

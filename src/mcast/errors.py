@@ -6,6 +6,7 @@
     ├── UnreachableError  4   nobody answers, or no way to the content was found in time
     ├── StreamEndedError  5   the stream ended for another reason than the user's
     └── WireError         1   a peer sent bytes that the protocol does not allow
+        └── UnknownMessageError  a peer sent a message that a newer version has brought
 
 Any other exception is a bug: `main` logs its traceback and the process ends with status 1.
 """
@@ -45,3 +46,10 @@ class StreamEndedError(McastError):
 
 class WireError(McastError):
     """A peer's bytes break the protocol. Our own mistakes are never dressed up as this."""
+
+
+class UnknownMessageError(WireError):
+    """A peer's message means nothing to this version: it is skipped, and its connection stays open.
+
+    Whoever reads a connection counts it, logs it, and goes on with the next message.
+    """

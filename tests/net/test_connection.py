@@ -1,3 +1,5 @@
+import contextlib
+import logging
 import socket
 import threading
 import time
@@ -10,9 +12,10 @@ from mcast.errors import UnreachableError, WireError
 from mcast.hostport import HostPort
 from mcast.net import connection as connection_module
 from mcast.net.connection import Connection, PeerGone, connect
+from mcast.net.ratelimit import RateLimitedLog
 from mcast.wire.bootstrap import Refused
 from mcast.wire.frame import MAX_BODY
-from peers import HELLO, frame, read_to_end, reset, tcp_pair, text_of
+from peers import HELLO, frame, read_to_end, reset, tcp_pair, text_of, unknown_frame
 
 
 @pytest.fixture
@@ -86,17 +89,65 @@ def test_a_reset_is_an_end_with_its_reason(pair: Pair) -> None:
     [
         (b"GET / HTTP/1.1\r\n", "not an mcast frame"),
         (b"MC\x09\x03\x00\x00\x00\x00", "version 9"),
-        (b"MC\x01\x77\x00\x00\x00\x00", "protocol 119"),
         (b"MC\x01\x03" + (MAX_BODY + 1).to_bytes(4, "big"), "the most is"),
-        (b"MC\x01\x03\x00\x00\x00\x01\xee", "unknown BootstrapFlag 238"),
+        (b"MC\x01\x03\x00\x00\x00\x01\x03", "text is missing"),
     ],
-    ids=["garbage", "unknown version", "unknown protocol", "oversized", "unknown flag"],
+    ids=["garbage", "unknown version", "oversized", "field missing"],
 )
 def test_bytes_that_break_the_protocol_are_a_wire_error(pair: Pair, data: bytes, complaint: str) -> None:
     connection, peer = pair
     peer.sendall(data)
     with pytest.raises(WireError, match=complaint):
         connection.receive(5)
+
+
+def test_messages_of_a_newer_version_are_skipped_and_counted(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    connection, peer = pair
+    for data in (unknown_frame(), unknown_frame(protocol=77, body=b"x" * 3000), frame("known")):
+        peer.sendall(data)
+    assert text_of(connection.receive(5)) == "known"
+    assert connection.unknown_messages == 2
+    peer.sendall(unknown_frame() + frame("polled") + unknown_frame())
+    wait_until(lambda: text_of(next(connection.poll_messages(), HELLO)) == "polled")
+    wait_until(lambda: list(connection.poll_messages()) == [] and connection.unknown_messages == 4)
+    assert not connection.closed
+
+
+def test_what_a_newer_version_says_is_logged_once_a_second_whatever_the_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    log = RateLimitedLog(logging.getLogger("test"), clock=lambda: 1.0)
+    for _ in range(3):
+        with tcp_pair(log) as (connection, peer):
+            peer.sendall(unknown_frame() + frame("known"))
+            connection.receive(5)
+    assert log.counters["unknown_messages"] == 3
+    assert len(caplog.messages) == 1
+    assert "unknown BootstrapFlag 238" in caplog.messages[0]
+
+
+def test_a_peer_that_sends_only_what_is_unknown_does_not_prolong_the_deadline(pair: Pair) -> None:
+    connection, peer = pair
+    over = threading.Event()
+
+    def babble() -> None:
+        with contextlib.suppress(OSError):
+            while not over.is_set():
+                peer.sendall(unknown_frame() * 100)
+
+    thread = threading.Thread(target=babble)
+    thread.start()
+    try:
+        with pytest.raises(TimeoutError):
+            connection.receive(0.1)
+    finally:
+        over.set()
+        connection.close()
+        thread.join()
 
 
 @pytest.mark.usefixtures("short_frame_timeout")

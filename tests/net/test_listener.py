@@ -9,7 +9,7 @@ from helpers import Recorder, wait_until
 from mcast.errors import ConfigError
 from mcast.net.connection import Connection, connect
 from mcast.net.listener import Handler, Listener
-from peers import HELLO, frame, read_to_end, reset, text_of
+from peers import HELLO, frame, read_to_end, reset, text_of, unknown_frame
 
 
 def echo(connection: Connection) -> None:
@@ -149,6 +149,22 @@ def test_peers_that_misbehave_cost_their_own_connection_only(listen: Listen) -> 
     counters = listener.counters
     wait_until(lambda: counters["gone"] + counters["gone_before_start"] == 2, "the gone to be counted")
     wait_until(lambda: (counters["bad_frames"], counters["silent_peers"]) == (1, 1), "the others, too")
+
+
+def test_a_handler_goes_on_behind_a_message_of_a_newer_version(listen: Listen) -> None:
+    listener = listen(echo)
+    with dial(listener) as peer:
+        peer.sendall(unknown_frame() + frame("known"))
+        assert read_to_end(peer) == frame("known")
+    assert (listener.counters["unknown_messages"], listener.counters["bad_frames"]) == (1, 0)
+
+
+def test_an_unknown_version_of_the_frame_is_counted_and_closes_the_connection(listen: Listen) -> None:
+    listener = listen(echo)
+    with dial(listener) as peer:
+        peer.sendall(b"MC\x02" + frame("known")[3:])
+        assert read_to_end(peer) == b""
+    wait_until(lambda: listener.counters["bad_frames"] == 1)
 
 
 def test_a_crash_of_a_handler_is_logged_and_ends_one_connection(

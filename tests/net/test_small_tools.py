@@ -3,6 +3,7 @@
 import logging
 import random
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -10,8 +11,14 @@ from helpers import Recorder
 from mcast.net.backoff import Backoff
 from mcast.net.deadline import Deadline
 from mcast.net.ratelimit import Counters, RateLimitedLog
-from mcast.net.threads import CrashBox, OwnedThread, start_thread
+from mcast.net.threads import CrashBox, OnCrash, OwnedThread
 from mcast.net.waker import Waker, wait_readable
+
+
+def start_thread(name: str, target: Callable[[], None], on_crash: OnCrash) -> OwnedThread:
+    thread = OwnedThread(name, target, on_crash)
+    thread.start()
+    return thread
 
 
 class Clock:

@@ -11,7 +11,7 @@ from mcast.net.connection import Connection, PeerGone
 from mcast.net.ratelimit import Counters
 from mcast.net.watcher import Watcher
 from mcast.wire.frame import Message
-from peers import HELLO, frame, read_to_end, reset, tcp_pair, text_of
+from peers import HELLO, frame, read_to_end, reset, tcp_pair, text_of, unknown_frame
 
 Pair = tuple[Connection, socket.socket]
 
@@ -101,6 +101,17 @@ def test_garbage_costs_its_own_connection_only(watcher: Watcher, counters: Count
         good_peer.sendall(frame("still here"))
         assert good_ear.wait_for() == ["still here"]
         assert counters["bad_frames"] == 1
+
+
+def test_a_message_of_a_newer_version_costs_nothing_but_itself(
+    watcher: Watcher, counters: Counters, pair: Pair
+) -> None:
+    connection, peer = pair
+    ear = Ear()
+    watcher.watch(connection, ear.hear, ear.gone)
+    peer.sendall(frame("one") + unknown_frame() + unknown_frame(protocol=9) + frame("two"))
+    assert ear.wait_for(2) == ["one", "two"]
+    assert (connection.unknown_messages, counters["bad_frames"], len(ear.gone)) == (2, 0, 0)
 
 
 def test_a_frame_that_never_ends_is_cut_off_and_quiet_peers_are_not(

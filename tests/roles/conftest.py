@@ -2,40 +2,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from fixtures import crash, other_peer, peer, watcher
 from helpers import Recorder
-from mcast.net.watcher import Watcher
 from roles.overlay_parts import World
-from roles.partners import Peer
 
-
-@pytest.fixture
-def crash() -> Iterator[Recorder]:
-    """Take what crashes in any thread; none may."""
-    recorder = Recorder()
-    yield recorder
-    for error in recorder.calls:
-        assert isinstance(error, BaseException)
-        raise error
-
-
-@pytest.fixture
-def watcher(crash: Recorder) -> Iterator[Watcher]:
-    with Watcher(crash) as watcher:
-        yield watcher
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    peer = Peer()
-    yield peer
-    peer.close()
-
-
-@pytest.fixture
-def other_peer() -> Iterator[Peer]:
-    peer = Peer()
-    yield peer
-    peer.close()
+__all__ = ["crash", "other_peer", "peer", "watcher"]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import socket
 import time
 from collections.abc import Callable
 from typing import Self, cast
@@ -11,6 +12,7 @@ from mcast.hostport import HostPort
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pacing import Source
+from mcast.media.timing import DEFAULT_TIMING
 from mcast.net.connection import PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
@@ -29,6 +31,11 @@ RATE = 200  # datagrams a second
 KEYFRAMES = 20  # datagrams from one to the next
 LOCALHOST = HostPort("127.0.0.1", 0)
 _viewers = itertools.count(1)
+
+
+def turn_away(sock: socket.socket) -> None:
+    """Have a media socket talk to nobody: its peer hears nothing of it any more, not even a BYE."""
+    sock.connect(("127.0.0.1", 9))
 
 
 class Ticker(Source):
@@ -102,7 +109,8 @@ class Viewer:
         self.connection = connect(node.address if isinstance(node, NodeProgram) else node, PATIENCE)
         self.trains: list[Train] = []
         self.crash = Recorder()
-        self._inlet: Receiver | None = None
+        self._receiver: Receiver | None = None
+        self._sock: socket.socket | None = None
 
     def ask(self) -> None:
         self.connection.send(Disc(request=self.request, content=self.content, sender=self.identity,
@@ -138,11 +146,13 @@ class Viewer:
 
     def receive(self, port: Port) -> Self:
         """Begin to take media."""
-        sock, _ = open_media_socket(self.connection.local.ip, MediaPorts())
-        connect_media_socket(sock, self.connection.peer.ip, port.port)
-        self._inlet = Receiver(self.content, sock, port.token, port.stream, "viewer", self.trains.append,
-                            Recorder(), self.crash)  # fmt: skip
-        self._inlet.start()
+        self._sock, _ = open_media_socket(self.connection.local.ip, MediaPorts())
+        connect_media_socket(self._sock, self.connection.peer.ip, port.port)
+        self._receiver = Receiver(
+            self.content, port.stream, "viewer", self.trains.append, Recorder(), self.crash
+        )
+        self._receiver.add_parent(0, self._sock, port.token, port.stream)
+        self._receiver.start()
         return self
 
     def watch(self) -> Self:
@@ -153,8 +163,8 @@ class Viewer:
 
     def fall_silent(self) -> None:
         """Say nothing more, as if killed: no report, no BYE."""
-        assert self._inlet is not None
-        self._inlet._stopping.set()
+        assert self._sock is not None
+        turn_away(self._sock)
 
     def ended(self) -> StopReason | None:
         """Wait for the parent's STOP and the closing behind it; None if there was no STOP."""
@@ -177,9 +187,8 @@ class Viewer:
 
     def leave(self) -> None:
         self.connection.close()
-        if self._inlet is not None:
-            self._inlet._stopping.clear()
-            self._inlet.stop()
+        if self._receiver is not None:
+            self._receiver.stop()
         assert self.crash.calls == []
 
 
@@ -188,6 +197,7 @@ class World:
 
     def __init__(self, crash: Recorder) -> None:
         self.crash, self.health = crash, dict[str, list[Health]]()
+        self.timing = DEFAULT_TIMING  # of the nodes to come
         self._all = contextlib.ExitStack()
         self._ended: list[NodeProgram | ServerProgram] = []
 
@@ -212,7 +222,7 @@ class World:
             servers=servers,
         )
         told = self.health[name] = []
-        node = NodeProgram(layout, LOCALHOST, MediaPorts(), told.append, self.crash)
+        node = NodeProgram(layout, LOCALHOST, MediaPorts(), told.append, self.crash, timing=self.timing)
         node.start(layout)
         self._all.callback(self.end, node)
         return node

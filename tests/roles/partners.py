@@ -40,12 +40,12 @@ class Peer:
         self._taken.append(connection)
         return connection
 
-    def question(self, kind: type[M]) -> tuple[Connection, M]:
+    def question(self, kind: type[M], timeout: float = PATIENCE) -> tuple[Connection, M]:
         """Wait for a message of this kind on any connection, made already or yet to come.
 
         A node keeps connections warm: on which of them it asks is its own affair.
         """
-        deadline = Deadline(PATIENCE)
+        deadline = Deadline(timeout)
         while True:
             alive = [connection for connection in self._taken if not connection.closed]
             waiting = wait_readable([self._listening.fileno(), *(each.fileno() for each in alive)], deadline)

@@ -79,6 +79,42 @@ def test_a_neighbour_that_is_not_there_is_status_4(capsys: pytest.CaptureFixture
     assert "nobody answers at 127.0.0.1:1" in capsys.readouterr().err
 
 
+def test_several_neighbours_are_asked_and_one_that_is_not_there_is_no_obstacle(
+    neighbour: str, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.json"
+    status = main(["--neighbour", "127.0.0.1:1", "--neighbour", neighbour, "--content", "clip",
+                   "--output", str(tmp_path / "clip.ts"), "--report", str(report)])  # fmt: skip
+    assert status == 0
+    assert json.loads(report.read_text())["path"] == ["rp"]
+
+
+def test_a_join_that_fails_touches_no_file(neighbour: str, tmp_path: Path) -> None:
+    older, missing = tmp_path / "older.ts", tmp_path / "missing.ts"
+    older.write_bytes(b"an older recording")
+    for file in (older, missing):
+        assert main(["--neighbour", neighbour, "--content", "olds", "--output", str(file)]) == 3
+    assert older.read_bytes() == b"an older recording"
+    assert not missing.exists()
+
+
+def test_an_older_recording_is_replaced(neighbour: str, tmp_path: Path) -> None:
+    file = tmp_path / "clip.ts"
+    file.write_bytes(bytes(100_000))
+    assert main(["--neighbour", neighbour, "--content", "clip", "--output", str(file)]) == 0
+    assert file.stat().st_size == 40 * 188
+
+
+def test_each_decision_can_be_written_down(neighbour: str, tmp_path: Path) -> None:
+    file = tmp_path / "trace.jsonl"
+    status = main(["--neighbour", neighbour, "--content", "news", "--player", RECORD, "--duration", "0.1",
+                   "--trace", str(file)])  # fmt: skip
+    assert status == 0
+    steps = [json.loads(line) for line in file.read_text().splitlines()]
+    assert steps[0]["trace"] == 1
+    assert steps[-1]["event"]["type"] == "Leaving"
+
+
 def test_a_file_that_cannot_be_completed_is_status_5(
     neighbour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,8 +145,8 @@ def test_a_bug_is_in_the_report_too(neighbour: str, tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--content", ""], "1 to 255 bytes, not 0"),
-        (["--content", "é" * 128], "1 to 255 bytes, not 256"),
+        (["--content", ""], "at least one character"),
+        (["--content", "é" * 128], "at most 255 bytes, not 256"),
         (["--content", "a\udcff"], "no UTF-8 text"),
         (["--content", "x", "--duration", "0"], "no number of seconds above 0"),
         (["--content", "x", "--wait", "nan"], "no number of seconds above 0"),
@@ -118,6 +154,9 @@ def test_a_bug_is_in_the_report_too(neighbour: str, tmp_path: Path, monkeypatch:
         (["--content", "x", "--latency", "60001"], "no number of milliseconds"),
         (["--content", "x", "--output", "-", "--player", "true"], "exclude each other"),
         (["--content", "x", "--output", "/nonexistent/file"], "/nonexistent/file"),
+        (["--content", "x", "--output", "/"], "directory"),
+        (["--content", "x", "--player", "true", "--trace", "/nonexistent/file"], "--trace"),
+        (["--content", "a\nb", "--player", "true"], "printable"),
         (["--content", "x", "--player", "true", "--report", "/nonexistent/file"], "no such folder"),
         (["--content", "x", "--player", "true", "--report", "/"], "name a file"),
         (["--content", "x", "--player", "true", "--media-ports", "9-1"], "--media-ports"),

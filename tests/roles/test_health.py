@@ -1,18 +1,95 @@
+"""What a node tells the bootstrapper, when, and that it fits a frame."""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.roles.node.health import MAX_CHILDREN, MAX_STREAMS, bounded
-from mcast.roles.node.subscription import MAX_PATH
+from helpers import Recorder
+from mcast.overlay.actions import ConnectionId, Path
+from mcast.roles.node.health import INTERVAL, MAX_CHILDREN, MAX_STREAMS, HealthReporter, bounded
+from mcast.roles.node.relays import RelayDb
 from mcast.wire.bootstrap import Health, StreamHealth
 from mcast.wire.frame import encode
 from mcast.wire.identity import Identity
-from mcast.wire.position import Position
+from mcast.wire.node import MAX_PATH, Stream
+from mcast.wire.position import MAX_COUNTED, Position
+from roles.partners import N1, RP, VIEWER, disc, stream_of
 
 LONGEST = Identity.node("n" * 64)
 
 
+@dataclass
+class Branch:
+    """A content's place in the tree."""
+
+    path: Path = (RP, N1)
+    children: dict[ConnectionId, Stream] = field(default_factory=lambda: {1: stream_of(disc())})
+    fed: bool = True
+
+
+class Relays:
+    """Relays that have lost three datagrams of a hundred."""
+
+    position, lost = Position(7, 100), 3
+
+    def __init__(self, *contents: str) -> None:
+        self.contents = contents
+
+    def get(self, content: str) -> "Relays | None":
+        return self if content in self.contents else None
+
+    def counters(self) -> "Relays":
+        return self
+
+
+def test_a_report_tells_of_each_content_its_place_in_the_tree_and_how_it_fares() -> None:
+    branches = {"news": Branch(), "joining": Branch(path=()), "sea": Branch(fed=False)}
+    sent = Recorder()
+    reporter = HealthReporter(lambda: branches, cast(RelayDb, Relays("news", "sea")), sent)
+    reporter.on_tick(10**9)
+    (health,) = sent.calls
+    assert isinstance(health, Health)
+    news, sea = health.streams
+    assert news == StreamHealth("news", (RP, N1), (VIEWER,), Position(7, 100), 3, True)
+    assert (sea.content, sea.fed) == ("sea", False)
+    assert health.uptime_ms > 0
+
+
+def test_it_reports_from_time_to_time_and_at_once_when_a_tree_has_changed() -> None:
+    sent = Recorder()
+    reporter = HealthReporter(dict, cast(RelayDb, Relays()), sent)
+    now = 10.0**9
+    reporter.on_tick(now)
+    reporter.on_tick(now + INTERVAL / 2)
+    assert len(sent) == 1
+    reporter.on_tree_change()
+    reporter.on_tick(now + INTERVAL / 2)
+    assert len(sent) == 2
+    reporter.on_tick(now + INTERVAL)
+    assert len(sent) == 2
+    reporter.on_tick(now + INTERVAL * 1.5)
+    assert len(sent) == 3
+
+
+def test_what_does_not_fit_is_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    contents = [f"content {number}" for number in range(MAX_STREAMS + 1)]
+    sent = Recorder()
+    reporter = HealthReporter(
+        lambda: {content: Branch() for content in contents}, cast(RelayDb, Relays(*contents)), sent
+    )
+    reporter.on_tick(10**9)
+    (health,) = sent.calls
+    assert isinstance(health, Health)
+    assert len(health.streams) == MAX_STREAMS
+    assert "not all streams and children fit the report" in caplog.text
+
+
 def health(content: str, *, children: int = 1, path: int = 2, child: Identity = LONGEST) -> StreamHealth:
-    return StreamHealth(content, (LONGEST,) * path, (child,) * children, Position(2**32 - 1, 2**64 - 1))
+    return StreamHealth(content, (LONGEST,) * path, (child,) * children, Position(2**32 - 1, MAX_COUNTED))
 
 
 def test_what_is_usual_is_told_whole() -> None:
@@ -44,7 +121,7 @@ def test_of_too_many_children_the_first_are_told_of_all_streams_together() -> No
     )
 )
 def test_whatever_a_node_has_its_report_fits_a_frame(streams: list[StreamHealth]) -> None:
-    encode(Health(2**64 - 1, bounded(streams)))
+    encode(Health(MAX_COUNTED, bounded(streams)))
 
 
 def test_the_worst_case_fits_a_frame() -> None:

@@ -1,30 +1,316 @@
-from mcast.roles.node.inbound import InboundConnections
+"""Connections that others have made: what they may say, the events they become, how they are answered."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from helpers import PATIENCE, wait_until
+from mcast.media.child import ChildLost
+from mcast.net.connection import Connection, PeerGone
+from mcast.net.watcher import Watcher
+from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, StreamReceived
+from mcast.roles.node.inbound import BYE_GRACE, Inbound, InboundConnections
+from mcast.wire.frame import Message
+from mcast.wire.node import Found, Miss, MissReason, Port, Stop, StopReason
 from peers import tcp_pair
+from roles.partners import N1, RP, VIEWER, disc, found, miss, port_for, read, stop_for, stream_of
+
+LATER = 10.0**9
 
 
-def test_links_are_numbered_found_and_removed_once() -> None:
-    with tcp_pair() as (one, _), tcp_pair() as (other, _):
-        links = InboundConnections()
-        first, second = links.add(one), links.add(other)
-        assert first is not None
-        assert second is not None
-        assert first.number != second.number
-        assert links.get(first.number) is first
-        assert len(links) == 2
-        assert links.remove(first.number) is first
-        assert links.remove(first.number) is None
-        assert links.get(first.number) is None
-        assert links.remove_all() == [second]
-        assert len(links) == 0
+class Events:
+    """A decider that only listens."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.has_room = True
+
+    def offer(self, event: Event) -> bool:
+        if self.has_room:
+            self.events.append(event)
+        return self.has_room
+
+    def post(self, event: Event) -> None:
+        self.events.append(event)
+
+    def wait_for(self, count: int = 1) -> list[Event]:
+        wait_until(lambda: len(self.events) >= count, f"{count} events (there are {self.events})")
+        return self.events
 
 
-def test_there_is_a_bound_and_room_again_when_one_leaves() -> None:
-    with tcp_pair() as (one, _), tcp_pair() as (other, _):
-        links = InboundConnections(most=1)
-        first = links.add(one)
-        assert first is not None
-        assert links.add(other) is None
-        links.remove(first.number)
-        again = links.add(other)
-        assert again is not None
-        assert again.number != first.number  # never used twice: late news of the old one is not the new one's
+@pytest.fixture
+def events() -> Events:
+    return Events()
+
+
+@pytest.fixture
+def inbound(watcher: Watcher, events: Events) -> Iterator[InboundConnections]:
+    inbound = InboundConnections(watcher, events)
+    yield inbound
+    inbound.close()
+
+
+Call = Callable[[], Connection]
+
+
+@pytest.fixture
+def call(inbound: InboundConnections) -> Iterator[Call]:
+    """Connect to the node; the connections are numbered from 1 on."""
+    with contextlib.ExitStack() as calls:
+
+        def call() -> Connection:
+            ours, theirs = calls.enter_context(tcp_pair())
+            inbound.take(ours)
+            return calls.enter_context(Connection(theirs.dup()))
+
+        yield call
+
+
+def link_of(inbound: InboundConnections, number: int) -> Inbound:
+    link = inbound.get(number)
+    assert link is not None
+    return link
+
+
+def subscribe(caller: Connection, inbound: InboundConnections, events: Events, number: int = 1) -> Port:
+    """Have a caller's STREAM accepted."""
+    asked, before = stream_of(disc()), len(events.events)
+    caller.send(asked)
+    events.wait_for(before + 1)
+    port = port_for(asked)
+    inbound.accepted(link_of(inbound, number), port)
+    assert read(caller, Port) == port
+    return port
+
+
+def gone(caller: Connection) -> bool:
+    """Tell whether the node closes without another word."""
+    try:
+        caller.receive(PATIENCE)
+    except PeerGone:
+        return True
+    return False
+
+
+# What comes in
+
+
+def test_disc_and_stream_become_events_of_their_connection_one_after_another(
+    call: Call, inbound: InboundConnections, events: Events
+) -> None:
+    first, second = call(), call()
+    asked = disc()
+    first.send(asked)
+    assert events.wait_for(1) == [DiscReceived(1, asked)]
+    inbound.reply(1, found(asked))
+    assert read(first, Found) == found(asked)
+    first.send(stream_of(asked))
+    second.send(disc("sea", asked.request))
+    told = events.wait_for(3)
+    assert StreamReceived(1, stream_of(asked)) in told
+    assert DiscReceived(2, disc("sea", asked.request)) in told
+
+
+def test_a_refused_stream_may_be_followed_by_another_question(
+    call: Call, inbound: InboundConnections, events: Events
+) -> None:
+    caller, asked = call(), stream_of(disc())
+    caller.send(asked)
+    events.wait_for(1)
+    inbound.reply(1, miss(asked, MissReason.BUSY))
+    assert read(caller, Miss).reason is MissReason.BUSY
+    caller.send(again := disc())
+    assert events.wait_for(2)[1] == DiscReceived(1, again)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [disc(), disc()],
+        [disc(), stream_of(disc())],
+        [stream_of(disc()), disc()],
+        [found(disc())],
+        [miss(disc(), MissReason.BUSY)],
+        [port_for(stream_of(disc()))],
+    ],
+)
+def test_what_has_no_place_costs_its_connection(
+    call: Call, events: Events, messages: list[Message], caplog: pytest.LogCaptureFixture
+) -> None:
+    caller, other = call(), call()
+    for message in messages:
+        caller.send(message)
+    assert gone(caller)
+    assert events.wait_for(len(messages))[-1] == ConnectionGone(1, Departure.LOST)
+    assert "breaks the protocol" in caplog.text
+    other.send(asked := disc())
+    assert events.wait_for(len(messages) + 1)[-1] == DiscReceived(2, asked)
+
+
+def test_too_many_requests_at_once_cost_the_connection_of_the_last(
+    call: Call, events: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    events.has_room = False
+    caller = call()
+    caller.send(disc())
+    assert gone(caller)
+    assert events.wait_for(1) == [ConnectionGone(1, Departure.LOST)]
+    assert "too many requests at once" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("reason", "how"),
+    [
+        (StopReason.UNSUBSCRIBE, Departure.UNSUBSCRIBED),
+        (StopReason.LEAVING, Departure.LEAVING),
+        (None, Departure.LOST),
+    ],
+)
+def test_the_end_says_whether_it_was_wanted(
+    call: Call, inbound: InboundConnections, events: Events, reason: StopReason | None, how: Departure,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    caplog.set_level("INFO")
+    caller = call()
+    subscribe(caller, inbound, events)
+    if reason is not None:
+        caller.send(stop_for(stream_of(disc()), reason))
+    caller.close()
+    assert events.wait_for(2)[1] == ConnectionGone(1, how)
+    assert inbound.get(1) is None
+    assert [record.__dict__["fields"]["child"] for record in caplog.records] == [str(VIEWER)]
+    assert "breaks the protocol" not in caplog.text
+
+
+def test_who_only_asked_leaves_without_a_line_in_the_log(
+    call: Call, events: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    caller = call()
+    caller.send(disc())
+    caller.close()
+    assert events.wait_for(2)[1] == ConnectionGone(1, Departure.LOST)
+    assert caplog.records == []
+
+
+def test_there_is_a_bound_and_room_again_when_one_leaves(
+    call: Call, inbound: InboundConnections, events: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbound._most = 1
+    first, second = call(), call()
+    assert "too many connections" in caplog.text
+    assert len(inbound) == 1
+    first.close()
+    events.wait_for(1)
+    third = call()
+    third.send(asked := disc())
+    assert events.wait_for(2)[1] == DiscReceived(2, asked)  # no number is used twice
+    del second
+
+
+def test_who_is_gone_before_it_is_taken_leaves_nothing_behind(inbound: InboundConnections) -> None:
+    with tcp_pair() as (ours, _):
+        ours.close()
+        with pytest.raises(PeerGone):
+            inbound.take(ours)
+    assert len(inbound) == 0
+
+
+# What the media plane tells
+
+
+def test_a_child_of_whom_nothing_is_heard_is_told_so_and_its_connection_closed(
+    call: Call, inbound: InboundConnections, events: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    caller = call()
+    subscribe(caller, inbound, events)
+    inbound.on_child_lost(1, ChildLost.LEASE)
+    assert read(caller, Stop).reason is StopReason.LEASE
+    assert gone(caller)
+    assert events.wait_for(2)[1] == ConnectionGone(1, Departure.LOST)
+    assert caplog.records[-1].__dict__["fields"]["reason"] == "lease"
+
+
+def test_a_bye_waits_for_the_stop_that_says_why(
+    call: Call, inbound: InboundConnections, events: Events
+) -> None:
+    caller = call()
+    subscribe(caller, inbound, events)
+    inbound.on_child_lost(1, ChildLost.BYE)
+    inbound.on_tick(0.0)
+    caller.send(stop_for(stream_of(disc()), StopReason.LEAVING))
+    assert events.wait_for(2)[1] == ConnectionGone(1, Departure.LEAVING)
+    inbound.on_tick(LATER)  # nobody is there any more
+
+
+def test_a_bye_alone_is_an_end_too_after_a_while(
+    call: Call, inbound: InboundConnections, events: Events
+) -> None:
+    assert BYE_GRACE < LATER
+    caller = call()
+    subscribe(caller, inbound, events)
+    inbound.on_child_lost(1, ChildLost.BYE)
+    inbound.on_tick(LATER)
+    assert gone(caller)
+    assert events.wait_for(2)[1] == ConnectionGone(1, Departure.UNSUBSCRIBED)
+
+
+def test_late_news_of_a_child_that_has_left_are_nothing(inbound: InboundConnections) -> None:
+    for reason in ChildLost:
+        inbound.on_child_lost(4711, reason)
+    inbound.on_tick(LATER)
+
+
+# How they are answered
+
+
+def test_news_from_above_are_a_newer_port(call: Call, inbound: InboundConnections, events: Events) -> None:
+    caller = call()
+    port = subscribe(caller, inbound, events)
+    inbound.update(1, (RP, N1), 2, cut=True)
+    assert read(caller, Port) == replace(port, path=(RP, N1), version=2, cut=True)
+    inbound.update(1, (RP, N1), 3, cut=False)
+    assert read(caller, Port) == replace(port, path=(RP, N1), version=3)
+
+
+def test_an_end_from_above_is_told_and_is_no_event(
+    call: Call, inbound: InboundConnections, events: Events, watcher: Watcher
+) -> None:
+    caller = call()
+    subscribe(caller, inbound, events)
+    inbound.end(1, stop_for(stream_of(disc()), StopReason.END, 41))
+    assert read(caller, Stop).last == 41
+    assert gone(caller)
+    wait_until(lambda: len(watcher) == 0)
+    assert len(events.events) == 1  # the STREAM
+
+
+def test_a_stream_that_cannot_be_taken_in_after_all_is_refused_and_told(
+    call: Call, inbound: InboundConnections, events: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    caller, asked = call(), stream_of(disc())
+    caller.send(asked)
+    events.wait_for(1)
+    inbound.refuse(link_of(inbound, 1), miss(asked, MissReason.FULL, "no port"))
+    assert read(caller, Miss).text == "no port"
+    assert events.wait_for(2)[1] == ConnectionGone(1, Departure.UNSUBSCRIBED)
+    assert caplog.records == []  # it has never been a child
+
+
+def test_answers_to_who_has_left_are_dropped(inbound: InboundConnections) -> None:
+    asked = disc()
+    inbound.reply(1, found(asked))
+    inbound.update(1, (RP,), 2, cut=False)
+    inbound.end(1, stop_for(stream_of(asked), StopReason.END))
+
+
+def test_close_hangs_up_on_all(call: Call, inbound: InboundConnections) -> None:
+    callers = [call(), call()]
+    inbound.close()
+    assert all(gone(caller) for caller in callers)
+    assert len(inbound) == 0
+    assert repr(inbound) == "<InboundConnections 0 of 8192>"

@@ -1,85 +1,130 @@
-"""A relay between a real parent (a fanout) and a real child (an inlet), on the loopback."""
+"""A relay between real parents (fanouts) and a real child (a receiver), on the loopback; and the RelayDb."""
 
 import contextlib
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import pytest
 
 from helpers import Recorder, wait_until
 from mcast.errors import McastError
+from mcast.media.child import ChildLost
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
-from mcast.roles.node.inbound import Inbound, InboundConnections
+from mcast.net.worker import Worker
+from mcast.overlay.events import Drained, Feed, FeedChanged
+from mcast.peer.upstream import Upstream
+from mcast.roles.node.inbound import Inbound
 from mcast.roles.node.relay import Relay
-from mcast.roles.node.subscription import Subscription
+from mcast.roles.node.relays import RelayDb
 from mcast.wire.node import Port, Stream
+from mcast.wire.position import Position
+from mcast.wire.rtcp import FeedState
 from mcast.wire.train import Train
 from media.plane.parts import LOCAL, Family, family
 from media.plane.streams import SSRC, train
 from peers import tcp_pair
 from roles.partners import RP, TOKEN, VIEWER, disc, port_for, stream_of
 
-UPSTREAM_KEY = 1000
+KEY = 1000
+"""Under which the node is a child of the first parent; of the next ones, the numbers after it."""
 
 
 @dataclass
-class GrantedSubscription:
-    """A subscription that has been accepted."""
+class GrantedUpstream:
+    """An upstream that has accepted."""
 
+    id: int
     accepted: Port
     sock: socket.socket
     content: str = "news"
+    resume: Position | None = None
 
     def connect_media(self) -> socket.socket:
         connect_media_socket(self.sock, LOCAL, self.accepted.port)
         return self.sock
 
 
-class Scene:
-    """A parent, a relay, and the children that it gets."""
+@dataclass
+class Posted:
+    """Takes what is posted, in lists by kind."""
 
-    def __init__(self, above: Family, *, granted_port: int | None = None) -> None:
-        self.above, self.fed, self.lost = above, Recorder(), Recorder()
-        sock, granted = open_media_socket(LOCAL, MediaPorts())
-        port = above.fanout.admit(UPSTREAM_KEY, "n1", LOCAL, LOCAL, TOKEN, buffer_bytes=granted)
-        accepted = port_for(stream_of(disc()), ssrc=SSRC, port=port if granted_port is None else granted_port)
-        subscription = cast(Subscription, GrantedSubscription(accepted, sock))
-        try:
-            self.relay = Relay(
-                subscription, above.reader, MediaPorts(), "n1",
-                on_fed=self.fed, on_child_lost=self.lost, on_crash=above.crash,
-            )  # fmt: skip
-        except OSError:
-            sock.close()
-            raise
+    feeds: list[tuple[int, Feed]] = field(default_factory=list)
+    drained: list[tuple[int, ...]] = field(default_factory=list)
+
+    def __call__(self, event: object) -> None:
+        if isinstance(event, FeedChanged):
+            self.feeds.append((event.upstream, event.feed))
+        else:
+            assert isinstance(event, Drained)
+            self.drained.append(event.connections)
+
+
+class Scene:
+    """A parent or more, a relay, and the children that it gets."""
+
+    def __init__(self, above: Family) -> None:
+        self.above, self.posted, self.lost, self.reaped = above, Posted(), Recorder(), Recorder()
+        self.reaper = Worker("reaper", above.crash)
+        self.reaper.start()
+        self.db = RelayDb(
+            "n1", above.reader, MediaPorts(), self.reaper,
+            post=self.posted, on_child_lost=self.lost, on_crash=above.crash, timing=above.timing,
+        )  # fmt: skip
         self._open = contextlib.ExitStack()
-        self._links = InboundConnections()
+        self._links = 0
+
+    @property
+    def relay(self) -> Relay:
+        relay = self.db.get("news")
+        assert relay is not None
+        return relay
+
+    def receive(self, upstream: int = 1, resume: Position | None = None) -> None:
+        """Have the relay fed by the parent, which may be so more than once."""
+        granted = self.granted(upstream, resume)
+        try:
+            self.db.receive(cast(Upstream, granted))
+        except OSError:
+            granted.sock.close()
+            raise
+
+    def granted(self, upstream: int, resume: Position | None) -> GrantedUpstream:
+        sock, buffer_bytes = open_media_socket(LOCAL, MediaPorts())
+        port = self.above.fanout.admit(
+            KEY + upstream, "n1", LOCAL, LOCAL, self.token(upstream), resume=resume, buffer_bytes=buffer_bytes
+        )
+        accepted = port_for(stream_of(disc()), ssrc=SSRC, port=port, token=self.token(upstream))
+        return GrantedUpstream(upstream, accepted, sock, resume=resume)
+
+    def token(self, upstream: int) -> bytes:
+        return bytes([upstream]) * len(TOKEN)
 
     def link(self) -> Inbound:
         connection, _ = self._open.enter_context(tcp_pair())
-        link = self._links.add(connection)
-        assert link is not None
-        return link
+        self._links += 1
+        return Inbound(self._links, connection)
 
     def child(self) -> tuple[Port, list[Train]]:
-        """Add a child; give what it was answered and where its media appears."""
+        """Add a child; return what it was answered and where its media appears."""
         link, trains = self.link(), list[Train]()
         sock, granted = open_media_socket(LOCAL, MediaPorts())
         asked = Stream(request=bytes(16), content="news", sender=VIEWER, buffer_bytes=granted)
         answer = self.relay.admit(link, asked, (RP,), 3)
         connect_media_socket(sock, LOCAL, answer.port)
-        inlet = Receiver("news", sock, answer.token, answer.stream, "child", trains.append, Recorder(),
-                      self.above.crash)  # fmt: skip
-        inlet.start()
-        self._open.callback(inlet.stop)
+        receiver = Receiver("news", answer.stream, "child", trains.append, Recorder(), self.above.crash)
+        receiver.add_parent(0, sock, answer.token, answer.stream)
+        receiver.start()
+        self._open.callback(receiver.stop)
         return answer, trains
 
     def close(self) -> None:
         self._open.close()
-        self.relay.close()
+        for content in self.db:
+            self.db.close(content)
+        self.reaper.stop()
 
 
 @pytest.fixture
@@ -96,82 +141,153 @@ def scene(above: Family) -> Iterator[Scene]:
 
 
 def test_what_comes_from_above_goes_to_the_child_under_the_same_numbers(above: Family, scene: Scene) -> None:
+    scene.receive()
     above.fanout.push(train(0, 20, keys=[0]))
     wait_until(lambda: scene.relay.position.next == 20)
     answer, trains = scene.child()
     assert (answer.path, answer.version, answer.cut, answer.stream.ssrc) == ((RP,), 3, False, SSRC)
-    assert answer.token != TOKEN
+    assert answer.token != scene.token(1)
     wait_until(lambda: trains and trains[-1].next == 20)
     assert trains[0].first == 0
     above.fanout.push(train(20, 5))
     wait_until(lambda: trains[-1].next == 25)
-    assert scene.relay.lost == 0
-    assert scene.relay.summary() == "25 datagrams, 0 lost, 0 repaired, 0 duplicates"
+    counters = scene.relay.counters()
+    assert (counters.datagrams, counters.lost, counters.duplicates) == (25, 0, 0)
+    assert scene.relay.wanted == Position(SSRC, 25)
 
 
-def test_it_is_drained_when_the_last_number_has_come_and_gone_on(above: Family, scene: Scene) -> None:
+def test_how_it_is_with_each_parent_is_posted_under_its_id(above: Family, scene: Scene) -> None:
+    scene.receive(7)
+    above.fanout.push(train(0, 1, keys=[0]))
+    wait_until(lambda: scene.posted.feeds and scene.posted.feeds[-1] == (7, Feed.FED))
+    above.fanout.dismiss(KEY + 7)  # nothing more comes, not even a sign of life
+    wait_until(lambda: scene.posted.feeds[-1] == (7, Feed.SILENT))
+
+
+def test_a_second_parent_may_come_and_the_first_go_and_nothing_comes_twice(
+    above: Family, scene: Scene
+) -> None:
+    scene.receive(1)
     above.fanout.push(train(0, 10, keys=[0]))
     wait_until(lambda: scene.relay.position.next == 10)
-    assert not scene.relay.drained(10)
     _, trains = scene.child()
-    wait_until(lambda: scene.relay.drained(9))
-    assert trains[-1].next == 10
+    scene.receive(2, resume=scene.relay.wanted)
+    wait_until(lambda: (2, Feed.WAITING) in scene.posted.feeds)  # it hears from both
+    above.fanout.push(train(10, 5))
+    wait_until(lambda: trains and trains[-1].next == 15)
+    scene.db.leave("news", 1)
+    wait_until(lambda: above.lost == [(KEY + 1, ChildLost.BYE)])
+    above.fanout.push(train(15, 5))
+    wait_until(lambda: trains[-1].next == 20)
+    numbers = [number for item in trains for number in range(item.first, item.next)]
+    assert numbers == list(range(20))
+    assert scene.relay.counters().lost == 0
 
 
-def test_a_child_that_never_says_hello_keeps_it_from_being_drained(above: Family, scene: Scene) -> None:
-    above.fanout.push(train(0, 10, keys=[0]))
-    wait_until(lambda: scene.relay.position.next == 10)
-    scene.relay.admit(scene.link(), stream_of(disc()), (RP,), 1)
-    assert not scene.relay.drained(9)
-
-
-def test_a_cut_is_told_with_its_duration_and_so_is_its_end(above: Family, scene: Scene) -> None:
+def test_the_children_are_told_how_the_node_is_fed(above: Family, scene: Scene) -> None:
+    scene.receive()
     above.fanout.push(train(0, 1, keys=[0]))
     wait_until(lambda: scene.relay.position.next == 1)
-    above.fanout.dismiss(UPSTREAM_KEY)  # nothing more comes, not even a sign of life
-    scene.fed.wait_for(1)
-    assert scene.fed.calls == [False]
-    assert scene.relay.cut_seconds(10**9) > 0
-    answer, _ = scene.child()
-    assert answer.cut
-    above.fanout.admit(UPSTREAM_KEY, "n1", LOCAL, LOCAL, TOKEN)
-    wait_until(lambda: above.fanout.children()[0].address is not None)
-    above.fanout.push(train(1, 1, keys=[1]))
-    scene.fed.wait_for(2)
-    assert scene.fed.calls == [False, True]
-    assert scene.relay.cut_seconds(10**9) == 0
+    scene.db.supply("news", FeedState.CUT)
+    assert scene.relay.fanout.supply is FeedState.CUT
+    assert scene.child()[0].cut
+    scene.db.supply("news", FeedState.FED)
+    assert not scene.child()[0].cut
 
 
-def test_a_child_that_says_bye_is_told_by_its_link(above: Family, scene: Scene) -> None:
+def test_who_has_got_everything_is_posted_once_and_a_mute_child_never(above: Family, scene: Scene) -> None:
+    scene.receive()
+    above.fanout.push(train(0, 10, keys=[0]))
+    wait_until(lambda: scene.relay.position.next == 10)
+    scene.db.on_tick()
+    _, trains = scene.child()
+    scene.relay.admit(scene.link(), stream_of(disc()), (RP,), 1)  # the second says no hello
+    scene.db.await_drain("news", 9)
+
+    def told() -> list[tuple[int, ...]]:
+        scene.db.on_tick()
+        return scene.posted.drained
+
+    wait_until(told)
+    assert trains[-1].next == 10
+    scene.db.on_tick()
+    assert scene.posted.drained == [(1,)]
+
+
+def test_nobody_is_drained_before_the_last_number_has_come(above: Family, scene: Scene) -> None:
+    scene.receive()
+    above.fanout.push(train(0, 10, keys=[0]))
+    _, trains = scene.child()
+    wait_until(lambda: trains and trains[-1].next == 10)
+    scene.db.await_drain("news", 10)
+    scene.db.on_tick()
+    assert scene.posted.drained == []
+
+
+def test_a_child_that_says_bye_is_told_by_its_number(above: Family, scene: Scene) -> None:
+    scene.receive()
     above.fanout.push(train(0, 1, keys=[0]))
     _, trains = scene.child()
     wait_until(lambda: trains)
-    scene._open.close()  # the inlet says BYE when it stops
-    assert scene.lost.wait_for(1) == [(1, "bye")]
+    scene._open.close()  # the receiver says BYE when it stops
+    assert scene.lost.wait_for(1) == [(1, ChildLost.BYE)]
 
 
-def test_a_closed_relay_takes_nobody_in(above: Family) -> None:
-    scene = Scene(above)
-    link = scene.link()
-    scene.close()
-    with pytest.raises(McastError):
-        scene.relay.admit(link, stream_of(disc()), (RP,), 1)
+def test_a_dismissed_child_gets_no_more(above: Family, scene: Scene) -> None:
+    scene.receive()
+    above.fanout.push(train(0, 1, keys=[0]))
+    _, trains = scene.child()
+    wait_until(lambda: trains)
+    scene.db.dismiss("news", 1)
+    assert scene.relay.fanout.children() == ()
 
 
-def test_no_way_to_the_media_leaves_nothing_behind(above: Family, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_route(_self: GrantedSubscription) -> socket.socket:
-        raise OSError(113, "no route to host")
-
-    monkeypatch.setattr(GrantedSubscription, "connect_media", no_route)
-    with pytest.raises(OSError, match="no route"):
-        Scene(above)
-    above.reader.call(lambda: None, wait=True)
-    assert "1 fanouts" in repr(above.reader)  # the parent's own
-
-
-def test_the_parent_above_hears_bye(above: Family) -> None:
-    scene = Scene(above)
+def test_a_closed_relay_takes_nobody_in_and_the_parent_above_hears_bye(
+    above: Family, scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    scene.receive()
     above.fanout.push(train(0, 1, keys=[0]))
     wait_until(lambda: scene.relay.position.next == 1)
-    scene.close()
-    wait_until(lambda: above.lost == [(UPSTREAM_KEY, "bye")])
+    relay, link = scene.relay, scene.link()
+    scene.db.close("news")
+    assert len(scene.db) == 0
+    wait_until(lambda: above.lost == [(KEY + 1, ChildLost.BYE)])
+    scene.reaper.stop()
+    with pytest.raises(McastError):
+        relay.admit(link, stream_of(disc()), (RP,), 1)
+    assert caplog.messages == ["[news] pruned: 1 datagrams, 0 lost, 0 repaired, 0 duplicates"]
+    assert caplog.records[0].__dict__["event"] == "pruned"
+
+
+def test_a_content_may_be_opened_again_while_its_old_relay_still_ends(above: Family, scene: Scene) -> None:
+    scene.receive(1)
+    above.fanout.push(train(0, 1, keys=[0]))
+    wait_until(lambda: scene.relay.position.next == 1)
+    scene.db.close("news")
+    scene.receive(2)
+    above.fanout.push(train(1, 1, keys=[1]))
+    wait_until(lambda: scene.relay.position.next == 2)
+
+
+def test_no_way_to_the_media_leaves_nothing_behind(
+    above: Family, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_route(_self: GrantedUpstream) -> socket.socket:
+        raise OSError(113, "no route to host")
+
+    monkeypatch.setattr(GrantedUpstream, "connect_media", no_route)
+    with pytest.raises(OSError, match="no route"):
+        scene.receive()
+    above.reader.call(lambda: None, wait=True)
+    assert "1 fanouts" in repr(above.reader)  # the parent's own
+    assert len(scene.db) == 0
+
+
+def test_what_concerns_a_content_that_is_not_relayed_is_nothing(scene: Scene) -> None:
+    scene.db.leave("sea", 1)
+    scene.db.dismiss("sea", 1)
+    scene.db.supply("sea", FeedState.CUT)
+    scene.db.await_drain("sea", 1)
+    scene.db.close("sea")
+    assert list(scene.db) == []

@@ -3,13 +3,15 @@
 import socket
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from helpers import PATIENCE, Recorder, wait_until
 from mcast.errors import ConfigError
-from mcast.media import fanout
+from mcast.media.fanout import Fanout
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.timing import Timing
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.roles.server import program as server_program
@@ -20,7 +22,7 @@ from mcast.wire.position import Position
 from mcast.wire.server import ContentInfo, Ping, Ready, Send, Sending, SendStatus, ServerStop, Wake
 from mcast.wire.server import Contents as Listed
 from mcast.wire.train import Train
-from roles.overlay_parts import LOCALHOST, Contents, Ticker, World
+from roles.overlay_parts import LOCALHOST, Contents, Ticker, World, turn_away
 from roles.partners import disc, read
 
 
@@ -40,11 +42,10 @@ class Taker:
     def _receive(self) -> None:
         answer = self.answer
         assert answer.stream is not None
-        sock, _ = open_media_socket(self.connection.local.ip, MediaPorts())
-        connect_media_socket(sock, self.connection.peer.ip, answer.port)
-        self._receiver = Receiver(
-            "news", sock, answer.token, answer.stream, "rp", self.trains.append, Recorder(), self._crash
-        )
+        self._sock, _ = open_media_socket(self.connection.local.ip, MediaPorts())
+        connect_media_socket(self._sock, self.connection.peer.ip, answer.port)
+        self._receiver = Receiver("news", answer.stream, "rp", self.trains.append, Recorder(), self._crash)
+        self._receiver.add_parent(0, self._sock, answer.token, answer.stream)
         self.connection.send(Ready())
         self._receiver.start()
 
@@ -58,13 +59,11 @@ class Taker:
         return self.answer.stream.ssrc
 
     def fall_silent(self) -> None:
-        assert self._receiver is not None
-        self._receiver._stopping.set()
+        turn_away(self._sock)
 
     def leave(self) -> None:
         self.connection.close()
         if self._receiver is not None:
-            self._receiver._stopping.clear()
             self._receiver.stop()
         assert self._crash.calls == []
 
@@ -249,7 +248,7 @@ def test_an_end_at_the_very_moment_of_taking_is_not_lost(world: World) -> None:
 def test_a_taker_of_whom_nothing_is_heard_gets_stop_lease(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fanout, "LEASE_SECONDS", 0.5)
+    monkeypatch.setattr(server_program, "Fanout", partial(Fanout, timing=Timing(lease=0.5)))
     server = world.server(Contents("news"))
     taker = Taker(server, "news").watch()
     taker.fall_silent()

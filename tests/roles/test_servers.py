@@ -1,7 +1,6 @@
-"""The rendezvous point's view of servers that answer, delay, fall silent, vanish, or talk nonsense."""
+"""What is told of servers that answer, delay, fall silent, vanish, or talk nonsense."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,8 +11,8 @@ from mcast.net.connection import Connection
 from mcast.net.deadline import Deadline
 from mcast.net.listener import Listener
 from mcast.net.watcher import Watcher
-from mcast.roles.node import servers as servers_module
-from mcast.roles.node.servers import Servers
+from mcast.overlay.events import Event, ServerListed, ServerLost, ServerMeasured
+from mcast.roles.node.servers import MonitorTiming, ServerMonitors
 from mcast.wire.frame import Message
 from mcast.wire.node import StopReason
 from mcast.wire.server import ContentInfo, Contents, Ping, ServerStop, Wake
@@ -53,34 +52,65 @@ class FakeServer:
                 connection.send(self.strange or Ping(message.nonce, reply=True))
 
 
-Start = Callable[..., Servers]
+QUICK = MonitorTiming(ping_interval=0.01, first_retry=0.02, last_retry=0.04)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers_module, "FIRST_RETRY", 0.02)
-    monkeypatch.setattr(servers_module, "LAST_RETRY", 0.04)
-    monkeypatch.setattr(servers_module, "PING_INTERVAL", 0.01)
+class Told:
+    """Takes what the monitors post, and knows what follows from it for a server."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+    def of(self, server: FakeServer | str) -> list[Event]:
+        address = server if isinstance(server, str) else server.address
+        told = list(self.events)
+        return [
+            e
+            for e in told
+            if isinstance(e, ServerListed | ServerMeasured | ServerLost) and e.server == address
+        ]
+
+    def has(self, server: FakeServer) -> set[str]:
+        """Return the names of the newest list; none if the server was lost since."""
+        names: set[str] = set()
+        for event in self.of(server):
+            if isinstance(event, ServerListed):
+                names = {info.name for info in event.contents}
+            elif isinstance(event, ServerLost):
+                names = set()
+        return names
+
+    def delays(self, server: FakeServer) -> list[int]:
+        return [event.delay_us for event in self.of(server) if isinstance(event, ServerMeasured)]
+
+    def losses(self, server: FakeServer | str) -> list[str]:
+        return [event.text for event in self.of(server) if isinstance(event, ServerLost)]
 
 
 @pytest.fixture
-def changed() -> Recorder:
-    return Recorder()
+def told() -> Told:
+    return Told()
+
+
+Start = Callable[..., ServerMonitors]
 
 
 @pytest.fixture
-def start(watcher: Watcher, changed: Recorder, crash: Recorder) -> Iterator[Start]:
-    started: list[Servers] = []
+def start(watcher: Watcher, told: Told, crash: Recorder) -> Iterator[Start]:
+    started: list[ServerMonitors] = []
 
-    def start(*fakes: FakeServer) -> Servers:
-        servers = Servers(watcher, changed, crash)
-        servers.update([fake.address for fake in fakes])
-        started.append(servers)
-        return servers
+    def start(*fakes: FakeServer | str, timing: MonitorTiming = QUICK) -> ServerMonitors:
+        monitors = ServerMonitors(watcher, told, crash, timing)
+        monitors.update([fake if isinstance(fake, str) else fake.address for fake in fakes])
+        started.append(monitors)
+        return monitors
 
     yield start
-    for servers in started:
-        servers.stop()
+    for monitors in started:
+        monitors.stop()
 
 
 @pytest.fixture
@@ -99,172 +129,139 @@ def make() -> Iterator[Callable[..., FakeServer]]:
 Make = Callable[..., FakeServer]
 
 
-def known(servers: Servers) -> frozenset[str]:
-    return servers.offers()[0]
-
-
-def test_the_lists_of_all_servers_are_known_and_kept_up_to_date(start: Start, make: Make) -> None:
-    one, other = make("earth", "studio"), make("earth", "sea")
-    servers = start(one, other)
-    wait_until(lambda: servers.offers() == (frozenset({"earth", "studio", "sea"}), ""))
-    one.tell("earth")
-    wait_until(lambda: known(servers) == {"earth", "sea"})
-    assert sorted(servers.ranking("earth")) == sorted([one.address, other.address])
-    assert servers.ranking("sea") == [other.address]
-    assert servers.ranking("nothing") == []
-
-
-def test_the_server_that_delays_is_the_second_choice_and_the_figures_say_why(
-    start: Start, make: Make, caplog: pytest.LogCaptureFixture
+def test_the_lists_of_all_servers_are_told_and_what_changes_in_them(
+    start: Start, make: Make, told: Told, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
+    one, other = make("earth", "studio"), make("earth", "sea")
+    start(one, other)
+    wait_until(lambda: (told.has(one), told.has(other)) == ({"earth", "studio"}, {"earth", "sea"}))
+    one.tell("earth")
+    one.tell("earth")
+    wait_until(lambda: told.has(one) == {"earth"})
+    wait_until(lambda: f"[{one.address}] contents: earth" in caplog.messages)
+    listed = [record for record in caplog.records if getattr(record, "event", "") == "server_listed"]
+    assert len(listed) == 3  # the same list again is no news
+
+
+def test_measurements_tell_how_long_an_answer_took(start: Start, make: Make, told: Told) -> None:
     slow, quick = make("earth", delay=0.03), make("earth")
-    servers = start(slow, quick)
-    wait_until(lambda: len(servers.figures()) == 2 and known(servers))
-    wait_until(lambda: servers.ranking("earth") == [quick.address, slow.address])
-    figures = servers.figures()
-    assert figures[slow.address].latency_us >= 30_000 > figures[quick.address].latency_us
-    assert f"[earth] server choice 1: {quick.address}: delay " in caplog.text
-    assert f"[earth] server choice 2: {slow.address}: delay " in caplog.text
+    start(slow, quick)
+    wait_until(lambda: len(told.delays(slow)) > 2 and len(told.delays(quick)) > 2)
+    assert min(told.delays(slow)) >= 30_000
+    assert min(told.delays(quick)) < min(told.delays(slow))
 
 
-def test_a_server_that_becomes_slow_is_left_for_the_next_stream(start: Start, make: Make) -> None:
-    one, other = make("earth"), make("earth", delay=0.01)
-    servers = start(one, other)
-    wait_until(lambda: servers.ranking("earth") == [one.address, other.address])
-    one.delay = 0.05
-    wait_until(lambda: servers.ranking("earth") == [other.address, one.address])
-
-
-def test_a_server_that_vanishes_has_no_figures_and_no_contents_and_comes_back(
-    start: Start, make: Make, changed: Recorder, caplog: pytest.LogCaptureFixture
+def test_a_server_that_vanishes_is_told_and_that_it_comes_back(
+    start: Start, make: Make, told: Told, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = make("earth")
-    servers = start(server)
-    wait_until(lambda: known(servers) and servers.figures())
-    changes = len(changed)
+    start(server)
+    wait_until(lambda: told.has(server) and told.delays(server))
     server.answer_list = False
     for connection in server.lists:
         connection.close()
-    wait_until(lambda: not known(servers))
-    assert len(changed) > changes
+    wait_until(lambda: told.losses(server) and not told.has(server))
     assert "server does not answer" in caplog.text
     server.answer_list = True
     for connection in server.lists:
         connection.close()
-    wait_until(lambda: known(servers) == {"earth"} and servers.figures())
+    wait_until(lambda: told.has(server) == {"earth"})
+
+
+def test_an_outage_is_told_once_however_often_it_is_tried(start: Start, make: Make, told: Told) -> None:
+    server, other = make("earth"), make("sea")
+    start(server, other)
+    wait_until(lambda: told.has(server) and told.delays(server))
     server.stop()
-    wait_until(lambda: servers.figures() == {} and servers.offers() == (frozenset(), ""))
+    wait_until(lambda: told.losses(server))
+    seen = len(told.delays(other))
+    wait_until(lambda: len(told.delays(other)) > seen + 20)  # there is time for some attempts
+    assert len(told.losses(server)) == 1
 
 
-def test_a_server_that_has_not_answered_yet_makes_the_list_doubtful_for_a_while(
-    watcher: Watcher, crash: Recorder, changed: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(servers_module, "PING_TIMEOUT", 0.05)
+def test_a_server_that_never_answered_is_told_as_lost(start: Start, told: Told) -> None:
     with silent_address() as address:
-        servers = Servers(watcher, changed, crash)
-        servers.update([address])
-        assert servers.offers() == (frozenset(), f"server {address} has not answered yet")
-        monkeypatch.setattr(servers_module, "BENEFIT_OF_DOUBT", 0.1)
-        wait_until(lambda: servers.offers() == (frozenset(), ""))
-        told = len(changed)
-        changed.wait_for(told + 1)  # and whoever asks offers() only then hears of it, too
-        servers.stop()
+        monitors = start(address, timing=MonitorTiming(ping_timeout=0.05, first_retry=0.02, last_retry=0.04))
+        wait_until(lambda: told.losses(address))
+        assert "nobody answers" in told.losses(address)[0]
+        monitors.stop()
 
 
-def test_a_server_that_tells_no_list_counts_as_gone(
-    start: Start, make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(servers_module, "LIST_TIMEOUT", 0.05)
+def test_a_server_that_tells_no_list_counts_as_lost(start: Start, make: Make, told: Told) -> None:
     server = make("earth")
     server.answer_list = False
-    start(server)
-    wait_until(lambda: "no list within" in caplog.text)
+    start(server, timing=MonitorTiming(ping_interval=0.01, list_timeout=0.05, first_retry=0.02))
+    wait_until(lambda: told.losses(server))
+    assert "no list within" in told.losses(server)[0]
 
 
-def test_a_server_that_answers_no_ping_counts_as_gone(
-    start: Start, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(servers_module, "PING_TIMEOUT", 0.1)
+def test_a_server_that_answers_no_ping_counts_as_lost(start: Start, make: Make, told: Told) -> None:
     server = make("earth")
-    servers = start(server)
-    wait_until(lambda: known(servers) and servers.figures())
+    start(server, timing=MonitorTiming(ping_interval=0.01, ping_timeout=0.1, first_retry=0.02))
+    wait_until(lambda: told.has(server) and told.delays(server))
     server.answer_pings = False
-    wait_until(lambda: servers.figures() == {} and not known(servers))
+    wait_until(lambda: told.losses(server) and not told.has(server))
 
 
 @pytest.mark.parametrize("nonsense", [Ping(99, reply=True), Ping(0), ServerStop(StopReason.END), Wake()])
 def test_nonsense_instead_of_an_answer_ends_the_connection(
-    start: Start, make: Make, nonsense: Message, caplog: pytest.LogCaptureFixture
+    start: Start, make: Make, told: Told, nonsense: Message
 ) -> None:
     server = make("earth")
     server.strange = nonsense
     start(server)
-    wait_until(lambda: "instead of the answer to PING 0" in caplog.text)
+    wait_until(lambda: told.losses(server))
+    assert "instead of the answer to PING 0" in told.losses(server)[0]
 
 
 def test_nonsense_instead_of_a_list_ends_the_connection(
-    start: Start, make: Make, caplog: pytest.LogCaptureFixture
+    start: Start, make: Make, told: Told, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = make("earth")
-    servers = start(server)
-    wait_until(lambda: known(servers))
+    start(server)
+    wait_until(lambda: told.has(server))
     server.lists[-1].send(Ping(1))
     wait_until(lambda: "sent Ping instead of its list" in caplog.text)
-    wait_until(lambda: len(server.lists) > 1 and known(servers))
+    wait_until(lambda: len(server.lists) > 1 and told.has(server))
 
 
 def test_stop_does_not_wait_for_a_server_that_is_silent(
-    watcher: Watcher, crash: Recorder, make: Make
+    start: Start, make: Make, watcher: Watcher, caplog: pytest.LogCaptureFixture
 ) -> None:
     silent = make()
     silent.answer_pings = False
     with silent_address() as unreachable:
-        servers = Servers(watcher, Recorder(), crash)
-        servers.update([silent.address, unreachable])
+        monitors = start(silent, unreachable, timing=MonitorTiming(first_retry=60.0))
         wait_until(lambda: silent.lists)
-        began = time.monotonic()
-        servers.stop()
-        assert time.monotonic() - began < 1.0
+        monitors.stop()
+    assert "has not ended" not in caplog.text
     assert len(watcher) == 0
 
 
-def test_stop_at_any_moment_of_a_start_ends_the_threads(
-    watcher: Watcher, crash: Recorder, make: Make
+def test_stop_at_any_moment_of_a_start_ends_the_threads_and_nothing_is_told_behind_it(
+    start: Start, make: Make, told: Told, caplog: pytest.LogCaptureFixture
 ) -> None:
     silent = make("earth")
     silent.answer_pings = False
     for _ in range(30):
-        servers, began = Servers(watcher, Recorder(), crash), time.monotonic()
-        servers.update([silent.address])
-        servers.stop()
-        assert time.monotonic() - began < 2.0
+        start(silent).stop()
+    known = len(told.of(silent))
+    other = make("sea")
+    start(other)
+    wait_until(lambda: len(told.delays(other)) > 3)
+    assert len(told.of(silent)) == known
+    assert told.losses(silent) == []
+    assert "has not ended" not in caplog.text
 
 
-def test_the_layout_decides_which_servers_are_asked(start: Start, make: Make) -> None:
+def test_the_layout_decides_which_servers_are_asked(start: Start, make: Make, told: Told) -> None:
     one, other = make("earth"), make("sea")
-    servers = start(one)
-    servers.update([one.address, one.address, other.address])
-    wait_until(lambda: known(servers) == {"earth", "sea"})
-    servers.update([other.address])
-    assert known(servers) == {"sea"}
-    assert servers.ranking("earth") == []
-
-
-def test_a_new_layout_may_come_in_while_the_decider_chooses(start: Start, make: Make) -> None:
-    one, other = make("earth"), make("earth")
-    servers = start(one)
-    done = threading.Event()
-
-    def change() -> None:
-        for addresses in [[], [one.address], [one.address, other.address], [other.address]] * 5:
-            servers.update(addresses)
-        done.set()
-
-    changing = threading.Thread(target=change)
-    changing.start()
-    while not done.is_set():
-        servers.ranking("earth")
-        servers.offers()
-        servers.figures()
-    changing.join()
+    monitors = start(one)
+    monitors.update([one.address, one.address, other.address])
+    wait_until(lambda: told.has(one) and told.has(other))
+    monitors.update([other.address])
+    known = len(told.of(one))
+    seen = len(told.delays(other))
+    wait_until(lambda: len(told.delays(other)) > seen + 3)
+    assert len(told.of(one)) == known

@@ -4,6 +4,7 @@ import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -15,8 +16,7 @@ from mcast.hostport import HostPort
 from mcast.net.connection import Connection
 from mcast.net.listener import Listener
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
-from mcast.roles.node import session as session_module
-from mcast.roles.node.session import BootstrapSession
+from mcast.roles.node.session import BootstrapSession, SessionTiming
 from mcast.wire.bootstrap import Health, LayoutMessage, Refused, Register, StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
@@ -33,11 +33,7 @@ def layout(n1: str = "10.0.0.1:5000") -> Layout:
     return parse_layout({"rendezvous": "rp", "nodes": nodes}, "campus.toml")
 
 
-@pytest.fixture(autouse=True)
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "FIRST_RETRY", 0.01)
-    monkeypatch.setattr(session_module, "LAST_RETRY", 0.02)
-    monkeypatch.setattr(session_module, "REFUSED_RETRY", 0.02)
+QUICK = SessionTiming(first_retry=0.01, last_retry=0.02, refused_retry=0.02)
 
 
 @pytest.fixture
@@ -55,9 +51,13 @@ def start_session() -> Iterator[StartSession]:
     sessions: list[BootstrapSession] = []
     crashes = Recorder()
 
-    def start(address: HostPort, name: str = "n1", on_layout: Recorder | None = None) -> BootstrapSession:
+    def start(
+        address: HostPort, name: str = "n1", on_layout: Recorder | None = None, timing: SessionTiming = QUICK
+    ) -> BootstrapSession:
         register = Register(name, 0, b"i" * 16)
-        session = BootstrapSession(address, register, crashes, on_layout=on_layout, rng=random.Random(1))
+        session = BootstrapSession(
+            address, register, crashes, on_layout=on_layout, rng=random.Random(1), timing=timing
+        )
         session.start()
         sessions.append(session)
         return session
@@ -176,11 +176,10 @@ def test_losing_the_bootstrapper_is_told_once_and_healed(
 
 
 def test_the_last_health_is_repeated_so_that_a_quiet_node_is_not_taken_for_dead(
-    start_session: StartSession, monkeypatch: pytest.MonkeyPatch
+    start_session: StartSession,
 ) -> None:
-    monkeypatch.setattr(session_module, "HEARTBEAT", 0.02)
     with make_bootstrapper() as bootstrapper:
-        start_session(bootstrapper.address)
+        start_session(bootstrapper.address, timing=SessionTiming(heartbeat=0.02))
         wait_until(lambda: bootstrapper.counters["health"] >= 5)
 
 
@@ -218,12 +217,10 @@ def test_a_bootstrapper_that_misbehaves_is_tried_again(
     misbehaviour: Callable[[Connection], None],
     complaint: str,
     start_session: StartSession,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setattr(session_module, "ANSWER_TIMEOUT", 0.1)
     with Listener("127.0.0.1:0", misbehaviour, Recorder()) as listener:
-        start_session(listener.address)
+        start_session(listener.address, timing=replace(QUICK, answer_timeout=0.1))
         wait_until(lambda: listener.counters["connections"] >= 3)
     assert any(part in caplog.text for part in complaint.split("|"))

@@ -1,15 +1,12 @@
 """Thirty join crosswise at the same moment on a mesh: nobody waits for ever."""
 
-import os
+import contextlib
 import threading
 
 import pytest
 
+from mcast.client import Subscription
 from mcast.errors import McastError
-from mcast.hostport import parse_address
-from mcast.net.ports import MediaPorts
-from mcast.roles.client.joiner import Joined, Joiner
-from mcast.wire.identity import CLIENT_ID_SIZE, Identity
 from topology.conftest import Build
 from topology.harness import MESH, Topology
 
@@ -41,34 +38,34 @@ def test_thirty_programs_that_join_at_once_all_get_every_byte(mesh: Topology) ->
 def test_thirty_requests_in_the_same_millisecond_are_all_granted_again_and_again(mesh: Topology) -> None:
     """Rounds, each from nothing: no stream runs anywhere when the thirty ask at once."""
     for _ in range(ROUNDS):
-        outcomes = join_at_once(mesh)
-        assert [str(outcome) for outcome in outcomes if not isinstance(outcome, Joined)] == []
-        for content in mesh.contents:
-            assert len(mesh.streams(content)) == 1
-        for outcome in outcomes:
-            assert isinstance(outcome, Joined)
-            outcome.connection.close()
-            outcome.sock.close()
+        with contextlib.ExitStack() as leaving:
+            outcomes = join_at_once(mesh, leaving)
+            assert [str(outcome) for outcome in outcomes if outcome is not None] == []
+            for content in mesh.contents:
+                assert len(mesh.streams(content)) == 1
         mesh.wait_idle()
 
 
-def join_at_once(mesh: Topology) -> list[Joined | McastError | None]:
-    """Let thirty join by the client's own code, started by one barrier."""
-    outcomes: list[Joined | McastError | None] = [None] * CROWD
+def join_at_once(mesh: Topology, leaving: contextlib.ExitStack) -> list[McastError | TimeoutError | None]:
+    """Let thirty join by the client's own code, started by one barrier; return what went wrong for each."""
+    outcomes: list[McastError | TimeoutError | None] = [TimeoutError("still joining")] * CROWD
     barrier, nodes = threading.Barrier(CROWD), list(MESH)
 
     def join(number: int) -> None:
-        joiner = Joiner(
-            parse_address(mesh.addresses.of(nodes[number % len(nodes)])),
-            mesh.contents[number // 2 % 2],
-            Identity.client(os.urandom(CLIENT_ID_SIZE)),
-            MediaPorts(),
-            threading.Event(),
-            patience=LONGEST,
+        subscription = leaving.enter_context(
+            contextlib.closing(
+                Subscription(
+                    neighbours=[mesh.addresses.of(nodes[number % len(nodes)])],
+                    content=mesh.contents[number // 2 % 2],
+                    patience=LONGEST,
+                )
+            )
         )
         barrier.wait()
         try:
-            outcomes[number] = joiner.join()
+            subscription.start()
+            subscription.wait_joined()
+            outcomes[number] = None
         except McastError as error:
             outcomes[number] = error
 

@@ -4,15 +4,19 @@ import contextlib
 import socket
 import struct
 import time
+import uuid
 from collections.abc import Iterator
 
 import pytest
 
-from mcast.wire.frame import encode
-from mcast.wire.node import Miss, MissReason
+from mcast.wire.bootstrap import Register
+from mcast.wire.frame import Message, encode
+from mcast.wire.identity import Identity
+from mcast.wire.node import Disc, Miss, MissReason
 from mcast.wire.rtcp import pack_compound
 from mcast.wire.rtcp_app import token_app
 from mcast.wire.rtcp_packets import Bye, ReceiverReport, Sdes
+from mcast.wire.server import Wake
 from tools.demo.processes import wait_until
 from topology.asking import Subscription, subscribed, udp_from
 from topology.harness import Topology
@@ -27,11 +31,14 @@ BROKEN = {
     "garbage": bytes(range(251, 0, -1)) * 4,
     "another protocol": b"GET / HTTP/1.1\r\nHost: example\r\n\r\n",
     "unknown version": HEADER.pack(b"MC", 99, 1, 4) + b"\0\0\0\0",
-    "unknown protocol": HEADER.pack(b"MC", 1, 77, 4) + b"\0\0\0\0",
-    "unknown flag": HEADER.pack(b"MC", 1, 1, 40) + b"\xee" + bytes(39),
     "oversized": HEADER.pack(b"MC", 1, 1, 0xFFFF_FFF0),
     "too short a body": HEADER.pack(b"MC", 1, 2, 1) + b"\x03",
     "a packet out of place": encode(Miss(request=bytes(16), content="clip", reason=MissReason.GONE)),
+}
+
+NEWER = {
+    "unknown protocol": HEADER.pack(b"MC", 1, 77, 4) + b"\0\0\0\0",
+    "unknown flag": HEADER.pack(b"MC", 1, 1, 40) + b"\xee" + bytes(39),
 }
 
 
@@ -60,6 +67,21 @@ def test_broken_frames_close_their_connection_and_nothing_else(
         with socket.create_connection(address, 5) as sock:
             sock.sendall(BROKEN[kind])
             assert closed_within(sock, 3), address
+
+
+@pytest.mark.parametrize("kind", NEWER)
+def test_messages_of_a_newer_version_are_skipped_and_the_next_one_is_answered(
+    kind: str, listeners: dict[str, tuple[str, int]]
+) -> None:
+    questions: dict[str, Message] = {
+        "bootstrap": Register("nobody", 5000, bytes(16)),
+        "n2": Disc(request=uuid.uuid4().bytes, content="clip", sender=Identity.node("x"), remaining_ms=4000),
+        "s1": Wake(),
+    }
+    for name, (host, port) in listeners.items():
+        with socket.create_connection((host, port), 10) as sock:
+            sock.sendall(NEWER[kind] + encode(questions[name]))
+            assert sock.recv(2) == b"MC", name
 
 
 def test_a_frame_cut_off_in_the_middle_is_forgotten(listeners: dict[str, tuple[str, int]]) -> None:
@@ -95,12 +117,12 @@ def test_a_flood_of_connections_is_refused_beyond_a_bound(
     listeners: dict[str, tuple[str, int]], line: Topology
 ) -> None:
     """Six hundred that say nothing to a program with 512 handlers."""
-    held = sockets(line.servers["s1"].pid)
+    held, logged = sockets(line.servers["s1"].pid), len(line.servers["s1"].events)
     with contextlib.ExitStack() as stack:
         for _ in range(600):
             with contextlib.suppress(OSError):
                 stack.enter_context(socket.create_connection(listeners["s1"], 5))
-        line.servers["s1"].wait_for(r"refused .* handlers are busy")
+        line.servers["s1"].wait_for_event("refused", after=logged, reason="all 512 handlers are busy")
         for _ in range(600):
             stack.enter_context(socket.create_connection(listeners["n2"], 5))
         assert line.finds("n2", "clip")  # a node parks its connections, they cost no handler
@@ -163,7 +185,7 @@ def test_media_of_another_stream_is_no_ones_media(line: Topology) -> None:
 
 
 def client_ports(line: Topology, node: tuple[str, int]) -> list[int]:
-    """Give the local ports of those UDP sockets that are connected to a node's port."""
+    """Return the local ports of those UDP sockets that are connected to a node's port."""
     remote = f"{int.from_bytes(socket.inet_aton(node[0]), 'little'):08X}:{node[1]:04X}"
     with open("/proc/net/udp") as table:  # noqa: PTH123
         rows = [row.split() for row in table][1:]
@@ -181,7 +203,7 @@ def receives(sock: socket.socket) -> bool:
 
 
 def hears_media(sock: socket.socket, subscription: Subscription) -> bool:
-    """Say hello, tell whether RTP of the stream comes."""
+    """Say hello; return whether RTP of the stream comes."""
     for _ in range(10):
         sock.sendto(subscription.hello(), subscription.media_address)
         with contextlib.suppress(TimeoutError):
@@ -192,7 +214,7 @@ def hears_media(sock: socket.socket, subscription: Subscription) -> bool:
 
 
 def closed_within(sock: socket.socket, seconds: float) -> bool:
-    """Tell whether the other side closes; what it says before does not count."""
+    """Return whether the other side closes; what it says before does not count."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         sock.settimeout(left)

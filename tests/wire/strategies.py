@@ -1,6 +1,5 @@
 """Hypothesis strategies: every value and packet that mcast can write, and peers' broken bytes."""
 
-from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
@@ -10,7 +9,7 @@ from mcast.wire import bootstrap, node, rtcp, server
 from mcast.wire.endpoint import Endpoint, is_link_local
 from mcast.wire.frame import Message
 from mcast.wire.identity import MAX_NODE_NAME, Identity
-from mcast.wire.position import Position
+from mcast.wire.position import MAX_NUMBER, Position
 
 T = TypeVar("T")
 
@@ -27,19 +26,14 @@ def tuples_of(values: st.SearchStrategy[T], *, least: int = 0) -> st.SearchStrat
     return st.lists(values, min_size=least, max_size=4).map(tuple)
 
 
-def _fits(size: int) -> Callable[[str], bool]:
-    return lambda text: len(text.encode()) <= size
-
-
-texts = st.text(st.characters(codec="utf-8"), max_size=40)
-contents = texts.filter(_fits(255))
-names = (
-    st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
-    .filter(str.isprintable)
-    .filter(_fits(MAX_NODE_NAME))
-)
+# A few characters of each size in UTF-8: all of Unicode would only make drawing slow.
+printable = st.sampled_from("azAZ09 -_.é√漢🎬")
+texts = st.text(printable | st.sampled_from("\0\n\x1b\u2028\ue000\U0010ffff"), max_size=40)
+contents = st.text(printable, max_size=40)
+names = st.text(printable, min_size=1, max_size=MAX_NODE_NAME // 4)
 identities = names.map(Identity.node) | exactly(16).map(Identity.client)
-positions = st.builds(Position, unsigned(32), unsigned(64))
+numbers = st.integers(0, MAX_NUMBER)
+positions = st.builds(Position, unsigned(32), numbers)
 ips = st.builds(IPv4Address, unsigned(32)) | st.builds(IPv6Address, unsigned(128))
 endpoints = st.builds(Endpoint, ips.filter(lambda ip: not is_link_local(ip)), unsigned(16))
 
@@ -53,7 +47,12 @@ _fixed = {
 
 node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
     st.builds(
-        node.Disc, **_fixed, sender=identities, remaining_ms=unsigned(32), excluded=tuples_of(identities)
+        node.Disc,
+        **_fixed,
+        sender=identities,
+        remaining_ms=unsigned(32),
+        excluded=tuples_of(identities),
+        origin=st.none() | identities,
     ),
     st.builds(node.Found, **_fixed, sender=identities),
     st.builds(node.Miss, **_fixed, reason=st.sampled_from(node.MissReason), text=texts),
@@ -78,14 +77,14 @@ node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
         node.Stop,
         **_fixed,
         reason=st.sampled_from(node.StopReason),
-        last=st.none() | unsigned(64),
+        last=st.none() | numbers,
         text=texts,
     ),
 )
 
 content_infos = st.builds(
     server.ContentInfo,
-    name=texts,
+    name=contents,
     format=texts,
     duration_ms=unsigned(64),
     bit_rate=unsigned(64),
@@ -100,7 +99,7 @@ content_infos = st.builds(
 server_messages: st.SearchStrategy[server.ServerMessage] = st.one_of(
     st.builds(server.Wake),
     st.builds(server.Contents, tuples_of(content_infos)),
-    st.builds(server.Send, texts, st.none() | positions, unsigned(16), unsigned(32)),
+    st.builds(server.Send, contents, st.none() | positions, unsigned(16), unsigned(32)),
     st.builds(
         server.Sending,
         st.sampled_from(server.SendStatus),
@@ -111,13 +110,13 @@ server_messages: st.SearchStrategy[server.ServerMessage] = st.one_of(
         texts,
     ),
     st.builds(server.Ready),
-    st.builds(server.ServerStop, st.sampled_from(node.StopReason), st.none() | unsigned(64), texts),
+    st.builds(server.ServerStop, st.sampled_from(node.StopReason), st.none() | numbers, texts),
     st.builds(server.Ping, unsigned(64), st.booleans()),
 )
 
 stream_healths = st.builds(
     bootstrap.StreamHealth,
-    content=texts,
+    content=contents,
     path=tuples_of(identities),
     children=tuples_of(identities),
     position=positions,
@@ -163,7 +162,9 @@ reports = st.builds(
     unsigned(32),
     tuples_of(report_blocks),
 ) | st.builds(rtcp.ReceiverReport, unsigned(32), tuples_of(report_blocks))
-feed_states = st.builds(rtcp.UpstreamState, st.sampled_from(rtcp.FeedState), unsigned(32), unsigned(64))
+feed_states = st.builds(
+    rtcp.UpstreamState, st.sampled_from(rtcp.FeedState), unsigned(32), numbers | st.just(rtcp.NEXT_UNKNOWN)
+)
 rtcp_packets: st.SearchStrategy[rtcp.Packet] = st.one_of(
     reports,
     st.builds(rtcp.Sdes, unsigned(32), contents),
@@ -199,5 +200,5 @@ def mutated(draw: st.DrawFn, valid: st.SearchStrategy[bytes]) -> bytes:
 
 
 def hostile(valid: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
-    """Give what a peer might send: any bytes, and bytes that are nearly right."""
+    """Return what a peer might send: any bytes, and bytes that are nearly right."""
     return st.binary(max_size=300) | mutated(valid)

@@ -66,7 +66,6 @@ def test_packets_are_written_and_read_byte_for_byte(message: BootstrapMessage, w
         ("01 02 0002 1388", "REGISTER: instance is missing"),
         ("01 01 0001 0a", "REGISTER: name: no node's name: .* printable"),
         ("01 02 0001 13", "REGISTER: port: cut short"),
-        ("02 05 0001 02", "LAYOUT: kind: unknown NodeKind 2"),
         ("02 08 0005 01 0002 6e31", "LAYOUT: neighbours: address is missing"),
         ("03", "REFUSED: text is missing"),
         ("04 0d 0008 000000000000ea60 0e 0004 01 0001 61", "HEALTH: streams: position is missing"),

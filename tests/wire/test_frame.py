@@ -52,7 +52,7 @@ def test_a_frame_is_its_header_and_its_message(message: Message, wire: str) -> N
         ("4d43 01 01 000001", "7 bytes, expected 8"),
         ("4745 54 20 2f204854", "not an mcast frame: it starts with 47 45 54 20"),
         ("4d43 02 01 00000000", "unknown protocol version 2, this is version 1"),
-        ("4d43 01 04 00000000", "unknown protocol 4"),
+        ("4d43 01 04 00040001", "protocol 4 frame of 262145 bytes, the most is 262144"),
         ("4d43 01 01 00004001", "NODE frame of 16385 bytes, the most is 16384"),
         ("4d43 01 02 00040001", "SERVER frame of 262145 bytes, the most is 262144"),
         ("4d43 01 03 ffffffff", "BOOTSTRAP frame of 4294967295 bytes"),
@@ -115,16 +115,16 @@ def test_after_an_error_the_decoder_stays_broken_and_holds_nothing() -> None:
 
 def test_messages_before_a_broken_one_are_still_delivered() -> None:
     decoder = FrameDecoder()
-    decoder.feed(encode(Ping(1)) + bytes.fromhex("4d43 01 02 00000001 63"))
+    decoder.feed(encode(Ping(1)) + bytes.fromhex("4d43 01 02 00000002 06 00"))
     assert decoder.next() == Ping(1)
-    with pytest.raises(WireError, match="unknown ServerFlag 99"):
+    with pytest.raises(WireError, match="PING: nonce is missing"):
         decoder.next()
 
 
 @pytest.mark.parametrize("size", [1, 65_536])
 def test_the_time_is_linear_however_the_bytes_are_cut(size: int) -> None:
     """Quadratic work on a quarter of a megabyte, byte by byte, would outlast the test's time limit."""
-    largest = encode(Contents((ContentInfo("n" * 60_000),) * 4))
+    largest = encode(Contents((ContentInfo("n", format="f" * 60_000),) * 4))
     pieces = [largest[start : start + size] for start in range(0, len(largest), size)]
     assert HEADER_SIZE < len(largest) <= HEADER_SIZE + MAX_BODY
     decoder = FrameDecoder()
@@ -136,8 +136,8 @@ def test_the_time_is_linear_however_the_bytes_are_cut(size: int) -> None:
 
 def test_many_small_frames_in_one_piece_take_linear_time() -> None:
     decoder = FrameDecoder()
-    decoder.feed(encode(Wake()) * 100_000)
-    assert sum(1 for _ in iter(decoder.next, None)) == 100_000
+    decoder.feed(encode(Wake()) * 30_000)
+    assert sum(1 for _ in iter(decoder.next, None)) == 30_000
 
 
 @given(st.lists(messages, max_size=5), st.data())

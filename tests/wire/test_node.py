@@ -1,6 +1,7 @@
 """The node protocol's six packets."""
 
 import contextlib
+import dataclasses
 
 import pytest
 from hypothesis import given
@@ -8,8 +9,10 @@ from hypothesis import given
 from mcast.errors import WireError
 from mcast.wire import node
 from mcast.wire.endpoint import Endpoint
+from mcast.wire.frame import MAX_NODE_BODY, encode
 from mcast.wire.identity import Identity
 from mcast.wire.node import (
+    MAX_PATH,
     Disc,
     Found,
     Miss,
@@ -39,9 +42,12 @@ EXAMPLES: list[tuple[NodeMessage, str]] = [
             sender=N1,
             remaining_ms=3_900,
             excluded=(Identity.node("n2"), CLIENT),
+            origin=Identity.node("n4"),
         ),
         f"01 {ID} 04 0a000501 1388 01 04 6e657773 0000"
-        "01 0004 00 02 6e31  02 0004 00000f3c  03 0004 00 02 6e32  03 0012 01 10" + "aa" * 16,
+        "01 0004 00 02 6e31  02 0004 00000f3c  03 0004 00 02 6e32  03 0012 01 10"
+        + "aa" * 16
+        + "10 0004 00 02 6e34",
     ),
     (
         Found(request=REQUEST, content="news", sender=N1),
@@ -111,7 +117,18 @@ FOUND = f"02 {ID} 00 00 04 6e657773 0000 "
         (FOUND + "01 0004 00 02 6e31 01", "FOUND: cut short"),
         (f"02 {ID} 06 fe800000000000000000000000000001 1388", "FOUND: fe80::1 is link-local"),
         (f"02 {ID} 00 00 01 ff 0000", "FOUND: text is not UTF-8"),
-        (f"03 {ID} 00 00 00 0000 0c 0001 09", "MISS: reason: unknown MissReason 9"),
+        (f"02 {ID} 00 00 02 610a 0000", "FOUND: no content's name: .* printable"),
+        (
+            f"01 {ID} 00 00 00 0000 01 0003 00 01 61 02 0004 00000001" + "03 0003 00 01 61" * 65,
+            "DISC: excluded has 65 elements, the most is 64",
+        ),
+        (
+            f"05 {ID} 00 00 00 0000 07 0010" + "bb" * 16 + "08 0003 00 01 61" * 65,
+            "PORT: path has 65 elements, the most is 64",
+        ),
+        (f"05 {ID} 00 00 00 0000 09 000c 00000001 4000000000000001", "PORT: stream: datagram number"),
+        (f"04 {ID} 00 00 00 0000 04 000c 00000001 ffffffffffffffff", "STREAM: resume: datagram number"),
+        (f"06 {ID} 00 00 00 0000 0e 0008 4000000000000001", "STOP: last: datagram number"),
         (f"05 {ID} 00 00 00 0000 07 000f" + "bb" * 15, "PORT: token: 15 bytes, expected 16"),
         (
             f"05 {ID} 00 00 00 0000 07 0010" + "bb" * 16 + "09 000c" + "00" * 12 + "0a 0004 00000002",
@@ -129,11 +146,29 @@ def test_an_unknown_field_of_a_newer_peer_is_skipped() -> None:
     assert node.unpack(wire) == Found(request=REQUEST, content="news", sender=N1)
 
 
+def test_who_asks_is_the_origin_or_else_the_sender() -> None:
+    asked = Disc(request=REQUEST, content="news", sender=N1, remaining_ms=1)
+    assert asked.asker == N1
+    assert dataclasses.replace(asked, origin=CLIENT).asker == CLIENT
+
+
+def test_a_path_is_handed_on_with_one_node_more_than_may_be_read() -> None:
+    longest = tuple(Identity.node("n" * 64) for _ in range(MAX_PATH + 1))
+    port = Port(request=REQUEST, content="", token=TOKEN, path=longest, stream=Position(1, 2), version=1)
+    assert len(encode(port)) < MAX_NODE_BODY
+    with pytest.raises(WireError, match="path has 65 elements"):
+        node.unpack(port.pack())
+
+
 @pytest.mark.parametrize(
     "message",
     [
         Found(request=REQUEST[:15], content="news", sender=N1),
         Found(request=REQUEST, content="x" * 256, sender=N1),
+        Found(request=REQUEST, content="two\nlines", sender=N1),
+        Found(request=REQUEST, content="\udc80", sender=N1),
+        Stop(request=REQUEST, content="news", reason=StopReason.END, last=-1),
+        Stop(request=REQUEST, content="news", reason=StopReason.END, last=1 << 63),
         Found(request=REQUEST, content="news", sender=N1, hops=256),
         Found(request=REQUEST, content="news", sender=N1, port=65_536),
         Found(request=REQUEST, content="news", sender=N1, source=Endpoint.of("fe80::1", 1)),

@@ -5,7 +5,7 @@ from hypothesis import given
 
 from mcast.errors import WireError
 from mcast.wire.codec import Reader, Writer
-from mcast.wire.position import POSITION, Position
+from mcast.wire.position import MAX_COUNTED, MAX_NUMBER, NUMBER, POSITION, Position
 from wire.strategies import positions
 
 
@@ -26,10 +26,30 @@ def test_a_position_cut_short_is_a_wire_error() -> None:
         POSITION.read(Reader(bytes(11)))
 
 
-@pytest.mark.parametrize("position", [Position(1 << 32, 0), Position(0, 1 << 64), Position(0, -1)])
-def test_a_position_that_does_not_fit_is_our_bug(position: Position) -> None:
+@pytest.mark.parametrize(("ssrc", "number"), [(1 << 32, 0), (-1, 0), (0, MAX_COUNTED + 1), (0, -1)])
+def test_a_position_that_does_not_fit_is_our_bug_and_is_never_built(ssrc: int, number: int) -> None:
     with pytest.raises(ValueError):
-        written(position)
+        Position(ssrc, number)
+
+
+@pytest.mark.parametrize("number", [MAX_NUMBER + 1, MAX_COUNTED, MAX_COUNTED + 1, (1 << 64) - 1])
+def test_a_peer_names_no_number_from_which_we_could_count_too_far(number: int) -> None:
+    wire = bytes(4) + number.to_bytes(8, "big")
+    with pytest.raises(WireError, match=f"datagram number {number}, the highest is {MAX_NUMBER}"):
+        POSITION.read(Reader(wire))
+    with pytest.raises(WireError, match="the highest"):
+        NUMBER.read(Reader(wire[4:]))
+
+
+def test_what_is_counted_on_from_the_highest_number_of_a_peer_can_be_written() -> None:
+    named = POSITION.read(Reader(bytes(4) + MAX_NUMBER.to_bytes(8, "big")))
+    assert written(Position(named.ssrc, named.next + 1)) == bytes.fromhex("00000000 4000000000000001")
+
+
+@pytest.mark.parametrize("number", [-1, MAX_COUNTED + 1])
+def test_a_number_that_is_none_of_a_datagram_is_our_bug(number: int) -> None:
+    with pytest.raises(ValueError, match="no number of a datagram"):
+        NUMBER.write(Writer(), number)
 
 
 @given(positions)

@@ -1,5 +1,6 @@
 """docs/protocol.md cannot rot: its examples and its tables are compared with the code, both ways."""
 
+import contextlib
 import importlib
 import inspect
 import re
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from mcast.wire import bootstrap, codec, endpoint, frame, identity, node, position, rtcp, rtp, server
+from mcast.errors import WireError
+from mcast.wire import bootstrap, codec, content, endpoint, frame, identity, node, position, rtcp, rtp, server
 from mcast.wire.fields import Record, Rule, Tlv
 from mcast.wire.frame import FrameDecoder, encode
 
@@ -61,6 +63,8 @@ VALUES = {
     codec.U16: "u16",
     codec.U32: "u32",
     codec.U64: "u64",
+    content.CONTENT_NAME: "a content's name",
+    position.NUMBER: "number",
     codec.TEXT: "text",
     codec.EXPLANATION: "text, at most 1,000 bytes",
     codec.BOOLEAN: "boolean",
@@ -81,7 +85,7 @@ def evaluated(expression: str) -> Any:
 
 
 def section(title: str) -> str:
-    """Give the text of one chapter."""
+    """Return the text of one chapter."""
     return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
@@ -93,14 +97,18 @@ def tables(text: str) -> Iterator[tuple[list[str], list[list[str]]]]:
 
 
 def rows_headed(*columns: str, text: str = PAGE) -> list[list[str]]:
-    """Give the rows of the one table that begins with these columns."""
+    """Return the rows of the one table that begins with these columns."""
     (found,) = [rows for head, rows in tables(text) if head[: len(columns)] == list(columns)]
     return found
 
 
 def is_as_documented(tlv: Tlv, field: str, value: str) -> bool:
     """Compare a TLV with what the page says of its name, its being a list and its value."""
-    listed = {Rule.MANY: " (list)", Rule.SOME: " (list, not empty)"}.get(tlv.rule, "")
+    listed = ""
+    if tlv.rule is Rule.MANY:
+        listed = f" (list, at most {tlv.most})" if tlv.most else " (list)"
+    elif tlv.rule is Rule.SOME:
+        listed = f" (list, 1 to {tlv.most})"
     return field == f"`{tlv.field}`{listed}" and VALUES.get(tlv.codec, value) == value
 
 
@@ -166,12 +174,47 @@ def test_each_field_of_a_record_is_on_the_page(record: type[Record]) -> None:
         assert note.startswith("mandatory") == tlv.rule.is_mandatory, field
 
 
-@pytest.mark.parametrize("row", rows_headed("what", "value", "in the code"), ids=lambda row: row[0])
+BOUNDS = rows_headed("bound", "value", "in the code")
+
+
+@pytest.mark.parametrize(
+    "row", [*BOUNDS, *rows_headed("what", "value", "in the code")], ids=lambda row: row[0]
+)
 def test_each_constant_on_the_page_is_the_codes(row: list[str]) -> None:
     module, _, name = row[2].strip("`").rpartition(".")
-    number, _, unit = row[1].replace(",", "").partition(" ")
-    assert unit in ("", "s", "ms")
-    assert getattr(importlib.import_module(module), name) == float(number)
+    value = getattr(importlib.import_module(module), name)
+    if power := re.fullmatch(r"2\^(\d+)(?: - (\d+))?", row[1]):
+        assert value == 2 ** int(power[1]) - int(power[2] or 0)
+    else:
+        number, _, unit = row[1].replace(",", "").partition(" ")
+        assert unit in ("", "s", "ms", "bytes")
+        assert value == float(number)
+
+
+def test_each_bound_of_the_messages_is_on_the_page() -> None:
+    documented = {row[2].strip("`").rpartition(".")[2] for row in BOUNDS}
+    modules = (*MODULES, codec, content)
+    constants = {
+        name for module in modules for name in vars(module) if re.fullmatch(r"MAX_\w+|\w+_SIZE", name)
+    }
+    elsewhere = {"HEADER_SIZE", "MAX_PACKETS", "MAX_SSRC"}  # formats, told where they belong
+    assert constants - elsewhere == documented
+
+
+def fallback(tlv: Tlv, value: int) -> object:
+    return tlv.codec.read(codec.Reader(bytes([value])))
+
+
+def test_each_fallback_of_an_unknown_value_is_on_the_page() -> None:
+    documented = {kind: value.strip("`") for kind, value, _ in rows_headed("value", "is read as", "because")}
+    found = {"FeedState": rtcp.UpstreamState.unpack(b"\xff" + bytes(15)).state.name}
+    for packet in [packet for labels in LABELS.values() for packet in labels.values()]:
+        for tlv in packet.SCHEMA.tlvs:
+            with contextlib.suppress(WireError):
+                read = fallback(tlv, 0xFF)
+                if isinstance(read, IntEnum):
+                    found[type(read).__name__] = read.name
+    assert documented == found
 
 
 def test_every_link_inside_of_the_page_leads_somewhere() -> None:

@@ -1,1 +1,1 @@
-"""A content on its way: fanout and inlet, history, repair, playout."""
+"""A content on its way: receiver and fanout, history, repair, playout."""

@@ -1,20 +1,31 @@
 """One child of a content, as its parent sees it.
 
     WAITING      admitted; its hello has not come yet, or does not name the stream's SSRC yet
-    CATCHING_UP  fed from the history from `cursor` on, paced, by the feedback reader's thread
+    CATCHING_UP  fed from the history from `cursor` on, paced, by the feedback thread
     LIVE         fed with every train at once, by the thread that pushes
     GONE         dismissed, or its lease is over; its socket is closed soon
 
     WAITING -hello-> CATCHING_UP -cursor reaches the head-> LIVE -its socket is full-> CATCHING_UP
 
-In each state exactly one thread sends media to it. All fields but the counters are changed only
-with the fanout's lock held.
+Three owners, and each field has one:
+
+    the lock       who the child is to whom: its state, where it is fed from, its socket. Changed by
+                   either thread, only with the lock of `Children` held
+    the feeder     what goes on with each train: cursor, and what has been sent. The pusher while the
+                   child is LIVE, the feedback thread while it is CATCHING_UP, nobody else. The
+                   child changes hands with its state, under the lock
+    the feedback   what it has said: lease, address, report, repairs
+    thread
+
+Numbers may be read from anywhere: they are then as they were a moment ago.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import TypeAlias
 
+from mcast.media.history import History
 from mcast.media.token_bucket import TokenBucket
 from mcast.net.addresses import IPAddress, SockAddr
 from mcast.net.udp import DATAGRAM_COST, TrainSender
@@ -23,17 +34,20 @@ from mcast.wire.position import Position
 from mcast.wire.rtcp import ReportBlock
 from mcast.wire.train import Train
 
-LEASE_SECONDS = 2.5
-"""Without valid RTCP for so long a child is gone: a dozen lost reports at the 200 ms of a lossy link."""
-FIRST_HELLO_SECONDS = 5.0
-"""How long the first hello may take: PORT travels by TCP, which repairs a loss in seconds. Costs nothing."""
 CATCH_UP_BURST = 64
 """Datagrams sent at once to a child that joins: a keyframe, and fewer than a default receive buffer holds."""
 MIN_BURST = 8
 MAX_LATE = 256
 """Trains that arrived late and wait for a child that is catching up; beyond, they are dropped and counted."""
-MAX_REPAIRED = 4_096
-"""Numbers remembered as repaired."""
+MAX_LAG_SECONDS = 6.0
+"""A child that fell behind by more goes on at the newest keyframe: less than a history's 8 s."""
+KEYFRAME_WAIT_SECONDS = 12.0
+"""How long a child waits for a keyframe before it begins without: x264's default GOP is 10 s at 25 fps."""
+MAX_AHEAD = 32_768
+"""Half of 2**16: a child that claims to be further than this is taken as new."""
+
+ChildKey: TypeAlias = int
+"""Which child, by the number that its parent's control plane gave it."""
 
 
 class ChildState(Enum):
@@ -45,54 +59,134 @@ class ChildState(Enum):
     GONE = auto()
 
 
+class ChildLost(Enum):
+    """How a child has left without being dismissed."""
+
+    LEASE = "lease"  # nothing was heard of it
+    BYE = "bye"  # its receiver has said so
+
+
+OnLost: TypeAlias = Callable[[ChildKey, ChildLost], None]
+
+
 @dataclass(slots=True, eq=False)
 class Child:
     """A subscription's media side."""
 
-    key: Hashable
+    # Fixed at the admission
+    key: ChildKey
     identity: str
     token: bytes
     local_ip: IPAddress
     peer_ip: IPAddress  # from the control connection: nothing is sent anywhere else
     start: Start
     resume: Position | None
+
+    # The feedback thread's
     lease_until: float
     pace: TokenBucket  # datagrams
     repairs: TokenBucket  # datagrams
+    address: SockAddr | None = None
+    moves: int = 0
+    next_report: float = 0.0
+    report: ReportBlock | None = None
+    round_trip: float | None = None  # seconds
+    asked_at: float = float("-inf")  # when it has last asked for something
+    repaired: dict[int, float] = field(default_factory=dict)  # number: when it was sent again
+    resent: int = 0
+    unrepaired: int = 0
 
+    # The lock's
     state: ChildState = ChildState.WAITING
     sender: TrainSender | None = None
-    address: SockAddr | None = None
-    cursor: int = 0  # the next number to send
     floor: int = 0  # where it began: nothing below is sent
     keyframe_by: float | None = None  # waits for a keyframe at `cursor` or later, until this time
     began_live: bool = False
     late: list[Train] = field(default_factory=list)
-    repaired: dict[int, float] = field(default_factory=dict)
-    next_report: float = 0.0
-
-    datagrams: int = 0
-    bytes: int = 0
     stalls: int = 0
     skipped: int = 0
-    resent: int = 0
-    unrepaired: int = 0
-    moves: int = 0
-    report: ReportBlock | None = None
-    round_trip: float | None = None  # seconds
+
+    # The feeder's
+    cursor: int = 0  # the next number to send
+    datagrams: int = 0
+    bytes: int = 0
 
     @property
     def waits_for_keyframe(self) -> bool:
-        """Tell whether it gets nothing before the next keyframe."""
+        """Return whether it gets nothing before the next keyframe."""
         return self.keyframe_by is not None
 
     def sent(self, count: int, size: int) -> None:
-        """Count what has left."""
+        """Count what has left. The feeder's."""
         self.datagrams += count
         self.bytes += size
 
+    # Where it is fed from. With the lock held, by the feedback thread
+
+    def place(self, history: History, now: float) -> None:
+        """Choose where it begins."""
+        resume = self.resume
+        empty = history.tail == history.head
+        if resume is not None and (empty or history.tail <= resume.next <= history.head + MAX_AHEAD):
+            self.cursor = self.floor = resume.next
+        elif resume is not None and resume.next < history.tail:
+            self.cursor = self.floor = history.tail
+            self.skipped += history.tail - resume.next
+        elif self.start is Start.KEYFRAME and history.last_keyframe is not None:
+            self.cursor = self.floor = history.last_keyframe
+        else:
+            # At the start of a stream its first keyframe is as good as the last.
+            self.cursor = history.head if self.start is Start.LIVE else 0
+            self.keyframe_by = now + KEYFRAME_WAIT_SECONDS
+
+    def has_begun(self, history: History, now: float) -> bool:
+        """Return whether it may be fed; put it at its keyframe as soon as that has come."""
+        if self.keyframe_by is None:
+            return True
+        keyframe = history.keyframe_from(self.cursor)
+        if keyframe is None:
+            if now < self.keyframe_by:
+                return False
+            keyframe = history.head
+        self.cursor = self.floor = keyframe
+        self.keyframe_by = None
+        return True
+
+    def skip(self, history: History) -> int:
+        """Leave out what the history has lost, or what it will never make up for; return how much."""
+        before = self.cursor
+        if before >= history.tail and not (self.began_live and history.lag(before) > MAX_LAG_SECONDS):
+            return 0
+        keyframe = history.last_keyframe if self.datagrams else None  # who resumes wants all there is
+        ahead = keyframe is not None and keyframe > before
+        self.cursor = keyframe if keyframe is not None and ahead else max(before, history.tail)
+        self.skipped += self.cursor - before
+        return self.cursor - before
+
+    # What becomes of it
+
+    def has_all(self, last: int, history: History, quiet_since: float) -> bool:
+        """Return whether it has everything up to the number `last`, by its own report.
+
+        What it has lost may still come as long as it asks for it: `quiet_since` is the time from which
+        on it must not have. With the lock held.
+        """
+        if self.state is ChildState.WAITING or self.late:
+            return False
+        if self.waits_for_keyframe:  # if there is none, it gets nothing of this stream
+            return history.head > last and history.keyframe_from(self.cursor) is None
+        if self.floor > last:
+            return True
+        report = self.report
+        if self.cursor <= last or report is None:
+            return False
+        ahead = (report.highest_sequence - last) & 0xFFFF_FFFF  # it carries 32 of the 64 bits
+        if ahead >= 0x8000_0000 or (ahead and not report.highest_sequence):  # 0: nothing has come
+            return False
+        return report.cumulative_lost <= 0 or self.asked_at <= quiet_since
+
     def snapshot(self) -> "ChildSnapshot":
-        """Describe the child for status lines and reports."""
+        """Describe it for status lines and reports."""
         report = self.report
         return ChildSnapshot(
             key=self.key,
@@ -118,7 +212,7 @@ class Child:
 class ChildSnapshot:
     """How a child is, at one moment."""
 
-    key: Hashable
+    key: ChildKey
     identity: str
     state: ChildState
     address: SockAddr | None

@@ -1,28 +1,28 @@
-"""Who of a content's children gets what, and the exact change from catching up to live.
+"""The children of one content: what each is sent, and the exact change from catching up to live.
 
 Two threads send: the *pusher* (the one that owns the stream) to live children, the *feedback
-reader* to those that catch up. No lock is held while sending. Each child belongs to one of the two
+thread* to those that catch up. No lock is held while sending. Each child belongs to one of the two
 at any time, and changes hands only under the lock, at a number:
 
-    reader -> pusher   under the lock the child's cursor equals the history's head: whatever is
-                       pushed before is sent, whatever is pushed later finds the child live
-    pusher -> reader   the child's socket was full at number n: it goes on from n, out of the
-                       history. The history is its queue, so its lag is bounded and its own
+    feedback -> pusher   under the lock the child's cursor equals the history's head: whatever is
+                         pushed before is sent, whatever is pushed later finds the child live
+    pusher -> feedback   the child's socket was full at number n: it goes on from n, out of the
+                         history. The history is its queue, so its lag is bounded and its own
 
 The live children are a tuple that is replaced, never changed, so the pusher takes it with the head
 in one step. A socket is closed only when no push that may know it is under way (`_epoch`).
+
+The lock protects the history, who there is, and of each child what child.py names as the lock's.
 """
 
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
-from mcast.media.child import MAX_LATE, Child, ChildState
+from mcast.media.child import MAX_LATE, Child, ChildKey, ChildState
 from mcast.media.history import History
-from mcast.media.start_point import has_begun, place, skip
 from mcast.media.token_bucket import TokenBucket
-from mcast.net.addresses import SockAddr
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.udp import TrainSender
 from mcast.wire.train import Train
@@ -38,23 +38,36 @@ FEED_STEP = 49
 """Datagrams per look into the history: one train."""
 FORMER_TOKENS = 64
 """Tokens of children that have left, so that a BYE behind a STOP is not taken for a stranger's."""
+SETTLED_SECONDS = 0.5
+"""A child that has lost something, and has not asked for it for so long, has given it up: it asks again
+each 1.25 round trips."""
 
 
 class Children:
     """A content's history and children. Thread-safe as told above."""
 
     def __init__(self, content: str, history: History, log: RateLimitedLog) -> None:
-        self.history = history
-        self.last_push = 0.0
+        self.last_push = 0.0  # the pusher's: monotonic seconds
+        self.newest: Train | None = None  # the pusher's
+        self._epoch = 0  # the pusher's: odd while a push is under way
         self._content, self._log = content, log
         self._lock = threading.Lock()
-        self._children: dict[Hashable, Child] = {}
+        # All that follows is the lock's.
+        self._history = history
+        self._children: dict[ChildKey, Child] = {}
         self._tokens: dict[bytes, Child] = {}
         self._former: deque[bytes] = deque(maxlen=FORMER_TOKENS)
         self._live: tuple[Child, ...] = ()
-        self._catching: dict[Hashable, Child] = {}
-        self._epoch = 0  # odd while a push is under way
+        self._catching: dict[ChildKey, Child] = {}
         self._retired: list[tuple[int, socket.socket]] = []
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    @property
+    def head(self) -> int:
+        """Return the number of the stream's next datagram."""
+        return self._history.head
 
     # Who there is
 
@@ -65,27 +78,42 @@ class Children:
             self._children[child.key] = self._tokens[child.token] = child
         return old
 
-    def remove(self, key: Hashable) -> Child | None:
+    def remove(self, key: ChildKey) -> Child | None:
         """Take a child out; nothing is sent to it any more but what is on its way in this moment."""
         with self._lock:
             return self._remove(key)
 
+    def remove_exactly(self, child: Child) -> bool:
+        """Take this child out, and none that has replaced it; return whether it was there."""
+        with self._lock:
+            return self._children.get(child.key) is child and self._remove(child.key) is child
+
     def by_token(self, token: bytes) -> Child | None:
-        """Return whose token this is."""
+        """Return whose token this is. Without the lock: it is one look into a dict."""
         return self._tokens.get(token)
 
     def was_token(self, token: bytes) -> bool:
-        """Tell whether this was the token of a child that has just left: its last words may follow it."""
-        return token in self._former
+        """Return whether this was the token of a child that has just left: its last words may follow it."""
+        with self._lock:
+            return token in self._former
 
     def children(self) -> tuple[Child, ...]:
         """Return all children."""
         with self._lock:
             return tuple(self._children.values())
 
+    def drained(self, last: int, now: float) -> frozenset[ChildKey]:
+        """Return the children that have everything up to the number `last`."""
+        with self._lock:
+            return frozenset(
+                child.key
+                for child in self._children.values()
+                if child.has_all(last, self._history, now - SETTLED_SECONDS)
+            )
+
     @property
     def busy(self) -> bool:
-        """Tell whether a child must be fed soon."""
+        """Return whether a child must be fed soon."""
         return bool(self._catching)
 
     def release(self, close: Callable[[socket.socket], None]) -> bool:
@@ -99,12 +127,12 @@ class Children:
                 self._retired.append((then, sock))
         return not self._retired
 
-    def equip(self, child: Child, sender: TrainSender, address: SockAddr) -> bool:
-        """Give a child its socket; no, if it has gone meanwhile."""
+    def equip(self, child: Child, sender: TrainSender) -> bool:
+        """Give a child its socket; return whether it is still there."""
         with self._lock:
             if child.state is ChildState.GONE:
                 return False
-            child.sender, child.address = sender, address
+            child.sender = sender
         return True
 
     # The pusher's side
@@ -112,8 +140,8 @@ class Children:
     def push(self, train: Train, now: float) -> None:
         """Keep a train, send it to the live children. Never blocks; by one thread only."""
         with self._lock:
-            late = train.first < self.history.head and self.history.tail < self.history.head
-            self.history.insert(train, now)
+            late = train.first < self._history.head and self._history.tail < self._history.head
+            self._history.insert(train, now)
             self._epoch += 1
             live = self._live
             if late:
@@ -122,6 +150,7 @@ class Children:
         if late:
             self._send_late(live, train)
         else:
+            self.newest = train
             self._send(live, train)
         self._epoch += 1
 
@@ -154,9 +183,7 @@ class Children:
         for child in live:
             part = _between(train, child.floor, train.next)
             if part is not None and child.sender is not None:
-                sent = child.sender.send(part)
-                child.sent(sent, sent * part.size)
-                child.skipped += part.count - sent
+                self._send_once(child, child.sender, part)
 
     def _set_aside(self, train: Train) -> None:
         """Keep what came late for those that have passed it already and are not live."""
@@ -167,20 +194,20 @@ class Children:
             elif part is not None:
                 child.skipped += part.count
 
-    # The feedback reader's side
+    # The feedback thread's side
 
     def start(self, child: Child, now: float) -> None:
         """Let a child, whose hello has come, catch up from where it is to begin."""
         with self._lock:
             if child.state is not ChildState.WAITING:
                 return
-            place(child, self.history, now)
+            child.place(self._history, now)
             self._change(child, ChildState.CATCHING_UP)
 
     def feed(self, total: TokenBucket, now: float) -> None:
         """Send to the children that catch up what they may have by now."""
         with self._lock:
-            rate = max(MIN_CATCH_UP_RATE, CATCH_UP_SPEED * self.history.rate())
+            rate = max(MIN_CATCH_UP_RATE, CATCH_UP_SPEED * self._history.rate())
             catching = tuple(self._catching.values())
             if catching:  # another one is the first next time: the total is shared fairly
                 self._catching[catching[0].key] = self._catching.pop(catching[0].key)
@@ -200,7 +227,8 @@ class Children:
             child.pace.take(sent)
             total.take(size)
             if sent < train.count:  # full: it goes on here the next time
-                child.cursor = train.first + sent
+                with self._lock:  # the pusher compares what comes late with the cursor
+                    child.cursor = train.first + sent
                 return
 
     def _take(self, child: Child, now: float) -> Train | None:
@@ -208,19 +236,19 @@ class Children:
         with self._lock:
             if child.state is not ChildState.CATCHING_UP:
                 return None
-            if not has_begun(child, self.history, now):
+            if not child.has_begun(self._history, now):
                 return None
-            if skipped := skip(child, self.history):
+            if skipped := child.skip(self._history):
                 self._log.warning("skipped", "[%s] %s is too far behind: %d datagrams skipped",
                                   self._content, child.identity, skipped)  # fmt: skip
-            if child.cursor == self.history.head:
+            if child.cursor == self._history.head:
                 if child.late:  # came while it was fed: they go out the next time, then it is live
                     return None
                 child.began_live = True
                 self._change(child, ChildState.LIVE)
                 return None
             room = min(int(child.pace.left(now)), FEED_STEP)
-            train = self.history.after(child.cursor, room) if room > 0 else None
+            train = self._history.after(child.cursor, room) if room > 0 else None
             if train is not None:
                 child.cursor = train.next
             return train
@@ -230,28 +258,26 @@ class Children:
             late, child.late = child.late, []
         for train in late:
             if child.sender is not None:
-                sent = child.sender.send(train)
-                child.sent(sent, sent * train.size)
-                child.skipped += train.count - sent
+                self._send_once(child, child.sender, train)
 
     def read(self, number: int) -> memoryview | None:
         """Return one datagram of the history, None if it is not held."""
         with self._lock:
-            return self.history.get(number)
+            return self._history.get(number)
 
-    def restart(self, history: History) -> None:
-        """Begin another stream: the children wait until their RTCP names it."""
-        with self._lock:
-            self.history = history
-            for child in self._children.values():
-                child.resume, child.keyframe_by, child.late = None, None, []
-                child.began_live = False
-                child.repaired.clear()
-                self._change(child, ChildState.WAITING)
+    # Either side's
+
+    def _send_once(self, child: Child, sender: TrainSender, train: Train) -> None:
+        """Send what came late: what does not fit is not tried again."""
+        sent = sender.send(train)
+        child.sent(sent, sent * train.size)
+        if sent < train.count:
+            with self._lock:
+                child.skipped += train.count - sent
 
     # With the lock held
 
-    def _remove(self, key: Hashable) -> Child | None:
+    def _remove(self, key: ChildKey) -> Child | None:
         child = self._children.pop(key, None)
         if child is None:
             return None

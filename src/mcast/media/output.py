@@ -43,11 +43,11 @@ class Output(Protocol):
     """What takes the stream."""
 
     def write(self, data: bytes) -> bool:
-        """Take whole TS packets without waiting; say whether there was room."""
+        """Take whole TS packets without waiting; return whether there was room."""
         ...
 
     def ended(self) -> Ended | None:
-        """Tell why it takes no more; None while it does."""
+        """Return why it takes no more; None while it does."""
         ...
 
     def close(self, *, drain: bool = True) -> Ended | None:
@@ -100,7 +100,7 @@ class Writer:
             return True
 
     def ended(self) -> Ended | None:
-        """Tell why nothing more can be written."""
+        """Return why nothing more can be written."""
         return self._ended
 
     def close(self, *, drain: bool = True) -> Ended | None:
@@ -182,19 +182,36 @@ class Writer:
             self._condition.notify_all()
 
 
+def check_file(path: Path) -> None:
+    """Raise ConfigError if a recording could not be written there. Touches nothing."""
+    if path.is_dir():
+        raise _unusable(path, errno.EISDIR)
+    if not path.exists() and not path.parent.is_dir():
+        raise _unusable(path, errno.ENOENT)
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise _unusable(path, errno.EACCES)
+
+
 def file_output(path: Path, on_crash: OnCrash) -> Writer:
     """Record to a file, replacing what it held. Raises ConfigError."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise ConfigError(
-            f"--output {path}: {error.strerror or error}; name a file that can be written"
-        ) from None
+        raise _unusable(path, error.errno or errno.EIO) from None
     return Writer(fd, str(path), on_crash, replace=True)
+
+
+def check_stdout() -> None:
+    """Raise ConfigError if standard output is a terminal."""
+    if sys.stdout.isatty():
+        raise ConfigError("--output -: standard output is a terminal: redirect it, or name a file")
 
 
 def stdout_output(on_crash: OnCrash) -> Writer:
     """Write to standard output. Raises ConfigError if that is a terminal."""
-    if sys.stdout.isatty():
-        raise ConfigError("--output -: standard output is a terminal: redirect it, or name a file")
+    check_stdout()
     return Writer(os.dup(sys.stdout.fileno()), "standard output", on_crash)
+
+
+def _unusable(path: Path, number: int) -> ConfigError:
+    return ConfigError(f"--output {path}: {os.strerror(number)}; name a file that can be written")

@@ -1,6 +1,6 @@
-"""The client's pipeline: trains go in from the inlet's thread, packets come out at their time.
+"""The client's pipeline: trains go in from the receiver's thread, packets come out at their time.
 
-    inlet's thread --push--> PlayoutBuffer --thread "playout"--> Output
+    receiver's thread --push--> PlayoutBuffer --thread "playout"--> Output
 
 The thread wakes at most each 10 ms and writes what is due by then in one piece.
 """
@@ -83,13 +83,8 @@ class Playback:
             self._buffer.push(train, now)
             self._condition.notify()
 
-    def rebase(self, start: int | None = None) -> None:
-        """Go on with another stream behind what is held."""
-        with self._condition:
-            self._buffer.rebase(start)
-
     def finish(self, timeout: float) -> bool:
-        """Wait until all that is held has gone out at its time (the content is over); say if it has."""
+        """At a content's end, wait until all that is held has gone out at its time; return whether it has."""
         with self._condition:
             return self._condition.wait_for(lambda: self._stopping or not self._buffer.held, timeout)
 

@@ -85,7 +85,7 @@ class Player:
         return self._writer.write(data)
 
     def ended(self) -> Ended | None:
-        """Tell how the player ended; None while it runs."""
+        """Return how the player ended; None while it runs."""
         status = self._process.poll()
         if status is not None:
             return self._judge(status)

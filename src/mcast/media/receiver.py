@@ -1,32 +1,38 @@
-"""The child's side of a content: one socket connected to the parent, one thread that reads it.
+"""The child's side of a content: one thread that reads the sockets of one parent or two.
 
 The thread hands on each number of the stream at most once, in order of arrival and in trains as
-long as they came; it answers with hellos and reports, and tells what becomes of the parent. What
-it decides is in upstream.py.
+long as they came; it answers with hellos and reports, and tells what becomes of each parent. What
+it decides is in incoming.py and parent.py.
+
+One parent is the rule, so the thread blocks in that parent's socket. With two it polls. Parents come
+and go by requests that the thread looks at between two receives, which is at most 20 ms later: so
+nobody who changes a parent, or ends the receiver, waits for it.
 """
 
 import contextlib
-import logging
 import random
+import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from mcast.media.reception import Reception
+from mcast.media.incoming import IncomingStream, ReceiverCounters
+from mcast.media.parent import Parent, ParentCounters, ParentEvent, WallClock
 from mcast.media.reports import Speaker
-from mcast.media.upstream import ReceiverCounters, Upstream, UpstreamCore, UpstreamEvent, WallClock
+from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.addresses import IPAddress, sockaddr_of
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.udp import enable_merging, receive, request_receive_buffer, set_receive_timeout
+from mcast.overlay.actions import UpstreamId
 from mcast.wire.position import Position
 from mcast.wire.train import Train
 
 TICK_SECONDS = 0.02
-"""The clocks are looked at after each receive; this long after it at the latest."""
-
-logger = logging.getLogger(__name__)
+"""The clocks and the requests are looked at after each receive; this long after it at the latest."""
 
 
 def open_media_socket(local_ip: IPAddress, ports: MediaPorts) -> tuple[socket.socket, int]:
@@ -46,43 +52,69 @@ def connect_media_socket(sock: socket.socket, parent_ip: IPAddress, port: int) -
     sock.connect(sockaddr_of(parent_ip, port))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Line:
+    """A parent and the socket that is connected to it."""
+
+    parent: Parent
+    sock: socket.socket
+
+
+@dataclass(frozen=True, slots=True)
+class _Add:
+    """A request: hear this parent, too."""
+
+    upstream: UpstreamId
+    sock: socket.socket
+    token: bytes
+    position: Position
+    start: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Remove:
+    """A request: leave this parent."""
+
+    upstream: UpstreamId
+
+
 class Receiver:
-    """Owns one content's upstream socket (connected already) and the thread "forward-<content>"."""
+    """Owns the sockets of one content's parents and the thread "forward-<content>"."""
 
     def __init__(
         self,
         content: str,
-        sock: socket.socket,
-        token: bytes,
         position: Position,
         cname: str,
         on_train: Callable[[Train], None],
-        on_state: Callable[[UpstreamEvent], None],
+        on_parent: Callable[[UpstreamId, ParentEvent], None],
         on_crash: OnCrash,
         *,
-        resume: Position | None = None,
-        reception: Reception | None = None,
+        start: int | None = None,
         repair: bool = True,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:
-        """Expect `position`'s stream.
+        """Expect a stream: `position` is what the first parent's PORT says of it.
 
-        The callbacks are called by the inlet's thread. `resume` is what STREAM asked to go on
-        from: with the same SSRC it is the first number that counts. `reception` is that of a
-        stopped inlet of the same stream, so that no number is handed on twice over a change of
-        parent.
+        The callbacks are called by the receiver's thread; an event of a parent may still come when it
+        has just been removed. `start` is the first number that counts, None where that is the first to come.
         """
-        self.content, self._sock = content, sock
-        self._on_train, self._on_state = on_train, on_state
+        self.content = content
+        self._cname, self._ssrc = cname, random.getrandbits(32)
+        self._on_train, self._on_parent = on_train, on_parent
+        self._stream = IncomingStream(position, start=start, repair=repair, timing=timing)
+        self._lines: tuple[_Line, ...] = ()  # the thread's
+        self._poll = select.poll()  # the thread's
         self._stopping = threading.Event()
-        self._rebase: Position | None = None
-        speaker = Speaker(random.getrandbits(32), cname, token)
-        self._core = UpstreamCore(
-            position, speaker, time.monotonic(), resume=resume, reception=reception, repair=repair
-        )
+        self._lock = threading.Lock()
+        self._requests: deque[_Add | _Remove] = deque()  # changed with the lock held
+        self._known: set[UpstreamId] = set()  # with the lock: parents that are not to be removed
+        self._finished = False  # with the lock: all sockets are closed
+        self._requested = threading.Event()  # for a thread without a socket to wait in
         self._thread = OwnedThread(f"forward-{content}", self._run, on_crash)
 
     def __repr__(self) -> str:
-        return f"<Receiver {self.content} {self._core.state} {self._core.reception!r}>"
+        return f"<Receiver {self.content} {self._stream!r}>"
 
     def __enter__(self) -> "Receiver":
         self.start()
@@ -91,84 +123,180 @@ class Receiver:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    @property
-    def reception(self) -> Reception:
-        """Return what has arrived; to be handed to the next inlet after stop()."""
-        return self._core.reception
-
-    @property
-    def state(self) -> Upstream | None:
-        """Return how it is with the parent; None before anything has come."""
-        return self._core.state
+    # What has come
 
     @property
     def position(self) -> Position:
-        """Return where another parent would have to go on."""
-        return Position(self._core.ssrc, self._core.reception.next)
+        """Return the stream, and the number after the highest."""
+        return Position(self._stream.ssrc, self._stream.reception.next)
+
+    @property
+    def wanted(self) -> Position:
+        """Return the stream, and the lowest number still wanted: where another parent is to go on.
+
+        Before anything has come that is the position of the first parent.
+        """
+        return Position(self._stream.ssrc, self._stream.reception.wanted)
 
     @property
     def clock(self) -> WallClock | None:
-        """Return the parent's RTP and wall-clock time."""
-        return self._core.clock
+        """Return which RTP time is which wall-clock time, by the newest SR."""
+        return self._stream.clock
 
     def counters(self) -> ReceiverCounters:
         """Describe what has come so far."""
-        return self._core.counters()
+        return self._stream.counters()
+
+    def parents(self) -> Mapping[UpstreamId, ParentCounters]:
+        """Describe what each parent has brought; one that was just added is there within 20 ms."""
+        return self._stream.parents()
+
+    # What others ask for, from any thread; nothing of this waits for a peer or for the thread
+
+    def add_parent(
+        self,
+        upstream: UpstreamId,
+        sock: socket.socket,
+        token: bytes,
+        position: Position,
+        *,
+        start: int | None = None,
+    ) -> None:
+        """Receive from a parent, too. The socket is connected to it, and the receiver's from now on.
+
+        `position` is what its PORT says, `start` the number that its STREAM asked to go on from. Raises
+        ValueError if that is another stream, or if there is a parent of this id; the socket is then still
+        the caller's.
+        """
+        if position.ssrc != self._stream.ssrc:
+            raise ValueError(f"a parent of {position} for the stream {self.position}")
+        set_receive_timeout(sock, TICK_SECONDS)
+        with self._lock:
+            if upstream in self._known:
+                raise ValueError(f"there is an upstream {upstream} already")
+            if self._finished:
+                sock.close()
+                return
+            self._known.add(upstream)
+            self._requests.append(_Add(upstream, sock, token, position, start))
+        self._requested.set()
+
+    def remove_parent(self, upstream: UpstreamId) -> None:
+        """Leave a parent: the thread says BYE and closes the socket soon. Harmless when repeated."""
+        with self._lock:
+            if upstream not in self._known:
+                return
+            self._known.remove(upstream)
+            self._requests.append(_Remove(upstream))
+        self._requested.set()
 
     def start(self) -> None:
         """Start the thread: it says hello at once."""
-        set_receive_timeout(self._sock, TICK_SECONDS)
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread, say BYE, close the socket. Harmless when repeated, and from the thread itself."""
-        if self._stopping.is_set():
-            return
+    def ask_to_stop(self) -> None:
+        """Have the thread say BYE, close all sockets and end. stop() waits for it."""
         self._stopping.set()
-        # shutdown() wakes the thread, close() would not. Sending still works after it.
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RD)
-        self._thread.join()
-        self._send(self._core.goodbye(time.monotonic()))
-        self._sock.close()
+        self._requested.set()
 
-    def rebase(self, position: Position) -> None:
-        """Expect another stream (a PORT update with a new SSRC) within 20 ms; the thread tells REBASED."""
-        self._rebase = position
+    def stop(self) -> None:
+        """End the thread and wait for that. Harmless when repeated, and from the thread itself."""
+        self.ask_to_stop()
+        self._thread.join()
+        if not self._thread.alive:  # it was never started, or has crashed: what is open is closed here
+            self._finish()
+
+    # The thread
 
     def _run(self) -> None:
-        core = self._core
-        self._tell(time.monotonic())
         while not self._stopping.is_set():
-            trains: list[Train] = []
-            try:
-                received = receive(self._sock)
-            except BlockingIOError:
-                now = time.monotonic()
-            except OSError:  # the parent's port is closed, or a filter refuses us; told once, then forgotten
-                if self._stopping.is_set():
-                    return
-                now = time.monotonic()
-                core.refused(now)
+            if self._requests:
+                self._do_requests()
+            lines = self._lines
+            if len(lines) == 1:
+                self._read(lines[0])
+            elif lines:
+                self._read_ready(lines)
             else:
-                now = time.monotonic()
-                if received.data and not received.cut:
-                    trains = core.receive(received.data, received.size, now)
-            for train in trains:
-                self._on_train(train)
-            self._tell(now)
+                self._requested.wait()
+                self._requested.clear()
+        self._finish()
 
-    def _tell(self, now: float) -> None:
-        """Do what is due beside receiving."""
-        if self._rebase is not None:
-            position, self._rebase = self._rebase, None
-            self._core.rebase(position, now)
-        packet = self._core.on_time(now)
-        for event in self._core.events():
-            self._on_state(event)
+    def _read(self, line: _Line, *, wait: bool = True) -> None:
+        """Receive once from a parent, hand on what is new, then do what is due."""
+        trains: list[Train] = []
+        try:
+            received = receive(line.sock, wait=wait)
+        except BlockingIOError:
+            now = time.monotonic()
+        except OSError:  # the parent's port is closed, or a filter refuses us; told once, then forgotten
+            now = time.monotonic()
+            line.parent.refused(now)
+        else:
+            now = time.monotonic()
+            if received.data and not received.cut:
+                trains = self._stream.receive(line.parent, received.data, received.size, now)
+        for train in trains:
+            self._on_train(train)
+        self._do_due(line, now)
+
+    def _read_ready(self, lines: tuple[_Line, ...]) -> None:
+        """Wait for several parents; receive once from each that has sent something."""
+        ready = {descriptor for descriptor, _ in self._poll.poll(TICK_SECONDS * 1000)}
+        now = time.monotonic()
+        for line in lines:
+            if line.sock.fileno() in ready:
+                self._read(line, wait=False)
+            else:
+                self._do_due(line, now)
+
+    def _do_due(self, line: _Line, now: float) -> None:
+        packet = self._stream.on_time(line.parent, now)
+        for event in line.parent.events():
+            self._on_parent(line.parent.upstream, event)
         if packet is not None:
-            self._send(packet)
+            _send(line.sock, packet)
 
-    def _send(self, packet: bytes) -> None:
-        with contextlib.suppress(OSError):  # refused, no route: the next receive, or silence, tells
-            self._sock.send(packet, socket.MSG_DONTWAIT)
+    def _do_requests(self) -> None:
+        while self._requests:
+            request = self._requests.popleft()
+            if isinstance(request, _Add):
+                self._do_due(self._add(request), time.monotonic())  # the hello
+            else:
+                for line in self._lines:
+                    if line.parent.upstream == request.upstream:
+                        self._leave(line)
+
+    def _add(self, request: _Add) -> _Line:
+        speaker = Speaker(self._ssrc, self._cname, request.token)
+        parent = self._stream.add(
+            request.upstream, speaker, request.position, time.monotonic(), request.start
+        )
+        line = _Line(parent, request.sock)
+        self._lines = (*self._lines, line)
+        self._poll.register(line.sock, select.POLLIN)
+        return line
+
+    def _leave(self, line: _Line) -> None:
+        """Say BYE to a parent, and close its socket."""
+        self._lines = tuple(other for other in self._lines if other is not line)
+        self._stream.remove(line.parent.upstream)
+        self._poll.unregister(line.sock)
+        _send(line.sock, line.parent.goodbye(time.monotonic()))
+        line.sock.close()
+
+    def _finish(self) -> None:
+        """Leave all parents, and take no more. In the thread, or when it is no more."""
+        with self._lock:
+            self._finished = True
+        for request in self._requests:
+            if isinstance(request, _Add):
+                self._add(request)  # it is left in a moment: it hears BYE and no hello
+        self._requests.clear()
+        for line in self._lines:
+            self._leave(line)
+
+
+def _send(sock: socket.socket, packet: bytes) -> None:
+    with contextlib.suppress(OSError):  # refused, no route: the next receive, or silence, tells
+        sock.send(packet, socket.MSG_DONTWAIT)

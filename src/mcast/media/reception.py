@@ -1,4 +1,4 @@
-"""Which numbers of a stream have arrived: what is new, what is missing, what to report upwards.
+"""Which numbers of a stream have arrived: what is new, what is missing, whom to ask for it.
 
 Every datagram of a stream has a 64-bit number, of which RTP carries the low 16 bits. `extend`
 finds the whole number near the one that is expected; `Reception` remembers what is still missing
@@ -8,16 +8,17 @@ below the highest number seen, so that each number is handed on at most once:
                                                                everything from here on is new
 
 A number below `next` is new only if it is in a missing range; otherwise it is a duplicate, or so
-old that its range was given up. So a loop of relays can neither amplify nor look alive.
+old that its range was given up. So a loop of relays can neither amplify nor look alive. It makes no
+difference which parent brings a number: the first one that does is handed on.
 
 In the normal case (what arrives begins at `next`) a whole train costs one comparison.
 """
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from mcast.wire.rtcp import ReportBlock
-from mcast.wire.rtp import CLOCK_RATE
+from mcast.overlay.actions import UpstreamId
 
 WINDOW = 16_384
 """Numbers below the highest that may still arrive: a quarter of what 16 bits can name, as much as a
@@ -31,7 +32,6 @@ MAX_JUMP = 1 << 24
 """What a parent may say that it has sent meanwhile: hours of a fast stream. More is a mistake."""
 
 _NEVER = float("-inf")
-_MAX_CUMULATIVE = (1 << 23) - 1  # 24 bits, signed (RFC 3550, A.3)
 
 Span = tuple[int, int]
 """First number, and how many."""
@@ -52,14 +52,29 @@ class Missing:
     begin: int
     end: int
     since: float
-    asked: float = _NEVER
+    again: float = _NEVER  # not to be asked for before
+    asked_of: UpstreamId | None = None  # who was asked for it last
+
+    def part(self, begin: int, end: int) -> "Missing":
+        """Return the same gap between these numbers only."""
+        return Missing(begin, end, self.since, self.again, self.asked_of)
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Which missing numbers a parent may be asked for."""
+
+    upstream: UpstreamId
+    begin: int  # it has sent the numbers from here
+    end: int  # up to here
+    patience: float  # seconds that its answer may take
 
 
 class Reception:
-    """What one child has received of one stream. Not thread-safe: one thread owns it.
+    """What one child has received of one stream. One thread owns it; others may read its numbers.
 
-    `start` is the first number that counts; None: the first that arrives, or the one that the
-    parent tells by `begin`. `expected` is what 16-bit numbers are extended against until then.
+    `start` is the first number that counts; None: the first that arrives, or the one that a parent
+    tells by `begin`. Until then `next` is what the first parent's position says.
     """
 
     def __init__(self, expected: int, start: int | None = None) -> None:
@@ -70,9 +85,6 @@ class Reception:
         self.reordered = 0  # arrived after a higher number, without having been asked for
         self.repaired = 0  # arrived after they were asked for
         self.missing: list[Missing] = []  # in order
-        self.jitter = 0.0  # RFC 3550, A.8, in ticks of 90 kHz
-        self._transit: int | None = None
-        self._reported = (0, 0)  # expected and received at the last report
 
     def __repr__(self) -> str:
         return (
@@ -89,20 +101,28 @@ class Reception:
         """Return how many of them have not (yet)."""
         return self.expected - self.received
 
-    def extend(self, sequence: int) -> int:
-        """Return the number that `sequence` stands for here."""
-        return extend(sequence, self.next)
+    @property
+    def wanted(self) -> int:
+        """Return the lowest number that is still wanted: the first missing one, else the next."""
+        # Read by other threads, so `next` first: a gap that opens meanwhile begins at it or above.
+        number = self.next
+        first = next(iter(self.missing), None)
+        return number if first is None else min(number, first.begin)
 
-    def begin(self, number: int, now: float) -> None:
-        """Take in the parent's word that it goes on with `number`: what is below has been sent.
+    def begin(self, number: int, now: float) -> bool:
+        """Take in a parent's word that it goes on with `number`: what is below has been sent.
 
         Before anything has arrived this is the start; later it shows what was lost at the tail.
+        Return whether it can be true.
         """
         if self.start is None:
             self.start = self.next = number
-        elif self.next < number < self.next + MAX_JUMP:
+        elif number >= self.next + MAX_JUMP:
+            return False
+        elif number > self.next:
             self._miss(self.next, number, now)
             self.next = number
+        return True
 
     def accept(self, first: int, count: int, now: float) -> tuple[Span, ...]:
         """Take in `count` datagrams from number `first` on; return those that are new, in order."""
@@ -110,8 +130,8 @@ class Reception:
             self.next = first + count
             self.received += count
             return ((first, count),)
-        if self.start is None and first >= 0:
-            self.start = self.next = first
+        if self.start is None:
+            self.start = self.next = max(first, 0)
         return self._accept(first, first + count, now)
 
     def _accept(self, first: int, end: int, now: float) -> tuple[Span, ...]:
@@ -134,12 +154,11 @@ class Reception:
         while index < len(self.missing) and (gap := self.missing[index]).begin < end:
             begin, stop = max(first, gap.begin), min(end, gap.end)
             spans.append((begin, stop - begin))
-            if gap.asked > _NEVER:
+            if gap.asked_of is not None:
                 self.repaired += stop - begin
             else:
                 self.reordered += stop - begin
-            rest = [Missing(a, b, gap.since, gap.asked)
-                    for a, b in ((gap.begin, begin), (stop, gap.end)) if a < b]  # fmt: skip
+            rest = [gap.part(a, b) for a, b in ((gap.begin, begin), (stop, gap.end)) if a < b]
             self.missing[index : index + 1] = rest
             index += len(rest)
         return spans
@@ -150,49 +169,35 @@ class Reception:
         while self.missing[0].end <= oldest or len(self.missing) > MAX_MISSING_RANGES:
             self.missing.pop(0)
 
-    def to_ask(self, now: float, *, every: float, max_age: float, most: int) -> list[int]:
-        """Return up to `most` missing numbers to ask the parent for, and note that they are asked.
+    def give_up(self, before: float) -> None:
+        """Miss no longer what was noticed before this time."""
+        self.missing = [gap for gap in self.missing if gap.since > before]
 
-        Each is named again after `every` seconds; a gap older than `max_age` is given up.
+    def to_ask(
+        self, asking: Asking, now: float, most: int, other_has: Callable[[int], bool] = lambda _: False
+    ) -> list[int]:
+        """Return up to `most` missing numbers to ask one parent for, and note that it is asked.
+
+        A number that it was asked for and has not sent is the other parent's turn, if `other_has` it.
         """
-        self.missing = [gap for gap in self.missing if now - gap.since < max_age]
         numbers: list[int] = []
-        for index, gap in enumerate(self.missing):
-            room = most - len(numbers)
-            if room == 0:
-                break
-            if now - gap.asked < every:
-                continue
-            if gap.end - gap.begin > room:  # the rest is asked for next time
-                self.missing.insert(index + 1, Missing(gap.begin + room, gap.end, gap.since, gap.asked))
-                gap.end = gap.begin + room
-            gap.asked = now
-            numbers.extend(range(gap.begin, gap.end))
+        index = 0
+        while index < len(self.missing) and len(numbers) < most:
+            gap = self.missing[index]
+            begin = max(gap.begin, asking.begin)
+            end = min(gap.end, asking.end, begin + most - len(numbers))
+            turn = gap.asked_of != asking.upstream or not other_has(begin)
+            if begin < end and turn and now >= gap.again:
+                index += self._split(index, begin, end)
+                gap = self.missing[index]
+                gap.again, gap.asked_of = now + asking.patience, asking.upstream
+                numbers.extend(range(begin, end))
+            index += 1
         return numbers
 
-    def note_arrival(self, timestamp: int, now: float) -> None:
-        """Take in an RTP timestamp and when it came, for the jitter; once a train is enough."""
-        transit = int(now * CLOCK_RATE) - timestamp
-        if self._transit is not None:
-            difference = (transit - self._transit + 0x8000_0000) % 0x1_0000_0000 - 0x8000_0000
-            self.jitter += (abs(difference) - self.jitter) / 16
-        self._transit = transit
-
-    def report(self, ssrc: int, last_sr: int = 0, delay_since_sr: int = 0) -> ReportBlock:
-        """Give the report block for the parent (RFC 3550, 6.4.1 and A.3) and begin a new interval.
-
-        Unlike A.3 a duplicate does not make up for a loss: each number counts once.
-        """
-        expected, received = self.expected, self.received
-        interval = expected - self._reported[0]
-        lost = interval - (received - self._reported[1])
-        self._reported = (expected, received)
-        return ReportBlock(
-            ssrc=ssrc,
-            fraction_lost=min((lost << 8) // interval, 255) if interval > 0 and lost > 0 else 0,
-            cumulative_lost=min(self.lost, _MAX_CUMULATIVE),
-            highest_sequence=(self.next - 1) & 0xFFFF_FFFF if expected else 0,
-            jitter=min(int(self.jitter), 0xFFFF_FFFF),
-            last_sr=last_sr,
-            delay_since_sr=min(delay_since_sr, 0xFFFF_FFFF),
-        )
+    def _split(self, index: int, begin: int, end: int) -> int:
+        """Make a gap of its own out of a part of a gap; return how much further on it is."""
+        gap = self.missing[index]
+        bounds = ((gap.begin, begin), (begin, end), (end, gap.end))
+        self.missing[index : index + 1] = [gap.part(a, b) for a, b in bounds if a < b]
+        return int(gap.begin < begin)

@@ -5,6 +5,7 @@ child -> parent   RR (a block that names the stream it expects), SDES(CNAME), AP
 parent -> child   SR, SDES(CNAME), APP(STATE)
 """
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -24,9 +25,80 @@ from mcast.wire.rtcp import (
     pack_compound,
     state_app,
     token_app,
+    unpack_compound,
 )
+from mcast.wire.rtcp_app import APP_NAME, TOKEN, TOKEN_SIZE
 from mcast.wire.rtp import CLOCK_RATE
 from mcast.wire.train import Train
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who a child is in RTCP: its own SSRC, its name, its proof."""
+
+    ssrc: int
+    cname: str
+    token: bytes
+
+    def compound(self, block: ReportBlock, missing: Iterable[int] = (), *, bye: bool = False) -> bytes:
+        """Build a hello or a report; `missing` numbers are asked for, `bye` is the last word."""
+        packets: list[Packet] = [
+            ReceiverReport(self.ssrc, (block,)),
+            Sdes(self.ssrc, self.cname),
+            self._token(),
+        ]
+        sequences = tuple(number & 0xFFFF for number in missing)
+        if sequences:
+            packets.append(Nack(self.ssrc, block.ssrc, sequences))
+        if bye:
+            packets.append(Bye((self.ssrc,)))
+        return pack_compound(packets)
+
+    def _token(self) -> App:
+        return token_app(self.ssrc, self.token)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildReport:
+    """What a child says, of the parts that its parent acts upon."""
+
+    block: ReportBlock | None  # of this stream
+    greets: bool  # it expects this stream, or whatever there is
+    missing: tuple[int, ...]  # sequence numbers that it asks for
+    bye: bool
+
+
+_HEADER = struct.Struct("!BBH")
+_TOKEN_HEADER = struct.Struct("!BBHI4s")
+
+
+def find_token(data: bytes) -> bytes | None:
+    """Return the token of a compound, None without one.
+
+    Nothing else of it is read or checked: whoever may send what he likes shall cost no more than this.
+    """
+    at = 0
+    while at + _TOKEN_HEADER.size + TOKEN_SIZE <= len(data):
+        first, kind, words, _, name = _TOKEN_HEADER.unpack_from(data, at)
+        at += _HEADER.size + 4 * words
+        if kind == App.TYPE and first & 0x1F == TOKEN and name == APP_NAME:
+            token = data[at - TOKEN_SIZE : at]
+            return token if words * 4 == _TOKEN_HEADER.size - _HEADER.size + TOKEN_SIZE else None
+    return None
+
+
+def read_child_report(data: bytes, ssrc: int) -> ChildReport:
+    """Read what a child of the stream `ssrc` says. Raises WireError."""
+    packets = unpack_compound(data)
+    reports = [packet for packet in packets if isinstance(packet, ReceiverReport)]
+    blocks = [block for report in reports for block in report.blocks if block.ssrc == ssrc]
+    nacks = [packet for packet in packets if isinstance(packet, Nack) and packet.media_ssrc == ssrc]
+    return ChildReport(
+        block=blocks[-1] if blocks else None,
+        greets=bool(blocks) or any(not report.blocks for report in reports),
+        missing=tuple(sequence for nack in nacks for sequence in nack.sequences),
+        bye=any(isinstance(packet, Bye) for packet in packets),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,32 +146,6 @@ def sender_info(ssrc: int, newest: Train | None, age: float, packets: int, octet
 def sender_compound(info: SenderInfo, cname: str, state: UpstreamState, wall: float) -> bytes:
     """Build what a parent sends."""
     return pack_compound((info.at(wall), Sdes(info.ssrc, cname), state_app(info.ssrc, state)))
-
-
-@dataclass(frozen=True, slots=True)
-class Speaker:
-    """Who a child is in RTCP: its own SSRC, its name, its proof."""
-
-    ssrc: int
-    cname: str
-    token: bytes
-
-    def compound(self, block: ReportBlock, missing: Iterable[int] = (), *, bye: bool = False) -> bytes:
-        """Build a hello or a report; `missing` numbers are asked for, `bye` is the last word."""
-        packets: list[Packet] = [
-            ReceiverReport(self.ssrc, (block,)),
-            Sdes(self.ssrc, self.cname),
-            self._token(),
-        ]
-        sequences = tuple(number & 0xFFFF for number in missing)
-        if sequences:
-            packets.append(Nack(self.ssrc, block.ssrc, sequences))
-        if bye:
-            packets.append(Bye((self.ssrc,)))
-        return pack_compound(packets)
-
-    def _token(self) -> App:
-        return token_app(self.ssrc, self.token)
 
 
 def round_trip(block: ReportBlock, wall: float) -> float | None:

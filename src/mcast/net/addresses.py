@@ -10,29 +10,26 @@ from ipaddress import IPv6Address
 from typing import TypeAlias
 
 from mcast.errors import ConfigError
-from mcast.hostport import HostPort, IPAddress, literal_ip, normalise_ip, parse_address, parse_host
+from mcast.hostport import HostPort, IPAddress, literal_ip
 from mcast.wire.endpoint import Endpoint
 
 __all__ = [
-    "HostPort",
     "IPAddress",
     "SockAddr",
     "endpoint_of",
-    "format_address",
+    "family_of",
     "local_ip",
-    "normalise_ip",
-    "parse_address",
-    "parse_host",
     "peer_ip",
     "resolve",
     "sockaddr_of",
+    "unusable_address",
 ]
 
 SockAddr: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
 
 def resolve(host: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[SockAddr]:
-    """Give the socket addresses of a host, the preferred one first, at least one.
+    """Return the socket addresses of a host, the preferred one first, at least one.
 
     Raise ConfigError if the name is unknown. Names may block for as long as the resolver likes;
     literal addresses return at once.
@@ -56,7 +53,7 @@ def sockaddr_of(ip: IPAddress, port: int) -> SockAddr:
 
 
 def family_of(address: SockAddr) -> socket.AddressFamily:
-    """Tell the address family by the length of the tuple."""
+    """Return the address family, known by the length of the tuple."""
     return socket.AF_INET if len(address) == 2 else socket.AF_INET6
 
 
@@ -70,23 +67,18 @@ def endpoint_of(address: SockAddr) -> Endpoint:
     return Endpoint(ip, address[1])
 
 
-def format_address(address: SockAddr) -> str:
-    """Write a socket address as people do: `10.0.0.1:5000`, `[::1]:5000`."""
-    return str(endpoint_of(address))
-
-
 def peer_ip(sock: socket.socket) -> IPAddress:
-    """Give the address of the peer of a connected socket. Raise OSError if it is gone already."""
+    """Return the address of the peer of a connected socket. Raise OSError if it is gone already."""
     return endpoint_of(_checked(sock.getpeername())).ip
 
 
 def local_ip(sock: socket.socket) -> IPAddress:
-    """Give the local address of a socket."""
+    """Return the local address of a socket."""
     return endpoint_of(_checked(sock.getsockname())).ip
 
 
 def unusable_address(address: HostPort, error: OSError) -> ConfigError:
-    """Say why a socket could not be bound to an address, and how to mend it."""
+    """Return an error that says why a socket could not be bound, and how to mend it."""
     if error.errno == errno.EADDRINUSE:
         return ConfigError(
             f"port {address.port} is in use on {address.host or 'this machine'}: choose another one"

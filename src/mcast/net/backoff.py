@@ -14,7 +14,7 @@ class Backoff:
         self._pause = first
 
     def next(self) -> float:
-        """Give the seconds to wait now; the next time it is twice as long."""
+        """Return the seconds to wait now; the next pause is twice as long."""
         pause, self._pause = self._pause, min(self._pause * 2, self._last)
         return pause * self._rng.uniform(0.5, 1.0)
 

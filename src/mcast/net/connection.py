@@ -12,6 +12,9 @@ while a thread still polls it, and a stranger's bytes would be read.
 Whoever reads has two limits: its own deadline, and FRAME_TIMEOUT from the first byte of a frame to
 its last. The latter is per frame and not per byte, so a peer that drips one byte a second, or never
 ends its frame, is cut off; and a frame's length is bounded by the decoder before its body comes.
+
+A message that only a newer version knows is skipped: counted, logged, and the next one is read. It does
+not prolong the reader's deadline, or a peer could keep a handler busy for ever.
 """
 
 import contextlib
@@ -26,15 +29,17 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from mcast.errors import UnreachableError, WireError
+from mcast.errors import UnknownMessageError, UnreachableError, WireError
 from mcast.hostport import HostPort, parse_address
 from mcast.net.addresses import SockAddr, endpoint_of, family_of, resolve
 from mcast.net.deadline import Deadline
+from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.waker import wait_readable, wait_writable
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.frame import FrameDecoder, Message, encode
 
 logger = logging.getLogger(__name__)
+_shared_log = RateLimitedLog(logger)  # of all connections without one of their own, so they share its rate
 
 FRAME_TIMEOUT = 5.0
 """Seconds from a frame's first byte to its last: five retransmissions of TCP (0.2 + 0.4 + ... s)."""
@@ -71,14 +76,19 @@ class PeerGone(UnreachableError):  # noqa: N818 -- it is an event as much as an 
 class Connection:
     """A connected TCP socket and its frames. Owns the socket."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        """Take over a connected socket. Raise PeerGone (and close it) if its peer is gone already."""
-        self._sock = sock
+    def __init__(self, sock: socket.socket, log: RateLimitedLog = _shared_log) -> None:
+        """Take over a connected socket. Raise PeerGone (and close it) if its peer is gone already.
+
+        What the peer sends and this version does not know is counted in `log` as `unknown_messages`.
+        """
+        self._sock, self._log = sock, log
         self._decoder = FrameDecoder()
         self._frame_started: float | None = None
         self._send_lock = threading.Lock()
         self._state_lock = threading.Lock()
         self._holders, self._closed, self._detached = 0, False, False
+        self.unknown_messages = 0
+        """How many messages were skipped, because only a newer version knows them."""
         try:
             self.peer: Endpoint = endpoint_of(sock.getpeername())
             self.local: Endpoint = endpoint_of(sock.getsockname())
@@ -117,10 +127,13 @@ class Connection:
         deadline = Deadline.of(timeout)
         with self.held():
             while True:
-                message = self.next_message()
+                skipped = self.unknown_messages
+                message = self._next_message()
                 if message is not None:
                     return message
                 self.check_frame_time()
+                if self.unknown_messages > skipped:
+                    deadline.remaining()
                 if wait_readable([self._sock.fileno()], deadline.sooner(self.frame_time_left())):
                     with contextlib.suppress(BlockingIOError):
                         self._read_once()
@@ -128,30 +141,21 @@ class Connection:
                     deadline.remaining()
 
     def poll_messages(self) -> Iterator[Message]:
-        """Read once without waiting and give the messages that are complete then.
+        """Read once without waiting and return the messages that are complete then.
 
         For a loop that owns the waiting: `for message in connection.poll_messages()`. After the
         complete messages it raises PeerGone or WireError if there was a reason to.
         """
         with self.held():
-            while (message := self.next_message()) is not None:
+            while (message := self._next_message()) is not None:
                 yield message
             with contextlib.suppress(BlockingIOError):
                 self._read_once()
-            while (message := self.next_message()) is not None:
+            while (message := self._next_message()) is not None:
                 yield message
 
-    def next_message(self) -> Message | None:
-        """Give the next message that was received already. Raise WireError."""
-        message = self._decoder.next()
-        if message is not None or not self._decoder.pending:
-            self._frame_started = None
-        elif self._frame_started is None:
-            self._frame_started = time.monotonic()
-        return message
-
     def frame_time_left(self) -> float | None:
-        """Give the seconds until a begun frame must be complete; None between frames."""
+        """Return the seconds until a begun frame must be complete; None between frames."""
         if self._frame_started is None:
             return None
         return max(0.0, self._frame_started + FRAME_TIMEOUT - time.monotonic())
@@ -162,7 +166,7 @@ class Connection:
             raise WireError(f"a frame is not complete after {FRAME_TIMEOUT:g} s")
 
     def round_trip_ms(self) -> float:
-        """Give TCP's own smoothed estimate of the round trip in milliseconds; 0 where it is not known."""
+        """Return TCP's own smoothed estimate of the round trip in milliseconds; 0 where it is not known."""
         with contextlib.suppress(OSError, PeerGone), self.held():
             info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT_AT + 4)
             if len(info) == _RTT_AT + 4:
@@ -171,20 +175,20 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Tell whether this side has closed the connection."""
+        """Whether this side has closed the connection."""
         return self._closed
 
     @property
     def detached(self) -> bool:
-        """Tell whether the handler has handed the connection to another owner."""
+        """Whether the handler has handed the connection to another owner."""
         return self._detached
 
     def detach(self) -> None:
-        """Say in a listener's handler that somebody else owns (and closes) the connection from now on."""
+        """Hand the connection over: from now on somebody else than the listener owns and closes it."""
         self._detached = True
 
     def fileno(self) -> int:
-        """Give the descriptor. Valid only while the connection is held."""
+        """Return the descriptor. It is valid only while the connection is held."""
         return self._sock.fileno()
 
     def hold(self) -> None:
@@ -238,6 +242,31 @@ class Connection:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
         return f"Connection({self.local} to {self.peer}, {state}, {self._decoder.pending} bytes pending)"
+
+    def _next_message(self) -> Message | None:
+        """Return the next message that was received already, skipping unknown ones. Raise WireError."""
+        while True:
+            try:
+                message = self._decoder.next()
+            except UnknownMessageError as error:
+                self._skip(error)
+                continue
+            if message is not None or not self._decoder.pending:
+                self._frame_started = None
+            elif self._frame_started is None:
+                self._frame_started = time.monotonic()
+            return message
+
+    def _skip(self, error: UnknownMessageError) -> None:
+        self._frame_started = None
+        self.unknown_messages += 1
+        self._log.info(
+            "unknown_messages",
+            "skipped a message of %s that this version does not know: %s",
+            self.peer,
+            error,
+            extra={"peer": self.peer},
+        )
 
     def _send_all(self, data: bytes, deadline: Deadline) -> None:
         rest = memoryview(data)

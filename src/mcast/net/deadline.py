@@ -15,27 +15,27 @@ class Deadline:
 
     @classmethod
     def of(cls, limit: "Deadline | float | None") -> "Deadline":
-        """Take what callers like to give: a deadline, or seconds from now."""
+        """Return a deadline, made from seconds from now unless it is one already."""
         return limit if isinstance(limit, Deadline) else cls(limit)
 
     @property
     def expired(self) -> bool:
-        """Tell whether the moment has come."""
+        """Whether the moment has come."""
         return self._moment is not None and self._clock() >= self._moment
 
     def timeout(self) -> float | None:
-        """Give the seconds left, never below 0; None for ever."""
+        """Return the seconds left, never below 0; None for ever."""
         return None if self._moment is None else max(0.0, self._moment - self._clock())
 
     def remaining(self) -> float | None:
-        """Give the seconds left; None for ever. Raise TimeoutError when there are none."""
+        """Return the seconds left; None for ever. Raise TimeoutError when there are none."""
         left = self.timeout()
         if left is not None and left <= 0.0:
             raise TimeoutError("the time for this is over")
         return left
 
     def sooner(self, seconds: float | None) -> "Deadline":
-        """Give the earlier one of this deadline and so many seconds from now."""
+        """Return the earlier of this deadline and so many seconds from now."""
         left = self.timeout()
         if seconds is None or (left is not None and left <= seconds):
             return self

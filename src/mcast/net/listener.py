@@ -17,6 +17,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeAlias
 
+from mcast import eventlog
 from mcast.errors import McastError, WireError
 from mcast.hostport import HostPort, parse_address
 from mcast.net.addresses import SockAddr, family_of, resolve, unusable_address
@@ -135,7 +136,7 @@ class Listener:
                 self._stopping.wait(_PAUSE)
             return
         try:
-            connection = Connection(sock)
+            connection = Connection(sock, self._log)
         except PeerGone:
             self.counters.add("gone_before_start")
             return
@@ -164,9 +165,8 @@ class Listener:
             self.counters.add("connections")
 
     def _refuse(self, connection: Connection, reason: str) -> None:
-        self._log.warning(
-            "refused", "refused %s: %s", connection.peer, reason, extra={"peer": connection.peer}
-        )
+        refusal = eventlog.event_extra("refused", whom=connection.peer, reason=reason)
+        self._log.warning("refused", "refused %s: %s", connection.peer, reason, extra=refusal)
         connection.close()
 
     def _serve(self, connection: Connection) -> None:
@@ -224,7 +224,7 @@ def _bound(address: SockAddr, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
         sock.bind((address[0], port, *address[2:]))
-        sock.listen(BACKLOG)  # here, as only this tells for sure whether the port is free
+        sock.listen(BACKLOG)  # here, as only this shows for sure whether the port is free
         sock.setblocking(False)
     except BaseException:
         sock.close()

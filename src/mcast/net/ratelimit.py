@@ -17,7 +17,7 @@ class Counters:
         self._lock, self._counts = threading.Lock(), Counter[str]()
 
     def add(self, name: str, amount: int = 1) -> int:
-        """Raise a count and give its new value."""
+        """Raise a count and return its new value."""
         with self._lock:
             self._counts[name] += amount
             return self._counts[name]
@@ -27,7 +27,7 @@ class Counters:
             return self._counts[name]
 
     def snapshot(self) -> dict[str, int]:
-        """Give all counts of this moment."""
+        """Return all counts of this moment."""
         with self._lock:
             return dict(self._counts)
 
@@ -36,7 +36,7 @@ class Counters:
 
 
 class RateLimitedLog:
-    """Logs each kind of event at most once per interval and tells how many it kept back.
+    """Logs each kind of event at most once per interval and adds how many it kept back.
 
     The kinds are the caller's constants, never anything that a peer sends: each is remembered.
     """
@@ -58,7 +58,7 @@ class RateLimitedLog:
     def log(
         self, level: int, kind: str, message: str, *args: object, extra: Mapping[str, object] | None = None
     ) -> bool:
-        """Count the event, and log it unless its kind was logged a moment ago; tell whether it was."""
+        """Count the event, and log it unless its kind was logged a moment ago; return whether."""
         self.counters.add(kind)
         now = self._clock()
         with self._lock:
@@ -81,7 +81,7 @@ class RateLimitedLog:
         return self.log(logging.WARNING, kind, message, *args, extra=extra)
 
     def flush(self) -> None:
-        """Tell what was kept back and never followed; for the end of a program."""
+        """Log how much was kept back since the last line of each kind, at the end of a program."""
         with self._lock:
             kept_back, self._kept_back = self._kept_back, Counter[str]()
         for kind, count in kept_back.items():

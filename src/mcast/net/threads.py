@@ -35,7 +35,7 @@ class OwnedThread:
 
     @property
     def is_current(self) -> bool:
-        """Tell whether the caller runs in this thread."""
+        """Whether the caller runs in this thread."""
         return threading.current_thread() is self._thread
 
     def start(self) -> None:
@@ -43,7 +43,7 @@ class OwnedThread:
         self._thread.start()
 
     def join(self, timeout: float = JOIN_TIMEOUT) -> bool:
-        """Wait for the end, after waking the thread; tell (and log) whether it came.
+        """Wait for the end, after waking the thread; return whether it came, log if not.
 
         Harmless before the start, after the end and from within the thread itself.
         """
@@ -63,13 +63,6 @@ class OwnedThread:
 
     def __repr__(self) -> str:
         return f"OwnedThread({self.name!r}, {'alive' if self.alive else 'not running'})"
-
-
-def start_thread(name: str, target: Callable[[], None], on_crash: OnCrash) -> OwnedThread:
-    """Start a thread and give it to its owner, who joins it."""
-    thread = OwnedThread(name, target, on_crash)
-    thread.start()
-    return thread
 
 
 class CrashBox:

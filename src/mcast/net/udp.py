@@ -47,7 +47,7 @@ class Received:
     data: bytes
     size: int
     address: SockAddr | None
-    cut: bool = False  # longer than the buffer: not to be used
+    cut: bool = False  # longer than the buffer: useless
 
 
 def open_udp(local_ip: IPAddress, port: int = 0, *, shared: bool = False) -> socket.socket:
@@ -153,7 +153,7 @@ class TrainSender:
         return 0 if self.offload else self._send_singly(train)
 
     def send_packet(self, packet: bytes | memoryview) -> bool:
-        """Send one datagram of any size without waiting; say whether it has left."""
+        """Send one datagram of any size without waiting; return whether it has left."""
         try:
             if self.offload:
                 whole = [(socket.IPPROTO_UDP, UDP_SEGMENT, _SEGMENT_SIZE.pack(0))]
@@ -198,7 +198,7 @@ class TrainSender:
         return sent
 
     def _try(self, data: bytes | memoryview) -> bool:
-        """Make one call; say whether the bytes have left. May switch the offload off."""
+        """Make one call; return whether the bytes have left. May switch the offload off."""
         for _ in range(2):  # the first may only report an earlier datagram's ICMP answer, and send nothing
             try:
                 self.sock.send(data, socket.MSG_DONTWAIT)

@@ -8,7 +8,7 @@ from mcast.net.deadline import Deadline
 
 
 class Waker:
-    """A descriptor that becomes readable when another thread (or a signal) says so."""
+    """A descriptor that becomes readable when another thread, or a signal, wakes it."""
 
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
@@ -41,7 +41,7 @@ class Waker:
 
 
 def wait_readable(descriptors: list[int], deadline: Deadline) -> list[int]:
-    """Wait until some are readable, hung up or broken; give those. An empty list when time is over."""
+    """Wait until some are readable, hung up or broken, and return those; none when time is over."""
     return _wait(descriptors, select.POLLIN, deadline)
 
 

@@ -3,7 +3,8 @@
 A connection is handed over with watch() and read by nobody else until unwatch() gives it back or
 `on_gone` has told its end. The callbacks run in the watcher's thread and must be short: they never
 wait, and send with `timeout=0` only. A peer costs one read of at most 64 KiB per round, so a busy
-one delays the others by little; one that breaks the protocol costs its own connection only.
+one delays the others by little; one that breaks the protocol costs its own connection only, and a
+message that only a newer version knows costs nothing but itself (connection.py).
 
 unwatch() waits for a callback of that very connection to end, so that afterwards none will run. So
 never call it while holding a lock that the callback takes.
@@ -95,7 +96,7 @@ class Watcher:
         self._waker.wake()
 
     def unwatch(self, connection: Connection) -> bool:
-        """Give a connection back to the caller; False if it is gone (or was never watched).
+        """Hand a connection back to the caller; return False if it is gone (or was never watched).
 
         Afterwards no callback of it runs, unless it is the one that calls this.
         """
@@ -146,7 +147,7 @@ class Watcher:
             return fresh
 
     def _serve(self, watched: _Watched) -> bool:
-        """Read one connection once; tell whether a frame of it has begun and is not complete."""
+        """Read one connection once; return whether a frame has begun and is not complete."""
         with self._changed:
             if self._watched.get(watched.connection) is not watched:
                 return False

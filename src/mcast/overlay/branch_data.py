@@ -80,6 +80,7 @@ class BranchData:
         self.candidates = Candidates(())
         self.request, self.hops, self.start = b"", 0, Start.KEYFRAME
         self.refusals: list[str] = []
+        self.asked_last: Parent | None = None
         self.last: int | None = None  # number of the content's last datagram
         self.cut_at: float | None = None
         self.told_no_way = False

@@ -237,13 +237,12 @@ class Discovery:
         return self._give_up(flood)
 
     def _asks(self, disc: Disc, neighbours: Mapping[str, float]) -> Iterable[Ask]:
-        origin = disc.origin or disc.sender  # once handed on, the sender is not who asks
         hops = min(disc.hops + (disc.sender != self._me), MAX_HOPS)
         for name, rtt_ms in neighbours.items():
             left = disc.remaining_ms - max(LEAST_TIME_MS, round(2 * rtt_ms))
             if left >= LEAST_TIME_MS and self._may_ask(disc, name):
                 onward = replace(
-                    disc, sender=self._me, origin=origin, source=None, hops=hops, remaining_ms=left
+                    disc, sender=self._me, origin=disc.asker, source=None, hops=hops, remaining_ms=left
                 )
                 yield Ask(name, onward)
 

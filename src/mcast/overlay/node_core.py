@@ -193,7 +193,7 @@ class NodeCore:
             case State.DOUBTED:
                 return miss(disc, MissReason.BUSY, "its parent is suspected")
             case State.FED | State.DOUBLED | State.LINGERING:
-                if (disc.origin or disc.sender) in branch.path:
+                if disc.asker in branch.path:
                     return miss(disc, MissReason.LOOP)
                 return found(disc, self.me)
             case State.ENDING | State.HANDOVER:

@@ -61,14 +61,14 @@ def ask_next(branch: BranchData, why: Why) -> list[Action]:
     parent = branch.candidates.take(why.now)
     assert parent is not None, "asked only where a candidate is left"
     upstream = next(branch.numbers)
-    is_first = not branch.upstreams and not branch.refusals
+    before, branch.asked_last = branch.asked_last, parent
     branch.upstreams[upstream] = UpstreamEntry(parent)
     resumes = branch.state is not State.JOINING
     ask = Subscribe(
         upstream, branch.content, branch.request, parent, branch.hops, branch.start, resume=resumes
     )
-    if isinstance(parent, ServerParent) and not is_first:
-        return [_failover(branch, parent, why.text), ask]
+    if isinstance(parent, ServerParent) and isinstance(before, ServerParent):
+        return [_failover(branch, before, parent, why.text), ask]
     return [ask]
 
 
@@ -235,9 +235,12 @@ def _serves(branch: BranchData, parent: Parent) -> list[Action]:
     return [Announce("serves", f"[{branch.content}] streams from {parent}", fields)]
 
 
-def _failover(branch: BranchData, parent: ServerParent, cause: str) -> Announce:
-    fields = (("content", branch.content), ("server", parent.address), ("cause", cause))
-    return Announce("server_failover", f"[{branch.content}] asks {parent} next: {cause}", fields)
+def _failover(branch: BranchData, before: ServerParent, parent: ServerParent, cause: str) -> Announce:
+    fields = (
+        ("content", branch.content), ("server", before.address), ("to", parent.address), ("cause", cause),
+    )  # fmt: skip
+    text = f"[{branch.content}] asks {parent} instead of {before}: {cause}"
+    return Announce("server_failover", text, fields)
 
 
 STEPS: Mapping[Step, Callable[[BranchData, Why], list[Action]]] = {

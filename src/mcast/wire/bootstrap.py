@@ -1,6 +1,6 @@
 """The bootstrap protocol: every node <-> the bootstrapper (docs/protocol.md, "Bootstrap protocol").
 
-A node registers, is told its place in the layout, keeps the connection for new layouts, and says
+A node registers, learns its place in the layout, keeps the connection for new layouts, and reports
 how it is. A packet is its flag and TLVs.
 """
 
@@ -22,6 +22,7 @@ from mcast.wire.codec import (
     fixed,
     packed,
 )
+from mcast.wire.content import CONTENT_NAME
 from mcast.wire.fields import Record, Schema, by_flag, many, maybe, one, read_flag
 from mcast.wire.identity import IDENTITY, NODE_NAME, Identity
 from mcast.wire.position import POSITION, Position
@@ -37,6 +38,8 @@ class BootstrapFlag(IntEnum):
 
 
 class NodeKind(IntEnum):
+    """What a node is. One that is told a kind that only a newer version knows takes itself for OVERLAY."""
+
     OVERLAY = 0
     RENDEZVOUS = 1
 
@@ -63,7 +66,7 @@ class StreamHealth(Record):
     fed: bool = True
 
     SCHEMA = Schema(
-        one(1, "content", TEXT),
+        one(1, "content", CONTENT_NAME),
         many(2, "path", IDENTITY),
         many(3, "children", IDENTITY),
         one(4, "position", POSITION),
@@ -80,7 +83,7 @@ class BootstrapPacket(Record):
     FLAG: ClassVar[BootstrapFlag]
 
     def pack(self) -> bytes:
-        """Give the frame's body. Raises ValueError if a field does not fit."""
+        """Return the frame's body. Raises ValueError if a field does not fit."""
         writer = Writer()
         writer.u8(self.FLAG)
         self.SCHEMA.write(writer, self)
@@ -89,7 +92,7 @@ class BootstrapPacket(Record):
 
 @dataclass(frozen=True, slots=True)
 class Register(BootstrapPacket):
-    """A node says who it is; without a name it is told by the address that it calls from."""
+    """A node says who it is. Without a name it is known by the address that it calls from."""
 
     FLAG = BootstrapFlag.REGISTER
     SCHEMA = Schema(
@@ -100,17 +103,17 @@ class Register(BootstrapPacket):
 
     name: str  # "" where the address is enough
     port: int  # of the control listener
-    instance: bytes  # drawn at random by each process, so that a restart is told from a reconnect
+    instance: bytes  # drawn at random by each process, so that a restart differs from a reconnect
 
 
 @dataclass(frozen=True, slots=True)
 class LayoutMessage(BootstrapPacket):
-    """A node's place in the layout; the newer version replaces."""
+    """A node's place in the layout; a newer version replaces it."""
 
     FLAG = BootstrapFlag.LAYOUT
     SCHEMA = Schema(
         one(4, "name", NODE_NAME),
-        one(5, "kind", enumerated(NodeKind)),
+        one(5, "kind", enumerated(NodeKind, NodeKind.OVERLAY)),
         one(6, "address", TEXT),
         many(7, "aliases", TEXT),
         many(8, "neighbours", packed(Neighbour)),
@@ -156,11 +159,14 @@ _PACKETS = by_flag(Register, LayoutMessage, Refused, Health)
 
 
 def unpack(body: bytes) -> BootstrapMessage:
-    """Read the body of a bootstrap frame. Raises WireError, and nothing else."""
+    """Read the body of a bootstrap frame. Raises WireError, and nothing else.
+
+    It is an UnknownMessageError if only a newer version can read the message.
+    """
     reader = Reader(body)
     flag = read_flag(reader, BootstrapFlag)
     try:
         packet: BootstrapMessage = _PACKETS[flag].read(reader)
     except WireError as error:
-        raise WireError(f"{flag.name}: {error}") from None
+        raise type(error)(f"{flag.name}: {error}") from None
     return packet

@@ -66,7 +66,7 @@ def sort_burst(data: bytes, size: int, ssrc: int) -> Burst:
 
 
 def is_whole_run(data: bytes, size: int, ssrc: int) -> bool:
-    """Say whether all of it is one run: the case that must be fast.
+    """Return whether all of it is one run: the case that must be fast.
 
     Looked at are the first and the last header whole, and of every datagram the low byte of its
     sequence number and its first TS packet's sync byte.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Generic, Protocol, Self, TypeVar
 
-from mcast.errors import WireError
+from mcast.errors import UnknownMessageError, WireError
 
 Buffer = bytes | bytearray | memoryview
 """What the per-datagram helpers of this package read from, by offset and without slicing."""
@@ -112,7 +112,7 @@ class Reader:
         return kind, Reader(self._data, start, start + size)
 
     def finish(self) -> None:
-        """Insist that nothing is left: trailing bytes are a mistake or a newer protocol."""
+        """Raise WireError if something is left: a field that grows gets a TLV of its own instead."""
         if self.remaining:
             raise WireError(f"{self.remaining} bytes too many")
 
@@ -144,7 +144,7 @@ class Codec(Generic[T]):
 
 
 class Packed(Protocol):
-    """A value that writes and reads itself, to be used inside of packets."""
+    """A value that writes and reads itself, for use inside packets."""
 
     def write(self, writer: Writer) -> None: ...
 
@@ -153,7 +153,7 @@ class Packed(Protocol):
 
 
 def packed(kind: type[P]) -> Codec[P]:
-    """Give the codec of such a value."""
+    """Return the codec of such a value."""
     return Codec(lambda writer, value: value.write(writer), kind.read)
 
 
@@ -164,7 +164,7 @@ U64 = Codec(Writer.u64, Reader.u64)
 
 
 def fixed(*sizes: int) -> Codec[bytes]:
-    """Give the codec of bytes that fill a whole field, which is of one of these sizes."""
+    """Return the codec of bytes that fill a whole field of one of these sizes."""
 
     def problem(size: int) -> str:
         return f"{size} bytes, expected {' or '.join(map(str, sizes))}"
@@ -183,12 +183,12 @@ def fixed(*sizes: int) -> Codec[bytes]:
 
 
 def _clipped(text: str) -> bytes:
-    """Encode as much as fits; a character cut in two is left out, a lone surrogate replaced."""
+    """Encode as much as fits. A character that would be cut in two is left out, a lone surrogate replaced."""
     encoded = text.encode(errors="replace")[:MAX_EXPLANATION]
     return encoded.decode(errors="ignore").encode()
 
 
-def _read_flag(reader: Reader) -> bool:
+def _read_boolean(reader: Reader) -> bool:
     value = reader.u8()
     if value > 1:
         raise WireError(f"{value} is neither 0 nor 1")
@@ -201,21 +201,28 @@ TEXT: Codec[str] = Codec(
 """UTF-8 that fills a whole field: the field's length is the text's."""
 
 EXPLANATION: Codec[str] = Codec(
-    lambda writer, value: writer.raw(_clipped(value)), lambda reader: reader.text(reader.remaining)
+    lambda writer, value: writer.raw(_clipped(value)),
+    lambda reader: _clipped(reader.text(reader.remaining)).decode(),
 )
-"""TEXT for people to read: what is longer than MAX_EXPLANATION is cut off when written, no error."""
+"""TEXT for people to read. One that is longer than MAX_EXPLANATION is cut, both written and read."""
 
-BOOLEAN: Codec[bool] = Codec(lambda writer, value: writer.u8(int(value)), _read_flag)
+BOOLEAN: Codec[bool] = Codec(lambda writer, value: writer.u8(int(value)), _read_boolean)
 
 
-def enumerated(kind: type[E]) -> Codec[E]:
-    """Give the codec of one byte that must be a member of an enumeration."""
+def enumerated(kind: type[E], unknown: E | None = None) -> Codec[E]:
+    """Return the codec of one byte that is a member of an enumeration.
+
+    A value that this version does not know is read as `unknown`. Without one it is an
+    UnknownMessageError, which costs an optional field its value and a mandatory one its message.
+    """
 
     def read(reader: Reader) -> E:
         value = reader.u8()
         try:
             return kind(value)
         except ValueError:
-            raise WireError(f"unknown {kind.__name__} {value}") from None
+            if unknown is not None:
+                return unknown
+            raise UnknownMessageError(f"unknown {kind.__name__} {value}") from None
 
     return Codec(lambda writer, value: writer.u8(value), read)

@@ -7,9 +7,9 @@ what a dual-stack socket reports) becomes IPv4, so that one host has one spellin
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Self
+from typing import Self
 
-from mcast.errors import WireError
+from mcast.errors import UnknownMessageError, WireError
 from mcast.wire.codec import Codec, Reader, Writer
 
 IpAddress = IPv4Address | IPv6Address
@@ -37,13 +37,8 @@ class Endpoint:
 
     @classmethod
     def of(cls, host: str, port: int) -> Self:
-        """Give the endpoint of a literal address. Raises ValueError if it is a name."""
+        """Return the endpoint of a literal address. Raises ValueError if it is a name."""
         return cls(ip_address(host), port)
-
-    @classmethod
-    def from_sockaddr(cls, sockaddr: tuple[Any, ...]) -> Self:
-        """Give the endpoint that getpeername() or recvfrom() tells: (host, port[, flow, scope])."""
-        return cls.of(sockaddr[0], sockaddr[1])
 
     def __str__(self) -> str:
         return f"[{self.ip}]:{self.port}" if self.ip.version == _IPV6 else f"{self.ip}:{self.port}"
@@ -62,7 +57,7 @@ class Endpoint:
     @classmethod
     def _read_behind_family(cls, family: int, reader: Reader) -> Self:
         if family not in _SIZE:
-            raise WireError(f"unknown address family {family}")
+            raise UnknownMessageError(f"unknown address family {family}")  # how long it is, who knows
         ip = ip_address(reader.raw(_SIZE[family]))
         if is_link_local(ip):
             raise WireError(f"{ip} is link-local, it means nothing elsewhere")
@@ -82,4 +77,4 @@ def _read_optional(reader: Reader) -> Endpoint | None:
 
 
 OPTIONAL_ENDPOINT: Codec[Endpoint | None] = Codec(_write_optional, _read_optional)
-"""An endpoint, or the family 0 and nothing else where there is none to tell."""
+"""An endpoint, or the family 0 and nothing else where there is none."""

@@ -8,8 +8,11 @@ TLVs once, in a `Schema`, and is written and read by it:
     many(3, "excluded", IDENTITY)                  any number of times, order kept
     some(8, "path", IDENTITY)                      the same, at least once
 
-Forward compatibility: a type that the table does not name is skipped. What is no matter of versions
-is an error: a repeated `one` or `maybe`, a missing `one` or `some`, a value of the wrong length.
+Versions work side by side, so what only a newer version knows costs as little as possible. A type
+that the table does not name is skipped. A value with an unknown member of an enumeration costs itself
+where it is optional (`maybe` has its default then, `many` one element less) and the whole message where
+it is mandatory (UnknownMessageError). What no version allows is an error: a repeated `one` or `maybe`,
+a missing `one` or `some`, a value of the wrong length, a list that is too long.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +20,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
 from typing import Any, ClassVar, Self, TypeVar
 
-from mcast.errors import WireError
+from mcast.errors import UnknownMessageError, WireError
 from mcast.wire.codec import Codec, Reader, Writer
 
 E = TypeVar("E", bound=IntEnum)
@@ -49,9 +52,10 @@ class Tlv:
     codec: Codec[Any]
     rule: Rule
     default: Any = None
+    most: int | None = None  # elements of a list that is read
 
     def values(self, record: object) -> Iterable[Any]:
-        """List what of the record's field is to be written. Raises ValueError for an empty `some`."""
+        """Return the values of the record's field that are written. Raises ValueError for an empty `some`."""
         value = getattr(record, self.field)
         if self.rule is Rule.SOME and not value:
             raise ValueError(f"{self.field} is empty")
@@ -60,9 +64,11 @@ class Tlv:
         return () if self.rule is Rule.MAYBE and value == self.default else (value,)
 
     def gathered(self, values: list[Any]) -> Any:
-        """Make the field's value of all that came. Raises WireError if it came too seldom or too often."""
+        """Return the field's value, made of all that came. Raises WireError for too few or too many."""
         if not values and self.rule.is_mandatory:
             raise WireError(f"{self.field} is missing")
+        if self.most is not None and len(values) > self.most:
+            raise WireError(f"{self.field} has {len(values)} elements, the most is {self.most}")
         if self.rule.is_list:
             return tuple(values)
         if len(values) > 1:
@@ -79,12 +85,12 @@ def maybe(kind: int, field: str, codec: Codec[Any], default: Any = None) -> Tlv:
     return Tlv(kind, field, codec, Rule.MAYBE, default)
 
 
-def many(kind: int, field: str, codec: Codec[Any]) -> Tlv:
-    return Tlv(kind, field, codec, Rule.MANY)
+def many(kind: int, field: str, codec: Codec[Any], *, most: int | None = None) -> Tlv:
+    return Tlv(kind, field, codec, Rule.MANY, most=most)
 
 
-def some(kind: int, field: str, codec: Codec[Any]) -> Tlv:
-    return Tlv(kind, field, codec, Rule.SOME)
+def some(kind: int, field: str, codec: Codec[Any], *, most: int | None = None) -> Tlv:
+    return Tlv(kind, field, codec, Rule.SOME, most=most)
 
 
 class Schema:
@@ -108,17 +114,22 @@ class Schema:
         while reader.remaining:
             kind, part = reader.tlv()
             if tlv := self._by_kind.get(kind):
-                found[tlv.field].append(_read_value(tlv, part))
+                found[tlv.field] += _read_value(tlv, part)
         return {tlv.field: tlv.gathered(found[tlv.field]) for tlv in self.tlvs}
 
 
-def _read_value(tlv: Tlv, part: Reader) -> Any:
+def _read_value(tlv: Tlv, part: Reader) -> list[Any]:
+    """Return the one value that a TLV holds, or none if it is an element that this version does not know."""
     try:
         value = tlv.codec.read(part)
         part.finish()
+    except UnknownMessageError as error:
+        if tlv.rule.is_mandatory:
+            raise UnknownMessageError(f"{tlv.field}: {error}") from None
+        return [] if tlv.rule.is_list else [tlv.default]
     except WireError as error:
         raise WireError(f"{tlv.field}: {error}") from None
-    return value
+    return [value]
 
 
 class Record:
@@ -139,13 +150,13 @@ class Record:
 
 
 def read_flag(reader: Reader, flags: type[E]) -> E:
-    """Read a packet's first byte. Raises WireError, which names an unknown flag."""
+    """Read a packet's first byte. Raises UnknownMessageError, which names an unknown flag."""
     value = reader.u8()
     try:
         return flags(value)
     except ValueError:
         known = ", ".join(f"{flag.value} {flag.name}" for flag in flags)
-        raise WireError(f"unknown {flags.__name__} {value} (known: {known})") from None
+        raise UnknownMessageError(f"unknown {flags.__name__} {value} (known: {known})") from None
 
 
 def by_flag(*packets: type[Any]) -> Mapping[IntEnum, type[Any]]:

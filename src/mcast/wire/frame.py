@@ -1,15 +1,20 @@
 """Frames: a header of eight bytes, then one control message (docs/protocol.md, "Frame").
 
-The header says how long the body is, so a reader of TCP knows where a message ends; it is checked as
+The header says how long the body is, so a reader of TCP knows where a message ends. It is checked as
 soon as it is there, so an oversized frame fails before its body arrives.
+
+Versions work side by side: a frame of an unknown protocol, and one whose message only a newer version
+can read, are skipped whole (UnknownMessageError), as their length is known. An unknown version of the
+frame itself is an error: its length cannot be trusted.
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Self
 
-from mcast.errors import WireError
+from mcast.errors import UnknownMessageError, WireError
 from mcast.wire import bootstrap, node, server
 from mcast.wire.bootstrap import BootstrapMessage
 from mcast.wire.node import NodeMessage, NodePacket
@@ -27,14 +32,10 @@ class Protocol(IntEnum):
     SERVER = 2
     BOOTSTRAP = 3
 
-    @property
-    def max_body(self) -> int:
-        return MAX_NODE_BODY if self is Protocol.NODE else MAX_BODY
-
 
 Message = NodeMessage | ServerMessage | BootstrapMessage
 
-_UNPACK = {
+_UNPACK: dict[int, Callable[[bytes], Message]] = {
     Protocol.NODE: node.unpack,
     Protocol.SERVER: server.unpack,
     Protocol.BOOTSTRAP: bootstrap.unpack,
@@ -45,14 +46,14 @@ _UNPACK = {
 class FrameHeader:
     """The eight bytes in front of every control message."""
 
-    protocol: Protocol
+    protocol: int  # a Protocol, or a number that only a newer version knows
     length: int  # bytes of the body that follows
 
     LAYOUT: ClassVar[struct.Struct] = struct.Struct("!2sBBI")
 
     def pack(self) -> bytes:
-        """Give the header's bytes. Raises ValueError if the body is too long."""
-        if not 0 <= self.length <= self.protocol.max_body:
+        """Return the header's bytes. Raises ValueError if the body is too long."""
+        if not 0 <= self.length <= self._max_body:
             raise ValueError(self._problem())
         return self.LAYOUT.pack(MAGIC, VERSION, self.protocol, self.length)
 
@@ -66,16 +67,18 @@ class FrameHeader:
             raise WireError(f"not an mcast frame: it starts with {data[:4].hex(' ')}")
         if version != VERSION:
             raise WireError(f"unknown protocol version {version}, this is version {VERSION}")
-        try:
-            header = cls(Protocol(protocol), length)
-        except ValueError:
-            raise WireError(f"unknown protocol {protocol}") from None
-        if length > header.protocol.max_body:
+        header = cls(protocol, length)
+        if length > header._max_body:
             raise WireError(header._problem())
         return header
 
+    @property
+    def _max_body(self) -> int:
+        return MAX_NODE_BODY if self.protocol == Protocol.NODE else MAX_BODY
+
     def _problem(self) -> str:
-        return f"{self.protocol.name} frame of {self.length} bytes, the most is {self.protocol.max_body}"
+        name = Protocol(self.protocol).name if self.protocol in _UNPACK else f"protocol {self.protocol}"
+        return f"{name} frame of {self.length} bytes, the most is {self._max_body}"
 
 
 def protocol_of(message: Message) -> Protocol:
@@ -85,7 +88,7 @@ def protocol_of(message: Message) -> Protocol:
 
 
 def encode(message: Message) -> bytes:
-    """Give a message's whole frame. Raises ValueError if something in it does not fit."""
+    """Return a message's whole frame. Raises ValueError if something in it does not fit."""
     body = message.pack()
     return FrameHeader(protocol_of(message), len(body)).pack() + body
 
@@ -93,8 +96,9 @@ def encode(message: Message) -> bytes:
 class FrameDecoder:
     """Cut a TCP connection's bytes into messages, however they arrive.
 
-    Call `feed` with what came, then `next` until it gives None. After a WireError the place in the
-    stream is lost: the connection is to be closed, and every further `next` raises the same again.
+    Call `feed` with what came, then `next` until it returns None. An UnknownMessageError has skipped
+    one frame: call `next` again. Any other WireError is the end: close the connection, as
+    every further `next` raises the same again.
     """
 
     __slots__ = ("_data", "_error", "_header")
@@ -106,7 +110,7 @@ class FrameDecoder:
 
     @property
     def pending(self) -> int:
-        """Count the bytes of the frame that is not complete yet (after `next` gave None)."""
+        """Return how many bytes of an incomplete frame are here (after `next` has returned None)."""
         return len(self._data) + (HEADER_SIZE if self._header else 0)
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
@@ -114,11 +118,13 @@ class FrameDecoder:
             self._data += data
 
     def next(self) -> Message | None:
-        """Give the next message, None if it is not complete. Raises WireError, and nothing else."""
+        """Return the next message, None if it is not complete. Raises WireError, and nothing else."""
         if self._error is not None:
             raise self._error
         try:
             return self._next()
+        except UnknownMessageError:
+            raise
         except WireError as error:
             self._error = error
             self._data.clear()
@@ -133,7 +139,10 @@ class FrameDecoder:
             return None
         protocol, body = self._header.protocol, self._take(self._header.length)
         self._header = None
-        return _UNPACK[protocol](body)
+        unpack = _UNPACK.get(protocol)
+        if unpack is None:
+            raise UnknownMessageError(f"unknown protocol {protocol}")
+        return unpack(body)
 
     def _take(self, size: int) -> bytes:
         taken = bytes(self._data[:size])

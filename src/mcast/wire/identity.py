@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Self
 
 from mcast.errors import WireError
-from mcast.wire.codec import Codec, Reader, Writer, packed
+from mcast.wire.codec import Codec, Reader, Writer, enumerated, packed
 
 MAX_NODE_NAME = 64  # bytes of UTF-8: short enough for a path of a hundred nodes in one frame
 CLIENT_ID_SIZE = 16  # bytes: the caller draws them at random, so two clients never meet in one
@@ -18,6 +18,9 @@ CLIENT_ID_SIZE = 16  # bytes: the caller draws them at random, so two clients ne
 class IdentityKind(IntEnum):
     NODE = 0
     CLIENT = 1
+
+
+_KIND = enumerated(IdentityKind)
 
 
 def check_node_name(name: str) -> str:
@@ -69,9 +72,9 @@ class Identity:
 
     @classmethod
     def read(cls, reader: Reader) -> Self:
-        kind, value = reader.u8(), reader.raw(reader.u8())
+        kind, value = _KIND.read(reader), reader.raw(reader.u8())
         try:
-            return cls(IdentityKind(kind), value)
+            return cls(kind, value)
         except ValueError as error:  # bytes that are no UTF-8 are one, too
             raise WireError(f"no identity: {error}") from None
 

@@ -6,9 +6,7 @@ without slicing; they check nothing, the caller knows that 188 bytes lie there.
 """
 
 from dataclasses import dataclass
-from typing import Self
 
-from mcast.errors import WireError
 from mcast.wire.codec import Buffer
 
 PACKET = 188
@@ -19,7 +17,7 @@ PCR_CLOCK = 27_000_000  # Hz
 PCR_WRAP = (1 << 33) * 300  # the 33-bit base counts at 90 kHz, the extension 300 ticks of it
 
 NULL_PACKET = bytes([SYNC, NULL_PID >> 8, NULL_PID & 0xFF, 0x10]) + b"\xff" * (PACKET - 4)
-"""A packet that every receiver drops: it tells that the source lives (docs/protocol.md, "Never silent")."""
+"""A packet that every receiver drops: it shows that the source lives (docs/protocol.md, "Never silent")."""
 
 
 def pid_at(buffer: Buffer, offset: int) -> int:
@@ -34,13 +32,8 @@ def has_payload_at(buffer: Buffer, offset: int) -> bool:
     return buffer[offset + 3] & 0x10 != 0
 
 
-def starts_unit_at(buffer: Buffer, offset: int) -> bool:
-    """Say whether a PES packet or a table starts here (payload_unit_start_indicator)."""
-    return buffer[offset + 1] & 0x40 != 0
-
-
 def adaptation_flags_at(buffer: Buffer, offset: int) -> int:
-    """Give the adaptation field's flags, 0 if there is none or it is empty."""
+    """Return the adaptation field's flags, 0 if there is none or it is empty."""
     return buffer[offset + 5] if buffer[offset + 3] & 0x20 and buffer[offset + 4] else 0
 
 
@@ -53,7 +46,7 @@ def discontinuity_at(buffer: Buffer, offset: int) -> bool:
 
 
 def pcr_at(buffer: Buffer, offset: int) -> int | None:
-    """Give the program clock reference in ticks of 27 MHz, None if the packet holds none."""
+    """Return the program clock reference in ticks of 27 MHz, None if the packet holds none."""
     if not adaptation_flags_at(buffer, offset) & 0x10 or buffer[offset + 4] < 7:
         return None
     field = int.from_bytes(buffer[offset + 6 : offset + 12], "big")
@@ -61,7 +54,7 @@ def pcr_at(buffer: Buffer, offset: int) -> int | None:
 
 
 def starts_with_pat(buffer: Buffer, offset: int) -> bool:
-    """Say whether a program association table starts here: a keyframe's datagram does.
+    """Return whether a program association table starts here: a keyframe's datagram does.
 
     The offset may lie at or behind the end (an empty payload): that is no PAT.
     """
@@ -71,36 +64,6 @@ def starts_with_pat(buffer: Buffer, offset: int) -> bool:
         and buffer[offset + 1] & 0x5F == 0x40  # PUSI, and the PID's high bits are zero
         and buffer[offset + 2] == PAT_PID
     )
-
-
-@dataclass(frozen=True, slots=True)
-class TsHeader:
-    """The header and the adaptation field of one packet, as far as mcast cares."""
-
-    pid: int
-    pusi: bool
-    has_payload: bool
-    continuity: int
-    random_access: bool
-    discontinuity: bool
-    pcr: int | None  # ticks of 27 MHz
-
-    @classmethod
-    def unpack(cls, packet: Buffer, offset: int = 0) -> Self:
-        """Read the packet at `offset`. Raises WireError, and nothing else."""
-        if len(packet) - offset < PACKET:
-            raise WireError(f"TS packet cut short: {len(packet) - offset} of {PACKET} bytes")
-        if packet[offset] != SYNC:
-            raise WireError(f"TS packet starts with {packet[offset]:#04x}, expected {SYNC:#04x}")
-        return cls(
-            pid_at(packet, offset),
-            starts_unit_at(packet, offset),
-            has_payload_at(packet, offset),
-            continuity_at(packet, offset),
-            random_access_at(packet, offset),
-            discontinuity_at(packet, offset),
-            pcr_at(packet, offset),
-        )
 
 
 @dataclass(slots=True)
@@ -159,5 +122,5 @@ class ContinuityChecker:
 
 
 def _payload_start(data: Buffer, offset: int) -> int:
-    """Say where the payload begins in a packet; a field longer than the packet leaves none."""
+    """Return where the payload begins in a packet; a field longer than the packet leaves none."""
     return min(5 + data[offset + 4], PACKET) if data[offset + 3] & 0x20 else 4

@@ -2,6 +2,9 @@
 
 Every packet has the same fixed fields (flag, request id, source, hops, content, port) and its own
 TLVs. The connection that carried STREAM *is* the subscription, so no packet names one.
+
+A MISS still means no, and a STOP the end, when their reason is one that only a newer version knows:
+it is read as MissReason.CUT (try again, or ask another) or StopReason.ERROR.
 """
 
 from dataclasses import dataclass
@@ -9,17 +12,22 @@ from enum import IntEnum
 from typing import Any, ClassVar
 
 from mcast.errors import WireError
-from mcast.wire.codec import BOOLEAN, EXPLANATION, U32, U64, Reader, Writer, enumerated, fixed
+from mcast.wire.codec import BOOLEAN, EXPLANATION, U32, Reader, Writer, enumerated, fixed
+from mcast.wire.content import CONTENT_NAME8
 from mcast.wire.endpoint import OPTIONAL_ENDPOINT, Endpoint
 from mcast.wire.fields import Record, Schema, by_flag, many, maybe, one, read_flag, some
 from mcast.wire.identity import IDENTITY, Identity
-from mcast.wire.position import POSITION, Position
+from mcast.wire.position import NUMBER, POSITION, Position
 
 REQUEST_ID_SIZE = 16  # a UUID's bytes
 TOKEN_SIZE = 16
+MAX_PATH = 64
+"""Nodes in the path of a PORT that is read. Whoever hands it on adds itself, and it still fits a frame."""
+MAX_EXCLUDED = 64
+"""Identities in a DISC that is read: each is compared at every node that it passes."""
 
 RequestId = bytes
-"""Sixteen bytes that name one request on all its way; compared bytewise."""
+"""Sixteen bytes that name one request all along its way; compared bytewise."""
 
 
 class NodeFlag(IntEnum):
@@ -32,14 +40,14 @@ class NodeFlag(IntEnum):
 
 
 class MissReason(IntEnum):
-    """Why the content does not come through the one that was asked."""
+    """Why the content does not come through the node that was asked."""
 
-    ABSENT = 1  # no server has it: said by the rendezvous point only, so it is final
+    ABSENT = 1  # no server has it: only the rendezvous point says so, and it is final
     DUPLICATE = 2  # this request has been here, by another way round
     DEADLINE = 3  # the time or the hops ran out
     BUSY = 4  # a bound was reached, or waiting could close a ring: try again with a new id
     FULL = 5  # no room for another child
-    GONE = 6  # it streamed when it said FOUND, and does no more
+    GONE = 6  # it streamed when it said FOUND, and no longer does
     LOOP = 7  # the asker is on the path from the rendezvous point to here
     CUT = 8  # it is cut off from the source itself
 
@@ -47,10 +55,10 @@ class MissReason(IntEnum):
 class StopReason(IntEnum):
     """Why a subscription ends."""
 
-    UNSUBSCRIBE = 1  # the child wants no more
+    UNSUBSCRIBE = 1  # the child no longer wants it
     END = 2  # the content is over; `last` is the number of its last datagram
     LEAVING = 3  # the parent's process ends
-    LEASE = 4  # nothing was heard of the child for too long
+    LEASE = 4  # nothing was heard from the child for too long
     REPLACED = 5  # this subscription or its stream gave way to a new one
     CUT = 6  # the parent has lost its own source for good
     ERROR = 7  # `text` says what
@@ -65,18 +73,18 @@ class Start(IntEnum):
 
 SENDER = one(1, "sender", IDENTITY)
 REMAINING = one(2, "remaining_ms", U32)
-EXCLUDED = many(3, "excluded", IDENTITY)
+EXCLUDED = many(3, "excluded", IDENTITY, most=MAX_EXCLUDED)
 RESUME = maybe(4, "resume", POSITION)
 BUFFER = maybe(5, "buffer_bytes", U32, 0)
 START = maybe(6, "start", enumerated(Start), Start.KEYFRAME)
 TOKEN = one(7, "token", fixed(TOKEN_SIZE))
-PATH = some(8, "path", IDENTITY)
+PATH = some(8, "path", IDENTITY, most=MAX_PATH)
 STREAM = one(9, "stream", POSITION)
 VERSION = one(10, "version", U32)
 CUT = maybe(11, "cut", BOOLEAN, False)
-MISS_REASON = one(12, "reason", enumerated(MissReason))
-STOP_REASON = one(13, "reason", enumerated(StopReason))
-LAST = maybe(14, "last", U64)
+MISS_REASON = one(12, "reason", enumerated(MissReason, MissReason.CUT))
+STOP_REASON = one(13, "reason", enumerated(StopReason, StopReason.ERROR))
+LAST = maybe(14, "last", NUMBER)
 WHY = maybe(15, "text", EXPLANATION, "")
 ORIGIN = maybe(16, "origin", IDENTITY)
 NO_WAY = maybe(17, "no_way", BOOLEAN, False)
@@ -90,13 +98,13 @@ class NodePacket(Record):
     FLAG: ClassVar[NodeFlag]
 
     request: RequestId
-    content: str  # at most 255 bytes of UTF-8
+    content: str  # at most 255 bytes of UTF-8, printable
     source: Endpoint | None = None  # information only: who sent it is read from the socket
     hops: int = 0  # nodes that passed it on, at most 255
     port: int = 0  # a UDP port, 0 where none is meant
 
     def pack(self) -> bytes:
-        """Give the frame's body. Raises ValueError if a field does not fit."""
+        """Return the frame's body. Raises ValueError if a field does not fit."""
         if len(self.request) != REQUEST_ID_SIZE:
             raise ValueError(f"a request id has {REQUEST_ID_SIZE} bytes, not {len(self.request)}")
         writer = Writer()
@@ -104,7 +112,7 @@ class NodePacket(Record):
         writer.raw(self.request)
         OPTIONAL_ENDPOINT.write(writer, self.source)
         writer.u8(self.hops)
-        writer.text8(self.content)
+        CONTENT_NAME8.write(writer, self.content)
         writer.u16(self.port)
         self.SCHEMA.write(writer, self)
         return writer.data()
@@ -115,7 +123,7 @@ def _read_fixed(reader: Reader) -> dict[str, Any]:
         "request": reader.raw(REQUEST_ID_SIZE),
         "source": OPTIONAL_ENDPOINT.read(reader),
         "hops": reader.u8(),
-        "content": reader.text8(),
+        "content": CONTENT_NAME8.read(reader),
         "port": reader.u16(),
     }
 
@@ -129,8 +137,13 @@ class Disc(NodePacket):
 
     sender: Identity
     remaining_ms: int
-    excluded: tuple[Identity, ...] = ()  # not to be asked; being below one of them is a second choice
-    origin: Identity | None = None  # who will be the child; None: the sender
+    excluded: tuple[Identity, ...] = ()  # whom not to ask: they seem dead
+    origin: Identity | None = None  # who wants the content; None: the sender itself
+
+    @property
+    def asker(self) -> Identity:
+        """Return who wants the content: the origin, or the sender if it asks for itself."""
+        return self.origin or self.sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +176,7 @@ class Stream(NodePacket):
 
     sender: Identity
     resume: Position | None = None
-    buffer_bytes: int = 0  # of my receive buffer, 0 unknown: so large may a burst of history be
+    buffer_bytes: int = 0  # of my receive buffer, the bound of the first burst; 0: unknown
     start: Start = Start.KEYFRAME
 
 
@@ -204,12 +217,15 @@ _PACKETS = by_flag(Disc, Found, Miss, Stream, Port, Stop)
 
 
 def unpack(body: bytes) -> NodeMessage:
-    """Read the body of a node frame. Raises WireError, and nothing else."""
+    """Read the body of a node frame. Raises WireError, and nothing else.
+
+    It is an UnknownMessageError if only a newer version can read the message.
+    """
     reader = Reader(body)
     flag = read_flag(reader, NodeFlag)
     try:
         fields = _read_fixed(reader) | _PACKETS[flag].SCHEMA.read(reader)
     except WireError as error:
-        raise WireError(f"{flag.name}: {error}") from None
+        raise type(error)(f"{flag.name}: {error}") from None
     packet: NodeMessage = _PACKETS[flag](**fields)
     return packet

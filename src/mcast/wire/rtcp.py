@@ -59,7 +59,7 @@ _FIRST = (SenderReport.TYPE, ReceiverReport.TYPE)
 
 
 def pack_compound(packets: Iterable[Packet]) -> bytes:
-    """Give one datagram's bytes. Raises ValueError unless a report comes first."""
+    """Return one datagram's bytes. Raises ValueError unless a report comes first."""
     packets = tuple(packets)
     if not packets or not isinstance(packets[0], SenderReport | ReceiverReport):
         raise ValueError("an RTCP compound starts with a report")

@@ -11,34 +11,44 @@ from enum import IntEnum
 from typing import ClassVar, Self
 
 from mcast.errors import WireError
+from mcast.wire.position import accepted_number, checked_number
 from mcast.wire.rtcp_packets import App, Packet
 
 APP_NAME = b"MCST"
 TOKEN_SIZE = 16
 TOKEN, STATE = 0, 1  # subtypes
 NEXT_UNKNOWN = (1 << 64) - 1
-"""A STATE's `next` while the parent does not know yet where the child begins."""
+"""A STATE's `next` while the parent does not know yet where this child begins."""
 
 
 class FeedState(IntEnum):
-    """How the parent itself is fed."""
+    """How the parent itself is fed.
+
+    A state that only a newer version knows is read as FED: whether it is fed, its media shows.
+    """
 
     FED = 0
     CUT = 1
     WAITING = 2  # for the server: the stream has not begun, or goes on soon
 
 
+_STATES = frozenset(FeedState)
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamState:
-    """What a parent says of its own supply, each time it sends an SR."""
+    """What a parent reports of its own supply, with each SR."""
 
     state: FeedState
     cut_ms: int  # milliseconds since the cut, 0 while fed
-    next: int  # the number that this child is sent next (64 bits), or NEXT_UNKNOWN
+    next: int  # the number of the datagram that this child is sent next, or NEXT_UNKNOWN
 
     LAYOUT: ClassVar[struct.Struct] = struct.Struct("!B3xIQ")
 
     def pack(self) -> bytes:
+        """Return the APP packet's data. Raises ValueError if a field does not fit."""
+        if self.next != NEXT_UNKNOWN:
+            checked_number(self.next)
         try:
             return self.LAYOUT.pack(self.state, self.cut_ms, self.next)
         except struct.error as error:
@@ -46,14 +56,12 @@ class UpstreamState:
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:
-        """Read a STATE's data; a longer one comes from a newer mcast, its rest is skipped."""
+        """Read a STATE's data. What a newer version has added behind it is skipped. Raises WireError."""
         if len(data) < cls.LAYOUT.size:
             raise WireError(f"APP state has {len(data)} bytes, expected {cls.LAYOUT.size}")
         state, cut_ms, number = cls.LAYOUT.unpack_from(data)
-        try:
-            return cls(FeedState(state), cut_ms, number)
-        except ValueError:
-            raise WireError(f"unknown FeedState {state}") from None
+        known = FeedState(state) if state in _STATES else FeedState.FED
+        return cls(known, cut_ms, number if number == NEXT_UNKNOWN else accepted_number(number))
 
 
 def token_app(ssrc: int, token: bytes) -> App:
@@ -68,7 +76,7 @@ def state_app(ssrc: int, state: UpstreamState) -> App:
 
 
 def read_token(packets: Iterable[Packet]) -> bytes | None:
-    """Give the token of a compound, None without one. Raises WireError if it is no token."""
+    """Return the token of a compound, None without one. Raises WireError if it is no token."""
     data = _find(packets, TOKEN)
     if data is not None and len(data) != TOKEN_SIZE:
         raise WireError(f"APP token has {len(data)} bytes, expected {TOKEN_SIZE}")
@@ -76,13 +84,13 @@ def read_token(packets: Iterable[Packet]) -> bytes | None:
 
 
 def read_state(packets: Iterable[Packet]) -> UpstreamState | None:
-    """Give the parent's state of a compound, None without one. Raises WireError if it is none."""
+    """Return the parent's state of a compound, None without one. Raises WireError if it is none."""
     data = _find(packets, STATE)
     return None if data is None else UpstreamState.unpack(data)
 
 
 def _find(packets: Iterable[Packet], subtype: int) -> bytes | None:
-    """Find the data of mcast's first APP of this subtype."""
+    """Return the data of mcast's first APP of this subtype."""
     for packet in packets:
         if isinstance(packet, App) and packet.name == APP_NAME and packet.subtype == subtype:
             return packet.data

@@ -1,7 +1,7 @@
 """RTCP packets, one by one (RFC 3550, section 6; RFC 4585, section 6.2.1); rtcp.py puts them together.
 
-Each packet has a `pack` that gives its whole bytes, header included, and an `unpack` that is given
-what stands in the header's five count bits and the body behind the header. Everything that a peer
+Each packet has a `pack` that returns all its bytes, header included, and an `unpack` that takes the
+header's five count bits and the body behind the header. Everything that a peer
 sends ends in packets or in `WireError`. Types that mcast has no use for are kept as `Unknown`, so that
 a newer peer is understood as far as possible.
 
@@ -28,19 +28,19 @@ _U32 = 0xFFFFFFFF
 
 
 def ntp_from_unix(seconds: float) -> int:
-    """Give the 64-bit NTP timestamp (32.32 fixed point) of a Unix time."""
+    """Return the 64-bit NTP timestamp (32.32 fixed point) of a Unix time."""
     whole = int(seconds // 1)
     return (whole + NTP_EPOCH & _U32) << 32 | int((seconds - whole) * (1 << 32)) & _U32
 
 
 def middle32(ntp: int) -> int:
-    """Give what a report block's `last_sr` repeats of an NTP timestamp: its middle 32 bits."""
+    """Return the middle 32 bits of an NTP timestamp, which a report block repeats as `last_sr`."""
     return ntp >> 16 & _U32
 
 
 @dataclass(frozen=True, slots=True)
 class ReportBlock:
-    """What a receiver says of one stream (RFC 3550, section 6.4.1)."""
+    """What a receiver reports of one stream (RFC 3550, section 6.4.1)."""
 
     ssrc: int
     fraction_lost: int  # 1/256, since the last report

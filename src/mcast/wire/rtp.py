@@ -4,8 +4,8 @@ No padding, no extension, no contributing sources: nothing between the header an
 a datagram is passed on as it came and its parts are found at fixed offsets. RTP and RTCP share a
 port; the second byte tells them apart (RFC 5761, section 4).
 
-The functions that end in `_at` read one field from a buffer of many datagrams (a GRO train) without
-slicing; they check nothing.
+`timestamp_at` reads one field from a buffer of many datagrams (a GRO train) without slicing; it checks
+nothing.
 """
 
 import struct
@@ -21,13 +21,11 @@ HEADER_SIZE = 12
 MP2T = 33  # payload type of an MPEG-2 transport stream (RFC 3551, table 5)
 CLOCK_RATE = 90_000  # Hz (RFC 2250, section 2)
 MAX_PACKETS = 7  # TS packets in a datagram: 1,328 bytes, below every Ethernet's 1,500
-MAX_DATAGRAM = HEADER_SIZE + MAX_PACKETS * PACKET
 
 _PLAIN = RTP_VERSION << 6  # the first byte: version 2, no padding, no extension, no CSRC
 _RTCP_TYPES = range(192, 224)  # RFC 5761, section 4: the second byte of RTCP, never of RTP here
 _SYNC_BYTES = [b"\x47" * count for count in range(MAX_PACKETS + 1)]
 
-_U16 = struct.Struct("!H")
 _U32 = struct.Struct("!I")
 
 
@@ -44,7 +42,7 @@ class RtpHeader:
     LAYOUT: ClassVar[struct.Struct] = struct.Struct("!BBHII")
 
     def pack(self) -> bytes:
-        """Give the header's bytes. Raises ValueError if a field does not fit."""
+        """Return the header's bytes. Raises ValueError if a field does not fit."""
         if not 0 <= self.payload_type < 128:
             raise ValueError(f"payload type {self.payload_type} does not fit into 7 bits")
         second = self.marker << 7 | self.payload_type
@@ -88,20 +86,10 @@ def payload_packets(datagram: Buffer, start: int = 0, end: int | None = None) ->
 
 
 def is_rtcp(datagram: Buffer, offset: int = 0) -> bool:
-    """Tell RTCP from RTP by the second byte."""
+    """Return whether it is RTCP and not RTP, by the second byte."""
     return len(datagram) > offset + 1 and datagram[offset + 1] in _RTCP_TYPES
-
-
-def sequence_at(buffer: Buffer, offset: int) -> int:
-    sequence: int = _U16.unpack_from(buffer, offset + 2)[0]
-    return sequence
 
 
 def timestamp_at(buffer: Buffer, offset: int) -> int:
     timestamp: int = _U32.unpack_from(buffer, offset + 4)[0]
     return timestamp
-
-
-def ssrc_at(buffer: Buffer, offset: int) -> int:
-    ssrc: int = _U32.unpack_from(buffer, offset + 8)[0]
-    return ssrc

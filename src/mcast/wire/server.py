@@ -2,17 +2,21 @@
 
 Every packet begins with its flag and a byte that tells a request (0) from its answer (1): CSND and PING
 go both ways under one flag. All the rest are TLVs.
+
+An answer to CSND with a status that only a newer version knows is read as SendStatus.ERROR, and a STOP
+with such a reason as StopReason.ERROR: both still end what they end.
 """
 
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
-from mcast.errors import WireError
+from mcast.errors import UnknownMessageError, WireError
 from mcast.wire.codec import (
     BOOLEAN,
     EXPLANATION,
     TEXT,
+    U8,
     U16,
     U32,
     U64,
@@ -22,9 +26,10 @@ from mcast.wire.codec import (
     fixed,
     packed,
 )
+from mcast.wire.content import CONTENT_NAME
 from mcast.wire.fields import Record, Schema, many, maybe, one, read_flag
 from mcast.wire.node import TOKEN_SIZE, StopReason
-from mcast.wire.position import POSITION, Position
+from mcast.wire.position import NUMBER, POSITION, Position
 
 DIGEST_SIZE = 32  # SHA-256 of a prepared content's bytes
 
@@ -50,7 +55,7 @@ class SendStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ContentInfo(Record):
-    """One content in a server's list. A number that is unknown is 0."""
+    """One content in a server's list. 0 stands for an unknown number."""
 
     name: str
     format: str = ""  # for people: codecs, container
@@ -64,7 +69,7 @@ class ContentInfo(Record):
     running: tuple[Position, ...] = ()  # the streams that run now, and their heads
 
     SCHEMA = Schema(
-        one(1, "name", TEXT),
+        one(1, "name", CONTENT_NAME),
         maybe(2, "format", TEXT, ""),
         maybe(3, "duration_ms", U64, 0),
         maybe(4, "bit_rate", U64, 0),
@@ -78,17 +83,17 @@ class ContentInfo(Record):
 
 
 CONTENTS = many(1, "contents", packed(ContentInfo))
-CONTENT = one(2, "content", TEXT)
+CONTENT = one(2, "content", CONTENT_NAME)
 RESUME = maybe(3, "resume", POSITION)
 PORT = maybe(4, "port", U16, 0)
 BUFFER = maybe(5, "buffer_bytes", U32, 0)
-STATUS = one(6, "status", enumerated(SendStatus))
+STATUS = one(6, "status", enumerated(SendStatus, SendStatus.ERROR))
 TOKEN = maybe(7, "token", fixed(0, TOKEN_SIZE), b"")
 STREAM = maybe(8, "stream", POSITION)
 DIGEST = maybe(9, "digest", fixed(0, DIGEST_SIZE), b"")
 WHY = maybe(10, "text", EXPLANATION, "")
-REASON = one(11, "reason", enumerated(StopReason))
-LAST = maybe(12, "last", U64)
+REASON = one(11, "reason", enumerated(StopReason, StopReason.ERROR))
+LAST = maybe(12, "last", NUMBER)
 NONCE = one(13, "nonce", U64)
 
 
@@ -104,7 +109,7 @@ class ServerPacket(Record):
         return False
 
     def pack(self) -> bytes:
-        """Give the frame's body. Raises ValueError if a field does not fit."""
+        """Return the frame's body. Raises ValueError if a field does not fit."""
         writer = Writer()
         writer.u8(self.FLAG)
         BOOLEAN.write(writer, self.is_answer)
@@ -144,7 +149,7 @@ class Send(ServerPacket):
 
 @dataclass(frozen=True, slots=True)
 class Sending(ServerPacket):
-    """The server's answer; but for the status all is empty unless it is OK."""
+    """The server's answer. Unless the status is OK, all but it and the text is empty."""
 
     FLAG = ServerFlag.CSND
     SCHEMA = Schema(STATUS, PORT, TOKEN, STREAM, DIGEST, WHY)
@@ -197,31 +202,35 @@ class Ping(ServerPacket):
 
 ServerMessage = Wake | Contents | Send | Sending | Ready | ServerStop | Ping
 
-_REQUESTS: dict[ServerFlag, type[ServerMessage]] = {
-    ServerFlag.WAKE: Wake,
-    ServerFlag.CONT: Contents,
-    ServerFlag.CSND: Send,
-    ServerFlag.OK: Ready,
-    ServerFlag.STOP: ServerStop,
-    ServerFlag.PING: Ping,
+_PACKETS: dict[tuple[ServerFlag, int], type[ServerMessage]] = {
+    (ServerFlag.WAKE, 0): Wake,
+    (ServerFlag.CONT, 0): Contents,
+    (ServerFlag.CSND, 0): Send,
+    (ServerFlag.CSND, 1): Sending,
+    (ServerFlag.OK, 0): Ready,
+    (ServerFlag.STOP, 0): ServerStop,
+    (ServerFlag.PING, 0): Ping,
+    (ServerFlag.PING, 1): Ping,
 }
-_ANSWERS: dict[ServerFlag, type[ServerMessage]] = {ServerFlag.CSND: Sending, ServerFlag.PING: Ping}
 
 
 def unpack(body: bytes) -> ServerMessage:
-    """Read the body of a server frame. Raises WireError, and nothing else."""
+    """Read the body of a server frame. Raises WireError, and nothing else.
+
+    It is an UnknownMessageError if only a newer version can read the message.
+    """
     reader = Reader(body)
     flag = read_flag(reader, ServerFlag)
     try:
-        return _read(flag, BOOLEAN.read(reader), reader)
+        return _read(flag, U8.read(reader), reader)
     except WireError as error:
-        raise WireError(f"{flag.name}: {error}") from None
+        raise type(error)(f"{flag.name}: {error}") from None
 
 
-def _read(flag: ServerFlag, is_answer: bool, reader: Reader) -> ServerMessage:
-    packet = (_ANSWERS if is_answer else _REQUESTS).get(flag)
+def _read(flag: ServerFlag, answer: int, reader: Reader) -> ServerMessage:
+    packet = _PACKETS.get((flag, answer))
     if packet is None:
-        raise WireError("there is no answer of this flag")
+        raise UnknownMessageError(f"unknown kind of answer {answer}")
     if packet is Ping:
-        return Ping(**Ping.SCHEMA.read(reader), reply=is_answer)
+        return Ping(**Ping.SCHEMA.read(reader), reply=answer == 1)
     return packet.read(reader)

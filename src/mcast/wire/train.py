@@ -52,7 +52,7 @@ class Train:
         return memoryview(self.data)[index * self.size : (index + 1) * self.size]
 
     def datagrams(self) -> Iterator[memoryview]:
-        """Give the datagrams in order."""
+        """Yield the datagrams in order."""
         view, size = memoryview(self.data), self.size
         return (view[at : at + size] for at in range(0, len(view), size))
 

@@ -1,4 +1,4 @@
-"""A parent and its children with real sockets on the loopback, for tests."""
+"""Parents and their children with real sockets on the loopback, for tests."""
 
 import contextlib
 import itertools
@@ -10,17 +10,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_address
 
-from helpers import wait_until
-from mcast.media.child import ChildSnapshot, ChildState
+from helpers import PATIENCE, wait_until
+from mcast.media.child import ChildKey, ChildLost, ChildSnapshot, ChildState
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import DEFAULT_BOUNDS, HistoryBounds
+from mcast.media.parent import ParentEvent, ParentState
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
-from mcast.media.upstream import Upstream, UpstreamEvent
+from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.addresses import IPAddress
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import CrashBox
 from mcast.net.udp import TrainSender
+from mcast.overlay.actions import UpstreamId
 from mcast.wire.node import Start
 from mcast.wire.position import Position
 from mcast.wire.train import Train
@@ -28,20 +30,34 @@ from media.plane.path import Path
 from media.plane.streams import SSRC, numbers_of
 
 LOCAL = ip_address("127.0.0.1")
+PATIENT = Timing(
+    silence=PATIENCE, start_silence=PATIENCE, repair=PATIENCE, lease=PATIENCE, first_hello=PATIENCE
+)
+"""Nobody is taken for lost, and nothing given up, because the machine is busy."""
+
+_keys = itertools.count()
 
 
 @dataclass
 class Viewer:
-    """A child: its inlet and what it has got."""
+    """A child: its receiver and what it has got."""
 
-    key: int
-    inlet: Receiver
-    sock: socket.socket
-    path: Path | None = None
+    key: ChildKey
+    receiver: Receiver
+    paths: list[Path] = field(default_factory=list)
     trains: list[Train] = field(default_factory=list)
-    events: list[Upstream] = field(default_factory=list)
-
+    told: list[tuple[UpstreamId, ParentState]] = field(default_factory=list)
     next: int = -1  # the number after the highest
+
+    @property
+    def states(self) -> list[ParentState]:
+        """Return what became of its parents, in order."""
+        return [state for _, state in self.told]
+
+    @property
+    def lost(self) -> int:
+        """Return how many datagrams it misses."""
+        return self.receiver.counters().lost
 
     def numbers(self) -> list[int]:
         """Return what has arrived, in order of arrival."""
@@ -52,9 +68,9 @@ class Viewer:
         self.trains.append(item)
         self.next = max(self.next, item.next)
 
-    def take_event(self, event: UpstreamEvent) -> None:
+    def take_event(self, upstream: UpstreamId, event: ParentEvent) -> None:
         """Remember an event."""
-        self.events.append(event.kind)
+        self.told.append((upstream, event.kind))
 
 
 def _has(viewer: Viewer, number: int) -> bool:
@@ -71,9 +87,10 @@ class Family:
         bounds: HistoryBounds = DEFAULT_BOUNDS,
         offload: bool = True,
         rate: int = 10**9,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:
-        self.crash = CrashBox(threading.Event())
-        self.lost: list[tuple[object, str]] = []
+        self.crash, self.timing = CrashBox(threading.Event()), timing
+        self.lost: list[tuple[ChildKey, ChildLost]] = []
         self.reader = FeedbackReader(self.crash, catch_up_bit_rate=rate)
         self.reader.start()
         self.fanout = Fanout(
@@ -84,9 +101,9 @@ class Family:
             on_lost=lambda key, why: self.lost.append((key, why)),
             bounds=bounds,
             offload=offload,
+            timing=timing,
         )
-        self.viewers: list[Viewer] = []
-        self._keys = itertools.count()
+        self.viewers: list[Viewer] = []  # that have joined here first
 
     def token(self, key: int) -> bytes:
         """Return a child's token."""
@@ -109,8 +126,41 @@ class Family:
 
         `within` opens the child's socket elsewhere.
         """
-        key = next(self._keys)
-        opened: list[tuple[socket.socket, int]] = []
+        viewer: Viewer
+        receiver = Receiver(
+            "news",
+            self.fanout.position,
+            f"child{next(_keys)}",
+            lambda item: viewer.take_train(item),
+            lambda upstream, event: viewer.take_event(upstream, event),
+            self.crash,
+            start=resume.next if resume is not None and resume.ssrc == SSRC else None,
+            repair=repair,
+            timing=self.timing,
+        )
+        viewer = Viewer(next(_keys), receiver)
+        self.viewers.append(viewer)
+        self.adopt(viewer, 0, start=start, resume=resume, local=local, peer=peer, within=within,
+                   buffer_bytes=buffer_bytes, path=path)  # fmt: skip
+        if running:
+            receiver.start()
+        return viewer
+
+    def adopt(
+        self,
+        viewer: Viewer,
+        upstream: UpstreamId,
+        *,
+        start: Start = Start.KEYFRAME,
+        resume: Position | None = None,
+        local: IPAddress = LOCAL,
+        peer: IPAddress = LOCAL,
+        within: Callable[[Callable[[], None]], None] = lambda action: action(),
+        buffer_bytes: int | None = None,
+        path: Callable[[bytes], int] | None = None,
+    ) -> None:
+        """Become a parent of a child."""
+        key, opened = viewer.key, list[tuple[socket.socket, int]]()
         within(lambda: opened.append(open_media_socket(peer, MediaPorts())))
         sock, granted = opened[0]
         port = self.fanout.admit(
@@ -123,26 +173,15 @@ class Family:
             start=start,
             buffer_bytes=granted if buffer_bytes is None else buffer_bytes,
         )
-        between = Path((str(local), port), path) if path else None
-        connect_media_socket(sock, local, between.port if between else port)
-        viewer: Viewer
-        inlet = Receiver(
-            "news",
-            sock,
-            self.token(key),
-            self.fanout.position,
-            f"child{key}",
-            lambda item: viewer.take_train(item),
-            lambda event: viewer.take_event(event),
-            self.crash,
-            resume=resume,
-            repair=repair,
-        )
-        viewer = Viewer(key, inlet, sock, path=between)
-        self.viewers.append(viewer)
-        if running:
-            inlet.start()
-        return viewer
+        if path is not None:
+            viewer.paths.append(Path((str(local), port), path))
+            port = viewer.paths[-1].port
+        connect_media_socket(sock, local, port)
+        same = resume is not None and resume.ssrc == SSRC
+        viewer.receiver.add_parent(
+            upstream, sock, self.token(key), self.fanout.position,
+            start=resume.next if resume is not None and same else None,
+        )  # fmt: skip
 
     def child(self, viewer: Viewer) -> ChildSnapshot:
         """Return the parent's view of a child."""
@@ -163,7 +202,7 @@ class Family:
 
     def sender(self, viewer: Viewer) -> TrainSender:
         """Return the parent's socket to a child."""
-        child = self.fanout._roster.by_token(self.token(viewer.key))
+        child = self.fanout._children.by_token(self.token(viewer.key))
         assert child is not None
         assert child.sender is not None
         return child.sender
@@ -171,10 +210,9 @@ class Family:
     def close(self) -> None:
         """End everything; a crash of any thread fails the test."""
         for viewer in self.viewers:
-            viewer.inlet.stop()
-            viewer.sock.close()
-            if viewer.path:
-                viewer.path.close()
+            viewer.receiver.stop()
+            for path in viewer.paths:
+                path.close()
         self.fanout.close()
         self.reader.stop()
         if self.crash.error is not None:
@@ -183,10 +221,15 @@ class Family:
 
 @contextlib.contextmanager
 def family(
-    start: int = 0, *, bounds: HistoryBounds = DEFAULT_BOUNDS, offload: bool = True, rate: int = 10**9
+    start: int = 0,
+    *,
+    bounds: HistoryBounds = DEFAULT_BOUNDS,
+    offload: bool = True,
+    rate: int = 10**9,
+    timing: Timing = DEFAULT_TIMING,
 ) -> Iterator[Family]:
     """Run a parent for the length of a test."""
-    made = Family(start, bounds=bounds, offload=offload, rate=rate)
+    made = Family(start, bounds=bounds, offload=offload, rate=rate, timing=timing)
     try:
         yield made
     finally:

@@ -13,15 +13,15 @@ from typing import cast
 import pytest
 
 from helpers import wait_until
-from mcast.media.child import Child, ChildState
-from mcast.media.children import Children
+from mcast.media.child import KEYFRAME_WAIT_SECONDS, Child, ChildState
+from mcast.media.children import SETTLED_SECONDS, Children
 from mcast.media.history import History, HistoryBounds
-from mcast.media.start_point import KEYFRAME_WAIT_SECONDS
 from mcast.media.token_bucket import TokenBucket
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.udp import TrainSender
 from mcast.wire.node import Start
 from mcast.wire.position import Position
+from mcast.wire.rtcp import ReportBlock
 from mcast.wire.train import Train
 from media.plane.streams import SSRC, numbers_of, stream, train
 
@@ -76,8 +76,8 @@ def make_child(
     return child
 
 
-def make_roster(bounds: HistoryBounds | None = None) -> Children:
-    return Children("news", History(0, bounds or HistoryBounds(datagrams=10**6, bytes=10**9)), LOG)
+def make_children(bounds: HistoryBounds | None = None, start: int = 0) -> Children:
+    return Children("news", History(start, bounds or HistoryBounds(datagrams=10**6, bytes=10**9)), LOG)
 
 
 @pytest.fixture
@@ -93,16 +93,16 @@ def eager_threads() -> Iterator[None]:
 @pytest.mark.parametrize("seed", range(3))
 def test_every_child_gets_every_number_once_and_in_order_although_sockets_fill_at_random(seed: int) -> None:
     count, step = 6_000, 6
-    roster = make_roster()
+    siblings = make_children()
     senders = [FlakySender(seed * 100 + index, refuses=index * 0.1) for index in range(6)]
     children = [make_child(index, sender, resume=0) for index, sender in enumerate(senders)]
     for child in children:
-        roster.add(child)
-        roster.start(child, 0.0)
+        siblings.add(child)
+        siblings.start(child, 0.0)
 
     def push() -> None:
         for first in range(0, count, step):
-            roster.push(train(first, step), 0.0)
+            siblings.push(train(first, step), 0.0)
             time.sleep(0)
 
     pusher = threading.Thread(target=push)
@@ -110,78 +110,96 @@ def test_every_child_gets_every_number_once_and_in_order_although_sockets_fill_a
     deadline = time.monotonic() + 60
     while pusher.is_alive() or any(child.cursor < count for child in children):
         assert time.monotonic() < deadline
-        roster.feed(PLENTY, 1.0)
+        siblings.feed(PLENTY, 1.0)
     pusher.join()
     for child, sender in zip(children, senders, strict=True):
         assert numbers_of(sender.trains) == list(range(count))
         assert child.datagrams == count
         assert child.skipped == 0
-    assert children[0].stalls == 0
-    assert children[5].stalls > 0  # how many, the scheduler decides
+    assert children[0].stalls == 0  # whose socket never fills
+
+
+def test_child_changes_hands_each_time_its_socket_fills_and_misses_nothing() -> None:
+    siblings = make_children()
+    sender = FlakySender(1, refuses=0.5)
+    child = make_child(0, sender, resume=0)
+    siblings.add(child)
+    siblings.start(child, 0.0)
+    states: list[ChildState] = []
+    for first in range(0, 3_000, 6):
+        siblings.push(train(first, 6), 0.0)
+        states.append(child.state)
+        for _ in range(3):
+            siblings.feed(PLENTY, 1.0)
+    while child.cursor < 3_000:
+        siblings.feed(PLENTY, 1.0)
+    assert numbers_of(sender.trains) == list(range(3_000))
+    assert child.stalls > 100
+    assert {ChildState.LIVE, ChildState.CATCHING_UP} <= set(states)
 
 
 def test_late_trains_reach_each_child_once_wherever_it_is() -> None:
     rng = random.Random(7)
-    roster = make_roster()
+    siblings = make_children()
     senders = [FlakySender(index, refuses=0.0) for index in range(4)]
     children = [make_child(i, s, resume=0, pace=1e9 if i < 2 else 300) for i, s in enumerate(senders)]
     for child in children:
-        roster.add(child)
-        roster.start(child, 0.0)
+        siblings.add(child)
+        siblings.start(child, 0.0)
     pending: list[Train] = []
     for first in range(0, 3_000, 5):
         if rng.random() < 0.2 and first:
             pending.append(train(first, 5))
         else:
-            roster.push(train(first, 5), 0.0)
+            siblings.push(train(first, 5), 0.0)
         if pending and rng.random() < 0.3:
-            roster.push(pending.pop(rng.randrange(len(pending))), 0.0)
-        roster.feed(PLENTY, first / 1000)
+            siblings.push(pending.pop(rng.randrange(len(pending))), 0.0)
+        siblings.feed(PLENTY, first / 1000)
     for item in pending:
-        roster.push(item, 0.0)
+        siblings.push(item, 0.0)
     for now in range(20):
-        roster.feed(PLENTY, 10.0 + now)
+        siblings.feed(PLENTY, 10.0 + now)
     for sender in senders:
         assert sorted(numbers_of(sender.trains)) == list(range(3_000))
 
 
 def test_what_comes_late_in_the_last_moment_of_catching_up_is_not_forgotten() -> None:
-    roster = make_roster()
+    siblings = make_children()
 
     class Interrupted(FlakySender):
         def send(self, item: Train) -> int:
             if item.next == 30:  # the pusher's turn comes between this send and the change to live
-                roster.push(train(10, 10), 0.0)
+                siblings.push(train(10, 10), 0.0)
             return super().send(item)
 
     sender = Interrupted(0, refuses=0.0)
     child = make_child(0, sender, resume=0)
-    roster.add(child)
-    roster.push(train(0, 10), 0.0)
-    roster.push(train(20, 10), 0.0)
-    roster.start(child, 0.0)
-    roster.feed(PLENTY, 0.0)
-    roster.feed(PLENTY, 0.0)
+    siblings.add(child)
+    siblings.push(train(0, 10), 0.0)
+    siblings.push(train(20, 10), 0.0)
+    siblings.start(child, 0.0)
+    siblings.feed(PLENTY, 0.0)
+    siblings.feed(PLENTY, 0.0)
     assert sorted(numbers_of(sender.trains)) == list(range(30))
     assert child.state is ChildState.LIVE
 
 
 def test_child_catches_up_with_a_fast_stream_although_it_is_fed_seldom() -> None:
-    roster = make_roster()
+    siblings = make_children()
     sender = FlakySender(0, refuses=0.0)
     child = make_child(0, sender, resume=0, pace=64)
-    roster.add(child)
+    siblings.add(child)
     rate = 10_000  # datagrams a second: 100 Mbit/s
     fast = [_at_rate(item, rate) for item in stream(0, 4 * rate)]
     held = [item for item in fast if item.first < rate]
     for item in held:
-        roster.push(item, 0.0)
-    roster.start(child, 0.0)
+        siblings.push(item, 0.0)
+    siblings.start(child, 0.0)
     for turn in range(100):  # a second, fed each 10 ms
         for item in fast:
             if rate * (1 + turn / 100) <= item.first < rate * (1 + (turn + 1) / 100):
-                roster.push(item, turn / 100)
-        roster.feed(PLENTY, turn / 100)
+                siblings.push(item, turn / 100)
+        siblings.feed(PLENTY, turn / 100)
     assert child.state is ChildState.LIVE
     assert child.skipped == 0
 
@@ -195,76 +213,76 @@ def _at_rate(item: Train, rate: int) -> Train:
 
 
 def test_slow_child_skips_to_the_newest_keyframe_when_the_history_has_lost_its_place() -> None:
-    roster = make_roster(HistoryBounds(datagrams=200))
+    siblings = make_children(HistoryBounds(datagrams=200))
     sender = FlakySender(0, refuses=0.0)
     child = make_child(0, sender, resume=0, pace=10)
-    roster.add(child)
-    roster.push(train(0, 20), 0.0)
-    roster.start(child, 0.0)
-    roster.feed(PLENTY, 0.0)
+    siblings.add(child)
+    siblings.push(train(0, 20), 0.0)
+    siblings.start(child, 0.0)
+    siblings.feed(PLENTY, 0.0)
     assert numbers_of(sender.trains) == list(range(10))
     for item in stream(20, 980, keys=range(0, 1000, 50)):
-        roster.push(item, 0.0)
-    roster.feed(PLENTY, 1.0)
+        siblings.push(item, 0.0)
+    siblings.feed(PLENTY, 1.0)
     went_on = numbers_of(sender.trains)[10:]
     assert went_on == list(range(950, 950 + len(went_on)))
     assert child.skipped == 940
 
 
 def test_child_that_was_live_and_lags_for_seconds_skips_although_the_history_still_holds_its_place() -> None:
-    roster = make_roster()
+    siblings = make_children()
     sender = FlakySender(0, refuses=0.0)
     child = make_child(0, sender, resume=0)
-    roster.add(child)
-    roster.push(train(0, 10), 0.0)
-    roster.start(child, 0.0)
-    roster.feed(PLENTY, 0.0)
+    siblings.add(child)
+    siblings.push(train(0, 10), 0.0)
+    siblings.start(child, 0.0)
+    siblings.feed(PLENTY, 0.0)
     assert child.state is ChildState.LIVE
     sender.refuses = 1.0
     sender.random.randrange = lambda *_: 0  # type: ignore[method-assign]
     for item in stream(10, 7_000, keys=[6_500]):
-        roster.push(item, 0.0)
+        siblings.push(item, 0.0)
     assert (child.state, child.cursor, child.stalls) == (ChildState.CATCHING_UP, 10, 1)
     sender.refuses = 0.0
-    roster.feed(PLENTY, 1.0)
+    siblings.feed(PLENTY, 1.0)
     assert numbers_of(sender.trains)[10] == 6_500
 
 
 def test_child_without_any_keyframe_begins_at_the_head_after_a_while() -> None:
-    roster = make_roster()
+    siblings = make_children()
     sender = FlakySender(0, refuses=0.0)
     child = make_child(0, sender)
-    roster.add(child)
-    roster.push(train(0, 10), 0.0)
-    roster.start(child, 0.0)
-    roster.feed(PLENTY, 1.0)
+    siblings.add(child)
+    siblings.push(train(0, 10), 0.0)
+    siblings.start(child, 0.0)
+    siblings.feed(PLENTY, 1.0)
     assert sender.trains == []
     assert child.waits_for_keyframe
-    roster.feed(PLENTY, KEYFRAME_WAIT_SECONDS)
+    siblings.feed(PLENTY, KEYFRAME_WAIT_SECONDS)
     assert child.state is ChildState.LIVE
-    roster.push(train(10, 5), 0.0)
+    siblings.push(train(10, 5), 0.0)
     assert numbers_of(sender.trains) == list(range(10, 15))
 
 
 def test_total_budget_is_shared_by_all_children_that_catch_up() -> None:
-    roster = make_roster()
+    siblings = make_children()
     senders = [FlakySender(index, refuses=0.0) for index in range(4)]
     for index, sender in enumerate(senders):
         child = make_child(index, sender, resume=0, pace=49)
-        roster.add(child)
+        siblings.add(child)
         for item in stream(0, 2000) if not index else []:
-            roster.push(item, 0.0)
-        roster.start(child, 0.0)
+            siblings.push(item, 0.0)
+        siblings.start(child, 0.0)
     total = TokenBucket(49 * 1328.0, 1.0, 0.0)  # one train a second
     for now in range(1, 41):
-        roster.feed(total, float(now))
+        siblings.feed(total, float(now))
     sent = [sum(item.count for item in sender.trains) for sender in senders]
     assert 1_000 < sum(sent) <= 41 * 49
     assert max(sent) - min(sent) <= 2 * 49
 
 
 def test_socket_of_a_dismissed_child_is_closed_only_after_the_push_that_may_know_it() -> None:
-    roster = make_roster()
+    siblings = make_children()
     reached, go_on = threading.Event(), threading.Event()
 
     class Slow(FlakySender):
@@ -276,17 +294,103 @@ def test_socket_of_a_dismissed_child_is_closed_only_after_the_push_that_may_know
     slow = Slow(0, refuses=0.0)
     slow.sock = object()  # type: ignore[attr-defined]
     child = make_child(0, slow, resume=0)
-    roster.add(child)
-    roster.start(child, 0.0)
-    roster.feed(PLENTY, 0.0)
+    siblings.add(child)
+    siblings.start(child, 0.0)
+    siblings.feed(PLENTY, 0.0)
     closed: list[object] = []
-    pusher = threading.Thread(target=roster.push, args=(train(0, 5), 0.0))
+    pusher = threading.Thread(target=siblings.push, args=(train(0, 5), 0.0))
     pusher.start()
     assert reached.wait(10)
-    assert roster.remove(0) is child
-    assert not roster.release(closed.append)
+    assert siblings.remove(0) is child
+    assert not siblings.release(closed.append)
     assert closed == []
     go_on.set()
     pusher.join()
-    wait_until(lambda: roster.release(closed.append))
+    wait_until(lambda: siblings.release(closed.append))
     assert len(closed) == 1
+
+
+# Who has everything
+
+
+def reported(highest: int, lost: int = 0) -> ReportBlock:
+    return ReportBlock(SSRC, 0, lost, highest & 0xFFFF_FFFF, 0)
+
+
+def test_child_has_everything_when_it_was_sent_and_its_report_says_so() -> None:
+    siblings = make_children()
+    child = make_child(0, FlakySender(0, refuses=0.0), resume=0)
+    siblings.add(child)
+    siblings.push(train(0, 10), 0.0)
+    assert siblings.drained(9, 0.0) == frozenset()  # it has never said hello
+    siblings.start(child, 0.0)
+    assert siblings.drained(9, 0.0) == frozenset()  # nor been sent anything
+    siblings.feed(PLENTY, 0.0)
+    assert siblings.drained(9, 0.0) == frozenset()  # nor said that it has come
+    child.report = reported(0)
+    assert siblings.drained(9, 0.0) == frozenset()
+    child.report = reported(8)
+    assert siblings.drained(9, 0.0) == frozenset()
+    child.report = reported(9)
+    assert siblings.drained(9, 0.0) == {0}
+    assert siblings.drained(10, 0.0) == frozenset()
+    child.sender = None  # which has a socket to close
+    siblings.remove(0)
+    assert siblings.drained(9, 0.0) == frozenset()
+
+
+def test_child_that_still_asks_for_what_it_lost_has_not_everything_until_it_gives_up() -> None:
+    siblings = make_children()
+    child = make_child(0, FlakySender(0, refuses=0.0), resume=0)
+    siblings.add(child)
+    siblings.push(train(0, 10), 0.0)
+    siblings.start(child, 0.0)
+    siblings.feed(PLENTY, 0.0)
+    child.report, child.asked_at = reported(9, lost=2), 5.0
+    assert siblings.drained(9, 5.0 + SETTLED_SECONDS / 2) == frozenset()
+    assert siblings.drained(9, 5.0 + SETTLED_SECONDS) == {0}
+    child.report = reported(9)
+    assert siblings.drained(9, 5.0) == {0}
+
+
+@pytest.mark.parametrize("last", [2**32 - 1, 2**32, 2**33 + 5])
+def test_report_of_32_bits_is_understood_of_numbers_of_64(last: int) -> None:
+    siblings = make_children(start=last - 9)
+    child = make_child(0, FlakySender(0, refuses=0.0), resume=last - 9)
+    siblings.add(child)
+    siblings.push(train(last - 9, 10), 0.0)
+    siblings.start(child, 0.0)
+    siblings.feed(PLENTY, 0.0)
+    child.report = reported(last - 1)
+    assert siblings.drained(last, 0.0) == frozenset()
+    child.report = reported(last)
+    assert siblings.drained(last, 0.0) == {0}
+
+
+def test_child_to_which_nothing_is_owed_has_everything() -> None:
+    siblings = make_children()
+    ahead = make_child(0, FlakySender(0, refuses=0.0), resume=10)
+    waiting = make_child(1, FlakySender(0, refuses=0.0))
+    for child in (ahead, waiting):
+        siblings.add(child)
+        siblings.start(child, 0.0)
+    siblings.push(train(0, 5), 0.0)
+    siblings.feed(PLENTY, 0.0)
+    assert siblings.drained(9, 0.0) == {0}  # the other may get a keyframe yet
+    siblings.push(train(5, 5), 0.0)
+    assert siblings.drained(9, 0.0) == {0, 1}
+    siblings.push(train(10, 5, keys=[10]), 0.0)
+    assert siblings.drained(14, 0.0) == frozenset()
+
+
+def test_only_the_very_child_is_taken_out_and_not_the_one_that_replaced_it() -> None:
+    siblings = make_children()
+    old, new = make_child(0, None), make_child(0, None)
+    new.token = b"n" * 16
+    siblings.add(old)
+    assert siblings.add(new) is old
+    assert not siblings.remove_exactly(old)
+    assert siblings.by_token(old.token) is None
+    assert siblings.was_token(old.token)
+    assert siblings.remove_exactly(new)
+    assert len(siblings) == 0

@@ -13,7 +13,7 @@ import pytest
 
 from helpers import wait_until
 from mcast.errors import ConfigError, StreamEndedError
-from mcast.media.output import Writer, file_output
+from mcast.media.output import Writer, check_file, check_stdout, file_output, stdout_output
 from mcast.media.player import Player, player_command
 from mcast.net.threads import CrashBox
 
@@ -35,6 +35,43 @@ def test_file_is_complete_when_closed(tmp_path: Path, crash: CrashBox) -> None:
     assert path.read_bytes() == b"".join(chunks)
     assert output.close() is None
     assert not output.write(PACKET)
+
+
+def test_a_place_for_a_recording_is_checked_without_touching_it(tmp_path: Path) -> None:
+    older = tmp_path / "older.ts"
+    older.write_bytes(b"old")
+    check_file(older)
+    check_file(tmp_path / "new.ts")
+    assert [each.name for each in tmp_path.iterdir()] == ["older.ts"]
+    assert older.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"), [(".", "directory"), ("nowhere/a.ts", "No such"), ("older.ts/a.ts", "No such")]
+)
+def test_where_there_can_be_no_recording_is_a_configuration_error(
+    tmp_path: Path, name: str, complaint: str
+) -> None:
+    (tmp_path / "older.ts").touch()
+    with pytest.raises(ConfigError, match=complaint):
+        check_file(tmp_path / name)
+
+
+def test_what_the_user_may_not_write_is_a_configuration_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everything
+    with pytest.raises(ConfigError, match="Permission denied"):
+        check_file(tmp_path / "a.ts")
+
+
+def test_a_terminal_is_no_place_for_a_transport_stream(
+    monkeypatch: pytest.MonkeyPatch, crash: CrashBox
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    for check in (check_stdout, lambda: stdout_output(crash)):
+        with pytest.raises(ConfigError, match="is a terminal"):
+            check()
 
 
 def test_file_that_cannot_be_opened_is_a_configuration_error(tmp_path: Path, crash: CrashBox) -> None:

@@ -3,7 +3,6 @@
 import threading
 import time
 
-from helpers import wait_until
 from mcast.media.output import Ended
 from mcast.media.playback import Playback
 from mcast.net.threads import CrashBox
@@ -40,7 +39,7 @@ def test_datagrams_come_out_in_order_at_their_time() -> None:
     playback.push(train(10, 5))
     playback.push(train(5, 5))
     assert playback.finish(5.0)
-    assert 0.09 < time.monotonic() - began < 2.0
+    assert time.monotonic() - began > 0.09
     playback.stop(last=16)
     assert output.numbers() == list(range(15))
     report = playback.report()
@@ -58,15 +57,3 @@ def test_stop_puts_out_what_is_held_and_is_harmless_when_repeated() -> None:
     playback.stop()
     playback.stop()
     assert output.numbers() == list(range(100))
-
-
-def test_new_stream_follows_the_old_one() -> None:
-    output = Memory()
-    playback = Playback(output, 20, CrashBox(threading.Event()))
-    playback.push(train(900, 3))
-    playback.rebase(0)
-    playback.push(train(0, 3))
-    wait_until(lambda: len(output.numbers()) == 6)
-    playback.stop()
-    assert output.numbers() == [900, 901, 902, 0, 1, 2]
-    assert playback.report().playout.lost == 0

@@ -1,132 +1,225 @@
-"""The inlet's thread: how it ends, and what it makes of a parent that is no more."""
+"""The receiver's thread: how parents come and go, how it ends, what it makes of one that is no more."""
 
 import os
 import socket
 import threading
-import time
+from collections.abc import Iterator
 from ipaddress import ip_address
 
+import pytest
+
 from helpers import Recorder, wait_until
+from mcast.media.parent import ParentState
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
-from mcast.media.upstream import Upstream
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import CrashBox
 from mcast.net.udp import TrainSender, open_udp
 from mcast.wire.position import Position
 from mcast.wire.rtcp import Bye, read_token, unpack_compound
-from media.plane.parts import family
+from media.plane.parts import PATIENT
 from media.plane.streams import SSRC, datagram, train
 
 LOCAL = ip_address("127.0.0.1")
 TOKEN = b"t" * 16
+START = Position(SSRC, 0)
 
 
-def make(parent: socket.socket, crash: CrashBox, **options: object) -> tuple[Receiver, Recorder, Recorder]:
-    """Start an inlet whose parent is a bare socket."""
-    sock, _ = open_media_socket(LOCAL, MediaPorts())
-    connect_media_socket(sock, LOCAL, parent.getsockname()[1])
-    parent.connect(sock.getsockname())
-    trains, events = Recorder(), Recorder()
-    inlet = Receiver("news", sock, TOKEN, Position(SSRC, 0), "me", trains, events, crash, **options)  # type: ignore[arg-type]
-    inlet.start()
-    return inlet, trains, events
+class Scene:
+    """A receiver whose parents are bare sockets."""
+
+    def __init__(self, on_train: Recorder | None = None) -> None:
+        self.crash = CrashBox(threading.Event())
+        self.trains, self.events = on_train or Recorder(), Recorder()
+        self.receiver = Receiver(
+            "news", START, "me", self.trains, self.events, self.crash, timing=PATIENT
+        )  # fmt: skip
+        self.parents: list[socket.socket] = []
+
+    def socket_to(self, parent: socket.socket) -> socket.socket:
+        """Open a child's socket, connected both ways."""
+        sock, _ = open_media_socket(LOCAL, MediaPorts())
+        connect_media_socket(sock, LOCAL, parent.getsockname()[1])
+        parent.connect(sock.getsockname())
+        return sock
+
+    def add(self, upstream: int, token: bytes = TOKEN) -> socket.socket:
+        """Add a parent; return its side."""
+        parent = open_udp(LOCAL)
+        parent.settimeout(10)
+        self.parents.append(parent)
+        self.receiver.add_parent(upstream, self.socket_to(parent), token, START)
+        return parent
+
+    def states(self) -> list[tuple[int, ParentState]]:
+        return [(call[0], call[1].kind) for call in self.events.calls]  # type: ignore[index]
+
+    def close(self) -> None:
+        self.receiver.stop()
+        for parent in self.parents:
+            parent.close()
 
 
-def test_stop_is_quick_says_bye_and_is_harmless_when_repeated() -> None:
-    crash = CrashBox(threading.Event())
-    with open_udp(LOCAL) as parent:
-        parent.settimeout(5)
-        inlet, _, _ = make(parent, crash)
-        assert read_token(unpack_compound(parent.recv(2048))) == TOKEN
-        began = time.monotonic()
-        inlet.stop()
-        inlet.stop()
-        assert time.monotonic() - began < 0.5
-        while not _is_bye(parent.recv(2048)):  # hellos that were on their way; it times out without a BYE
-            pass
-    assert crash.error is None
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    scene = Scene()
+    yield scene
+    scene.close()
+    assert scene.crash.error is None
 
 
-def _is_bye(packet: bytes) -> bool:
-    return any(isinstance(part, Bye) for part in unpack_compound(packet))
+def token_heard(parent: socket.socket) -> bytes | None:
+    return read_token(unpack_compound(parent.recv(2048)))
+
+
+def wait_for_bye(parent: socket.socket) -> None:
+    """Read up to the BYE; what comes before it was on its way. It times out without one."""
+    while not any(isinstance(part, Bye) for part in unpack_compound(parent.recv(2048))):
+        pass
+
+
+def test_stop_says_bye_closes_the_socket_and_is_harmless_when_repeated(scene: Scene) -> None:
+    parent = scene.add(0)
+    scene.receiver.start()
+    assert token_heard(parent) == TOKEN
+    scene.receiver.stop()
+    scene.receiver.stop()
+    wait_for_bye(parent)
+    assert scene.receiver.parents() == {}
+
+
+def test_asking_to_stop_does_not_wait_and_stop_finds_it_ended(scene: Scene) -> None:
+    parent = scene.add(0)
+    scene.receiver.start()
+    scene.receiver.ask_to_stop()
+    wait_for_bye(parent)
+    scene.receiver.stop()
 
 
 def test_stop_from_its_own_callback_ends_it() -> None:
-    crash = CrashBox(threading.Event())
+    scene = Scene()
+    stopped = threading.Event()
+
+    def stop(_: object) -> None:
+        scene.receiver.stop()
+        stopped.set()
+
+    scene.receiver._on_train = stop
+    parent = scene.add(0)
+    scene.receiver.start()
+    TrainSender(parent).send(train(0, 3))
+    assert stopped.wait(10)
+    wait_until(lambda: "forward-news" not in [thread.name for thread in threading.enumerate()])
+    wait_for_bye(parent)
+    scene.close()
+    assert scene.crash.error is None
+
+
+def test_one_that_was_never_started_says_bye_and_leaves_nothing_open(scene: Scene) -> None:
+    parent = scene.add(0)
+    scene.receiver.stop()
+    wait_for_bye(parent)
+
+
+def test_without_a_parent_it_waits_for_one(scene: Scene) -> None:
+    scene.receiver.start()
+    parent = scene.add(0)
+    assert token_heard(parent) == TOKEN
+    scene.receiver.remove_parent(0)
+    wait_for_bye(parent)
+    again = scene.add(1, b"u" * 16)
+    assert token_heard(again) == b"u" * 16
+
+
+def test_a_parent_that_comes_when_it_has_ended_is_closed_at_once(scene: Scene) -> None:
+    scene.receiver.start()
+    scene.receiver.stop()
     with open_udp(LOCAL) as parent:
-        sock, _ = open_media_socket(LOCAL, MediaPorts())
-        connect_media_socket(sock, LOCAL, parent.getsockname()[1])
-        parent.connect(sock.getsockname())
-        stopped = threading.Event()
-
-        def stop(_: object) -> None:
-            inlet.stop()
-            stopped.set()
-
-        inlet = Receiver("news", sock, TOKEN, Position(SSRC, 0), "me", stop, Recorder(), crash)
-        inlet.start()
-        TrainSender(parent).send(train(0, 3))
-        assert stopped.wait(5)
-        wait_until(lambda: "forward-news" not in [thread.name for thread in threading.enumerate()])
-    assert crash.error is None
+        sock = scene.socket_to(parent)
+        scene.receiver.add_parent(0, sock, TOKEN, START)
+        assert sock.fileno() == -1
 
 
-def test_parent_that_has_died_is_noticed_at_once() -> None:
-    crash = CrashBox(threading.Event())
-    with open_udp(LOCAL) as parent:
-        inlet, trains, events = make(parent, crash)
-        TrainSender(parent).send(train(0, 3))
-        trains.wait_for(1)
-    wait_until(lambda: inlet.state is Upstream.REFUSED)
-    assert [event.kind for event in events.calls] == [Upstream.FED, Upstream.REFUSED]  # type: ignore[attr-defined]
-    inlet.stop()
-    assert crash.error is None
+def test_a_parent_of_another_stream_or_of_a_known_id_is_the_callers_mistake(scene: Scene) -> None:
+    scene.add(0)
+    with open_udp(LOCAL) as parent, scene.socket_to(parent) as sock:
+        with pytest.raises(ValueError, match="for the stream"):
+            scene.receiver.add_parent(1, sock, TOKEN, Position(SSRC + 1, 0))
+        with pytest.raises(ValueError, match="already"):
+            scene.receiver.add_parent(0, sock, TOKEN, START)
+        assert sock.fileno() != -1
 
 
-def test_media_of_another_port_never_reaches_the_inlet() -> None:
-    crash = CrashBox(threading.Event())
-    with open_udp(LOCAL) as parent, open_udp(LOCAL) as stranger:
-        inlet, trains, _ = make(parent, crash)
+def test_removing_who_is_not_there_changes_nothing(scene: Scene) -> None:
+    scene.receiver.remove_parent(7)
+    parent = scene.add(0)
+    scene.receiver.start()
+    scene.receiver.remove_parent(7)
+    TrainSender(parent).send(train(0, 3))
+    scene.trains.wait_for(1)
+
+
+def test_parent_that_has_died_is_noticed_at_once(scene: Scene) -> None:
+    parent = scene.add(0)
+    scene.receiver.start()
+    TrainSender(parent).send(train(0, 3))
+    scene.trains.wait_for(1)
+    parent.close()
+    wait_until(lambda: scene.states() == [(0, ParentState.FED), (0, ParentState.REFUSED)])
+    assert scene.receiver.parents()[0].state is ParentState.REFUSED
+
+
+def test_two_parents_are_heard_and_each_is_told_of_by_its_id(scene: Scene) -> None:
+    first, second = scene.add(3), scene.add(4, b"u" * 16)
+    scene.receiver.start()
+    assert (token_heard(first), token_heard(second)) == (TOKEN, b"u" * 16)
+    first.send(datagram(0))
+    wait_until(lambda: scene.states() == [(3, ParentState.FED)])
+    second.send(datagram(0))
+    second.send(datagram(1))
+    wait_until(lambda: scene.states() == [(3, ParentState.FED), (4, ParentState.FED)])
+    wait_until(lambda: scene.receiver.position == Position(SSRC, 2))
+    assert [item.first for item in scene.trains.calls] == [0, 1]  # type: ignore[attr-defined]
+    wait_until(lambda: scene.receiver.counters().duplicates == 1)
+    first.close()
+    wait_until(lambda: scene.states()[-1] == (3, ParentState.REFUSED))
+
+
+def test_media_of_another_port_never_reaches_it(scene: Scene) -> None:
+    parent = scene.add(0)
+    scene.receiver.start()
+    with open_udp(LOCAL) as stranger:
         stranger.sendto(datagram(0), parent.getpeername())
-        parent.send(datagram(1, ssrc=9))
-        parent.send(b"")
-        parent.send(os.urandom(700))
-        parent.send(datagram(5))
-        trains.wait_for(1)
-        assert [(item.first, item.count) for item in trains.calls] == [(5, 1)]  # type: ignore[attr-defined]
-        assert (inlet.counters().foreign, inlet.counters().garbage) == (1, 1)
-        inlet.stop()
-    assert crash.error is None
+    parent.send(datagram(1, ssrc=9))
+    parent.send(b"")
+    parent.send(os.urandom(700))
+    parent.send(datagram(5))
+    scene.trains.wait_for(1)
+    assert [(item.first, item.count) for item in scene.trains.calls] == [(5, 1)]  # type: ignore[attr-defined]
+    assert (scene.receiver.counters().foreign, scene.receiver.counters().garbage) == (1, 1)
+
+
+def test_wanted_is_the_lowest_number_that_lacks(scene: Scene) -> None:
+    parent = scene.add(0)
+    scene.receiver.start()
+    assert scene.receiver.wanted == START
+    for number in (0, 1, 4):
+        parent.send(datagram(number))
+    wait_until(lambda: scene.receiver.position.next == 5)
+    assert scene.receiver.wanted == Position(SSRC, 2)
+    for number in (2, 3):
+        parent.send(datagram(number))
+    wait_until(lambda: scene.receiver.wanted == Position(SSRC, 5))
 
 
 def test_unexpected_error_in_a_callback_is_handed_to_the_owner() -> None:
-    stop = threading.Event()
-    crash = CrashBox(stop)
-    with open_udp(LOCAL) as parent:
-        sock, _ = open_media_socket(LOCAL, MediaPorts())
-        connect_media_socket(sock, LOCAL, parent.getsockname()[1])
-        parent.connect(sock.getsockname())
-        inlet = Receiver("news", sock, TOKEN, Position(SSRC, 0), "me", _fail, Recorder(), crash)
-        inlet.start()
-        TrainSender(parent).send(train(0, 3))
-        assert stop.wait(5)
-        assert isinstance(crash.error, ZeroDivisionError)
-        inlet.stop()
+    scene = Scene()
+    scene.receiver._on_train = _fail
+    parent = scene.add(0)
+    scene.receiver.start()
+    TrainSender(parent).send(train(0, 3))
+    wait_until(lambda: isinstance(scene.crash.error, ZeroDivisionError))
+    scene.close()
 
 
 def _fail(_: object) -> None:
     raise ZeroDivisionError
-
-
-def test_change_of_parent_goes_on_at_the_exact_number_and_hands_on_nothing_twice() -> None:
-    with family() as first, family() as second:
-        for item in (train(0, 40, keys=[0, 30]), train(40, 40), train(80, 40)):
-            second.fanout.push(item)
-        first.fanout.push(train(0, 40, keys=[0, 30]))
-        first.fanout.push(train(45, 15))
-        old = first.join()
-        first.wait_next(60)
-        old.inlet.stop()
-        new = second.join(resume=Position(SSRC, old.inlet.reception.next))
-        second.wait_next(120)
-        assert new.numbers() == list(range(60, 120))

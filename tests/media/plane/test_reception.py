@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.media.reception import MAX_JUMP, MAX_MISSING_RANGES, WINDOW, Reception, extend
+from mcast.media.reception import MAX_JUMP, MAX_MISSING_RANGES, WINDOW, Asking, Reception, extend
 
 
 @given(st.integers(0, 2**64 - 2**17), st.integers(-32_768, 32_767))
@@ -34,8 +34,8 @@ def test_parents_word_sets_the_start_and_shows_a_lost_tail() -> None:
     assert reception.lost == 2
     reception.begin(610, 0.0)
     assert (reception.lost, reception.next) == (9, 610)
-    reception.begin(605, 0.0)
-    reception.begin(610 + MAX_JUMP, 0.0)
+    assert reception.begin(605, 0.0)
+    assert not reception.begin(610 + MAX_JUMP, 0.0)
     assert reception.next == 610
 
 
@@ -54,6 +54,9 @@ def test_numbers_below_the_start_are_never_new() -> None:
     reception = Reception(100, start=100)
     assert reception.accept(-5, 1, 0.0) == ()
     assert reception.accept(95, 10, 0.0) == ((100, 5),)
+    fresh = Reception(2)  # of which RTP says less than nothing
+    assert fresh.accept(-3, 5, 0.0) == ((0, 2),)
+    assert fresh.lost == 0
 
 
 spans = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 40)), max_size=60)
@@ -89,21 +92,24 @@ def test_memory_of_gaps_is_bounded_and_what_is_forgotten_stays_lost() -> None:
     assert reception.lost == reception.expected - reception.received
 
 
-def test_missing_numbers_are_asked_for_once_a_round_trip_until_too_old() -> None:
+def ask(
+    reception: Reception, now: float, *, most: int = 9, upstream: int = 0, end: int = 1000, begin: int = 0
+) -> list[int]:
+    return reception.to_ask(Asking(upstream, begin, end, patience=0.125), now, most)
+
+
+def test_missing_numbers_are_asked_for_once_a_round_trip_until_they_are_given_up() -> None:
     reception = Reception(0, start=0)
     reception.accept(0, 1, 10.0)
     reception.accept(3, 1, 10.0)
-
-    def ask(now: float) -> list[int]:
-        return reception.to_ask(now, every=0.125, max_age=1.0, most=9)
-
-    assert ask(10.0) == [1, 2]
-    assert ask(10.05) == []
-    assert ask(10.125) == [1, 2]
+    assert ask(reception, 10.0) == [1, 2]
+    assert ask(reception, 10.05) == []
+    assert ask(reception, 10.125) == [1, 2]
     assert reception.accept(1, 1, 10.2) == ((1, 1),)
     assert (reception.repaired, reception.reordered) == (1, 0)
-    assert ask(10.25) == [2]
-    assert ask(11.0) == []
+    assert ask(reception, 10.25) == [2]
+    reception.give_up(before=10.0)
+    assert ask(reception, 11.0) == []
     assert reception.accept(2, 1, 11.1) == ()
     assert reception.lost == 1
 
@@ -111,32 +117,49 @@ def test_missing_numbers_are_asked_for_once_a_round_trip_until_too_old() -> None
 def test_a_long_gap_is_asked_for_in_portions() -> None:
     reception = Reception(0, start=0)
     reception.accept(10, 1, 0.0)
-    portions = [reception.to_ask(0.0, every=1.0, max_age=9.0, most=4) for _ in range(4)]
+    portions = [ask(reception, 0.0, most=4) for _ in range(4)]
     assert portions == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9], []]
 
 
-def test_report_block_says_what_was_lost_since_the_last_and_in_all() -> None:
-    reception = Reception(0x1_FFFE, start=0x1_FFFE)
-    reception.accept(0x1_FFFE, 1, 0.0)
-    reception.accept(0x2_0001, 1, 0.0)
-    block = reception.report(7, last_sr=5, delay_since_sr=6)
-    assert (block.ssrc, block.fraction_lost, block.cumulative_lost) == (7, 128, 2)
-    assert (block.highest_sequence, block.last_sr, block.delay_since_sr) == (0x2_0001, 5, 6)
-    assert reception.report(7).fraction_lost == 0
-    reception.accept(0x2_0000, 1, 0.0)
-    late = reception.report(7)
-    assert (late.fraction_lost, late.cumulative_lost) == (0, 1)
+def test_a_parent_is_asked_only_for_what_it_has_sent() -> None:
+    reception = Reception(0, start=0)
+    reception.accept(10, 1, 0.0)
+    assert ask(reception, 0.0, begin=2, end=5) == [2, 3, 4]
+    assert ask(reception, 0.0, upstream=1, begin=0, end=7) == [0, 1, 5, 6]
+    assert reception.accept(0, 11, 0.1) == ((0, 2), (2, 3), (5, 2), (7, 3))
+    assert (reception.repaired, reception.reordered) == (7, 3)
 
 
-def test_report_before_anything_has_arrived_is_empty() -> None:
-    block = Reception(500).report(7)
-    assert (block.highest_sequence, block.fraction_lost, block.cumulative_lost) == (0, 0, 0)
+def test_what_one_parent_has_not_answered_is_the_turn_of_the_other() -> None:
+    reception = Reception(0, start=0)
+    reception.accept(2, 1, 0.0)
+
+    def turn(upstream: int, now: float) -> list[int]:
+        return reception.to_ask(Asking(upstream, 0, 3, patience=0.1), now, 9, lambda _: True)
+
+    assert turn(0, 0.0) == [0, 1]
+    assert turn(1, 0.05) == []  # the first one's answer may still come
+    assert turn(0, 0.1) == []
+    assert turn(1, 0.1) == [0, 1]
+    assert turn(0, 0.2) == [0, 1]
 
 
-def test_jitter_is_zero_on_a_steady_path_and_survives_the_wrap_of_timestamps() -> None:
-    reception = Reception(0)
-    for step in range(100):
-        reception.note_arrival((2**32 - 900 + step * 90) % 2**32, step * 0.001)
-    assert reception.jitter < 2
-    reception.note_arrival((2**32 - 900 + 100 * 90) % 2**32, 0.1 + 0.016)
-    assert 80 < reception.jitter < 100
+def test_wanted_is_the_first_missing_number_or_else_the_next() -> None:
+    reception = Reception(70)
+    assert reception.wanted == 70
+    reception.accept(50, 10, 0.0)
+    assert reception.wanted == 60
+    reception.accept(65, 5, 0.0)
+    assert reception.wanted == 60
+    reception.accept(60, 5, 0.0)
+    assert reception.wanted == 70
+
+
+@given(spans)
+def test_wanted_is_never_above_what_is_missing(arrivals: list[tuple[int, int]]) -> None:
+    reception, seen = Reception(0, start=0), set[int]()
+    for first, count in arrivals:
+        reception.accept(first, count, 0.0)
+        seen |= set(range(first, first + count))
+        ask(reception, 0.0, most=3)
+        assert reception.wanted == min(set(range(max(seen) + 2)) - seen)

@@ -12,7 +12,7 @@ from helpers import wait_until
 from mcast.media.source.ffmpeg import Child
 from mcast.media.source.live import FIRST_BACKOFF, MAX_AHEAD, LiveSource
 from mcast.media.source.server_config import ContentSpec
-from mcast.wire.mpegts import NULL_PACKET, PACKET, TsHeader
+from mcast.wire.mpegts import NULL_PACKET, PACKET, PAT_PID, pid_at, random_access_at
 from mcast.wire.position import Position
 from mcast.wire.rtp import HEADER_SIZE
 from mcast.wire.train import Train
@@ -240,8 +240,8 @@ def test_ffmpegs_stream_decodes_and_begins_with_a_keyframe(
         wait_until(second_keyframe, timeout=20)
         pid = source.pid
     media = [payload for payload in payloads if payload != NULL_PACKET]
-    assert TsHeader.unpack(media[0]).pid == 0
-    assert TsHeader.unpack(media[0], 2 * PACKET).random_access
+    assert pid_at(media[0], 0) == PAT_PID
+    assert random_access_at(media[0], 2 * PACKET)
     whole = media[: [payload.startswith(b"\x47\x40\x00") for payload in media].index(True, 1)]
     target = tmp_path / "live.ts"
     target.write_bytes(b"".join(whole))

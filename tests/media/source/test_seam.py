@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.media.source.restamp import WRAP, pes_at, shift, timestamp_at
-from mcast.wire.mpegts import PACKET, TsHeader, pcr_at
+from mcast.wire.mpegts import PACKET, continuity_at, pcr_at
 from media.source.transport import VIDEO, packet, pes, stamp
 
 TIME = st.integers(0, WRAP - 1)
@@ -37,7 +37,7 @@ def test_counters_go_on_per_pid_and_null_packets_are_left_alone() -> None:
         packet(VIDEO, count=14) + packet(257, count=3) + packet(0x1FFF, count=9) + packet(258, count=1)
     )
     shift(moved, 90_000, {VIDEO: 40_697 * 3, 257: 16, 0x1FFF: 5})
-    counters = [TsHeader.unpack(moved, at).continuity for at in range(0, len(moved), PACKET)]
+    counters = [continuity_at(moved, at) for at in range(0, len(moved), PACKET)]
     assert counters == [(14 + 40_697 * 3) % 16, 3, 9, 1]
 
 

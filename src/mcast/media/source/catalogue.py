@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mcast import eventlog
 from mcast.errors import ConfigError, McastError
 from mcast.media.source.cache import Cache, CancelledError
 from mcast.media.source.ffmpeg import find_tool
@@ -146,7 +147,10 @@ class Catalogue:
             except CancelledError:
                 return
             except ConfigError as error:
-                logger.error("[%s] cannot be prepared: %s", spec.name, error)
+                eventlog.note(
+                    logger, "prepare_failed", "cannot be prepared: %s", error,
+                    level=logging.ERROR, content=spec.name, reason=error,
+                )  # fmt: skip
                 with self._lock:
                     self._failures[spec.name] = str(error)
             on_change()
@@ -155,6 +159,7 @@ class Catalogue:
         with self._lock:
             if spec.name in self._prepared:
                 return
+        began = time.monotonic()
         try:
             with progress_of(spec.name) as on_progress:
                 entry = prepare(path, spec.quality, self._cache, cancelled=cancelled, on_progress=on_progress)
@@ -163,6 +168,11 @@ class Catalogue:
         content = Prepared(entry, spec.datagram_packets, loop=spec.loop)
         with self._lock:
             self._prepared[spec.name] = content
+        duration, took = content.description.period / CLOCK, time.monotonic() - began
+        eventlog.note(
+            logger, "prepared", "ready: %.1f s of %s", duration, content.description.codecs,
+            content=spec.name, duration_s=round(duration, 3), took_s=round(took, 3),
+        )  # fmt: skip
 
     def _unreadable(self, spec: ContentSpec, error: SourceError) -> ConfigError:
         where = f"{self._file}: content '{spec.name}': source: {spec.path}"

@@ -16,6 +16,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from mcast import eventlog
 from mcast.media.source.cutting import NULL_INTERVAL, Cut, Cutter, StreamFormatError
 from mcast.media.source.encoding import live_arguments
 from mcast.media.source.ffmpeg import Child, find_tool
@@ -101,7 +102,10 @@ class LiveSource:
         self._child = self._start_child([*command, "-f", "mpegts", "pipe:1"])
         os.set_blocking(self._child.stdout.fileno(), False)
         self._started, self._again = now, True
-        logger.info("[%s] live input: ffmpeg runs, pid %d", spec.name, self._child.pid)
+        pid = self._child.pid
+        eventlog.note(
+            logger, "live_input_started", "live input: ffmpeg runs, pid %d", pid, content=spec.name, pid=pid
+        )
 
     def _read(self, child: Child, now: float) -> None:
         came = bytearray(self._rest)
@@ -144,10 +148,12 @@ class LiveSource:
         self._held, self._held_first = bytearray(), self._cutter.needs
         if now - self._started >= STEADY:
             self._backoff = FIRST_BACKOFF
-        logger.warning(
-            *("[%s] live input ended, again in %.1f s; ffmpeg's status %d: %s",),
-            *(self._spec.name, self._backoff, status, " | ".join(lines) or "no complaint"),
-        )
+        said = " | ".join(lines) or "no complaint"
+        eventlog.note(
+            logger, "live_input_ended", "live input ended, again in %.1f s; ffmpeg's status %d: %s",
+            self._backoff, status, said,
+            level=logging.WARNING, content=self._spec.name, status=status, reason=said, again_s=self._backoff,
+        )  # fmt: skip
         self._start_at = now + self._backoff
         self._backoff = min(2 * self._backoff, LAST_BACKOFF)
 

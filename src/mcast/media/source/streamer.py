@@ -61,7 +61,7 @@ class Streamer(Generic[SinkT]):
 
     @property
     def ended(self) -> bool:
-        """Tell whether the content was sent to its end."""
+        """Return whether the content was sent to its end."""
         return self._ended
 
     def start(self) -> None:

@@ -8,29 +8,32 @@ import argparse
 import contextlib
 import logging
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from mcast.errors import ConfigError, McastError, StreamEndedError
-from mcast.media.output import Ended, Output, file_output, stdout_output
+from mcast.client import Subscription
+from mcast.client.options import (
+    DEFAULT_LATENCY_MS,
+    DEFAULT_PATIENCE,
+    check_content,
+    check_latency,
+    check_neighbour,
+    check_seconds,
+)
+from mcast.errors import ConfigError, McastError
+from mcast.media.output import Ended, Output, check_file, check_stdout, file_output, stdout_output
 from mcast.media.player import Player, player_command
-from mcast.net.ports import MediaPorts
 from mcast.roles import cli
-from mcast.roles.client.joiner import Interrupted, Joined, Joiner
 from mcast.roles.client.report import Report
-from mcast.roles.client.session import Session
-from mcast.wire.identity import CLIENT_ID_SIZE, Identity
-from mcast.wire.node import Start
+from mcast.roles.client.session import STOPPED_BY_USER, Session
 
 logger = logging.getLogger(__name__)
 
-MAX_CONTENT_BYTES = 255
-"""Of a content's name: what the header of a packet has room for."""
-DEFAULT_LATENCY_MS = 500
-"""How long the output waits for a hole: several repairs of a lost datagram at 100 ms round trip."""
-MAX_LATENCY_MS = 60_000
-DEFAULT_PATIENCE = 10.0
-"""Seconds to wait for a neighbour that does not answer: it may be starting."""
+T = TypeVar("T")
+
+_STEP = 0.1  # seconds between two looks at whether the user wants to go
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,13 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--content", required=True, type=_content, metavar="NAME", help="what to play")
-    add(
-        "--neighbour",
-        required=True,
-        type=cli.peer_option,
-        metavar="HOST:PORT",
-        help="the nearest overlay node",
-    )
+    add("--neighbour", required=True, action="append", dest="neighbours", type=_neighbour,
+        metavar="HOST:PORT", help="the nearest overlay node; given several times, all are asked")  # fmt: skip
     add("--output", metavar="FILE", help="record to a file (-: standard output) instead of playing")
     add("--player", metavar="CMD", help="a player that reads its standard input (default: ffplay)")
     add("--duration", type=_positive, metavar="SECONDS", help="stop so long after the first media")
@@ -56,9 +54,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--start", choices=("keyframe", "live"), default="keyframe",
         help="begin at the last keyframe, a picture at once, or at the next (default: keyframe)")  # fmt: skip
     add("--wait", type=_positive, default=DEFAULT_PATIENCE, metavar="SECONDS",
-        help="how long to try a neighbour that does not answer (default: %(default)g)")  # fmt: skip
+        help="how long to search for a way to the content (default: %(default)g)")  # fmt: skip
     add("--report", type=Path, metavar="FILE", help="write figures of the run there at the end (JSON)")
     add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
+    add("--trace", type=Path, metavar="FILE", help="write each decision there (JSON lines), to find faults")
 
 
 def _body(options: argparse.Namespace, process: cli.Process) -> int:
@@ -82,82 +81,93 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
 
 def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> None:
     """Join, play to the end, and say in the report how it went."""
-    ports = MediaPorts.parse(options.media_ports)
-    player = (
-        None if options.output is not None else player_command(options.player, options.content, os.environ)
-    )
-    identity = Identity.client(os.urandom(CLIENT_ID_SIZE))
-    joiner = Joiner(
-        options.neighbour, options.content, identity, ports, process.stop,
-        patience=options.wait, start=Start[options.start.upper()],
+    open_output = _checked_output(options, process)
+    subscription = Subscription(
+        neighbours=options.neighbours, content=options.content, latency_ms=options.latency,
+        patience=options.wait, start=options.start, media_ports=options.media_ports, trace=options.trace,
     )  # fmt: skip
-    output: Output | None = None if player is not None else _open_output(options.output, process)
+    output: Output | None = None
     closed: Ended | None = None
     try:
-        joined = joiner.join()
-        logger.info("[%s] joined by way of %s", options.content, " > ".join(map(str, joined.port.path)),
-                    extra={"request": joined.request})  # fmt: skip
-        if player is not None:
-            output = _start_player(player, joined, process)
-        assert output is not None
-        session = Session(options, process, joined, output)
-        ending = session.run()
-        session.fill(report)
-    except Interrupted:
-        report.exit_reason = "stopped by the user"
-        return
+        with _taken_down(subscription, report):
+            if not _join(subscription, process.stop):
+                report.exit_reason = STOPPED_BY_USER
+                return
+            output = open_output()
+            session = Session(options.content, subscription, output, process.stop, options.duration)
+            report.exit_reason = session.run()
     finally:
         if output is not None:  # who has asked to stop does not wait for a player to show the rest
-            closed = output.close(drain=player is None or not process.stop.is_set())
-    report.exit_reason = ending.reason
-    logger.info("[%s] %s: %d TS packets, %d datagrams lost", options.content, ending.reason,
-                report.ts_packets, report.lost_datagrams)  # fmt: skip
-    if ending.status:
-        raise StreamEndedError(f"the stream of '{options.content}' has ended: {ending.reason}")
+            closed = output.close(drain=options.output is not None or not process.stop.is_set())
     if closed is not None and closed.error is not None:  # the disk was full at the very end
         raise closed.error
-    if process.on_crash.error is not None:  # our threads have been stopped because of it
+    if process.on_crash.error is not None:  # a thread of the output has crashed, which stops the process
         report.exit_reason, report.exit_status = str(process.on_crash.error), cli.ERROR_STATUS
 
 
-def _start_player(arguments: list[str], joined: Joined, process: cli.Process) -> Player:
+@contextlib.contextmanager
+def _taken_down(subscription: Subscription, report: Report) -> Iterator[None]:
+    """Close the subscription at the end, and put its figures into the report."""
     try:
-        return Player(arguments, process.on_crash)
-    except ConfigError:
-        joined.close()
-        raise
+        yield
+    finally:
+        subscription.close()
+        report.statistics = subscription.statistics()
 
 
-def _open_output(name: str, process: cli.Process) -> Output:
-    if name == "-":
-        return stdout_output(process.on_crash)
-    return file_output(Path(name), process.on_crash)
+def _join(subscription: Subscription, stop: threading.Event) -> bool:
+    """Join, unless the user wants to go before; return whether it has. Raises McastError."""
+    subscription.start()
+    while not subscription.wait_joined(_STEP):
+        if stop.is_set():
+            return False
+    return True
+
+
+def _checked_output(options: argparse.Namespace, process: cli.Process) -> Callable[[], Output]:
+    """Return what opens the output once the stream is there: a join that fails touches no file.
+
+    Raises ConfigError if it could not be opened, as far as that can be known now.
+    """
+    if options.output is None:
+        command = player_command(options.player, options.content, os.environ)
+        return lambda: Player(command, process.on_crash)
+    if options.output == "-":
+        check_stdout()
+        return lambda: stdout_output(process.on_crash)
+    file = Path(options.output)
+    check_file(file)
+    return lambda: file_output(file, process.on_crash)
+
+
+def _checked(check: Callable[[T], object], value: T) -> T:
+    """Return a value that the subscription will take, for argparse's `type=`."""
+    try:
+        check(value)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return value
 
 
 def _content(text: str) -> str:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError(f"'{text}' is no UTF-8 text") from None
-    if not 1 <= size <= MAX_CONTENT_BYTES:
-        raise argparse.ArgumentTypeError(f"a name has 1 to {MAX_CONTENT_BYTES} bytes, not {size}")
-    return text
+    return _checked(check_content, text)
+
+
+def _neighbour(text: str) -> str:
+    return _checked(check_neighbour, text)
 
 
 def _positive(text: str) -> float:
     try:
-        value = float(text)
+        return _checked(check_seconds, float(text))
     except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds above 0")
-    return value
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds above 0") from None
 
 
 def _latency(text: str) -> int:
-    if not text.isdecimal() or not 0 <= int(text) <= MAX_LATENCY_MS:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of milliseconds from 0 to {MAX_LATENCY_MS}")
-    return int(text)
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of milliseconds")
+    return _checked(check_latency, int(text))
 
 
 PROGRAM = cli.Command(

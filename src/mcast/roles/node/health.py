@@ -1,17 +1,28 @@
-"""What a node tells the bootstrapper of its streams, cut to what one frame can hold.
+"""What a node tells the bootstrapper of its streams: once a second, and at once when a tree has changed.
 
-A stream's health is one TLV (65,535 bytes), all of them one frame (`wire.frame.MAX_BODY`). A node
-may have 256 contents with 4,096 children each: then some of them are not told, which costs the
-operator's view a few lines and the streams nothing.
+A report is cut to what one frame can hold. A stream's health is one TLV (65,535 bytes), all of them
+one frame (`wire.frame.MAX_BODY`). A node may have 256 contents with 4,096 children each: then some of
+them are not told, which costs the operator's view a few lines and the streams nothing.
 """
 
-from collections.abc import Iterable
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
+from typing import Protocol, TypeAlias
 
-from mcast.wire.bootstrap import StreamHealth
+from mcast.net.ratelimit import RateLimitedLog
+from mcast.overlay.actions import ConnectionId, Path
+from mcast.roles.node.relays import RelayDb
+from mcast.wire.bootstrap import Health, StreamHealth
 from mcast.wire.identity import Identity
+from mcast.wire.node import Stream
 
+logger = logging.getLogger(__name__)
+
+INTERVAL = 1.0
+"""Seconds between two reports while nothing changes."""
 MAX_STREAMS = 64
 """Streams that are told."""
 MAX_CHILDREN = 2000
@@ -23,6 +34,59 @@ MAX_BYTES = 240_000
 
 _FIXED = 64  # more than position, counters and the TLVs' heads take
 _IDENTITY = 5  # kind, length, and the head of its TLV
+
+
+class Branch(Protocol):
+    """What the report needs to know of a content's place in the tree."""
+
+    @property
+    def path(self) -> Path:
+        """The way from the rendezvous point to this node, both included."""
+
+    @property
+    def children(self) -> Mapping[ConnectionId, Stream]:
+        """Those who are fed from here, with what they asked for."""
+
+    @property
+    def fed(self) -> bool:
+        """Whether media reaches this node."""
+
+
+Branches: TypeAlias = Callable[[], Mapping[str, Branch]]
+"""Return the contents that this node takes part in; asked in the decider's thread."""
+
+
+class HealthReporter:
+    """Reports from time to time. For the decider's thread."""
+
+    def __init__(self, branches: Branches, relays: RelayDb, send: Callable[[Health], None]) -> None:
+        """`send` must not wait."""
+        self._branches, self._relays, self._send = branches, relays, send
+        self._log = RateLimitedLog(logger)
+        self._began, self._next = time.monotonic(), 0.0
+
+    def on_tree_change(self) -> None:
+        """Report at the next tick."""
+        self._next = 0.0
+
+    def on_tick(self, now: float) -> None:
+        """Report if it is time to."""
+        if now < self._next:
+            return
+        self._next = now + INTERVAL
+        streams = tuple(self._streams())
+        told = bounded(streams)
+        if told != streams:
+            self._log.info("health_cut", "not all streams and children fit the report to the bootstrapper")
+        self._send(Health(round((now - self._began) * 1000), told))
+
+    def _streams(self) -> Iterable[StreamHealth]:
+        for content, branch in self._branches().items():
+            if (relay := self._relays.get(content)) is not None:
+                children = tuple(stream.sender for stream in branch.children.values())
+                yield StreamHealth(
+                    content, branch.path, children, relay.position, relay.counters().lost, branch.fed
+                )
 
 
 def bounded(streams: Iterable[StreamHealth]) -> tuple[StreamHealth, ...]:

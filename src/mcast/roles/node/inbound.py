@@ -1,15 +1,50 @@
-"""The connections that others have made to this node, numbered so that the core can name them."""
+"""The connections that others have made to this node: what they may say, and how they are answered.
+
+    listener --take--> numbered, read by the watcher --DISC, STREAM, the end--> events
+    actions  --reply, accepted, update, end--> FOUND, MISS, PORT, STOP
+
+A connection asks one thing at a time: DISC or STREAM, and the next when that is answered. The connection
+whose STREAM was accepted *is* the subscription and lives until either side ends it.
+
+The watcher's thread calls what comes in, the decider's thread answers, and the media plane's tells of
+children whose lease is over.
+"""
 
 import itertools
+import logging
 import threading
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-from mcast.net.connection import Connection
-from mcast.overlay.actions import ConnectionId
-from mcast.wire.node import Port, Stream
+from mcast.errors import WireError
+from mcast.eventlog import note
+from mcast.media.child import ChildLost
+from mcast.net.connection import Connection, PeerGone, say
+from mcast.net.ratelimit import RateLimitedLog
+from mcast.net.watcher import Watcher
+from mcast.overlay.actions import ConnectionId, Path
+from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, StreamReceived
+from mcast.wire.frame import Message
+from mcast.wire.node import Disc, Found, Miss, Port, Stop, StopReason, Stream
+
+logger = logging.getLogger(__name__)
 
 MAX_INBOUND = 8192
 """Connections at a time. Beyond, a new one is closed, counted and logged."""
+BYE_GRACE = 1.0
+"""Seconds from a child's BYE until its connection is closed: its STOP, which says why it leaves and may
+be overtaken by the BYE, has come by then."""
+
+
+class Events(Protocol):
+    """Whom is told what happens: the decider."""
+
+    def offer(self, event: Event, /) -> bool:
+        """Hand in what a peer has sent; return False if too much is waiting already."""
+
+    def post(self, event: Event, /) -> None:
+        """Hand in what happened inside this process."""
 
 
 @dataclass(slots=True, eq=False)
@@ -21,21 +56,151 @@ class Inbound:
     asking: bool = False  # a DISC or STREAM that has not been answered: the next must wait
     stream: Stream | None = None  # asked for
     port: Port | None = None  # the newest answer
+    how: Departure = Departure.LOST  # as it would end now
+    why: str = ""  # for the log, where the connection's own end does not say it
+
+    def about(self) -> dict[str, object]:
+        """Return what a log record about it says."""
+        asked = {} if self.stream is None else {"request": self.stream.request}
+        return {"peer": self.connection.peer, **asked}
 
 
 class InboundConnections:
-    """Numbers connections. Safe for all threads."""
+    """Owns the connections and numbers them, so that the core can name them. Safe for all threads."""
 
-    def __init__(self, most: int = MAX_INBOUND) -> None:
-        self._most, self._lock = most, threading.Lock()
-        self._numbers = itertools.count(1)
+    def __init__(self, watcher: Watcher, events: Events, *, most: int = MAX_INBOUND) -> None:
+        self._watcher, self._events, self._most = watcher, events, most
+        self._log = RateLimitedLog(logger)
+        self._lock = threading.Lock()  # guards the next three
+        self._numbers = itertools.count(1)  # never used twice: late news of one is not another's
         self._links: dict[ConnectionId, Inbound] = {}
+        self._byes: dict[ConnectionId, float] = {}  # who has said BYE, and when that is taken for the end
 
     def __len__(self) -> int:
         return len(self._links)
 
-    def add(self, connection: Connection) -> Inbound | None:
-        """Give the connection a number; None if there is no room."""
+    def __repr__(self) -> str:
+        return f"<InboundConnections {len(self)} of {self._most}>"
+
+    def get(self, number: ConnectionId) -> Inbound | None:
+        """Return a connection, None if it has ended."""
+        return self._links.get(number)
+
+    # What comes in
+
+    def take(self, connection: Connection) -> None:
+        """Take over a connection from the listener's handler. Raises PeerGone if it has ended already."""
+        if (link := self._add(connection)) is None:
+            self._log.warning("too_many_links", "refused %s: too many connections", connection.peer)
+            return
+        try:
+            self._watcher.watch(
+                connection,
+                lambda message: self._on_message(link, message),
+                lambda reason: self._on_gone(link, reason),
+            )
+        except PeerGone:
+            self._remove(link.number)
+            raise
+        connection.detach()
+
+    def _on_message(self, link: Inbound, message: Message) -> None:
+        event: Event
+        match message:
+            case Disc() if link.stream is None and not link.asking:
+                event = DiscReceived(link.number, message)
+            case Stream() if link.stream is None and not link.asking:
+                link.stream = message
+                event = StreamReceived(link.number, message)
+            case Stop():  # also behind a STREAM that was refused: the child takes its leave
+                is_leaving = message.reason is StopReason.LEAVING
+                link.how, link.why = Departure.LEAVING if is_leaving else Departure.UNSUBSCRIBED, ""
+                raise PeerGone(f"STOP({message.reason.name.lower()})")
+            case _:
+                raise WireError(f"{type(message).__name__} has no place here")
+        link.asking = True
+        if not self._events.offer(event):
+            raise WireError("too many requests at once")
+
+    def _on_gone(self, link: Inbound, reason: str) -> None:
+        if self._remove(link.number) is None:
+            return  # the core itself has ended it
+        if link.stream is not None and link.port is not None:
+            why, content, child = link.why or reason, link.stream.content, link.stream.sender
+            note(
+                logger, "child_left", "[%s] %s has left: %s", content, child, why,
+                content=content, child=child, reason=why, extra=link.about(),
+            )  # fmt: skip
+        self._events.post(ConnectionGone(link.number, link.how))
+
+    def on_child_lost(self, number: ConnectionId, reason: ChildLost) -> None:
+        """Take in that media goes to this child no more: its lease is over, or it said BYE."""
+        link = self.get(number)
+        if link is None or link.stream is None:
+            return
+        link.why = reason.name.lower()
+        if reason is ChildLost.BYE:
+            link.how = Departure.UNSUBSCRIBED  # unless its STOP says otherwise
+            with self._lock:
+                self._byes[number] = time.monotonic() + BYE_GRACE
+            return
+        text = "nothing was heard of you"
+        say(link.connection, Stop(request=link.stream.request, content=link.stream.content,
+                                  reason=StopReason.LEASE, text=text))  # fmt: skip
+        link.connection.close()  # the watcher sees that, and the core is told
+
+    def on_tick(self, now: float) -> None:
+        """Close the connections of those who have said BYE and no STOP. In the decider's thread."""
+        with self._lock:
+            due = [number for number, until in self._byes.items() if until <= now]
+            links = [self._links[number] for number in due if number in self._links]
+            for number in due:
+                del self._byes[number]
+        for link in links:
+            link.connection.close()
+
+    # How they are answered: in the decider's thread
+
+    def reply(self, number: ConnectionId, message: Found | Miss) -> None:
+        """Answer a DISC, or refuse a STREAM; the connection may ask again."""
+        if (link := self.get(number)) is None:
+            return
+        if isinstance(message, Miss):
+            link.stream = None
+        link.asking = False  # last: from here on the watcher's thread may take in the next request
+        say(link.connection, message)
+
+    def accepted(self, link: Inbound, port: Port) -> None:
+        """Answer a STREAM with yes."""
+        link.asking, link.port = False, port
+        say(link.connection, port)
+
+    def refuse(self, link: Inbound, message: Miss) -> None:
+        """Answer no to a STREAM that the core has accepted already, and have the core told."""
+        link.how = Departure.UNSUBSCRIBED
+        say(link.connection, message)
+        link.connection.close()  # the watcher sees that
+
+    def update(self, number: ConnectionId, path: Path, version: int, *, cut: bool) -> None:
+        """Tell a child what has changed above."""
+        if (link := self.get(number)) is not None and link.port is not None:
+            link.port = replace(link.port, path=path, version=version, cut=cut)
+            say(link.connection, link.port)
+
+    def end(self, number: ConnectionId, stop: Stop) -> None:
+        """Say STOP and hang up; nothing more is told of this connection."""
+        if (link := self._remove(number)) is not None:
+            say(link.connection, stop)
+            link.connection.close()
+
+    def close(self) -> None:
+        """Hang up on all, without a word."""
+        with self._lock:
+            links, self._links = list(self._links.values()), {}
+        for link in links:
+            link.connection.close()
+
+    def _add(self, connection: Connection) -> Inbound | None:
         with self._lock:
             if len(self._links) >= self._most:
                 return None
@@ -43,17 +208,6 @@ class InboundConnections:
             self._links[link.number] = link
             return link
 
-    def get(self, number: ConnectionId) -> Inbound | None:
-        """Return a link, None if it has been removed."""
-        return self._links.get(number)
-
-    def remove(self, number: ConnectionId) -> Inbound | None:
-        """Forget a link and return it; the caller closes it. None if it has been removed."""
+    def _remove(self, number: ConnectionId) -> Inbound | None:
         with self._lock:
             return self._links.pop(number, None)
-
-    def remove_all(self) -> list[Inbound]:
-        """Forget all links and return them."""
-        with self._lock:
-            links, self._links = list(self._links.values()), {}
-        return links

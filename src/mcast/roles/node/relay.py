@@ -1,58 +1,59 @@
 """One content at one node: the `Receiver` that receives it, the `Fanout` that sends it on.
 
-    upstream --UDP--> Receiver (thread forward-CONTENT) --train--> Fanout --UDP--> children
+    parents --UDP--> Receiver (thread forward-CONTENT) --train--> Fanout --UDP--> children
 
 A relay never waits: a train is forwarded in the thread that received it, at once and as it came.
 Order and completeness are restored by the final receiver.
 """
 
 import os
-import time
+import socket
 from collections.abc import Callable
 
-from mcast.media.child import ChildState
+from mcast.media.child import ChildLost
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
+from mcast.media.incoming import ReceiverCounters
+from mcast.media.parent import ParentEvent
 from mcast.media.receiver import Receiver
-from mcast.media.upstream import Upstream, UpstreamEvent
+from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
-from mcast.overlay.actions import ConnectionId, Path
+from mcast.overlay.actions import ConnectionId, Path, UpstreamId
+from mcast.overlay.events import Feed, FeedChanged
+from mcast.peer.decider import Post
 from mcast.roles.node.inbound import Inbound
-from mcast.roles.node.subscription import Subscription
 from mcast.wire.node import TOKEN_SIZE, Port, Stream
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 
-_TOLD = {Upstream.FED: FeedState.FED, Upstream.WAITING: FeedState.WAITING}
-"""What the children are told of each state of the parent; all others are a cut."""
-
 
 class Relay:
-    """Receives what a subscription was granted, and sends it to children."""
+    """Receives one content from its parents, and sends it to its children.
+
+    All methods are for the decider's thread, but for `close`, which waits.
+    """
 
     def __init__(
-        self, subscription: Subscription, reader: FeedbackReader, ports: MediaPorts, cname: str, *,
-        on_fed: Callable[[bool], None], on_child_lost: Callable[[ConnectionId, str], None], on_crash: OnCrash,
+        self, content: str, position: Position, reader: FeedbackReader, ports: MediaPorts, cname: str, *,
+        post: Post, on_child_lost: Callable[[ConnectionId, ChildLost], None], on_crash: OnCrash,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:  # fmt: skip
-        """Begin to receive. Raises OSError if there is no way to the media's address.
-
-        `on_fed` is called by the inlet's thread, `on_child_lost` by the reader's.
-        """
-        accepted = subscription.accepted
-        assert accepted is not None  # the core opens a relay when PORT has come
-        sock = subscription.connect_media()  # before anything is begun: it may fail
-        self.content = subscription.content
-        self._on_fed, self._cut_since = on_fed, None if not accepted.cut else time.monotonic()
+        """Begin at a position. `post` is handed FeedChanged; `on_child_lost` is the reader's to call."""
+        self.content = content
+        self._post, self._state = post, FeedState.WAITING
+        self._last: int | None = None  # the content's last number, once it is over
+        self._drained: frozenset[ConnectionId] = frozenset()  # told already
         self.fanout = Fanout(
-            self.content, accepted.stream, reader, ports, cname=cname,
-            on_lost=lambda key, reason: on_child_lost(int(str(key)), reason),
-        )  # fmt: skip
-        self._inlet = Receiver(
-            self.content, sock, accepted.token, accepted.stream, cname,
-            self.fanout.push, self._on_upstream, on_crash,
-        )  # fmt: skip
-        self._inlet.start()
+            content, position, reader, ports, cname=cname, on_lost=on_child_lost, timing=timing
+        )
+        self._receiver = Receiver(
+            content, position, cname, self.fanout.push, self._on_parent, on_crash, timing=timing
+        )
+        self._receiver.start()
+
+    def __repr__(self) -> str:
+        return f"<Relay [{self.content}] {self._receiver!r}, {self.fanout!r}>"
 
     @property
     def position(self) -> Position:
@@ -60,9 +61,29 @@ class Relay:
         return self.fanout.position
 
     @property
-    def lost(self) -> int:
-        """Return how many datagrams have not come (yet)."""
-        return self._inlet.counters().lost
+    def wanted(self) -> Position:
+        """Return the stream, and the lowest number that is still wanted."""
+        return self._receiver.wanted
+
+    def counters(self) -> ReceiverCounters:
+        """Return what has come so far."""
+        return self._receiver.counters()
+
+    def add_parent(
+        self,
+        upstream: UpstreamId,
+        sock: socket.socket,
+        token: bytes,
+        position: Position,
+        resume: Position | None,
+    ) -> None:
+        """Receive from one more parent, which was asked to go on from `resume`."""
+        start = resume.next if resume is not None and resume.ssrc == position.ssrc else None
+        self._receiver.add_parent(upstream, sock, token, position, start=start)
+
+    def remove_parent(self, upstream: UpstreamId) -> None:
+        """Receive from this parent no more; harmless if there is none."""
+        self._receiver.remove_parent(upstream)
 
     def admit(self, link: Inbound, stream: Stream, path: Path, version: int) -> Port:
         """Take a child in; return the PORT to answer it with. Raises McastError if it cannot be."""
@@ -73,37 +94,34 @@ class Relay:
         )  # fmt: skip
         return Port(
             request=stream.request, content=stream.content, port=port, token=token, path=path,
-            stream=self.position, version=version, cut=self._cut_since is not None,
+            stream=self.position, version=version, cut=self._state is FeedState.CUT,
         )  # fmt: skip
 
-    def cut_seconds(self, now: float) -> float:
-        """Return for how long no media has come; 0 while it does."""
-        since = self._cut_since  # read once: the inlet's thread changes it
-        return 0.0 if since is None else now - since
+    def set_state(self, state: FeedState) -> None:
+        """Tell the children, in the SRs, how this node itself is fed."""
+        self._state = state
+        self.fanout.set_state(state)
 
-    def drained(self, last: int) -> bool:
-        """Tell whether everything up to the number `last` has come and been sent on."""
-        live = (ChildState.LIVE, ChildState.GONE)
-        return self.position.next > last and all(child.state in live for child in self.fanout.children())
+    def await_drain(self, last: int) -> None:
+        """Look from now on which children have got everything up to the number `last`."""
+        self._last = last
 
-    def summary(self) -> str:
-        """Say what passed through."""
-        counters = self._inlet.counters()
-        return (
-            f"{counters.datagrams} datagrams, {counters.lost} lost, {counters.repaired} repaired, "
-            f"{counters.duplicates} duplicates"
-        )
+    def newly_drained(self) -> tuple[ConnectionId, ...]:
+        """Return the children that have got everything and were not returned before."""
+        if self._last is None:
+            return ()
+        news = self.fanout.drained(self._last) - self._drained
+        self._drained |= news
+        return tuple(sorted(news))
+
+    def ask_to_stop(self) -> None:
+        """Begin to end, without waiting: so many relays end side by side."""
+        self._receiver.ask_to_stop()
 
     def close(self) -> None:
-        """Say BYE above, send nothing more below, end the thread."""
-        self._inlet.stop()
+        """Say BYE above, send nothing more below, and wait until the thread has ended."""
+        self._receiver.stop()
         self.fanout.close()
 
-    def _on_upstream(self, event: UpstreamEvent) -> None:
-        told = _TOLD.get(event.kind, FeedState.CUT)
-        self.fanout.set_state(told)
-        fed = told is not FeedState.CUT
-        if fed == (self._cut_since is None):
-            return
-        self._cut_since = None if fed else event.at
-        self._on_fed(fed)
+    def _on_parent(self, upstream: UpstreamId, event: ParentEvent) -> None:
+        self._post(FeedChanged(upstream, Feed[event.kind.name], event.cut_ms))

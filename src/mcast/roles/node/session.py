@@ -5,7 +5,7 @@ may come and go. One thread connects (with backoff), registers, hands on layouts
 
 A refusal before the first layout means that the file does not know this node: that is the user's to
 mend, so `wait_for_layout` raises ConfigError with the bootstrapper's text. Later it may be the file that
-is being edited, so the thread tries again each REFUSED_RETRY seconds, and the node carries on.
+is being edited, so the thread tries again at an operator's pace, and the node carries on.
 """
 
 import logging
@@ -13,9 +13,10 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from mcast import eventlog
 from mcast.errors import ConfigError, McastError, UnreachableError, WireError
 from mcast.hostport import HostPort
 from mcast.net.backoff import Backoff
@@ -29,28 +30,32 @@ from mcast.wire.frame import Message
 
 logger = logging.getLogger(__name__)
 
-FIRST_RETRY, LAST_RETRY = 0.25, 5.0
-"""Seconds between attempts to connect, doubled each time."""
-
-REFUSED_RETRY = 5.0
-"""Seconds to the next attempt after a refusal: an operator's pace."""
-
-CONNECT_TIMEOUT = 5.0
-
-ANSWER_TIMEOUT = 5.0
-"""Seconds from the registration to the layout."""
-
-HEARTBEAT = 2.0
-"""Seconds without news from the node after which the last health is sent again, lest the
-bootstrapper takes the node for dead (`bootstrap.SILENT`)."""
-
-HEALTH_PAUSE = 0.05
-"""Least seconds between two reports: changes that come together travel together."""
-
 WAITING_LOG_INTERVAL = 10.0
 """Seconds between two lines that say that a node waits."""
 
 OnLayout: TypeAlias = Callable[[LayoutMessage], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionTiming:
+    """How long the bootstrapper is waited for, and how often it is told something, in seconds."""
+
+    first_retry: float = 0.25
+    """From one attempt to connect to the next; doubled each time up to the last."""
+    last_retry: float = 5.0
+    refused_retry: float = 5.0
+    """To the next attempt after a refusal: an operator's pace."""
+    connect_timeout: float = 5.0
+    answer_timeout: float = 5.0
+    """From the registration to the layout."""
+    heartbeat: float = 2.0
+    """Without news from the node for so long the last health is sent again, lest the bootstrapper
+    takes the node for dead (`bootstrap.SILENT`)."""
+    health_pause: float = 0.05
+    """Least time between two reports: changes that come together travel together."""
+
+
+DEFAULT_TIMING = SessionTiming()
 
 
 class BootstrapSession:
@@ -64,10 +69,11 @@ class BootstrapSession:
         *,
         on_layout: OnLayout | None = None,
         rng: random.Random | None = None,
+        timing: SessionTiming = DEFAULT_TIMING,
     ) -> None:
         """`on_layout` is called in the session's thread with each layout that differs from the last."""
-        self._address, self._register = address, register
-        self._backoff = Backoff(FIRST_RETRY, LAST_RETRY, rng)
+        self._address, self._register, self._timing = address, register, timing
+        self._backoff = Backoff(timing.first_retry, timing.last_retry, rng)
         self._log = RateLimitedLog(logger, interval=WAITING_LOG_INTERVAL)
         self._began = time.monotonic()
         self._stop = threading.Event()
@@ -84,7 +90,7 @@ class BootstrapSession:
 
     @property
     def connected(self) -> bool:
-        """Tell whether the bootstrapper has answered on the present connection."""
+        """Return whether the bootstrapper has answered on the present connection."""
         return self._connected.is_set()
 
     def start(self) -> None:
@@ -129,7 +135,7 @@ class BootstrapSession:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                with connect(self._address, CONNECT_TIMEOUT, cancel=self._stop) as connection:
+                with connect(self._address, self._timing.connect_timeout, cancel=self._stop) as connection:
                     _Dialogue(self, connection).run()
                 pause = 0.0
             except _RefusedError as refusal:
@@ -145,15 +151,21 @@ class BootstrapSession:
             self._refusal = text
         self._answered.set()
         self._log.warning("refused", "the bootstrapper refuses this node: %s", text)
-        return REFUSED_RETRY
+        return self._timing.refused_retry
 
     def _failed(self, error: McastError) -> float:
         if self._stop.is_set():
             return 0.0
         if self._connected.is_set():
-            logger.warning("lost the bootstrapper, carrying on without it: %s", error)
+            eventlog.note(
+                logger, "bootstrapper_lost", "lost the bootstrapper, carrying on without it: %s", error,
+                level=logging.WARNING, address=self._address, reason=error,
+            )  # fmt: skip
         elif self._layout is None:
-            self._log.info("waiting", "waiting for the bootstrapper at %s: %s", self._address, error)
+            awaited = eventlog.event_extra("bootstrapper_awaited", address=self._address, reason=error)
+            self._log.info(
+                "waiting", "waiting for the bootstrapper at %s: %s", self._address, error, extra=awaited
+            )
         else:
             self._log.info("waiting", "still without the bootstrapper at %s: %s", self._address, error)
         return self._backoff.next()
@@ -164,7 +176,7 @@ class BootstrapSession:
         return self._register
 
     def _take_health(self) -> Health | None:
-        """Give the news since the last time, None if there is none."""
+        """Return the news since the last time, None if there is none."""
         with self._lock:
             health, self._health = self._health, None
             return health
@@ -206,10 +218,11 @@ class _Dialogue:
 
     def __init__(self, session: BootstrapSession, connection: Connection) -> None:
         self._session, self._connection = session, connection
-        self._answer_by = Deadline(ANSWER_TIMEOUT)
+        self._timing = session._timing
+        self._answer_by = Deadline(self._timing.answer_timeout)
         self._last_health = Health(uptime_ms=0)
         self._pause = Deadline(0.0)  # no report before
-        self._heartbeat = Deadline(HEARTBEAT)  # a report then at the latest
+        self._heartbeat = Deadline(self._timing.heartbeat)  # a report then at the latest
 
     def run(self) -> None:
         """Talk until the session is stopped. Raise UnreachableError, WireError or a refusal."""
@@ -225,7 +238,7 @@ class _Dialogue:
                 if session.connected:
                     self._report()
                 elif self._answer_by.expired:
-                    raise UnreachableError(f"it does not answer within {ANSWER_TIMEOUT:g} s")
+                    raise UnreachableError(f"it does not answer within {self._timing.answer_timeout:g} s")
 
     def _wait(self) -> None:
         until = self._heartbeat if self._session.connected else self._answer_by
@@ -254,4 +267,5 @@ class _Dialogue:
             return
         self._last_health = news or replace(self._last_health, uptime_ms=self._session._uptime_ms())
         self._connection.send(self._last_health)
-        self._pause, self._heartbeat = Deadline(HEALTH_PAUSE), Deadline(HEARTBEAT)
+        self._pause = Deadline(self._timing.health_pause)
+        self._heartbeat = Deadline(self._timing.heartbeat)

@@ -13,11 +13,13 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mcast import eventlog
 from mcast.errors import McastError, WireError
 from mcast.hostport import HostPort
+from mcast.media.child import ChildKey, ChildLost
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.source.catalogue import Catalogue, NotReadyError
@@ -30,7 +32,7 @@ from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
-from mcast.roles.worker import Worker
+from mcast.net.worker import Worker
 from mcast.wire.frame import Message
 from mcast.wire.node import TOKEN_SIZE, StopReason
 from mcast.wire.position import Position
@@ -77,7 +79,7 @@ class ServerProgram:
         )
         self._lock = threading.Lock()  # for the takers and the listeners
         self._numbers = itertools.count(1)
-        self._takers: dict[Hashable, _Taker] = {}
+        self._takers: dict[ChildKey, _Taker] = {}
         self._listeners: set[Connection] = set()  # those that want to know the list
 
     @property
@@ -137,7 +139,7 @@ class ServerProgram:
             if is_room := len(self._listeners) < MAX_LISTENERS:
                 self._listeners.add(connection)
         if not is_room:
-            self._log.warning("listeners", "refused the list to %s: too many ask for it", connection.peer)
+            self._note_refusal("listeners", "the list", connection, f"{MAX_LISTENERS} ask for it already")
             return
         try:
             self._watcher.watch(
@@ -183,7 +185,7 @@ class ServerProgram:
     def _serve_stream(self, connection: Connection, send: Send) -> None:
         if len(self._takers) >= MAX_TAKERS:
             text = f"{MAX_TAKERS} streams are taken already"
-            self._log.warning("takers", "refused a stream to %s: %s", connection.peer, text)
+            self._note_refusal("takers", "a stream", connection, text)
             connection.send(Sending(SendStatus.FULL, text=text))
             return
         try:
@@ -208,6 +210,10 @@ class ServerProgram:
         except McastError as error:
             self._leave(taker, str(error))
             raise
+        eventlog.note(
+            logger, "attached", "%s attached", connection.peer,
+            content=streamer.content, child=connection.peer, path=(),
+        )  # fmt: skip
         self._tell_contents()
         if streamer.ended:  # while we were at it, so that _on_end() may have missed this taker
             self._tell_end(taker)
@@ -236,7 +242,11 @@ class ServerProgram:
         with self._lock:
             if self._takers.pop(taker.number, None) is None:
                 return
-        logger.info("[%s] %s has left: %s", taker.streamer.content, taker.connection.peer, reason)
+        content, child = taker.streamer.content, taker.connection.peer
+        eventlog.note(
+            logger, "child_left", "%s has left: %s", child, reason,
+            content=content, child=child, reason=reason,
+        )  # fmt: skip
         taker.streamer.fanout.dismiss(taker.number, reason)
         self._errands.post(lambda: self._pool.leave(taker.streamer))
         self._tell_contents()
@@ -248,6 +258,11 @@ class ServerProgram:
         taker.connection.close()
         self._leave(taker, stop.reason.name.lower())
 
+    def _note_refusal(self, kind: str, what: str, connection: Connection, reason: str) -> None:
+        peer = connection.peer
+        extra = eventlog.event_extra("refused", whom=peer, reason=reason)
+        self._log.warning(kind, "refused %s to %s: %s", what, peer, reason, extra=extra)
+
     # What streams tell
 
     def _make_fanout(self, content: str, position: Position) -> Fanout:
@@ -255,10 +270,10 @@ class ServerProgram:
             content, position, self._reader, self._ports, cname="mcast-server", on_lost=self._on_lost
         )
 
-    def _on_lost(self, key: Hashable, reason: str) -> None:
+    def _on_lost(self, key: ChildKey, lost: ChildLost) -> None:
         taker = self._takers.get(key)
         if taker is not None:
-            if reason == "lease":
+            if lost is ChildLost.LEASE:
                 say(taker.connection, ServerStop(StopReason.LEASE, text="nothing was heard of you"))
             taker.connection.close()  # the watcher sees that
 

@@ -1,0 +1,37 @@
+"""Why there is no stream (any more), told to the one who wanted it: the core's values as errors."""
+
+from mcast.client.options import Options
+from mcast.errors import McastError, NotFoundError, StreamEndedError, UnreachableError
+from mcast.overlay.actions import SearchFailure
+from mcast.wire.node import MissReason, Stop, StopReason
+
+
+def search_error(options: Options, failure: SearchFailure) -> McastError:
+    """Return the error for a search without a result."""
+    content, neighbours = options.content, " or ".join(map(str, options.neighbours))
+    if failure.reason is MissReason.ABSENT:
+        return NotFoundError(
+            f"no server that answers has the content '{content}': is the name right, and its server up?"
+        )
+    if failure.unreachable:
+        return UnreachableError(
+            f"{_nobody(neighbours, failure.text)} (tried for {options.patience:g} s): "
+            "is mcast-node running there?"
+        )
+    why = f"{failure.reason.name.lower()} {failure.text}".strip()
+    times = "1 try" if failure.tries == 1 else f"{failure.tries} tries"
+    return UnreachableError(f"no way to the content '{content}' through {neighbours} in {times} ({why})")
+
+
+def stop_error(options: Options, stop: Stop) -> StreamEndedError | None:
+    """Return the error for the end of a stream; None if the content is over."""
+    if stop.reason is StopReason.END:
+        return None
+    why = f"{stop.reason.name.lower()} {stop.text}".strip()
+    return StreamEndedError(f"the stream of '{options.content}' has ended: {why}")
+
+
+def _nobody(neighbours: str, text: str) -> str:
+    """Say that nobody answers, with each neighbour's address once."""
+    nobody = f"nobody answers at {neighbours}"
+    return text if text.startswith(nobody) else f"{nobody}: {text}" if text else nobody

@@ -1,0 +1,130 @@
+"""One content at a client, as `Relay` is one at a node: what receives it, and what puts it out.
+
+parents --UDP--> Receiver (thread forward-CONTENT) --train--> Playback (thread playout) --> the queue
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from socket import socket
+
+from mcast.client.options import Options
+from mcast.client.statistics import Statistics
+from mcast.media.output import Output
+from mcast.media.parent import ParentEvent
+from mcast.media.playback import Playback
+from mcast.media.receiver import Receiver
+from mcast.net.deadline import Deadline
+from mcast.net.threads import OnCrash
+from mcast.overlay.actions import UpstreamId
+from mcast.wire.position import Position
+
+CNAME = "mcast-client"
+"""What our RTCP calls us; who we are is said by the token."""
+LATE_SECONDS = 1.5
+"""Beyond the latency, until what is held must have gone out: a machine may be busy."""
+_STEP = 0.1  # seconds between two looks at `hurry`
+
+
+class Intake:
+    """Receives one stream from its parents, and puts it out in order and at its time."""
+
+    def __init__(
+        self,
+        options: Options,
+        position: Position,
+        output: Output,
+        on_parent: Callable[[UpstreamId, ParentEvent], None],
+        on_crash: OnCrash,
+        hurry: threading.Event,
+    ) -> None:
+        """Begin to wait for what parents bring. `on_parent` is called by the thread forward-CONTENT.
+
+        `hurry` is set when nobody wants to wait any more for the time of what is held.
+        """
+        self._latency, self._hurry = options.latency_ms / 1000, hurry
+        self._over_at: float | None = None
+        self._ssrc = position.ssrc
+        self._playback = Playback(output, options.latency_ms, on_crash)
+        self._receiver = Receiver(
+            options.content, position, CNAME, self._playback.push, on_parent, on_crash
+        )  # fmt: skip
+        self._receiver.start()
+
+    def __repr__(self) -> str:
+        return f"<Intake {self._receiver!r} {self._playback!r}>"
+
+    @property
+    def wanted(self) -> Position:
+        """Return the first number that is still wanted."""
+        return self._receiver.wanted
+
+    def add_parent(self, upstream: UpstreamId, sock: socket, token: bytes, position: Position) -> None:
+        """Receive from another parent, by its connected socket. Never waits."""
+        self._receiver.add_parent(upstream, sock, token, position)
+
+    def remove_parent(self, upstream: UpstreamId) -> None:
+        """Receive from a parent no more. Never waits."""
+        self._receiver.remove_parent(upstream)
+
+    def is_drained(self, last: int) -> bool:
+        """Tell whether nothing up to the number `last` is to come: it is here, or has missed its time."""
+        if self._receiver.position.next <= last:
+            return False
+        return self._receiver.wanted.next > last or self._playback.finish(0)
+
+    def ask_to_stop(self) -> None:
+        """Begin to stop receiving. Never waits."""
+        self._receiver.ask_to_stop()
+
+    def stop(self) -> None:
+        """Stop receiving; what is held still goes out."""
+        self._receiver.stop()
+
+    def put_out(self, last: int | None) -> None:
+        """Wait until what is held has gone out, and end. Harmless when repeated.
+
+        If the content is over (`last` is its last number) it goes out at its time, else at once: nothing
+        that could fill a hole will come.
+        """
+        deadline = Deadline(self._latency + LATE_SECONDS)
+        while last is not None and not self._hurry.is_set() and not deadline.expired:
+            if self._playback.finish(_STEP):
+                break
+        self._over_at = self._over_at or time.monotonic()
+        self._playback.stop(last)
+
+    def statistics(
+        self, path: tuple[str, ...], request: bytes, began: float, buffer_bytes: int
+    ) -> Statistics:
+        """Describe what has come so far. `began` is when the request was made, in monotonic seconds."""
+        played, counters = self._playback.report(), self._receiver.counters()
+        return Statistics(
+            path=path,
+            request_id=str(uuid.UUID(bytes=request)),
+            ssrc=self._ssrc,
+            first_number=played.first_number,
+            join_ms=_ms_between(began, played.first_media),
+            first_keyframe_ms=_ms_between(began, played.first_keyframe),
+            duration_s=self._seconds_since(played.first_media),
+            ts_packets=played.ts_packets,
+            bytes=played.bytes,
+            lost_datagrams=played.playout.lost,
+            duplicate_datagrams=counters.duplicates,
+            reordered_datagrams=counters.reordered,
+            repaired_datagrams=counters.repaired,
+            dropped_bytes=played.dropped,
+            continuity_errors=played.continuity_errors,
+            latency_ms=played.latency_ms,
+            buffered_ms=played.held_ms,
+            receive_buffer_bytes=buffer_bytes,
+            output_times=played.output_times,
+        )
+
+    def _seconds_since(self, moment: float | None) -> float:
+        return 0.0 if moment is None else round((self._over_at or time.monotonic()) - moment, 4)
+
+
+def _ms_between(earlier: float, later: float | None) -> float | None:
+    return None if later is None else round((later - earlier) * 1000, 1)

@@ -1,0 +1,241 @@
+"""A leaf of the overlay: the decisions of a node without children elsewhere, wired to sockets and threads.
+
+    neighbours --FOUND, MISS--> Flooder ----+
+    parents --PORT, MISS, STOP-> upstreams -+--> Decider --> NodeCore --> actions --> here
+    media ------> Intake --- fed, cut ------+
+                     '--chunks--> the reader's queue
+
+The one child (`LOCAL`) is the reader. Which neighbour is asked, how often and for how long, who becomes the
+parent and when a stream is over: all of that is decided in `mcast.overlay`, here it is done. The thread
+`decide` calls what stands under "What is decided"; what may wait is left to the thread `reaper`.
+"""
+
+import logging
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterable
+
+from mcast import eventlog
+from mcast.client.chunks import ChunkQueue
+from mcast.client.failures import search_error, stop_error
+from mcast.client.intake import Intake
+from mcast.client.options import Options
+from mcast.client.statistics import Statistics
+from mcast.hostport import HostPort
+from mcast.media.parent import ParentEvent
+from mcast.net.threads import OnCrash
+from mcast.net.watcher import Watcher
+from mcast.net.worker import Worker
+from mcast.overlay import actions as do
+from mcast.overlay import trace
+from mcast.overlay.actions import LOCAL, Action, Path, UpstreamId
+from mcast.overlay.events import Drained, Feed, FeedChanged, LayoutChanged, Stopped, Unwanted, Wanted
+from mcast.overlay.node_core import NodeCore
+from mcast.peer.decider import Decider
+from mcast.peer.flooder import Flooder
+from mcast.peer.trace import TraceWriter
+from mcast.peer.upstream import NeighbourUpstream
+from mcast.wire.identity import CLIENT_ID_SIZE, MAX_NODE_NAME, Identity
+from mcast.wire.node import Stop, StopReason
+
+logger = logging.getLogger(__name__)
+
+_SEED_BYTES = 16
+
+
+class Leaf:
+    """Takes one content from the overlay into a queue. To be used once."""
+
+    def __init__(self, options: Options, chunks: ChunkQueue, on_crash: OnCrash) -> None:
+        """Raises ConfigError if the trace cannot be written."""
+        self._options, self._chunks, self._on_crash = options, chunks, on_crash
+        self._me = Identity.client(os.urandom(CLIENT_ID_SIZE))
+        self._decider = self._make_decider()  # first: it may fail
+        self._watcher = Watcher(on_crash)
+        self._flooder = Flooder(self._watcher, self._decider.post, on_crash)
+        self._reaper = Worker("reaper", on_crash)
+        self._hurry = threading.Event()  # the reader does not wait for the time of what is held
+        # The thread `decide` owns what follows. Others read it: each value is replaced as a whole.
+        self._upstreams: dict[UpstreamId, NeighbourUpstream] = {}
+        self._intake: Intake | None = None
+        self._last: int | None = None  # the content's last number, while it is waited for
+        self._request, self._began = b"", 0.0  # the newest request, and when it was made
+        self._path: tuple[str, ...] | None = None
+        self._buffer_bytes = 0
+
+    def _make_decider(self) -> Decider:
+        seed = os.urandom(_SEED_BYTES)
+        core = NodeCore(self._me, random.Random(seed))
+        file = self._options.trace
+        writer = (
+            None if file is None else TraceWriter(file, trace.header(self._me, rendezvous=False, seed=seed))
+        )
+        return Decider(core, self._perform, self._on_crash, on_tick=self._on_tick, trace=writer)
+
+    def __repr__(self) -> str:
+        return f"<Leaf {self._me} [{self._options.content}] {self._intake!r}>"
+
+    # For the subscription
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Return the names of the nodes that the stream comes through, the rendezvous point first."""
+        return self._path or ()
+
+    def start(self) -> None:
+        """Begin to search."""
+        self._watcher.start()
+        self._reaper.start()
+        self._decider.start()
+        neighbours = names_of(self._options.neighbours)
+        logger.info("[%s] searching by way of %s", self._options.content, ", ".join(neighbours.values()))
+        self._flooder.update(neighbours)
+        self._decider.post(LayoutChanged(tuple(neighbours)))
+        self._decider.post(Wanted(self._options.content, self._options.patience, self._options.start))
+
+    def stop(self) -> None:
+        """Say STOP, put out at once what is held, and end all threads; to be called once.
+
+        Whatever start() has come to, and even if a thread has crashed.
+        """
+        self._hurry.set()
+        self._decider.post(Unwanted(self._options.content))
+        self._decider.stop()
+        for upstream in tuple(self._upstreams):  # none, unless the decider has crashed
+            self._leave(upstream, StopReason.UNSUBSCRIBE)
+        self._flooder.stop()
+        self._reaper.stop()
+        if self._intake is not None:  # here, as it is over already only where the overlay has ended it
+            self._intake.stop()
+            self._intake.put_out(None)
+        self._watcher.stop()
+
+    def statistics(self) -> Statistics:
+        """Describe what has come so far."""
+        if self._intake is None:
+            return Statistics(path=self.path)
+        return self._intake.statistics(self.path, self._request, self._began, self._buffer_bytes)
+
+    # What is decided: called by the thread `decide`
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case do.Ask():
+                self._ask(action)
+            case do.CancelAsks():
+                self._flooder.cancel(action.request, action.neighbours)
+            case do.Subscribe():
+                self._subscribe(action)
+            case do.Receive():
+                self._receive(action)
+            case do.Leave():
+                self._leave(action.upstream, action.reason)
+            case do.CloseRelay():
+                self._close_intake()
+            case do.AwaitDrain():
+                self._last = action.last
+            case do.Announce():
+                named = eventlog.event_extra(action.event, **dict(action.fields))
+                logger.info("%s", action.text, extra=named)
+            case do.Accept() | do.Update() | do.End() | do.Fail():
+                self._tell(action)
+            case do.Reply() | do.Dismiss() | do.Supply():
+                pass  # for children elsewhere: a leaf has none
+
+    def _tell(self, action: do.Accept | do.Update | do.End | do.Fail) -> None:
+        """Tell the reader what has become of its wish."""
+        match action:
+            case do.Accept():
+                self._on_joined(action.path)
+            case do.Update():
+                self._path = self._names_of(action.path)
+            case do.End():
+                self._on_over(action.stop)
+            case do.Fail():
+                self._chunks.finish(search_error(self._options, action.failure))
+
+    def _ask(self, action: do.Ask) -> None:
+        if self._path is None and action.disc.request != self._request:
+            self._request, self._began = action.disc.request, time.monotonic()
+        self._flooder.ask(action)
+
+    def _subscribe(self, action: do.Subscribe) -> None:
+        upstream = NeighbourUpstream(
+            action, self._options.media_ports, self._watcher, self._decider.post, self._on_crash,
+            flooder=self._flooder, me=self._me,
+            resume=self._intake.wanted if action.resume and self._intake is not None else None,
+        )  # fmt: skip
+        self._upstreams[action.upstream] = upstream
+        upstream.start()
+
+    def _receive(self, action: do.Receive) -> None:
+        upstream = self._upstreams[action.upstream]
+        assert upstream.accepted is not None  # the core says Receive when PORT has come
+        try:
+            sock = upstream.connect_media()
+        except OSError as error:
+            text = f"no way to the media port: {error.strerror or error}"
+            self._decider.post(Stopped(action.upstream, StopReason.ERROR, None, text))
+            return
+        self._buffer_bytes = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        position = upstream.accepted.stream
+        if self._intake is None:
+            self._intake = Intake(
+                self._options, position, self._chunks, self._on_parent, self._on_crash, self._hurry
+            )
+        self._intake.add_parent(action.upstream, sock, upstream.accepted.token, position)
+
+    def _leave(self, number: UpstreamId, reason: StopReason) -> None:
+        upstream = self._upstreams.pop(number)
+        upstream.leave(reason)
+        if self._intake is not None:
+            self._intake.remove_parent(number)
+        self._reaper.post(upstream.join)
+
+    def _close_intake(self) -> None:
+        if self._intake is not None:
+            self._intake.ask_to_stop()
+            self._reaper.post(self._intake.stop)
+
+    def _on_joined(self, path: Path) -> None:
+        names = self._path = self._names_of(path)
+        eventlog.note(
+            logger, "joined", "[%s] joined by way of %s", self._options.content, " > ".join(names),
+            content=self._options.content, path=names, request=self._request,
+        )  # fmt: skip
+        self._chunks.open()
+
+    def _on_over(self, stop: Stop) -> None:
+        """Let what is held go out, and the queue end behind it."""
+        error, intake = stop_error(self._options, stop), self._intake
+        if intake is not None:
+            self._reaper.post(lambda: intake.put_out(stop.last))
+        self._reaper.post(lambda: self._chunks.finish(error))
+
+    def _on_tick(self, _now: float) -> None:
+        if self._last is not None and self._intake is not None and self._intake.is_drained(self._last):
+            self._last = None
+            self._decider.post(Drained(self._options.content, (LOCAL,)))
+
+    def _names_of(self, path: Path) -> tuple[str, ...]:
+        return tuple(node.name for node in path if node != self._me)
+
+    # Called by the thread forward-CONTENT
+
+    def _on_parent(self, upstream: UpstreamId, event: ParentEvent) -> None:
+        self._decider.post(FeedChanged(upstream, Feed[event.kind.name], event.cut_ms))
+
+
+def names_of(neighbours: Iterable[HostPort]) -> dict[str, str]:
+    """Return the neighbours' addresses by name: a client does not know what the layout calls them.
+
+    The address itself is the name, where it is not too long for one.
+    """
+    addresses = [str(neighbour) for neighbour in neighbours]
+    return {
+        address if len(address) <= MAX_NODE_NAME else f"neighbour {number}": address
+        for number, address in enumerate(addresses, start=1)
+    }

@@ -1,0 +1,50 @@
+"""How a subscription goes, in numbers."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a subscription has got so far; None where it has not come so far.
+
+    Times are milliseconds unless the name says otherwise, and begin with the request: the DISC that
+    has led to the stream. Datagrams hold up to seven TS packets of 188 bytes.
+    """
+
+    path: tuple[str, ...] = ()
+    """The nodes' names, the rendezvous point first, the neighbour last."""
+    request_id: str | None = None
+    """A UUID: it names this request in the logs of all nodes on the way."""
+    ssrc: int | None = None
+    """The stream's RTP synchronisation source: all who watch the same stream have the same."""
+    first_number: int | None = None
+    """The number of the first datagram that went out; numbers are the same on every hop."""
+    join_ms: float | None = None
+    """From the request to the first media."""
+    first_keyframe_ms: float | None = None
+    """From the request to the first keyframe."""
+    duration_s: float = 0.0
+    """Seconds from the first media until now, or until the end."""
+    ts_packets: int = 0
+    bytes: int = 0
+    """What has gone out, and is or was to be read."""
+    lost_datagrams: int = 0
+    """They had not come when their time was over: a hole in the stream."""
+    duplicate_datagrams: int = 0
+    """They came more than once; the surplus was thrown away."""
+    reordered_datagrams: int = 0
+    """They came after a higher number, and were put back into order."""
+    repaired_datagrams: int = 0
+    """They came after they had been asked for again."""
+    dropped_bytes: int = 0
+    """The reader did not take them in time, so the queue has given them up."""
+    continuity_errors: int = 0
+    """Gaps in the transport stream's own counters: what a decoder sees of the losses."""
+    latency_ms: float | None = None
+    """How far the output is behind the earliest moment at which it could be (median)."""
+    buffered_ms: float = 0.0
+    """Media that has arrived and waits for its time."""
+    receive_buffer_bytes: int = 0
+    """Of the UDP socket, as granted by the kernel."""
+    output_times: tuple[tuple[int, float], ...] = ()
+    """RTP timestamp, and Unix seconds when it went out: about one a second, the last 600."""

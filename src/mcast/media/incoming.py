@@ -1,0 +1,176 @@
+"""A stream as one child receives it, from one parent or two: what is new of it, and whom to ask for the rest.
+
+    parent ──┐                      ┌── trains: each number once, whoever brings it
+             ├──► IncomingStream ───┤
+    parent ──┘                      └── per parent: hellos, reports, NACKs, goodbyes
+
+The state of the stream is here (its SSRC, which numbers have come, its clock), the state of a parent
+in parent.py. With two parents each is asked only for what it has sent, and for what one of them has
+not answered the other is asked next. Pure: no socket, no clock.
+"""
+
+from dataclasses import dataclass
+
+from mcast.errors import WireError
+from mcast.media.parent import Parent, ParentCounters, WallClock
+from mcast.media.reception import Reception, extend
+from mcast.media.reports import Speaker
+from mcast.media.timing import DEFAULT_TIMING, Timing
+from mcast.overlay.actions import UpstreamId
+from mcast.wire.burst import Run, is_whole_run, sort_burst
+from mcast.wire.position import Position
+from mcast.wire.rtcp import NEXT_UNKNOWN, SenderReport, read_state, unpack_compound
+from mcast.wire.rtp import timestamp_at
+from mcast.wire.train import Train
+
+MAX_NACK = 256
+"""Numbers asked for in one packet: at worst 1,024 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverCounters:
+    """What has come of a stream so far, from all its parents."""
+
+    datagrams: int  # each number once
+    bytes: int
+    lost: int  # missing now, or for good
+    duplicates: int
+    reordered: int
+    repaired: int
+    foreign: int  # RTP of another SSRC
+    garbage: int
+    next: int
+
+
+class IncomingStream:
+    """One stream and its parents. Not thread-safe: the receiver's thread owns it."""
+
+    def __init__(
+        self,
+        position: Position,
+        *,
+        start: int | None = None,
+        repair: bool = True,
+        timing: Timing = DEFAULT_TIMING,
+    ) -> None:
+        """Expect a stream. `start` is the first number that counts, where it is known."""
+        self.ssrc = position.ssrc
+        self.reception = Reception(position.next, start)
+        self.clock: WallClock | None = None  # by whichever parent has told last
+        self.bytes = self.foreign = self.garbage = 0
+        self._repair, self._timing = repair, timing
+        self._parents: dict[UpstreamId, Parent] = {}
+
+    def __repr__(self) -> str:
+        return f"<IncomingStream {self.ssrc:08x} {self.reception!r} {list(self._parents.values())}>"
+
+    # Parents
+
+    def add(
+        self,
+        upstream: UpstreamId,
+        speaker: Speaker,
+        position: Position,
+        now: float,
+        start: int | None = None,
+    ) -> Parent:
+        """Expect the stream from a parent, too; `start` is the number that it was asked to go on from.
+
+        The first parent is held to the start of the stream, unless it was asked for another number.
+        """
+        if start is None and not self.reception.received and not self._parents:
+            start = self.reception.start
+        parent = Parent(upstream, speaker, position, now, start=start, timing=self._timing)
+        self._parents[upstream] = parent
+        return parent
+
+    def remove(self, upstream: UpstreamId) -> None:
+        """Expect nothing more from a parent."""
+        self._parents.pop(upstream, None)
+
+    def parents(self) -> dict[UpstreamId, ParentCounters]:
+        """Describe what each parent has brought so far. From any thread."""
+        return {upstream: parent.counters() for upstream, parent in dict(self._parents).items()}
+
+    # What comes
+
+    def receive(self, parent: Parent, data: bytes, size: int, now: float) -> list[Train]:
+        """Take in one receive, in segments of `size`; return what is new of the stream."""
+        if is_whole_run(data, size, self.ssrc):
+            return self._on_run(parent, Run(data[2] << 8 | data[3], size, data), now)
+        burst = sort_burst(data, size, self.ssrc)
+        self.foreign += burst.foreign
+        self.garbage += burst.garbage
+        for packet in burst.rtcp:
+            self._on_rtcp(parent, packet, now)
+        return [train for run in burst.runs for train in self._on_run(parent, run, now)]
+
+    def counters(self) -> ReceiverCounters:
+        """Describe what has come so far. From any thread."""
+        reception = self.reception
+        return ReceiverCounters(
+            datagrams=reception.received,
+            bytes=self.bytes,
+            lost=reception.lost,
+            duplicates=reception.duplicates,
+            reordered=reception.reordered,
+            repaired=reception.repaired,
+            foreign=self.foreign,
+            garbage=self.garbage,
+            next=reception.next,
+        )
+
+    def _on_run(self, parent: Parent, run: Run, now: float) -> list[Train]:
+        data, size, count = run.data, run.size, run.count
+        first = extend(run.sequence, parent.next)
+        spans = self.reception.accept(first, count, now)
+        parent.on_media(first, count, spans, timestamp_at(data, 0), now)
+        if not spans:
+            return []
+        train = Train(first, size, data)
+        if len(spans) == 1 and spans[0][1] == count:
+            self.bytes += len(data)
+            return [train]
+        parts = [train.slice(begin, begin + length) for begin, length in spans]
+        self.bytes += sum(len(part.data) for part in parts)
+        return parts
+
+    def _on_rtcp(self, parent: Parent, packet: bytes, now: float) -> None:
+        try:
+            packets = unpack_compound(packet)
+            told = read_state(packets)
+        except WireError:
+            self.garbage += 1
+            return
+        report = packets[0]
+        if not isinstance(report, SenderReport) or report.ssrc != self.ssrc:
+            self.foreign += 1
+            return
+        parent.on_report(report, now)
+        self.clock = parent.clock
+        if told is None:
+            return
+        if told.next != NEXT_UNKNOWN and self.reception.begin(told.next, now):
+            parent.go_on(told.next)
+        parent.on_state(told, now)
+
+    # What is said
+
+    def on_time(self, parent: Parent, now: float) -> bytes | None:
+        """Return the packet for a parent that is due now; to be asked after each receive and each 20 ms."""
+        parent.judge(now)
+        if self._repair and self.reception.missing:
+            return parent.due(now, self._to_ask(parent, now))
+        return parent.due(now)
+
+    def _to_ask(self, parent: Parent, now: float) -> list[int]:
+        """Return the missing numbers that a parent is to be asked for now."""
+        self.reception.give_up(now - self._timing.repair)
+        others = [other for other in self._parents.values() if other is not parent and other.lives]
+        if not others:
+            return self.reception.to_ask(parent.asking(), now, MAX_NACK)
+        if not parent.lives:
+            return []
+        return self.reception.to_ask(
+            parent.asking(), now, MAX_NACK, lambda number: any(other.has_sent(number) for other in others)
+        )

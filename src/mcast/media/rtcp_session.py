@@ -1,0 +1,236 @@
+"""What a parent and its children tell each other: RTCP, in the feedback thread.
+
+    packet ── token ── child ── its address ── what it says ── effect
+                                                hello      a socket of its own, and media
+                                                report     its lease, its losses, its round trip
+                                                NACK       sent again out of the history
+                                                BYE        it is gone
+
+Nothing is sent to who did not ask. A packet is looked at only if it carries the token of a child *and*
+comes from the address of that child's control connection; whatever else comes costs a search for the
+token. The port from which a child calls may be any, and may change (NAT).
+
+A number is sent again at most once per round trip, however often it is asked for, and the repairs
+of a child are bounded by a rate, so that a flood of NACKs costs no more than the stream itself.
+What the parent misses too comes by itself: the parent has asked its own parent, and passes it on.
+"""
+
+import socket
+import time
+from collections.abc import Iterable
+
+from mcast.errors import WireError
+from mcast.media.child import Child, ChildLost, ChildState, OnLost
+from mcast.media.children import Children
+from mcast.media.feedback import FeedbackReader
+from mcast.media.reception import extend
+from mcast.media.reports import (
+    ChildReport,
+    Supply,
+    find_token,
+    read_child_report,
+    round_trip,
+    sender_compound,
+    sender_info,
+)
+from mcast.media.sockets import ChildSockets
+from mcast.media.timing import Timing
+from mcast.net.addresses import IPAddress, SockAddr, endpoint_of
+from mcast.net.ports import MediaPorts
+from mcast.net.ratelimit import RateLimitedLog
+from mcast.net.udp import TrainSender
+from mcast.wire.rtcp import NEXT_UNKNOWN
+from mcast.wire.rtp import is_rtcp
+
+READS = 32
+"""Packets read from a socket before the others have their turn."""
+MIN_ROUND_TRIP = 0.01
+"""Seconds within which a number is not sent twice, where the round trip is shorter or unknown."""
+MAX_REPAIRED = 4_096
+"""Numbers remembered as repaired."""
+_MAX_PACKET = 2_048
+
+
+class RtcpSession:
+    """The feedback of one content's children. The feedback thread's, but for what names other threads."""
+
+    def __init__(
+        self,
+        content: str,
+        ssrc: int,
+        children: Children,
+        reader: FeedbackReader,
+        ports: MediaPorts,
+        log: RateLimitedLog,
+        *,
+        on_lost: OnLost,
+        cname: str,
+        offload: bool,
+        timing: Timing,
+    ) -> None:
+        self._content, self._ssrc, self._cname = content, ssrc, cname
+        self._children, self._reader, self._log = children, reader, log
+        self._on_lost, self._offload, self._timing = on_lost, offload, timing
+        self._sockets = ChildSockets(ports, reader, self._on_readable)
+        self._supply = Supply()
+
+    # From any thread
+
+    def port_at(self, local_ip: IPAddress) -> int:
+        """Return the port to say hello to at an address. Raises ConfigError."""
+        return self._sockets.port_at(local_ip)
+
+    @property
+    def supply(self) -> Supply:
+        """Return what the children are told of this host's own supply."""
+        return self._supply
+
+    def tell_supply(self, supply: Supply) -> None:
+        """Tell the children at once how this host is fed. By one thread only."""
+        self._supply = supply
+        self._reader.call(self._report_to_all)
+
+    # By the clock
+
+    def check_leases(self, now: float) -> None:
+        """Let go of the children that have not been heard for too long."""
+        for child in self._children.children():
+            if child.lease_until <= now and self._lose(child, ChildLost.LEASE):
+                self._log.counters.add("leases_ended")
+
+    def report_due(self, now: float) -> None:
+        """Send the SRs that are due: the sign of life of a parent that has no media, else the clock."""
+        quiet = now - self._children.last_push > self._timing.quiet
+        for child in self._children.children():
+            if quiet or child.waits_for_keyframe or now >= child.next_report:
+                self._report(child, now)
+
+    def close(self) -> None:
+        """Hear nobody new."""
+        self._sockets.close()
+
+    def _report_to_all(self) -> None:
+        for child in self._children.children():
+            self._report(child, time.monotonic())
+
+    def _report(self, child: Child, now: float) -> None:
+        if child.sender is None:
+            return
+        children = self._children
+        unknown = child.waits_for_keyframe or child.state is ChildState.WAITING
+        age = now - children.last_push
+        info = sender_info(self._ssrc, children.newest, age, child.datagrams, child.bytes)
+        state = self._supply.told(NEXT_UNKNOWN if unknown else child.cursor, now)
+        child.sender.send_packet(sender_compound(info, self._cname, state, time.time()))
+        child.next_report = now + self._timing.sender_report
+
+    # By what comes
+
+    def _on_readable(self, sock: socket.socket) -> None:
+        for _ in range(READS):
+            try:
+                data, address = sock.recvfrom(_MAX_PACKET, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError:  # a child's port is closed (ECONNREFUSED): its lease or its connection will tell
+                self._log.counters.add("refused")
+                continue
+            self._on_packet(data, address, time.monotonic())
+
+    def _on_packet(self, data: bytes, address: SockAddr, now: float) -> None:
+        token = find_token(data) if is_rtcp(data) else None
+        if token is None:
+            self._ignore("garbage", address)
+        elif (child := self._children.by_token(token)) is None:
+            if self._children.was_token(token):
+                self._log.counters.add("last_words")
+            else:
+                self._ignore("wrong_token", address)
+        elif endpoint_of(address).ip != child.peer_ip:
+            self._ignore("wrong_address", address)
+        else:
+            self._on_child(child, data, address, now)
+
+    def _ignore(self, kind: str, address: SockAddr) -> None:
+        self._log.info(kind, "[%s] ignored a packet from %s: %s", self._content, endpoint_of(address), kind)
+
+    def _on_child(self, child: Child, data: bytes, address: SockAddr, now: float) -> None:
+        try:
+            report = read_child_report(data, self._ssrc)
+        except WireError:
+            self._ignore("garbage", address)
+            return
+        if report.bye:
+            self._lose(child, ChildLost.BYE)
+            return
+        child.lease_until = now + self._timing.lease
+        if child.address == address or self._connect(child, address):
+            self._on_report(child, report, now)
+
+    def _lose(self, child: Child, lost: ChildLost) -> bool:
+        """Let go of a child, unless that has happened already; return whether it has now."""
+        removed = self._children.remove_exactly(child)
+        if removed:
+            self._on_lost(child.key, lost)
+        return removed
+
+    def _on_report(self, child: Child, report: ChildReport, now: float) -> None:
+        if report.block is not None:
+            child.report = report.block
+            rtt = round_trip(report.block, time.time())
+            child.round_trip = rtt if rtt is not None else child.round_trip
+        if report.greets and child.state is ChildState.WAITING:
+            self._children.start(child, now)
+            self._report(child, now)  # tells where it begins, before the first datagram does
+            self._children.feed_child(child, self._reader.total, now)
+        if report.missing:
+            child.asked_at = now
+            self._repair(child, report.missing, now)
+
+    def _connect(self, child: Child, address: SockAddr) -> bool:
+        """Aim a child's socket, made now if it has none, at where its packet came from."""
+        try:
+            if child.sender is not None:
+                child.sender.sock.connect(address)
+                child.moves += 1
+            elif not self._equip(child, address):
+                return False
+        except OSError as error:  # no descriptors, no route: its next hello tries again
+            self._log.warning("no_socket", "[%s] cannot reach %s: %s", self._content, child.identity, error)
+            return False
+        child.address = address
+        return True
+
+    def _equip(self, child: Child, address: SockAddr) -> bool:
+        sock = self._sockets.connect(child.local_ip, address)
+        if not self._children.equip(child, TrainSender(sock, offload=self._offload)):
+            self._reader.close(sock)  # it has gone meanwhile
+            return False
+        return True
+
+    def _repair(self, child: Child, sequences: Iterable[int], now: float) -> None:
+        """Send again what a child asks for, as far as it is held and was sent to it before."""
+        if child.sender is None or child.state not in (ChildState.CATCHING_UP, ChildState.LIVE):
+            return
+        total = self._reader.total
+        again = now - max(child.round_trip or 0.0, MIN_ROUND_TRIP)
+        for sequence in sequences:
+            number = extend(sequence, child.cursor)
+            if not child.floor <= number < child.cursor or child.repaired.get(number, again) > again:
+                continue
+            datagram = self._children.read(number)
+            if datagram is None or child.repairs.left(now) < 1 or total.left(now) <= 0:
+                child.unrepaired += 1
+                continue
+            child.repairs.take(1)
+            total.take(len(datagram))
+            if child.sender.send_packet(datagram):
+                child.resent += 1
+                _remember(child, number, now)
+
+
+def _remember(child: Child, number: int, now: float) -> None:
+    child.repaired.pop(number, None)  # to the end: dicts keep the order in which keys came
+    child.repaired[number] = now
+    if len(child.repaired) > MAX_REPAIRED:
+        del child.repaired[next(iter(child.repaired))]

@@ -1,0 +1,324 @@
+"""The connections to the neighbours: floods go out over them, subscriptions begin on them.
+
+To each neighbour one idle connection is kept warm, because a fresh TCP connect costs a round
+trip at best and seconds where packets are lost. A request takes a connection for itself alone:
+its answer needs no number, and closing the connection cancels it. After the answer it is idle
+again.
+
+    warm thread --connect--> idle --ask--> asking --FOUND, MISS--> idle
+                              |              '--cancel--> closed
+                              '--take--> owned by an Upstream
+
+A question that finds no idle connection waits for one: the next that is made or becomes idle.
+All waiting is done by the watcher; a thread `warm-NAME` per neighbour only connects.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mcast.errors import McastError, WireError
+from mcast.net.backoff import Backoff
+from mcast.net.connection import Connection, PeerGone, connect
+from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.watcher import Watcher
+from mcast.overlay.actions import Ask
+from mcast.overlay.events import Answered, RoundTripMeasured, Unasked
+from mcast.peer.decider import Post
+from mcast.wire.frame import Message
+from mcast.wire.node import Disc, Found, Miss, RequestId
+
+logger = logging.getLogger(__name__)
+
+MAX_IDLE = 4
+"""Idle connections kept to one neighbour; a burst of floods opens more and lets them go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlooderTiming:
+    """How long a neighbour is waited for, in seconds."""
+
+    first_retry: float = 0.25
+    """From one attempt to reach a neighbour to the next; doubled each time up to the last."""
+    last_retry: float = 5.0
+    short_life: float = 1.0
+    """A connection that the neighbour closes sooner, without an answer, was no success: else
+    one who accepts and hangs up (no room, not mcast) would be called without a pause."""
+    connect_timeout: float = 3.0
+    """Of one attempt: three SYNs."""
+
+
+DEFAULT_TIMING = FlooderTiming()
+
+
+@dataclass(slots=True)
+class _Asking:
+    """A request that one connection is busy with."""
+
+    disc: Disc
+    connection: Connection
+
+
+class Neighbour:
+    """One neighbour: its address, its idle connections and the questions it is asked."""
+
+    def __init__(
+        self, name: str, address: str, watcher: Watcher, post: Post, on_crash: OnCrash,
+        timing: FlooderTiming = DEFAULT_TIMING,
+    ) -> None:  # fmt: skip
+        """Begin to connect. `post` is handed Answered, Unasked and RoundTripMeasured."""
+        self.name, self.address = name, address
+        self._watcher, self._post, self._timing = watcher, post, timing
+        self._backoff, self._missed = Backoff(timing.first_retry, timing.last_retry), False
+        self._lock = threading.Lock()
+        self._idle: list[Connection] = []
+        self._asking: dict[bytes, _Asking] = {}
+        self._queue: deque[Disc] = deque()  # bounded by the floods that the core allows
+        self._newest: Connection | None = None  # until it has answered
+        self._newest_at = 0.0
+        self._snub: str | None = None  # why the newest was closed at once
+        self._wanted = threading.Event()
+        self._stopping = threading.Event()  # set under the lock
+        self._thread = OwnedThread(f"warm-{name}", self._keep_warm, on_crash)
+        self._thread.start()
+
+    def ask(self, disc: Disc) -> None:
+        """Send a DISC; what comes back, or that nothing can, is posted."""
+        with self._lock:
+            stopped = self._stopping.is_set()
+            if not stopped:
+                self._queue.append(disc)
+        if stopped:
+            self._unasked(disc, f"{self.name} is no neighbour any more")
+        else:
+            self._ask_next()
+
+    def cancel(self, request: RequestId) -> None:
+        """Let the neighbour know that its answer is not wanted any more: hang up."""
+        with self._lock:
+            self._queue = deque(disc for disc in self._queue if disc.request != request)
+            asking = self._asking.pop(request, None)
+        if asking is not None:
+            # Unwatched first: that we hang up is not to be taken for the neighbour's doing.
+            self._watcher.unwatch(asking.connection)
+            asking.connection.close()
+            self._wanted.set()
+
+    def take(self) -> Connection | None:
+        """Give an idle connection away for good; return None if there is none."""
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            self._wanted.set()
+            if connection is None or self._watcher.unwatch(connection):
+                return connection
+
+    def ask_to_stop(self) -> None:
+        """Let the thread begin to end: to end many at once, before each one's stop()."""
+        with self._lock:
+            self._stopping.set()
+        self._wanted.set()
+
+    def stop(self) -> None:
+        """Close all connections, post that what is asked still cannot be, and end the thread."""
+        self.ask_to_stop()
+        self._thread.join()
+        with self._lock:
+            asking = list(self._asking.values())
+            connections = [*self._idle, *(each.connection for each in asking)]
+            unanswered = [*self._queue, *(each.disc for each in asking)]
+            self._idle, self._asking, self._queue = [], {}, deque()
+        for connection in connections:
+            self._watcher.unwatch(connection)
+            connection.close()
+        for disc in unanswered:
+            self._unasked(disc, f"{self.name} is no neighbour any more")
+
+    def _keep_warm(self) -> None:
+        while True:
+            self._wanted.clear()  # before looking: whatever comes from here on sets it again
+            if self._stopping.is_set():
+                return
+            if self._idle and not self._queue:
+                self._wanted.wait()
+                continue
+            try:
+                self._check_snub()
+                self._welcome(connect(self.address, self._timing.connect_timeout, cancel=self._stopping))
+            except McastError as error:
+                self._failed(str(error))
+
+    def _check_snub(self) -> None:
+        with self._lock:
+            snub, self._snub = self._snub, None
+        if snub is not None:
+            raise PeerGone(snub)
+
+    def _failed(self, reason: str) -> None:
+        if not self._missed and not self._stopping.is_set():
+            logger.info("waiting for neighbour %s: %s", self.name, reason)
+            self._missed = True
+        self._drop_queued(reason)
+        self._wanted.wait(self._backoff.next())  # a question, too, is a reason to try at once
+
+    def _welcome(self, connection: Connection) -> None:
+        logger.log(
+            logging.INFO if self._missed else logging.DEBUG,
+            "= warm connection to %s at %s", self.name, self.address, extra={"peer": self.name},
+        )  # fmt: skip
+        self._missed = False
+        self._measure(connection)
+        with self._lock:  # watched and idle at once: in between it could be taken, or be lost
+            self._watcher.watch(
+                connection,
+                lambda message: self._on_message(connection, message),
+                lambda reason: self._lost(connection, reason),
+            )
+            self._idle.append(connection)
+            self._newest, self._newest_at = connection, time.monotonic()
+        self._ask_next()
+
+    def _ask_next(self) -> None:
+        """Put waiting questions on idle connections; without one, wake the thread to make one."""
+        while True:
+            with self._lock:
+                if not self._queue or not self._idle:
+                    break
+                disc, connection = self._queue.popleft(), self._idle.pop()
+                self._asking[disc.request] = _Asking(disc, connection)
+            try:
+                connection.send(disc, timeout=0)
+            except PeerGone as error:
+                self._lost(connection, str(error))
+        self._wanted.set()
+
+    def _on_message(self, connection: Connection, message: Message) -> None:
+        if not isinstance(message, Found | Miss):
+            raise WireError(f"{self.name} sent {type(message).__name__} where FOUND or MISS was asked")
+        with self._lock:
+            asking = self._asking.get(message.request)
+            if asking is None or asking.connection is not connection:
+                if self._is_given_up(connection):
+                    return  # the answer has crossed our cancel()
+                raise WireError(f"{self.name} answers a question that it was not asked")
+            del self._asking[message.request]
+            self._proven(connection)
+            if keep := len(self._idle) < MAX_IDLE:
+                self._idle.append(connection)
+        self._measure(connection)
+        if not keep:
+            self._watcher.unwatch(connection)
+            connection.close()
+        self._post(Answered(self.name, message))
+        self._ask_next()
+
+    def _measure(self, connection: Connection) -> None:
+        if (round_trip_ms := connection.round_trip_ms()) > 0.0:  # 0: it is closed already
+            self._post(RoundTripMeasured(self.name, round_trip_ms))
+
+    def _is_given_up(self, connection: Connection) -> bool:
+        assert self._lock.locked()
+        asked = (asking.connection for asking in self._asking.values())
+        return connection not in self._idle and connection not in asked
+
+    def _proven(self, connection: Connection) -> None:
+        """Note that the neighbour is well."""
+        assert self._lock.locked()
+        if connection is self._newest:
+            self._newest = None
+        self._backoff.reset()
+
+    def _lost(self, connection: Connection, reason: str) -> None:
+        connection.close()
+        with self._lock:
+            if connection is self._newest and time.monotonic() - self._newest_at < self._timing.short_life:
+                self._newest, self._snub = None, reason
+            elif connection is self._newest:
+                self._proven(connection)
+            if connection in self._idle:
+                self._idle.remove(connection)
+            lost = [asking.disc for asking in self._asking.values() if asking.connection is connection]
+            for disc in lost:
+                del self._asking[disc.request]
+        self._wanted.set()
+        for disc in lost:
+            self._unasked(disc, f"{self.name} ({self.address}): {reason}")
+
+    def _drop_queued(self, reason: str) -> None:
+        with self._lock:
+            queued, self._queue = self._queue, deque()
+        for disc in queued:
+            self._unasked(disc, reason)
+
+    def _unasked(self, disc: Disc, text: str) -> None:
+        self._post(Unasked(self.name, disc.request, text))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Neighbour {self.name} at {self.address}: {len(self._idle)} idle, {len(self._asking)} asking>"
+        )
+
+
+class Flooder:
+    """All neighbours, by name."""
+
+    def __init__(
+        self, watcher: Watcher, post: Post, on_crash: OnCrash, timing: FlooderTiming = DEFAULT_TIMING
+    ) -> None:
+        self._watcher, self._post, self._on_crash, self._timing = watcher, post, on_crash, timing
+        # Replaced as a whole and never changed, as it is read by other threads than the one that
+        # calls update().
+        self._neighbours: dict[str, Neighbour] = {}
+
+    def update(self, addresses: Mapping[str, str]) -> None:
+        """Take in who the neighbours are, and the address each is reached at.
+
+        Waits for the threads of those that are no neighbours any more: not for the decider's thread.
+        """
+        before = self._neighbours
+        kept = {name: known for name, known in before.items() if addresses.get(name) == known.address}
+        self._replace(
+            {name: kept.get(name) or self._meet(name, address) for name, address in addresses.items()}
+        )
+
+    def _meet(self, name: str, address: str) -> Neighbour:
+        return Neighbour(name, address, self._watcher, self._post, self._on_crash, self._timing)
+
+    def _replace(self, neighbours: dict[str, Neighbour]) -> None:
+        """Put others in force, and stop those that are not among them."""
+        before, self._neighbours = self._neighbours, neighbours
+        gone = [neighbour for name, neighbour in before.items() if neighbours.get(name) is not neighbour]
+        for neighbour in gone:
+            neighbour.ask_to_stop()
+        for neighbour in gone:
+            neighbour.stop()
+
+    def ask(self, ask: Ask) -> None:
+        """Hand a DISC on to one neighbour. Never waits."""
+        if neighbour := self._neighbours.get(ask.neighbour):
+            neighbour.ask(ask.disc)
+        else:  # the layout has changed since the core was told who can be asked
+            self._post(Unasked(ask.neighbour, ask.disc.request, f"{ask.neighbour} is no neighbour"))
+
+    def cancel(self, request: RequestId, names: tuple[str, ...]) -> None:
+        """Cancel what these neighbours are asked under a request. Never waits."""
+        for name in names:
+            if neighbour := self._neighbours.get(name):
+                neighbour.cancel(request)
+
+    def take(self, name: str) -> Connection | None:
+        """Give an idle connection to a neighbour away for good; return None if there is none."""
+        neighbour = self._neighbours.get(name)
+        return neighbour.take() if neighbour else None
+
+    def address(self, name: str) -> str | None:
+        """Return where a neighbour is reached; None if there is no such neighbour (any more)."""
+        neighbour = self._neighbours.get(name)
+        return neighbour.address if neighbour else None
+
+    def stop(self) -> None:
+        """Close all connections and end all threads."""
+        self._replace({})

@@ -1,0 +1,65 @@
+"""A subscription of the rendezvous point at one server: CSND, OK, STOP."""
+
+import threading
+
+from mcast.errors import WireError
+from mcast.net.connection import Connection, connect, say
+from mcast.net.ports import MediaPorts
+from mcast.net.threads import OnCrash
+from mcast.net.watcher import Watcher
+from mcast.overlay.actions import ServerParent, Subscribe
+from mcast.peer.decider import Post
+from mcast.peer.upstream import CONNECT_TIMEOUT, Upstream
+from mcast.wire.frame import Message
+from mcast.wire.node import TOKEN_SIZE, MissReason, Port, StopReason
+from mcast.wire.position import Position
+from mcast.wire.server import Ready, Send, Sending, SendStatus, ServerStop
+
+
+class ServerUpstream(Upstream):
+    """Ask one server for a content, and follow what it streams."""
+
+    def __init__(
+        self, subscribe: Subscribe, ports: MediaPorts, watcher: Watcher, post: Post, on_crash: OnCrash,
+        *, resume: Position | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(subscribe, ports, watcher, post, on_crash, resume=resume)
+        if not isinstance(subscribe.parent, ServerParent):
+            raise TypeError(f"{subscribe.parent} is no server")
+        self._address = subscribe.parent.address
+
+    def _connect(self, cancel: threading.Event) -> Connection:
+        return connect(self._address, CONNECT_TIMEOUT, cancel=cancel)
+
+    def _request(self, port: int, buffer_bytes: int) -> Message:
+        return Send(self.content, resume=self.resume, port=port, buffer_bytes=buffer_bytes)
+
+    def _on_message(self, message: Message) -> None:
+        match message:
+            case Sending(status) if self.accepted is None and status is not SendStatus.OK:
+                self._refuse(MissReason.CUT, f"{status.name.lower()} {message.text}".strip())
+            case Sending() if self.accepted is None:
+                self._begin(message)
+            case ServerStop() if self.accepted is not None:
+                self._stop(message.reason, message.last, message.text)
+            case ServerStop():  # it took us in and could not feed us
+                self._refuse(MissReason.GONE, f"{message.reason.name.lower()} {message.text}".strip())
+            case _:
+                raise WireError(f"{type(message).__name__} has no place in a subscription")
+
+    def _begin(self, sending: Sending) -> None:
+        port = self._port_of(sending)
+        say(self._connected, Ready())
+        self._accept(port)
+
+    def _port_of(self, sending: Sending) -> Port:
+        """Turn the server's answer into the PORT that a neighbour would have sent."""
+        if sending.stream is None or len(sending.token) != TOKEN_SIZE:
+            raise WireError("CSND: accepted without a stream and a token")
+        return Port(
+            request=self._subscribe.request, content=self.content, port=sending.port, token=sending.token,
+            path=(), stream=sending.stream, version=1,
+        )  # fmt: skip
+
+    def _farewell(self, reason: StopReason) -> Message:
+        return ServerStop(reason)

@@ -1,0 +1,128 @@
+"""An overlay node as a test wants it: it answers by the test's word, and sends real media."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from ipaddress import ip_address
+from typing import TypeVar
+
+from helpers import PATIENCE, wait_until
+from mcast.media.fanout import Fanout
+from mcast.media.feedback import FeedbackReader
+from mcast.net.connection import Connection, PeerGone
+from mcast.net.ports import MediaPorts
+from mcast.net.threads import CrashBox
+from mcast.wire.identity import Identity
+from mcast.wire.node import Disc, MissReason, Stop, StopReason, Stream
+from mcast.wire.position import Position
+from mcast.wire.rtp import HEADER_SIZE
+from media.plane.streams import SSRC, datagram, train
+from roles.partners import N1, RP, TOKEN, Peer, found, miss, port_for, stop_for
+
+T = TypeVar("T")
+
+HERE = ip_address("127.0.0.1")
+CHILD = 7
+
+
+class Node:
+    """A neighbour: its control connections are played by the test, its media side is real."""
+
+    def __init__(self) -> None:
+        self.peer = Peer()
+        self.crash = CrashBox(threading.Event())
+        self._reader = FeedbackReader(self.crash)
+        self._reader.start()
+        self.fanout = Fanout("news", Position(SSRC, 0), self._reader, MediaPorts(), on_lost=lambda *_: None)
+        self.connection: Connection | None = None  # the one that the subscription lives on
+        self.stream: Stream | None = None
+
+    @property
+    def address(self) -> str:
+        return self.peer.address
+
+    def miss(self, reason: MissReason, text: str = "") -> Disc:
+        """Answer the next DISC with no."""
+        connection, asked = self.peer.question(Disc)
+        connection.send(miss(asked, reason, text))
+        return asked
+
+    def found(self) -> Disc:
+        """Answer the next DISC with yes."""
+        connection, asked = self.peer.question(Disc)
+        connection.send(found(asked))
+        return asked
+
+    def asked_to_stream(self) -> tuple[Connection, Stream]:
+        """Answer the next DISC with yes, and read the STREAM that follows; it is not answered."""
+        self.found()
+        self.connection, self.stream = self.peer.question(Stream)
+        return self.connection, self.stream
+
+    def refuse(self, reason: MissReason, text: str = "") -> Stream:
+        """Answer the next DISC with yes, and the STREAM with no."""
+        connection, asked = self.asked_to_stream()
+        connection.send(miss(asked, reason, text))
+        return asked
+
+    def take_in(self, path: tuple[Identity, ...] = (RP, N1)) -> Stream:
+        """Answer the next DISC and STREAM with yes; media that is pushed goes to this child from now on."""
+        connection, asked = self.asked_to_stream()
+        port = self.fanout.admit(
+            CHILD, "viewer", HERE, HERE, TOKEN, start=asked.start, buffer_bytes=asked.buffer_bytes
+        )
+        connection.send(port_for(asked, path=path, port=port, ssrc=SSRC))
+        return asked
+
+    def push(self, first: int, count: int) -> None:
+        """Send datagrams; the first of all is a keyframe."""
+        self.fanout.push(train(first, count, keys=[0] if first == 0 else []))
+
+    def say_stop(self, reason: StopReason, last: int | None = None, text: str = "") -> None:
+        """End the subscription, the parent's way."""
+        assert self.connection is not None
+        assert self.stream is not None
+        self.connection.send(stop_for(self.stream, reason, last, text))
+        self.connection.close()
+
+    def new_path(self, path: tuple[Identity, ...], version: int, ssrc: int = SSRC) -> None:
+        """Tell the child that the tree above has changed."""
+        assert self.connection is not None
+        assert self.stream is not None
+        self.connection.send(port_for(self.stream, path=path, version=version, ssrc=ssrc))
+
+    def heard_stop(self) -> StopReason | None:
+        """Wait until the child has hung up; return the reason that it gave before."""
+        assert self.connection is not None
+        reason = None
+        with contextlib.suppress(PeerGone):
+            while True:
+                if isinstance(message := self.connection.receive(PATIENCE), Stop):
+                    reason = message.reason
+        return reason
+
+    def wait_forgotten(self) -> None:
+        """Wait until the child's last word on the media side has come, too."""
+        wait_until(lambda: not self.fanout.children(), "the child's BYE")
+
+    def close(self) -> None:
+        self.peer.close()
+        self.fanout.close()
+        self._reader.stop()
+        if self.crash.error is not None:
+            raise self.crash.error
+
+
+def payload(first: int, count: int) -> bytes:
+    """Return the transport stream of the datagrams that `Node.push` sends."""
+    return b"".join(datagram(number, key=number == 0)[HEADER_SIZE:] for number in range(first, first + count))
+
+
+@contextlib.contextmanager
+def meanwhile(action: Callable[[], T]) -> Iterator[Future[T]]:
+    """Do something in another thread; what it raises comes out at the end."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(action)
+        yield future
+        future.result(PATIENCE)

@@ -1,0 +1,201 @@
+"""Parent and child together, over real sockets: who begins where, and nothing twice or missing."""
+
+from dataclasses import replace
+
+import pytest
+
+from helpers import wait_until
+from mcast.media.child import ChildState
+from mcast.media.history import HistoryBounds
+from mcast.media.parent import ParentState
+from mcast.wire.node import Start
+from mcast.wire.position import Position
+from mcast.wire.rtcp import FeedState
+from mcast.wire.train import Train
+from media.plane.parts import PATIENT, Pusher, family
+from media.plane.streams import SSRC, datagram, stream, train
+
+
+def test_child_begins_at_the_last_keyframe_and_goes_on_live() -> None:
+    with family() as parent:
+        for item in stream(0, 500, keys=range(0, 500, 200)):
+            parent.fanout.push(item)
+        viewer = parent.join()
+        parent.wait_next(500)
+        parent.wait_live()
+        parent.fanout.push(train(500, 10))
+        parent.wait_next(510)
+        assert viewer.numbers() == list(range(400, 510))
+        assert viewer.lost == 0
+        assert viewer.receiver.position == Position(SSRC, 510)
+
+
+def test_child_of_a_stream_without_a_keyframe_yet_begins_at_the_first() -> None:
+    with family(1000) as parent:
+        viewer = parent.join()
+        wait_until(lambda: parent.child(viewer).state is ChildState.CATCHING_UP)
+        parent.fanout.push(train(600, 10))
+        parent.fanout.push(train(610, 10, keys=[613]))
+        parent.wait_next(620)
+        assert viewer.numbers() == list(range(613, 620))
+
+
+def test_live_start_waits_for_the_next_keyframe() -> None:
+    with family(timing=PATIENT) as parent:
+        parent.fanout.push(train(0, 40, keys=[0, 30]))
+        viewer = parent.join(start=Start.LIVE)
+        wait_until(lambda: parent.child(viewer).state is ChildState.CATCHING_UP)
+        parent.fanout.push(train(40, 5))
+        parent.fanout.push(train(45, 5, keys=[47]))
+        parent.wait_next(50)
+        assert viewer.numbers() == [47, 48, 49]
+        assert viewer.lost == 0
+        assert ParentState.SILENT not in viewer.states
+
+
+def test_resumed_child_begins_at_exactly_its_number() -> None:
+    with family() as parent:
+        for item in stream(0, 300, keys=[0, 200]):
+            parent.fanout.push(item)
+        viewer = parent.join(resume=Position(SSRC, 123))
+        parent.wait_next(300)
+        assert viewer.numbers() == list(range(123, 300))
+
+
+def test_resumed_child_that_comes_too_late_begins_at_the_oldest_and_counts_what_it_lost() -> None:
+    with family(bounds=HistoryBounds(datagrams=100)) as parent:
+        for item in stream(0, 490, keys=[0]):
+            parent.fanout.push(item)
+        viewer = parent.join(resume=Position(SSRC, 123))
+        parent.wait_next(490)
+        first = viewer.numbers()[0]
+        assert 390 <= first <= 440
+        assert viewer.numbers() == list(range(first, 490))
+        assert viewer.lost == first - 123
+        assert parent.child(viewer).skipped == first - 123
+
+
+def test_resumed_child_that_is_ahead_gets_nothing_twice() -> None:
+    with family() as parent:
+        parent.fanout.push(train(0, 40, keys=[0]))
+        viewer = parent.join(resume=Position(SSRC, 60))
+        wait_until(lambda: parent.child(viewer).state is ChildState.CATCHING_UP)
+        parent.fanout.push(train(40, 40))
+        parent.fanout.push(train(80, 40))
+        parent.wait_next(120)
+        assert viewer.numbers() == list(range(60, 120))
+
+
+def test_resume_of_another_stream_is_an_ordinary_join() -> None:
+    with family() as parent:
+        parent.fanout.push(train(0, 40, keys=[0, 30]))
+        viewer = parent.join(resume=Position(99, 35))
+        parent.wait_next(40)
+        assert viewer.numbers() == list(range(30, 40))
+
+
+@pytest.mark.parametrize("offload", [True, False])
+def test_joining_while_the_stream_runs_leaves_no_gap_and_repeats_nothing(offload: bool) -> None:
+    trains = [
+        part
+        for item in stream(65_000, 2_000, keys=range(65_000, 67_000, 50), short=range(65_049, 67_000, 50))
+        for part in (
+            (item.slice(0, item.first + 7), item.slice(item.first + 7)) if item.count > 7 else (item,)
+        )
+    ]
+    with family(65_000, offload=offload) as parent:
+        pusher = Pusher(parent.fanout, trains)
+        for _ in range(12):
+            parent.join()
+            parent.wait_live()
+        pusher.join()
+        parent.wait_next(67_000)
+        wire = b"".join(item.data for item in trains)
+        for viewer in parent.viewers:
+            numbers = viewer.numbers()
+            assert numbers == list(range(numbers[0], 67_000))
+            assert numbers[0] % 50 == 0
+            # Byte for byte, headers included.
+            assert wire.endswith(b"".join(item.data for item in viewer.trains))
+            counters = viewer.receiver.counters()
+            assert (counters.lost, counters.duplicates, counters.reordered) == (0, 0, 0)
+
+
+def test_switch_to_live_is_exact_under_a_flood_of_joins_and_pushes() -> None:
+    """Catching up and going live again and again, while another thread pushes as fast as it can."""
+    count, step = 8_000, 8
+    with family(bounds=HistoryBounds(seconds=60, datagrams=10**6, bytes=10**9)) as parent:
+        parent.fanout.push(train(0, step, keys=[0]))
+        trains = [train(first, step) for first in range(step, count, step)]
+        pusher = Pusher(parent.fanout, trains, rate=4_000)
+        for turn in range(10):
+            viewer = parent.join(resume=Position(SSRC, turn * 20))
+            if turn % 3 == 0:
+                parent.wait_live(viewer)
+        pusher.join()
+        parent.wait_next(count)
+        for turn, viewer in enumerate(parent.viewers):
+            skipped = parent.child(viewer).skipped
+            assert skipped == 0
+            assert viewer.numbers() == list(range(turn * 20, count)), turn
+            assert viewer.receiver.counters().duplicates == 0
+
+
+def test_late_datagrams_reach_children_that_have_passed_them() -> None:
+    with family() as parent:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        parent.fanout.push(train(20, 10))
+        viewer = parent.join()
+        parent.wait_next(30)
+        parent.wait_live()
+        parent.fanout.push(train(10, 10))
+        wait_until(lambda: len(viewer.numbers()) == 30)
+        assert sorted(viewer.numbers()) == list(range(30))
+        assert viewer.receiver.counters().reordered == 10
+
+
+def test_gap_and_swap_inside_a_merged_train_are_handed_on_in_order_of_arrival() -> None:
+    with family() as parent:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        viewer = parent.join()
+        parent.wait_live()
+        odd = b"".join(datagram(n) for n in (10, 11, 14, 13, 16))
+        sender = parent.sender(viewer)
+        sender.send(Train(10, len(odd) // 5, odd))
+        parent.wait_next(17)
+        assert viewer.numbers()[10:] == [10, 11, 14, 13, 16]
+        counters = viewer.receiver.counters()
+        assert (counters.lost, counters.reordered) == (2, 1)
+
+
+def test_parent_that_is_cut_off_tells_its_children_at_once() -> None:
+    with family(timing=PATIENT) as parent:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        viewer = parent.join()
+        parent.wait_next(10)
+        parent.fanout.set_state(FeedState.CUT)
+        wait_until(lambda: viewer.states[-1] is ParentState.CUT)
+        assert ParentState.SILENT not in viewer.states
+        parent.fanout.set_state(FeedState.FED)
+        parent.fanout.push(train(10, 10))
+        wait_until(lambda: viewer.states[-1] is ParentState.FED)
+
+
+def test_reports_alone_are_no_sign_of_the_source() -> None:
+    """A parent that says it is fed, and sends nothing: a ring of relays would look like this."""
+    with family(timing=replace(PATIENT, starved=0.3)) as parent:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        viewer = parent.join()
+        parent.wait_next(10)
+        wait_until(lambda: viewer.states[-1] is ParentState.CUT)
+        assert viewer.states[-2:] == [ParentState.FED, ParentState.CUT]
+
+
+def test_parent_learns_the_round_trip_and_child_the_wall_clock() -> None:
+    with family() as parent:
+        viewer = parent.join()
+        pusher = Pusher(parent.fanout, [train(n, 10, keys=[0]) for n in range(0, 1500, 10)])
+        pusher.join()
+        wait_until(lambda: parent.child(viewer).round_trip_ms is not None)
+        assert viewer.receiver.clock is not None
+        assert viewer.receiver.parents()[0].round_trip_ms is not None

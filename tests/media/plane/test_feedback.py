@@ -1,0 +1,90 @@
+"""The one thread that hears all children: calls, clocks, sockets, and how it ends."""
+
+import socket
+import threading
+import time
+from ipaddress import ip_address
+
+from helpers import Recorder, wait_until
+from mcast.media.feedback import FeedbackReader
+from mcast.net.threads import CrashBox
+from mcast.net.udp import open_udp
+
+LOCAL = ip_address("127.0.0.1")
+
+
+class Clock:
+    """A client that is called each 10 ms."""
+
+    def __init__(self) -> None:
+        self.calls, self.threads = 0, set[str]()
+
+    def tick(self, now: float) -> float:
+        self.calls += 1
+        self.threads.add(threading.current_thread().name)
+        return now + 0.01
+
+
+def test_a_client_is_called_when_it_wants_to_be_until_it_is_detached() -> None:
+    crash = CrashBox(threading.Event())
+    with FeedbackReader(crash) as reader:
+        clock = Clock()
+        reader.call(lambda: reader.attach(clock))
+        wait_until(lambda: clock.calls >= 3)
+        reader.call(lambda: reader.detach(clock), wait=True)
+        calls = clock.calls
+        reader.call(lambda: None, wait=True)
+        assert (clock.calls, clock.threads) == (calls, {"feedback"})
+    assert crash.error is None
+
+
+def test_what_waits_at_a_socket_is_handed_over_until_it_is_closed() -> None:
+    heard = Recorder()
+    with FeedbackReader(Recorder()) as reader, open_udp(LOCAL) as sock, open_udp(LOCAL) as sender:
+
+        def read(ready: socket.socket) -> None:
+            heard(ready.recv(100))
+
+        reader.call(lambda: reader.register(sock, read))
+        sender.sendto(b"hello", sock.getsockname())
+        assert heard.wait_for(1) == [b"hello"]
+        reader.call(lambda: reader.close(sock), wait=True)
+        assert sock.fileno() == -1
+
+
+def test_a_call_that_is_waited_for_has_happened_even_when_nobody_runs() -> None:
+    reader, done = FeedbackReader(Recorder()), Recorder()
+    reader.call(lambda: done("before the start"), wait=True)
+    assert done.calls == ["before the start"]
+    reader.start()
+    reader.call(lambda: done(threading.current_thread().name), wait=True)
+    assert done.calls[-1] == "feedback"
+    reader.stop()
+    reader.stop()
+
+
+def test_sockets_that_are_left_are_closed_at_the_end() -> None:
+    reader = FeedbackReader(Recorder())
+    reader.start()
+    sock = open_udp(LOCAL)
+    reader.call(lambda: reader.register(sock, lambda _: None), wait=True)
+    assert "1 sockets" not in repr(reader)  # the waker is one, too
+    reader.stop()
+    assert sock.fileno() == -1
+
+
+def test_a_crash_of_a_client_is_handed_to_the_owner() -> None:
+    class Broken:
+        def tick(self, _now: float) -> float:
+            raise ZeroDivisionError
+
+    crash = CrashBox(threading.Event())
+    with FeedbackReader(crash) as reader:
+        reader.call(lambda: reader.attach(Broken()))
+        wait_until(lambda: isinstance(crash.error, ZeroDivisionError))
+
+
+def test_all_children_together_begin_with_a_burst() -> None:
+    reader = FeedbackReader(Recorder(), catch_up_bit_rate=80_000_000)
+    assert reader.total.left(time.monotonic()) == 80_000_000 / 8 * 0.05
+    reader.stop()

@@ -1,0 +1,238 @@
+"""A stream from one parent or two: each number once, and the right parent is asked for what is missing."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcast.media.incoming import IncomingStream
+from mcast.media.parent import Parent, ParentState
+from mcast.media.reports import SenderInfo, Speaker, Supply, sender_compound
+from mcast.media.timing import DEFAULT_TIMING
+from mcast.wire.position import Position
+from mcast.wire.rtcp import NEXT_UNKNOWN, FeedState, Nack, ReceiverReport, ReportBlock, unpack_compound
+from mcast.wire.train import Train
+from media.plane.streams import SIZE, SSRC, datagram, numbers_of, train
+
+
+class TwoParents:
+    """A stream and its parents 0 and 1; time is handed in."""
+
+    def __init__(self, at: int = 0, *, start: int | None = 0, second: int | None = None) -> None:
+        self.stream = IncomingStream(Position(SSRC, at), start=start)
+        self.parents = [self._add(0, at, None), self._add(1, at, second)]
+        self.trains: list[Train] = []
+
+    def _add(self, upstream: int, at: int, start: int | None) -> Parent:
+        speaker = Speaker(5, "me", bytes([upstream]) * 16)
+        return self.stream.add(upstream, speaker, Position(SSRC, at), 0.0, start)
+
+    def media(self, upstream: int, first: int, count: int = 1, now: float = 0.0) -> list[int]:
+        """Have a parent bring datagrams; return the numbers that are new."""
+        new = self.stream.receive(self.parents[upstream], train(first, count).data, SIZE, now)
+        self.trains += new
+        return numbers_of(new)
+
+    def says(self, upstream: int, next_number: int, now: float, state: FeedState = FeedState.FED) -> None:
+        """Have a parent send an SR."""
+        info = SenderInfo(SSRC, timestamp=90_000 + upstream, age=0.0, packets=7, octets=8)
+        packet = sender_compound(info, "p", Supply(state, 0.0).told(next_number, now), wall=1_700_000_000.0)
+        self.stream.receive(self.parents[upstream], packet, len(packet), now)
+
+    def asked(self, upstream: int, now: float) -> list[int]:
+        """Return what a parent is asked for now (16 bits)."""
+        packet = self.stream.on_time(self.parents[upstream], now)
+        packets = () if packet is None else unpack_compound(packet)
+        return [n for part in packets if isinstance(part, Nack) for n in part.sequences]
+
+    def block(self, upstream: int, now: float) -> ReportBlock:
+        """Return what a parent is told, when it is due."""
+        packet = self.stream.on_time(self.parents[upstream], now)
+        assert packet is not None
+        first = unpack_compound(packet)[0]
+        assert isinstance(first, ReceiverReport)
+        return first.blocks[0]
+
+    def states(self) -> list[ParentState | None]:
+        return [parent.state for parent in self.parents]
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 200), st.integers(1, 40)), max_size=60))
+def test_each_number_is_new_once_whoever_brings_it(arrivals: list[tuple[int, int, int]]) -> None:
+    two, offered = TwoParents(), set[int]()
+    for upstream, first, count in arrivals:
+        two.media(upstream, first, count)
+        offered |= set(range(first, first + count))
+    assert sorted(numbers_of(two.trains)) == sorted(offered)
+    counters, brought = two.stream.counters(), two.stream.parents()
+    assert counters.datagrams == len(offered) == brought[0].new + brought[1].new
+    assert counters.bytes == len(offered) * SIZE
+
+
+@given(st.lists(st.tuples(st.integers(0, 200), st.integers(1, 40)), max_size=60))
+def test_the_only_parent_is_counted_as_the_stream_is(arrivals: list[tuple[int, int]]) -> None:
+    one = TwoParents(start=None)
+    one.stream.remove(1)
+    for first, count in arrivals:
+        one.media(0, first, count)
+    parent, stream = one.stream.parents()[0], one.stream.counters()
+    assert (parent.datagrams, parent.new, parent.lost, parent.next) == (
+        stream.datagrams, stream.datagrams, stream.lost, stream.next,
+    )  # fmt: skip
+
+
+def test_the_slower_parent_lives_although_it_brings_nothing_new() -> None:
+    two = TwoParents()
+    for step in range(100):
+        now = step * 0.02
+        assert two.media(0, step * 10, 10, now)
+        assert not two.media(1, step * 10, 10, now + 0.005)
+        two.asked(0, now + 0.005)
+        two.asked(1, now + 0.005)
+    assert two.states() == [ParentState.FED, ParentState.FED]
+    assert (two.stream.parents()[1].datagrams, two.stream.parents()[1].new) == (1000, 0)
+    assert two.stream.counters().duplicates == 1000
+
+
+def test_a_parent_that_only_repeats_itself_is_found_silent() -> None:
+    two = TwoParents()
+    for step in range(100):
+        now = step * 0.02
+        two.media(0, step * 10, 10, now)
+        two.media(1, step % 5 * 10, 10, now)  # what goes round in a ring
+        two.asked(1, now)
+    assert two.states() == [ParentState.FED, ParentState.SILENT]
+
+
+def test_the_other_goes_on_where_one_freezes() -> None:
+    two = TwoParents()
+    two.media(0, 0, 20, 0.0)
+    two.media(1, 0, 10, 0.0)
+    for step in range(1, 60):
+        now = step * 0.02
+        two.media(1, step * 10, 10, now)
+        two.asked(0, now)
+        two.asked(1, now)
+    assert numbers_of(two.trains) == list(range(600))
+    assert two.states() == [ParentState.SILENT, ParentState.FED]
+    events = [event.kind for event in two.parents[0].events()]
+    assert events == [ParentState.FED, ParentState.SILENT]
+
+
+def test_each_parent_is_told_its_own_highest_number_and_losses() -> None:
+    two = TwoParents(second=0)
+    two.media(0, 0, 10)
+    two.media(0, 15, 5)
+    two.media(1, 0, 12)
+    assert two.stream.counters().lost == 3
+    first, second = two.block(0, 1.0), two.block(1, 1.0)
+    assert (first.highest_sequence, first.cumulative_lost) == (19, 5)
+    assert (second.highest_sequence, second.cumulative_lost) == (11, 0)
+
+
+def test_only_who_has_sent_a_number_is_asked_for_it() -> None:
+    two = TwoParents(second=0)
+    two.media(0, 0, 10)
+    two.media(1, 0, 5)
+    two.media(0, 13, 5)  # 10 to 12 are missing; the second parent is not there yet
+    assert two.asked(1, 0.0) == []
+    assert two.asked(0, 0.0) == [10, 11, 12]
+    assert two.media(1, 5, 7) == [10, 11]  # it comes by itself
+    assert two.media(0, 12, 1) == [12]
+
+
+def test_what_the_first_does_not_answer_the_second_is_asked_for() -> None:
+    two = TwoParents(second=0)
+    for upstream in (0, 1):
+        two.media(upstream, 0, 10)
+        two.media(upstream, 13, 7)
+    asked = [(upstream, bool(two.asked(upstream, step * 0.02))) for step in range(30) for upstream in (0, 1)]
+    turns = [upstream for upstream, any_ in asked if any_]
+    assert turns[:4] == [0, 1, 0, 1]
+    assert len(turns) < 12  # each answer is waited for
+
+
+def test_a_silent_parent_is_asked_for_nothing_while_the_other_lives() -> None:
+    two = TwoParents(second=0)
+    for upstream in (0, 1):
+        two.media(upstream, 0, 10)
+    late = DEFAULT_TIMING.silence + 0.1
+    two.media(1, 13, 7, late)
+    two.media(0, 13, 0 + 1, 0.0)
+    assert two.asked(0, late) == []
+    assert two.states()[0] is ParentState.SILENT
+    assert two.asked(1, late) == [10, 11, 12]
+    two.stream.remove(1)
+    assert two.asked(0, late + 0.2) == [10, 11, 12]  # better than nobody
+
+
+def test_a_second_parent_begins_where_it_was_asked_to_and_is_held_to_that() -> None:
+    two = TwoParents(start=None)
+    two.media(0, 0, 10)
+    two.media(0, 15, 5)
+    wanted = two.stream.reception.wanted
+    assert wanted == 10
+    two.stream.remove(0)
+    second = two.stream.add(2, Speaker(5, "me", bytes(16)), Position(SSRC, 40_000), 0.0, wanted)
+    two.parents.append(second)
+    assert two.media(2, 12, 3) == [12, 13, 14]
+    assert two.stream.parents()[2].lost == 2
+    assert two.asked(2, 0.0) == [10, 11]
+    assert two.media(2, 15, 10) == list(range(20, 25))
+
+
+def test_a_parent_far_ahead_is_understood_by_what_its_port_said() -> None:
+    two = TwoParents()
+    two.media(0, 0, 10)
+    ahead = two.stream.add(2, Speaker(5, "me", bytes(16)), Position(SSRC, 100_000), 0.0)
+    two.parents.append(ahead)
+    assert two.media(2, 100_003, 2) == [100_003, 100_004]
+
+
+def test_the_clock_is_that_of_the_last_word_and_each_report_answers_its_own_parent() -> None:
+    two = TwoParents()
+    two.says(0, NEXT_UNKNOWN, 0.1)
+    two.says(1, NEXT_UNKNOWN, 0.2)
+    assert two.stream.clock is not None
+    assert two.stream.clock.rtp == 90_001
+    assert abs(two.block(0, 1.1).delay_since_sr / 65_536 - 1.0) < 0.001
+    assert abs(two.block(1, 1.1).delay_since_sr / 65_536 - 0.9) < 0.001
+
+
+def test_a_word_that_cannot_be_true_moves_nothing() -> None:
+    two = TwoParents()
+    two.media(0, 0, 10)
+    two.says(0, 1 << 60, 0.1)
+    assert (two.stream.reception.next, two.parents[0].next) == (10, 10)
+    two.says(1, 12, 0.1, FeedState.CUT)
+    assert two.states() == [ParentState.FED, ParentState.CUT]
+    assert two.asked(0, 0.1) == []
+    assert two.stream.counters().lost == 2
+
+
+def test_foreign_and_broken_packets_are_counted() -> None:
+    two = TwoParents()
+    stream, parent = two.stream, two.parents[0]
+    stream.receive(parent, datagram(3, ssrc=9), SIZE, 0.1)
+    stream.receive(parent, b"\x80\xc8garbage!", 10, 0.1)
+    stream.receive(parent, b"garbage", 7, 0.1)
+    assert (stream.counters().foreign, stream.counters().garbage) == (1, 2)
+
+
+def test_two_lossy_parents_that_answer_give_everything_once() -> None:
+    rng, two, count = random.Random(3), TwoParents(second=0), 600
+    answers: list[tuple[int, list[int]]] = []
+    for step in range(count // 10 + 40):
+        now = step * 0.02
+        for upstream in (0, 1):
+            for number in range(step * 10, step * 10 + 10):
+                if number < count and rng.random() > 0.3:
+                    two.media(upstream, number, 1, now)
+            if step * 10 >= count:
+                two.says(upstream, count, now)
+        for upstream, numbers in answers:
+            for number in numbers:
+                if rng.random() > 0.3:
+                    two.media(upstream, number, 1, now)
+        answers = [(upstream, two.asked(upstream, now)) for upstream in (0, 1)]
+    assert sorted(numbers_of(two.trains)) == list(range(count))

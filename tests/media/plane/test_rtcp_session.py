@@ -1,0 +1,204 @@
+"""Nothing is sent to who did not ask; a subscription is a lease; a child may move."""
+
+import contextlib
+import errno
+import random
+import socket
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from helpers import wait_until
+from mcast.media.child import ChildLost, ChildState
+from mcast.media.reports import Speaker
+from mcast.media.timing import Timing
+from mcast.wire.node import Start
+from mcast.wire.rtcp import ReportBlock
+from media.plane.parts import LOCAL, PATIENT, Pusher, family
+from media.plane.streams import SSRC, train
+
+OTHER = ip_address("127.0.0.2")
+KEY = 1_000_000
+BLOCK = ReportBlock(SSRC, 0, 0, 0, 0)
+
+
+def hello(token: bytes, *, bye: bool = False) -> bytes:
+    return Speaker(1, "somebody", token).compound(BLOCK, bye=bye)
+
+
+@contextlib.contextmanager
+def stranger(ip: str = "127.0.0.1") -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((ip, 0))
+        yield sock
+
+
+def got_nothing(sock: socket.socket) -> bool:
+    sock.setblocking(False)
+    try:
+        sock.recv(2048)
+    except BlockingIOError as error:
+        return error.errno == errno.EAGAIN
+    return False
+
+
+def test_admission_alone_sends_nothing() -> None:
+    with family() as parent, stranger() as sock:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        viewer = parent.join(running=False)
+        parent.fanout.push(train(10, 10))
+        assert parent.child(viewer).state is ChildState.WAITING
+        assert parent.child(viewer).datagrams == 0
+        assert got_nothing(sock)
+
+
+def test_right_token_from_another_address_gets_nothing() -> None:
+    with family() as parent, stranger("127.0.0.2") as sock:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        port = parent.fanout.admit(KEY, "k", LOCAL, LOCAL, b"t" * 16)
+        sock.sendto(hello(b"t" * 16), ("127.0.0.1", port))
+        wait_until(lambda: parent.fanout.counters["wrong_address"] == 1)
+        parent.fanout.push(train(10, 10))
+        assert got_nothing(sock)
+        sock.sendto(hello(b"t" * 16, bye=True), ("127.0.0.1", port))
+        wait_until(lambda: parent.fanout.counters["wrong_address"] == 2)
+        assert len(parent.fanout.children()) == 1
+
+
+def test_wrong_token_and_garbage_get_nothing_and_are_counted() -> None:
+    with family() as parent, stranger() as sock:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        there = ("127.0.0.1", parent.fanout.admit(KEY, "k", LOCAL, LOCAL, b"t" * 16))
+        rng = random.Random(3)
+        good = hello(b"t" * 16)
+        garbage = [
+            b"",
+            b"\x80",
+            good[:-1],
+            good[:8],
+            train(0, 1).data,
+            rng.randbytes(300),
+            good[:1] + b"\xc9\0\1",
+        ]
+        for packet in garbage:
+            sock.sendto(packet, there)
+        sock.sendto(hello(b"x" * 16), there)
+        wait_until(lambda: parent.fanout.counters["wrong_token"] == 1)
+        assert parent.fanout.counters["garbage"] == len(garbage)
+        assert got_nothing(sock)
+        sock.sendto(good, there)
+        wait_until(lambda: parent.fanout.children()[0].state is ChildState.LIVE)
+        assert not got_nothing(sock)
+
+
+def test_lease_ends_after_silence_and_nothing_more_is_sent() -> None:
+    with family(timing=Timing(lease=0.3)) as parent, stranger() as sock:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        there = ("127.0.0.1", parent.fanout.admit(KEY, "k", LOCAL, LOCAL, b"t" * 16))
+        began = time.monotonic()
+        sock.sendto(hello(b"t" * 16), there)
+        wait_until(lambda: parent.lost == [(KEY, ChildLost.LEASE)])
+        assert time.monotonic() - began >= 0.3
+        assert parent.fanout.children() == ()
+        while not got_nothing(sock):
+            pass
+        parent.fanout.push(train(10, 10))
+        assert got_nothing(sock)
+        sock.sendto(hello(b"t" * 16), there)
+        wait_until(lambda: parent.fanout.counters["last_words"] == 1)
+        assert got_nothing(sock)
+
+
+def test_lease_of_one_that_never_says_hello_ends_too() -> None:
+    with family(timing=Timing(first_hello=0.2)) as parent:
+        parent.fanout.admit(KEY, "k", LOCAL, LOCAL, b"t" * 16)
+        wait_until(lambda: parent.lost == [(KEY, ChildLost.LEASE)])
+
+
+def test_reports_renew_the_lease_for_as_long_as_they_come() -> None:
+    lease = 1.5
+    with family(timing=Timing(lease=lease, first_hello=lease, report=0.05)) as parent:
+        viewer = parent.join()
+        trains = [train(number, 20, keys=[0]) for number in range(0, 2_000, 20)]
+        Pusher(parent.fanout, trains).join()
+        parent.wait_next(2_000, viewer)
+        assert parent.lost == []
+        assert viewer.numbers() == list(range(2_000))
+
+
+def test_bye_ends_the_subscription_at_once() -> None:
+    with family() as parent:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        viewer = parent.join()
+        parent.wait_live()
+        viewer.receiver.stop()
+        wait_until(lambda: parent.lost == [(viewer.key, ChildLost.BYE)])
+        assert parent.fanout.children() == ()
+
+
+def test_child_whose_nat_has_moved_it_is_fed_at_its_new_port() -> None:
+    with family() as parent:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        viewer = parent.join(path=lambda _: 1)
+        parent.wait_next(10)
+        viewer.paths[0].move()
+        wait_until(lambda: parent.child(viewer).moves == 1)
+        parent.fanout.push(train(10, 10))
+        parent.wait_next(20)
+
+
+def test_media_comes_from_the_address_and_port_that_was_said_hello_to() -> None:
+    with family() as parent, stranger() as sock:
+        parent.fanout.push(train(0, 1, keys=[0]))
+        for local in (LOCAL, OTHER):
+            token = bytes(15) + local.packed[-1:]
+            port = parent.fanout.admit(int(local), "k", local, LOCAL, token)
+            sock.sendto(hello(token), (str(local), port))
+            sock.settimeout(5)
+            assert sock.recvfrom(2048)[1] == (str(local), port)
+            assert sock.recvfrom(2048)[1] == (str(local), port)
+
+
+def test_replaced_child_gets_nothing_any_more() -> None:
+    with family() as parent, stranger() as sock:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        there = ("127.0.0.1", parent.fanout.admit(KEY, "k", LOCAL, LOCAL, b"a" * 16))
+        assert parent.fanout.admit(KEY, "k", LOCAL, LOCAL, b"b" * 16) == there[1]
+        sock.sendto(hello(b"a" * 16), there)
+        wait_until(lambda: parent.fanout.counters["last_words"] == 1)
+        assert got_nothing(sock)
+        assert parent.fanout.dismiss(KEY)
+        assert not parent.fanout.dismiss(KEY)
+        assert parent.fanout.children() == ()
+
+
+def test_a_number_is_sent_again_once_a_round_trip_however_often_it_is_asked_for() -> None:
+    with family(timing=PATIENT) as parent, stranger() as sock:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        there = ("127.0.0.1", parent.fanout.admit(KEY, "k", LOCAL, LOCAL, b"t" * 16))
+        sock.sendto(hello(b"t" * 16), there)
+        wait_until(lambda: parent.fanout.children()[0].state is ChildState.LIVE)
+        child = parent.fanout._children.by_token(b"t" * 16)
+        assert child is not None
+        child.round_trip = 60.0
+        nack = Speaker(1, "somebody", b"t" * 16).compound(BLOCK, [3, 4, 99])
+        for _ in range(5):
+            sock.sendto(nack, there)
+        sock.sendto(hello(b"t" * 16, bye=True), there)
+        wait_until(lambda: parent.lost)
+        assert (child.resent, child.unrepaired) == (2, 0)  # what it was never sent is not repaired
+
+
+def test_hundred_children_join_and_leave_and_no_socket_is_left() -> None:
+    with family() as parent:
+        parent.fanout.push(train(0, 40, keys=[0]))
+        for _ in range(2):
+            viewers = [parent.join(start=Start.KEYFRAME) for _ in range(25)]
+            parent.wait_next(40, *viewers)
+            for viewer in viewers:
+                if viewer.key % 2:
+                    viewer.receiver.stop()
+                else:
+                    parent.fanout.dismiss(viewer.key)
+                    viewer.receiver.stop()
+        wait_until(lambda: "1 fanouts, 2 sockets" in repr(parent.reader))  # the waker and the common one

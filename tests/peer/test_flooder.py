@@ -1,0 +1,354 @@
+"""Neighbours: real connections to peers that answer, keep silent, hang up, or are not there."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from helpers import Recorder, wait_until
+from mcast.net.connection import Connection, PeerGone
+from mcast.net.watcher import Watcher
+from mcast.overlay.actions import Ask
+from mcast.overlay.events import Answered, Event, RoundTripMeasured, Unasked
+from mcast.peer.flooder import MAX_IDLE, Flooder, FlooderTiming, Neighbour
+from mcast.wire.frame import Message
+from mcast.wire.node import Disc, Found, MissReason
+from mcast.wire.server import Wake
+from roles.partners import Peer, disc, found, miss, read, silent_address
+
+Meet = Callable[..., Neighbour]
+
+QUICK = FlooderTiming(first_retry=0.02, last_retry=0.04)
+
+
+class Posted:
+    """Takes what is posted: answers in one list, round trips in another."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.round_trips: list[RoundTripMeasured] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RoundTripMeasured):
+            self.round_trips.append(event)
+        else:
+            self.events.append(event)
+
+    def wait_for(self, count: int) -> list[Event]:
+        wait_until(lambda: len(self.events) >= count, f"{count} events (there are {self.events})")
+        return self.events
+
+
+@pytest.fixture
+def posted() -> Posted:
+    return Posted()
+
+
+@pytest.fixture
+def meet(watcher: Watcher, posted: Posted, crash: Recorder) -> Iterator[Meet]:
+    met: list[Neighbour] = []
+
+    def meet(address: str, timing: FlooderTiming = QUICK) -> Neighbour:
+        met.append(Neighbour("n2", address, watcher, posted, crash, timing))
+        return met[-1]
+
+    yield meet
+    for neighbour in met:
+        neighbour.stop()
+
+
+def why_unasked(event: Event, asked: Disc) -> str:
+    """Return why a question could not be asked, if that is what was posted."""
+    assert isinstance(event, Unasked), event
+    assert (event.neighbour, event.request) == ("n2", asked.request)
+    return event.text
+
+
+def closed(connection: Connection) -> bool:
+    try:
+        connection.receive(10)
+    except PeerGone:
+        return True
+    return False
+
+
+def test_a_warm_connection_waits_for_questions_and_is_used_again(
+    meet: Meet, peer: Peer, posted: Posted
+) -> None:
+    neighbour, connection = meet(peer.address), peer.accept()
+    first, second = disc(), disc()
+    neighbour.ask(first)
+    assert read(connection, Disc) == first
+    connection.send(found(first))
+    assert posted.wait_for(1) == [Answered("n2", found(first))]
+    assert len(posted.round_trips) >= 2  # of each connection, and with the answer
+    assert {each.neighbour for each in posted.round_trips} == {"n2"}
+    assert all(each.round_trip_ms > 0 for each in posted.round_trips)
+    neighbour.ask(second)
+    assert peer.question(Disc)[1] == second
+
+
+def test_a_question_waits_for_a_connection(meet: Meet, peer: Peer, posted: Posted) -> None:
+    neighbour = meet(peer.address)
+    questions = [disc() for _ in range(3)]
+    for question in questions:
+        neighbour.ask(question)  # each takes a connection for itself
+    asked = dict(peer.question(Disc) for _ in questions)
+    assert len(asked) == 3
+    assert {each.request for each in asked.values()} == {each.request for each in questions}
+    assert posted.events == []
+
+
+def test_who_is_not_there_is_told_at_once_and_tried_again(
+    meet: Meet, posted: Posted, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        address = f"127.0.0.1:{reserved.getsockname()[1]}"
+    caplog.set_level("INFO")
+    neighbour = meet(address)
+    question = disc()
+    neighbour.ask(question)
+    assert "nobody answers" in why_unasked(posted.wait_for(1)[0], question)
+    host, port = address.split(":")
+    with socket.create_server((host, int(port))) as there:
+        sock, _ = there.accept()
+        sock.close()
+    wait_until(lambda: "warm connection to n2" in caplog.text)
+    assert caplog.text.count("waiting for neighbour n2: nobody answers") == 1
+
+
+def test_a_cancelled_question_closes_its_connection_and_tells_nobody(
+    meet: Meet, peer: Peer, posted: Posted
+) -> None:
+    neighbour, connection = meet(peer.address), peer.accept()
+    question, other = disc(), disc()
+    neighbour.ask(question)
+    read(connection, Disc)
+    neighbour.cancel(question.request)
+    neighbour.cancel(question.request)  # harmless when repeated
+    assert closed(connection)
+    neighbour.ask(other)
+    again = peer.accept()
+    assert read(again, Disc) == other
+    again.send(miss(other, MissReason.ABSENT))
+    assert posted.wait_for(1) == [Answered("n2", miss(other, MissReason.ABSENT))]
+
+
+def test_a_question_that_waits_still_can_be_cancelled(meet: Meet, posted: Posted) -> None:
+    with silent_address() as address:
+        neighbour = meet(address, FlooderTiming(first_retry=0.02, last_retry=0.04, connect_timeout=0.05))
+        question, other = disc(), disc()
+        neighbour.ask(question)
+        neighbour.cancel(question.request)
+        neighbour.ask(other)
+        why_unasked(posted.wait_for(1)[0], other)
+
+
+class ListeningWatcher(Watcher):
+    """Gives the callbacks to the test, which can so call them at any moment."""
+
+    def __init__(self, crash: Recorder) -> None:
+        super().__init__(crash)
+        self.seen: list[tuple[Connection, Callable[[Message], None], Callable[[str], None]]] = []
+
+    def watch(
+        self, connection: Connection, on_message: Callable[[Message], None], on_gone: Callable[[str], None]
+    ) -> None:
+        super().watch(connection, on_message, on_gone)
+        self.seen.append((connection, on_message, on_gone))
+
+
+def test_an_answer_that_crosses_the_cancel_is_nobodys_fault(
+    peer: Peer, posted: Posted, crash: Recorder
+) -> None:
+    with ListeningWatcher(crash) as watcher:
+        neighbour = Neighbour("n2", peer.address, watcher, posted, crash, QUICK)
+        connection, question = peer.accept(), disc()
+        neighbour.ask(question)
+        read(connection, Disc)
+        neighbour.cancel(question.request)
+        _, on_message, _ = watcher.seen[0]
+        on_message(found(question))  # raises nothing
+        assert posted.events == []
+        neighbour.stop()
+
+
+@pytest.mark.parametrize("message", [found(disc()), Wake()])
+def test_what_was_not_asked_ends_the_connection(
+    meet: Meet, peer: Peer, posted: Posted, message: Message, caplog: pytest.LogCaptureFixture
+) -> None:
+    meet(peer.address)
+    connection = peer.accept()
+    connection.send(message)
+    assert closed(connection)
+    peer.accept()  # and there is another one
+    assert posted.events == []
+    assert "breaks the protocol" in caplog.text
+
+
+def test_a_connection_that_is_lost_answers_its_question(meet: Meet, peer: Peer, posted: Posted) -> None:
+    neighbour, connection = meet(peer.address), peer.accept()
+    question = disc()
+    neighbour.ask(question)
+    read(connection, Disc)
+    connection.close()
+    assert f"n2 ({peer.address})" in why_unasked(posted.wait_for(1)[0], question)
+
+
+def test_a_neighbour_that_hangs_up_at_once_is_not_called_without_pauses(
+    meet: Meet, peer: Peer, posted: Posted
+) -> None:
+    neighbour, began = meet(peer.address, FlooderTiming(first_retry=0.1, last_retry=0.1)), time.monotonic()
+    for _ in range(5):
+        peer.accept().close()
+    assert time.monotonic() - began > 4 * 0.05  # the least that a pause can be
+    question = disc()
+    neighbour.ask(question)
+    peer.accept().close()
+    why_unasked(posted.wait_for(1)[0], question)
+
+
+def test_a_neighbour_that_restarts_is_called_at_once(meet: Meet, peer: Peer) -> None:
+    meet(peer.address, FlooderTiming(first_retry=100.0, short_life=0.0))
+    for _ in range(3):
+        peer.accept().close()
+
+
+def test_only_so_many_idle_connections_are_kept(meet: Meet, peer: Peer, posted: Posted) -> None:
+    neighbour = meet(peer.address)
+    questions = [disc() for _ in range(MAX_IDLE + 2)]
+    for question in questions:
+        neighbour.ask(question)
+    asked = [peer.question(Disc) for _ in questions]
+    for connection, question in asked:
+        connection.send(found(question))
+    posted.wait_for(len(questions))
+    # One more may just have been made when the last answer came.
+    kept = [f": {number} idle, 0 asking>" for number in (MAX_IDLE, MAX_IDLE + 1)]
+    wait_until(lambda: any(text in repr(neighbour) for text in kept), "the surplus is closed")
+
+
+def test_a_connection_that_is_taken_is_the_takers_alone(
+    meet: Meet, peer: Peer, watcher: Watcher, posted: Posted
+) -> None:
+    neighbour, connection = meet(peer.address), peer.accept()
+    wait_until(lambda: len(watcher) == 1)
+    taken = neighbour.take()
+    assert taken is not None
+    connection.send(found(disc()))
+    assert read(taken, type(found(disc())))
+    neighbour.ask(question := disc())
+    assert read(peer.accept(), Disc) == question  # on another one
+    assert posted.events == []
+    taken.close()
+
+
+def test_without_an_idle_connection_there_is_none_to_take(meet: Meet) -> None:
+    with silent_address() as address:
+        neighbour = meet(address)
+        assert neighbour.take() is None
+        neighbour.stop()
+
+
+def test_stop_answers_what_is_asked_and_what_waits(peer: Peer, watcher: Watcher, posted: Posted,
+                                                   crash: Recorder) -> None:  # fmt: skip
+    neighbour, connection = Neighbour("n2", peer.address, watcher, posted, crash, QUICK), peer.accept()
+    neighbour.ask(asked := disc())
+    read(connection, Disc)
+    neighbour.stop()
+    neighbour.ask(late := disc())
+    assert posted.events == [
+        Unasked("n2", asked.request, "n2 is no neighbour any more"),
+        Unasked("n2", late.request, "n2 is no neighbour any more"),
+    ]
+    assert closed(connection)
+    assert len(watcher) == 0
+
+
+def test_stop_interrupts_a_connect_and_a_pause(
+    watcher: Watcher, crash: Recorder, peer: Peer, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer.stop_listening()
+    with silent_address() as silent:
+        for address in (silent, peer.address):
+            posted = Posted()
+            neighbour = Neighbour("n2", address, watcher, posted, crash, FlooderTiming(first_retry=60.0))
+            if address != silent:
+                neighbour.ask(disc())
+                posted.wait_for(1)
+            neighbour.stop()
+    assert "has not ended" not in caplog.text  # its thread, within the time that stop() waits
+
+
+def test_stop_at_any_moment_of_a_start_ends_the_thread(
+    peer: Peer, watcher: Watcher, posted: Posted, crash: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(60):
+        neighbour = Neighbour("n2", peer.address, watcher, posted, crash, QUICK)
+        neighbour.ask(disc())
+        neighbour.stop()
+    assert "has not ended" not in caplog.text  # a wake-up that is lost would let it wait
+
+
+def test_the_layout_decides_who_is_a_neighbour(
+    peer: Peer, other_peer: Peer, watcher: Watcher, posted: Posted, crash: Recorder
+) -> None:
+    around = Flooder(watcher, posted, crash, QUICK)
+    around.update({"n2": peer.address, "n3": other_peer.address})
+    assert (around.address("n2"), around.address("n4")) == (peer.address, None)
+    before, stays = peer.accept(), other_peer.accept()
+    around.update({"n2": other_peer.address, "n3": other_peer.address})
+    assert closed(before)
+    assert around.address("n2") == other_peer.address
+    other_peer.accept()
+    assert list(stays.poll_messages()) == []  # it lives
+    around.update({})
+    assert closed(stays)
+    assert around.take("n3") is None
+    question = disc()
+    around.ask(Ask("n2", question))
+    assert "no neighbour" in why_unasked(posted.wait_for(1)[0], question)
+    around.cancel(question.request, ("n2",))
+    around.stop()
+
+
+def test_the_flooder_asks_cancels_and_gives_away_by_name(
+    peer: Peer, other_peer: Peer, watcher: Watcher, posted: Posted, crash: Recorder
+) -> None:
+    around, question = Flooder(watcher, posted, crash, QUICK), disc()
+    around.update({"n2": peer.address, "n3": other_peer.address})
+    for name in ("n2", "n3"):
+        around.ask(Ask(name, question))
+    asked, other = peer.question(Disc)[0], other_peer.question(Disc)[0]
+    around.cancel(question.request, ("n3",))
+    assert closed(other)
+    asked.send(found(question))
+    assert posted.wait_for(1) == [Answered("n2", found(question))]
+    taken = around.take("n2")
+    assert taken is not None
+    asked.send(found(question))
+    assert read(taken, Found)
+    taken.close()
+    around.stop()
+
+
+def test_a_new_layout_may_come_in_while_the_decider_asks(
+    watcher: Watcher, crash: Recorder, peer: Peer
+) -> None:
+    around = Flooder(watcher, Recorder(), crash, QUICK)
+    done = threading.Event()
+
+    def change() -> None:
+        for size in [0, 3, 1, 4] * 4:
+            around.update({f"n{number}": peer.address for number in range(size)})
+        done.set()
+
+    changing = threading.Thread(target=change)
+    changing.start()
+    while not done.wait(0.0005):
+        for number in range(4):
+            around.ask(Ask(f"n{number}", disc()))
+    changing.join()
+    around.stop()

@@ -1,0 +1,136 @@
+"""The demonstration's programs, from the first to the last."""
+
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mcast.errors import ConfigError
+from tools.demo.plan import (
+    LINKS,
+    SERVERS,
+    VIEWERS,
+    LoopbackAddresses,
+    PlannedViewer,
+    write_contents,
+    write_layout,
+)
+from tools.demo.processes import ProgramError, ProgramProcess, ends_with_us, role_command, stop_all
+from tools.demo.tree import TreeView
+
+READY_TIMEOUT = 20.0
+"""Seconds for all nodes to be up and both servers to be measured."""
+
+
+class DemoOverlay:
+    """Bootstrapper, nodes, servers and clients; ends them all, whatever happens."""
+
+    def __init__(self, directory: Path, sources: dict[str, Path], cache: Path) -> None:
+        self.directory, self.sources, self.cache = directory, sources, cache
+        self._addresses = LoopbackAddresses()
+        self._servers = [self._addresses.of(name) for name in SERVERS]
+        self._programs: dict[str, ProgramProcess] = {}
+        self.viewers: dict[str, ProgramProcess] = {}
+        self.problems: list[str] = []
+        names = dict(zip(self._servers, SERVERS, strict=True))
+        self._view = TreeView(tuple(sources), next(iter(LINKS)), names)
+        self._began = time.monotonic()
+
+    def prepare(self) -> None:
+        """Let a server prepare the contents; it shows its progress on a terminal. Raises ConfigError."""
+        command = role_command("server", *self._server_options("prepare"), "--prepare")
+        with (self.directory / "prepare.log").open("wb") as log:
+            status = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=ends_with_us(),
+                check=False,
+            ).returncode
+        if status:
+            raise ConfigError(f"the contents could not be prepared: see {self.directory / 'prepare.log'}")
+
+    def start(self) -> None:
+        """Start everything but the clients and wait until it is ready. Raises ProgramError."""
+        layout = write_layout(self.directory / "layout.json", self._addresses, LINKS, tuple(self._servers))
+        bootstrap = self._addresses.of("bootstrap")
+        self._start("bootstrap", "bootstrap", "--address", bootstrap, "--config", str(layout))
+        for name in SERVERS:
+            self._start(name, "server", *self._server_options(name))
+        for name in LINKS:
+            self._start(name, "node", "--bootstrap", bootstrap, "--name", name)
+        for name in LINKS:
+            self._programs["bootstrap"].wait_for_event("node_registered", READY_TIMEOUT, node=name)
+
+    def watch(self, viewer: PlannedViewer, *options: str) -> None:
+        """Start a client."""
+        neighbour = self._addresses.of(viewer.neighbour)
+        self.viewers[viewer.name] = self._start(
+            viewer.name, "client", "--content", viewer.content, "--neighbour", neighbour, *options
+        )
+
+    def recording(self, viewer: PlannedViewer) -> Path:
+        return self.directory / f"{viewer.name}.ts"
+
+    def report(self, viewer: PlannedViewer) -> Path:
+        return self.directory / f"{viewer.name}.json"
+
+    def record_all(self, seconds: float) -> None:
+        """Let the clients record, each from its own moment on, and show the trees meanwhile."""
+        self._began = time.monotonic()
+        for viewer in VIEWERS:
+            self._show_until(self._began + viewer.delay)
+            self.watch(
+                viewer, "--output", str(self.recording(viewer)), "--report", str(self.report(viewer)),
+                "--duration", str(seconds),
+            )  # fmt: skip
+        self.show_until_all_end(seconds + READY_TIMEOUT)
+
+    def show_until_all_end(self, timeout: float | None = None) -> None:
+        """Show the trees until no client runs any more. Raises ProgramError if that takes too long."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while any(program.status is None for program in self.viewers.values()):
+            if deadline is not None and time.monotonic() > deadline:
+                running = [name for name, program in self.viewers.items() if program.status is None]
+                raise ProgramError(f"{', '.join(running)} should have ended; logs: {self.directory}")
+            self._show_until(time.monotonic() + 0.3)
+
+    def end(self) -> None:
+        """End all programs; what was not in order goes to `problems`."""
+        self.problems += stop_all([*self.viewers.values(), *self._programs.values()])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def _start(self, name: str, role: str, *options: str) -> ProgramProcess:
+        program = ProgramProcess(name, role_command(role, *options), self.directory / f"{name}.log")
+        if role != "client":
+            self._programs[name] = program
+        return program
+
+    def _server_options(self, name: str) -> list[str]:
+        config = write_contents(self.directory / "contents.json", self.sources, self.cache)
+        return ["--address", self._addresses.of(name), "--config", str(config)]
+
+    def _show_until(self, moment: float) -> None:
+        """Look at the logs a few times a second; a program that has ended too early is an error."""
+        while True:
+            watching = {n: p.events.read() for n, p in self.viewers.items() if p.status is None}
+            self._view.read(
+                self._programs["bootstrap"].events.read(), self._programs["rp"].events.read(), watching
+            )
+            self._view.show(time.monotonic() - self._began)
+            for program in self._programs.values():
+                if program.status is not None:
+                    raise program.error(f"ended with status {program.status}")
+            left = moment - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(0.3, left))
