@@ -239,10 +239,8 @@ def family(
 class Pusher:
     """Pushes trains at their media time (`speed` times as fast) from a thread of its own."""
 
-    def __init__(
-        self, fanout: Fanout, trains: list[Train], speed: float = 1.0, rate: int = 1000, *more: Fanout
-    ) -> None:
-        self._fanouts, self._trains, self._speed, self._rate = (fanout, *more), trains, speed, rate
+    def __init__(self, fanout: Fanout, trains: list[Train], speed: float = 1.0, rate: int = 1000) -> None:
+        self._fanout, self._trains, self._speed, self._rate = fanout, trains, speed, rate
         self._thread = threading.Thread(target=self._run, name="pusher")
         self._thread.start()
 
@@ -251,8 +249,7 @@ class Pusher:
         for item in self._trains:
             due = begin + (item.first - first) / self._rate / self._speed
             time.sleep(max(0.0, due - time.monotonic()))
-            for fanout in self._fanouts:
-                fanout.push(item)
+            self._fanout.push(item)
 
     def join(self) -> None:
         """Wait until all is pushed."""

@@ -170,8 +170,11 @@ def test_nobody_changes_a_field_of_another_owner(monkeypatch: pytest.MonkeyPatch
     trains[50], trains[55] = trains[55], trains[50]  # one comes late
     with family(offload=False, timing=PATIENT) as parent:
         Strict.lock, Strict.trespasses = parent.fanout._children._lock, []
+        parent.join(repair=True)
+        parent.fanout.push(trains.pop(0))
+        parent.wait_live()
         pusher = Pusher(parent.fanout, trains)
-        for turn in range(6):
+        for turn in range(1, 6):
             viewer = parent.join(repair=True, path=lambda _: int(rng.random() > 0.1))
             parent.wait_next(200 * turn, viewer)
             if turn % 3 == 2:

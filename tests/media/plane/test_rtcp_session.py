@@ -14,7 +14,7 @@ from mcast.media.reports import Speaker
 from mcast.media.timing import Timing
 from mcast.wire.node import Start
 from mcast.wire.rtcp import ReportBlock
-from media.plane.parts import LOCAL, Pusher, family
+from media.plane.parts import LOCAL, PATIENT, Pusher, family
 from media.plane.streams import SSRC, train
 
 OTHER = ip_address("127.0.0.2")
@@ -170,6 +170,23 @@ def test_replaced_child_gets_nothing_any_more() -> None:
         assert parent.fanout.dismiss(KEY)
         assert not parent.fanout.dismiss(KEY)
         assert parent.fanout.children() == ()
+
+
+def test_a_number_is_sent_again_once_a_round_trip_however_often_it_is_asked_for() -> None:
+    with family(timing=PATIENT) as parent, stranger() as sock:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        there = ("127.0.0.1", parent.fanout.admit(KEY, "k", LOCAL, LOCAL, b"t" * 16))
+        sock.sendto(hello(b"t" * 16), there)
+        wait_until(lambda: parent.fanout.children()[0].state is ChildState.LIVE)
+        child = parent.fanout._children.by_token(b"t" * 16)
+        assert child is not None
+        child.round_trip = 60.0
+        nack = Speaker(1, "somebody", b"t" * 16).compound(BLOCK, [3, 4, 99])
+        for _ in range(5):
+            sock.sendto(nack, there)
+        sock.sendto(hello(b"t" * 16, bye=True), there)
+        wait_until(lambda: parent.lost)
+        assert (child.resent, child.unrepaired) == (2, 0)  # what it was never sent is not repaired
 
 
 def test_hundred_children_join_and_leave_and_no_socket_is_left() -> None:

@@ -1,19 +1,20 @@
 """A child with two real parents: nothing twice, nothing missing, whatever becomes of one of them."""
 
+import contextlib
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from mcast.media.parent import ParentState
 from mcast.media.timing import Timing
 from mcast.wire.position import Position
 from mcast.wire.rtp import HEADER_SIZE, is_rtcp
-from media.plane.parts import PATIENT, Family, Pusher, Viewer, family
+from media.plane.parts import PATIENT, Family, Viewer, family
 from media.plane.streams import SSRC, number_of, train
-
-COUNT = 1_500
 
 
 class Gate:
@@ -26,9 +27,43 @@ class Gate:
         return 0 if self.closed.is_set() else 1
 
 
-def stream_through(*parents: Family, first: int = 0, last: int = COUNT) -> Pusher:
-    trains = [train(number, 10, keys=[number]) for number in range(first, last, 10)]
-    return Pusher(parents[0].fanout, trains, 1.0, 1000, *(parent.fanout for parent in parents[1:]))
+class Stream:
+    """Pushes ten datagrams each 10 ms through all the parents, until it is told to end."""
+
+    def __init__(self, *parents: Family) -> None:
+        self._parents, self._ending, self._next = parents, threading.Event(), 0
+        self._thread = threading.Thread(target=self._run, name="pusher")
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ending.wait(0.01):
+            item = train(self._next, 10, keys=[self._next])
+            for parent in self._parents:
+                parent.fanout.push(item)
+            self._next = item.next
+
+    def end(self) -> int:
+        """Push nothing more; return how many datagrams there were."""
+        self._ending.set()
+        self._thread.join(PATIENCE)
+        return self._next
+
+
+@contextlib.contextmanager
+def streaming(*parents: Family) -> Iterator[Stream]:
+    """Stream for the length of a block."""
+    stream = Stream(*parents)
+    try:
+        yield stream
+    finally:
+        stream.end()
+
+
+def check_complete(viewer: Viewer, count: int) -> None:
+    """Wait until a viewer has got everything, and check that it got nothing twice."""
+    wait_until(lambda: viewer.next == count, f"number {count}")
+    wait_until(lambda: viewer.lost == 0, "what is missing")
+    assert sorted(viewer.numbers()) == list(range(count))
 
 
 def resume(viewer: Viewer) -> Position:
@@ -41,45 +76,42 @@ def test_each_number_is_handed_on_once_while_both_bring_all() -> None:
         two.adopt(viewer, 1, resume=Position(SSRC, 0))
         one.wait_live()
         two.wait_live(viewer)
-        stream_through(one, two).join()
-        one.wait_next(COUNT)
-        wait_until(lambda: viewer.receiver.counters().duplicates == COUNT)
-        assert sorted(viewer.numbers()) == list(range(COUNT))
+        with streaming(one, two) as stream:
+            one.wait_next(500)
+            count = stream.end()
+        check_complete(viewer, count)
+        wait_until(lambda: viewer.receiver.counters().duplicates == count)
         brought = viewer.receiver.parents()
-        assert brought[0].new + brought[1].new == COUNT
+        assert brought[0].new + brought[1].new == count
         assert (brought[0].lost, brought[1].lost) == (0, 0)
 
 
 def test_one_freezes_and_the_other_goes_on_without_a_gap() -> None:
     gate = Gate()
-    with family() as one, family(timing=PATIENT) as two:
+    with family(timing=replace(PATIENT, silence=0.3)) as one, family(timing=PATIENT) as two:
         viewer = one.join(resume=Position(SSRC, 0), repair=True, path=gate)
         two.adopt(viewer, 1, resume=Position(SSRC, 0))
         two.wait_live(viewer)
-        pusher = stream_through(one, two)
-        one.wait_next(300)
-        gate.closed.set()
-        wait_until(lambda: (0, ParentState.SILENT) in viewer.told)
-        pusher.join()
-        one.wait_next(COUNT)
-        wait_until(lambda: viewer.lost == 0)
-        assert sorted(viewer.numbers()) == list(range(COUNT))
+        with streaming(one, two) as stream:
+            one.wait_next(100)
+            gate.closed.set()
+            wait_until(lambda: (0, ParentState.SILENT) in viewer.told)
+            count = stream.end()
+        check_complete(viewer, count)
 
 
 def test_a_parent_that_is_left_in_the_middle_loses_nothing() -> None:
     with family(timing=PATIENT) as one, family(timing=PATIENT) as two:
         viewer = one.join(resume=Position(SSRC, 0), repair=True)
         one.wait_live()
-        pusher = stream_through(one, two)
-        one.wait_next(300)
-        two.adopt(viewer, 1, resume=resume(viewer))
-        wait_until(lambda: 1 in viewer.receiver.parents() and viewer.receiver.parents()[1].datagrams)
-        viewer.receiver.remove_parent(0)
-        wait_until(lambda: one.fanout.children() == ())  # its BYE has come
-        pusher.join()
-        one.wait_next(COUNT, viewer)
-        wait_until(lambda: viewer.lost == 0)
-        assert sorted(viewer.numbers()) == list(range(COUNT))
+        with streaming(one, two) as stream:
+            one.wait_next(100)
+            two.adopt(viewer, 1, resume=resume(viewer))
+            wait_until(lambda: _brings(viewer, 1))
+            viewer.receiver.remove_parent(0)
+            wait_until(lambda: one.fanout.children() == ())  # its BYE has come
+            count = stream.end()
+        check_complete(viewer, count)
         assert list(viewer.receiver.parents()) == [1]
 
 
@@ -87,16 +119,14 @@ def test_parents_change_again_and_again_under_way() -> None:
     with family(timing=PATIENT) as one, family(timing=PATIENT) as two:
         viewer = one.join(resume=Position(SSRC, 0), repair=True)
         one.wait_live()
-        pusher = stream_through(one, two, last=2 * COUNT)
-        for upstream in range(1, 9):
-            one.wait_next(upstream * 200)
-            (two if upstream % 2 else one).adopt(viewer, upstream, resume=resume(viewer))
-            wait_until(partial(_brings, viewer, upstream))
-            viewer.receiver.remove_parent(upstream - 1)
-        pusher.join()
-        one.wait_next(2 * COUNT, viewer)
-        wait_until(lambda: viewer.lost == 0)
-        assert sorted(viewer.numbers()) == list(range(2 * COUNT))
+        with streaming(one, two) as stream:
+            for upstream in range(1, 9):
+                one.wait_next(upstream * 100)
+                (two if upstream % 2 else one).adopt(viewer, upstream, resume=resume(viewer))
+                wait_until(partial(_brings, viewer, upstream))
+                viewer.receiver.remove_parent(upstream - 1)
+            count = stream.end()
+        check_complete(viewer, count)
 
 
 def _brings(viewer: Viewer, upstream: int) -> bool:
