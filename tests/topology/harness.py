@@ -62,14 +62,14 @@ class Client:
         return self.recording.stat().st_size if self.recording.exists() else 0
 
     def finish(self, timeout: float = START) -> dict[str, Any]:
-        """Wait for its end with status 0, give its report."""
+        """Wait for its end with status 0; return its report."""
         status = self.program.wait(timeout)
         if status:
             raise self.program.error(f"ended with status {status}")
         return self.report()
 
     def stop(self) -> dict[str, Any]:
-        """End it with SIGINT, give its report."""
+        """End it with SIGINT; return its report."""
         if status := self.program.stop():
             raise self.program.error(f"ended with status {status}")
         return self.report()
@@ -157,7 +157,7 @@ class Topology:
         return bool(infos) and all(info.digest for info in infos)
 
     def finds(self, name: str, content: str) -> bool:
-        """Tell whether a node answers a DISC with FOUND."""
+        """Return whether a node answers a DISC with FOUND."""
         for program in self.programs:
             if program.status not in (None, 0) and program in (self.bootstrapper, self.nodes.get(name)):
                 raise program.error(f"ended with status {program.status}")
@@ -192,7 +192,7 @@ class Topology:
     # Asking
 
     def streams(self, content: str) -> list[Position]:
-        """Give the streams of a content that run at any server now."""
+        """Return the streams of a content that run at any server now."""
         found: list[Position] = []
         for name, program in self.servers.items():
             if program.status is None:
@@ -209,7 +209,7 @@ class Topology:
             wait_until(partial(self._is_idle, content), f"the end of the stream {content}", timeout)
 
     def problems(self, client: Client, *, decode: bool = True) -> list[str]:
-        """Say what is wrong with a recording; nothing if it is a piece of what the server sent."""
+        """Return what is wrong with a recording; nothing if it is a piece of what the server sent."""
         data, report = client.recording.read_bytes(), client.report()
         sent = self.stock.sent(client.content)
         zero = ("lost_datagrams", "duplicate_datagrams", "reordered_datagrams", "continuity_errors")
@@ -248,7 +248,7 @@ class Topology:
         assert not problems, "; ".join(problems)
 
     def _is_free(self, name: str) -> bool:
-        """Tell whether another program could listen where this one did."""
+        """Return whether another program could listen where this one did."""
         host, _, port = self.addresses.of(name).rpartition(":")
         family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
         try:

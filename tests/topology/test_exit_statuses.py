@@ -80,7 +80,7 @@ Run = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def run(tmp_path: Path, stock: Stock) -> Run:
-    """Run a role to its end, give its status and its one line."""
+    """Run a role to its end; return its status and its one line."""
 
     def run(role: str, *options: str, **environment: str) -> tuple[int, str]:
         program = ProgramProcess(
@@ -245,7 +245,7 @@ def test_a_stream_whose_server_leaves_is_status_5(build: Build) -> None:
 
 
 def last_line(program: ProgramProcess) -> str:
-    """Give the one line for the user; it is the last."""
+    """Return the one line for the user; it is the last."""
     line = program.text().splitlines()[-1]
     assert ": error: " in line
     assert "Traceback" not in program.text()

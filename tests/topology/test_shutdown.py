@@ -138,7 +138,7 @@ def server_command(topology: Topology, config: Path) -> list[str]:
 
 
 def handles_signals(program: ProgramProcess) -> bool:
-    """Tell whether the process has a handler for SIGTERM: /proc knows."""
+    """Return whether the process has a handler for SIGTERM: /proc knows."""
     for line in Path(f"/proc/{program.pid}/status").read_text().splitlines():
         if line.startswith("SigCgt:"):
             return bool(int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1)

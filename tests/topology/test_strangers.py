@@ -185,7 +185,7 @@ def test_media_of_another_stream_is_no_ones_media(line: Topology) -> None:
 
 
 def client_ports(line: Topology, node: tuple[str, int]) -> list[int]:
-    """Give the local ports of those UDP sockets that are connected to a node's port."""
+    """Return the local ports of those UDP sockets that are connected to a node's port."""
     remote = f"{int.from_bytes(socket.inet_aton(node[0]), 'little'):08X}:{node[1]:04X}"
     with open("/proc/net/udp") as table:  # noqa: PTH123
         rows = [row.split() for row in table][1:]
@@ -203,7 +203,7 @@ def receives(sock: socket.socket) -> bool:
 
 
 def hears_media(sock: socket.socket, subscription: Subscription) -> bool:
-    """Say hello, tell whether RTP of the stream comes."""
+    """Say hello; return whether RTP of the stream comes."""
     for _ in range(10):
         sock.sendto(subscription.hello(), subscription.media_address)
         with contextlib.suppress(TimeoutError):
@@ -214,7 +214,7 @@ def hears_media(sock: socket.socket, subscription: Subscription) -> bool:
 
 
 def closed_within(sock: socket.socket, seconds: float) -> bool:
-    """Tell whether the other side closes; what it says before does not count."""
+    """Return whether the other side closes; what it says before does not count."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         sock.settimeout(left)

@@ -48,13 +48,13 @@ class LoopbackAddresses:
         self._known: dict[str, str] = {}
 
     def of(self, name: str) -> str:
-        """Give HOST:PORT, always the same for the same name."""
+        """Return HOST:PORT, always the same for the same name."""
         if name not in self._known:
             self._known[name] = self.choose(len(self._known) + 1)
         return self._known[name]
 
     def choose(self, number: int) -> str:
-        """Give the address of the host of this number."""
+        """Return the address of the host of this number."""
         return free_address(f"{self._network}.{number}")
 
 

@@ -23,7 +23,7 @@ class ScenarioAddresses:
     layout: Layout
 
     def server_at(self, address: str) -> str:
-        """Give the name of the server that listens at HOST:PORT."""
+        """Return the name of the server that listens at HOST:PORT."""
         for name, known in self.hosts.items():
             if str(known) == address:
                 return name

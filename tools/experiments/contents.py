@@ -80,7 +80,7 @@ class _Contents:
     def _count(
         self, trees: dict[str, list[Branch]], window: tuple[float, float]
     ) -> tuple[dict[str, float], list[LinkCopies]]:
-        """Count copies; give the rate of each content, too. One copy is what a client's link carries."""
+        """Count copies; return the rate of each content, too. One copy is what a client's link carries."""
         carried, seconds = self._counting.tally.between(*window), window[1] - window[0]
         units: dict[str, float] = {}
         unicast: Counter[Flow] = Counter()
@@ -126,7 +126,7 @@ class _Contents:
 
 
 def watching(content: str) -> list[str]:
-    """Give the clients of a content."""
+    """Return the clients of a content."""
     return [name for name, watched in CLIENTS.items() if watched == content]
 
 

@@ -59,7 +59,7 @@ class Viewer:
         return found
 
     def wait_joined(self) -> list[str]:
-        """Wait until it has joined; give its path from the rendezvous on. Raises ProgramError."""
+        """Wait until it has joined; return its path from the rendezvous on. Raises ProgramError."""
         return self.program.wait_for_event("joined", JOIN_TIMEOUT, content=self.content).names("path")
 
 
@@ -81,7 +81,7 @@ class DeployedScenario:
         return self.addresses.layout.rendezvous[0]
 
     def link_of(self, host: str) -> LabLink:
-        """Give the one link of a host that has no more."""
+        """Return the one link of a host that has no more."""
         (link,) = (link for link in self.lab.scenario.links if host in (link.first.node, link.second.node))
         return link
 
@@ -118,22 +118,22 @@ class DeployedScenario:
         return Viewer(node, content, program, recording, report)
 
     def program(self, node: str) -> NodeProcess:
-        """Give the overlay node or server that runs in a node."""
+        """Return the overlay node or server that runs in a node."""
         (found,) = (program for program in self._programs if program.name in _names(node))
         return found
 
     def server_of(self, content: str) -> str:
-        """Tell which server the rendezvous takes a content from at present."""
+        """Return which server the rendezvous takes a content from at present."""
         events = self.program(self.rendezvous).events.read()
         served = [event for event in events if event.name == "serves" and event.text("content") == content]
         return self.addresses.server_at(served[-1].text("server"))
 
     def tree(self, content: str, paths: dict[str, list[str]]) -> list[Branch]:
-        """Give the branches of a content's tree."""
+        """Return the branches of a content's tree."""
         return self.branches.tree(content, self.server_of(content), paths)
 
     def end(self) -> list[str]:
-        """End all programs that still run, in order; give what was not as it should be."""
+        """End all programs that still run, in order; return what was not as it should be."""
         self.problems += stop_all(self._programs)
         return self.problems
 

@@ -73,7 +73,7 @@ def link_copies(
 
 
 def branch_copies(branches: Iterable[Branch], links: Iterable[LinkCopies]) -> dict[Branch, float]:
-    """Give the copies on each branch: on its worst link, that link's copies shared by its branches."""
+    """Return the copies on each branch: on its worst link, that link's copies shared by its branches."""
     known = {link.flow: link for link in links}
     shared = {flow: link.measured / max(1, link.branches) for flow, link in known.items()}
     return {
@@ -86,7 +86,7 @@ def name_of(flow: Flow) -> str:
 
 
 def roles_of(deployed: DeployedScenario) -> dict[str, str]:
-    """Give each device's role for the picture; routers are left out."""
+    """Return each device's role for the picture; routers are left out."""
     addresses = deployed.addresses
     return {
         deployed.routes.owner(addresses.bootstrap.host): "bootstrapper",

@@ -54,7 +54,7 @@ def full_height(rows: Sequence[Row]) -> float:
 
 
 def bursts(rates: Sequence[Rate], most: float) -> list[list[Rate]]:
-    """Give each run of rates above a limit."""
+    """Return each run of rates above a limit."""
     runs = [[*run] for above, run in groupby(rates, lambda rate: rate.bits_per_second > most) if above]
     return [run for run in runs if run]
 

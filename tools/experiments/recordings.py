@@ -35,7 +35,7 @@ class Common:
 
 
 def problems_of(viewer: Viewer, sent: Sent, seconds: float) -> list[str]:
-    """Say all that is wrong with a recording; nothing if it is complete."""
+    """Return all that is wrong with a recording; nothing if it is complete."""
     figures = viewer.figures
     counted = [f"{key} {figures[key]}" for key in _ZERO if figures[key]]
     if figures["duration_s"] < seconds:

@@ -186,7 +186,7 @@ class _Teardown:
 
 
 def _compared(found: set[Flow], expected: set[Flow]) -> str:
-    """Say how many there are, and what is wrong with them."""
+    """Return how many there are and what is wrong with them."""
     wrong = [
         *(f"also {name_of(flow)}" for flow in sorted(found - expected)),
         *(f"not {name_of(flow)}" for flow in sorted(expected - found)),

@@ -119,7 +119,7 @@ def connect(link: LabLink, *, emulated: bool, cut: bool) -> list[str]:
 
 
 def node(scenario: Scenario, device: Device) -> Iterator[str]:
-    """Give a device its addresses and routes; run in its namespace, after `fabric`."""
+    """Return a device its addresses and routes; run in its namespace, after `fabric`."""
     interfaces = scenario.interfaces(device.name)
     yield "link set lo up"
     for interface in interfaces:

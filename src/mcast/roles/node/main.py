@@ -36,6 +36,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _body(options: argparse.Namespace, process: cli.Process) -> int:
     ports = MediaPorts.parse(options.media_ports)
+    if options.name:
+        logs.speak_as(options.name)
     port = options.address.port if options.address is not None else 0
     register = Register(options.name, port, os.urandom(INSTANCE_SIZE))
     session = BootstrapSession(options.bootstrap, register, process.on_crash)
