@@ -17,7 +17,8 @@ from mcast.media.timing import Timing
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.overlay import branch, discovery, trace
-from mcast.overlay.actions import Action
+from mcast.overlay.actions import Action, ServerParent
+from mcast.overlay.rendezvous import Servers
 from mcast.roles.node.program import NodeProgram
 from mcast.wire.bootstrap import LayoutMessage, Neighbour, NodeKind, StreamHealth
 from mcast.wire.frame import Message
@@ -46,9 +47,12 @@ def streams_of(world: World, name: str) -> tuple[StreamHealth, ...]:
     return told[-1].streams if told else ()
 
 
-def children_left(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    told = [r.__dict__["fields"] for r in caplog.records if getattr(r, "event", "") == "child_left"]
-    return [(fields["child"], fields["reason"]) for fields in told]
+def events_of(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, object]]:
+    return [r.__dict__["fields"] for r in caplog.records if getattr(r, "event", "") == name]
+
+
+def children_left(caplog: pytest.LogCaptureFixture) -> list[tuple[object, object]]:
+    return [(fields["child"], fields["reason"]) for fields in events_of(caplog, "child_left")]
 
 
 # From a server to a viewer
@@ -134,6 +138,24 @@ def test_a_server_that_is_still_preparing_is_told_to_the_viewer(world: World) ->
     viewer.request = new_request()  # the connection may ask again
     viewer.ask()
     viewer.next(Found)
+
+
+def test_a_server_that_refuses_is_followed_by_the_next_one_and_that_is_an_event(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    half, whole = Contents("news"), Contents("news")
+    half.preparing.add("news")
+    refuses, streams = str(world.server(half).address), str(world.server(whole).address)
+    order = [ServerParent(refuses), ServerParent(streams)]  # whichever happens to answer sooner
+    monkeypatch.setattr(Servers, "ranking", lambda self, content: order if self.has(content) else [])
+    rp = world.node("rp", (refuses, streams))
+    wait_until(lambda: len(events_of(caplog, "server_listed")) == 2)
+    world.viewer(rp, "news").watch()
+    (failover,) = events_of(caplog, "server_failover")
+    assert (failover["server"], failover["to"]) == (refuses, streams)
+    assert "preparing half of it" in str(failover["cause"])
+    assert events_of(caplog, "serves") == [{"content": "news", "server": streams}]
 
 
 def test_viewers_that_come_at_once_make_one_follow(world: World) -> None:
