@@ -103,6 +103,7 @@ class Branch:
         self._request, self._hops, self._start = b"", 0, Start.KEYFRAME
         self._candidates = Candidates(())
         self._refusals: list[str] = []
+        self._asked: Parent | None = None  # the last candidate that was asked
         self._last: int | None = None  # number of the content's last datagram
         self._deadline: float | None = None  # of the state
         self._cut_at = 0.0
@@ -324,11 +325,11 @@ class Branch:
         parent = self._candidates.take(why.now)
         assert parent is not None, "asked only where a candidate is left"
         upstream = next(self._numbers)
-        others = [entry.parent for entry in self.upstreams.values()]
         self.upstreams[upstream] = UpstreamEntry(parent)
         ask = Subscribe(upstream, self.content, self._request, parent, self._hops, self._start)
-        if isinstance(parent, ServerParent) and (others or self._refusals):
-            return [self._failover(parent, why.text), ask]
+        before, self._asked = self._asked, parent
+        if isinstance(before, ServerParent) and isinstance(parent, ServerParent):
+            return [self._failover(before, parent, why.text), ask]
         return [ask]
 
     def _wait_behind(self, why: Why) -> list[Action]:
@@ -361,7 +362,7 @@ class Branch:
         for other in others:
             del self.upstreams[other]
             actions.append(self._left(other))
-        self._refusals, self._candidates, self.search = [], Candidates(()), None
+        self._refusals, self._candidates, self.search, self._asked = [], Candidates(()), None, None
         parent = self.upstreams[why.upstream].parent
         if isinstance(parent, ServerParent):
             fields = (("content", self.content), ("server", parent.address))
@@ -423,9 +424,14 @@ class Branch:
     def _left(self, upstream: UpstreamId) -> Leave:
         return Leave(upstream, self.content, StopReason.UNSUBSCRIBE)
 
-    def _failover(self, parent: ServerParent, cause: str) -> Announce:
-        fields = (("content", self.content), ("server", parent.address), ("cause", cause))
-        return Announce("server_failover", f"[{self.content}] asks {parent} next: {cause}", fields)
+    def _failover(self, before: ServerParent, after: ServerParent, cause: str) -> Announce:
+        fields = (
+            ("content", self.content),
+            ("server", before.address),
+            ("to", after.address),
+            ("cause", cause),
+        )
+        return Announce("server_failover", f"[{self.content}] asks {after} after {before}: {cause}", fields)
 
 
 _STEPS: Mapping[Step, Callable[[Branch, Why], list[Action]]] = {
