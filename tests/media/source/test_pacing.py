@@ -6,7 +6,7 @@ import pytest
 
 from mcast.media.source.pacing import MAX_LAG, PreparedSource
 from mcast.media.source.prepared import Prepared
-from mcast.wire.position import Position
+from mcast.wire.position import MAX_NUMBER, Position
 from mcast.wire.train import Train
 
 Make = Callable[[str], Path]
@@ -48,8 +48,8 @@ def test_a_stream_taken_over_begins_at_its_number_at_once(film: Prepared) -> Non
     sent = play(PreparedSource(film, Position(7, first), START), 1.0)
     assert sent[0][0] == START
     assert numbers([train for _, train in sent])[0] == first
-    huge = PreparedSource(film, Position(7, 2**63), START)
-    assert huge.due(START)[0].first == 2**63
+    huge = PreparedSource(film, Position(7, MAX_NUMBER), START)
+    assert huge.due(START)[0].first == MAX_NUMBER
 
 
 def test_irregular_looks_do_not_add_up(film: Prepared) -> None:
