@@ -29,14 +29,13 @@ from mcast.overlay.actions import (
     Parent,
     Path,
     Receive,
-    Reply,
     SearchFailure,
     ServerParent,
     Subscribe,
     Supply,
     UpstreamId,
 )
-from mcast.overlay.admission import Admission, refusal
+from mcast.overlay.admission import Admission
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.events import Feed
 from mcast.overlay.search import Search
@@ -345,11 +344,13 @@ class Branch:
 
     def _refuse_cut(self, why: Why) -> list[Action]:
         assert why.stream is not None
-        return [Reply(why.connection, refusal(why.stream, MissReason.CUT))]
+        return [self.admission.refuse(why.stream, why.connection, MissReason.CUT)]
 
     def _refuse_gone(self, why: Why) -> list[Action]:
         assert why.stream is not None
-        return [Reply(why.connection, refusal(why.stream, MissReason.GONE, "the content is ending"))]
+        return [
+            self.admission.refuse(why.stream, why.connection, MissReason.GONE, "the content is ending")
+        ]
 
     def _refuse_all(self, why: Why) -> list[Action]:
         return self.admission.refuse_all(why.refuse, why.text, why.failure)
