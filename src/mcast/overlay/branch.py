@@ -101,6 +101,7 @@ class Branch:
         self.search: Search | None = None
         self._request, self._hops, self._start = b"", 0, Start.KEYFRAME
         self._candidates = Candidates(())
+        self._asked: Parent | None = None  # the last one
         self._refusals: list[str] = []
         self._last: int | None = None  # number of the content's last datagram
         self._deadline: float | None = None  # of the state
@@ -323,11 +324,11 @@ class Branch:
         parent = self._candidates.take(why.now)
         assert parent is not None, "asked only where a candidate is left"
         upstream = next(self._numbers)
-        others = [entry.parent for entry in self.upstreams.values()]
+        before, self._asked = self._asked, parent
         self.upstreams[upstream] = UpstreamEntry(parent)
         ask = Subscribe(upstream, self.content, self._request, parent, self._hops, self._start)
-        if isinstance(parent, ServerParent) and (others or self._refusals):
-            return [self._failover(parent, why.text), ask]
+        if isinstance(parent, ServerParent) and isinstance(before, ServerParent):
+            return [self._failover(before, parent, why.text), ask]
         return [ask]
 
     def _wait_behind(self, why: Why) -> list[Action]:
@@ -424,8 +425,13 @@ class Branch:
     def _left(self, upstream: UpstreamId) -> Leave:
         return Leave(upstream, self.content, StopReason.UNSUBSCRIBE)
 
-    def _failover(self, parent: ServerParent, cause: str) -> Announce:
-        fields = (("content", self.content), ("server", parent.address), ("cause", cause))
+    def _failover(self, before: ServerParent, parent: ServerParent, cause: str) -> Announce:
+        fields = (
+            ("content", self.content),
+            ("server", before.address),
+            ("to", parent.address),
+            ("cause", cause),
+        )
         return Announce("server_failover", f"[{self.content}] asks {parent} next: {cause}", fields)
 
 
