@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from mcast.overlay.trace import Difference, Json, TraceError, replay, seed_of  # noqa: E402 -- from this checkout
+from mcast.overlay.trace import Difference, Json, TraceError, replay, seed_of  # from this checkout
 
 
 def read_lines(path: Path) -> Iterator[Json]:

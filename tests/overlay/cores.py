@@ -31,7 +31,9 @@ def node(*neighbours: str, me: Identity = N1, **round_trips: float) -> NodeCore:
     return core
 
 
-def rendezvous(*contents: str, servers: Iterable[str] = SERVERS[:1], neighbours: Iterable[str] = ()) -> NodeCore:
+def rendezvous(
+    *contents: str, servers: Iterable[str] = SERVERS[:1], neighbours: Iterable[str] = ()
+) -> NodeCore:
     """Return a rendezvous point whose servers have all said that they have these contents."""
     core = NodeCore(RP, Random(1), rendezvous=True)
     servers = tuple(servers)

@@ -29,7 +29,10 @@ def crowd(seed: int) -> Run:
     """
     random, net = Random(seed), Network(MESH, seed=seed)
     many = 30 if seed % 10 < 2 else random.randint(3, 8)
-    viewers = [net.client(random.choice(["n1", "n2", "n3", "n4"]), after=random.uniform(0, 0.03)) for _ in range(many)]
+    viewers = [
+        net.client(random.choice(["n1", "n2", "n3", "n4"]), after=random.uniform(0, 0.03))
+        for _ in range(many)
+    ]
 
     def play() -> None:
         net.settle(15)
@@ -70,7 +73,9 @@ def ending(seed: int) -> Run:
     random = Random(seed)
     net = Network(MESH, seed=seed, media=True, contents={"news": SimContent(length=250)})
     net.world.media_loss, net.world.control_loss = random.choice([0, 0.05]), random.choice([0, 0.1])
-    viewers = [net.client(random.choice(["n1", "n2", "n3", "n4"]), after=random.uniform(0, 3)) for _ in range(6)]
+    viewers = [
+        net.client(random.choice(["n1", "n2", "n3", "n4"]), after=random.uniform(0, 3)) for _ in range(6)
+    ]
 
     def play() -> None:
         net.run(10)
@@ -116,7 +121,9 @@ def disasters(seed: int, *, records: bool = False) -> Run:
     net = Network(MESH, seed=seed, media=True, servers=("s1", "s2"), records=records)
     net.world.control_loss = random.choice([0.0, 0.1])
     for _ in range(8):
-        net.client(*random.sample(["n1", "n2", "n3", "n4"], random.choice([1, 2])), after=random.uniform(0, 6))
+        net.client(
+            *random.sample(["n1", "n2", "n3", "n4"], random.choice([1, 2])), after=random.uniform(0, 6)
+        )
     for _ in range(random.randint(1, 4)):
         _plan_disaster(net, random)
 

@@ -27,7 +27,9 @@ class Call:
         self.on_message: Callable[[NodeMessage], None] = _nothing
         self.on_gone: Callable[[str], None] = _nothing
         self.accepted: Stream | None = None  # by the callee: the subscription
-        self.wire = Wire(caller, callee, lambda text: self.on_gone(text), lambda: callee.gone(self.connection))
+        self.wire = Wire(
+            caller, callee, lambda text: self.on_gone(text), lambda: callee.gone(self.connection)
+        )
         self.connection: ConnectionId = callee.connected(self)
 
     def send(self, message: NodeMessage) -> None:
@@ -40,7 +42,9 @@ class Call:
 class Flooder:
     """A node's warm connections, and the questions that are asked on them."""
 
-    def __init__(self, node: "SimNode", find: Callable[[str], Process | None], post: Callable[[Event], None]) -> None:
+    def __init__(
+        self, node: "SimNode", find: Callable[[str], Process | None], post: Callable[[Event], None]
+    ) -> None:
         self._node, self._find, self._post = node, find, post
         self._names: tuple[str, ...] = ()
         self._idle: dict[str, list[Call]] = {}

@@ -350,7 +350,9 @@ class SimReceiver:
         self.next = max(self.next, number)
 
     def missing(self) -> list[Span]:
-        return [] if self.start is None else self.have.missing(max(self.start, self.next - HISTORY), self.next)
+        return (
+            [] if self.start is None else self.have.missing(max(self.start, self.next - HISTORY), self.next)
+        )
 
     def has_all(self, end: int) -> bool:
         return self.start is not None and self.next >= end and not self.missing()

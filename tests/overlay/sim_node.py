@@ -11,7 +11,7 @@ from mcast.overlay import events as ev
 from mcast.overlay.actions import LOCAL, ConnectionId, NodeParent, ServerParent, UpstreamId
 from mcast.overlay.node_core import NodeCore
 from mcast.wire.identity import Identity
-from mcast.wire.node import Disc, Found, Miss, MissReason, NodeMessage, Port, Stop, StopReason, Stream
+from mcast.wire.node import Disc, Miss, MissReason, NodeMessage, Port, Stop, StopReason, Stream
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 from overlay.sim_flooder import Call, Flooder
@@ -264,7 +264,9 @@ class SimNode(Process):
 
     def _open(self, content: str, ssrc: int) -> SimRelay:
         fanout = SimFanout(self, ssrc, FeedState.WAITING)
-        receiver = SimReceiver(self, ssrc, fanout.push, lambda up, feed: self.handle(ev.FeedChanged(up, feed)))
+        receiver = SimReceiver(
+            self, ssrc, fanout.push, lambda up, feed: self.handle(ev.FeedChanged(up, feed))
+        )
         relay = self.relays[content] = SimRelay(fanout, receiver)
         return relay
 
@@ -337,8 +339,8 @@ class NodeUpstream(SimUpstream):
 
     def __init__(self, node: SimNode, asked: do.Subscribe, name: str, resume: Position | None) -> None:
         super().__init__(node, asked, resume)
-        self._name, self._call = name, None
-        self._call: Call | None
+        self._name = name
+        self._call: Call | None = None
 
     def begin(self) -> None:
         if (warm := self.node.flooder.take(self._name)) is not None:
@@ -353,8 +355,8 @@ class NodeUpstream(SimUpstream):
         self._call, asked = call, self.asked
         call.on_message, call.on_gone = self._on_message, self.lose
         call.send(
-            Stream(request=asked.request, content=asked.content, sender=self.node.me, hops=min(asked.hops, 255),
-                   port=40000, resume=self.resume, start=asked.start)
+            Stream(request=asked.request, content=asked.content, sender=self.node.me,
+                   hops=min(asked.hops, 255), port=40000, resume=self.resume, start=asked.start)
         )  # fmt: skip
 
     def _on_message(self, message: NodeMessage) -> None:

@@ -208,7 +208,9 @@ class Channel:
 class Wire:
     """A TCP connection that one process has made to another. Each end hears of the other's end once."""
 
-    def __init__(self, caller: Process, callee: Process, on_gone: Callable[[str], None], on_hung_up: Happen) -> None:
+    def __init__(
+        self, caller: Process, callee: Process, on_gone: Callable[[str], None], on_hung_up: Happen
+    ) -> None:
         """`on_gone(text)` tells the caller that it was closed, `on_hung_up()` the callee."""
         world = caller.world
         self.caller, self.callee, self._world = caller, callee, world
@@ -262,8 +264,13 @@ class Wire:
             self._on_gone(text)
 
 
-def connect(caller: Process, callee: Callable[[], Process | None], name: str, connected: Callable[[Process], None],
-            failed: Callable[[str], None]) -> None:  # fmt: skip
+def connect(
+    caller: Process,
+    callee: Callable[[], Process | None],
+    name: str,
+    connected: Callable[[Process], None],
+    failed: Callable[[str], None],
+) -> None:
     """Connect to whoever runs under a name then; tell the caller how that went."""
     world = caller.world
     link = world.link(caller.name, name)

@@ -10,7 +10,16 @@ from mcast.overlay import events as ev
 from mcast.overlay.actions import SearchFailure
 from mcast.wire.node import MissReason, Port, Start, Stop, StopReason, Stream
 from mcast.wire.rtcp import FeedState
-from wire.strategies import content_infos, contents, exactly, identities, names, node_messages, texts, unsigned
+from wire.strategies import (
+    content_infos,
+    contents,
+    exactly,
+    identities,
+    names,
+    node_messages,
+    texts,
+    unsigned,
+)
 
 T = TypeVar("T")
 Strategy: TypeAlias = st.SearchStrategy[Any]
@@ -18,7 +27,7 @@ Strategy: TypeAlias = st.SearchStrategy[Any]
 
 def kind_of(kind: type[T]) -> st.SearchStrategy[T]:
     """Draw messages of one kind."""
-    return node_messages.filter(lambda message: isinstance(message, kind))  # type: ignore[arg-type, return-value]
+    return node_messages.filter(lambda message: isinstance(message, kind))  # type: ignore[return-value]
 
 
 def tuples(values: st.SearchStrategy[T]) -> st.SearchStrategy[tuple[T, ...]]:
@@ -78,7 +87,9 @@ ACTION_PARTS: Mapping[type[do.Action], list[Strategy]] = {
     do.Announce: [texts, texts, fields],
 }
 
-events: st.SearchStrategy[ev.Event] = st.one_of([st.builds(kind, *parts) for kind, parts in EVENT_PARTS.items()])
+events: st.SearchStrategy[ev.Event] = st.one_of(
+    [st.builds(kind, *parts) for kind, parts in EVENT_PARTS.items()]
+)
 actions: st.SearchStrategy[do.Action] = st.one_of(
     [st.builds(kind, *parts) for kind, parts in ACTION_PARTS.items()]
 )

@@ -80,7 +80,9 @@ def test_who_waited_in_vain_is_told_by_an_answer_and_the_local_child_by_a_failur
 @pytest.mark.parametrize("reason", [MissReason.CUT, MissReason.GONE], ids=lambda r: r.name)
 def test_the_local_child_is_refused_by_a_failure_as_it_has_no_request(reason: MissReason) -> None:
     admission = Admission("news")
-    assert admission.refuse(stream(), LOCAL, reason, "why") == do.Fail("news", SearchFailure(reason, "why", 0))
+    assert admission.refuse(stream(), LOCAL, reason, "why") == do.Fail(
+        "news", SearchFailure(reason, "why", 0)
+    )
     assert admission.refuse(stream(), 3, reason) == do.Reply(3, refusal(stream(), reason))
 
 

@@ -188,7 +188,9 @@ def test_servers_that_all_hang_are_given_up_before_the_child_gives_up() -> None:
     assert misses(actions) == [MissReason.DEADLINE]
     assert {a.upstream for a in actions if isinstance(a, do.Leave)} == {1, 2, 3}
     (reply,) = [action for action in actions if isinstance(action, do.Reply)]
-    assert all(f"server {address}: no answer" in getattr(reply.message, "text", "") for address in SERVERS[:3])
+    assert all(
+        f"server {address}: no answer" in getattr(reply.message, "text", "") for address in SERVERS[:3]
+    )
 
 
 def test_one_that_was_asked_beside_may_still_accept_when_the_last_refuses() -> None:

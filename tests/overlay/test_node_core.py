@@ -230,7 +230,9 @@ def test_behind_three_hung_servers_the_healthy_one_is_asked_after_three_seconds(
         asked_at += [tenth / 10 for action in actions if isinstance(action, do.Subscribe)]
         if tenth == 32:
             actions = core.handle(Accepted(4, port()), 3.25)
-            assert [a for a in actions if isinstance(a, do.Accept)] == [do.Accept(1, stream(sender=N1), (RP,), 1)]
+            assert [a for a in actions if isinstance(a, do.Accept)] == [
+                do.Accept(1, stream(sender=N1), (RP,), 1)
+            ]
     assert asked_at == [1.0, 2.0, 3.0]
 
 

@@ -37,7 +37,9 @@ class Overlay(RuleBasedStateMachine):
 
     @rule(data=st.data(), content=st.sampled_from([*CONTENTS, "nothing"]), after=st.floats(0, 0.05))
     def join(self, data: st.DataObject, content: str, after: float) -> None:
-        names = data.draw(st.lists(st.sampled_from(sorted(self.net.nodes)), min_size=1, max_size=2, unique=True))
+        names = data.draw(
+            st.lists(st.sampled_from(sorted(self.net.nodes)), min_size=1, max_size=2, unique=True)
+        )
         self.net.client(*names, content=content, after=after)
 
     @precondition(lambda self: self._present())
@@ -94,7 +96,9 @@ class Overlay(RuleBasedStateMachine):
         return [viewer for viewer in self._here() if viewer.state in ("waiting", "watching")]
 
     def _here(self) -> list[Viewer]:
-        return [viewer for viewer in self.net.viewers if viewer.content in CONTENTS and viewer.state != "left"]
+        return [
+            viewer for viewer in self.net.viewers if viewer.content in CONTENTS and viewer.state != "left"
+        ]
 
 
 TestOverlay = Overlay.TestCase

@@ -69,7 +69,9 @@ def test_neighbours_that_cannot_be_reached_are_tried_until_the_patience_ends() -
     assert failure.unreachable
 
 
-@pytest.mark.parametrize("reason", set(MissReason) - {MissReason.ABSENT, MissReason.BUSY}, ids=lambda r: r.name)
+@pytest.mark.parametrize(
+    "reason", set(MissReason) - {MissReason.ABSENT, MissReason.BUSY}, ids=lambda r: r.name
+)
 def test_any_other_reason_is_tried_three_times_with_longer_pauses(reason: MissReason) -> None:
     search, now = begun(), 0.0
     for tried in range(MAX_TRIES - 1):

@@ -180,7 +180,9 @@ def test_the_tool_prints_each_difference(
     assert told.endswith(", 2 differences\n")
 
 
-@pytest.mark.parametrize("content", [b"", b"hello\n", b"{}\n", b"\xff\xfe\n", b'{"trace": 1}\n{\n{}\n'], ids=repr)
+@pytest.mark.parametrize(
+    "content", [b"", b"hello\n", b"{}\n", b"\xff\xfe\n", b'{"trace": 1}\n{\n{}\n'], ids=repr
+)
 def test_the_tool_refuses_what_is_no_trace(
     content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

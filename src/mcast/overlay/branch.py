@@ -349,9 +349,7 @@ class Branch:
 
     def _refuse_gone(self, why: Why) -> list[Action]:
         assert why.stream is not None
-        return [
-            self.admission.refuse(why.stream, why.connection, MissReason.GONE, "the content is ending")
-        ]
+        return [self.admission.refuse(why.stream, why.connection, MissReason.GONE, "the content is ending")]
 
     def _refuse_all(self, why: Why) -> list[Action]:
         return self.admission.refuse_all(why.refuse, why.text, why.failure)
