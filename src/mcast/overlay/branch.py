@@ -29,14 +29,13 @@ from mcast.overlay.actions import (
     Parent,
     Path,
     Receive,
-    Reply,
     SearchFailure,
     ServerParent,
     Subscribe,
     Supply,
     UpstreamId,
 )
-from mcast.overlay.admission import Admission, refusal
+from mcast.overlay.admission import Admission
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.events import Feed
 from mcast.overlay.search import Search
@@ -102,8 +101,8 @@ class Branch:
         self.search: Search | None = None
         self._request, self._hops, self._start = b"", 0, Start.KEYFRAME
         self._candidates = Candidates(())
+        self._asked: Parent | None = None  # the last one
         self._refusals: list[str] = []
-        self._asked: Parent | None = None  # the last candidate that was asked
         self._last: int | None = None  # number of the content's last datagram
         self._deadline: float | None = None  # of the state
         self._cut_at = 0.0
@@ -325,10 +324,10 @@ class Branch:
         parent = self._candidates.take(why.now)
         assert parent is not None, "asked only where a candidate is left"
         upstream = next(self._numbers)
+        before, self._asked = self._asked, parent
         self.upstreams[upstream] = UpstreamEntry(parent)
         ask = Subscribe(upstream, self.content, self._request, parent, self._hops, self._start)
-        before, self._asked = self._asked, parent
-        if isinstance(before, ServerParent) and isinstance(parent, ServerParent):
+        if isinstance(parent, ServerParent) and isinstance(before, ServerParent):
             return [self._failover(before, parent, why.text), ask]
         return [ask]
 
@@ -346,11 +345,11 @@ class Branch:
 
     def _refuse_cut(self, why: Why) -> list[Action]:
         assert why.stream is not None
-        return [Reply(why.connection, refusal(why.stream, MissReason.CUT))]
+        return [self.admission.refuse(why.stream, why.connection, MissReason.CUT)]
 
     def _refuse_gone(self, why: Why) -> list[Action]:
         assert why.stream is not None
-        return [Reply(why.connection, refusal(why.stream, MissReason.GONE, "the content is ending"))]
+        return [self.admission.refuse(why.stream, why.connection, MissReason.GONE, "the content is ending")]
 
     def _refuse_all(self, why: Why) -> list[Action]:
         return self.admission.refuse_all(why.refuse, why.text, why.failure)
@@ -362,7 +361,7 @@ class Branch:
         for other in others:
             del self.upstreams[other]
             actions.append(self._left(other))
-        self._refusals, self._candidates, self.search, self._asked = [], Candidates(()), None, None
+        self._refusals, self._candidates, self.search = [], Candidates(()), None
         parent = self.upstreams[why.upstream].parent
         if isinstance(parent, ServerParent):
             fields = (("content", self.content), ("server", parent.address))
@@ -424,14 +423,14 @@ class Branch:
     def _left(self, upstream: UpstreamId) -> Leave:
         return Leave(upstream, self.content, StopReason.UNSUBSCRIBE)
 
-    def _failover(self, before: ServerParent, after: ServerParent, cause: str) -> Announce:
+    def _failover(self, before: ServerParent, parent: ServerParent, cause: str) -> Announce:
         fields = (
             ("content", self.content),
             ("server", before.address),
-            ("to", after.address),
+            ("to", parent.address),
             ("cause", cause),
         )
-        return Announce("server_failover", f"[{self.content}] asks {after} after {before}: {cause}", fields)
+        return Announce("server_failover", f"[{self.content}] asks {parent} next: {cause}", fields)
 
 
 _STEPS: Mapping[Step, Callable[[Branch, Why], list[Action]]] = {
