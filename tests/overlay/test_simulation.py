@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.overlay import actions as do
@@ -16,17 +16,13 @@ from mcast.overlay.events import Feed, FeedChanged, ParentLost
 from mcast.overlay.table import State
 from mcast.wire.node import MissReason, StopReason
 from overlay import simulation
+from overlay.effort import TIMEOUT, seeds
 from overlay.scenarios import LINE, MESH, RING, SCENARIOS
 from overlay.sim_media import LEASE, Numbers
 from overlay.sim_server import SimContent
 from overlay.simulation import Network, Viewer, replayable
 
-EXAMPLES = max(1, settings.default.max_examples // 100) if settings.default else 1
-"""How many times the seeds below are tried, others each time: once, but for a fuzzing profile."""
-
-
-def seeds(count: int) -> range:
-    return range(count * EXAMPLES)
+pytestmark = pytest.mark.timeout(TIMEOUT)
 
 
 def play(scenario: str, seed: int) -> Network:
@@ -52,17 +48,17 @@ def test_viewers_that_join_while_others_leave_never_hang(part: int) -> None:
 
 
 def test_every_viewer_gets_all_of_a_content_that_ends() -> None:
-    for seed in seeds(10):
+    for seed in seeds(8):
         play("ending", seed)
 
 
 def test_who_watches_while_datagrams_are_lost_misses_nothing() -> None:
-    for seed in seeds(8):
+    for seed in seeds(6):
         play("watching", seed)
 
 
 def test_after_any_disaster_everybody_was_told_and_every_node_serves_again() -> None:
-    for seed in seeds(6):
+    for seed in seeds(4):
         play("disasters", seed)
 
 
@@ -314,7 +310,7 @@ def test_a_mute_child_delays_nobody_s_end() -> None:
     sleeper, *others = (net.client("n3") for _ in range(3))
     net.run(2)
     net.freeze(sleeper.node.name)
-    net.run(1.6)  # the content is over 3 s after it has begun
+    net.run(1.9)  # the content is over 3 s after it has begun
     assert [viewer.state for viewer in others] == ["over", "over"]
     ended_at = max(at for at, name, _ in net.said("ended") if name in {v.node.name for v in others})
     assert ended_at - net.timeline_of(1).due(149) < 0.5
@@ -327,7 +323,7 @@ def test_a_viewer_that_asks_while_a_content_ends_gets_no_stream_that_is_stopped_
     sleeper = net.client("n3")
     net.run(2)
     net.freeze(sleeper.node.name)
-    net.run(1.6)
+    net.run(1.9)
     branch = net.branch("n3")
     assert branch is not None
     assert branch.state is State.ENDING
