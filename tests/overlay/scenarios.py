@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from random import Random
 
+from mcast.overlay.branch import JOIN_SECONDS
 from mcast.wire.node import StopReason
 from overlay.sim_server import SimContent
 from overlay.simulation import Network, Viewer
@@ -35,8 +36,11 @@ def crowd(seed: int) -> Run:
     ]
 
     def play() -> None:
+        begun = net.now
         net.settle(15)
         assert {viewer.state for viewer in viewers} == {"watching"}
+        joined_at = max(viewer.joined_at for viewer in viewers if viewer.joined_at is not None)
+        assert joined_at - begun < JOIN_SECONDS / 2, "somebody waited until a time was over"
         net.check_trees()
         for viewer in viewers:
             net.at(random.uniform(0, 0.05), viewer.leave)

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from mcast.overlay import actions as do
 from mcast.overlay.actions import NodeParent
+from mcast.overlay.admission import Admission
 from mcast.overlay.branch import JOIN_SECONDS
 from mcast.overlay.events import Feed, FeedChanged, ParentLost
 from mcast.overlay.table import State
-from mcast.wire.node import MissReason, StopReason
+from mcast.wire.node import MissReason, StopReason, Stream
 from overlay import simulation
 from overlay.effort import TIMEOUT, seeds
 from overlay.scenarios import LINE, MESH, RING, SCENARIOS
@@ -39,6 +40,18 @@ def play(scenario: str, seed: int) -> Network:
 def test_viewers_that_join_crosswise_at_once_all_get_the_stream(part: int) -> None:
     for seed in seeds(100)[part::10]:
         play("crowd", seed)
+
+
+def test_crowds_would_hang_if_anybody_might_wait_behind_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(self: Admission, _: bytes, asked: Stream, connection: do.ConnectionId) -> list[do.Action]:
+        self.waiters[connection] = asked
+        return []
+
+    monkeypatch.setattr(Admission, "wait_behind", wait)
+    # The rule is what the crowds above are for: two in a hundred of them find out where it is missing.
+    with pytest.raises(AssertionError, match="somebody waited until a time was over"):
+        for seed in range(10, 100):
+            SCENARIOS["crowd"](seed).play()
 
 
 @pytest.mark.parametrize("part", range(5))
