@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from mcast.overlay.actions import LOCAL, ConnectionId, UpstreamId
-from mcast.overlay.events import Feed
+from mcast.overlay.events import Feed, FeedChanged
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 from overlay.sim_world import Process
@@ -110,6 +110,7 @@ class SimFanout:
         self.children: dict[ConnectionId, SimChild] = {}
         self.viewer: Callable[[int, int], None] | None = None  # the child inside this process
         self.last_media = process.world.now
+        self._cut_at = process.world.now
 
     @property
     def tail(self) -> int:
@@ -165,7 +166,7 @@ class SimFanout:
 
     def set_supply(self, supply: FeedState) -> None:
         if supply is not self.supply:
-            self.supply = supply
+            self.supply, self._cut_at = supply, self.process.world.now
             self.report()
 
     def report(self) -> None:
@@ -204,7 +205,8 @@ class SimFanout:
 
     def _report(self, inlet: "Inlet") -> None:
         supply, head = self.supply, self.have.next
-        datagram(self.process, inlet.process, lambda: inlet.on_report(supply, head))
+        since = self.process.world.now - self._cut_at if supply is FeedState.CUT else 0.0
+        datagram(self.process, inlet.process, lambda: inlet.on_report(supply, head, round(since * 1000)))
 
 
 def datagram(sender: Process, receiver: Process, happen: Callable[[], None]) -> None:
@@ -260,13 +262,13 @@ class Inlet:
         self.sign = self.media = self.process.world.now
         self._change(Feed.FED)
 
-    def on_report(self, supply: FeedState, head: int) -> None:
+    def on_report(self, supply: FeedState, head: int, cut_ms: int) -> None:
         if not self.is_open:
             return
         self.sign, self.begun = max(self.sign, self.process.world.now), True
         self.receiver.begin(head)
         if supply is FeedState.CUT:
-            self._change(Feed.CUT)
+            self._change(Feed.CUT, cut_ms)
         elif supply is FeedState.WAITING or self.feed in (None, Feed.SILENT, Feed.REFUSED):
             self._change(Feed.WAITING)
 
@@ -300,10 +302,10 @@ class Inlet:
         if self.feed is Feed.FED and self.process.world.now - self.media > STARVED:
             self._change(Feed.CUT)
 
-    def _change(self, feed: Feed) -> None:
+    def _change(self, feed: Feed, cut_ms: int = 0) -> None:
         if feed is not self.feed:
             self.feed = feed
-            self.receiver.on_feed(self.upstream, feed)
+            self.receiver.on_feed(FeedChanged(self.upstream, feed, cut_ms))
 
 
 @dataclass
@@ -313,7 +315,7 @@ class SimReceiver:
     process: Process
     ssrc: int
     on_new: Callable[[int, int], None]
-    on_feed: Callable[[UpstreamId, Feed], None]
+    on_feed: Callable[[FeedChanged], None]
     have: Numbers = field(default_factory=Numbers)
     inlets: dict[UpstreamId, Inlet] = field(default_factory=dict)
     start: int | None = None

@@ -5,8 +5,8 @@ nodes' lives run in a second. Everything comes from the seed: the same seed give
 
     PYTHONPATH=src:tests python -m overlay.simulation crowd --seed 17     (scenarios.py has the names)
 
-The parts: sim_world (time, links, connections), sim_flooder and sim_node (a node's shell), sim_server
-(servers, and how they are watched), sim_media (numbers, silence, repair).
+The parts: sim_world (time, links, connections), sim_node, sim_flooder and sim_upstream (a node's shell),
+sim_server (servers, and how they are watched), sim_media (numbers, silence, repair).
 """
 
 import argparse
@@ -22,8 +22,9 @@ from mcast.overlay.table import State
 from mcast.wire.identity import Identity
 from mcast.wire.node import Stop, StopReason
 from overlay.sim_media import Numbers
-from overlay.sim_node import NodeUpstream, SimNode
+from overlay.sim_node import SimNode
 from overlay.sim_server import Library, SimContent, SimServer, Timeline
+from overlay.sim_upstream import NodeUpstream
 from overlay.sim_world import Process, World
 
 PATIENCE = 30.0

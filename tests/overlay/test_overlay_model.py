@@ -1,10 +1,14 @@
 """A model test: whatever the graph, and in whatever order viewers come, leave, vanish and nodes die."""
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from overlay.effort import TIMEOUT
 from overlay.simulation import Network, Viewer
+
+pytestmark = pytest.mark.timeout(TIMEOUT)
 
 CONTENTS = ("news", "films")
 LONG_ENOUGH = 60.0
@@ -102,4 +106,4 @@ class Overlay(RuleBasedStateMachine):
 
 
 TestOverlay = Overlay.TestCase
-TestOverlay.settings = settings(stateful_step_count=30, deadline=None)
+TestOverlay.settings = settings(stateful_step_count=25, deadline=None)
