@@ -1,0 +1,77 @@
+"""Which streams of a live input are sent: found out by ffprobe, in front of ffmpeg's first run.
+
+A multiplex from the air or the network holds several programmes, and ffmpeg by itself takes the first sound
+that comes along. Inputs that hold one picture and one sound at most (devices, ffmpeg's own test pictures)
+are not looked into: that would only cost the viewer time.
+"""
+
+import os
+from dataclasses import dataclass
+
+from mcast.media.source.complaints import SourceError
+from mcast.media.source.ffmpeg import Child
+from mcast.media.source.probe import Probe, live_probe, parse
+from mcast.media.source.server_config import ContentSpec
+from mcast.media.source.tracks import ALL, NO_WISH, Audio, Video, Wish, choose
+
+_MAX_OUTPUT = 4 << 20  # bytes: a multiplex of a hundred programmes takes some 200 KB
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTracks:
+    """What ffmpeg is told to take."""
+
+    maps: tuple[str, ...] = ("0:V:0?", "0:a:0?")
+    may_have_fields: bool = True  # else no picture is ever interlaced
+    is_top_first: bool = True  # if so: which field is shown first
+
+
+def input_arguments(spec: ContentSpec) -> tuple[str, ...]:
+    """Return what makes ffmpeg or ffprobe open a live input."""
+    form = ("-f", spec.format) if spec.format else ()
+    return (*form, *spec.input_options, "-i", spec.source)
+
+
+def without_look(spec: ContentSpec) -> LiveTracks | None:
+    """Return what to take of an input that need not be looked into; None for the others."""
+    if spec.wish != NO_WISH or spec.format in (None, "mpegts", "hls", "dash"):
+        return None
+    return LiveTracks(may_have_fields=spec.format != "lavfi")
+
+
+def look_command(spec: ContentSpec) -> list[str]:
+    """Return the command that looks into a live input."""
+    return live_probe(input_arguments(spec))
+
+
+class Look:
+    """Collects what ffprobe writes, without waiting for it."""
+
+    def __init__(self, wish: Wish) -> None:
+        self._wish, self._text = wish, bytearray()
+
+    def read(self, ffprobe: Child) -> LiveTracks | None:
+        """Take what has come, return the result at its end. Raises SourceError."""
+        try:
+            while block := os.read(ffprobe.stdout.fileno(), 1 << 16):
+                self._text += block
+                if len(self._text) > _MAX_OUTPUT:
+                    raise SourceError("ffprobe tells too much of it")
+        except BlockingIOError:
+            return None
+        return live_tracks(parse(self._text.decode(errors="replace")), self._wish)
+
+
+def live_tracks(found: Probe, wish: Wish) -> LiveTracks:
+    """Choose from what a live input holds. Raises SourceError."""
+    choice = choose(found.streams, wish)
+    video, audios = choice.video, choice.audios if wish.audio == ALL else choice.audios[:1]
+    sent = [*((video,) if video else ()), *audios]
+    fields = video is not None and (video.is_interlaced or video.field_order in ("", "unknown"))
+    top_first = not (video and video.is_interlaced) or video.is_top_first
+    return LiveTracks(tuple(_place(stream) for stream in sent), fields, top_first)
+
+
+def _place(stream: Video | Audio) -> str:
+    # By its PID where it has one: the order changes with what is heard first.
+    return f"0:i:{stream.pid}" if stream.pid else f"0:{stream.index}"
