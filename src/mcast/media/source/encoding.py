@@ -127,10 +127,21 @@ class _Decision:
         if self.choice.is_still:
             return STILL_SECONDS
         seen, heard = self._picture, [self.seen.of(audio) for audio in self.choice.audios]
-        ends = [extent.end - self.probe.start for extent in (seen, *heard) if extent]
-        if seen and len(ends) > 1 and 0 < max(ends) - (seen.end - self.probe.start) <= CUT:
-            return seen.end - self.probe.start
+        ends = [extent.end - self.start for extent in (seen, *heard) if extent]
+        if seen and len(ends) > 1 and 0 < max(ends) - (seen.end - self.start) <= CUT:
+            return seen.end - self.start
         return max(ends, default=0.0)
+
+    @property
+    def start(self) -> float:
+        """Return when picture or sound begins on the source's clock: what is left out may begin sooner."""
+        begun = [extent.start for stream in self._sent if (extent := self.seen.of(stream))]
+        first = min(begun, default=self.probe.start)
+        return first if first - self.probe.start > MISMATCH else self.probe.start
+
+    @property
+    def _sent(self) -> tuple[Video | Audio | None, ...]:
+        return self.choice.video, *self.choice.audios
 
     @property
     def _picture(self) -> Extent | None:
@@ -139,8 +150,7 @@ class _Decision:
     @property
     def _is_joined(self) -> bool:
         """Tell whether the clock of something that is sent jumps."""
-        sent = (self.choice.video, *self.choice.audios)
-        return any(extent.jumps for stream in sent if (extent := self.seen.of(stream)))
+        return any(extent.jumps for stream in self._sent if (extent := self.seen.of(stream)))
 
     @property
     def _keeps_fields(self) -> bool:
@@ -149,7 +159,9 @@ class _Decision:
 
     def _input(self) -> tuple[str, ...]:
         joined = ("-dts_delta_threshold", f"{self.seen.threshold:g}") if self._is_joined else ()
-        return (*joined, *self.probe.input_options, "-i", self.path)
+        later = self.start - self.probe.start
+        sooner = ("-itsoffset", f"{-later:.6f}") if later else ()
+        return (*joined, *sooner, *self.probe.input_options, "-i", self.path)
 
     def _described(self, why_video: str, why_audios: Sequence[str]) -> str:
         said = [f"picture: {f'encode ({why_video})' if why_video else 'copy'}"] if self.choice.video else []
@@ -183,9 +195,9 @@ class _Decision:
         longest = max((after - before for before, after in itertools.pairwise(times)), default=0.0)
         if times[0] > seen.start + MISMATCH or longest > KEYFRAME_INTERVAL + KEYFRAME_TOLERANCE:
             return f"keyframes more than {KEYFRAME_INTERVAL} s apart"
-        start = self.probe.start
         heard = any(self.seen.of(audio) for audio in self.choice.audios)
-        if heard and (seen.start - start > MISMATCH or self.end - (seen.end - start) > MISMATCH):
+        missing = self.end - (seen.end - self.start)
+        if heard and max(seen.start - self.start, missing) > MISMATCH:
             return "shorter than the sound"
         return ""
 
@@ -212,7 +224,7 @@ class _Decision:
         # A constant rate from the content's start: no picture lacks, whatever the source's timestamps do.
         filters.append(f"fps={rate.numerator}/{rate.denominator}:start_time=0")
         if self._picture and not self.choice.is_still:
-            filters += self._same_end(self.end - (self._picture.end - self.probe.start))
+            filters += self._same_end(self.end - (self._picture.end - self.start))
         if self._keeps_fields and video.pixel_format not in _PLAIN_PIXELS:
             filters.append("scale=interl=1")  # each field's colours for itself
         if video.width % 2 or video.height % 2:
