@@ -24,7 +24,7 @@ from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 from mcast.wire.rtp import HEADER_SIZE
 from mcast.wire.train import Train
-from media.source.clips import AAC, X264
+from media.source.clips import AAC, X264, film
 from media.source.transport import PMT, packet, pat
 
 SILENT = ContentSpec("studio", "udp://127.0.0.1:9", live=True, format="v4l2", loop=False)
@@ -228,3 +228,17 @@ def test_a_sender_that_begins_late_is_found_and_its_tracks_are_chosen() -> None:
             sender.kill()
             sender.wait()
     assert known[spec].maps == ("0:i:256", "0:i:257")
+
+
+def test_an_option_that_only_ffmpeg_knows_does_not_keep_the_input_from_playing(tmp_path: Path) -> None:
+    path = film(tmp_path / "film.ts", 2)
+    spec = ContentSpec("studio", str(path), live=True, loop=False, input_options=("-stream_loop", "-1"))
+    with closing(LiveSource(spec, Position(7, 0), time.monotonic())) as source:
+
+        def is_heard() -> bool:
+            trains = source.due(time.monotonic())
+            return any(
+                bytes(one[HEADER_SIZE:]) != NULL_PACKET for train in trains for one in train.datagrams()
+            )
+
+        wait_until(is_heard, "media", timeout=60)

@@ -1,12 +1,13 @@
 """Which picture and which sound of a source are sent. Each sound of these clips has a tone of its own."""
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from mcast.media.source.complaints import SourceError
-from mcast.media.source.live_tracks import live_tracks, without_look
+from mcast.media.source.live_tracks import by_wish, live_tracks, without_look
 from mcast.media.source.probe import probe
 from mcast.media.source.server_config import ContentSpec
 from mcast.media.source.tracks import (
@@ -73,12 +74,41 @@ def test_a_live_multiplex_is_taken_by_the_same_rules(multiplex: Path) -> None:
     assert not live_tracks(found, Wish()).may_have_fields
 
 
-def test_only_inputs_that_may_hold_several_streams_are_looked_into() -> None:
-    camera = ContentSpec("c", "/dev/video0", live=True, format="v4l2")
-    assert without_look(camera) is not None
-    for spec in (ContentSpec("c", "udp://239.1.1.1:5000", live=True),
-                 ContentSpec("c", "x", live=True, format="mpegts")):  # fmt: skip
-        assert without_look(spec) is None
+@pytest.mark.parametrize(
+    ("source", "form", "options", "is_looked_into"),
+    [
+        ("/dev/video0", "v4l2", (), False),
+        ("testsrc2", "lavfi", (), False),
+        ("udp://239.1.1.1:5000", None, (), True),
+        ("srt://host:9000", "mpegts", (), True),
+        ("srt://:9000?mode=listener", None, (), False),
+        ("rtsp://:8554/in", None, ("-rtsp_flags", "listen"), False),
+        ("rtmp://host/app/key", None, (), False),
+        ("pipe:0", "mpegts", (), False),
+    ],
+)
+def test_only_inputs_that_may_hold_several_streams_and_be_opened_twice_are_looked_into(
+    source: str, form: str | None, options: tuple[str, ...], is_looked_into: bool
+) -> None:
+    spec = ContentSpec("c", source, live=True, format=form, input_options=options)
+    assert (without_look(spec) is None) is is_looked_into
+
+
+def test_a_pipe_is_never_looked_into(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    spec = ContentSpec("c", str(tmp_path / "fifo"), live=True, wish=Wish(programme="22", audio="deu"))
+    tracks = without_look(spec)
+    assert tracks is not None
+    assert tracks.maps == ("0:p:22:V:0?", "0:p:22:a:m:language:deu?")
+
+
+def test_what_is_asked_of_an_input_that_is_not_looked_into_is_left_to_ffmpeg(
+    multiplex: Path, tmp_path: Path
+) -> None:
+    for wish, frequency in ((Wish(programme="22"), 500), (Wish(programme="33"), 700), (Wish(audio="2"), 700)):
+        maps = [part for each in by_wish(wish).maps for part in ("-map", each)]
+        taken = make(tmp_path / "taken.ts", "-i", multiplex, *maps, "-c", "copy")
+        assert loudest_frequency(taken) == pytest.approx(frequency, rel=0.05)
 
 
 def test_all_sounds_can_be_kept_with_their_languages(tmp_path: Path) -> None:

@@ -230,6 +230,8 @@ class Catalogue:
     def _check(self, spec: ContentSpec) -> None:
         if spec.path is None:
             require_encoders((VIDEO_ENCODER, AUDIO_ENCODER))
+            if spec.format is None and "://" not in spec.source and not Path(spec.source).exists():
+                logger.warning("[%s] there is no %s yet", spec.name, spec.source)
         elif not is_prepared(spec.path, spec.quality, self._cache, self._stopping.is_set, spec.wish):
             check(spec.path, spec.quality, spec.wish)
 
@@ -276,9 +278,13 @@ class Catalogue:
                 wish=spec.wish,
             )
             entry = make()
-            if not entry.exists():  # another server has cleaned up between two of our looks
-                entry = make()
-        ready = Prepared(entry, spec.datagram_packets, loop=spec.loop)
+            try:
+                ready = Prepared(entry, spec.datagram_packets, loop=spec.loop)
+            except ConfigError:
+                if entry.exists():
+                    raise
+                # Another server has cleaned up between our two looks.
+                ready = Prepared(make(), spec.datagram_packets, loop=spec.loop)
         with self._lock:
             if self._contents.get(spec.name) is content:
                 content.prepared = ready

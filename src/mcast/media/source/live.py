@@ -25,7 +25,14 @@ from mcast.media.source.complaints import ANOTHER_FILE, SourceError
 from mcast.media.source.cutting import NULL_INTERVAL, Cut, Cutter, StreamFormatError
 from mcast.media.source.encoding import live_arguments
 from mcast.media.source.ffmpeg import Child, find_tool
-from mcast.media.source.live_tracks import LiveTracks, Look, input_arguments, look_command, without_look
+from mcast.media.source.live_tracks import (
+    LiveTracks,
+    Look,
+    by_wish,
+    input_arguments,
+    look_command,
+    without_look,
+)
 from mcast.media.source.pacing import Source
 from mcast.media.source.prepare import CLOCK
 from mcast.media.source.server_config import ContentSpec
@@ -124,14 +131,23 @@ class LiveSource(Source):
 
     def _launch(self, now: float) -> None:
         """Start ffmpeg, or ffprobe if it is not known what to take of the input."""
-        spec, tracks = self._spec, self._known.get(self._spec)
-        self._look = Look(spec.wish) if tracks is None else None
-        self._child = self._start_child(look_command(spec) if tracks is None else self._command(tracks, now))
-        os.set_blocking(self._child.stdout.fileno(), False)
-        self._started = now
+        tracks = self._known.get(self._spec)
         if tracks is not None:
-            self._again = True
-            logger.info("[%s] live input: ffmpeg runs, pid %d", spec.name, self._child.pid)
+            self._play(tracks, now)
+            return
+        self._look = Look(self._spec.wish)
+        self._start(look_command(self._spec), now)
+
+    def _play(self, tracks: LiveTracks, now: float) -> None:
+        child = self._start(self._command(tracks, now), now)
+        self._again = True
+        logger.info("[%s] live input: ffmpeg runs, pid %d", self._spec.name, child.pid)
+
+    def _start(self, command: list[str], now: float) -> Child:
+        self._child = child = self._start_child(command)
+        os.set_blocking(child.stdout.fileno(), False)
+        self._started = now
+        return child
 
     def _command(self, tracks: LiveTracks, now: float) -> list[str]:
         spec = self._spec
@@ -150,13 +166,21 @@ class LiveSource(Source):
         try:
             tracks = look.read(ffprobe)
         except SourceError as error:
-            self._restart(now, "" if ffprobe.close() else f"{error}; {error.mend}")
-            return
-        if tracks is not None:
-            self._known[self._spec] = tracks
-            self.close()
+            if not ffprobe.close():
+                self._restart(now, f"{error}; {error.mend}")
+                return
+            # It may have refused an option that ffmpeg takes; if not, ffmpeg says what is wrong.
             self._look = None
-            self._launch(now)
+            self._play(by_wish(self._spec.wish), now)
+            return
+        if tracks is None:
+            return
+        self._known[self._spec] = tracks
+        if tracks.left_out:
+            logger.info("[%s] live input: left out: %s", self._spec.name, ", ".join(tracks.left_out))
+        ffprobe.close()
+        self._look = None
+        self._play(tracks, now)
 
     def _judge_silence(self, now: float) -> None:
         """Say when nothing comes, start again what is stuck, end what stays silent."""
@@ -165,7 +189,8 @@ class LiveSource(Source):
             self._is_silent_since_long = True
             logger.warning("[%s] live input: nothing comes from %s; waiting", spec.name, spec.source)
         if self._child is not None and min(silence, now - self._started) >= spec.stall:
-            self._known.pop(spec, None) if without_look(spec) is None else None
+            if without_look(spec) is None:
+                self._known.pop(spec, None)  # what comes next may be another multiplex
             self._restart(now, f"nothing came for {spec.stall:g} s")
         if spec.hold and silence >= spec.hold and not self._ended:
             self._ended = True

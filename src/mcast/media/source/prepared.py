@@ -37,18 +37,20 @@ class Prepared:
     def __init__(self, entry: Path, datagram_packets: int, *, loop: bool) -> None:
         """Open a cache entry. Raises ConfigError if it is damaged."""
         self.loop, self._entry = loop, entry
-        with contextlib.ExitStack() as undo, _whole(entry):
-            # Locked as long as it is open, so that no clean-up of the cache takes it away.
-            self._described = undo.enter_context((entry / "stream.json").open("rb"))
-            fcntl.flock(self._described, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            self.description = Description.from_json(self._described.read())
-            with (entry / "stream.ts").open("rb") as file:
-                self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            if len(self._mapping) != self.description.packets * PACKET:
-                raise ValueError("its size is not as described")
+        with contextlib.ExitStack() as undo:
+            with _whole(entry):
+                self._described = undo.enter_context((entry / "stream.json").open("rb"))
+                # As long as it is open, so that no clean-up of the cache takes it away. One that looks
+                # at this entry holds it for a moment only.
+                fcntl.flock(self._described, fcntl.LOCK_SH)
+                self.description = Description.from_json(self._described.read())
+                with (entry / "stream.ts").open("rb") as file:
+                    self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                if len(self._mapping) != self.description.packets * PACKET:
+                    raise ValueError("its size is not as described")
+            self._cuts = Cuts.open(entry, datagram_packets, self.description.packets, self.description.period)
             undo.pop_all()
         self._stream = memoryview(self._mapping)
-        self._cuts = Cuts.open(entry, datagram_packets, self.description.packets, self.description.period)
         self._origin = self.description.first_pcr // 300
         self.digest = _digest(self.description, datagram_packets)
         self._lock, self._holders = threading.Lock(), 1
