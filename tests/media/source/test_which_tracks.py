@@ -125,6 +125,25 @@ def test_all_sounds_can_be_kept_with_their_languages(tmp_path: Path) -> None:
     assert streams(one, "codec_type") == [("video",), ("audio",)]
 
 
+@pytest.mark.parametrize("name", ["film.mkv", "film.ts"])
+def test_a_description_for_the_blind_is_not_taken_though_it_comes_first(tmp_path: Path, name: str) -> None:
+    path = make(tmp_path / name, *picture(2), *sound(2, 300), *sound(2, 600), *X264, *AAC,
+                "-map", "0", "-map", "1", "-map", "2", "-disposition:a:0", "default+visual_impaired",
+                "-disposition:a:1", "0", "-metadata:s:a:0", "language=deu",
+                "-metadata:s:a:1", "language=deu")  # fmt: skip
+    for wish in (Wish(), Wish(audio="ger")):
+        stream = prepared(path, tmp_path / "cache", wish=wish) / "stream.ts"
+        assert loudest_frequency(stream) == pytest.approx(600, rel=0.05)
+
+
+def test_the_sources_own_default_is_honoured(tmp_path: Path) -> None:
+    path = make(tmp_path / "film.mkv", *picture(2), *sound(2, 300), *sound(2, 600), *X264, *AAC,
+                "-map", "0", "-map", "1", "-map", "2", "-disposition:a:0", "0",
+                "-disposition:a:1", "default")  # fmt: skip
+    stream = prepared(path, tmp_path / "cache") / "stream.ts"
+    assert loudest_frequency(stream) == pytest.approx(600, rel=0.05)
+
+
 def video(index: int, width: int = 160, **more: object) -> Video:
     return Video(index, "h264", "yuv420p", width, 90, Fraction(25), **more)  # type: ignore[arg-type]
 

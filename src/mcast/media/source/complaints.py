@@ -70,14 +70,11 @@ def of_ffmpeg(lines: Sequence[str], source: str, status: int) -> SourceError:
     for pattern, mend in _CAUSES:
         for line in lines:
             if pattern.search(line):
-                return SourceError(f"ffmpeg cannot read it: {_bare(line, source)}", mend or _whole_ffmpeg())
+                what = "ffmpeg cannot write it" if mend in _WRITING else "ffmpeg cannot read it"
+                return SourceError(f"{what}: {_bare(line, source)}", mend)
     telling = [line for line in lines if not _SUMMARY.search(line)]
     last = (telling or list(lines))[-1:] or [f"exit status {status}"]
     return SourceError(f"ffmpeg cannot read it: {_bare(last[0], source)}")
-
-
-def _whole_ffmpeg() -> str:
-    return f"install an ffmpeg that has it: {how_to_install(whole=True)}"
 
 
 def _bare(line: str, source: str) -> str:
@@ -86,12 +83,17 @@ def _bare(line: str, source: str) -> str:
 
 
 _OBJECT = re.compile(r"^\[[^\]]* @ 0x[0-9a-f]+\] *")
+_ANOTHER_FFMPEG = f"install an ffmpeg that has it: {how_to_install(whole=True)}"
+_WRITING = {FREE_SPACE, _ANOTHER_FFMPEG}
 _SUMMARY = re.compile(r"^(Conversion failed|Exiting|Error opening (in|out)put file|\S+: Invalid data found)")
 _CAUSES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), mend)
     for pattern, mend in (
-        (r"Unknown encoder|Encoder not found|encoder .* not found", ""),
-        (r"Unknown decoder|Decoder not found|Decoder .* not found|Decoding requested, but no decoder", ""),
+        (r"Unknown encoder|Encoder not found|encoder .* not found", _ANOTHER_FFMPEG),
+        (
+            r"Unknown decoder|Decoder not found|Decoder .* not found|Decoding requested, but no decoder",
+            f"its codec is unknown to this ffmpeg; {_ANOTHER_FFMPEG}",
+        ),
         (r"No space left|Disk quota", FREE_SPACE),
         (r"Permission denied|Operation not permitted", READABLE),
         (

@@ -58,13 +58,17 @@ class Extents:
 class _Walk:
     """The packets of one stream, read once: what they give with each way to see a gap."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_jump: bool) -> None:
+        self._may_jump = may_jump
         self.straight, self.lenient, self.strict = Extent(), Extent(), Extent()
         self.gaps = 0  # longer than a seam, but no jump for ffmpeg
         self._order: float | None = None  # when the last packet is decoded, which alone never goes back
         self._duration = self._moved_lenient = self._moved_strict = 0.0
 
     def add(self, time: float, order: float, duration: float, flags: str) -> None:
+        self.straight.add(time, duration, flags)
+        if not self._may_jump:
+            return
         if self._order is not None:
             step = order - self._order
             back = self._duration - step  # what makes it come right after the last one
@@ -75,7 +79,6 @@ class _Walk:
                 self._moved_strict += back
                 self.strict.jumps += 1
             self.gaps += SEAM < -back <= FORWARD
-        self.straight.add(time, duration, flags)
         self.lenient.add(time + self._moved_lenient, duration, flags)
         self.strict.add(time + self._moved_strict, duration, flags)
         self._order, self._duration = order, duration
@@ -83,8 +86,9 @@ class _Walk:
 
 def extents(path: str, found: Probe | None = None) -> Extents:
     """Walk through all packets of a file. Raises SourceError."""
-    walks = _walks(path, found.input_options if found else ())
-    if found is None or not found.has_clock_jumps:
+    may_jump = found is not None and found.has_clock_jumps
+    walks = _walks(path, found.input_options if found else (), may_jump=may_jump)
+    if found is None or not may_jump:
         return Extents({index: walk.straight for index, walk in walks.items()})
     held: list[Video | Audio] = [*found.streams.videos, *found.streams.audios]
     if _gaps_are_seams([walks[stream.index] for stream in held if stream.index in walks]):
@@ -92,7 +96,7 @@ def extents(path: str, found: Probe | None = None) -> Extents:
     return Extents({index: walk.lenient for index, walk in walks.items()})
 
 
-def _walks(path: str, options: tuple[str, ...]) -> dict[int, _Walk]:
+def _walks(path: str, options: tuple[str, ...], *, may_jump: bool) -> dict[int, _Walk]:
     entries = "packet=stream_index,pts_time,dts_time,duration_time,flags"
     command = [
         find_tool("ffprobe"),
@@ -111,7 +115,9 @@ def _walks(path: str, options: tuple[str, ...]) -> dict[int, _Walk]:
         time = order if time in ("N/A", "") else time
         order = time if order in ("N/A", "") else order
         if index.isdecimal() and time not in ("N/A", ""):
-            found.setdefault(int(index), _Walk()).add(float(time), float(order), number(duration), flags)
+            if (walk := found.get(int(index))) is None:
+                walk = found[int(index)] = _Walk(may_jump=may_jump)
+            walk.add(float(time), float(order), number(duration), flags)
     return found
 
 
