@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
-from tools.demo.processes import Program, role_command, stop_all  # noqa: E402
+from tools.demo.processes import ProgramProcess, role_command, stop_all  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SETTLE_SECONDS = 5.0
@@ -78,37 +78,41 @@ def write_configs(folder: Path, ports: list[int]) -> None:
     )
 
 
-def serve(folder: Path, port: int, started: list[Program]) -> None:
+def serve(folder: Path, port: int, started: list[ProgramProcess]) -> None:
     """Prepare the content, then start the server."""
     config = ("--config", str(folder / "server.toml"))
-    started.append(Program("prepare", role_command("server", "--prepare", *config), folder / "prepare.log"))
+    started.append(
+        ProgramProcess("prepare", role_command("server", "--prepare", *config), folder / "prepare.log")
+    )
     started[-1].wait(300)
     address = f"127.0.0.1:{port}"
     command = role_command("server", "--address", address, *config)
-    started.append(Program("server", command, folder / "server.log"))
+    started.append(ProgramProcess("server", command, folder / "server.log"))
 
 
-def start(folder: Path, clients: int, ports: list[int], started: list[Program]) -> None:
+def start(folder: Path, clients: int, ports: list[int], started: list[ProgramProcess]) -> None:
     """Start everything; what runs is in `started` even when something fails."""
     boot, _, node, _ = ports
     here = f"127.0.0.1:{boot}"
 
-    def run(name: str, *command: str) -> Program:
-        program = Program(name, role_command(*command), folder / f"{name}.log")
+    def run(name: str, *command: str) -> ProgramProcess:
+        program = ProgramProcess(name, role_command(*command), folder / f"{name}.log")
         started.append(program)
         return program
 
     run("bootstrap", "bootstrap", "--address", here, "--config", str(folder / "layout.toml"))
-    run("rp", "node", "--bootstrap", here, "--name", "rp").wait_for("contents: noise", 120)
-    run("n1", "node", "--bootstrap", here, "--name", "n1").wait_for("neighbours")
+    run("rp", "node", "--bootstrap", here, "--name", "rp").wait_for_event(
+        "server_listed", 120, contents=["noise"]
+    )
+    run("n1", "node", "--bootstrap", here, "--name", "n1").wait_for_event("node_up")
     for number in range(clients):
         run(f"client{number}", "client", "--content", "noise", "--neighbour", f"127.0.0.1:{node}",
             "--output", os.devnull, "--report", str(folder / f"client{number}.json"))  # fmt: skip
     for program in started[-clients:]:
-        program.wait_for("joined by way of", 60)
+        program.wait_for_event("joined", 60)
 
 
-def measure(folder: Path, clients: int, seconds: float, started: list[Program]) -> None:
+def measure(folder: Path, clients: int, seconds: float, started: list[ProgramProcess]) -> None:
     """Let it run and print a table."""
     time.sleep(SETTLE_SECONDS)
     roles = {p.name: p for p in started if p.name in ("server", "rp", "n1", "client0")}
@@ -137,7 +141,7 @@ def main() -> int:
     parser.add_argument("--mbits", type=float, default=5.0)
     parser.add_argument("--seconds", type=float, default=20.0)
     options = parser.parse_args()
-    started: list[Program] = []
+    started: list[ProgramProcess] = []
     with tempfile.TemporaryDirectory(prefix="mcast-bench-") as name:
         folder, ports = Path(name), free_ports(4)
         make_content(folder, options.mbits)

@@ -10,7 +10,7 @@ import pytest
 from mcast.errors import ConfigError
 from tools.demo.main import run
 from tools.demo.plan import LINKS, SERVERS
-from tools.demo.processes import Program, ProgramError, stop_all, wait_until
+from tools.demo.processes import ProgramError, ProgramProcess, stop_all, wait_until
 from tools.demo.tools import check_display, ensure_ffmpeg
 from topology.outside import command, descendants, exists
 
@@ -19,7 +19,7 @@ DEMO = [sys.executable, "-m", "tools.demo"]
 
 @pytest.mark.processes
 def test_the_demonstration_ends_with_four_complete_clients(tmp_path: Path) -> None:
-    demo = Program("demo", [*DEMO, "--directory", str(tmp_path / "demo")], tmp_path / "log")
+    demo = ProgramProcess("demo", [*DEMO, "--directory", str(tmp_path / "demo")], tmp_path / "log")
     try:
         assert demo.wait(100) == 0, demo.text()
     finally:
@@ -32,9 +32,9 @@ def test_the_demonstration_ends_with_four_complete_clients(tmp_path: Path) -> No
 @pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_demonstration_that_is_interrupted_ends_everything(number: signal.Signals, tmp_path: Path) -> None:
-    demo = Program("demo", [*DEMO, "--directory", str(tmp_path / "demo")], tmp_path / "log")
+    demo = ProgramProcess("demo", [*DEMO, "--directory", str(tmp_path / "demo")], tmp_path / "log")
     try:
-        demo.wait_for("└─ c1", 60)
+        demo.wait_for_text("└─ c1", 60)
         below = descendants(demo.pid)
         assert len(below) > len(LINKS) + len(SERVERS)
         assert demo.stop(number, timeout=15) == 130
@@ -43,6 +43,22 @@ def test_a_demonstration_that_is_interrupted_ends_everything(number: signal.Sign
     assert "stopped by the user" in demo.text()
     assert "Traceback" not in demo.text()
     assert not any(map(exists, below))
+
+
+@pytest.mark.processes
+def test_a_demonstration_that_is_killed_leaves_nothing_running(tmp_path: Path) -> None:
+    demo = ProgramProcess("demo", [*DEMO, "--directory", str(tmp_path / "demo")], tmp_path / "log")
+    below: list[int] = []
+    try:
+        demo.wait_for_text("└─ c1", 60)
+        below = descendants(demo.pid)
+        demo.send(signal.SIGKILL)
+        assert demo.wait(10) == -signal.SIGKILL
+        wait_until(lambda: not any(map(exists, below)), "the end of all programs", 10)
+    finally:
+        demo.kill()
+        for pid in filter(exists, below):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_windows_without_a_display_are_one_line_and_status_2(
@@ -83,24 +99,24 @@ def test_root_on_debian_gets_ffmpeg_by_apt(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_program_that_ends_too_early_is_named_with_its_log(tmp_path: Path) -> None:
-    program = Program("n1", ["sh", "-c", "echo ouch; exit 3"], tmp_path / "n1.log")
+    program = ProgramProcess("n1", ["sh", "-c", "echo ouch; exit 3"], tmp_path / "n1.log")
     with pytest.raises(ProgramError, match=r"n1 ended with status 3 .* ouch; its log: .*n1\.log"):
-        program.wait_for("never said")
+        program.wait_for_event("joined")
 
 
 def test_a_program_that_does_not_end_is_killed_and_told(tmp_path: Path) -> None:
-    program = Program(
+    program = ProgramProcess(
         "n1", ["sh", "-c", "trap '' INT; echo up; while :; do sleep 1; done"], tmp_path / "n1.log"
     )
-    program.wait_for("up")
+    program.wait_for_text("up")
     (problem,) = stop_all([program], timeout=0.2)
     assert "n1 still runs" in problem
     assert program.status == -signal.SIGKILL
 
 
 def test_who_is_killed_takes_along_what_it_has_started_in_other_process_groups(tmp_path: Path) -> None:
-    program = Program("n1", ["sh", "-c", "setsid sleep 60 & echo up; wait"], tmp_path / "n1.log")
-    program.wait_for("up")
+    program = ProgramProcess("n1", ["sh", "-c", "setsid sleep 60 & echo up; wait"], tmp_path / "n1.log")
+    program.wait_for_text("up")
     wait_until(lambda: any("sleep 60" in command(pid) for pid in descendants(program.pid)), "the sleeper")
     below = descendants(program.pid)
     program.kill()
@@ -108,7 +124,7 @@ def test_who_is_killed_takes_along_what_it_has_started_in_other_process_groups(t
 
 
 def test_an_interrupted_end_still_ends_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = Program("n1", ["sleep", "60"], tmp_path / "n1.log")
+    program = ProgramProcess("n1", ["sleep", "60"], tmp_path / "n1.log")
 
     def interrupted(*_: object) -> int:
         raise KeyboardInterrupt

@@ -1,18 +1,29 @@
-"""Trees, read from logs and drawn."""
+"""Trees, read from events and drawn."""
 
 import io
 
+from tools.demo.event_log import JsonValue, LoggedEvent
 from tools.demo.tree import TreeView
 
-BOOTSTRAP = """\
-08:15:30.125 INFO    [news] rp attached as the root, 1 child (watcher, peer 127.0.0.1:1)
-08:15:30.125 INFO    [news] n1 attached below rp, 2 children (watcher)
-08:15:30.125 INFO    [news] n3 attached below n1, 1 child (watcher)
-08:15:30.125 INFO    [news] n2 attached below rp, 1 child (watcher)
-08:15:30.125 INFO    [else] n9 attached below rp, 1 child (watcher)
-"""
-RENDEZVOUS = "08:15:30.125 INFO    [news] streams from server 127.0.0.1:7000 (follow-news)\n"
-CLIENT = "08:15:30.125 INFO    [news] joined by way of rp > n1 > n3 (MainThread, request 12345678)\n"
+
+def event(name: str, content: str = "news", **fields: JsonValue) -> LoggedEvent:
+    return LoggedEvent(name, {"content": content, **fields})
+
+
+def streams(*path: str, content: str = "news") -> LoggedEvent:
+    return event("node_streams", content, node=path[-1], path=[*path], children=["x"], fed=True)
+
+
+BOOTSTRAP = [
+    event("node_registered", node="rp"),
+    streams("rp"),
+    streams("rp", "n1"),
+    streams("rp", "n1", "n3"),
+    streams("rp", "n2"),
+    streams("rp", "n9", content="else"),
+]
+RENDEZVOUS = [event("serves", server="127.0.0.1:7000")]
+CLIENT = [event("joined", path=["rp", "n1", "n3"], request="12345678")]
 
 
 def view(stream: io.StringIO | None = None) -> TreeView:
@@ -21,7 +32,7 @@ def view(stream: io.StringIO | None = None) -> TreeView:
 
 def test_a_tree_is_drawn_from_the_server_to_the_viewers() -> None:
     trees = view()
-    trees.read(BOOTSTRAP, RENDEZVOUS, {"c1": (CLIENT, True)})
+    trees.read(BOOTSTRAP, RENDEZVOUS, {"c1": CLIENT})
     rows = [line.rstrip() for line in trees.drawing().splitlines()]
     assert [row[4:30].rstrip() for row in rows] == [
         "news", "s2", "└─ rp", "   ├─ n1", "   │  └─ n3", "   │     └─ c1", "   └─ n2",
@@ -31,14 +42,14 @@ def test_a_tree_is_drawn_from_the_server_to_the_viewers() -> None:
 
 def test_who_has_left_is_not_drawn() -> None:
     trees = view()
-    trees.read(BOOTSTRAP + "x [news] n2 pruned (watcher)\n", RENDEZVOUS, {"c1": (CLIENT, False)})
+    trees.read([*BOOTSTRAP, event("node_pruned", node="n2")], RENDEZVOUS, {})
     assert "n2" not in trees.drawing()
     assert "c1" not in trees.drawing()
 
 
 def test_a_node_that_moved_is_below_its_new_parent() -> None:
     trees = view()
-    trees.read(BOOTSTRAP + "x [news] n3 moved: it is below n2 now, it was below n1 (w)\n", RENDEZVOUS, {})
+    trees.read([*BOOTSTRAP, streams("rp", "n2", "n3")], RENDEZVOUS, {})
     assert trees.drawing().splitlines()[-1].rstrip() == "          └─ n3"
 
 

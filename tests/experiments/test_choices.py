@@ -1,42 +1,68 @@
-"""The rendezvous point's choice, read from its log."""
+"""The rendezvous point's choice, read from its events."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+import json
+import logging
 
-from mcast.overlay.choice import Figures as Measured
-from tools.experiments.choices import Figures, read_choices
+import pytest
 
-FIGURES = "delay 450 us, latency 820 us, jitter 690 us, metric 768"
-LOG = f"""\
-10:00:00.000 INFO    [moon] server choice 1: 10.0.6.10:7000: {FIGURES} (decide)
-10:00:00.000 INFO    [moon] server choice 2: 10.0.6.11:7000: not measured yet (decide)
-10:00:01.000 INFO    [earth] server choice 1: 10.0.6.11:7000: not measured yet (decide)
-10:00:02.000 INFO    [moon] server choice 1: 10.0.6.11:7000: {FIGURES} (decide)
-"""
+from mcast.eventlog import note
+from mcast.overlay.choice import Figures
+from mcast.roles.logs import JsonFormatter
+from tools.demo.event_log import LoggedEvent, events_in
+from tools.experiments.choices import LoggedFigures, read_choices
+
+MEASURED = LoggedFigures(450, 820, 690, 768)
+
+
+def choice(place: int, server: str, figures: LoggedFigures | None, content: str = "moon") -> LoggedEvent:
+    delay, latency, jitter, metric = figures or (None,) * 4
+    return LoggedEvent(
+        "server_choice",
+        {
+            "content": content, "place": place, "server": server,
+            "delay_us": delay, "latency_us": latency, "jitter_us": jitter, "metric": metric,
+        },
+    )  # fmt: skip
+
+
+EVENTS = [
+    LoggedEvent("server_listed", {"server": "10.0.6.10:7000", "contents": ["moon"]}),
+    choice(1, "10.0.6.10:7000", MEASURED),
+    choice(2, "10.0.6.11:7000", None),
+    choice(1, "10.0.6.11:7000", None, content="earth"),
+    choice(1, "10.0.6.11:7000", MEASURED),
+]
 
 
 def test_each_choice_lists_its_servers_the_best_first() -> None:
-    first, second = read_choices(LOG, "moon")
+    first, second = read_choices(EVENTS, "moon")
     assert first.best == "10.0.6.10"
-    assert first.figures("10.0.6.10") == Figures(450, 820, 690, 768)
+    assert first.figures("10.0.6.10") == MEASURED
     assert first.figures("10.0.6.11") is None
-    assert second.servers == (("10.0.6.11", Figures(450, 820, 690, 768)),)
+    assert second.servers == (("10.0.6.11", MEASURED),)
+
+
+def test_a_choice_whose_beginning_is_not_there_is_left_out() -> None:
+    assert read_choices(EVENTS[2:3], "moon") == []
 
 
 def test_a_choice_is_shown_in_milliseconds() -> None:
-    first, _ = read_choices(LOG, "moon")
+    first, _ = read_choices(EVENTS, "moon")
     assert first.rows == [
         ("1", "10.0.6.10", "0.45 ms", "0.82 ms", "0.69 ms", "0.77 ms"),
         ("2", "10.0.6.11", "-", "-", "-", "-"),
     ]
 
 
-def test_what_the_program_says_of_its_figures_can_be_read() -> None:
-    said = f"[moon] server choice 1: 10.0.6.10:7000: {Measured(1000, 2000, 500)}"
-    (choice,) = read_choices(said, "moon")
-    assert choice.figures("10.0.6.10") == Figures(1000, 2000, 500, 1400)
-
-
-@given(st.text())
-def test_any_log_can_be_read(text: str) -> None:
-    read_choices(text, "moon")
+def test_what_a_program_logs_of_its_figures_can_be_read(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    figures = Figures(1000, 2000, 500)
+    note(
+        logging.getLogger("mcast.test"), "server_choice", "chosen", content="moon", place=1,
+        server="10.0.6.10:7000", delay_us=figures.delay_us, latency_us=figures.latency_us,
+        jitter_us=figures.jitter_us, metric=round(figures.metric),
+    )  # fmt: skip
+    line = JsonFormatter("mcast-node").format(caplog.records[0])
+    assert json.loads(line)["place"] == 1
+    (choice,) = read_choices(events_in([line.encode()]), "moon")
+    assert choice.figures("10.0.6.10") == LoggedFigures(1000, 2000, 500, 1400)

@@ -1,6 +1,7 @@
 """The command: what it says when it cannot run."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,15 @@ def breaking(_: Path) -> Verdict:
     raise ProgramError("rp ended with status 1")
 
 
+def interrupted(_: Path) -> Verdict:
+    signal.raise_signal(signal.SIGTERM)
+    raise AssertionError("a signal is an interruption")
+
+
 @pytest.fixture
 def _trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    trials = {"good": ("Good", passing), "bad": ("Bad", failing), "broken": ("Broken", breaking)}
+    trials = {"good": ("Good", passing), "bad": ("Bad", failing), "broken": ("Broken", breaking),
+              "stopped": ("Stopped", interrupted)}  # fmt: skip
     monkeypatch.setattr(cli, "EXPERIMENTS", trials)
 
 
@@ -80,3 +87,15 @@ def test_one_failure_fails_the_whole_and_does_not_keep_the_others_from_running(
     assert "broken: FAILED: rp ended with status 1" in said
     assert said.endswith("experiments: 1/3 passed; failed: bad, broken\n")
     assert cli.main(["good", "--directory", str(tmp_path)]) == 0
+
+
+@pytest.mark.usefixtures("_trials")
+def test_a_signal_ends_the_command_in_one_line_and_leaves_the_signals_as_they_were(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert cli.main(["stopped", "good", "--directory", str(tmp_path)]) == 130
+    said = capsys.readouterr()
+    assert said.err == "\nexperiments: stopped by the user; everything is ended\n"
+    assert "Good" not in said.out
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -8,7 +8,7 @@ import pytest
 from tools.experiments.branches import Branch
 from tools.experiments.line_picture import Line, draw_lines
 from tools.experiments.map_picture import FILL, Badge, Map, draw_map, short_options
-from tools.experiments.rate_picture import Event, Row, bursts, draw_rates, full_height
+from tools.experiments.rate_picture import Mark, Row, bursts, draw_rates, full_height
 from tools.experiments.svg import Svg
 from tools.experiments.tally import Rate
 from tools.lab.counters import Flow
@@ -86,7 +86,7 @@ def test_rates_fill_their_rows_and_bursts_rise_above() -> None:
     row = Row("a > b", [*steady[:4], Rate(5.0, 9e6), Rate(6.0, 8e6), *steady[6:]])
     assert full_height([row]) == 1.6e6
     assert [[rate.at for rate in run] for run in bursts(row.rates, 1.6e6)] == [[5.0, 6.0]]
-    picture = draw_rates("Rates", [row], [Event(2.0, "c1 joins")], 0.0, 20.0)
+    picture = draw_rates("Rates", [row], [Mark(2.0, "c1 joins")], 0.0, 20.0)
     assert {"a > b", "c1 joins", "9.0", "1.75"} <= set(texts(picture))
 
 
@@ -97,6 +97,6 @@ def test_rates_without_any_traffic_can_be_drawn() -> None:
 
 def test_lines_have_a_point_for_each_measurement() -> None:
     lines = [Line("latency", "#000000", [(0.0, 0.8), (1.0, 1006.0)]), Line("none", "#111111", [])]
-    picture = draw_lines("Latency", "ms", lines, [Event(0.5, "moved")], 0.0, 2.0)
+    picture = draw_lines("Latency", "ms", lines, [Mark(0.5, "moved")], 0.0, 2.0)
     assert len(elements(picture, "circle")) == 2
     assert {"0.1", "10000", "moved", "latency", "ms"} <= set(texts(picture))

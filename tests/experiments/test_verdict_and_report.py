@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tools.experiments.report import Report, markdown_table
+from tools.experiments.report import ExperimentReport, markdown_table
 from tools.experiments.svg import Svg
 from tools.experiments.verdict import Verdict
 
@@ -29,7 +29,7 @@ def test_the_table_has_a_line_for_each_check() -> None:
 
 
 def test_a_report_is_markdown_with_its_pictures_beside_it(tmp_path: Path) -> None:
-    report = Report("Title")
+    report = ExperimentReport("Title")
     report.heading("Tree")
     report.picture("tree", Svg(10, 10, "tree"), "The tree")
     report.table(("a", "b"), [("1", "2|3")])

@@ -14,7 +14,7 @@ from lab.xml_files import pair_xml
 from mcast.errors import ConfigError
 from tools.lab import rundir
 from tools.lab.cli import main
-from tools.lab.plan import Program, load_plan
+from tools.lab.plan import PlannedProgram, load_plan
 from tools.lab.scenario import load_scenario
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +103,9 @@ def test_a_wrong_plan_is_refused_whole(toml: str, reason: str, tmp_path: Path) -
 def test_a_plan_names_programs_and_their_logs(tmp_path: Path) -> None:
     file = tmp_path / "plan.toml"
     file.write_text('[[program]]\nnode = "rp"\ncommand = ["/bin/echo", "hi"]\ndelay = 0.5')
-    assert load_plan(file, load_scenario("simple_1")) == [Program("rp", ("/bin/echo", "hi"), "echo.log", 0.5)]
+    assert load_plan(file, load_scenario("simple_1")) == [
+        PlannedProgram("rp", ("/bin/echo", "hi"), "echo.log", 0.5)
+    ]
 
 
 @pytest.mark.netns

@@ -1,4 +1,4 @@
-"""Link options: what is possible, what users write, what netem is told."""
+"""LabLink options: what is possible, what users write, what netem is told."""
 
 import pytest
 from hypothesis import given

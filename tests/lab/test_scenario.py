@@ -12,7 +12,7 @@ from mcast.errors import ConfigError
 from tools.lab.options import LinkOptions
 from tools.lab.scenario import load_scenario, parse_scenario
 from tools.lab.static_routes import read_static_routes
-from tools.lab.topology import Position, Scenario
+from tools.lab.topology import CanvasPosition, Scenario
 
 
 def parse(text: bytes) -> Scenario:
@@ -27,7 +27,7 @@ def test_big_chungus_is_read_as_core_wrote_it() -> None:
     rp = scenario.device("rp")
     assert (rp.kind, rp.forwards, rp.default_route, len(rp.static_routes)) == ("prouter", True, False, 14)
     assert rp.static_routes[0] == "route replace 10.0.6.0/24 via 10.0.9.1"
-    assert rp.position == Position(580, 310)
+    assert rp.position == CanvasPosition(580, 310)
 
 
 def test_interfaces_come_in_the_order_of_their_numbers() -> None:

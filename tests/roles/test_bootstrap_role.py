@@ -1,5 +1,7 @@
 """The bootstrapper with real sockets: registrations, sessions, reloads, and peers that misbehave."""
 
+import contextlib
+import json
 import signal
 import socket
 import subprocess
@@ -189,16 +191,61 @@ def test_health_is_logged_when_it_changes(
     ):  # fmt: skip
         connection.send(report)
     wait_until(lambda: bootstrapper.counters["health"] == 8)
-    events = [(getattr(record, "content", None), record.message) for record in caplog.records]
-    assert [event for event in events if event[0]] == [
-        ("news", "n1 attached below rp, 1 child"),
-        ("news", "n1 is cut off"),
-        ("news", "n1 is fed again"),
-        ("news", "n1 moved: it is below n2 now, it was below rp"),
-        ("sport", "n1 attached as the root, 1 child"),
-        ("news", "n1 pruned"),
-        ("sport", "n1 pruned"),
+    events = logged(caplog, "node_streams", "node_pruned")
+    assert events == [
+        ("n1 attached below rp, 1 child", streams("news")),
+        ("n1 is cut off", streams("news", fed=False)),
+        ("n1 is fed again", streams("news")),
+        ("n1 moved: it is below n2 now, it was below rp", streams("news", path=["rp", "n2", "n1"])),
+        ("n1 attached as the root, 1 child", streams("sport", path=["n1"])),
+        ("n1 pruned", {"content": "news", "node": "n1"}),
+        ("n1 pruned", {"content": "sport", "node": "n1"}),
     ]
+
+
+def test_what_changes_at_once_is_one_event(
+    bootstrapper: Bootstrapper, dial: Dial, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    connection = dial()
+    register(connection, "n1")
+    connection.send(health("news"))
+    connection.send(health("news", path=("rp", "n2", "n1"), fed=False))
+    wait_until(lambda: bootstrapper.counters["health"] == 2)
+    assert logged(caplog, "node_streams")[1:] == [
+        (
+            "n1 moved: it is below n2 now, it was below rp; it is cut off",
+            streams("news", path=["rp", "n2", "n1"], fed=False),
+        )
+    ]
+
+
+def test_who_comes_and_goes_is_an_event(
+    bootstrapper: Bootstrapper, dial: Dial, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    connection = dial()
+    register(connection, "n1")
+    register(dial(), "n9")
+    connection.close()
+    wait_until(lambda: "n1" not in bootstrapper.nodes())
+    wait_until(lambda: len(logged(caplog, "node_registered", "refused", "node_lost")) == 3)
+    (_, came), (_, refused), (_, gone) = logged(caplog, "node_registered", "refused", "node_lost")
+    assert came == {"node": "n1", "address": str(connection.local)}
+    assert str(refused["reason"]).startswith("no node is called 'n9'")
+    assert gone["node"] == "n1"
+
+
+def logged(caplog: pytest.LogCaptureFixture, *names: str) -> list[tuple[str, dict[str, object]]]:
+    """Return the sentences and fields of some events."""
+    records = [record for record in caplog.records if record.__dict__.get("event") in names]
+    return [(record.message, record.__dict__["fields"]) for record in records]
+
+
+def streams(content: str, path: list[str] | None = None, fed: bool = True) -> dict[str, object]:
+    return {
+        "content": content, "node": "n1", "path": path or ["rp", "n1"], "children": ["n2"], "fed": fed,
+    }  # fmt: skip
 
 
 def test_a_node_that_goes_is_struck_out(bootstrapper: Bootstrapper, dial: Dial) -> None:
@@ -385,26 +432,30 @@ def test_sighup_reads_the_file_again_and_a_bad_one_changes_nothing(tmp_path: Pat
     text = 'rendezvous = "rp"\n[nodes.rp]\naddress = "127.0.0.1:%d"\n'
     config.write_text(text % 5000)
     program = Path(__file__).parents[2] / "bin" / "mcast-bootstrap"
-    with subprocess.Popen(
-        [sys.executable, program, "--config", config, "--address", "127.0.0.1:0"],
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    options = ("--config", str(config), "--address", "127.0.0.1:0", "--log-format", "json")
+    command = [sys.executable, str(program), *options]
+    with (
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process,
+        contextlib.ExitStack() as stack,
+    ):
         assert process.stderr is not None
-        lines = iter(process.stderr.readline, "")
-        listening = next(line for line in lines if "listening at" in line)
-        address = listening.partition("listening at ")[2].partition(": ")[0]
-        with connect(address, 5) as connection:
+        stack.callback(process.kill)
+        entries = map(json.loads, iter(process.stderr.readline, ""))
+        listening = next(entry for entry in entries if entry.get("event") == "listening")
+        with connect(listening["address"], 5) as connection:
             first = register(connection)
             config.write_text("rendezvous = ")
             process.send_signal(signal.SIGHUP)
-            complaint = next(line for line in lines if "SIGHUP" in line)
-            assert f"the layout stays as it was: {config}: no valid TOML" in complaint
+            refused = next(entry for entry in entries if entry.get("event") == "layout_refused")
+            assert refused["file"] == str(config)
+            assert refused["reason"].startswith(f"{config}: no valid TOML")
             config.write_text(text % 5001)
             process.send_signal(signal.SIGHUP)
             second = answer(connection)
+        read = next(entry for entry in entries if entry.get("event") == "layout_read")
         process.terminate()
         assert process.wait(10) == 0
     assert isinstance(first, LayoutMessage)
     assert isinstance(second, LayoutMessage)
     assert (first.address, second.address) == ("127.0.0.1:5000", "127.0.0.1:5001")
+    assert (read["nodes"], read["links"], read["servers"]) == (1, 0, [])

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from mcast import __version__, errors
+from mcast import __version__, errors, eventlog
 from mcast.errors import McastError
 from mcast.net.threads import start_thread
 from mcast.roles import logs
 from mcast.roles.cli import Command, Process, address_option, peer_option, run
+from mcast.wire.identity import Identity
 
 ROOT = Path(__file__).parents[2]
 
@@ -160,11 +161,19 @@ def record(message: str, **extra: object) -> logging.LogRecord:
     return made
 
 
-def test_a_line_of_text_says_who_and_about_what() -> None:
+@pytest.fixture
+def _spoken_by_n3() -> Iterator[None]:
+    with logs.configured("mcast-node", "info", "text"):
+        logs.speak_as("n3")
+        yield
+
+
+@pytest.mark.usefixtures("_spoken_by_n3")
+def test_a_line_of_text_says_who_speaks_and_about_what() -> None:
     line = logs.TextFormatter().format(
         record("n2 attached", peer="10.0.0.2:1", content="news", request=bytes(range(16)))
     )
-    assert line.endswith("INFO    [news] n2 attached (forward-news, peer 10.0.0.2:1, request 00010203)")
+    assert line.endswith("INFO    n3: [news] n2 attached (forward-news, peer 10.0.0.2:1, request 00010203)")
 
 
 def test_a_content_that_is_named_already_is_not_named_twice() -> None:
@@ -172,13 +181,56 @@ def test_a_content_that_is_named_already_is_not_named_twice() -> None:
     assert line.count("[news]") == 1
 
 
-def test_a_peers_text_cannot_forge_a_line() -> None:
-    line = logs.TextFormatter().format(record("peer says: a\n12:00:00.000 ERROR b\x1b[31m", content="x\ny"))
-    assert "\n" not in line
-    assert "\x1b" not in line
-    assert "[x\\ny]" in line
+def test_until_a_program_knows_its_name_its_role_speaks(capsys: pytest.CaptureFixture[str]) -> None:
+    def body(*_: object) -> None:
+        logging.getLogger("mcast.test").warning("hello")
+        logs.speak_as("n3")
+        logging.getLogger("mcast.test").warning("hello")
+
+    assert run(program(body), []) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert " test: hello" in first
+    assert " n3: hello" in second
 
 
+FORGED = "a\n12:00:00.000 ERROR b\x1b[31m\u2028\u202e\x9b\ud800"
+
+
+@pytest.mark.parametrize("where", ["message", "content", "thread", "peer", "field"])
+@pytest.mark.parametrize("formatter", [logs.TextFormatter(), logs.JsonFormatter("mcast-node")])
+def test_what_a_peer_sends_cannot_forge_a_line_wherever_it_stands(
+    where: str, formatter: logging.Formatter
+) -> None:
+    made = record(FORGED if where == "message" else "hello")
+    if where == "thread":
+        made.threadName = f"forward-{FORGED}"
+    elif where == "field":
+        made.__dict__.update(eventlog.event_extra("left", content=FORGED, reason=FORGED))
+    else:
+        setattr(made, where, FORGED)
+    line = formatter.format(made)
+    assert line.isprintable()
+    assert "12:00:00.000 ERROR b" in line  # shown, where it cannot be taken for a line
+
+
+def test_a_traceback_cannot_forge_a_line() -> None:
+    made = record("oops")
+    try:
+        raise ValueError(FORGED)
+    except ValueError as error:
+        made.exc_info = (type(error), error, None)
+    first, *rest = logs.TextFormatter().format(made).splitlines()
+    assert "oops" in first
+    assert rest
+    assert all(line.startswith("    ") and line.isprintable() for line in rest)
+
+
+def test_cleaning_changes_nothing_that_json_says() -> None:
+    entry = json.loads(logs.JsonFormatter("mcast-node").format(record(FORGED, content=FORGED)))
+    assert (entry["message"], entry["content"]) == (FORGED, FORGED)
+
+
+@pytest.mark.usefixtures("_spoken_by_n3")
 def test_a_json_line_holds_the_same() -> None:
     made = record("a\nb", content="news", request=b"\1" * 16)
     entry = json.loads(logs.JsonFormatter("mcast-node").format(made))
@@ -186,6 +238,7 @@ def test_a_json_line_holds_the_same() -> None:
     assert entry == {
         "level": "info",
         "program": "mcast-node",
+        "speaker": "n3",
         "logger": "mcast.x",
         "thread": "forward-news",
         "message": "a\nb",
@@ -194,10 +247,21 @@ def test_a_json_line_holds_the_same() -> None:
     }
 
 
-def test_a_logger_may_be_about_something(caplog: pytest.LogCaptureFixture) -> None:
-    logger = logs.about(logging.getLogger("mcast.test"), content="news", peer="p")
-    logger.warning("one", extra={"peer": "q"})
-    assert [caplog.records[0].__dict__[key] for key in ("content", "peer")] == ["news", "q"]
+def test_an_event_and_its_fields_stand_at_the_top_of_a_json_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def body(*_: object) -> None:
+        eventlog.note(
+            logging.getLogger("mcast.test"), "joined", "joined by way of %s", "rp > n1",
+            content="earth", path=(Identity.node("rp"), Identity.node("n1")), request=b"\1" * 16,
+        )  # fmt: skip
+
+    assert run(program(body), ["--log-format", "json"]) == 0
+    entry = json.loads(capsys.readouterr().err)
+    assert (entry["event"], entry["content"], entry["path"], entry["request"]) == (
+        "joined", "earth", ["rp", "n1"], "01" * 16,
+    )  # fmt: skip
+    assert (entry["program"], entry["speaker"], entry["message"]) == (
+        "mcast-test", "test", "joined by way of rp > n1",
+    )  # fmt: skip
 
 
 # Real processes

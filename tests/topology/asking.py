@@ -21,7 +21,7 @@ PATIENCE = 8.0
 
 
 def ask(address: str, content: str, request: bytes | None = None) -> Message | None:
-    """Send DISC, give the answer; None if nobody is there."""
+    """Send DISC; return the answer; None if nobody is there."""
     try:
         with connect(address, 2.0) as connection:
             return disc(connection, content, request or uuid.uuid4().bytes)
@@ -30,7 +30,7 @@ def ask(address: str, content: str, request: bytes | None = None) -> Message | N
 
 
 def disc(connection: Connection, content: str, request: bytes) -> Message:
-    """Send DISC on a connection, give the answer."""
+    """Send DISC on a connection; return the answer."""
     me = Identity.client(uuid.uuid4().bytes)
     connection.send(Disc(request=request, content=content, sender=me, remaining_ms=4000))
     return connection.receive(PATIENCE)
@@ -57,7 +57,7 @@ class Subscription:
     port: Port
 
     def hello(self) -> bytes:
-        """Give the datagram that asks for the media."""
+        """Return the datagram that asks for the media."""
         ssrc = 0x1234_5678
         return pack_compound([ReceiverReport(ssrc, ()), Sdes(ssrc, "test"), token_app(ssrc, self.port.token)])
 
@@ -89,7 +89,7 @@ def _subscribe(connection: Connection, content: str, tries: int) -> Port:
 
 
 def udp_from(ip: str) -> socket.socket:
-    """Give a UDP socket with an address of this host; receiving from it is bounded."""
+    """Return a UDP socket with an address of this host; receiving from it is bounded."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((ip, 0))
     sock.settimeout(0.3)

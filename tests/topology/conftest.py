@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.demo.plan import Addresses
+from tools.demo.plan import LoopbackAddresses
 from topology.contents import Stock
 from topology.harness import LINE, Links, Topology, running
 from topology.netns import Networks, why_not
@@ -38,7 +38,7 @@ def build(stock: Stock, tmp_path: Path) -> Iterator[Build]:
 
         def start(
             links: Links = LINE, contents: Sequence[str] = ("clip",), *, servers: int = 1, start: bool = True,
-            addresses: Addresses | None = None,
+            addresses: LoopbackAddresses | None = None,
         ) -> Topology:  # fmt: skip
             topology = Topology(
                 tmp_path / "topology", stock, links,

@@ -51,7 +51,7 @@ class Stock:
         self.environment = {"XDG_CACHE_HOME": str(directory / "cache")}
 
     def source(self, name: str) -> Path:
-        """Give a content's file; make it if need be."""
+        """Return a content's file; make it if need be."""
         with (self.directory / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             return self._source(name)
@@ -60,7 +60,7 @@ class Stock:
         return bool(KINDS[name].video)
 
     def sent(self, name: str) -> Sent:
-        """Give what a server sends of a content."""
+        """Return what a server sends of a content."""
         packets = KINDS[name].keys.get("datagram_packets", 7)
         assert isinstance(packets, int)
         return sent_by(self.source(name), self.cache, packets)

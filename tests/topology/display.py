@@ -8,12 +8,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.demo.processes import Program
+from tools.demo.processes import ProgramProcess
 
 
 @contextlib.contextmanager
 def running_display(directory: Path) -> Iterator[str]:
-    """Start Xvfb with a number that it chooses itself, give the value for DISPLAY."""
+    """Start Xvfb with a number that it chooses itself; return the value for DISPLAY."""
     read, write = os.pipe()
     os.set_inheritable(write, True)
     log = (directory / "xvfb.log").open("wb")
@@ -34,8 +34,8 @@ def running_display(directory: Path) -> Iterator[str]:
 
 
 def screenshot(display: str, directory: Path) -> bytes:
-    """Give the whole screen as raw pixels."""
-    program = Program(
+    """Return the whole screen as raw pixels."""
+    program = ProgramProcess(
         "import", ["import", "-silent", "-window", "root", str(directory / "screen.ppm")],
         directory / "import.log", environment={"DISPLAY": display},
     )  # fmt: skip

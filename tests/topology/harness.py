@@ -20,8 +20,8 @@ from typing import Any
 from mcast.wire.node import Found
 from mcast.wire.position import Position
 from tools.demo.check import decode_problems, head_problems, origin_problems
-from tools.demo.plan import Addresses, write_layout
-from tools.demo.processes import Program, role_command, stop_all, wait_until
+from tools.demo.plan import LoopbackAddresses, write_layout
+from tools.demo.processes import ProgramProcess, role_command, stop_all, wait_until
 from topology.asking import ask, contents_of
 from topology.contents import Stock
 from topology.outside import command, descendants, exists
@@ -42,7 +42,7 @@ Links = Mapping[str, Sequence[str]]
 class Client:
     """A running or ended client, its recording and its report."""
 
-    program: Program
+    program: ProgramProcess
     content: str
     recording: Path
     report_file: Path
@@ -62,14 +62,14 @@ class Client:
         return self.recording.stat().st_size if self.recording.exists() else 0
 
     def finish(self, timeout: float = START) -> dict[str, Any]:
-        """Wait for its end with status 0, give its report."""
+        """Wait for its end with status 0; return its report."""
         status = self.program.wait(timeout)
         if status:
             raise self.program.error(f"ended with status {status}")
         return self.report()
 
     def stop(self) -> dict[str, Any]:
-        """End it with SIGINT, give its report."""
+        """End it with SIGINT; return its report."""
         if status := self.program.stop():
             raise self.program.error(f"ended with status {status}")
         return self.report()
@@ -84,17 +84,17 @@ class Topology:
 
     def __init__(
         self, directory: Path, stock: Stock, links: Links, *, contents: Sequence[str], servers: int = 1,
-        addresses: Addresses | None = None,
+        addresses: LoopbackAddresses | None = None,
     ) -> None:  # fmt: skip
         self.directory, self.stock, self.contents = directory, stock, tuple(contents)
         self.links = {name: list(neighbours) for name, neighbours in links.items()}
         self.server_names = tuple(f"s{number + 1}" for number in range(servers))
-        self.addresses = addresses or Addresses()
-        self.programs: list[Program] = []
-        self.nodes: dict[str, Program] = {}
-        self.servers: dict[str, Program] = {}
+        self.addresses = addresses or LoopbackAddresses()
+        self.programs: list[ProgramProcess] = []
+        self.nodes: dict[str, ProgramProcess] = {}
+        self.servers: dict[str, ProgramProcess] = {}
         self.clients: list[Client] = []
-        self.bootstrapper: Program | None = None
+        self.bootstrapper: ProgramProcess | None = None
         self._numbers = itertools.count(1)
         self.server_addresses = [self.addresses.of(name) for name in self.server_names]
         directory.mkdir(parents=True, exist_ok=True)
@@ -111,14 +111,16 @@ class Topology:
         self.wait_ready()
         return self
 
-    def run(self, name: str, *command: str, environment: Mapping[str, str] | None = None) -> Program:
+    def run(self, name: str, *command: str, environment: Mapping[str, str] | None = None) -> ProgramProcess:
         """Start any program, to be ended with the topology."""
         log = self.directory / f"{name}.log"
-        program = Program(name, command, log, environment=self.stock.environment | dict(environment or {}))
+        program = ProgramProcess(
+            name, command, log, environment=self.stock.environment | dict(environment or {})
+        )
         self.programs.append(program)
         return program
 
-    def start_bootstrapper(self, *options: str) -> Program:
+    def start_bootstrapper(self, *options: str) -> ProgramProcess:
         layout = write_layout(
             self.directory / "layout.json", self.addresses, self.links, tuple(self.server_addresses)
         )
@@ -127,14 +129,14 @@ class Topology:
         self.bootstrapper = self.run("bootstrap", *command)
         return self.bootstrapper
 
-    def start_node(self, name: str, *options: str) -> Program:
+    def start_node(self, name: str, *options: str) -> ProgramProcess:
         command = role_command(
             "node", "--bootstrap", self.addresses.of("bootstrap"), "--name", name, *options
         )
         self.nodes[name] = self.run(name, *command, "--log-level", "debug")
         return self.nodes[name]
 
-    def start_server(self, name: str, *options: str, contents: Sequence[str] | None = None) -> Program:
+    def start_server(self, name: str, *options: str, contents: Sequence[str] | None = None) -> ProgramProcess:
         config = self.stock.write_config(self.directory / f"{name}.toml", contents or self.contents)
         command = role_command(
             "server", "--address", self.addresses.of(name), "--config", str(config), *options
@@ -155,7 +157,7 @@ class Topology:
         return bool(infos) and all(info.digest for info in infos)
 
     def finds(self, name: str, content: str) -> bool:
-        """Tell whether a node answers a DISC with FOUND."""
+        """Return whether a node answers a DISC with FOUND."""
         for program in self.programs:
             if program.status not in (None, 0) and program in (self.bootstrapper, self.nodes.get(name)):
                 raise program.error(f"ended with status {program.status}")
@@ -190,7 +192,7 @@ class Topology:
     # Asking
 
     def streams(self, content: str) -> list[Position]:
-        """Give the streams of a content that run at any server now."""
+        """Return the streams of a content that run at any server now."""
         found: list[Position] = []
         for name, program in self.servers.items():
             if program.status is None:
@@ -207,7 +209,7 @@ class Topology:
             wait_until(partial(self._is_idle, content), f"the end of the stream {content}", timeout)
 
     def problems(self, client: Client, *, decode: bool = True) -> list[str]:
-        """Say what is wrong with a recording; nothing if it is a piece of what the server sent."""
+        """Return what is wrong with a recording; nothing if it is a piece of what the server sent."""
         data, report = client.recording.read_bytes(), client.report()
         sent = self.stock.sent(client.content)
         zero = ("lost_datagrams", "duplicate_datagrams", "reordered_datagrams", "continuity_errors")
@@ -246,7 +248,7 @@ class Topology:
         assert not problems, "; ".join(problems)
 
     def _is_free(self, name: str) -> bool:
-        """Tell whether another program could listen where this one did."""
+        """Return whether another program could listen where this one did."""
         host, _, port = self.addresses.of(name).rpartition(":")
         family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
         try:

@@ -8,7 +8,7 @@ from typing import Self
 
 
 def why_not() -> str:
-    """Say why there can be no namespaces here; empty if there can."""
+    """Return why there can be no namespaces here; empty if there can."""
     if not shutil.which("ip") or not shutil.which("tc"):
         return "ip and tc (iproute2) are missing"
     name = f"mt{os.getpid()}p"
@@ -34,7 +34,7 @@ class Networks:
         self.ip(host, "link", "set", "lo", "up")
 
     def link(self, one: str, one_address: str, other: str, other_address: str) -> tuple[str, str]:
-        """Join two hosts by a cable with an address (10.0.0.1/24) at each end; give the device names."""
+        """Join two hosts by a cable with an address (10.0.0.1/24) at each end; return the device names."""
         self._links += 1
         ends = (f"{one}-{self._links}", f"{other}-{self._links}")
         _run(
@@ -58,7 +58,7 @@ class Networks:
         _run("ip", "-n", self._hosts[host], *arguments)
 
     def inside(self, host: str, *command: str) -> list[str]:
-        """Give the command that runs another one in a host. `ip netns exec` is replaced by it: one pid."""
+        """Return the command that runs another one in a host. `ip netns exec` is replaced by it: one pid."""
         return ["ip", "netns", "exec", self._hosts[host], *command]
 
     def __enter__(self) -> Self:

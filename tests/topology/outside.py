@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def descriptors(pid: int) -> list[str]:
-    """Give what a process's descriptors point to."""
+    """Return what a process's descriptors point to."""
     found = []
     for number in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208 -- as in tests/conftest.py
         with contextlib.suppress(OSError):
@@ -25,7 +25,7 @@ def udp_sockets(pid: int) -> int:
 
 
 def udp_ports(pid: int) -> list[int]:
-    """Give the ports of a process's UDP sockets."""
+    """Return the ports of a process's UDP sockets."""
     ports: dict[str, int] = {}
     for name in ("udp", "udp6"):
         for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
@@ -36,7 +36,7 @@ def udp_ports(pid: int) -> list[int]:
 
 
 def threads(pid: int) -> list[str]:
-    """Give the names of a process's threads (the kernel keeps 15 characters, Python 3.11 sets none)."""
+    """Return the names of a process's threads (the kernel keeps 15 characters, Python 3.11 sets none)."""
     found = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(OSError):
@@ -45,7 +45,7 @@ def threads(pid: int) -> list[str]:
 
 
 def children(pid: int) -> list[int]:
-    """Give the processes that a process has started and that still exist."""
+    """Return the processes that a process has started and that still exist."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(OSError):
@@ -54,7 +54,7 @@ def children(pid: int) -> list[int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """Give the processes below a process, of whatever process group."""
+    """Return the processes below a process, of whatever process group."""
     try:
         below = children(pid)
     except OSError:
@@ -63,7 +63,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def group_members(group: int) -> list[int]:
-    """Give the processes of a process group, zombies too."""
+    """Return the processes of a process group, zombies too."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -75,14 +75,14 @@ def group_members(group: int) -> list[int]:
 
 
 def command(pid: int) -> str:
-    """Give a process's command line."""
+    """Return a process's command line."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     return ""
 
 
 def exists(pid: int) -> bool:
-    """Tell whether there is such a process, a zombie excepted."""
+    """Return whether there is such a process, a zombie excepted."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:

@@ -1,7 +1,5 @@
 """Two servers have a content: the rendezvous point takes the one that answers better."""
 
-import re
-
 import pytest
 
 from topology.asking import contents_of
@@ -20,7 +18,7 @@ def test_the_faster_server_is_chosen_and_the_log_says_why(slow: str, build: Buil
     with DelayingProxy(topology.server_addresses[place], DELAY) as proxy:
         topology.server_addresses[place] = proxy.address
         topology.start()
-        topology.nodes["rp"].wait_for(rf"\[{re.escape(proxy.address)}\] contents")
+        topology.nodes["rp"].wait_for_event("server_listed", server=proxy.address)
         client = topology.client("n1", seconds=1)
         client.wait_for_media()
         running = {
@@ -31,14 +29,13 @@ def test_the_faster_server_is_chosen_and_the_log_says_why(slow: str, build: Buil
         assert not running[slow]
         client.finish()
         topology.assert_complete(client)
-        log = topology.nodes["rp"].text()
-        figures = r"delay \d+ us, latency (\d+) us, jitter \d+ us, metric (\d+)"
-        first = re.search(rf"server choice 1: {re.escape(topology.addresses.of(fast))}: {figures}", log)
-        second = re.search(rf"server choice 2: {re.escape(proxy.address)}: {figures}", log)
-        assert first, log
-        assert second, log
-        assert int(second[1]) >= 2 * DELAY * 1e6
-        assert int(first[2]) < int(second[2])
+        rendezvous = topology.nodes["rp"].events
+        first = rendezvous.find("server_choice", place=1, server=topology.addresses.of(fast))
+        second = rendezvous.find("server_choice", place=2, server=proxy.address)
+        assert first is not None
+        assert second is not None
+        assert second.number("latency_us") >= 2 * DELAY * 1e6
+        assert first.number("metric") < second.number("metric")
 
 
 def test_the_other_server_is_taken_when_the_better_one_is_dead(build: Build) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools.demo.plan import free_address
-from tools.demo.processes import Program, role_command
+from tools.demo.processes import ProgramProcess, role_command
 from topology.conftest import Build
 from topology.contents import Stock
 from topology.harness import Topology
@@ -80,10 +80,10 @@ Run = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def run(tmp_path: Path, stock: Stock) -> Run:
-    """Run a role to its end, give its status and its one line."""
+    """Run a role to its end; return its status and its one line."""
 
     def run(role: str, *options: str, **environment: str) -> tuple[int, str]:
-        program = Program(
+        program = ProgramProcess(
             role,
             role_command(role, *options),
             tmp_path / "log",
@@ -217,7 +217,7 @@ def test_a_neighbour_that_takes_the_call_and_says_nothing_is_status_4(run: Run) 
 def test_no_way_to_the_rendezvous_point_is_status_4(build: Build) -> None:
     topology = build({"rp": ["n1"], "n1": []}, start=False)
     topology.start_bootstrapper()
-    topology.start_node("n1").wait_for("overlay node n1")
+    topology.start_node("n1").wait_for_event("node_up", node="n1", kind="overlay")
     client = topology.client("n1")
     assert client.program.wait(LIMIT) == 4
     assert topology.addresses.of("n1") in last_line(client.program)
@@ -244,8 +244,8 @@ def test_a_stream_whose_server_leaves_is_status_5(build: Build) -> None:
     assert "leaving" in last_line(client.program)
 
 
-def last_line(program: Program) -> str:
-    """Give the one line for the user; it is the last."""
+def last_line(program: ProgramProcess) -> str:
+    """Return the one line for the user; it is the last."""
     line = program.text().splitlines()[-1]
     assert ": error: " in line
     assert "Traceback" not in program.text()

@@ -13,12 +13,13 @@ LEASE = 3.0
 
 
 def test_the_last_viewer_that_leaves_prunes_the_tree_up_to_the_server(line: Topology) -> None:
+    before = {name: len(line.nodes[name].events) for name in ("n1", "n2", "n3")}
     client = line.client("n3")
     client.wait_for_media()
     client.stop()
     line.wait_idle()
-    for name in ("n1", "n2", "n3"):
-        line.nodes[name].wait_for(r"\[clip\] pruned")
+    for name, count in before.items():
+        line.nodes[name].wait_for_event("pruned", after=count, content="clip")
 
 
 def test_a_killed_viewer_is_forgotten_within_the_lease(line: Topology) -> None:
@@ -48,10 +49,10 @@ def test_siblings_of_a_killed_and_a_suspended_viewer_lose_nothing(line: Topology
     victims = [line.client("n3") for _ in range(2)]
     for client in (*stays, *victims):
         client.wait_for_media()
-    before = stays[0].written
+    before, logged = stays[0].written, len(line.nodes["n3"].events)
     victims[0].program.kill()
     victims[1].program.send(signal.SIGSTOP)
-    line.nodes["n3"].wait_for(r"lease", timeout=LEASE + 1)
+    line.nodes["n3"].wait_for_event("child_left", LEASE + 1, after=logged, reason="lease")
     stays[0].wait_for_media(before + 50_000)
     for client in stays:
         client.stop()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tools.demo.check import origin_problems
-from tools.demo.processes import Program, role_command, stop_all, wait_until
+from tools.demo.processes import ProgramProcess, role_command, stop_all, wait_until
 from topology.contents import Stock
 from topology.netns import Networks
 
@@ -33,7 +33,7 @@ class Hosts:
 
     def __init__(self, networks: Networks, stock: Stock, directory: Path) -> None:
         self.networks, self.stock, self.directory = networks, stock, directory
-        self.programs: list[Program] = []
+        self.programs: list[ProgramProcess] = []
 
     def start_overlay(self, host: str, content: str = "clip") -> None:
         layout = self.directory / "layout.toml"
@@ -46,9 +46,9 @@ class Hosts:
         self.run(
             host, "n1", "node", "--bootstrap", "127.0.0.1:4000", "--name", "n1", "--address", "0.0.0.0:5001"
         )
-        self.programs[2].wait_for("contents: ")
+        self.programs[2].wait_for_event("server_listed")
 
-    def client(self, host: str, neighbour: str, content: str, *options: str) -> Program:
+    def client(self, host: str, neighbour: str, content: str, *options: str) -> ProgramProcess:
         name = f"client-{host}-{len(self.programs)}"
         return self.run(
             host, name, "client", "--neighbour", neighbour, "--content", content, "--wait", "20",
@@ -58,13 +58,15 @@ class Hosts:
     def recording(self, name: str) -> Path:
         return self.directory / f"{name}.ts"
 
-    def run(self, host: str, name: str, role: str, *options: str) -> Program:
+    def run(self, host: str, name: str, role: str, *options: str) -> ProgramProcess:
         command = self.networks.inside(host, *role_command(role, *options))
-        program = Program(name, command, self.directory / f"{name}.log", environment=self.stock.environment)
+        program = ProgramProcess(
+            name, command, self.directory / f"{name}.log", environment=self.stock.environment
+        )
         self.programs.append(program)
         return program
 
-    def assert_complete(self, client: Program, content: str) -> None:
+    def assert_complete(self, client: ProgramProcess, content: str) -> None:
         """Fail unless the recording is what the server sent."""
         recording = self.recording(client.name).read_bytes()
         report = json.loads((self.directory / f"{client.name}.json").read_text())
@@ -121,7 +123,7 @@ def test_a_viewer_whose_link_is_cut_is_forgotten_within_the_lease(hosts: Hosts) 
     wait_until(lambda: size(hosts.recording(client.name)) > 10_000, "media")
     hosts.networks.ip("core", "link", "set", device, "down")
     server = next(program for program in hosts.programs if program.name == "s1")
-    server.wait_for(r"\[clip\] stream \S+ stopped", timeout=3.0)
+    server.wait_for_event("stream_ended", timeout=3.0, content="clip")
     assert client.wait(20) == 5
 
 
@@ -141,7 +143,7 @@ def test_the_commands_in_the_example_files_work_as_they_stand_there(hosts: Hosts
             hosts.run("laptop", f"{role}-{number}", role, *(w if w != "rp" else f"n{number}" for w in words))
     recording = tmp_path / "recording.ts"
     viewing = [*shlex.split(lines[-1][1]), "--output", str(recording), "--duration", "1", "--wait", "20"]
-    hosts.programs[1].wait_for("contents: earth, studio")
+    hosts.programs[1].wait_for_event("server_listed", contents=["earth", "studio"])
     assert hosts.run("laptop", "client", "client", *viewing).wait(30) == 0
     assert recording.read_bytes() in hosts.stock.sent("clip").first_round
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from tools.demo.plan import Addresses, free_address
-from tools.demo.processes import Program
+from tools.demo.plan import LoopbackAddresses, free_address
+from tools.demo.processes import ProgramProcess
 from topology.conftest import Build
 from topology.harness import LINE, MESH, RING, STAR, Client, Links, Topology
 from topology.outside import udp_ports
@@ -58,10 +58,10 @@ def early(topology: Topology, at: str, clients: list[Client]) -> None:
 
 def test_everything_waits_for_a_bootstrapper_that_comes_last(build: Build) -> None:
     topology = build(LINE, start=False)
-    waiting: list[Program] = [topology.start_node(name) for name in LINE]
+    waiting: list[ProgramProcess] = [topology.start_node(name) for name in LINE]
     topology.start_server("s1")
     for node in waiting:
-        node.wait_for(r"bootstrapper")  # it says so
+        node.wait_for_event("bootstrapper_awaited")
     topology.start_bootstrapper()
     topology.wait_ready(timeout=30)
 
@@ -78,7 +78,7 @@ def test_a_node_comes_back_under_its_name_and_serves_again(build: Build) -> None
     topology.assert_complete(client)
 
 
-class OnOneHost(Addresses):
+class OnOneHost(LoopbackAddresses):
     """All programs at one address or host name, told apart by their ports."""
 
     def __init__(self, host: str, ip: str) -> None:

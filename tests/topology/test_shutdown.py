@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools.demo.check import decode_problems
-from tools.demo.processes import Program, role_command, wait_until
+from tools.demo.processes import ProgramProcess, role_command, wait_until
 from topology.conftest import Build
 from topology.harness import Client, Topology
 from topology.outside import children, exists, group_members
@@ -23,12 +23,14 @@ NUMBERS = [signal.SIGINT, signal.SIGTERM]
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_client_that_is_told_to_end_leaves_a_whole_file(number: signal.Signals, line: Topology) -> None:
+    logged = len(line.nodes["n3"].events)
     client = line.client("n3")
     client.wait_for_media(50_000)
     assert client.program.stop(number) == 0
     line.assert_complete(client)
     assert client.report()["exit_reason"] == "stopped by the user"
-    line.nodes["n3"].wait_for(r"has left: STOP")
+    left = line.nodes["n3"].wait_for_event("child_left", after=logged, content="clip")
+    assert left.text("reason") in ("bye", "STOP(unsubscribe)")  # whichever comes first, by UDP or by TCP
     line.wait_idle(timeout=1.5)  # the STOP, not the lease
 
 
@@ -119,13 +121,13 @@ def test_a_client_takes_its_player_with_it(line: Topology, tmp_path: Path) -> No
 def test_a_program_that_waits_for_others_can_be_ended_too(build: Build) -> None:
     topology = build({"rp": ["n1"], "n1": []}, start=False)
     waiting = [topology.start_node("n1"), topology.client("n1", None, "--wait", "60").program]
-    waiting[0].wait_for("bootstrapper")
+    waiting[0].wait_for_event("bootstrapper_awaited")
     wait_until(lambda: handles_signals(waiting[1]), "the client to be up")
     for program in waiting:
         assert program.stop(signal.SIGTERM) == 0, program.text()
 
 
-def start_server(topology: Topology, config: Path) -> Program:
+def start_server(topology: Topology, config: Path) -> ProgramProcess:
     server = topology.run("s1", *server_command(topology, config), environment=topology.stock.environment)
     topology.servers["s1"] = server
     return server
@@ -135,8 +137,8 @@ def server_command(topology: Topology, config: Path) -> list[str]:
     return role_command("server", "--address", topology.addresses.of("s1"), "--config", str(config))
 
 
-def handles_signals(program: Program) -> bool:
-    """Tell whether the process has a handler for SIGTERM: /proc knows."""
+def handles_signals(program: ProgramProcess) -> bool:
+    """Return whether the process has a handler for SIGTERM: /proc knows."""
     for line in Path(f"/proc/{program.pid}/status").read_text().splitlines():
         if line.startswith("SigCgt:"):
             return bool(int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1)

@@ -95,12 +95,12 @@ def test_a_flood_of_connections_is_refused_beyond_a_bound(
     listeners: dict[str, tuple[str, int]], line: Topology
 ) -> None:
     """Six hundred that say nothing to a program with 512 handlers."""
-    held = sockets(line.servers["s1"].pid)
+    held, logged = sockets(line.servers["s1"].pid), len(line.servers["s1"].events)
     with contextlib.ExitStack() as stack:
         for _ in range(600):
             with contextlib.suppress(OSError):
                 stack.enter_context(socket.create_connection(listeners["s1"], 5))
-        line.servers["s1"].wait_for(r"refused .* handlers are busy")
+        line.servers["s1"].wait_for_event("refused", after=logged, reason="all 512 handlers are busy")
         for _ in range(600):
             stack.enter_context(socket.create_connection(listeners["n2"], 5))
         assert line.finds("n2", "clip")  # a node parks its connections, they cost no handler
@@ -163,7 +163,7 @@ def test_media_of_another_stream_is_no_ones_media(line: Topology) -> None:
 
 
 def client_ports(line: Topology, node: tuple[str, int]) -> list[int]:
-    """Give the local ports of those UDP sockets that are connected to a node's port."""
+    """Return the local ports of those UDP sockets that are connected to a node's port."""
     remote = f"{int.from_bytes(socket.inet_aton(node[0]), 'little'):08X}:{node[1]:04X}"
     with open("/proc/net/udp") as table:  # noqa: PTH123
         rows = [row.split() for row in table][1:]
@@ -181,7 +181,7 @@ def receives(sock: socket.socket) -> bool:
 
 
 def hears_media(sock: socket.socket, subscription: Subscription) -> bool:
-    """Say hello, tell whether RTP of the stream comes."""
+    """Say hello; return whether RTP of the stream comes."""
     for _ in range(10):
         sock.sendto(subscription.hello(), subscription.media_address)
         with contextlib.suppress(TimeoutError):
@@ -192,7 +192,7 @@ def hears_media(sock: socket.socket, subscription: Subscription) -> bool:
 
 
 def closed_within(sock: socket.socket, seconds: float) -> bool:
-    """Tell whether the other side closes; what it says before does not count."""
+    """Return whether the other side closes; what it says before does not count."""
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         sock.settimeout(left)

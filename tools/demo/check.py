@@ -38,7 +38,7 @@ class Sent:
         return (self.entry / "stream.ts").read_bytes()
 
     def payload(self, first: int, size: int) -> bytes:
-        """Give `size` bytes of what was sent from datagram `first` on, over any number of rounds."""
+        """Return `size` bytes of what was sent from datagram `first` on, over any number of rounds."""
         with Prepared(self.entry, self.datagram_packets, loop=True) as prepared:
             data = bytearray()
             while len(data) < size:
@@ -54,7 +54,7 @@ def sent_by(source: Path, cache: Path, datagram_packets: int = 7) -> Sent:
 
 
 def problems_of(recording: Path, report: Path, sent: Sent, seconds: float) -> list[str]:
-    """Say all that is wrong with one client's recording; nothing if it is complete."""
+    """Return all that is wrong with one client's recording; nothing if it is complete."""
     try:
         figures: Mapping[str, Any] = json.loads(report.read_text())
         data = recording.read_bytes()
@@ -81,7 +81,7 @@ def _report_problems(figures: Mapping[str, Any], data: bytes) -> list[str]:
 
 
 def head_problems(data: bytes, *, pictures: bool = True) -> list[str]:
-    """Say whether the recording begins with a keyframe: PAT, PMT, then the picture."""
+    """Return what is wrong unless the recording begins with a keyframe: PAT, PMT, then the picture."""
     if len(data) < 3 * PACKET or len(data) % PACKET:
         return [f"{len(data)} bytes are no transport stream"]
     if not starts_with_pat(data, 0):
@@ -92,7 +92,7 @@ def head_problems(data: bytes, *, pictures: bool = True) -> list[str]:
 
 
 def origin_problems(data: bytes, sent: Sent, first_number: int) -> list[str]:
-    """Say whether the bytes are those that the server sent, without a gap."""
+    """Return what is wrong unless the bytes are those that the server sent, without a gap."""
     plain = without_nulls(data)
     stream = sent.first_round
     at = stream.find(plain)
@@ -113,7 +113,7 @@ def without_nulls(data: bytes) -> bytes:
 
 
 def decode_problems(data: bytes) -> list[str]:
-    """Let ffmpeg decode all but the last picture; give what it says, which should be nothing."""
+    """Let ffmpeg decode all but the last picture; return what it says, which should be nothing."""
     command = [find_tool("ffmpeg"), "-nostdin", "-v", "error", "-xerror", "-f", "mpegts", "-i", "-"]
     result = subprocess.run(
         [*command, "-f", "null", "-"], input=without_last_picture(data), capture_output=True, check=False
@@ -134,7 +134,7 @@ def without_last_picture(data: bytes) -> bytes:
 
 
 def ffprobe_streams(recording: Path) -> list[dict[str, Any]]:
-    """Give what ffprobe says about each stream: codec, and the number of packets."""
+    """Return what ffprobe says about each stream: codec, and the number of packets."""
     command = [
         find_tool("ffprobe"),
         "-v",

@@ -1,5 +1,6 @@
 """The two contents of the demonstration: ffmpeg's test sources, picture and sound."""
 
+import fcntl
 import os
 import subprocess
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from mcast.errors import ConfigError
 from mcast.media.source.ffmpeg import find_tool
+from tools.demo.processes import ends_with_us
 
 SECONDS = 30
 """Longer than all recordings together, so that each is a piece of the file's first round."""
@@ -29,11 +31,18 @@ SPORT = Picture("sport", "smptehdbars=size=640x360:rate=25", "sine=frequency=220
 
 
 def make(picture: Picture, directory: Path) -> Path:
-    """Make the content's file with ffmpeg, unless it is there. Raises ConfigError."""
-    target = directory / f"{picture.name}.mp4"
-    if target.exists():
-        return target
+    """Make the content's file with ffmpeg, unless it is there. Raises ConfigError.
+
+    Whoever comes meanwhile waits: made twice, a content may differ, and a server may have prepared the first.
+    """
     directory.mkdir(parents=True, exist_ok=True)
+    with (directory / f".{picture.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        target = directory / f"{picture.name}.mp4"
+        return target if target.exists() else _make(picture, target)
+
+
+def _make(picture: Picture, target: Path) -> Path:
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         _run([find_tool("ffmpeg"), *_arguments(picture), str(part)])
@@ -65,7 +74,13 @@ def _arguments(picture: Picture) -> list[str]:
 
 def _run(command: list[str]) -> None:
     try:
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        result = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            preexec_fn=ends_with_us(),
+            check=False,
+        )
     except OSError as error:
         raise ConfigError(f"{command[0]} cannot be started: {error.strerror}") from None
     if result.returncode:

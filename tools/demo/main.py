@@ -6,42 +6,27 @@
 import argparse
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mcast.errors import McastError
+from mcast import __version__
 from tools.demo.check import problems_of, sent_by
 from tools.demo.contents import NEWS, SPORT, make
+from tools.demo.overlay import DemoOverlay
 from tools.demo.plan import LINKS, SERVERS, VIEWERS
-from tools.demo.stage import Stage
 from tools.demo.table import Result, table
 from tools.demo.tools import check_display, ensure_ffmpeg
+from tools.interrupting import run_command
 
 SECONDS = 9.0
-INTERRUPTED = 130
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""SIGINT, too: whoever is started in the background by a shell script inherits that it is ignored."""
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the demonstration; return its exit status."""
     options = _parser().parse_args(argv)
-    # The programs have process groups of their own, so even a closed terminal must end them by way of us.
-    before = {number: signal.signal(number, signal.default_int_handler) for number in _ENDING}
-    try:
-        return _demo(options.directory, play=options.play)
-    except McastError as error:
-        print(f"demo: error: {error}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("\ndemo: stopped by the user; everything is ended", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return run_command("demo", lambda: _demo(options.directory, play=options.play))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         "--directory", type=Path, default=Path("build/demo"), metavar="DIR",
         help="where contents, recordings and logs go (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"mcast-demo {__version__}")
     return parser
 
 
@@ -67,59 +53,59 @@ def _demo(directory: Path, *, play: bool) -> int:
     run_directory, cache = _fresh(directory / "run"), directory / "cache"
     print("demo: making two contents with ffmpeg", flush=True)
     sources = {picture.name: make(picture, directory / "contents") for picture in (NEWS, SPORT)}
-    with Stage(run_directory, sources, cache) as stage:
-        stage.prepare()
+    with DemoOverlay(run_directory, sources, cache) as overlay:
+        overlay.prepare()
         began = time.monotonic()
         print(
             f"demo: starting a bootstrapper, {len(LINKS)} nodes (rp is the rendezvous point) "
             f"and {len(SERVERS)} servers; logs: {run_directory}",
             flush=True,
         )
-        stage.start()
+        overlay.start()
         if play:
-            return _play(stage)
+            return _play(overlay)
         print(
             f"demo: {len(VIEWERS)} clients join one after the other, each records {SECONDS:g} s", flush=True
         )
-        stage.record_all(SECONDS)
-    return _tell(stage, cache, began)
+        overlay.record_all(SECONDS)
+    return _tell(overlay, cache, began)
 
 
-def _play(stage: Stage) -> int:
+def _play(overlay: DemoOverlay) -> int:
     print("demo: four windows; close them, or press Ctrl-C here, to end", flush=True)
     for viewer in VIEWERS:
-        stage.watch(viewer)
-    stage.show_until_all_end()
-    stage.end()
-    for problem in stage.problems:
+        overlay.watch(viewer)
+    overlay.show_until_all_end()
+    overlay.end()
+    for problem in overlay.problems:
         print(f"demo: {problem}", file=sys.stderr)
-    return 1 if stage.problems else 0
+    return 1 if overlay.problems else 0
 
 
-def _tell(stage: Stage, cache: Path, began: float) -> int:
-    sent = {name: sent_by(source, cache) for name, source in stage.sources.items()}
+def _tell(overlay: DemoOverlay, cache: Path, began: float) -> int:
+    sent = {name: sent_by(source, cache) for name, source in overlay.sources.items()}
     results = [
         Result(
-            viewer.name, viewer.content, stage.recording(viewer), stage.report(viewer),
-            problems_of(stage.recording(viewer), stage.report(viewer), sent[viewer.content], SECONDS),
+            viewer.name, viewer.content, overlay.recording(viewer), overlay.report(viewer),
+            problems_of(overlay.recording(viewer), overlay.report(viewer), sent[viewer.content], SECONDS),
         )
         for viewer in VIEWERS
     ]  # fmt: skip
     print(f"\n{table(results)}\n")
     for result in results:
         for problem in result.problems:
-            print(f"demo: {result.client}: {problem}; log: {stage.viewers[result.client].log}")
-    for problem in stage.problems:
+            print(f"demo: {result.client}: {problem}; log: {overlay.viewers[result.client].log}")
+    for problem in overlay.problems:
         print(f"demo: {problem}")
     complete = sum(result.complete for result in results)
     how = "byte for byte what the server sent, nothing lost, doubled or reordered"
-    verdict = how if complete == len(results) else f"see above; logs: {stage.directory}"
+    verdict = how if complete == len(results) else f"see above; logs: {overlay.directory}"
     print(f"demo: {complete}/{len(results)} clients complete, {time.monotonic() - began:.1f} s: {verdict}")
-    return 0 if complete == len(results) and not stage.problems else 1
+    return 0 if complete == len(results) and not overlay.problems else 1
 
 
 def _fresh(directory: Path) -> Path:
-    """Give an empty directory: what an earlier demonstration left is gone."""
+    """Return an empty directory: what an earlier demonstration left is gone."""
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     return directory

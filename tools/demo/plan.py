@@ -23,7 +23,7 @@ SERVERS = ("s1", "s2")
 
 
 @dataclass(frozen=True, slots=True)
-class Viewer:
+class PlannedViewer:
     """A client: whom it asks for what, and how long after the first one."""
 
     name: str
@@ -33,14 +33,14 @@ class Viewer:
 
 
 VIEWERS = (
-    Viewer("c1", "n3", "news", 0.0),
-    Viewer("c2", "n4", "news", 2.0),
-    Viewer("c3", "n2", "sport", 3.5),
-    Viewer("c4", "n4", "news", 5.0),
+    PlannedViewer("c1", "n3", "news", 0.0),
+    PlannedViewer("c2", "n4", "news", 2.0),
+    PlannedViewer("c3", "n2", "sport", 3.5),
+    PlannedViewer("c4", "n4", "news", 5.0),
 )
 
 
-class Addresses:
+class LoopbackAddresses:
     """Gives each name an address and a free port, on a network that nobody else uses."""
 
     def __init__(self) -> None:
@@ -48,13 +48,13 @@ class Addresses:
         self._known: dict[str, str] = {}
 
     def of(self, name: str) -> str:
-        """Give HOST:PORT, always the same for the same name."""
+        """Return HOST:PORT, always the same for the same name."""
         if name not in self._known:
             self._known[name] = self.choose(len(self._known) + 1)
         return self._known[name]
 
     def choose(self, number: int) -> str:
-        """Give the address of the host of this number."""
+        """Return the address of the host of this number."""
         return free_address(f"{self._network}.{number}")
 
 
@@ -66,7 +66,7 @@ def free_address(ip: str) -> str:
 
 
 def write_layout(
-    file: Path, addresses: Addresses, links: dict[str, list[str]], servers: tuple[str, ...]
+    file: Path, addresses: LoopbackAddresses, links: dict[str, list[str]], servers: tuple[str, ...]
 ) -> Path:
     """Write the bootstrapper's file; the first node is the rendezvous point, `servers` are addresses."""
     rendezvous = next(iter(links))

@@ -38,7 +38,7 @@ class Result:
         return not self.problems
 
     def row(self) -> tuple[str, ...]:
-        """Give the cells of its line."""
+        """Return the cells of its line."""
         figures = self._figures()
         return (
             self.client,

@@ -1,7 +1,7 @@
 """The distribution trees as they grow, drawn for a terminal.
 
-Nobody is asked: the bootstrapper's log says which node attached below which (it hears that from
-each node), the rendezvous point's which server it chose, a client's by way of whom it joined.
+Nobody is asked: events in the bootstrapper's log say which node is below which (it hears that from
+each node), those of the rendezvous point which server it chose, a client's by way of whom it joined.
 
     news                  sport
     s2                    s1
@@ -13,17 +13,12 @@ each node), the rendezvous point's which server it chose, a client's by way of w
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TextIO
 
-_NODE = re.compile(
-    r"\[(?P<content>[^\]]+)\] (?P<node>[\w.-]+) "
-    r"(?:(?P<verb>attached|moved: it is) (?:below (?P<parent>[\w.-]+)|as the root)|(?P<pruned>pruned))"
-)
-_SERVER = re.compile(r"\[(?P<content>[^\]]+)\] streams from server (?P<address>\S+)")
-_JOINED = re.compile(r"\[(?P<content>[^\]]+)\] joined by way of (?:\S+ > )*(?P<node>[\w.-]+)")
+from tools.demo.event_log import LoggedEvent
 
 WIDTH = 26
 _COLOURS = {"s": "35", "r": "33", "n": "36", "c": "32"}
@@ -31,7 +26,7 @@ _NAME = re.compile(r"\b([srnc])(p|\d+)\b")
 
 
 @dataclass
-class Tree:
+class DrawnTree:
     """One content: who is below whom."""
 
     server: str = "(no server)"
@@ -52,31 +47,36 @@ class Tree:
 
 
 class TreeView:
-    """Reads logs, keeps the trees, prints them when they have changed."""
+    """Reads events, keeps the trees, prints them when they have changed."""
 
     def __init__(
         self, contents: tuple[str, ...], root: str, servers: Mapping[str, str], stream: TextIO | None = None
     ) -> None:
         """`servers`: names by address."""
         self._root, self._servers, self._stream = root, servers, stream or sys.stdout
-        self._trees = {content: Tree() for content in contents}
+        self._trees = {content: DrawnTree() for content in contents}
         self._shown = ""
 
-    def read(self, bootstrap: str, rendezvous: str, clients: Mapping[str, tuple[str, bool]]) -> None:
-        """Take in whole logs; of the clients also whether they run."""
-        self._trees = {content: Tree() for content in self._trees}
-        for found in _NODE.finditer(bootstrap):
-            self._node(found)
-        for found in _SERVER.finditer(rendezvous):
-            if tree := self._trees.get(found["content"]):
-                tree.server = self._servers.get(found["address"], found["address"])
-        for name, (log, runs) in clients.items():
-            found_last = [*_JOINED.finditer(log)][-1:]
-            if found_last and runs and (tree := self._trees.get(found_last[0]["content"])):
-                tree.parents[name] = found_last[0]["node"]
+    def read(
+        self,
+        bootstrap: Iterable[LoggedEvent],
+        rendezvous: Iterable[LoggedEvent],
+        watching: Mapping[str, Iterable[LoggedEvent]],
+    ) -> None:
+        """Take in all that was logged so far; of the clients, by their names, those that still run."""
+        self._trees = {content: DrawnTree() for content in self._trees}
+        for event in bootstrap:
+            self._take_node(event)
+        for event in rendezvous:
+            if event.name == "serves" and (tree := self._tree_of(event)):
+                tree.server = self._servers.get(event.text("server"), event.text("server"))
+        for name, events in watching.items():
+            for event in events:
+                if event.name == "joined" and (tree := self._tree_of(event)):
+                    tree.parents[name] = event.names("path")[-1]
 
     def drawing(self) -> str:
-        """Give all trees side by side."""
+        """Return all trees side by side."""
         columns = [[content, *tree.lines(self._root)] for content, tree in self._trees.items()]
         rows = [
             "  ".join(f"{text:<{WIDTH}}" for text in row).rstrip()
@@ -93,13 +93,17 @@ class TreeView:
         print(f"\n{seconds:5.1f} s\n{self._coloured(drawing)}", file=self._stream, flush=True)
         return True
 
-    def _node(self, found: re.Match[str]) -> None:
-        if (tree := self._trees.get(found["content"])) is None:
+    def _take_node(self, event: LoggedEvent) -> None:
+        if event.name not in ("node_streams", "node_pruned") or (tree := self._tree_of(event)) is None:
             return
-        if found["pruned"]:
-            tree.parents.pop(found["node"], None)
+        if event.name == "node_pruned":
+            tree.parents.pop(event.text("node"), None)
         else:
-            tree.parents[found["node"]] = found["parent"] or ""
+            path = event.names("path")
+            tree.parents[event.text("node")] = path[-2] if len(path) > 1 else ""
+
+    def _tree_of(self, event: LoggedEvent) -> DrawnTree | None:
+        return self._trees.get(event.text("content"))
 
     def _coloured(self, drawing: str) -> str:
         if not self._stream.isatty():

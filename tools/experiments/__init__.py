@@ -7,10 +7,10 @@ teardown      7.4: a client leaves, and the tree behind it falls silent up to th
 
 Each runs the real programs in the lab (root), started by `bin/core-*` with the files of
 `resources/configs`, as a CORE user would start them; measures from outside, by the counters of the
-interfaces, the recordings and the programs' own words; prints a table of checks; and writes a report with
+interfaces, the recordings and the programs' events; prints a table of checks; and writes a report with
 pictures. Around them:
 
-    stage       a scenario with its programs: start, watch, end
+    deployment  a scenario with its programs: start, watch, end
     counting    interface counters over time                          tally (pure)
     footage     the contents
     addresses   who is where: resources/configs/SCENARIO.core         (pure)

@@ -15,7 +15,7 @@ BOOTSTRAP = "bootstrap"
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
+class ScenarioAddresses:
     """A scenario's bootstrapper, where servers listen, and whom clients ask."""
 
     bootstrap: HostPort
@@ -23,7 +23,7 @@ class Addresses:
     layout: Layout
 
     def server_at(self, address: str) -> str:
-        """Give the name of the server that listens at HOST:PORT."""
+        """Return the name of the server that listens at HOST:PORT."""
         for name, known in self.hosts.items():
             if str(known) == address:
                 return name
@@ -41,7 +41,7 @@ class Addresses:
         return {name: address for name, address in self.hosts.items() if name not in self.servers}
 
 
-def load_addresses(scenario: str, configs: Path = CONFIGS) -> Addresses:
+def load_addresses(scenario: str, configs: Path = CONFIGS) -> ScenarioAddresses:
     """Read a scenario's files. Raises ConfigError."""
     file, layout_file = configs / f"{scenario}.core", configs / f"{scenario}.bootstrap.toml"
     try:
@@ -51,7 +51,7 @@ def load_addresses(scenario: str, configs: Path = CONFIGS) -> Addresses:
     if BOOTSTRAP not in known:
         raise ConfigError(f"{file}: no line '{BOOTSTRAP}=HOST:PORT'")
     layout = parse_layout(read_config(layout_file), str(layout_file))
-    return Addresses(known.pop(BOOTSTRAP), known, layout)
+    return ScenarioAddresses(known.pop(BOOTSTRAP), known, layout)
 
 
 def parse_addresses(text: str, where: str) -> dict[str, HostPort]:

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable
 
-from tools.demo.processes import ProgramError, wait_until
+from tools.demo.processes import ProgramError
 from tools.experiments.choices import Choice, read_choices
-from tools.experiments.stage import JOIN_TIMEOUT, Stage
+from tools.experiments.deployment import JOIN_TIMEOUT, DeployedScenario
 
 WATCHING = 0.3
 """Seconds that the asking client watches each time."""
@@ -14,9 +14,9 @@ WATCHING = 0.3
 class Asker:
     """A client that asks for a content for a moment; nobody else may watch it meanwhile."""
 
-    def __init__(self, stage: Stage, client: str, content: str, patience: float) -> None:
+    def __init__(self, deployed: DeployedScenario, client: str, content: str, patience: float) -> None:
         """`patience`: seconds that `until` waits at most."""
-        self._stage, self._client, self._content, self._patience = stage, client, content, patience
+        self._deployed, self._client, self._content, self._patience = deployed, client, content, patience
         self.choices: list[tuple[float, Choice]] = []  # monotonic seconds, what was chosen
 
     def until(self, what: str, satisfied: Callable[[Choice], bool]) -> Choice:
@@ -32,17 +32,14 @@ class Asker:
 
     def ask(self) -> Choice:
         """Ask once, and wait until the stream has gone again."""
-        rendezvous, pruned = self._stage.program(self._stage.rendezvous), f"[{self._content}] pruned"
-        before = rendezvous.text()
-        viewer = self._stage.watch(
+        rendezvous = self._deployed.program(self._deployed.rendezvous)
+        before = len(rendezvous.events)
+        viewer = self._deployed.watch(
             self._client, self._content, "--duration", str(WATCHING), name=f"asking-{len(self.choices)}"
         )
         viewer.wait_joined()
-        said = rendezvous.text()
-        choice = read_choices(said, self._content)[len(read_choices(before, self._content))]
+        (choice, *_) = read_choices(rendezvous.events.read()[before:], self._content)
         self.choices.append((time.monotonic(), choice))
         viewer.program.wait(JOIN_TIMEOUT)
-        wait_until(
-            lambda: rendezvous.text().count(pruned) > before.count(pruned), f"'pruned' in {rendezvous.log}"
-        )
+        rendezvous.wait_for_event("pruned", after=before, content=self._content)
         return choice

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mcast.hostport import parse_address
-from tools.experiments.addresses import Addresses
+from tools.experiments.addresses import ScenarioAddresses
 from tools.experiments.routes import Routes
 from tools.lab.counters import Flow
 
@@ -24,11 +24,11 @@ class Branch:
 class Branches:
     """Finds the branches of trees in one scenario."""
 
-    def __init__(self, routes: Routes, addresses: Addresses) -> None:
+    def __init__(self, routes: Routes, addresses: ScenarioAddresses) -> None:
         self._routes, self._addresses = routes, addresses
 
     def tree(self, content: str, server: str, paths: Mapping[str, Sequence[str]]) -> list[Branch]:
-        """Give each branch once, from the server down. `paths` lead to clients, from the rendezvous on."""
+        """Return each branch once, from the server down. `paths` lead to clients, from the rendezvous on."""
         pairs: dict[tuple[str, str], None] = {}
         for client, path in paths.items():
             ways = [server, *path, client]
@@ -46,7 +46,7 @@ class Branches:
         return tuple(self._routes.path(parent, self._routes.source(child, asked)))
 
     def _asked(self, parent: str, child: str) -> str:
-        """Give the address at which a child reaches its parent."""
+        """Return the address at which a child reaches its parent."""
         hosts, layout = self._addresses.hosts, self._addresses.layout
         if parent in hosts:  # a server, asked by the rendezvous
             return hosts[parent].host

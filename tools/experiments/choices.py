@@ -1,19 +1,15 @@
-"""What the rendezvous point says when it chooses a server: its log, read."""
+"""What the rendezvous point says when it chooses a server: the events in its log."""
 
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NamedTuple
 
-CHOICE = re.compile(
-    r"\[(?P<content>[^\]]+)\] server choice (?P<place>\d+): (?P<address>\S+?): "
-    r"(?:delay (?P<delay>\d+) us, latency (?P<latency>\d+) us, jitter (?P<jitter>\d+) us, "
-    r"metric (?P<metric>\d+)|not measured yet)"
-)
+from tools.demo.event_log import LoggedEvent
+
 HEAD = ("choice", "server", "delay", "latency", "jitter", "metric")
 
 
-class Figures(NamedTuple):
+class LoggedFigures(NamedTuple):
     """In microseconds, as the rendezvous point has them."""
 
     delay: int
@@ -26,14 +22,14 @@ class Figures(NamedTuple):
 class Choice:
     """One choice: all servers that have the content, the best first."""
 
-    servers: tuple[tuple[str, Figures | None], ...]
+    servers: tuple[tuple[str, LoggedFigures | None], ...]
 
     @property
     def best(self) -> str:
         return self.servers[0][0]
 
-    def figures(self, server: str) -> Figures | None:
-        """Give what is known of a server, by its host."""
+    def figures(self, server: str) -> LoggedFigures | None:
+        """Return what is known of a server, by its host."""
         return dict(self.servers).get(server)
 
     @property
@@ -44,22 +40,23 @@ class Choice:
         ]
 
 
-def read_choices(log: str, content: str) -> list[Choice]:
+def read_choices(events: Iterable[LoggedEvent], content: str) -> list[Choice]:
     """Find all choices of a server for a content, the oldest first; hosts without their ports."""
-    found = [match for match in CHOICE.finditer(log) if match["content"] == content]
-    numbers, number = [], 0
-    for match in found:
-        number += match["place"] == "1"
-        numbers.append(number)
-    grouped = groupby(zip(numbers, found, strict=True), key=lambda item: item[0])
-    return [Choice(tuple(_server(match) for _, match in group)) for number, group in grouped if number]
+    choices: list[list[tuple[str, LoggedFigures | None]]] = []
+    for event in events:
+        if event.name == "server_choice" and event.text("content") == content:
+            if event.number("place") == 1:
+                choices.append([])
+            if choices:
+                choices[-1].append((event.text("server").rpartition(":")[0], _figures(event)))
+    return [Choice(tuple(servers)) for servers in choices]
 
 
-def _server(match: re.Match[str]) -> tuple[str, Figures | None]:
-    host = match["address"].rpartition(":")[0]
-    if match["delay"] is None:
-        return host, None
-    return host, Figures(*(int(match[key]) for key in Figures._fields))
+def _figures(event: LoggedEvent) -> LoggedFigures | None:
+    """Return what was measured; None if nothing was, yet."""
+    if event.line["metric"] is None:
+        return None
+    return LoggedFigures(*map(event.number, ("delay_us", "latency_us", "jitter_us", "metric")))
 
 
 def _milliseconds(value: int | str) -> str:

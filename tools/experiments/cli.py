@@ -1,42 +1,27 @@
 """`python -m tools.experiments NAME...`: 0 if all checks pass, 1 if not, 2 if it cannot run here."""
 
 import argparse
-import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from mcast.errors import McastError
+from mcast import __version__
 from tools.demo.processes import ProgramError
 from tools.experiments import clients, contents, footage, monitoring, teardown
 from tools.experiments.verdict import Verdict
+from tools.interrupting import run_command
 
 EXPERIMENTS: dict[str, tuple[str, Callable[[Path], Verdict]]] = {
     module.NAME: (module.TITLE, module.run) for module in (clients, contents, monitoring, teardown)
 }
-INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run experiments; return the exit status."""
     options = _parser().parse_args(argv)
-    # SIGINT, too: whoever is started in the background by a shell script inherits that it is ignored.
-    ending = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in ending}
-    try:
-        if options.contents:
-            return _make_contents()
-        return _run_all(options.names or [*EXPERIMENTS], options.directory)
-    except McastError as error:
-        print(f"experiments: error: {error}", file=sys.stderr)
-        return error.exit_status
-    except KeyboardInterrupt:
-        print("\nexperiments: stopped by the user; everything is ended", file=sys.stderr)
-        return INTERRUPTED
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    if options.contents:
+        return run_command("experiments", _make_contents)
+    return run_command("experiments", lambda: _run_all(options.names or [*EXPERIMENTS], options.directory))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         help="where reports, recordings and logs go (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--contents", action="store_true", help="only make and prepare the servers' contents")
+    parser.add_argument("--version", action="version", version=f"mcast's experiments {__version__}")
     return parser
 
 

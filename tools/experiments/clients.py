@@ -8,6 +8,7 @@ from tools.demo.check import Sent
 from tools.experiments import skew
 from tools.experiments.branches import Branch
 from tools.experiments.counting import Counting
+from tools.experiments.deployment import DeployedScenario, Viewer, deploy
 from tools.experiments.findings import (
     LINK_HEAD,
     LinkCopies,
@@ -18,10 +19,9 @@ from tools.experiments.findings import (
     rates_of,
 )
 from tools.experiments.footage import make_all
-from tools.experiments.rate_picture import Event
+from tools.experiments.rate_picture import Mark
 from tools.experiments.recordings import judge_recordings, sent_between
-from tools.experiments.report import Report
-from tools.experiments.stage import Stage, Viewer, staged
+from tools.experiments.report import ExperimentReport
 from tools.experiments.verdict import HEAD, Verdict
 from tools.lab.overview import table
 
@@ -43,52 +43,54 @@ SKEW_HEAD = ("client", "behind the earliest: least", "mean", "most", "latency of
 
 def run(directory: Path) -> Verdict:
     """Run the experiment; its report is in `directory` then. Raises McastError."""
-    with staged(SCENARIO, directory) as (stage, counting):
+    with deploy(SCENARIO, directory) as (deployed, counting):
         sent = make_all()[CONTENT]
-        return _Clients(stage, counting, sent).run()
+        return _Clients(deployed, counting, sent).run()
 
 
 class _Clients:
-    def __init__(self, stage: Stage, counting: Counting, sent: Sent) -> None:
-        self._stage, self._counting, self._sent = stage, counting, sent
-        self._verdict, self._report = Verdict(NAME, TITLE), Report(TITLE)
-        self._events: list[Event] = []
+    def __init__(self, deployed: DeployedScenario, counting: Counting, sent: Sent) -> None:
+        self._deployed, self._counting, self._sent = deployed, counting, sent
+        self._verdict, self._report = Verdict(NAME, TITLE), ExperimentReport(TITLE)
+        self._marks: list[Mark] = []
 
     def run(self) -> Verdict:
-        self._stage.start()
+        self._deployed.start()
         began, viewers = time.monotonic(), self._join_all()
         self._counting.observe(SETTLE)
         settled = time.time()
         window = self._counting.observe(WINDOW)
-        self._event("all leave")
+        self._mark("all leave")
         for viewer in viewers.values():
             viewer.program.stop()
         _, ended = self._counting.observe(FAREWELL)
-        tree = self._stage.tree(CONTENT, {name: viewer.figures["path"] for name, viewer in viewers.items()})
+        tree = self._deployed.tree(
+            CONTENT, {name: viewer.figures["path"] for name, viewer in viewers.items()}
+        )
         judge_recordings(self._verdict, viewers, {CONTENT: self._sent}, SETTLE + WINDOW - 0.5)
         links = self._judge_copies(tree, window)
         self._judge_bytes(tree[0], began, ended)
         self._judge_skew(viewers, settled)
-        self._verdict.none("programs that did not end in order", self._stage.end())
+        self._verdict.none("programs that did not end in order", self._deployed.end())
         self._write(tree, links, (began, ended))
         return self._verdict
 
-    def _event(self, text: str) -> None:
-        self._events.append(Event(time.monotonic(), text))
+    def _mark(self, text: str) -> None:
+        self._marks.append(Mark(time.monotonic(), text))
 
     def _join_all(self) -> dict[str, Viewer]:
         """Let one client after the other join, so that the tree grows branch by branch."""
         viewers = {}
         for name in CLIENTS:
-            viewers[name] = self._stage.watch(name, CONTENT)
+            viewers[name] = self._deployed.watch(name, CONTENT)
             path = viewers[name].wait_joined()
-            self._event(f"{name} joins")
-            self._stage.say(f"{name} joined by way of {' > '.join(path)}")
+            self._mark(f"{name} joins")
+            self._deployed.say(f"{name} joined by way of {' > '.join(path)}")
         return viewers
 
     def _judge_copies(self, tree: list[Branch], window: tuple[float, float]) -> list[LinkCopies]:
         source, server = tree[0].flows[0], tree[0].parent
-        unicast = self._stage.branches.unicast(server, CLIENTS)
+        unicast = self._deployed.branches.unicast(server, CLIENTS)
         unit = self._counting.tally.between(*window)[source].sent_bytes
         links = link_copies(self._counting.tally, window, tree, unicast, {CONTENT: unit})
         judge_copies(self._verdict, tree, links)
@@ -112,10 +114,8 @@ class _Clients:
         """Compare all that the server's link carried, from the first join on, with the stream's own bytes."""
         flow = branch.flows[0]
         carried = self._counting.tally.between(began, ended)[flow].sent_bytes
-        said = self._stage.program(branch.parent).wait_for(
-            rf"\[{CONTENT}\] stream [0-9a-f]{{8}}:(\d+) stopped"
-        )
-        datagrams = int(said[1])
+        over = self._deployed.program(branch.parent).wait_for_event("stream_ended", content=CONTENT)
+        datagrams = over.number("next")
         size = sent_between(self._sent, 0, datagrams)
         overhead = carried / size - 1
         self._verdict.check(
@@ -160,7 +160,7 @@ class _Clients:
         first = next(link for link in links if link.flow == tree[0].flows[0])
         unicast, total = sum(link.unicast for link in links), sum(link.branches for link in links)
         picture = map_of(
-            self._stage, tree, links,
+            self._deployed, tree, links,
             f"One stream, {len(CLIENTS)} clients, one copy on each overlay link",
             f"{SCENARIO}: {first.bits_per_second / 1e6:.2f} Mbit/s leave {tree[0].parent} once and reach all "
             "(interface counters; × = copies of the stream on a link)",
@@ -173,8 +173,6 @@ class _Clients:
         report.heading("The tree over the topology")
         report.picture("tree", picture, "The tree over the topology")
         report.heading("Rates")
-        rates = rates_of(
-            self._counting.tally, tree, self._events, *span, "What entered each link of the tree"
-        )
+        rates = rates_of(self._counting.tally, tree, self._marks, *span, "What entered each link of the tree")
         report.picture("rates", rates, "Rates over time of each link")
-        report.write(self._stage.directory)
+        report.write(self._deployed.directory)

@@ -25,7 +25,7 @@ class Counting:
         self._thread = threading.Thread(target=self._run, name="counting")
 
     def observe(self, seconds: float) -> tuple[float, float]:
-        """Let so much time pass, as that is what is measured; give its beginning and end.
+        """Let so much time pass, as that is what is measured; return its beginning and end.
 
         Raises ProgramError if the lab's links or the counting have failed.
         """

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tools.experiments.branches import Branch, copies
+from tools.experiments.deployment import DeployedScenario
 from tools.experiments.map_picture import Badge, Map, draw_map
-from tools.experiments.rate_picture import Event, Row, draw_rates
-from tools.experiments.stage import Stage
+from tools.experiments.rate_picture import Mark, Row, draw_rates
 from tools.experiments.svg import CONTENT_COLOURS, Svg
 from tools.experiments.tally import Tally
 from tools.experiments.verdict import Verdict
@@ -73,7 +73,7 @@ def link_copies(
 
 
 def branch_copies(branches: Iterable[Branch], links: Iterable[LinkCopies]) -> dict[Branch, float]:
-    """Give the copies on each branch: on its worst link, that link's copies shared by its branches."""
+    """Return the copies on each branch: on its worst link, that link's copies shared by its branches."""
     known = {link.flow: link for link in links}
     shared = {flow: link.measured / max(1, link.branches) for flow, link in known.items()}
     return {
@@ -85,13 +85,13 @@ def name_of(flow: Flow) -> str:
     return f"{flow.sender} > {flow.receiver}"
 
 
-def roles_of(stage: Stage) -> dict[str, str]:
-    """Give each device's role for the picture; routers are left out."""
-    addresses = stage.addresses
+def roles_of(deployed: DeployedScenario) -> dict[str, str]:
+    """Return each device's role for the picture; routers are left out."""
+    addresses = deployed.addresses
     return {
-        stage.routes.owner(addresses.bootstrap.host): "bootstrapper",
+        deployed.routes.owner(addresses.bootstrap.host): "bootstrapper",
         **dict.fromkeys(addresses.layout.nodes, "overlay"),
-        stage.rendezvous: "rendezvous",
+        deployed.rendezvous: "rendezvous",
         **dict.fromkeys(addresses.servers, "server"),
         **dict.fromkeys(addresses.clients, "client"),
     }
@@ -121,7 +121,7 @@ def judge_copies(verdict: Verdict, branches: Sequence[Branch], links: Sequence[L
 
 
 def map_of(
-    stage: Stage,
+    deployed: DeployedScenario,
     branches: Sequence[Branch],
     links: Iterable[LinkCopies],
     title: str,
@@ -133,26 +133,26 @@ def map_of(
         link.flow: Badge(f"{link.measured:.2f}×", f"unicast {link.unicast}×", bool(link.branches))
         for link in links
     }
-    return draw_tree(stage, branches, badges, title, subtitle, footer)
+    return draw_tree(deployed, branches, badges, title, subtitle, footer)
 
 
 def draw_tree(
-    stage: Stage,
+    deployed: DeployedScenario,
     branches: Sequence[Branch],
     badges: Mapping[Flow, Badge],
     title: str,
     subtitle: str,
     footer: str,
 ) -> Svg:
-    """Draw trees over the stage's topology."""
-    options = {link.name: stage.lab.options(link.name)[0] for link in stage.lab.scenario.links}
+    """Draw trees over the scenario's topology."""
+    options = {link.name: deployed.lab.options(link.name)[0] for link in deployed.lab.scenario.links}
     return draw_map(
-        Map(stage.lab.scenario, roles_of(stage), branches, badges, title, subtitle, footer, options)
+        Map(deployed.lab.scenario, roles_of(deployed), branches, badges, title, subtitle, footer, options)
     )
 
 
 def rates_of(
-    tally: Tally, branches: Sequence[Branch], events: Sequence[Event], start: float, end: float, title: str
+    tally: Tally, branches: Sequence[Branch], marks: Sequence[Mark], start: float, end: float, title: str
 ) -> Svg:
     """Draw each link of some trees, in the order of the trees; what several contents share is grey."""
     colours: dict[Flow, str] = {}
@@ -165,4 +165,4 @@ def rates_of(
         Row(name_of(flow), tally.rates(flow, start, end, RATE_STEP), colour)
         for flow, colour in colours.items()
     ]
-    return draw_rates(title, rows, events, start, end)
+    return draw_rates(title, rows, marks, start, end)

@@ -26,7 +26,7 @@ MOON = Picture(
 
 
 def make_all() -> dict[str, Sent]:
-    """Make the contents that are not there, prepare them, give what servers send. Raises ConfigError."""
+    """Make the contents that are not there, prepare them; return what servers send. Raises ConfigError."""
     for tool in ("ffmpeg", "ffprobe"):
         find_tool(tool)
     return {picture.name: sent_by(make(picture, CONTENTS), CACHE) for picture in (EARTH, MARS, MOON)}

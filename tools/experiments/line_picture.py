@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
-from tools.experiments.rate_picture import Event
+from tools.experiments.rate_picture import Mark
 from tools.experiments.svg import FAINT, PALE, Svg
 
 WIDTH, HEIGHT = 1000, 440
@@ -21,7 +21,7 @@ class Line:
 
 
 def draw_lines(
-    title: str, unit: str, lines: Sequence[Line], events: Sequence[Event], start: float, end: float
+    title: str, unit: str, lines: Sequence[Line], marks: Sequence[Mark], start: float, end: float
 ) -> Svg:
     """Draw lines from `start` to `end`; each point is marked."""
     picture = Svg(WIDTH, HEIGHT, title)
@@ -44,11 +44,11 @@ def draw_lines(
         picture.line((x, y), (x, y + 5), stroke=FAINT, stroke_width=1)
         picture.text((x, y + 20), str(second), 12, text_anchor="middle", fill=FAINT)
     picture.text((WIDTH - RIGHT, HEIGHT - 14), "seconds", 12, text_anchor="end", fill=FAINT)
-    for number, event in enumerate(events):
-        x, y = place(event.at, 10.0**low)
+    for number, mark in enumerate(marks):
+        x, y = place(mark.at, 10.0**low)
         top = TOP - 38 + 14 * (number % 3)
         picture.line((x, top + 3), (x, y), stroke="#22272e", stroke_width=1, stroke_dasharray="3 3")
-        picture.text((x + 3, top), event.text, 12)
+        picture.text((x + 3, top), mark.text, 12)
     for number, line in enumerate(lines):
         points = [place(at, value) for at, value in line.points]
         picture.lines(points, stroke=line.colour, stroke_width=2.2)

@@ -9,7 +9,7 @@ from tools.experiments.branches import Branch
 from tools.experiments.svg import CONTENT_COLOURS, FAINT, INK, PALE, Point, Svg, text_width
 from tools.lab.counters import Flow
 from tools.lab.options import LinkOptions
-from tools.lab.topology import Device, Link, Network, Scenario
+from tools.lab.topology import Device, LabLink, Network, Scenario
 
 TOP, BOTTOM, MARGIN = 84, 112, 60
 LANE = 9  # pixels between two streams on one link
@@ -113,7 +113,7 @@ class _Drawing:
         ]
         self.picture.polygon([tip, *wings], fill=colour)
 
-    def _draw_options(self, link: Link) -> None:
+    def _draw_options(self, link: LabLink) -> None:
         """Write what a link does, along it and a little aside."""
         text = short_options(self._map.options.get(link.name, link.forward))
         if not text:
@@ -181,7 +181,7 @@ class _Drawing:
             self.picture.text((x, y + height / 2 - 4), badge.remark, 11, text_anchor="middle", fill="#5d6673")
 
     def _beside(self, flow: Flow, size: tuple[float, float]) -> Point:
-        """Give the centre of a box beside a link, on the side where its options are not."""
+        """Return the centre of a box beside a link, on the side where its options are not."""
         (x1, y1), (x2, y2) = sorted((self._places[flow.sender], self._places[flow.receiver]))
         angle = atan2(y2 - y1, x2 - x1)
         distance = abs(sin(angle)) * size[0] / 2 + abs(cos(angle)) * size[1] / 2 + 7
@@ -211,7 +211,7 @@ class _Drawing:
         return RADIUS.get(self._role(name), RADIUS["node"])
 
     def _ends(self, flow: Flow, gap: float) -> Point:
-        """Give the point where a link leaves the sender's circle."""
+        """Return the point where a link leaves the sender's circle."""
         (x1, y1), (x2, y2) = self._places[flow.sender], self._places[flow.receiver]
         share = (self._radius(flow.sender) + gap) / max(1.0, hypot(x2 - x1, y2 - y1))
         return x1 + (x2 - x1) * share, y1 + (y2 - y1) * share
@@ -222,7 +222,7 @@ class _Drawing:
 
 
 def short_options(options: LinkOptions) -> str:
-    """Say in few words what a link does: `10 Mbit/s, 10 ms, 0.5 % loss`."""
+    """Return in few words what a link does: `10 Mbit/s, 10 ms, 0.5 % loss`."""
     parts: Iterable[str] = (
         _rate(options.rate),
         f"{options.delay_us / 1000:g} ms" if options.delay_us else "",
@@ -238,7 +238,7 @@ def _rate(bits: int) -> str:
 
 
 def _between(one: float, other: float) -> float:
-    """Give the angle between two directions."""
+    """Return the angle between two directions."""
     return abs((one - other + pi) % (2 * pi) - pi)
 
 

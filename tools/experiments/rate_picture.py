@@ -10,7 +10,7 @@ from tools.experiments.tally import Rate
 LEFT, RIGHT, ROW, TOP = 150, 110, 46, 131
 WIDTH = 1000
 USUAL_SHARE = 1.6  # of the usual rate fits into a row
-EVENT_ROWS = 4  # labels of neighbouring events stand at different heights
+MARK_ROWS = 4  # labels of neighbouring marks stand at different heights
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Mark:
     """Something that happened."""
 
     at: float
     text: str
 
 
-def draw_rates(title: str, rows: Sequence[Row], events: Sequence[Event], start: float, end: float) -> Svg:
+def draw_rates(title: str, rows: Sequence[Row], marks: Sequence[Mark], start: float, end: float) -> Svg:
     """Draw what entered each link from `start` to `end`, seconds after `start` below it."""
     picture = Svg(WIDTH, TOP + ROW * len(rows) + 50, title)
     picture.text((24, 34), title, 18, font_weight="bold")
@@ -39,8 +39,8 @@ def draw_rates(title: str, rows: Sequence[Row], events: Sequence[Event], start: 
     _draw_axis(picture, scale, len(rows))
     for number, row in enumerate(rows):
         _draw_row(picture, scale, row, TOP + ROW * (number + 1) - 8)
-    for number, event in enumerate(sorted(events, key=lambda event: event.at)):
-        _draw_event(picture, scale, event, number % EVENT_ROWS, len(rows))
+    for number, mark in enumerate(sorted(marks, key=lambda mark: mark.at)):
+        _draw_mark(picture, scale, mark, number % MARK_ROWS, len(rows))
     picture.text((24, 54), f"full height: {most / 1e6:.2f} Mbit/s", 12, fill=FAINT)
     return picture
 
@@ -54,7 +54,7 @@ def full_height(rows: Sequence[Row]) -> float:
 
 
 def bursts(rates: Sequence[Rate], most: float) -> list[list[Rate]]:
-    """Give each run of rates above a limit."""
+    """Return each run of rates above a limit."""
     runs = [[*run] for above, run in groupby(rates, lambda rate: rate.bits_per_second > most) if above]
     return [run for run in runs if run]
 
@@ -113,7 +113,7 @@ def _draw_overflow(picture: Svg, x: float, top: float, bits_per_second: float) -
     picture.text((x + 7, top + 1), f"{bits_per_second / 1e6:.1f}", 10.5)
 
 
-def _draw_event(picture: Svg, scale: _Scale, event: Event, row: int, rows: int) -> None:
-    x, y = scale.x(event.at), TOP - 53 + 13 * row
+def _draw_mark(picture: Svg, scale: _Scale, mark: Mark, row: int, rows: int) -> None:
+    x, y = scale.x(mark.at), TOP - 53 + 13 * row
     picture.line((x, y + 3), (x, TOP + ROW * rows), stroke="#22272e", stroke_width=1, stroke_dasharray="3 3")
-    picture.text((x + 3, y), event.text, 12)
+    picture.text((x + 3, y), mark.text, 12)

@@ -12,7 +12,7 @@ from typing import Any
 
 from mcast.media.source.prepared import Prepared
 from tools.demo.check import Sent, decode_problems, head_problems, origin_problems
-from tools.experiments.stage import Viewer
+from tools.experiments.deployment import Viewer
 from tools.experiments.verdict import Verdict
 
 _ZERO = ("lost_datagrams", "continuity_errors", "dropped_bytes", "exit_status")
@@ -35,7 +35,7 @@ class Common:
 
 
 def problems_of(viewer: Viewer, sent: Sent, seconds: float) -> list[str]:
-    """Say all that is wrong with a recording; nothing if it is complete."""
+    """Return all that is wrong with a recording; nothing if it is complete."""
     figures = viewer.figures
     counted = [f"{key} {figures[key]}" for key in _ZERO if figures[key]]
     if figures["duration_s"] < seconds:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tools.experiments.svg import Svg
 
 
-class Report:
+class ExperimentReport:
     """Collects a report's parts; `write` puts them into a directory."""
 
     def __init__(self, title: str) -> None:
@@ -28,7 +28,7 @@ class Report:
         self._parts.append(f"![{text}]({name}.svg)")
 
     def write(self, directory: Path) -> Path:
-        """Write `report.md` and its pictures; give the report's path."""
+        """Write `report.md` and its pictures; return the report's path."""
         directory.mkdir(parents=True, exist_ok=True)
         for name, picture in self._pictures.items():
             (directory / name).write_text(str(picture), encoding="utf-8")

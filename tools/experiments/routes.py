@@ -16,7 +16,7 @@ from tools.lab.topology import Device, Interface, Scenario
 HOP_LIMIT = 64
 
 
-class Route(NamedTuple):
+class RoutingEntry(NamedTuple):
     """A line of a routing table; without a gateway the network is connected."""
 
     network: IPv4Network
@@ -42,14 +42,14 @@ class Routes:
                 self._cables.setdefault(near.node, []).append((near, Flow(link.name, near.node, far.node)))
 
     def owner(self, address: str) -> str:
-        """Give the node that has an address."""
+        """Return the node that has an address."""
         try:
             return self._owners[IPv4Address(address)]
         except KeyError:
             raise ConfigError(f"{address} is nobody's address in {self._scenario.name}") from None
 
-    def route(self, node: str, address: str) -> Route:
-        """Give what `ip route get` would use. Raises ConfigError if there is no way."""
+    def route(self, node: str, address: str) -> RoutingEntry:
+        """Return what `ip route get` would use. Raises ConfigError if there is no way."""
         target = IPv4Address(address)
         fitting = [route for route in self._tables[node] if target in route.network]
         if not fitting:
@@ -57,13 +57,13 @@ class Routes:
         return max(fitting, key=lambda route: route.network.prefixlen)
 
     def source(self, node: str, address: str) -> str:
-        """Give the address from which a node speaks to another one."""
+        """Return the address from which a node speaks to another one."""
         interface = self.route(node, address).interface
         (end,) = (end for end in self._scenario.interfaces(node) if end.name == interface)
         return str(next(found.ip for found in end.addresses if isinstance(found, IPv4Interface)))
 
     def path(self, start: str, address: str) -> list[Flow]:
-        """Give the links, each in its direction, that a packet to an address takes. Raises ConfigError."""
+        """Return the links, each in its direction, that a packet to an address takes. Raises ConfigError."""
         flows: list[Flow] = []
         here, target = start, self.owner(address)
         while here != target:
@@ -91,10 +91,10 @@ class Routes:
         raise ConfigError(f"{node}: {address} cannot be reached by {interface}")
 
 
-def _table(scenario: Scenario, device: Device) -> Iterator[Route]:
+def _table(scenario: Scenario, device: Device) -> Iterator[RoutingEntry]:
     interfaces = scenario.interfaces(device.name)
     connected = [
-        Route(address.network, None, end.name)
+        RoutingEntry(address.network, None, end.name)
         for end in interfaces
         for address in end.addresses
         if isinstance(address, IPv4Interface)
@@ -110,10 +110,12 @@ def _table(scenario: Scenario, device: Device) -> Iterator[Route]:
         yield _by_gateway(connected, IPv4Network("0.0.0.0/0"), first[1], device.name)
 
 
-def _by_gateway(connected: list[Route], network: IPv4Network, gateway: IPv4Address, node: str) -> Route:
+def _by_gateway(
+    connected: list[RoutingEntry], network: IPv4Network, gateway: IPv4Address, node: str
+) -> RoutingEntry:
     for route in connected:
         if gateway in route.network:
-            return Route(network, gateway, route.interface)
+            return RoutingEntry(network, gateway, route.interface)
     raise ConfigError(f"{node}: gateway {gateway} is in none of its networks")
 
 

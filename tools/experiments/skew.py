@@ -31,7 +31,7 @@ def media_times(times: OutputTimes, origin: int) -> list[tuple[float, float]]:
 
 
 def shown_at(times: Sequence[tuple[float, float]], moment: float) -> float | None:
-    """Say when a moment of the content was shown; None outside of what was noted."""
+    """Return when a moment of the content was shown; None outside of what was noted."""
     place = bisect_left(times, (moment, 0.0))
     if not times or place == len(times) or moment < times[0][0]:
         return None
@@ -74,5 +74,5 @@ def spreads(behind: Mapping[str, Sequence[float]]) -> dict[str, Spread]:
 
 
 def widest(behind: Mapping[str, Sequence[float]]) -> float:
-    """Give the largest distance between any two clients at any moment, in seconds."""
+    """Return the largest distance between any two clients at any moment, in seconds."""
     return max((max(values) for values in behind.values() if values), default=float("nan"))

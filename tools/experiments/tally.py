@@ -40,16 +40,16 @@ class Tally:
         self.samples.append(sample)
 
     def at(self, moment: float) -> Sample:
-        """Give the last sample that is not later (the first one if there is none)."""
+        """Return the last sample that is not later (the first one if there is none)."""
         return self.samples[max(0, bisect_right(self.samples, moment, key=lambda sample: sample.at) - 1)]
 
     def between(self, start: float, end: float) -> dict[Flow, Traffic]:
-        """Give what each link carried from one moment to another."""
+        """Return what each link carried from one moment to another."""
         before, after = self.at(start).flows, self.at(end).flows
         return {flow: traffic.since(before[flow]) for flow, traffic in after.items()}
 
     def rates(self, flow: Flow, start: float, end: float, step: float) -> list[Rate]:
-        """Give a link's rates: one for each step of time, by the bytes that entered it."""
+        """Return a link's rates: one for each step of time, by the bytes that entered it."""
         found: list[Rate] = []
         previous = self.at(start)
         for sample in self.samples:
@@ -60,13 +60,13 @@ class Tally:
         return found
 
     def loud(self, start: float, end: float) -> set[Flow]:
-        """Give the links that carried media between two moments: in LOUD_SHARE of the intervals at least."""
+        """Return the links with media between two moments: in LOUD_SHARE of the intervals at least."""
         intervals = list(self._intervals(start, end))
         counts = Counter(flow for before, after in intervals for flow in _loud(before, after))
         return {flow for flow, count in counts.items() if count >= LOUD_SHARE * len(intervals)}
 
     def silent_since(self, flow: Flow, start: float) -> float:
-        """Give the end of the last interval in which a link carried media; `start` if that was before.
+        """Return the end of the last interval in which a link carried media; `start` if that was before.
 
         The interval in which `start` lies counts, so this is never earlier than the truth.
         """
@@ -77,7 +77,7 @@ class Tally:
         return last
 
     def _intervals(self, start: float, end: float) -> Iterable[tuple[Sample, Sample]]:
-        """Give neighbouring samples; the interval in which `start` lies does not count."""
+        """Return neighbouring samples; the interval in which `start` lies does not count."""
         first = bisect_right(self.samples, start, key=lambda sample: sample.at)
         inside = [sample for sample in self.samples[first:] if sample.at <= end]
         return pairwise(inside)

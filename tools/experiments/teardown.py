@@ -12,13 +12,13 @@ from pathlib import Path
 from tools.demo.check import Sent
 from tools.experiments.branches import Branch, copies
 from tools.experiments.counting import INTERVAL, Counting
+from tools.experiments.deployment import DeployedScenario, Viewer, deploy
 from tools.experiments.findings import draw_tree, name_of, rates_of
 from tools.experiments.footage import make_all
 from tools.experiments.map_picture import Badge
-from tools.experiments.rate_picture import Event
+from tools.experiments.rate_picture import Mark
 from tools.experiments.recordings import problems_of
-from tools.experiments.report import Report
-from tools.experiments.stage import Stage, Viewer, staged
+from tools.experiments.report import ExperimentReport
 from tools.experiments.tally import LOUD_BYTES
 from tools.experiments.verdict import HEAD, Verdict
 from tools.lab.counters import Flow
@@ -44,20 +44,20 @@ class Leaving:
 
 def run(directory: Path) -> Verdict:
     """Run the experiment; its report is in `directory` then. Raises McastError."""
-    with staged(SCENARIO, directory) as (stage, counting):
-        return _Teardown(stage, counting, make_all()[CONTENT]).run()
+    with deploy(SCENARIO, directory) as (deployed, counting):
+        return _Teardown(deployed, counting, make_all()[CONTENT]).run()
 
 
 class _Teardown:
-    def __init__(self, stage: Stage, counting: Counting, sent: Sent) -> None:
-        self._stage, self._counting, self._sent = stage, counting, sent
-        self._verdict, self._report = Verdict(NAME, TITLE), Report(TITLE)
-        self._events: list[Event] = []
+    def __init__(self, deployed: DeployedScenario, counting: Counting, sent: Sent) -> None:
+        self._deployed, self._counting, self._sent = deployed, counting, sent
+        self._verdict, self._report = Verdict(NAME, TITLE), ExperimentReport(TITLE)
+        self._marks: list[Mark] = []
         self._trees: list[Branch] = []
 
     def run(self) -> Verdict:
-        stage = self._stage
-        stage.start()
+        deployed = self._deployed
+        deployed.start()
         began = time.monotonic()
         leavings = [
             self._leave("STOP", STOP_LIMIT, lambda viewer: viewer.program.stop()),
@@ -66,23 +66,23 @@ class _Teardown:
         ]
         self._one_of_two()
         ended = time.monotonic()
-        self._verdict.none("programs that did not end in order", stage.end())
+        self._verdict.none("programs that did not end in order", deployed.end())
         self._write(leavings, (began, ended))
         return self._verdict
 
-    def _event(self, text: str) -> None:
-        self._events.append(Event(time.monotonic(), text))
+    def _mark(self, text: str) -> None:
+        self._marks.append(Mark(time.monotonic(), text))
 
     def _watch(self, node: str, name: str) -> tuple[Viewer, list[str]]:
-        viewer = self._stage.watch(node, CONTENT, name=name)
+        viewer = self._deployed.watch(node, CONTENT, name=name)
         path = viewer.wait_joined()
-        self._event(f"{node} joins")
+        self._mark(f"{node} joins")
         return viewer, path
 
     def _leave(self, how: str, limit: float, leave: Callable[[Viewer], object]) -> Leaving:
         """Let c1 watch and leave in some way; see when each link of its tree falls silent."""
         viewer, path = self._watch("c1", f"c1-{how.replace(' ', '-')}")
-        tree = self._stage.tree(CONTENT, {"c1": path})
+        tree = self._deployed.tree(CONTENT, {"c1": path})
         self._trees = self._trees or tree
         loud = self._counting.tally.loud(*self._counting.observe(WATCHING))
         flows = {flow for branch in tree for flow in branch.flows}
@@ -91,7 +91,7 @@ class _Teardown:
             loud == flows,
         )  # fmt: skip
         left = time.monotonic()
-        self._event(how)
+        self._mark(how)
         leave(viewer)
         self._counting.observe(max(0.0, left + limit + BEYOND - time.monotonic()))
         tally = self._counting.tally
@@ -102,28 +102,28 @@ class _Teardown:
             f"{how}: silent links", f"all after {seconds:.2f} s (last: {name_of(last)})",
             f"all within {limit:g} s", seconds <= limit,
         )  # fmt: skip
-        self._stage.say(f"c1: {how}: all links silent after {seconds:.2f} s")
+        self._deployed.say(f"c1: {how}: all links silent after {seconds:.2f} s")
         self._restore(viewer)
         return leaving
 
     def _cut_off(self, _: Viewer) -> None:
-        self._stage.lab.cut(self._stage.link_of("c1").name)
+        self._deployed.lab.cut(self._deployed.link_of("c1").name)
 
     def _restore(self, viewer: Viewer) -> None:
-        link = self._stage.link_of("c1").name
-        if self._stage.lab.is_cut(link):
-            self._stage.lab.heal(link)
+        link = self._deployed.link_of("c1").name
+        if self._deployed.lab.is_cut(link):
+            self._deployed.lab.heal(link)
         viewer.program.kill()
 
     def _one_of_two(self) -> None:
         """Let one of two clients leave: its own links fall silent, the other one misses nothing."""
         leaver, leaver_path = self._watch("c1", "c1-of-two")
         stayer, stayer_path = self._watch("c3", "c3-of-two")
-        both = self._stage.tree(CONTENT, {"c1": leaver_path, "c3": stayer_path})
-        rest = self._stage.tree(CONTENT, {"c3": stayer_path})
+        both = self._deployed.tree(CONTENT, {"c1": leaver_path, "c3": stayer_path})
+        rest = self._deployed.tree(CONTENT, {"c3": stayer_path})
         self._counting.observe(WATCHING)
         left = time.monotonic()
-        self._event("c1 leaves")
+        self._mark("c1 leaves")
         leaver.program.stop()
         _, end = self._counting.observe(STOP_LIMIT + WATCHING)
         tally = self._counting.tally
@@ -134,7 +134,7 @@ class _Teardown:
             f"{len(remaining)} (before: {len(copies(both))})", loud == remaining,
         )  # fmt: skip
         stayer.program.stop()
-        self._event("c3 leaves")
+        self._mark("c3 leaves")
         self._counting.observe(BEYOND)
         problems = problems_of(stayer, self._sent, WATCHING + STOP_LIMIT + WATCHING - 0.5)
         figures = stayer.figures
@@ -171,21 +171,22 @@ class _Teardown:
             for flow in flows
         }
         picture = draw_tree(
-            self._stage, self._trees, badges, "A client leaves, and the tree falls silent up to the server",
+            self._deployed, self._trees, badges,
+            "A client leaves, and the tree falls silent up to the server",
             f"{SCENARIO}: seconds from c1's STOP, and from kill -9 of c1, to the last media on each link",
             f"all silent {max(polite.values()):.2f} s after STOP",
         )  # fmt: skip
         report.picture("tree", picture, "The tree that is torn down")
         report.heading("Rates")
         rates = rates_of(
-            self._counting.tally, self._trees, self._events, *span, "What entered each link to c1"
+            self._counting.tally, self._trees, self._marks, *span, "What entered each link to c1"
         )
         report.picture("rates", rates, "Rates over time of each link")
-        report.write(self._stage.directory)
+        report.write(self._deployed.directory)
 
 
 def _compared(found: set[Flow], expected: set[Flow]) -> str:
-    """Say how many there are, and what is wrong with them."""
+    """Return how many there are and what is wrong with them."""
     wrong = [
         *(f"also {name_of(flow)}" for flow in sorted(found - expected)),
         *(f"not {name_of(flow)}" for flow in sorted(expected - found)),

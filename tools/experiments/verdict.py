@@ -30,7 +30,7 @@ class Verdict:
     checks: list[Check] = field(default_factory=list)
 
     def check(self, what: str, measured: object, expected: str, passed: bool) -> bool:
-        """Note one check; give back whether it passed."""
+        """Note one check; return whether it passed."""
         self.checks.append(Check(what, str(measured), expected, passed))
         return passed
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mcast import __version__
 from mcast.errors import ConfigError, McastError
 from tools.lab.commands import HELP
 from tools.lab.console import log_directory, run_console
@@ -37,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"mcast-lab {__version__}")
     actions = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(actions.add_parser("run", help="build a scenario and take commands", allow_abbrev=False))
     check = actions.add_parser("check", help="read a scenario and print what it holds (needs no root)")

@@ -13,18 +13,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mcast.errors import ConfigError
+from tools.interrupting import SIGNALS, signals_interrupt
 from tools.lab.commands import Commands
 from tools.lab.control import ControlServer
 from tools.lab.lab import Lab
 from tools.lab.overview import overview
-from tools.lab.plan import Program
+from tools.lab.plan import PlannedProgram
 
 PROMPT = "lab> "
 
 
-def run_console(lab: Lab, plan: Sequence[Program]) -> None:
+def run_console(lab: Lab, plan: Sequence[PlannedProgram]) -> None:
     """Run until `quit`, the end of the input, SIGINT, SIGTERM or SIGHUP; then take everything down."""
-    with _signals_interrupt(), contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
+    with signals_interrupt(), contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         stack.enter_context(lab)
         # From here on a second Ctrl-C must not interrupt the taking down; what it left would stay until the
         # next start.
@@ -37,7 +38,7 @@ def run_console(lab: Lab, plan: Sequence[Program]) -> None:
         _take_commands(lab, commands)
 
 
-def _start(lab: Lab, plan: Sequence[Program]) -> None:
+def _start(lab: Lab, plan: Sequence[PlannedProgram]) -> None:
     for program in plan:
         time.sleep(program.delay)
         lab.start(program.node, program.command, program.log)
@@ -94,20 +95,8 @@ def _lines() -> Iterator[str]:
         yield from sys.stdin
 
 
-@contextlib.contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the lab as Ctrl-C does."""
-    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
-    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
 def _ignore_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -13,7 +13,7 @@ from typing import Self
 
 from mcast.errors import ConfigError
 from tools.lab.commands import Commands
-from tools.lab.rundir import RUN_DIRECTORY, State
+from tools.lab.rundir import RUN_DIRECTORY, LabState
 
 REQUEST_TIMEOUT = 10.0  # s; a request is sent in one piece
 ANSWER_TIMEOUT = 60.0  # s; `links` takes one second, and waits for other commands
@@ -59,7 +59,7 @@ class ControlServer:
         connection.sendall(json.dumps(answer).encode())
 
 
-def ask(state: State, words: list[str]) -> str:
+def ask(state: LabState, words: list[str]) -> str:
     """Let a running lab perform a command. Raises ConfigError."""
     path = RUN_DIRECTORY / state.lab / "control"
     with socket.socket(socket.AF_UNIX) as connection:

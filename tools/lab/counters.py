@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tools.lab.namespaces import inside
 from tools.lab.plumbing import fabric_ends
-from tools.lab.topology import Link
+from tools.lab.topology import LabLink
 
 # The columns of /proc/net/dev: bytes and packets received, and (after six more) the same transmitted.
 _RECEIVED, _TRANSMITTED = 0, 8
@@ -44,14 +44,14 @@ class Traffic:
         )
 
 
-class Counters:
+class LinkCounters:
     """Reads all counters of a lab with one file, opened once inside the fabric."""
 
     def __init__(self, fabric: Path) -> None:
         # An open file of /proc keeps the namespace of the thread that opened it.
         self._fd = inside(fabric, lambda: os.open("/proc/thread-self/net/dev", os.O_RDONLY | os.O_CLOEXEC))
 
-    def read(self, links: Iterable[Link]) -> dict[Flow, Traffic]:
+    def read(self, links: Iterable[LabLink]) -> dict[Flow, Traffic]:
         chunks, offset = [], 0
         while chunk := os.pread(self._fd, _CHUNK, offset):
             chunks.append(chunk)
@@ -72,7 +72,7 @@ def parse_devices(text: str) -> dict[str, tuple[int, ...]]:
     return devices
 
 
-def _flows(link: Link, devices: Mapping[str, tuple[int, ...]]) -> Iterable[tuple[Flow, Traffic]]:
+def _flows(link: LabLink, devices: Mapping[str, tuple[int, ...]]) -> Iterable[tuple[Flow, Traffic]]:
     first, second = (devices[end] for end in fabric_ends(link))
     yield Flow(link.name, link.first.node, link.second.node), _traffic(first, second)
     yield Flow(link.name, link.second.node, link.first.node), _traffic(second, first)

@@ -106,7 +106,7 @@ class Schedule:
         return self._heap[0][0] if self._heap else None
 
     def leave(self, now: int) -> Iterator[tuple[Direction, bytes]]:
-        """Give the packets that are due, the earliest first."""
+        """Return the packets that are due, the earliest first."""
         heap = self._heap
         while heap and heap[0][0] <= now:
             _, _, direction, packet = heapq.heappop(heap)

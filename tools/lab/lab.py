@@ -20,11 +20,11 @@ from typing import Any, Self, Unpack
 
 from mcast.errors import ConfigError
 from tools.lab import nodes, plumbing
-from tools.lab.counters import Counters, Flow, Traffic
+from tools.lab.counters import Flow, LinkCounters, Traffic
 from tools.lab.iproute import ip_batch, need_tool
 from tools.lab.namespaces import inside, kill_processes_in, namespace_path, processes_in
 from tools.lab.options import Changes, LinkOptions
-from tools.lab.rundir import Registration, State, clean_dead_labs, delete_namespaces, make_directory
+from tools.lab.rundir import LabState, Registration, clean_dead_labs, delete_namespaces, make_directory
 from tools.lab.scenario import load_scenario
 from tools.lab.topology import Device, Scenario
 from tools.lab.wiring import Carrier, Wiring
@@ -175,7 +175,7 @@ class Lab:
         )
         self._cleanup.callback(self._wiring.close)
         self._wiring.connect_all()
-        self._counters = Counters(namespace_path(self._names.fabric))
+        self._counters = LinkCounters(namespace_path(self._names.fabric))
         self._cleanup.callback(self._counters.close)
 
     def _register(self) -> None:
@@ -186,7 +186,7 @@ class Lab:
         self.directory = self._directory or make_directory()
         if self._directory is None:
             self._cleanup.callback(shutil.rmtree, self.directory, ignore_errors=True)
-        self.state = State(
+        self.state = LabState(
             self.id,
             os.getpid(),
             self.scenario.name,

@@ -9,23 +9,23 @@ from mcast.errors import ConfigError
 from tools.lab import enter
 from tools.lab.namespaces import namespace_path
 from tools.lab.plumbing import Names
-from tools.lab.rundir import State
+from tools.lab.rundir import LabState
 
 
-def node_directory(state: State, node: str) -> Path:
+def node_directory(state: LabState, node: str) -> Path:
     """The working directory of a node, named as in CORE."""
     if node not in state.nodes:
         raise ConfigError(f"{node!r} is not a node (nodes: {', '.join(state.nodes)})")
     return Path(state.directory) / f"{node}.conf"
 
 
-def make_node_directories(state: State) -> None:
+def make_node_directories(state: LabState) -> None:
     for node in state.nodes:
         for private in (".run", ".log"):  # they become /run and /var/log in the node
             (node_directory(state, node) / private).mkdir(parents=True, exist_ok=True)
 
 
-def command_in(state: State, node: str, argv: Sequence[str | os.PathLike[str]]) -> list[str]:
+def command_in(state: LabState, node: str, argv: Sequence[str | os.PathLike[str]]) -> list[str]:
     """The command that, run on the host, becomes `argv` inside a node."""
     directory = node_directory(state, node)
     namespace = namespace_path(Names(state.lab).node(node))
@@ -33,7 +33,9 @@ def command_in(state: State, node: str, argv: Sequence[str | os.PathLike[str]]) 
     return [*launcher, *(os.fspath(word) for word in argv)]
 
 
-def environment_in(state: State, node: str, environment: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment_in(
+    state: LabState, node: str, environment: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """CORE's four variables beside the given (or the lab's own) environment."""
     return {
         **(os.environ if environment is None else environment),

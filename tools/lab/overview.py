@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tools.lab.counters import Flow, Traffic
 from tools.lab.options import LinkOptions
-from tools.lab.topology import Device, Link, Scenario
+from tools.lab.topology import Device, LabLink, Scenario
 
 
 def overview(scenario: Scenario) -> str:
@@ -20,7 +20,7 @@ def nodes_table(scenario: Scenario) -> str:
     return table(("node", "type", "services", "addresses"), rows)
 
 
-def links_table(links: Iterable[Link]) -> str:
+def links_table(links: Iterable[LabLink]) -> str:
     rows = [(link.name, str(link.forward), _reverse(link.forward, link.backward)) for link in links]
     return table(("link", "one way", "back"), rows)
 

@@ -19,14 +19,14 @@ MAX_DELAY = 3600.0  # s
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class PlannedProgram:
     node: str
     command: tuple[str, ...]
     log: str
     delay: float
 
 
-def load_plan(path: Path, scenario: Scenario) -> list[Program]:
+def load_plan(path: Path, scenario: Scenario) -> list[PlannedProgram]:
     """Read a plan for a scenario. Raises ConfigError."""
     try:
         with path.open("rb") as file:
@@ -40,14 +40,14 @@ def load_plan(path: Path, scenario: Scenario) -> list[Program]:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _read_plan(content: dict[str, Any], scenario: Scenario) -> list[Program]:
+def _read_plan(content: dict[str, Any], scenario: Scenario) -> list[PlannedProgram]:
     programs = content.get("program", [])
     if set(content) - {"program"} or not isinstance(programs, list):
         raise ConfigError(f"expected [[program]] tables only, found {', '.join(sorted(content))}")
     return [_read_program(table, f"program {number}", scenario) for number, table in enumerate(programs, 1)]
 
 
-def _read_program(table: Any, where: str, scenario: Scenario) -> Program:
+def _read_program(table: Any, where: str, scenario: Scenario) -> PlannedProgram:
     known = {"node", "command", "log", "delay"}
     if not isinstance(table, dict) or set(table) - known:
         raise ConfigError(f"{where}: expected the keys {', '.join(sorted(known))}")
@@ -60,6 +60,6 @@ def _read_program(table: Any, where: str, scenario: Scenario) -> Program:
     if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= MAX_DELAY:
         raise ConfigError(f"{where}: delay must be 0 to {MAX_DELAY:.0f} seconds")
     try:
-        return Program(scenario.device(table.get("node", "")).name, tuple(command), log, float(delay))
+        return PlannedProgram(scenario.device(table.get("node", "")).name, tuple(command), log, float(delay))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None

@@ -21,7 +21,7 @@ the counters of l3a and l3b, all in one namespace, are the link's.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tools.lab.topology import Device, Interface, Link, Network, Scenario
+from tools.lab.topology import Device, Interface, LabLink, Network, Scenario
 
 NAMESPACE_PREFIX = "mcastlab-"
 # With neither learning nor snooping a bridge of two ports is a wire. Forward delay 0: it starts at once.
@@ -48,15 +48,15 @@ class Names:
         return [self.fabric, *(self.node(device.name) for device in scenario.devices)]
 
 
-def fabric_ends(link: Link) -> tuple[str, str]:
+def fabric_ends(link: LabLink) -> tuple[str, str]:
     return f"l{link.index}a", f"l{link.index}b"
 
 
-def taps(link: Link) -> tuple[str, str]:
+def taps(link: LabLink) -> tuple[str, str]:
     return f"l{link.index}ta", f"l{link.index}tb"
 
 
-def outer_ends(link: Link) -> tuple[str, str]:
+def outer_ends(link: LabLink) -> tuple[str, str]:
     """The far ends of the two veth pairs: a node's interface, or a switch's port in the fabric."""
     return link.first.name or f"l{link.index}pa", link.second.name or f"l{link.index}pb"
 
@@ -93,7 +93,7 @@ def _bridge(name: str, kind: str) -> Iterator[str]:
     yield f"link set {name} up"
 
 
-def second_bridge(link: Link) -> list[str]:
+def second_bridge(link: LabLink) -> list[str]:
     """What a link needs besides its TAPs when it becomes an emulated one for the first time."""
     return [
         *_bridge(f"l{link.index}s", WIRE),
@@ -101,7 +101,7 @@ def second_bridge(link: Link) -> list[str]:
     ]
 
 
-def connect(link: Link, *, emulated: bool, cut: bool) -> list[str]:
+def connect(link: LabLink, *, emulated: bool, cut: bool) -> list[str]:
     """Join the two ends as a plain wire, through the TAPs, or not at all."""
     first, second = fabric_ends(link)
     if cut:
@@ -119,7 +119,7 @@ def connect(link: Link, *, emulated: bool, cut: bool) -> list[str]:
 
 
 def node(scenario: Scenario, device: Device) -> Iterator[str]:
-    """Give a device its addresses and routes; run in its namespace, after `fabric`."""
+    """Return a device its addresses and routes; run in its namespace, after `fabric`."""
     interfaces = scenario.interfaces(device.name)
     yield "link set lo up"
     for interface in interfaces:

@@ -2,7 +2,7 @@
 
     /run/mcast-lab/guard            locked while a lab is registered or dead ones are looked for
     /run/mcast-lab/ID/alive         locked by the lab while it lives; the kernel unlocks it, also at kill -9
-    /run/mcast-lab/ID/state.json    what others must know of it (`State`)
+    /run/mcast-lab/ID/state.json    what others must know of it (`LabState`)
     /run/mcast-lab/ID/control       the socket of `mcast-lab run`
 
 A lock, not a process number: numbers are used again, and differ between PID namespaces. Everything is below
@@ -30,7 +30,7 @@ RUN_DIRECTORY = Path("/run/mcast-lab")
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class LabState:
     """A running lab, as other processes see it."""
 
     lab: str
@@ -52,7 +52,7 @@ class Registration:
             self._alive = (self.path / "alive").open("wb")
             fcntl.flock(self._alive, fcntl.LOCK_EX)
 
-    def write(self, state: State) -> None:
+    def write(self, state: LabState) -> None:
         (self.path / "state.json").write_text(json.dumps(asdict(state)))
 
     def remove(self) -> None:
@@ -60,13 +60,13 @@ class Registration:
         self._alive.close()
 
 
-def living_labs() -> list[State]:
+def living_labs() -> list[LabState]:
     with _guard():
         states = [_read_state(path) for path in _lab_paths() if not _is_dead(path)]
     return [state for state in states if state]
 
 
-def find_lab(lab: str | None) -> State:
+def find_lab(lab: str | None) -> LabState:
     """The lab of this id, or the only one that runs. Raises ConfigError."""
     states = {state.lab: state for state in living_labs()}
     if lab is not None and lab in states:
@@ -142,9 +142,9 @@ def _is_dead(path: Path) -> bool:
     return True
 
 
-def _read_state(path: Path) -> State | None:
+def _read_state(path: Path) -> LabState | None:
     try:
-        return State(**json.loads((path / "state.json").read_text()))
+        return LabState(**json.loads((path / "state.json").read_text()))
     except (OSError, ValueError, TypeError):
         return None  # it is being built, or was killed while it was
 

@@ -18,7 +18,7 @@ from xml.etree.ElementTree import Element
 from mcast.errors import ConfigError
 from tools.lab.options import LinkOptions
 from tools.lab.static_routes import read_static_routes
-from tools.lab.topology import Device, Interface, Link, Network, Position, Scenario
+from tools.lab.topology import CanvasPosition, Device, Interface, LabLink, Network, Scenario
 
 TOPOLOGIES = Path(__file__).parents[2] / "resources" / "topologies"
 
@@ -150,9 +150,9 @@ def _names_by_number(nodes: Iterable[Network | Device]) -> dict[int, str]:
     return names
 
 
-def _read_links(root: Element, names: dict[int, str], switches: set[str]) -> tuple[Link, ...]:
+def _read_links(root: Element, names: dict[int, str], switches: set[str]) -> tuple[LabLink, ...]:
     """Join the two elements of a link whose directions differ, and give each link its name."""
-    links: list[Link] = []
+    links: list[LabLink] = []
     waiting: dict[
         tuple[Interface, Interface], int
     ] = {}  # one-way elements, by their ends as the other has them
@@ -166,12 +166,12 @@ def _read_links(root: Element, names: dict[int, str], switches: set[str]) -> tup
             waiting[second, first] = len(links)
         name = _link_name(first.node, second.node, links)
         backward = LinkOptions() if one_way else options
-        links.append(Link(len(links) + 1, name, first, second, options, backward))
+        links.append(LabLink(len(links) + 1, name, first, second, options, backward))
     _check_interfaces(links)
     return tuple(links)
 
 
-def _link_name(first: str, second: str, links: Iterable[Link]) -> str:
+def _link_name(first: str, second: str, links: Iterable[LabLink]) -> str:
     parallel = sum({link.first.node, link.second.node} == {first, second} for link in links)
     return f"{first}-{second}" + (f":{parallel + 1}" if parallel else "")
 
@@ -246,7 +246,7 @@ def _option(key: str, text: str, where: str) -> float:
     return float(text)
 
 
-def _check_interfaces(links: Iterable[Link]) -> None:
+def _check_interfaces(links: Iterable[LabLink]) -> None:
     seen: set[tuple[str, str]] = set()
     addresses: dict[str, str] = {}
     for end in (end for link in links for end in (link.first, link.second) if end.name):
@@ -274,13 +274,13 @@ def _integer(element: Element, key: str, where: str) -> int:
     return int(text)
 
 
-def _position(element: Element) -> Position:
+def _position(element: Element) -> CanvasPosition:
     place = element.find("position")
     try:
         return (
-            Position(float(place.get("x", 0)), float(place.get("y", 0)))
+            CanvasPosition(float(place.get("x", 0)), float(place.get("y", 0)))
             if place is not None
-            else Position(0, 0)
+            else CanvasPosition(0, 0)
         )
     except ValueError:
         raise ConfigError(f"{element.get('name')}: its position is not a pair of numbers") from None

@@ -8,7 +8,7 @@ from tools.lab.options import LinkOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class CanvasPosition:
     """A place on CORE's canvas, in pixels from the top left corner."""
 
     x: float
@@ -22,7 +22,7 @@ class Network:
     number: int
     name: str
     hub: bool
-    position: Position
+    position: CanvasPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Device:
     number: int
     name: str
     kind: str  # CORE's type: PC, host, router, prouter, mdr
-    position: Position
+    position: CanvasPosition
     forwards: bool  # service IPForward
     default_route: bool  # service DefaultRoute
     static_routes: tuple[str, ...] = ()  # service StaticRoute: arguments of `ip`, such as "route add ..."
@@ -50,7 +50,7 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class LabLink:
     """A cable between two interfaces. `forward` holds for packets from `first` to `second`."""
 
     index: int  # from 1, in the order of the file; the kernel's names are made of it
@@ -72,7 +72,7 @@ class Scenario:
     name: str
     networks: tuple[Network, ...]
     devices: tuple[Device, ...]
-    links: tuple[Link, ...]
+    links: tuple[LabLink, ...]
 
     def device(self, name: str) -> Device:
         for device in self.devices:
@@ -80,7 +80,7 @@ class Scenario:
                 return device
         raise ConfigError(f"{name!r} is not a node (nodes: {', '.join(d.name for d in self.devices)})")
 
-    def link(self, name: str) -> Link:
+    def link(self, name: str) -> LabLink:
         """Find a link by `A-B` or `B-A`; of parallel links the second is `A-B:2`."""
         for link in self.links:
             if name in (link.name, link.reversed_name):

@@ -10,7 +10,7 @@ from tools.lab.emulation import Emulation
 from tools.lab.iproute import has_netem, ip_batch, need_tool, netem, segmentation_offload
 from tools.lab.namespaces import namespace_path
 from tools.lab.options import Changes, LinkOptions
-from tools.lab.topology import Link, Scenario
+from tools.lab.topology import LabLink, Scenario
 
 Carrier = Literal["auto", "netem", "tap"]
 
@@ -19,7 +19,7 @@ Carrier = Literal["auto", "netem", "tap"]
 class _Wire:
     """What a link is at the moment."""
 
-    link: Link
+    link: LabLink
     forward: LinkOptions
     backward: LinkOptions
     cut: bool = False

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeAlias
 
+from mcast import eventlog
 from mcast.errors import McastError, WireError
 from mcast.hostport import HostPort, parse_address
 from mcast.net.addresses import SockAddr, family_of, resolve, unusable_address
@@ -164,9 +165,8 @@ class Listener:
             self.counters.add("connections")
 
     def _refuse(self, connection: Connection, reason: str) -> None:
-        self._log.warning(
-            "refused", "refused %s: %s", connection.peer, reason, extra={"peer": connection.peer}
-        )
+        refusal = eventlog.event_extra("refused", whom=connection.peer, reason=reason)
+        self._log.warning("refused", "refused %s: %s", connection.peer, reason, extra=refusal)
         connection.close()
 
     def _serve(self, connection: Connection) -> None:

@@ -79,16 +79,16 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message} (see {self.prog} --help)")
 
 
-def parser_of(program: Command) -> argparse.ArgumentParser:
+def parser_of(command: Command) -> argparse.ArgumentParser:
     """Build a program's parser: its own options, then those that all have."""
     parser = _Parser(
-        prog=program.name,
-        description=program.description,
-        epilog=f"example:\n  {program.example}",
+        prog=command.name,
+        description=command.description,
+        epilog=f"example:\n  {command.example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    program.add_options(parser)
+    command.add_options(parser)
     common = parser.add_argument_group("common options")
     common.add_argument(
         "--log-level", choices=logs.LEVELS, default="info", help="how much to log to stderr (default: info)"
@@ -96,27 +96,27 @@ def parser_of(program: Command) -> argparse.ArgumentParser:
     common.add_argument(
         "--log-format", choices=logs.FORMATS, default="text", help="lines for people or JSON (default: text)"
     )
-    common.add_argument("--version", action="version", version=f"{program.name} {__version__}")
+    common.add_argument("--version", action="version", version=f"{command.name} {__version__}")
     return parser
 
 
-def run(program: Command, argv: Sequence[str] | None = None) -> int:
-    """Run a program to its end and give its exit status. Never raises."""
+def run(command: Command, argv: Sequence[str] | None = None) -> int:
+    """Run a program to its end; return its exit status. Never raises."""
     with contextlib.ExitStack() as process_wide:
         try:
-            options = parser_of(program).parse_args(_long_spellings(sys.argv[1:] if argv is None else argv))
+            options = parser_of(command).parse_args(_long_spellings(sys.argv[1:] if argv is None else argv))
             process_wide.enter_context(_settings())
-            process_wide.enter_context(logs.configured(program.name, options.log_level, options.log_format))
-            return _run_body(program, options)
+            process_wide.enter_context(logs.configured(command.name, options.log_level, options.log_format))
+            return _run_body(command, options)
         except SystemExit as end:  # argparse has printed what --help or --version asked for
             return _print_out() or (end.code if isinstance(end.code, int) else 0)
         except McastError as error:
-            return _fail(program.name, str(error), error.exit_status)
+            return _fail(command.name, str(error), error.exit_status)
         except KeyboardInterrupt:
             return 0
         except BaseException as error:
             logger.critical("unexpected %s", type(error).__name__, exc_info=True)
-            return _fail(program.name, f"unexpected {type(error).__name__}: {error}", ERROR_STATUS)
+            return _fail(command.name, f"unexpected {type(error).__name__}: {error}", ERROR_STATUS)
 
 
 def print_out(text: str) -> None:
@@ -145,8 +145,8 @@ def peer_option(text: str) -> HostPort:
     return address
 
 
-def _run_body(program: Command, options: argparse.Namespace) -> int:
-    process = Process(program.name)
+def _run_body(command: Command, options: argparse.Namespace) -> int:
+    process = Process(command.name)
     hurry = _Hurry(process)
 
     def hang_up() -> None:
@@ -162,13 +162,13 @@ def _run_body(program: Command, options: argparse.Namespace) -> int:
     }
     with Signals(handlers, process.on_crash), _thread_crashes_go_to(process.on_crash):
         try:
-            status = program.body(options, process) or 0
+            status = command.body(options, process) or 0
         finally:
             process.stop.set()
             hurry.cancel()
     if process.on_crash.error is not None:
         error = process.on_crash.error
-        return _fail(program.name, f"unexpected {type(error).__name__}: {error}", ERROR_STATUS)
+        return _fail(command.name, f"unexpected {type(error).__name__}: {error}", ERROR_STATUS)
     return status
 
 
@@ -200,7 +200,7 @@ class _Hurry:
 
 
 def _long_spellings(argv: Sequence[str]) -> list[str]:
-    """Give the seed's options their second dash; they stay out of --help."""
+    """Return the arguments with the seed's options spelled with two dashes; they stay out of --help."""
     spelled: list[str] = []
     for index, argument in enumerate(argv):
         if argument == "--":

@@ -33,4 +33,4 @@ def test_elsewhere_a_long_preparation_gives_plain_lines(
         now = 10.5
         on_progress(0.25)
     assert file.getvalue() == ""
-    assert caplog.messages == ["[earth] preparing: 25 %"]
+    assert caplog.messages == ["preparing: 25 %"]

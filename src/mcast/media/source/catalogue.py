@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from mcast import eventlog
 from mcast.errors import ConfigError, McastError
 from mcast.media.source.cache import Cache, CancelledError, FileIdentity, identity_of
 from mcast.media.source.cache_upkeep import clean
@@ -266,7 +267,7 @@ class Catalogue:
         return True
 
     def _prepare(self, content: _Content, path: Path, cancelled: Callable[[], bool]) -> None:
-        spec = content.spec
+        spec, began = content.spec, time.monotonic()
         with progress_of(spec.name) as show:
             make = partial(
                 prepare,
@@ -286,17 +287,27 @@ class Catalogue:
                 # Another server has cleaned up between our two looks.
                 ready = Prepared(make(), spec.datagram_packets, loop=spec.loop)
         with self._lock:
-            if self._contents.get(spec.name) is content:
+            is_wanted = self._contents.get(spec.name) is content
+            if is_wanted:
                 content.prepared = ready
-                return
-        ready.release()  # the file was read again meanwhile
+        if not is_wanted:  # the file was read again meanwhile
+            ready.release()
+            return
+        duration, took = ready.description.period / CLOCK, time.monotonic() - began
+        eventlog.note(
+            logger, "prepared", "ready: %.1f s of %s", duration, ready.description.codecs,
+            content=spec.name, duration_s=round(duration, 3), took_s=round(took, 3),
+        )  # fmt: skip
 
     def _fail(self, content: _Content, error: ConfigError, file: FileIdentity | None) -> None:
         reason = full = str(error)
         if isinstance(error, SourceError):
             where = f"{self._file}: content '{content.spec.name}': source: {content.spec.path}"
             full = f"{where}: {error}; {error.mend}"
-        logger.error("[%s] cannot be prepared: %s", content.spec.name, full)
+        eventlog.note(
+            logger, "prepare_failed", "cannot be prepared: %s", full,
+            level=logging.ERROR, content=content.spec.name, reason=full,
+        )  # fmt: skip
         with self._lock:
             content.fail(full, reason, file)
 

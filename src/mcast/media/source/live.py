@@ -21,6 +21,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, MutableMapping
 
+from mcast import eventlog
 from mcast.media.source.complaints import ANOTHER_FILE, SourceError
 from mcast.media.source.cutting import NULL_INTERVAL, Cut, Cutter, StreamFormatError
 from mcast.media.source.encoding import live_arguments
@@ -141,7 +142,10 @@ class LiveSource(Source):
     def _play(self, tracks: LiveTracks, now: float) -> None:
         child = self._start(self._command(tracks, now), now)
         self._again = True
-        logger.info("[%s] live input: ffmpeg runs, pid %d", self._spec.name, child.pid)
+        pid, name = child.pid, self._spec.name
+        eventlog.note(
+            logger, "live_input_started", "live input: ffmpeg runs, pid %d", pid, content=name, pid=pid
+        )
 
     def _start(self, command: list[str], now: float) -> Child:
         self._child = child = self._start_child(command)
@@ -246,10 +250,11 @@ class LiveSource(Source):
         self._held, self._held_first = bytearray(), self._cutter.needs
         if now - self._started >= STEADY:
             self._backoff = FIRST_BACKOFF
-        logger.warning(
-            *("[%s] live input ended, again in %.1f s; ffmpeg's status %d: %s",),
-            *(self._spec.name, self._backoff, status, said),
-        )
+        eventlog.note(
+            logger, "live_input_ended", "live input ended, again in %.1f s; ffmpeg's status %d: %s",
+            self._backoff, status, said,
+            level=logging.WARNING, content=self._spec.name, status=status, reason=said, again_s=self._backoff,
+        )  # fmt: skip
         self._start_at = now + self._backoff
         self._backoff = min(2 * self._backoff, LAST_BACKOFF)
 

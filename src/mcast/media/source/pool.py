@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic
 
+from mcast import eventlog
 from mcast.media.source.catalogue import Catalogue
 from mcast.media.source.streamer import DEFAULT_PACE, SinkT, Streamer
 from mcast.net.threads import OnCrash
@@ -59,7 +60,7 @@ class StreamingPool(Generic[SinkT]):
             known = self._takers.pop(streamer, None) is not None
         if known:  # outside the lock: its thread may be calling back
             streamer.stop()
-            logger.info("[%s] stream %s stopped", streamer.content, streamer.position)
+            _note_end(streamer, "over" if streamer.ended else "nobody takes it any more")
 
     def contents(self) -> tuple[ContentInfo, ...]:
         """Describe all contents, and the streams that run."""
@@ -76,6 +77,7 @@ class StreamingPool(Generic[SinkT]):
             streamers, self._takers = list(self._takers), {}
         for streamer in streamers:
             streamer.stop()
+            _note_end(streamer, "the server ends")
 
     def _running(self, content: str) -> Streamer[SinkT] | None:
         assert self._lock.locked()
@@ -100,8 +102,19 @@ class StreamingPool(Generic[SinkT]):
             pace=self._pace,
         )
         streamer.start()
-        logger.info("[%s] stream %s started", content, position)
+        eventlog.note(
+            logger, "stream_started", "stream %s started", position,
+            content=content, ssrc=position.ssrc, next=position.next,
+        )  # fmt: skip
         return streamer
 
     def __repr__(self) -> str:
         return f"StreamingPool({list(self._takers)})"
+
+
+def _note_end(streamer: Streamer[SinkT], reason: str) -> None:
+    position = streamer.position
+    eventlog.note(
+        logger, "stream_ended", "stream %s stopped: %s", position, reason,
+        content=streamer.content, ssrc=position.ssrc, next=position.next, reason=reason,
+    )  # fmt: skip

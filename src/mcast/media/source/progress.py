@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from mcast import eventlog
+
 logger = logging.getLogger(__name__)
 
 _WIDTH = 30
@@ -35,7 +37,10 @@ class _Log:
     def __call__(self, done: float) -> None:
         if (now := time.monotonic()) >= self._next:
             self._next = now + _LOG_EACH
-            logger.info("[%s] preparing: %.0f %%", self._name, 100 * done)
+            percent = round(100 * done)
+            eventlog.note(
+                logger, "preparing", "preparing: %d %%", percent, content=self._name, percent=percent
+            )
 
 
 class _Bar:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
+from mcast import eventlog
 from mcast.config.layout import Layout
 from mcast.errors import ConfigError, WireError
 from mcast.hostport import HostPort
@@ -23,7 +24,7 @@ from mcast.net.ratelimit import Counters, RateLimitedLog
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.roles.bootstrap.identification import Identification
-from mcast.roles.bootstrap.registry import NodeStatus, Registry
+from mcast.roles.bootstrap.registry import Change, NodeStatus, Registry
 from mcast.wire.bootstrap import Health, LayoutMessage, Refused, Register
 from mcast.wire.frame import Message
 
@@ -105,7 +106,7 @@ class Bootstrapper:
             self._end(session, f"nothing heard for {SILENT:g} s")
 
     def nodes(self) -> dict[str, NodeStatus]:
-        """Give the nodes that are up at this moment."""
+        """Return the nodes that are up at this moment."""
         with self._lock:
             return self._registry.snapshot()
 
@@ -127,9 +128,8 @@ class Bootstrapper:
             layout = self._layout
         node = self._identification.find(layout, register, connection.peer)
         if isinstance(node, str):
-            self._log.warning(
-                "refused_nodes", "refused %s: %s", connection.peer, node, extra={"peer": connection.peer}
-            )
+            refusal = eventlog.event_extra("refused", whom=connection.peer, reason=node)
+            self._log.warning("refused_nodes", "refused %s: %s", connection.peer, node, extra=refusal)
             connection.send(Refused(node), SEND_TIMEOUT)
             return
         session = _Session(node.name, connection, register.instance)
@@ -151,19 +151,23 @@ class Bootstrapper:
             old = self._sessions.get(session.name)
             self._sessions[session.name] = session
             before = self._registry.join(session.name, session.instance, str(peer), time.monotonic())
-        if before is None:
-            logger.info("%s is up", session.name, extra={"peer": peer})
-        elif before.instance == session.instance:
-            logger.debug("= %s has come back on a new connection", session.name, extra={"peer": peer})
-        else:
-            logger.warning(
-                "another process is %s now, it was the one at %s",
-                session.name,
-                before.peer,
-                extra={"peer": peer},
-            )
+        self._note_arrival(session, before)
         if old is not None:
             self._dismiss(old, f"another process has registered as '{session.name}' from {peer}")
+
+    def _note_arrival(self, session: _Session, before: NodeStatus | None) -> None:
+        name, peer = session.name, session.connection.peer
+        if before is None:
+            eventlog.note(
+                logger, "node_registered", "%s is up", name, extra={"peer": peer}, node=name, address=peer
+            )
+        elif before.instance == session.instance:
+            logger.debug("= %s has come back on a new connection", name, extra={"peer": peer})
+        else:
+            eventlog.note(
+                logger, "node_replaced", "another process is %s now, it was the one at %s", name, before.peer,
+                level=logging.WARNING, extra={"peer": peer}, node=name, address=peer, before=before.peer,
+            )  # fmt: skip
 
     def _deliver(self, session: _Session) -> None:
         """Tell a node its place, unless it knows it. Raise PeerGone."""
@@ -193,10 +197,10 @@ class Bootstrapper:
         with self._lock:
             if self._sessions.get(session.name) is not session:
                 return
-            events = self._registry.heard(session.name, message, time.monotonic())
+            changes = self._registry.heard(session.name, message, time.monotonic())
         self.counters.add("health")
-        for event in events:
-            logger.info("%s", event.text, extra={"content": event.content})
+        for change in changes:
+            _note_change(session.name, change)
 
     def _end(self, session: _Session, reason: str) -> None:
         session.connection.close()
@@ -205,4 +209,18 @@ class Bootstrapper:
                 return  # a newer one has taken its place
             del self._sessions[session.name]
             self._registry.leave(session.name)
-        logger.info("%s is gone: %s", session.name, reason, extra={"peer": session.connection.peer})
+        eventlog.note(
+            logger, "node_lost", "%s is gone: %s", session.name, reason,
+            extra={"peer": session.connection.peer}, node=session.name, reason=reason,
+        )  # fmt: skip
+
+
+def _note_change(name: str, change: Change) -> None:
+    stream = change.now
+    if stream is None:
+        eventlog.note(logger, "node_pruned", "%s", change.text, content=change.content, node=name)
+        return
+    eventlog.note(
+        logger, "node_streams", "%s", change.text,
+        content=change.content, node=name, path=stream.path, children=stream.children, fed=stream.fed,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Tell which node calls: by the name it says, or by the address it comes from."""
+"""Find out which node calls: by the name it says, or by the address it comes from."""
 
 import logging
 import threading
@@ -26,7 +26,7 @@ class Identification:
         self._names = _Names()
 
     def find(self, layout: Layout, register: Register, peer: Endpoint) -> NodeSpec | str:
-        """Give the node that calls, or a sentence for its user that says why there is none."""
+        """Return the node that calls, or a sentence for its user that says why there is none."""
         if register.name:
             named = layout.find_by_name(register.name)
             if named is not None:

@@ -4,6 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from mcast import eventlog
 from mcast.config.layout import Layout
 from mcast.config.layout_file import parse_layout
 from mcast.config.layout_text import count_links, describe
@@ -16,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program and give its exit status."""
+    """Run the program; return its exit status."""
     return run(PROGRAM, argv)
 
 
@@ -52,17 +53,30 @@ def _body(options: argparse.Namespace, process: Process) -> int:
         try:
             changed = read_layout(options.config)
         except ConfigError as error:
-            logger.error("SIGHUP: the layout stays as it was: %s", error)
+            eventlog.note(
+                logger, "layout_refused", "SIGHUP: the layout stays as it was: %s", error,
+                level=logging.ERROR, file=options.config, reason=error,
+            )  # fmt: skip
         else:
-            logger.info("SIGHUP: read %s again: %s", options.config, _summary(changed))
+            _note_layout(options.config, changed)
             bootstrapper.change_layout(changed)
 
     process.on_hangup = read_again
     with bootstrapper:
-        logger.info("listening at %s: %s", bootstrapper.address, _summary(layout))
+        _note_layout(options.config, layout)
+        address = bootstrapper.address
+        eventlog.note(logger, "listening", "listening at %s", address, address=address)
         while not process.stop.wait(1.0):
             bootstrapper.end_silent_sessions()
     return 0
+
+
+def _note_layout(file: Path, layout: Layout) -> None:
+    servers = layout.servers_of(layout.rendezvous[0])
+    eventlog.note(
+        logger, "layout_read", "read %s: %s", file, _summary(layout),
+        file=file, nodes=len(layout.nodes), links=count_links(layout), servers=servers,
+    )  # fmt: skip
 
 
 def _summary(layout: Layout) -> str:

@@ -20,11 +20,12 @@ class NodeStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """Something an operator would ask about: a sentence, and the content it is about."""
+class Change:
+    """What has changed about one content at one node: a sentence, and how it is now."""
 
     content: str
     text: str
+    now: StreamHealth | None  # None: the node streams it no more
 
 
 class Registry:
@@ -34,7 +35,7 @@ class Registry:
         self._nodes: dict[str, NodeStatus] = {}
 
     def join(self, name: str, instance: bytes, peer: str, now: float) -> NodeStatus | None:
-        """Enter a node; give what was known of it if it was up already."""
+        """Enter a node; return what was known of it if it was up already."""
         before = self._nodes.get(name)
         self._nodes[name] = NodeStatus(name, instance, peer, now, now)
         if before is not None and before.instance == instance:
@@ -43,11 +44,11 @@ class Registry:
         return before
 
     def leave(self, name: str) -> NodeStatus | None:
-        """Strike a node out."""
+        """Strike a node out; return what was known of it."""
         return self._nodes.pop(name, None)
 
-    def heard(self, name: str, health: Health, now: float) -> list[Event]:
-        """Take in a report and tell what has changed."""
+    def heard(self, name: str, health: Health, now: float) -> list[Change]:
+        """Take in a report; return what has changed, one for each content."""
         status = self._nodes.get(name)
         if status is None:
             return []
@@ -56,32 +57,40 @@ class Registry:
         return list(_changes(name, before, after))
 
     def silent(self, now: float, longest: float) -> list[NodeStatus]:
-        """Give the nodes that have said nothing for longer than that."""
+        """Return the nodes that have said nothing for longer than that."""
         return [status for status in self._nodes.values() if now - status.heard > longest]
 
     def snapshot(self) -> dict[str, NodeStatus]:
-        """Give the table; the entries go on living."""
+        """Return the table; its entries go on changing."""
         return dict(self._nodes)
 
     def __len__(self) -> int:
         return len(self._nodes)
 
 
-def _changes(name: str, before: dict[str, StreamHealth], after: dict[str, StreamHealth]) -> Iterator[Event]:
+def _changes(name: str, before: dict[str, StreamHealth], after: dict[str, StreamHealth]) -> Iterator[Change]:
     for content, stream in after.items():
         old = before.get(content)
-        if old is None:
-            yield Event(content, f"{name} attached{_below(stream)}, {_children(stream)}")
-            continue
-        if _below(old) != _below(stream):
-            yield Event(content, f"{name} moved: it is{_below(stream)} now, it was{_below(old)}")
-        if old.fed != stream.fed:
-            yield Event(content, f"{name} is fed again" if stream.fed else f"{name} is cut off")
-        if len(old.children) != len(stream.children):
-            yield Event(content, f"{name} has {_children(stream)} now, it had {len(old.children)}")
+        parts = [_attached(stream)] if old is None else list(_differences(old, stream))
+        if parts:
+            yield Change(content, f"{name} {'; it '.join(parts)}", stream)
     for content in before:
         if content not in after:
-            yield Event(content, f"{name} pruned")
+            yield Change(content, f"{name} pruned", None)
+
+
+def _attached(stream: StreamHealth) -> str:
+    return f"attached{_below(stream)}, {_children(stream)}"
+
+
+def _differences(old: StreamHealth, new: StreamHealth) -> Iterator[str]:
+    """Yield what an operator would ask about; that only numbers have moved on is no news."""
+    if _below(old) != _below(new):
+        yield f"moved: it is{_below(new)} now, it was{_below(old)}"
+    if old.fed != new.fed:
+        yield "is fed again" if new.fed else "is cut off"
+    if len(old.children) != len(new.children):
+        yield f"has {_children(new)} now, it had {len(old.children)}"
 
 
 def _below(stream: StreamHealth) -> str:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from mcast import eventlog
 from mcast.errors import ConfigError, McastError, StreamEndedError
 from mcast.media.output import Ended, Output, file_output, stdout_output
 from mcast.media.player import Player, player_command
@@ -95,8 +96,11 @@ def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> 
     closed: Ended | None = None
     try:
         joined = joiner.join()
-        logger.info("[%s] joined by way of %s", options.content, " > ".join(map(str, joined.port.path)),
-                    extra={"request": joined.request})  # fmt: skip
+        path = joined.port.path
+        eventlog.note(
+            logger, "joined", "[%s] joined by way of %s", options.content, " > ".join(map(str, path)),
+            content=options.content, path=path, request=joined.request,
+        )  # fmt: skip
         if player is not None:
             output = _start_player(player, joined, process)
         assert output is not None
@@ -110,8 +114,11 @@ def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> 
         if output is not None:  # who has asked to stop does not wait for a player to show the rest
             closed = output.close(drain=player is None or not process.stop.is_set())
     report.exit_reason = ending.reason
-    logger.info("[%s] %s: %d TS packets, %d datagrams lost", options.content, ending.reason,
-                report.ts_packets, report.lost_datagrams)  # fmt: skip
+    event = "ended" if ending.status or ending.last is not None else "left"
+    eventlog.note(
+        logger, event, "[%s] %s: %d TS packets, %d datagrams lost", options.content, ending.reason,
+        report.ts_packets, report.lost_datagrams, content=options.content, reason=ending.reason,
+    )  # fmt: skip
     if ending.status:
         raise StreamEndedError(f"the stream of '{options.content}' has ended: {ending.reason}")
     if closed is not None and closed.error is not None:  # the disk was full at the very end

@@ -5,9 +5,10 @@ import logging
 import os
 from collections.abc import Sequence
 
+from mcast import eventlog
 from mcast.hostport import HostPort, parse_address
 from mcast.net.ports import MediaPorts
-from mcast.roles import cli
+from mcast.roles import cli, logs
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.node.session import BootstrapSession
 from mcast.wire.bootstrap import INSTANCE_SIZE, LayoutMessage, Register
@@ -33,6 +34,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _body(options: argparse.Namespace, process: cli.Process) -> int:
     ports = MediaPorts.parse(options.media_ports)
+    if options.name:
+        logs.speak_as(options.name)
     port = options.address.port if options.address is not None else 0
     register = Register(options.name, port, os.urandom(INSTANCE_SIZE))
     session = BootstrapSession(options.bootstrap, register, process.on_crash)
@@ -51,9 +54,11 @@ def _run(
     layout: LayoutMessage,
 ) -> None:  # fmt: skip
     address = options.address or _listening_address(layout)
+    logs.speak_as(layout.name)
     program = NodeProgram(layout, address, ports, session.send_health, process.on_crash)
     try:
         program.start(layout)
+        eventlog.note(logger, "listening", "listening at %s", program.address, address=program.address)
         session.follow(program.update)
         process.stop.wait()
     finally:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from mcast import eventlog
 from mcast.errors import McastError, WireError
 from mcast.hostport import HostPort
 from mcast.media.feedback import FeedbackReader
@@ -112,13 +113,14 @@ class NodeProgram:
             )
         self._neighbourhood.update({n.name: n.address for n in layout.neighbours})
         self._servers.update(layout.servers)
-        logger.info(
-            "%s %s: neighbours %s%s",
+        eventlog.note(
+            logger, "node_up", "%s %s: neighbours %s%s",
             "rendezvous point" if self._rendezvous else "overlay node",
             layout.name,
             ", ".join(f"{n.name} at {n.address}" for n in layout.neighbours) or "none",
             f"; servers {', '.join(layout.servers)}" if layout.servers else "",
-        )
+            node=layout.name, address=self.address, kind=layout.kind.name.lower(),
+        )  # fmt: skip
 
     def stop(self) -> None:
         """Leave the overlay: children are told, upstreams too, every thread ends.
@@ -181,19 +183,24 @@ class NodeProgram:
 
     def _on_link_gone(self, link: Inbound, reason: str) -> None:
         if link.stream is not None:
-            logger.info("[%s] %s has left: %s", link.stream.content, link.stream.sender, reason,
-                        extra=_about(link, link.stream))  # fmt: skip
+            self._note_child_left(link, link.stream, "%s has left: %s", reason)
         self._links.remove(link.number)
         self._decider.post(lambda core, _: core.on_link_gone(link.number))
 
     def _on_child_lost(self, number: ConnectionId, reason: str) -> None:
         link = self._links.get(number)
         if link is not None and link.stream is not None:
-            logger.info("[%s] %s is gone: %s", link.stream.content, link.stream.sender, reason,
-                        extra=_about(link, link.stream))  # fmt: skip
+            stream, link.stream = link.stream, None  # it is said once that it has left
+            self._note_child_left(link, stream, "%s is gone: %s", reason)
             if reason == "lease":
-                say(link.connection, ending(link.stream, StopReason.LEASE, text="nothing was heard of you"))
+                say(link.connection, ending(stream, StopReason.LEASE, text="nothing was heard of you"))
             link.connection.close()  # the watcher sees that, and tells the core
+
+    def _note_child_left(self, link: Inbound, stream: Stream, text: str, reason: str) -> None:
+        eventlog.note(
+            logger, "child_left", f"[%s] {text}", stream.content, stream.sender, reason,
+            extra=_about(link, stream), content=stream.content, child=stream.sender, reason=reason,
+        )  # fmt: skip
 
     def _on_answer(self, disc: Disc, neighbour: str, answer: Found | Miss) -> None:
         if isinstance(answer, Found):
@@ -340,8 +347,11 @@ class NodeProgram:
             link.connection.close()  # the watcher sees that, and tells the core
             return
         say(link.connection, link.port)
-        logger.info("[%s] %s attached below %s", stream.content, stream.sender,
-                    " > ".join(map(str, accept.path)), extra=_about(link, stream))  # fmt: skip
+        eventlog.note(
+            logger, "attached", "[%s] %s attached below %s", stream.content, stream.sender,
+            " > ".join(map(str, accept.path)), extra=_about(link, stream),
+            content=stream.content, child=stream.sender, path=accept.path,
+        )  # fmt: skip
 
     def _update(self, update: do.Update) -> None:
         link = self._links.get(update.link)
@@ -367,7 +377,13 @@ class NodeProgram:
             subscription.leave(reason)
         if relay is not None:
             relay.close()
-            logger.info("[%s] pruned: %s", content, relay.summary())
+            counters = relay.counters()
+            eventlog.note(
+                logger, "pruned", "[%s] pruned: %d datagrams, %d lost, %d repaired, %d duplicates", content,
+                counters.datagrams, counters.lost, counters.repaired, counters.duplicates,
+                content=content, received=counters.datagrams, lost=counters.lost,
+                repaired=counters.repaired, duplicates=counters.duplicates,
+            )  # fmt: skip
 
     # As time goes by: in the decider's thread, ten times a second
 

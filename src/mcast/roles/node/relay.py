@@ -14,7 +14,7 @@ from mcast.media.child import ChildState
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.receiver import Receiver
-from mcast.media.upstream import Upstream, UpstreamEvent
+from mcast.media.upstream import ReceiverCounters, Upstream, UpstreamEvent
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.overlay.actions import ConnectionId, Path
@@ -86,13 +86,9 @@ class Relay:
         live = (ChildState.LIVE, ChildState.GONE)
         return self.position.next > last and all(child.state in live for child in self.fanout.children())
 
-    def summary(self) -> str:
-        """Say what passed through."""
-        counters = self._inlet.counters()
-        return (
-            f"{counters.datagrams} datagrams, {counters.lost} lost, {counters.repaired} repaired, "
-            f"{counters.duplicates} duplicates"
-        )
+    def counters(self) -> ReceiverCounters:
+        """Return what passed through."""
+        return self._inlet.counters()
 
     def close(self) -> None:
         """Say BYE above, send nothing more below, end the thread."""

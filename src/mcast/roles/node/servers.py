@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+from mcast import eventlog
 from mcast.errors import McastError, WireError
 from mcast.net.backoff import Backoff
 from mcast.net.connection import Connection, PeerGone, connect
@@ -120,7 +121,11 @@ class ServerMonitor:
         before, self._contents = self._contents, {info.name: info for info in message.contents}
         self._listed = True
         if before is None or before.keys() != self._contents.keys():
-            logger.info("[%s] contents: %s", self.address, ", ".join(sorted(self._contents)) or "none")
+            listed = sorted(self._contents)
+            eventlog.note(
+                logger, "server_listed", "[%s] contents: %s", self.address, ", ".join(listed) or "none",
+                server=self.address, contents=listed,
+            )  # fmt: skip
         self._on_change()
 
     def _measure(self, pings: Connection, lists: Connection) -> None:
@@ -155,7 +160,8 @@ class ServerMonitor:
         if self._stopping.is_set():
             return
         if not self._missed:
-            self._log.warning("lost", "[%s] server does not answer: %s", self.address, reason)
+            lost = eventlog.event_extra("server_lost", server=self.address, reason=reason)
+            self._log.warning("lost", "[%s] server does not answer: %s", self.address, reason, extra=lost)
             self._missed = True
         self._on_change()
 
@@ -200,13 +206,14 @@ class Servers:
         measured = {address: figures for address, figures in having.items() if figures is not None}
         order = [*ranked(measured), *sorted(set(having) - set(measured))]
         for place, address in enumerate(order, 1):
-            logger.info(
-                "[%s] server choice %d: %s: %s",
-                content,
-                place,
-                address,
-                having[address] or "not measured yet",
-            )
+            figures = having[address]
+            eventlog.note(
+                logger, "server_choice", "[%s] server choice %d: %s: %s",
+                content, place, address, figures or "not measured yet",
+                content=content, place=place, server=address,
+                delay_us=figures and figures.delay_us, latency_us=figures and figures.latency_us,
+                jitter_us=figures and figures.jitter_us, metric=figures and round(figures.metric),
+            )  # fmt: skip
         return order
 
     def figures(self) -> dict[str, Figures]:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeAlias
 
+from mcast import eventlog
 from mcast.errors import ConfigError, McastError, UnreachableError, WireError
 from mcast.hostport import HostPort
 from mcast.net.backoff import Backoff
@@ -151,9 +152,15 @@ class BootstrapSession:
         if self._stop.is_set():
             return 0.0
         if self._connected.is_set():
-            logger.warning("lost the bootstrapper, carrying on without it: %s", error)
+            eventlog.note(
+                logger, "bootstrapper_lost", "lost the bootstrapper, carrying on without it: %s", error,
+                level=logging.WARNING, address=self._address, reason=error,
+            )  # fmt: skip
         elif self._layout is None:
-            self._log.info("waiting", "waiting for the bootstrapper at %s: %s", self._address, error)
+            awaited = eventlog.event_extra("bootstrapper_awaited", address=self._address, reason=error)
+            self._log.info(
+                "waiting", "waiting for the bootstrapper at %s: %s", self._address, error, extra=awaited
+            )
         else:
             self._log.info("waiting", "still without the bootstrapper at %s: %s", self._address, error)
         return self._backoff.next()

@@ -18,6 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
+from mcast import eventlog
 from mcast.errors import McastError, WireError
 from mcast.media.receiver import connect_media_socket, open_media_socket
 from mcast.net.connection import Connection, PeerGone, connect, say
@@ -263,7 +264,10 @@ class ServerSubscription(Subscription):
         except BaseException:
             connection.close()
             raise
-        logger.info("[%s] streams from server %s", self.content, address, extra=self._extra)
+        eventlog.note(
+            logger, "serves", "[%s] streams from server %s", self.content, address,
+            extra=self._extra, content=self.content, server=address,
+        )  # fmt: skip
         self._accept(port)  # before a STOP can come from the watcher
         try:
             self._watcher.watch(connection, self._on_message, self._gone)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from mcast import eventlog
 from mcast.errors import ConfigError
 from mcast.media.source.cache import Cache, default_cache
 from mcast.media.source.cache_upkeep import DEFAULT_DAYS, clean, describe, entries
@@ -63,7 +64,8 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     program = ServerProgram(catalogue, options.address, ports, options.pace_ms / 1000, process.on_crash)
     try:
         program.start()
-        logger.info("serving %s at %s", ", ".join(catalogue.names), program.address)
+        names, address = ", ".join(catalogue.names), program.address
+        eventlog.note(logger, "listening", "serving %s at %s", names, address, address=address)
         process.stop.wait()
     finally:
         program.stop()

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
+from mcast import eventlog
 from mcast.errors import McastError, WireError
 from mcast.hostport import HostPort
 from mcast.media.fanout import Fanout
@@ -137,7 +138,7 @@ class ServerProgram:
             if is_room := len(self._listeners) < MAX_LISTENERS:
                 self._listeners.add(connection)
         if not is_room:
-            self._log.warning("listeners", "refused the list to %s: too many ask for it", connection.peer)
+            self._note_refusal("listeners", "the list", connection, f"{MAX_LISTENERS} ask for it already")
             return
         try:
             self._watcher.watch(
@@ -183,7 +184,7 @@ class ServerProgram:
     def _serve_stream(self, connection: Connection, send: Send) -> None:
         if len(self._takers) >= MAX_TAKERS:
             text = f"{MAX_TAKERS} streams are taken already"
-            self._log.warning("takers", "refused a stream to %s: %s", connection.peer, text)
+            self._note_refusal("takers", "a stream", connection, text)
             connection.send(Sending(SendStatus.FULL, text=text))
             return
         try:
@@ -208,6 +209,10 @@ class ServerProgram:
         except McastError as error:
             self._leave(taker, str(error))
             raise
+        eventlog.note(
+            logger, "attached", "%s attached", connection.peer,
+            content=streamer.content, child=connection.peer, path=(),
+        )  # fmt: skip
         self._tell_contents()
         if streamer.ended:  # while we were at it, so that _on_end() may have missed this taker
             self._tell_end(taker)
@@ -236,7 +241,11 @@ class ServerProgram:
         with self._lock:
             if self._takers.pop(taker.number, None) is None:
                 return
-        logger.info("[%s] %s has left: %s", taker.streamer.content, taker.connection.peer, reason)
+        content, child = taker.streamer.content, taker.connection.peer
+        eventlog.note(
+            logger, "child_left", "%s has left: %s", child, reason,
+            content=content, child=child, reason=reason,
+        )  # fmt: skip
         taker.streamer.fanout.dismiss(taker.number, reason)
         self._errands.post(lambda: self._pool.leave(taker.streamer))
         self._tell_contents()
@@ -247,6 +256,11 @@ class ServerProgram:
         say(taker.connection, stop)
         taker.connection.close()
         self._leave(taker, stop.reason.name.lower())
+
+    def _note_refusal(self, kind: str, what: str, connection: Connection, reason: str) -> None:
+        peer = connection.peer
+        extra = eventlog.event_extra("refused", whom=peer, reason=reason)
+        self._log.warning(kind, "refused %s to %s: %s", what, peer, reason, extra=extra)
 
     # What streams tell
 

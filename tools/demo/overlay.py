@@ -7,23 +7,31 @@ from types import TracebackType
 from typing import Self
 
 from mcast.errors import ConfigError
-from tools.demo.plan import LINKS, SERVERS, VIEWERS, Addresses, Viewer, write_contents, write_layout
-from tools.demo.processes import Program, ProgramError, role_command, stop_all
+from tools.demo.plan import (
+    LINKS,
+    SERVERS,
+    VIEWERS,
+    LoopbackAddresses,
+    PlannedViewer,
+    write_contents,
+    write_layout,
+)
+from tools.demo.processes import ProgramError, ProgramProcess, ends_with_us, role_command, stop_all
 from tools.demo.tree import TreeView
 
 READY_TIMEOUT = 20.0
 """Seconds for all nodes to be up and both servers to be measured."""
 
 
-class Stage:
+class DemoOverlay:
     """Bootstrapper, nodes, servers and clients; ends them all, whatever happens."""
 
     def __init__(self, directory: Path, sources: dict[str, Path], cache: Path) -> None:
         self.directory, self.sources, self.cache = directory, sources, cache
-        self._addresses = Addresses()
+        self._addresses = LoopbackAddresses()
         self._servers = [self._addresses.of(name) for name in SERVERS]
-        self._programs: dict[str, Program] = {}
-        self.viewers: dict[str, Program] = {}
+        self._programs: dict[str, ProgramProcess] = {}
+        self.viewers: dict[str, ProgramProcess] = {}
         self.problems: list[str] = []
         names = dict(zip(self._servers, SERVERS, strict=True))
         self._view = TreeView(tuple(sources), next(iter(LINKS)), names)
@@ -34,7 +42,12 @@ class Stage:
         command = role_command("server", *self._server_options("prepare"), "--prepare")
         with (self.directory / "prepare.log").open("wb") as log:
             status = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=ends_with_us(),
+                check=False,
             ).returncode
         if status:
             raise ConfigError(f"the contents could not be prepared: see {self.directory / 'prepare.log'}")
@@ -49,19 +62,19 @@ class Stage:
         for name in LINKS:
             self._start(name, "node", "--bootstrap", bootstrap, "--name", name)
         for name in LINKS:
-            self._programs["bootstrap"].wait_for(rf" {name} is up", READY_TIMEOUT)
+            self._programs["bootstrap"].wait_for_event("node_registered", READY_TIMEOUT, node=name)
 
-    def watch(self, viewer: Viewer, *options: str) -> None:
+    def watch(self, viewer: PlannedViewer, *options: str) -> None:
         """Start a client."""
         neighbour = self._addresses.of(viewer.neighbour)
         self.viewers[viewer.name] = self._start(
             viewer.name, "client", "--content", viewer.content, "--neighbour", neighbour, *options
         )
 
-    def recording(self, viewer: Viewer) -> Path:
+    def recording(self, viewer: PlannedViewer) -> Path:
         return self.directory / f"{viewer.name}.ts"
 
-    def report(self, viewer: Viewer) -> Path:
+    def report(self, viewer: PlannedViewer) -> Path:
         return self.directory / f"{viewer.name}.json"
 
     def record_all(self, seconds: float) -> None:
@@ -96,8 +109,8 @@ class Stage:
     ) -> None:
         self.end()
 
-    def _start(self, name: str, role: str, *options: str) -> Program:
-        program = Program(name, role_command(role, *options), self.directory / f"{name}.log")
+    def _start(self, name: str, role: str, *options: str) -> ProgramProcess:
+        program = ProgramProcess(name, role_command(role, *options), self.directory / f"{name}.log")
         if role != "client":
             self._programs[name] = program
         return program
@@ -109,10 +122,10 @@ class Stage:
     def _show_until(self, moment: float) -> None:
         """Look at the logs a few times a second; a program that has ended too early is an error."""
         while True:
-            clients = {
-                name: (program.text(), program.status is None) for name, program in self.viewers.items()
-            }
-            self._view.read(self._programs["bootstrap"].text(), self._programs["rp"].text(), clients)
+            watching = {n: p.events.read() for n, p in self.viewers.items() if p.status is None}
+            self._view.read(
+                self._programs["bootstrap"].events.read(), self._programs["rp"].events.read(), watching
+            )
             self._view.show(time.monotonic() - self._began)
             for program in self._programs.values():
                 if program.status is not None:

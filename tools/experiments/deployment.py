@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -15,13 +14,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from mcast.errors import ConfigError
-from tools.demo.processes import Program, stop_all, wait_until
+from tools.demo.event_log import JSON_LOGS, EventLog, JsonValue
+from tools.demo.processes import ProgramProcess, stop_all, wait_until
 from tools.experiments.addresses import CHECKOUT, load_addresses
 from tools.experiments.branches import Branch, Branches
 from tools.experiments.counting import Counting
 from tools.experiments.routes import Routes
 from tools.lab.lab import Lab
-from tools.lab.topology import Link
+from tools.lab.topology import LabLink
 
 READY_TIMEOUT = 30.0
 """Seconds for all nodes to be up and all servers to be heard: in simple_1 a handshake with s2 takes four."""
@@ -29,12 +29,13 @@ JOIN_TIMEOUT = 20.0
 """Seconds for a client to join."""
 
 
-class NodeProgram(Program):
+class NodeProcess(ProgramProcess):
     """A program in a node of the lab, and its log in the node's directory."""
 
     def __init__(self, lab: Lab, node: str, name: str, command: Sequence[str]) -> None:
         self.name, self.command = name, list(command)
         self.log = lab.node_directory(node) / f"{name}.log"
+        self.events = EventLog(self.log)
         environment = {**os.environ, "MCAST_PYTHON": sys.executable}
         with self.log.open("ab") as log:
             self.process = lab.popen(node, command, stdout=log, stderr=subprocess.STDOUT, env=environment)
@@ -47,7 +48,7 @@ class Viewer:
 
     node: str
     content: str
-    program: NodeProgram
+    program: NodeProcess
     recording: Path
     report: Path
 
@@ -58,13 +59,11 @@ class Viewer:
         return found
 
     def wait_joined(self) -> list[str]:
-        """Wait until it has joined; give its path from the rendezvous on. Raises ProgramError."""
-        return self.program.wait_for(r"joined by way of ([\w.>-]+(?: [\w.>-]+)*)", JOIN_TIMEOUT)[1].split(
-            " > "
-        )
+        """Wait until it has joined; return its path from the rendezvous on. Raises ProgramError."""
+        return self.program.wait_for_event("joined", JOIN_TIMEOUT, content=self.content).names("path")
 
 
-class Stage:
+class DeployedScenario:
     """Bootstrapper, nodes, servers and clients of a scenario; a `with` block ends them all."""
 
     def __init__(self, lab: Lab, directory: Path) -> None:
@@ -73,7 +72,7 @@ class Stage:
         self.addresses = load_addresses(self.scenario)
         self.routes = Routes(lab.scenario)
         self.branches = Branches(self.routes, self.addresses)
-        self._programs: list[NodeProgram] = []
+        self._programs: list[NodeProcess] = []
         self._began = time.monotonic()
         self.problems: list[str] = []
 
@@ -81,8 +80,8 @@ class Stage:
     def rendezvous(self) -> str:
         return self.addresses.layout.rendezvous[0]
 
-    def link_of(self, host: str) -> Link:
-        """Give the one link of a host that has no more."""
+    def link_of(self, host: str) -> LabLink:
+        """Return the one link of a host that has no more."""
         (link,) = (link for link in self.lab.scenario.links if host in (link.first.node, link.second.node))
         return link
 
@@ -99,43 +98,42 @@ class Stage:
         for node in nodes:
             self._start(node, "core-node")
         for node in nodes:
-            self._wait_for(bootstrapper, rf" {re.escape(node)} is up")
+            self._wait_for(bootstrapper, "node_registered", node=node)
         for address in self.addresses.servers.values():
-            self._wait_for(self.program(self.rendezvous), rf"\[{re.escape(str(address))}\] contents:")
+            self._wait_for(self.program(self.rendezvous), "server_listed", server=str(address))
         self.say(f"{', '.join(nodes)} are up, {self.rendezvous} knows {', '.join(self.addresses.servers)}")
 
     def watch(self, node: str, content: str, *options: str, name: str | None = None) -> Viewer:
         """Let a client record; `name` tells it from others in the same node."""
         name = name or node
         recording, report = self.directory / f"{name}.ts", self.directory / f"{name}.json"
-        program = NodeProgram(
+        program = NodeProcess(
             self.lab, node, name,
             [
                 str(CHECKOUT / "bin" / "core-client"), self.scenario, content,
-                "--output", str(recording), "--report", str(report), *options,
+                *JSON_LOGS, "--output", str(recording), "--report", str(report), *options,
             ],
         )  # fmt: skip
         self._programs.append(program)
         return Viewer(node, content, program, recording, report)
 
-    def program(self, node: str) -> NodeProgram:
-        """Give the overlay node or server that runs in a node."""
+    def program(self, node: str) -> NodeProcess:
+        """Return the overlay node or server that runs in a node."""
         (found,) = (program for program in self._programs if program.name in _names(node))
         return found
 
     def server_of(self, content: str) -> str:
-        """Tell which server the rendezvous takes a content from at present."""
-        said = re.findall(
-            rf"\[{re.escape(content)}\] streams from server (\S+)", self.program(self.rendezvous).text()
-        )
-        return self.addresses.server_at(said[-1])
+        """Return which server the rendezvous takes a content from at present."""
+        events = self.program(self.rendezvous).events.read()
+        served = [event for event in events if event.name == "serves" and event.text("content") == content]
+        return self.addresses.server_at(served[-1].text("server"))
 
     def tree(self, content: str, paths: dict[str, list[str]]) -> list[Branch]:
-        """Give the branches of a content's tree."""
+        """Return the branches of a content's tree."""
         return self.branches.tree(content, self.server_of(content), paths)
 
     def end(self) -> list[str]:
-        """End all programs that still run, in order; give what was not as it should be."""
+        """End all programs that still run, in order; return what was not as it should be."""
         self.problems += stop_all(self._programs)
         return self.problems
 
@@ -147,29 +145,28 @@ class Stage:
     ) -> None:
         self.end()
 
-    def _wait_for(self, program: NodeProgram, pattern: str) -> None:
-        """Wait for a program's words; that *any* program has ended is an error at once."""
-        compiled = re.compile(pattern)
+    def _wait_for(self, program: NodeProcess, name: str, **fields: JsonValue) -> None:
+        """Wait for a program's event; that *any* program has ended is an error at once."""
 
-        def said() -> bool:
+        def is_logged() -> bool:
             for known in self._programs:
                 if known.status is not None:
                     raise known.error(f"ended with status {known.status}")
-            return bool(compiled.search(program.text()))
+            return program.events.find(name, 0, **fields) is not None
 
-        wait_until(said, f"'{pattern}' in {program.log}", READY_TIMEOUT)
+        wait_until(is_logged, f"the event {name} {fields} in {program.log}", READY_TIMEOUT)
 
-    def _start(self, node: str, command: str) -> NodeProgram:
+    def _start(self, node: str, command: str) -> NodeProcess:
         role = command.removeprefix("core-")
-        program = NodeProgram(
-            self.lab, node, f"{node}-{role}", [str(CHECKOUT / "bin" / command), self.scenario]
+        program = NodeProcess(
+            self.lab, node, f"{node}-{role}", [str(CHECKOUT / "bin" / command), self.scenario, *JSON_LOGS]
         )
         self._programs.append(program)
         return program
 
 
 @contextmanager
-def staged(scenario: str, directory: Path) -> Iterator[tuple[Stage, Counting]]:
+def deploy(scenario: str, directory: Path) -> Iterator[tuple[DeployedScenario, Counting]]:
     """Build a scenario in a fresh directory and count what its links carry. Raises ConfigError."""
     if os.geteuid() != 0:
         raise ConfigError("the experiments run in the lab, which makes network namespaces: use sudo")
@@ -181,10 +178,10 @@ def staged(scenario: str, directory: Path) -> Iterator[tuple[Stage, Counting]]:
     with (
         Lab(scenario, directory=directory / "nodes") as lab,
         Counting(lab) as counting,
-        Stage(lab, directory) as stage,
+        DeployedScenario(lab, directory) as deployed,
     ):
-        stage.say(f"{scenario}: {len(lab.scenario.devices)} nodes, {len(lab.scenario.links)} links")
-        yield stage, counting
+        deployed.say(f"{scenario}: {len(lab.scenario.devices)} nodes, {len(lab.scenario.links)} links")
+        yield deployed, counting
 
 
 def _names(node: str) -> tuple[str, str]:

@@ -1,0 +1,96 @@
+"""What `pip install .` gives: four programs that run, and nothing beside them."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+from mcast import __version__
+
+ROOT = Path(__file__).parents[1]
+PROGRAMS = ("mcast-bootstrap", "mcast-client", "mcast-node", "mcast-server")
+SOURCES = ("src", "pyproject.toml", "README.md", "LICENSE")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy of the sources as pip builds it, without any network."""
+    copy, target = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
+    for name in SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+        else:
+            shutil.copy(source, copy / name)
+    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index", "--no-build-isolation", "-q",
+        "-w", target, copy)  # fmt: skip
+    (found,) = target.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An environment that holds nothing but the wheel."""
+    place = tmp_path_factory.mktemp("environment")
+    run(sys.executable, "-m", "venv", "--without-pip", place)
+    run(sys.executable, "-m", "pip", "--python", place / "bin" / "python", "install",
+        "--no-deps", "--no-index", "-q", wheel)  # fmt: skip
+    yield place
+    shutil.rmtree(place)
+
+
+def test_the_wheel_holds_the_product_alone(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.partition("/")[0] for name in names} == {"mcast", f"mcast-{__version__}.dist-info"}
+    shipped = {name.removeprefix("mcast/") for name in names if name.startswith("mcast/")}
+    package = ROOT / "src" / "mcast"
+    present = {str(file.relative_to(package)) for file in package.rglob("*.py")} | {"py.typed"}
+    assert shipped == present
+
+
+def test_the_wheel_names_four_programs(wheel: Path) -> None:
+    entries = ConfigParser()
+    with zipfile.ZipFile(wheel) as archive:
+        entries.read_string(archive.read(f"mcast-{__version__}.dist-info/entry_points.txt").decode())
+    assert entries.sections() == ["console_scripts"]
+    assert sorted(entries["console_scripts"]) == [*PROGRAMS]
+
+
+def test_an_installation_has_these_programs_and_no_others(environment: Path) -> None:
+    assert sorted(file.name for file in (environment / "bin").glob("mcast*")) == [*PROGRAMS]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_an_installed_program_runs(name: str, environment: Path, tmp_path: Path) -> None:
+    program = environment / "bin" / name
+    assert run(program, "--version", cwd=tmp_path) == f"{name} {__version__}\n"
+    assert run(program, "--help", cwd=tmp_path).startswith(f"usage: {name} ")
+
+
+def test_an_installed_program_does_what_its_help_says(environment: Path, tmp_path: Path) -> None:
+    config = ROOT / "resources" / "configs" / "demo-layout.toml"
+    said = run(environment / "bin" / "mcast-bootstrap", "--config", config, "--check", cwd=tmp_path)
+    assert said.endswith(": 5 nodes, 6 links, 2 servers: ok\n")
+
+
+@pytest.mark.parametrize("name", [*PROGRAMS, "mcast-demo", "mcast-lab"])
+def test_every_program_of_the_checkout_tells_its_version(name: str, tmp_path: Path) -> None:
+    said = run(sys.executable, "-E", "-S", ROOT / "bin" / name, "--version", cwd=tmp_path)
+    assert said == f"{name} {__version__}\n"
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    """Run it with nothing of ours in its surroundings; return what it says."""
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        command, cwd=cwd, env=surroundings, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
