@@ -242,7 +242,8 @@ class Catalogue:
             for content in self._all():
                 if content.is_worth_a_try():
                     logger.info("[%s] its file has changed: trying again", content.spec.name)
-                    content.failure = ""
+                    with self._lock:
+                        content.failure = content.reason = ""
                 if content.is_pending:
                     self._try(content, partial(self._is_gone, content))
             self.clean_cache()  # now that what is needed is in use
