@@ -1,5 +1,6 @@
 """Check what TOML or JSON gave, with complaints that name the file and the key."""
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -20,7 +21,7 @@ class TableChecks:
         for name in table:
             if name not in allowed:
                 where = f"{key}.{name}" if key else name
-                self.fail(where, f"unknown key (keys: {', '.join(allowed)})")
+                self.fail(where, unknown_key(name, allowed))
 
     def required(self, key: str, table: Mapping[str, object], name: str, what: str) -> object:
         """Give the value of a key that must be there; `what` says what it should hold."""
@@ -61,6 +62,13 @@ class TableChecks:
     def fail(self, key: str, problem: str) -> NoReturn:
         """Raise ConfigError with the file and the key in front."""
         raise ConfigError(f"{self._source}: {key}: {problem}") from None
+
+
+def unknown_key(name: str, known: Sequence[str]) -> str:
+    """Say that there is no such key, and which one was meant, or which ones there are."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+    return f"unknown key; {hint}"
 
 
 def some(names: Mapping[str, object] | Sequence[str], most: int = 12) -> str:
