@@ -108,7 +108,7 @@ def test_a_lock_that_was_cleaned_away_is_not_held_by_two(tmp_path: Path) -> None
     cache = Cache(tmp_path)
     holder = os.open(tmp_path / f"{key}.lock", os.O_RDWR | os.O_CREAT)
     waits = Recorder()
-    code = "import fcntl, os, sys; fcntl.flock(0, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+    code = "import fcntl, signal; fcntl.flock(0, fcntl.LOCK_EX); print('held', flush=True); signal.pause()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=holder, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
