@@ -1,6 +1,7 @@
 """The pages tell the truth: every module, thread, constant and message that they name is in the code."""
 
 import ast
+import inspect
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -184,3 +185,21 @@ def test_each_message_in_the_table_of_troubles_is_one_that_the_code_writes() -> 
             for piece in re.split(r"<.*?>|: ", message):
                 words = piece.strip().lower()
                 assert words in everything or words.upper() in Feed.__members__, f"{message}: {words!r}"
+
+
+# The example
+
+
+def test_the_example_in_readme_uses_the_public_api_as_it_is() -> None:
+    (example,) = re.findall(
+        r"^```python\n(.*?)^```$", (TOP / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    tree = list(ast.walk(ast.parse(example)))
+    (call,) = [
+        node for node in tree if isinstance(node, ast.Call) and ast.unparse(node.func) == "mcast.Subscription"
+    ]
+    used = [
+        node for node in tree if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "subscription"
+    ]
+    assert {keyword.arg for keyword in call.keywords} <= set(inspect.signature(mcast.Subscription).parameters)
+    assert [node.attr for node in used if not hasattr(mcast.Subscription, node.attr)] == []
