@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_PACE_MS = 10
 MAX_DAYS = 36_500
 MAX_PACE_MS = 100
-"""Longer bursts than this would not fit the receive buffers of unprivileged children."""
+"""What is due after a longer time would not fit the receive buffers of unprivileged children."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
