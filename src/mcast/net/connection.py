@@ -63,9 +63,6 @@ KEEPALIVE_IDLE, KEEPALIVE_INTERVAL = 5, 2
 
 RECEIVE_BYTES = 65_536
 
-MAX_UNREAD_READS = 16
-"""Reads that empty a socket before it is closed: a peer that floods it gets its RST after 1 MiB."""
-
 _RTT_AT = 68  # offset of tcpi_rtt, 32 bits of microseconds, in struct tcp_info (linux/tcp.h)
 
 _CANCEL_CHECK = 0.05
@@ -207,7 +204,7 @@ class Connection:
             self._holders -= 1
             last = self._closed and self._holders == 0
         if last:
-            self._give_back()
+            self._sock.close()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -232,16 +229,7 @@ class Connection:
                 self._sock.shutdown(socket.SHUT_RDWR)
             unused = self._holders == 0
         if unused:
-            self._give_back()
-
-    def _give_back(self) -> None:
-        # To close a socket with unread bytes in it makes the kernel send RST instead of FIN, and the peer
-        # then loses what we have said last: a STOP and its reason.
-        with contextlib.suppress(OSError):
-            for _ in range(MAX_UNREAD_READS):
-                if not self._sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT):
-                    break
-        self._sock.close()
+            self._sock.close()
 
     def __enter__(self) -> Self:
         return self
