@@ -169,7 +169,7 @@ def test_the_options_that_set_times_are_those_of_the_programs() -> None:
     timed = {
         word
         for text in SOURCES.values()
-        for word in re.findall(r'"(--[\w-]+)"[^)]*metavar="(?:SECONDS|MS)"', text)
+        for word in re.findall(r'"(--[\w-]+)"[^)]*metavar="(?:SECONDS|MS|DAYS)"', text)
     }
     assert options <= given
     assert timed == options
