@@ -6,8 +6,10 @@ equal can replace each other at any number.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import mmap
+import threading
 from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from mcast.errors import ConfigError
+from mcast.media.source.cache_upkeep import touch
 from mcast.media.source.cuts import Cuts
 from mcast.media.source.cutting import CUTTING_VERSION
 from mcast.media.source.prepare import CLOCK, Description
@@ -25,21 +28,32 @@ from mcast.wire.train import MAX_TRAIN_DATAGRAMS, Train
 
 
 class Prepared:
-    """One content, opened from its cache entry. Reading is safe from any thread."""
+    """One content, opened from its cache entry. Reading is safe from any thread.
+
+    Who opened it and everybody who plays it hold it; the last to release it closes it. So a content can
+    be taken out of the list while it is played.
+    """
 
     def __init__(self, entry: Path, datagram_packets: int, *, loop: bool) -> None:
         """Open a cache entry. Raises ConfigError if it is damaged."""
-        self.loop = loop
-        with _whole(entry):
-            self.description = Description.from_json((entry / "stream.json").read_bytes())
-            with (entry / "stream.ts").open("rb") as file:
-                self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            if len(self._mapping) != self.description.packets * PACKET:
-                raise ValueError("its size is not as described")
+        self.loop, self._entry = loop, entry
+        with contextlib.ExitStack() as undo:
+            with _whole(entry):
+                self._described = undo.enter_context((entry / "stream.json").open("rb"))
+                # As long as it is open, so that no clean-up of the cache takes it away. One that looks
+                # at this entry holds it for a moment only.
+                fcntl.flock(self._described, fcntl.LOCK_SH)
+                self.description = Description.from_json(self._described.read())
+                with (entry / "stream.ts").open("rb") as file:
+                    self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                if len(self._mapping) != self.description.packets * PACKET:
+                    raise ValueError("its size is not as described")
+            self._cuts = Cuts.open(entry, datagram_packets, self.description.packets, self.description.period)
+            undo.pop_all()
         self._stream = memoryview(self._mapping)
-        self._cuts = Cuts.open(entry, datagram_packets, self.description.packets, self.description.period)
         self._origin = self.description.first_pcr // 300
         self.digest = _digest(self.description, datagram_packets)
+        self._lock, self._holders = threading.Lock(), 1
 
     @property
     def datagrams(self) -> int:
@@ -120,11 +134,25 @@ class Prepared:
                     return base + index
         return None
 
-    def close(self) -> None:
-        """Unmap the files. Nothing may be asked afterwards."""
+    def hold(self) -> None:
+        """Keep it open until one more `release`. For who knows that somebody holds it."""
+        with self._lock:
+            self._holders += 1
+
+    def release(self) -> None:
+        """Need it no more; the last one closes it, and nothing may be asked afterwards."""
+        with self._lock:
+            self._holders -= 1
+            is_last = self._holders == 0
+        if is_last:
+            self._close()
+
+    def _close(self) -> None:
         self._cuts.close()
         self._stream.release()
         self._mapping.close()
+        touch(self._entry)
+        self._described.close()
 
     def __enter__(self) -> Self:
         return self
@@ -132,7 +160,7 @@ class Prepared:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.release()
 
     def _payloads(self, number: int, end: int) -> Iterator[bytes]:
         while number < end:
