@@ -1,23 +1,29 @@
-# mcast: `make help` lists the targets. Only `test`, `lint` and `format` need Python packages, in a
+# mcast: `make help` lists the targets. Only `test`, `fuzz`, `lint` and `format` need Python packages, in a
 # virtual environment of their own (.venv); all others run from the checkout with the system's python3.
+# What the system lacks (ffmpeg, iproute2, ...) is installed for root, and named with the command for others.
 
 PYTHON     ?= python3
 VENV       := .venv
 BIN        := $(VENV)/bin
 STAMP      := $(VENV)/.installed
+RUN        := PYTHONPATH=src:. $(PYTHON)
+FETCH      := $(RUN) -m tools.packages
+# Tests wait more than they compute: more workers than cores. None beside the other: WORKERS=0
+WORKERS    ?= 6
+PYTEST     := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 TOPOLOGY   ?= big_chungus
 EXPERIMENTS := clients contents monitoring teardown
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help python venv test lint format demo demo-play lab lab-clean experiments clean
+.PHONY: help python venv test fuzz lint format demo demo-play lab lab-clean experiments experiment-contents-made clean
 
 help: ## list the targets
 	@echo "mcast: live audio and video over an application-level multicast overlay"
 	@echo
 	@sed -n 's/^\([a-z%A-Z-]*\):.*## \(.*\)$$/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 26
 	@echo
-	@echo "Variables: PYTHON=$(PYTHON) TOPOLOGY=$(TOPOLOGY) PLAN=$(PLAN) ARGS=$(ARGS)"
+	@echo "Variables: PYTHON=$(PYTHON) WORKERS=$(WORKERS) TOPOLOGY=$(TOPOLOGY) PLAN=$(PLAN) ARGS=$(ARGS)"
 
 # A Python that is too old or missing gets a line that says so, instead of a syntax error.
 python:
@@ -31,15 +37,18 @@ venv: $(STAMP) ## make the virtual environment with the development tools
 
 # Made again only when pyproject.toml, which lists the tools, has changed.
 $(STAMP): pyproject.toml | python
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-	    echo "make: error: Python's venv is missing: sudo apt-get install python3-venv" >&2; exit 2; }
+	@$(FETCH) venv
 	@echo "making $(VENV) with the development tools"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 test: $(STAMP) ## run all tests (ARGS="-k watcher" for some)
-	$(BIN)/python -m pytest $(ARGS)
+	@$(FETCH) tests
+	$(PYTEST) $(ARGS)
+
+fuzz: $(STAMP) ## run the tests that invent their input, each with 20,000 examples (ARGS="tests/wire" for some)
+	HYPOTHESIS_PROFILE=fuzz $(PYTEST) -m hypothesis --timeout=0 $(ARGS)
 
 lint: $(STAMP) ## check style and types
 	$(BIN)/ruff check .
@@ -51,22 +60,32 @@ format: $(STAMP) ## put the code into the common form
 	$(BIN)/ruff format .
 
 demo: python ## one video, five overlay nodes, four viewers, every byte checked
-	@PYTHONPATH=src:. $(PYTHON) -m tools.demo $(ARGS)
+	@$(RUN) -m tools.demo $(ARGS)
 
 demo-play: python ## the same in four ffplay windows
-	@PYTHONPATH=src:. $(PYTHON) -m tools.demo --play $(ARGS)
+	@$(RUN) -m tools.demo --play $(ARGS)
 
 lab: python ## a network of namespaces with a prompt (TOPOLOGY=, PLAN=; needs root)
-	@PYTHONPATH=src:. $(PYTHON) -m tools.lab run --topology $(TOPOLOGY) $(if $(PLAN),--plan $(PLAN)) $(ARGS)
+	@$(FETCH) lab
+	@$(RUN) -m tools.lab run --topology $(TOPOLOGY) $(if $(PLAN),--plan $(PLAN)) $(ARGS)
 
 lab-clean: python ## take down what labs that were killed left behind (needs root)
-	@PYTHONPATH=src:. $(PYTHON) -m tools.lab clean $(ARGS)
+	@$(RUN) -m tools.lab clean $(ARGS)
 
-experiments: $(EXPERIMENTS:%=experiment-%) ## all experiments, one after the other (needs root)
+# Each has network namespaces of its own; what they say is shown when they have ended, not mixed.
+experiments: experiment-contents-made ## all four experiments side by side (needs root)
+	@echo "running side by side, about a minute: $(EXPERIMENTS)"
+	@$(MAKE) --no-print-directory --keep-going --output-sync=target --jobs=4 $(EXPERIMENTS:%=experiment-%)
 
 experiment-%: python ## one experiment: clients, contents, monitoring or teardown (needs root)
-	@PYTHONPATH=src:. $(PYTHON) -m tools.experiments $* $(ARGS)
+	@$(FETCH) experiments
+	@$(RUN) -m tools.experiments $* $(ARGS)
+
+# Once, before the experiments that all need them.
+experiment-contents-made: python
+	@$(FETCH) experiments
+	@$(RUN) -m tools.experiments --contents
 
 clean: ## remove everything that was made, but not prepared contents outside the checkout
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
+	find src tools tests bench -name __pycache__ -prune -exec rm -rf {} +

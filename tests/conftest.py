@@ -1,4 +1,4 @@
-"""What holds for every test: nothing is left behind."""
+"""What holds for every test: it has what it needs or is skipped, and leaves nothing behind."""
 
 import contextlib
 import gc
@@ -8,11 +8,37 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from helpers import wait_until
+from machine import NEEDS
 
 SETTLE = 5.0
 """Seconds for threads that were told to end, and sockets of handlers, to be gone."""
+
+# A busy machine is no failure: no limit per example, and none for how fast examples are made.
+settings.register_profile(
+    "test", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("fuzz", settings.get_profile("test"), max_examples=20_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "test"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose marker names what this machine has not (or fail, where it was promised)."""
+    for marker, need in NEEDS.items():
+        if item.get_closest_marker(marker):
+            need()
+
+
+@pytest.fixture(scope="session")
+def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of this session that all workers of pytest-xdist share."""
+    base = tmp_path_factory.getbasetemp()
+    directory = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "shared"
+    directory.mkdir(exist_ok=True)
+    return directory
 
 
 @pytest.fixture(autouse=True)

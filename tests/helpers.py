@@ -1,9 +1,12 @@
 """Helpers for all tests: wait for a condition with a bound, never for a time."""
 
+import contextlib
+import fcntl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds to wait for what must happen: only a failing test waits so long."""
 
 
@@ -18,6 +21,14 @@ def wait_until(
             raise AssertionError(f"waited {timeout:g} s for {what}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.02)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Be the only one of all processes inside; the kernel unlocks it, whatever ends the process."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class Recorder:

@@ -51,7 +51,7 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
     assert read_config(tmp_path / "x.toml") == {"a": 1}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.binary(max_size=200) | st.text(max_size=80).map(str.encode), st.sampled_from(["toml", "json"]))
 def test_any_file_gives_a_table_or_a_configuration_error(tmp_path: Path, data: bytes, suffix: str) -> None:
     path = tmp_path / f"x.{suffix}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from machine import need_ffmpeg
 from mcast.wire.mpegts import NULL_PACKET, PACKET, starts_with_pat
 from tools.demo import check
 from tools.demo.check import (
@@ -28,6 +29,7 @@ TINY = Picture(
 
 @pytest.fixture(scope="module")
 def sent(tmp_path_factory: pytest.TempPathFactory) -> Sent:
+    need_ffmpeg()
     directory = tmp_path_factory.mktemp("tiny")
     return sent_by(make(TINY, directory), directory / "cache")
 

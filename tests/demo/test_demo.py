@@ -18,10 +18,10 @@ DEMO = [sys.executable, "-m", "tools.demo"]
 
 
 @pytest.mark.processes
-def test_the_demonstration_ends_with_four_complete_clients(tmp_path: Path) -> None:
-    demo = ProgramProcess("demo", [*DEMO, "--directory", str(tmp_path / "demo")], tmp_path / "log")
+def test_the_demonstration_ends_with_four_complete_clients(demo_directory: Path, tmp_path: Path) -> None:
+    demo = ProgramProcess("demo", [*DEMO, "--directory", str(demo_directory)], tmp_path / "log")
     try:
-        assert demo.wait(100) == 0, demo.text()
+        assert demo.wait(200) == 0, demo.text()
     finally:
         demo.kill()
     last = demo.text().splitlines()[-1]
@@ -31,8 +31,10 @@ def test_the_demonstration_ends_with_four_complete_clients(tmp_path: Path) -> No
 
 @pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_demonstration_that_is_interrupted_ends_everything(number: signal.Signals, tmp_path: Path) -> None:
-    demo = ProgramProcess("demo", [*DEMO, "--directory", str(tmp_path / "demo")], tmp_path / "log")
+def test_a_demonstration_that_is_interrupted_ends_everything(
+    number: signal.Signals, demo_directory: Path, tmp_path: Path
+) -> None:
+    demo = ProgramProcess("demo", [*DEMO, "--directory", str(demo_directory)], tmp_path / "log")
     try:
         demo.wait_for_text("└─ c1", 60)
         below = descendants(demo.pid)

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from mcast.eventlog import note
-from mcast.overlay.choice import Figures
+from mcast.overlay.choice import Measurement
 from mcast.roles.logs import JsonFormatter
 from tools.demo.event_log import LoggedEvent, events_in
 from tools.experiments.choices import LoggedFigures, read_choices
@@ -56,7 +56,7 @@ def test_a_choice_is_shown_in_milliseconds() -> None:
 
 def test_what_a_program_logs_of_its_figures_can_be_read(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    figures = Figures(1000, 2000, 500)
+    figures = Measurement(1000, 2000, 500)
     note(
         logging.getLogger("mcast.test"), "server_choice", "chosen", content="moon", place=1,
         server="10.0.6.10:7000", delay_us=figures.delay_us, latency_us=figures.latency_us,

@@ -1,7 +1,5 @@
 """Fixtures for tests that need real network namespaces, and for those that measure links."""
 
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,44 +7,16 @@ from typing import Any
 
 import pytest
 
+from helpers import wait_until
 from lab.xml_files import pair_xml
+from machine import has_netem
 from tools.lab import rundir
 from tools.lab.lab import Lab
 from tools.lab.options import LinkOptions
 from tools.lab.scenario import parse_scenario
 from tools.lab.topology import Scenario
 
-REQUIRED = "MCAST_REQUIRE_NETNS"  # set where a skipped test would hide a broken machine
-
-
-def _why_no_namespaces() -> str | None:
-    if os.geteuid() != 0:
-        return "not root"
-    try:
-        result = subprocess.run(
-            ["unshare", "--net", "ip", "link"], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError as error:
-        return f"{error.filename} is missing"
-    return result.stderr.strip() or "unshare fails" if result.returncode else None
-
-
-def _has_netem() -> bool:
-    command = ["unshare", "--net", "tc", "qdisc", "add", "dev", "lo", "root", "netem"]
-    return os.geteuid() == 0 and subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-NO_NAMESPACES = _why_no_namespaces()
-CARRIERS = ["tap", "netem"] if NO_NAMESPACES is None and _has_netem() else ["tap"]
-
-
-@pytest.fixture(autouse=True)
-def _namespaces_are_permitted(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("netns") and NO_NAMESPACES:
-        reason = f"network namespaces are not permitted here: {NO_NAMESPACES}"
-        if os.environ.get(REQUIRED) == "1":
-            pytest.fail(f"{reason} ({REQUIRED}=1)")
-        pytest.skip(reason)
+CARRIERS = ["tap", "netem"] if has_netem() else ["tap"]
 
 
 @pytest.fixture(params=CARRIERS)
@@ -68,9 +38,12 @@ def start_lab() -> Iterator[Callable[..., Lab]]:
 
 @pytest.fixture
 def nothing_is_left() -> Iterator[None]:
-    """Fail if a namespace outlives the lab that made it. Labs of other programs are left alone."""
+    """Fail if a namespace outlives the lab that made it.
+
+    Tests side by side have labs, too, and kill some: those are gone in a moment, and are waited for.
+    """
     yield
-    assert rundir.dead_labs() == []
+    wait_until(lambda: not rundir.dead_labs(), "what dead labs have left to be gone")
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from tools.lab.plan import PlannedProgram, load_plan
 from tools.lab.scenario import load_scenario
 
 ROOT = Path(__file__).parents[2]
+ECHO = Path(__file__).with_name("echo.py")
 COMMAND = [sys.executable, "-m", "tools.lab"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
 BUILD_TIMEOUT = 20.0
@@ -133,10 +134,10 @@ class TestRunning:
             shown = other_terminal("exec", "--lab", lab, "a", "sh", "-c", "hostname; exit 3")
             assert (shown.stdout, shown.returncode) == ("a\n", 3)
             assert other_terminal("cut", "--lab", lab, "b-a").stdout == "a-b: cut\n"
-            ping = ("exec", "--lab", lab, "a", "ping", "-c", "1", "-W", "1", "10.9.0.2")
-            assert other_terminal(*ping).returncode == 1
+            echo = ("exec", "--lab", lab, "a", sys.executable, "-S", str(ECHO), "1", "10.9.0.2")
+            assert other_terminal(*echo).returncode == 1
             assert other_terminal("heal", "--lab", lab, "b-a").stdout == "a-b: healed\n"
-            assert other_terminal(*ping).returncode == 0
+            assert other_terminal(*echo).returncode == 0
             wrong = other_terminal("shape", "--lab", lab, "a-b", "delay=fast")
             assert wrong.returncode == 2
             assert wrong.stderr.startswith("mcast-lab: error: shape: 'delay=fast': expected a number and us")

@@ -1,6 +1,7 @@
 """Datagrams between the nodes of a lab, sent and received by this process: both ends share one clock.
 
-A socket belongs to the namespace in which it was opened, whoever uses it.
+A socket belongs to the namespace in which it was opened, whoever uses it. Times are measured beside whatever
+else this machine does: a test that judges them is `measured`, which lets it try again.
 """
 
 import contextlib
@@ -10,19 +11,43 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
+from typing import ParamSpec
 
 from tools.lab.lab import Lab
 from tools.lab.namespaces import inside, namespace_path
 from tools.lab.plumbing import Names
 
 PORT = 9000
+PAUSE = 0.5  # s before another try
 QUIET = 0.3  # s without a datagram: no more will come (the links of these tests are shorter)
 SO_RCVBUFFORCE = 33  # not in Python 3.11
 UDP_SEGMENT = 103
 HEADER = struct.Struct("!Iq")
 OVERHEAD = 14 + 20 + 8  # Ethernet, IPv4, UDP
 BIG_BUFFER = 64 << 20
+TRIES = 8
+
+P = ParamSpec("P")
+
+
+def measured(test: Callable[P, None]) -> Callable[P, None]:
+    """Let a test that measures the lab try again: other work may have had the processor meanwhile.
+
+    A lab that is not precise fails at every try.
+    """
+
+    @wraps(test)
+    def tried(*args: P.args, **kwargs: P.kwargs) -> None:
+        for _ in range(TRIES - 1):
+            try:
+                return test(*args, **kwargs)
+            except AssertionError as error:
+                print(f"measured again: {error}")
+                time.sleep(PAUSE)
+        return test(*args, **kwargs)
+
+    return tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +110,24 @@ def trains(out: socket.socket, count: int, segments: int, size: int, interval: f
         out.send(b"".join(HEADER.pack(number, time.monotonic_ns()).ljust(size, b"\0") for number in numbers))
 
 
-def receive(into: socket.socket, *, first: float = 2.0) -> list[Arrival]:
-    """Receive until it has been quiet."""
-    arrivals = []
+def receive(
+    into: socket.socket, *, first: float = 2.0, more: Callable[[], bool] = lambda: False
+) -> list[Arrival]:
+    """Receive until it has been quiet, and there is no `more` to come from a sender that was held up."""
+    arrivals: list[Arrival] = []
     into.settimeout(first)
-    with contextlib.suppress(TimeoutError):
-        while True:
+    while True:
+        coming = more()
+        try:
             data = into.recv(2048)
-            now = time.monotonic_ns()
-            number, sent = HEADER.unpack_from(data)
-            arrivals.append(Arrival(number, sent, now))
-            into.settimeout(QUIET)
-    return arrivals
+        except TimeoutError:
+            if not coming:
+                return arrivals
+            continue
+        now = time.monotonic_ns()
+        number, sent = HEADER.unpack_from(data)
+        arrivals.append(Arrival(number, sent, now))
+        into.settimeout(QUIET)
 
 
 def exchange(
@@ -115,6 +146,6 @@ def arrivals_of(
         thread = threading.Thread(target=work, args=(out,), name="sender")
         thread.start()
         try:
-            return receive(into)
+            return receive(into, more=thread.is_alive)
         finally:
             thread.join()

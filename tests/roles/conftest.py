@@ -1,3 +1,4 @@
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -14,3 +15,11 @@ def world(crash: Recorder) -> Iterator[World]:
     world = World(crash)
     yield world
     world.close()
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Return a UDP port where hellos arrive and nobody answers."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]

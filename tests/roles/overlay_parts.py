@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Self, cast
 
+import pytest
+
 from helpers import PATIENCE, Recorder, wait_until
 from mcast.hostport import HostPort
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
@@ -14,19 +16,19 @@ from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pacing import Source
 from mcast.media.source.pool import LINGER
 from mcast.media.timing import DEFAULT_TIMING
-from mcast.net.connection import PeerGone, connect
+from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.server.program import ServerProgram
-from mcast.wire.bootstrap import Health, LayoutMessage, Neighbour, NodeKind
+from mcast.wire.bootstrap import Health, LayoutMessage, Neighbour, NodeKind, StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, Port, Stop, StopReason, Stream
 from mcast.wire.position import Position
 from mcast.wire.server import ContentInfo, SendStatus
 from mcast.wire.train import Train, make_trains
 from media.plane.streams import datagram
-from roles.partners import M, read
+from roles.partners import M, Peer, found, read
 
 RATE = 200  # datagrams a second
 KEYFRAMES = 20  # datagrams from one to the next
@@ -256,3 +258,38 @@ class World:
 
     def close(self) -> None:
         self._all.close()
+
+
+def streams_of(world: World, name: str) -> tuple[StreamHealth, ...]:
+    """Return what a node told last of its streams."""
+    told = world.health[name]
+    return told[-1].streams if told else ()
+
+
+def events_of(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, object]]:
+    """Return the fields of each event of a name that was logged."""
+    return [r.__dict__["fields"] for r in caplog.records if getattr(r, "event", "") == name]
+
+
+def children_left(caplog: pytest.LogCaptureFixture) -> list[tuple[object, object]]:
+    """Return which children have left and why, as the log says."""
+    return [(fields["child"], fields["reason"]) for fields in events_of(caplog, "child_left")]
+
+
+def layout_of(name: str, **neighbours: str) -> LayoutMessage:
+    """Make an overlay node's layout."""
+    found = tuple(Neighbour(other, address) for other, address in neighbours.items())
+    return LayoutMessage(name, NodeKind.OVERLAY, "127.0.0.1:0", neighbours=found)
+
+
+def follow_at_peer(world: World, peer: Peer) -> tuple[Viewer, Stream, Connection]:
+    """Have a node n1 follow the test itself; return its viewer, the STREAM, and its connection."""
+    viewer = world.viewer(world.node("n1", rp=peer.address), "news")
+    warm = peer.accept()
+    viewer.ask()
+    asked = read(warm, Disc)
+    warm.send(found(asked))
+    viewer.next(Found)
+    viewer.subscribe()
+    above, followed = peer.question(Stream)
+    return viewer, followed, above

@@ -1,17 +1,17 @@
-"""What the tests of whole topologies share: prepared contents, topologies, and what a machine can do."""
+"""What the tests of whole topologies share: prepared contents, topologies, networks, a display."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from machine import need_ffmpeg
 from tools.demo.plan import LoopbackAddresses
 from topology.contents import Stock
+from topology.display import running_display
 from topology.harness import LINE, Links, Topology, running
-from topology.netns import Networks, why_not
+from topology.netns import Networks
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,9 +23,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stock(tmp_path_factory: pytest.TempPathFactory) -> Stock:
-    """The contents, made and prepared at most once in a session."""
-    return Stock(tmp_path_factory.mktemp("contents"))
+def stock(shared_directory: Path) -> Stock:
+    """The contents, made and prepared at most once in a session, whichever worker needs them first."""
+    need_ffmpeg()
+    return Stock(shared_directory / "contents")
 
 
 Build = Callable[..., Topology]
@@ -73,9 +74,7 @@ def line(line_for_all: Topology, request: pytest.FixtureRequest) -> Iterator[Top
 
 @pytest.fixture
 def networks() -> Iterator[Networks]:
-    """Network namespaces for one test. Where they are not allowed the test is skipped, or fails in CI."""
-    if reason := why_not():
-        unavailable("MCAST_REQUIRE_NETNS", reason)
+    """Network namespaces for one test."""
     with Networks() as networks:
         yield networks
 
@@ -83,17 +82,5 @@ def networks() -> Iterator[Networks]:
 @pytest.fixture
 def display(tmp_path: Path) -> Iterator[str]:
     """An X display of the test's own."""
-    from topology.display import running_display
-
-    lacking = [tool for tool in ("Xvfb", "import", "ffplay") if not shutil.which(tool)]
-    if lacking:
-        unavailable("MCAST_REQUIRE_DISPLAY", f"missing: {', '.join(lacking)}")
     with running_display(tmp_path) as name:
         yield name
-
-
-def unavailable(variable: str, reason: str) -> None:
-    """Skip a test, or fail where the machine was promised to be able (CI)."""
-    if os.environ.get(variable) or os.environ.get("CI"):
-        pytest.fail(f"{reason} (and {variable} or CI is set)")
-    pytest.skip(reason)

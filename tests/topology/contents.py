@@ -1,12 +1,12 @@
 """The tests' contents: small, made once by ffmpeg and prepared once for all topologies of a session."""
 
-import fcntl
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from helpers import locked
 from tools.demo.check import Sent, sent_by
 from tools.demo.contents import Picture, make
 
@@ -51,10 +51,11 @@ class Stock:
         self.environment = {"XDG_CACHE_HOME": str(directory / "cache")}
 
     def source(self, name: str) -> Path:
-        """Return a content's file; make it if need be."""
-        with (self.directory / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            return self._source(name)
+        """Return a content's file; make and prepare it if need be: no test waits for a server's encoder."""
+        with locked(self.directory / f"{name}.lock"):
+            source = self._source(name)
+            sent_by(source, self.cache)
+            return source
 
     def has_pictures(self, name: str) -> bool:
         return bool(KINDS[name].video)

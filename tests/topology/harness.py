@@ -26,7 +26,7 @@ from topology.asking import ask, contents_of
 from topology.contents import Stock
 from topology.outside import command, descendants, exists
 
-START = 20.0
+START = 60.0
 """Seconds for a topology to be ready; only a failing test waits so long."""
 IDLE = 6.0
 """Seconds until nothing streams after the last client has gone: a lease, and some."""

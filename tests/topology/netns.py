@@ -1,22 +1,9 @@
 """Hosts as network namespaces, with links that can be slow: for what loopback cannot show."""
 
 import os
-import shutil
 import subprocess
 from types import TracebackType
 from typing import Self
-
-
-def why_not() -> str:
-    """Return why there can be no namespaces here; empty if there can."""
-    if not shutil.which("ip") or not shutil.which("tc"):
-        return "ip and tc (iproute2) are missing"
-    name = f"mt{os.getpid()}p"
-    result = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True, check=False)
-    if result.returncode:
-        return f"no right to make network namespaces: {result.stderr.strip()}"
-    _run("ip", "netns", "del", name)
-    return ""
 
 
 class Networks:

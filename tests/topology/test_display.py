@@ -14,11 +14,11 @@ from topology.outside import children, command, exists
 def test_ffplay_shows_moving_pictures_and_ends_with_its_client(
     line: Topology, display: str, tmp_path: Path
 ) -> None:
-    empty = screenshot(display, tmp_path)
+    empty = screenshot(tmp_path)
     client = line.client("n3", player=True, environment={"DISPLAY": display, "SDL_AUDIODRIVER": "dummy"})
-    wait_until(lambda: screenshot(display, tmp_path) != empty, "a window")
-    first = screenshot(display, tmp_path)
-    wait_until(lambda: screenshot(display, tmp_path) not in (first, empty), "another picture")
+    wait_until(lambda: screenshot(tmp_path) != empty, "a window")
+    first = screenshot(tmp_path)
+    wait_until(lambda: screenshot(tmp_path) not in (first, empty), "another picture")
     players = children(client.program.pid)
     assert ["ffplay" in command(pid) for pid in players] == [True]
     report = client.stop()
@@ -29,9 +29,9 @@ def test_ffplay_shows_moving_pictures_and_ends_with_its_client(
 
 @pytest.mark.display
 def test_closing_the_players_window_is_a_clean_stop(line: Topology, display: str, tmp_path: Path) -> None:
-    empty = screenshot(display, tmp_path)
+    empty = screenshot(tmp_path)
     client = line.client("n3", player=True, environment={"DISPLAY": display, "SDL_AUDIODRIVER": "dummy"})
-    wait_until(lambda: screenshot(display, tmp_path) != empty, "a window")
+    wait_until(lambda: screenshot(tmp_path) != empty, "a window")
     close_windows(display)
     report = client.finish()
     assert "player" in report["exit_reason"] or "ffplay" in report["exit_reason"]

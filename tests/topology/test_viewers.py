@@ -20,14 +20,14 @@ def test_a_single_viewer_gets_every_byte(line: Topology) -> None:
 
 
 def test_a_late_viewer_begins_at_a_keyframe_in_the_middle(line: Topology) -> None:
-    early = line.client("n3", seconds=5)
+    early = line.client("n3")
     early.wait_for_media(150_000)  # some three seconds: several keyframes have passed
     late = {at: line.client(at, seconds=1) for at in ("n1", "n3")}
     for client in late.values():
         report = client.finish()
         assert report["first_number"] > 0
         assert report["ssrc"] == line.streams("clip")[0].ssrc
-    early.finish()
+    early.stop()
     line.assert_complete(early, *late.values())
 
 

@@ -27,7 +27,7 @@ nodes                       addresses and services of all nodes
 help, quit"""
 
 RATE_INTERVAL = 1.0  # s
-CAPTURE_TIMEOUT = 5.0  # s for tcpdump to write its last packets
+CAPTURE_TIMEOUT = 5.0  # s for a capture to end
 
 
 class Commands:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from mcast.errors import ConfigError
 
 TOOL_TIMEOUT = 30.0  # s; each of them answers in milliseconds, or waits for a lock that somebody holds
-PACKAGES = {"ip": "iproute2", "tc": "iproute2", "ethtool": "ethtool", "tcpdump": "tcpdump"}
+PACKAGES = {"ip": "iproute2", "tc": "iproute2", "ethtool": "ethtool"}
 
 
 def need_tool(tool: str, purpose: str) -> None:

@@ -13,13 +13,14 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, Unpack
 
 from mcast.errors import ConfigError
-from tools.lab import nodes, plumbing
+from tools.lab import capture, nodes, plumbing
 from tools.lab.counters import Flow, LinkCounters, Traffic
 from tools.lab.iproute import ip_batch, need_tool
 from tools.lab.namespaces import inside, kill_processes_in, namespace_path, processes_in
@@ -121,10 +122,9 @@ class Lab:
         return len(victims)
 
     def capture(self, node: str, path: Path) -> subprocess.Popen[Any]:
-        """Write all packets of a node to a pcap file until the process is ended (SIGINT)."""
-        need_tool("tcpdump", "to capture packets")
-        argv = ["tcpdump", "-i", "any", "-U", "-Z", "root", "-w", str(path.absolute())]
-        return self.start(node, argv, "tcpdump.log")
+        """Write all packets of a node to a pcap file until the process is ended (SIGINT or SIGTERM)."""
+        argv = [sys.executable, "-I", "-S", capture.__file__, str(path.absolute())]
+        return self.start(node, argv, "capture.log")
 
     def node_directory(self, node: str) -> Path:
         return nodes.node_directory(self.state, node)

@@ -18,7 +18,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn, TypeAlias
+from typing import NoReturn, TextIO, TypeAlias
 
 from mcast import __version__
 from mcast.errors import ConfigError, McastError
@@ -103,6 +103,7 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
 def run(command: Command, argv: Sequence[str] | None = None) -> int:
     """Run a program to its end; return its exit status. Never raises."""
     with contextlib.ExitStack() as process_wide:
+        process_wide.callback(_flush, sys.stderr)
         try:
             options = parser_of(command).parse_args(_long_spellings(sys.argv[1:] if argv is None else argv))
             process_wide.enter_context(_settings())
@@ -249,13 +250,17 @@ def _thread_crashes_go_to(on_crash: CrashBox) -> Iterator[None]:
 
 
 def _print_out() -> int:
-    """Flush stdout. If its reader is gone, point it to nowhere, else Python complains at exit."""
+    _flush(sys.stdout)
+    return 0
+
+
+def _flush(stream: TextIO) -> None:
+    """Flush a stream. If its reader is gone, point it to nowhere, else Python ends with status 120."""
     try:
-        sys.stdout.flush()
+        stream.flush()
     except BrokenPipeError:
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123 -- a descriptor is wanted
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
-    return 0
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _fail(program: str, message: str, status: int) -> int:

@@ -185,6 +185,7 @@ def _ignores_term(pid: int) -> bool:
     return bool(int(next(line for line in lines if line.startswith("SigIgn")).split()[1], 16) >> 14 & 1)
 
 
+@pytest.mark.ffmpeg
 def test_player_is_ffplay_with_its_fast_options_where_there_is_a_display() -> None:
     arguments = player_command(None, "mcast: news", {"DISPLAY": ":0"})
     assert arguments[0].endswith("ffplay")

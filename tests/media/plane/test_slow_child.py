@@ -12,7 +12,7 @@ import pytest
 from mcast.media.child import ChildState
 from media.plane.parts import Pusher, family
 from media.plane.streams import train
-from topology.netns import Networks, why_not
+from topology.netns import Networks
 
 CLONE_NEWNET = 0x4000_0000
 COUNT = 2_500  # datagrams, 1,000 a second: 10.6 Mbit/s
@@ -48,10 +48,6 @@ def enter(namespace: str) -> None:
 @pytest.mark.netns
 @pytest.mark.parametrize("queue", ["50ms", "20s"])  # the link drops what is too much, or lets it pile up
 def test_child_behind_a_slow_link_costs_its_sibling_nothing(queue: str) -> None:
-    if reason := why_not():
-        if os.environ.get("MCAST_REQUIRE_NETNS"):
-            pytest.fail(f"{reason} (MCAST_REQUIRE_NETNS is set)")
-        pytest.skip(reason)
     parent_ip = {"slow": "10.91.1.1", "fast": "10.91.2.1"}
     child_ip = {"slow": "10.91.1.2", "fast": "10.91.2.2"}
     with Networks() as networks:

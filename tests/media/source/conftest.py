@@ -1,10 +1,12 @@
-"""Tiny sources made by ffmpeg, once per session, and a cache that all tests of this directory share."""
+"""Tiny sources made by ffmpeg, and a cache: each once per session, for all workers."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from helpers import locked
+from machine import need_ffmpeg
 from mcast.media.source.cache import Cache
 from mcast.media.source.encoding import DEFAULT_QUALITY
 from mcast.media.source.prepare import prepare
@@ -31,45 +33,42 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "sound.mp3": (*SOUND, "sine=duration=4", "-c:a", "libmp3lame"),
     "still.png": ("-f", "lavfi", "-i", "color=red:size=321x181,format=rgb24", "-frames:v", "1"),
 }
+COVER = ("-map", "0", "-map", "1", "-c:a", "copy", "-c:v", "mjpeg", "-disposition:v", "attached_pic")
+"""A sound file with a picture of its cover."""
 
 
 @pytest.fixture(scope="session")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Give the path of one of SOURCES, made when first asked for."""
-    directory = tmp_path_factory.mktemp("sources")
+def source(shared_directory: Path) -> Callable[[str], Path]:
+    """Return the path of one of SOURCES, made when the first worker asks for it."""
+    need_ffmpeg()
+    directory = shared_directory / "sources"
+    directory.mkdir(exist_ok=True)
 
     def make(name: str) -> Path:
         path = directory / name
-        if not path.exists():
-            if name == "cover.mp3":
-                cover = (
-                    "-map",
-                    "0",
-                    "-map",
-                    "1",
-                    "-c:a",
-                    "copy",
-                    "-c:v",
-                    "mjpeg",
-                    "-disposition:v",
-                    "attached_pic",
-                )
-                run("ffmpeg", "-v", "error", "-i", make("sound.mp3"), "-i", make("still.png"), *cover, path)
-            else:
-                run("ffmpeg", "-v", "error", *SOURCES[name], path)
+        with locked(directory / f"{name}.lock"):
+            if not path.exists():
+                part = directory / f"part-{name}"  # ffmpeg knows the format by the name's end
+                run("ffmpeg", "-v", "error", "-y", *arguments(name), part)
+                part.rename(path)
         return path
+
+    def arguments(name: str) -> tuple[str | Path, ...]:
+        if name == "cover.mp3":
+            return ("-i", make("sound.mp3"), "-i", make("still.png"), *COVER)
+        return SOURCES[name]
 
     return make
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
-    return Cache(tmp_path_factory.mktemp("cache"))
+def cache(shared_directory: Path) -> Cache:
+    return Cache(shared_directory / "cache")
 
 
 @pytest.fixture(scope="session")
 def entry(source: Callable[[str], Path], cache: Cache) -> Callable[[str], Path]:
-    """Give the cache entry of one of SOURCES."""
+    """Return the cache entry of one of SOURCES."""
 
     def make(name: str) -> Path:
         return prepare(

@@ -58,6 +58,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
+@pytest.mark.ffmpeg
 def test_a_child_before_a_full_pipe_ends_at_once() -> None:
     command = ["ffmpeg", "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=640x360"]
     child = Child([*command, "-f", "rawvideo", "pipe:1"])
@@ -76,10 +77,12 @@ def test_a_command_that_fails_is_an_error_after_its_lines() -> None:
         Child(["/nowhere/ffmpeg"])
 
 
+@pytest.mark.ffmpeg
 def test_ffmpeg_tells_which_formats_and_devices_it_knows() -> None:
     assert {"lavfi", "mpegts", "mov", "mp4", "v4l2"} <= input_formats()
 
 
+@pytest.mark.ffmpeg
 def test_text_is_no_video_even_if_ffmpeg_could_draw_its_letters(tmp_path: Path) -> None:
     text = tmp_path / "letters.txt"
     text.write_text("hello\n" * 100)

@@ -18,6 +18,8 @@ from mcast.wire.rtp import HEADER_SIZE
 from mcast.wire.train import Train
 from media.source.transport import PMT, complaints, packet, packets, pat
 
+pytestmark = pytest.mark.ffmpeg
+
 SPEC = ContentSpec(
     "studio", "testsrc2=size=160x120:rate=25", live=True, format="lavfi", paced=True, loop=False
 )

@@ -146,6 +146,7 @@ def test_a_second_time_nothing_is_made_but_a_changed_source_is_made_anew(
     assert prepare(film, DEFAULT_QUALITY, cache, cancelled=never, on_progress=ignore) != entry
 
 
+@pytest.mark.ffmpeg
 @pytest.mark.parametrize(
     ("content", "why"),
     [

@@ -17,7 +17,7 @@ from media.source.transport import complaints, holes
 
 Make = Callable[[str], Path]
 SSRC = 0xCAFEBABE
-READS = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+READS = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")

