@@ -32,7 +32,7 @@ from mcast.net.worker import Worker
 from mcast.overlay import actions as do
 from mcast.overlay import trace
 from mcast.overlay.actions import LOCAL, Action, Path, UpstreamId
-from mcast.overlay.events import Drained, Feed, FeedChanged, LayoutChanged, Stopped, Unwanted, Wanted
+from mcast.overlay.events import Drained, Feed, FeedChanged, LayoutChanged, Outdone, Stopped, Unwanted, Wanted
 from mcast.overlay.node_core import NodeCore
 from mcast.peer.decider import Decider
 from mcast.peer.flooder import Flooder
@@ -151,7 +151,7 @@ class Leaf:
             case do.Accept():
                 self._on_joined(action.path)
             case do.Update():
-                self._path = self._names_of(action.path)
+                self._on_path(action.path)
             case do.End():
                 self._on_over(action.stop)
             case do.Fail():
@@ -181,12 +181,14 @@ class Leaf:
             self._decider.post(Stopped(action.upstream, StopReason.ERROR, None, text))
             return
         self._buffer_bytes = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-        position = upstream.accepted.stream
+        position, resume = upstream.accepted.stream, upstream.resume
         if self._intake is None:
             self._intake = Intake(
-                self._options, position, self._chunks, self._on_parent, self._on_crash, self._hurry
-            )
-        self._intake.add_parent(action.upstream, sock, upstream.accepted.token, position)
+                self._options, position, self._chunks, self._on_parent, self._on_outdone, self._on_crash,
+                self._hurry,
+            )  # fmt: skip
+        start = resume.next if resume is not None and resume.ssrc == position.ssrc else None
+        self._intake.add_parent(action.upstream, sock, upstream.accepted.token, position, start)
 
     def _leave(self, number: UpstreamId, reason: StopReason) -> None:
         upstream = self._upstreams.pop(number)
@@ -208,6 +210,12 @@ class Leaf:
         )  # fmt: skip
         self._chunks.open()
 
+    def _on_path(self, path: Path) -> None:
+        names = self._names_of(path)
+        if names != self._path and self._intake is not None:
+            self._intake.change_way()
+        self._path = names
+
     def _on_over(self, stop: Stop) -> None:
         """Let what is held go out, and the queue end behind it."""
         error, intake = stop_error(self._options, stop), self._intake
@@ -227,6 +235,9 @@ class Leaf:
 
     def _on_parent(self, upstream: UpstreamId, event: ParentEvent) -> None:
         self._decider.post(FeedChanged(upstream, Feed[event.kind.name], event.cut_ms))
+
+    def _on_outdone(self, upstream: UpstreamId) -> None:
+        self._decider.post(Outdone(upstream))
 
 
 def names_of(neighbours: Iterable[HostPort]) -> dict[str, str]:

@@ -79,8 +79,8 @@ class Performer:
                 self._leave(self._upstreams.pop(upstream), reason)
             case do.CloseRelay(content):
                 self._relays.close(content)
-            case do.Supply(content, state):
-                self._relays.supply(content, state)
+            case do.Supply(content, state, no_way):
+                self._relays.supply(content, state, no_way)
             case do.AwaitDrain(content, last):
                 self._relays.await_drain(content, last)
             case _:

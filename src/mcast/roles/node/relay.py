@@ -20,7 +20,7 @@ from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.overlay.actions import ConnectionId, Path, UpstreamId
-from mcast.overlay.events import Feed, FeedChanged
+from mcast.overlay.events import Feed, FeedChanged, Outdone
 from mcast.peer.decider import Post
 from mcast.roles.node.inbound import Inbound
 from mcast.wire.node import TOKEN_SIZE, Port, Stream
@@ -39,7 +39,7 @@ class Relay:
         post: Post, on_child_lost: Callable[[ConnectionId, ChildLost], None], on_crash: OnCrash,
         timing: Timing = DEFAULT_TIMING,
     ) -> None:  # fmt: skip
-        """Begin at a position. `post` is handed FeedChanged; `on_child_lost` is the reader's to call."""
+        """Begin at a position. `post` hears what becomes of the parents; the reader calls `on_child_lost`."""
         self.content = content
         self._post, self._state = post, FeedState.WAITING
         self._last: int | None = None  # the content's last number, once it is over
@@ -48,8 +48,9 @@ class Relay:
             content, position, reader, ports, cname=cname, on_lost=on_child_lost, timing=timing
         )
         self._receiver = Receiver(
-            content, position, cname, self.fanout.push, self._on_parent, on_crash, timing=timing
-        )
+            content, position, cname, self.fanout.push, self._on_parent, on_crash,
+            on_outdone=lambda upstream: post(Outdone(upstream)), timing=timing,
+        )  # fmt: skip
         self._receiver.start()
 
     def __repr__(self) -> str:
@@ -97,10 +98,10 @@ class Relay:
             stream=self.position, version=version, cut=self._state is FeedState.CUT,
         )  # fmt: skip
 
-    def set_state(self, state: FeedState) -> None:
-        """Tell the children, in the SRs, how this node itself is fed."""
+    def set_state(self, state: FeedState, no_way: bool = False) -> None:
+        """Tell the children, in the SRs, how this node itself is fed, and whether it finds no way."""
         self._state = state
-        self.fanout.set_state(state)
+        self.fanout.set_state(state, no_way)
 
     def await_drain(self, last: int) -> None:
         """Look from now on which children have got everything up to the number `last`."""

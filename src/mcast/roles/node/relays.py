@@ -74,10 +74,10 @@ class RelayDb:
         if (relay := self._relays.get(content)) is not None:
             relay.fanout.dismiss(child)
 
-    def supply(self, content: str, state: FeedState) -> None:
-        """Tell the content's children how this node itself is fed."""
+    def supply(self, content: str, state: FeedState, no_way: bool = False) -> None:
+        """Tell the content's children how this node itself is fed, and whether it finds no way."""
         if (relay := self._relays.get(content)) is not None:
-            relay.set_state(state)
+            relay.set_state(state, no_way)
 
     def await_drain(self, content: str, last: int) -> None:
         """Post, from now on, which of the content's children have got everything up to `last`."""
