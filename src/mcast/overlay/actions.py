@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, MissReason, Start, Stop, StopReason, Stream
+from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 
 ConnectionId: TypeAlias = int
@@ -150,6 +151,7 @@ class Subscribe:
     hops: int
     start: Start = Start.KEYFRAME
     resume: bool = False  # from the lowest number that this node still wants
+    onward: Position | None = None  # from here: the first child has left another parent there
 
 
 @dataclass(frozen=True, slots=True)

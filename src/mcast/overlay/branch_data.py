@@ -17,15 +17,12 @@ from mcast.overlay.actions import (
 from mcast.overlay.admission import Admission
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.chance import Chance
-from mcast.overlay.events import Feed
+from mcast.overlay.events import GIVE_UP_SECONDS, Feed
 from mcast.overlay.search import Search
 from mcast.overlay.table import State
 from mcast.wire.identity import Identity
 from mcast.wire.node import MissReason, Start, StopReason, Stream
 from mcast.wire.position import Position
-
-GIVE_UP_SECONDS = 10.0
-"""Without media for so long, in spite of all searching, a stream is over here."""
 
 
 @dataclass(slots=True)
@@ -53,7 +50,6 @@ class Why:
     refuse: MissReason = MissReason.GONE  # how who waits is refused
     failure: SearchFailure | None = None  # the same, for the local child
     end: StopReason = StopReason.CUT  # how children are sent away
-    leave: StopReason = StopReason.UNSUBSCRIBE  # how parents are left
 
 
 Spares: TypeAlias = Callable[["BranchData"], list[Parent]]
@@ -79,6 +75,10 @@ class BranchData:
         self.search: Search | None = None
         self.candidates = Candidates(())
         self.request, self.hops, self.start = b"", 0, Start.KEYFRAME
+        self.onward: Position | None = None  # where the first child has left another parent
+        self.give_up = GIVE_UP_SECONDS
+        self.leave_reason = StopReason.UNSUBSCRIBE
+        self.lost_by = ""  # how the last parent was lost
         self.refusals: list[str] = []
         self.asked_last: Parent | None = None
         self.last: int | None = None  # number of the content's last datagram

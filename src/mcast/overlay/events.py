@@ -57,14 +57,21 @@ class Drained:
 
 # From the child inside this process
 
+GIVE_UP_SECONDS = 10.0
+"""Without media for so long, in spite of all searching, a stream is over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The local child wants a content; a parent is searched for `patience` seconds."""
+    """The local child wants a content; a parent is searched for `patience` seconds.
+
+    When the stream has begun, and nothing comes any more, another parent is searched for `give_up` seconds.
+    """
 
     content: str
     patience: float
     start: Start = Start.KEYFRAME
+    give_up: float = GIVE_UP_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ from mcast.wire.node import REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, Stop
 
 MAX_CONTENTS = 256
 """Contents that one node relays at a time. Beyond: MISS(full)."""
+LEAVING_TEXT = "it is about to end"
 
 
 class NodeCore:
@@ -79,6 +80,7 @@ class NodeCore:
         self._branches: dict[str, Branch] = {}
         self._adverts = Adverts()
         self._advertised: dict[str, tuple[Path, bool]] = {}
+        self._leaving = False
 
     @property
     def branches(self) -> Mapping[str, Branch]:
@@ -92,8 +94,9 @@ class NodeCore:
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether no stream, search or flood is left."""
-        return not self._branches and not self._discovery.floods
+        """Tell whether no stream and no search is left. A flood for others is none of a node that leaves:
+        its neighbours see the connection close."""
+        return not self._branches
 
     @property
     def due(self) -> float | None:
@@ -125,8 +128,8 @@ class NodeCore:
                 return self._discovery.on_unasked(neighbour, request, text)
             case ConnectionGone(connection, how):
                 return self._on_connection_gone(connection, how, now)
-            case Wanted(content, patience):
-                return self._on_wanted(event, content, patience, now)
+            case Wanted():
+                return self._on_wanted(event, now)
             case Unwanted(content):
                 return self._on_unwanted(content, now)
             case Accepted() | Refused() | Stopped() | ParentLost() | FeedChanged() | Outdone():
@@ -165,6 +168,8 @@ class NodeCore:
     # Who asks
 
     def _on_disc(self, disc: Disc, connection: ConnectionId, now: float) -> list[Outcome]:
+        if self._leaving:
+            return [Reply(connection, miss(disc, MissReason.GONE, LEAVING_TEXT))]
         known = self._answer(disc, now)
         below = isinstance(known, Found) and self._is_below_excluded(disc)
         fallback = known if isinstance(known, Found) and below else None
@@ -208,6 +213,8 @@ class NodeCore:
         branch = self._branches.get(stream.content)
         if branch is not None:
             return branch.on_asked(stream, connection, now)
+        if self._leaving:  # else it would begin what nobody ends
+            return [Reply(connection, refusal(stream, MissReason.GONE, LEAVING_TEXT))]
         if len(self._branches) >= MAX_CONTENTS:
             full = refusal(stream, MissReason.FULL, f"{MAX_CONTENTS} contents")
             return [Reply(connection, full)]
@@ -249,13 +256,14 @@ class NodeCore:
 
     # The local child
 
-    def _on_wanted(self, wanted: Wanted, content: str, patience: float, now: float) -> list[Action]:
+    def _on_wanted(self, wanted: Wanted, now: float) -> list[Action]:
+        content, search = wanted.content, Search(self._chance, now, wanted.patience)
         # Its id matters to nobody: each flood and each STREAM gets one of its own.
         stream = Stream(request=bytes(REQUEST_ID_SIZE), content=content, sender=self.me, start=wanted.start)
         branch = self._branches.get(content)
         if branch is not None:
             return branch.on_asked(stream, LOCAL, now)
-        return self._branch(content).on_wanted(stream, Search(self._chance, now, patience), now)
+        return self._branch(content).on_wanted(stream, search, wanted.give_up, now)
 
     def _on_unwanted(self, content: str, now: float) -> list[Action]:
         branch = self._branches.get(content)
@@ -334,6 +342,7 @@ class NodeCore:
         return outcomes
 
     def _on_leaving(self, now: float) -> list[Outcome]:
+        self._leaving = True
         return [action for branch in self._branches.values() for action in branch.on_leaving(now)]
 
     def _advertise(self) -> list[Action]:
