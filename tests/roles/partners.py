@@ -21,7 +21,7 @@ M = TypeVar("M", bound=Message)
 RP, N1, N2 = (Identity.node(name) for name in ("rp", "n1", "n2"))
 VIEWER = Identity.client(b"viewer----------")
 TOKEN = b"t" * 16
-_requests = itertools.count(1)
+_requests = itertools.count(1_000_000)  # never the id of a Viewer
 
 
 class Peer:

@@ -156,6 +156,7 @@ def test_no_way_to_the_media_ends_the_stream_and_not_the_node(
         raise OSError(113, "No route to host")
 
     monkeypatch.setattr("mcast.peer.upstream.connect_media_socket", no_route)
+    monkeypatch.setattr("mcast.overlay.branch_data.GIVE_UP_SECONDS", 0.2)
     (rp, *_) = world.line(Contents("news"), 0)
     viewer = world.viewer(rp, "news")
     while True:
@@ -164,8 +165,9 @@ def test_no_way_to_the_media_ends_the_stream_and_not_the_node(
             break
         viewer.request = new_request()
     viewer.subscribe()
-    stop = viewer.next(Stop)
-    assert stop.reason is StopReason.ERROR
+    while not isinstance(stop := viewer.connection.receive(PATIENCE), Stop):
+        pass
+    assert stop.reason is StopReason.CUT
     assert "No route to host" in stop.text
     monkeypatch.undo()
     world.viewer(rp, "news").watch()

@@ -42,6 +42,10 @@ class GrantedUpstream:
     content: str = "news"
     resume: Position | None = None
 
+    @property
+    def start_number(self) -> int | None:
+        return None if self.resume is None else self.resume.next
+
     def connect_media(self) -> socket.socket:
         connect_media_socket(self.sock, LOCAL, self.accepted.port)
         return self.sock

@@ -60,9 +60,11 @@ class Intake:
         """Return the first number that is still wanted."""
         return self._receiver.wanted
 
-    def add_parent(self, upstream: UpstreamId, sock: socket, token: bytes, position: Position) -> None:
-        """Receive from another parent, by its connected socket. Never waits."""
-        self._receiver.add_parent(upstream, sock, token, position)
+    def add_parent(
+        self, upstream: UpstreamId, sock: socket, token: bytes, position: Position, start: int | None = None
+    ) -> None:
+        """Receive from another parent, by its connected socket, which goes on from `start`. Never waits."""
+        self._receiver.add_parent(upstream, sock, token, position, start=start)
 
     def remove_parent(self, upstream: UpstreamId) -> None:
         """Receive from a parent no more. Never waits."""

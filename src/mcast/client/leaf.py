@@ -32,9 +32,10 @@ from mcast.net.worker import Worker
 from mcast.overlay import actions as do
 from mcast.overlay import trace
 from mcast.overlay.actions import LOCAL, Action, Path, UpstreamId
-from mcast.overlay.events import Drained, Feed, FeedChanged, LayoutChanged, Stopped, Unwanted, Wanted
+from mcast.overlay.events import Drained, LayoutChanged, Stopped, Unwanted, Wanted
 from mcast.overlay.node_core import NodeCore
 from mcast.peer.decider import Decider
+from mcast.peer.feeds import event_of
 from mcast.peer.flooder import Flooder
 from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream
@@ -94,7 +95,8 @@ class Leaf:
         logger.info("[%s] searching by way of %s", self._options.content, ", ".join(neighbours.values()))
         self._flooder.update(neighbours)
         self._decider.post(LayoutChanged(tuple(neighbours)))
-        self._decider.post(Wanted(self._options.content, self._options.patience, self._options.start))
+        options = self._options
+        self._decider.post(Wanted(options.content, options.patience, options.start, options.give_up))
 
     def stop(self) -> None:
         """Say STOP, put out at once what is held, and end all threads; to be called once.
@@ -142,7 +144,7 @@ class Leaf:
                 logger.info("%s", action.text, extra=named)
             case do.Accept() | do.Update() | do.End() | do.Fail():
                 self._tell(action)
-            case do.Reply() | do.Dismiss() | do.Supply():
+            case do.Reply() | do.Dismiss() | do.Supply() | do.Advertise():
                 pass  # for children elsewhere: a leaf has none
 
     def _tell(self, action: do.Accept | do.Update | do.End | do.Fail) -> None:
@@ -186,7 +188,9 @@ class Leaf:
             self._intake = Intake(
                 self._options, position, self._chunks, self._on_parent, self._on_crash, self._hurry
             )
-        self._intake.add_parent(action.upstream, sock, upstream.accepted.token, position)
+        self._intake.add_parent(
+            action.upstream, sock, upstream.accepted.token, position, upstream.start_number
+        )
 
     def _leave(self, number: UpstreamId, reason: StopReason) -> None:
         upstream = self._upstreams.pop(number)
@@ -226,7 +230,7 @@ class Leaf:
     # Called by the thread forward-CONTENT
 
     def _on_parent(self, upstream: UpstreamId, event: ParentEvent) -> None:
-        self._decider.post(FeedChanged(upstream, Feed[event.kind.name], event.cut_ms))
+        self._decider.post(event_of(upstream, event))
 
 
 def names_of(neighbours: Iterable[HostPort]) -> dict[str, str]:

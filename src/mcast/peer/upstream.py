@@ -68,6 +68,13 @@ class Upstream(ABC):
         state = "left" if self._left.is_set() else "accepted" if self.accepted else "asking"
         return f"<{type(self).__name__} {self.id} [{self.content}] at {self._subscribe.parent}: {state}>"
 
+    @property
+    def start_number(self) -> int | None:
+        """Return the number that was asked for, if the parent streams what it is a number of."""
+        if self.resume is None or self.accepted is None or self.resume.ssrc != self.accepted.stream.ssrc:
+            return None
+        return self.resume.next
+
     def start(self) -> None:
         """Begin to ask. Never waits."""
         self._thread.start()

@@ -23,7 +23,7 @@ from mcast.media.child import ChildLost
 from mcast.net.connection import Connection, PeerGone, say
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.watcher import Watcher
-from mcast.overlay.actions import ConnectionId, Path
+from mcast.overlay.actions import ConnectionId, Update
 from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, StreamReceived
 from mcast.wire.frame import Message
 from mcast.wire.node import Disc, Found, Miss, Port, Stop, StopReason, Stream
@@ -181,10 +181,13 @@ class InboundConnections:
         say(link.connection, message)
         link.connection.close()  # the watcher sees that
 
-    def update(self, number: ConnectionId, path: Path, version: int, *, cut: bool) -> None:
+    def update(self, news: Update) -> None:
         """Tell a child what has changed above."""
-        if (link := self.get(number)) is not None and link.port is not None:
-            link.port = replace(link.port, path=path, version=version, cut=cut)
+        if (link := self.get(news.connection)) is not None and link.port is not None:
+            link.port = replace(
+                link.port, path=news.path, version=news.version,
+                cut=news.cut, no_way=news.no_way, leaving=news.leaving,
+            )  # fmt: skip
             say(link.connection, link.port)
 
     def end(self, number: ConnectionId, stop: Stop) -> None:

@@ -55,6 +55,8 @@ class Performer:
                 self._flooder.ask(action)
             case do.CancelAsks(request, neighbours):
                 self._flooder.cancel(request, neighbours)
+            case do.Advertise():
+                pass
             case do.Announce(event, text, fields):
                 logger.info(text, extra=event_extra(event, **dict(fields)))
             case _:
@@ -65,8 +67,8 @@ class Performer:
         match action:
             case do.Accept():
                 self._accept(action)
-            case do.Update(number, _, path, version, cut):
-                self._inbound.update(number, path, version, cut=cut)
+            case do.Update():
+                self._inbound.update(action)
             case do.End(number, stop):
                 self._inbound.end(number, stop)
             case do.Dismiss(number, content):
@@ -79,8 +81,8 @@ class Performer:
                 self._leave(self._upstreams.pop(upstream), reason)
             case do.CloseRelay(content):
                 self._relays.close(content)
-            case do.Supply(content, state):
-                self._relays.supply(content, state)
+            case do.Supply(content, state, no_way):
+                self._relays.supply(content, state, no_way=no_way)
             case do.AwaitDrain(content, last):
                 self._relays.await_drain(content, last)
             case _:
@@ -119,7 +121,7 @@ class Performer:
 
     def _subscribe(self, subscribe: do.Subscribe) -> None:
         relay = self._relays.get(subscribe.content) if subscribe.resume else None
-        upstream = self._make_upstream(subscribe, relay.wanted if relay else None)
+        upstream = self._make_upstream(subscribe, relay.wanted if relay else subscribe.onward)
         self._upstreams[subscribe.upstream] = upstream
         upstream.start()
 

@@ -20,8 +20,8 @@ from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.overlay.actions import ConnectionId, Path, UpstreamId
-from mcast.overlay.events import Feed, FeedChanged
 from mcast.peer.decider import Post
+from mcast.peer.feeds import event_of
 from mcast.roles.node.inbound import Inbound
 from mcast.wire.node import TOKEN_SIZE, Port, Stream
 from mcast.wire.position import Position
@@ -37,18 +37,21 @@ class Relay:
     def __init__(
         self, content: str, position: Position, reader: FeedbackReader, ports: MediaPorts, cname: str, *,
         post: Post, on_child_lost: Callable[[ConnectionId, ChildLost], None], on_crash: OnCrash,
-        timing: Timing = DEFAULT_TIMING,
+        start: int | None = None, timing: Timing = DEFAULT_TIMING,
     ) -> None:  # fmt: skip
-        """Begin at a position. `post` is handed FeedChanged; `on_child_lost` is the reader's to call."""
+        """Begin at a position; `start` is the first number that counts, where it is known.
+
+        `post` is handed what becomes of the parents; `on_child_lost` is the reader's to call.
+        """
         self.content = content
-        self._post, self._state = post, FeedState.WAITING
+        self._post, self._state, self._no_way = post, FeedState.WAITING, False
         self._last: int | None = None  # the content's last number, once it is over
         self._drained: frozenset[ConnectionId] = frozenset()  # told already
         self.fanout = Fanout(
             content, position, reader, ports, cname=cname, on_lost=on_child_lost, timing=timing
         )
         self._receiver = Receiver(
-            content, position, cname, self.fanout.push, self._on_parent, on_crash, timing=timing
+            content, position, cname, self.fanout.push, self._on_parent, on_crash, start=start, timing=timing
         )
         self._receiver.start()
 
@@ -70,15 +73,9 @@ class Relay:
         return self._receiver.counters()
 
     def add_parent(
-        self,
-        upstream: UpstreamId,
-        sock: socket.socket,
-        token: bytes,
-        position: Position,
-        resume: Position | None,
+        self, upstream: UpstreamId, sock: socket.socket, token: bytes, position: Position, start: int | None
     ) -> None:
-        """Receive from one more parent, which was asked to go on from `resume`."""
-        start = resume.next if resume is not None and resume.ssrc == position.ssrc else None
+        """Receive from one more parent, which was asked to go on from the number `start`."""
         self._receiver.add_parent(upstream, sock, token, position, start=start)
 
     def remove_parent(self, upstream: UpstreamId) -> None:
@@ -97,9 +94,9 @@ class Relay:
             stream=self.position, version=version, cut=self._state is FeedState.CUT,
         )  # fmt: skip
 
-    def set_state(self, state: FeedState) -> None:
+    def set_state(self, state: FeedState, *, no_way: bool = False) -> None:
         """Tell the children, in the SRs, how this node itself is fed."""
-        self._state = state
+        self._state, self._no_way = state, no_way
         self.fanout.set_state(state)
 
     def await_drain(self, last: int) -> None:
@@ -124,4 +121,4 @@ class Relay:
         self.fanout.close()
 
     def _on_parent(self, upstream: UpstreamId, event: ParentEvent) -> None:
-        self._post(FeedChanged(upstream, Feed[event.kind.name], event.cut_ms))
+        self._post(event_of(upstream, event))
