@@ -33,7 +33,7 @@ from mcast.overlay.branch_data import BranchData, UpstreamEntry, Why
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.events import Departure, Feed
 from mcast.overlay.search import Search
-from mcast.overlay.steps import STEPS
+from mcast.overlay.steps import STEPS, tell
 from mcast.overlay.table import IGNORED, TABLE, Input, State
 from mcast.wire.node import MissReason, Port, StopReason, Stream
 from mcast.wire.rtcp import FeedState
@@ -182,6 +182,10 @@ class Branch(BranchData):
         if self.state in ASKING and self.candidates.is_late(now):
             return self._take(Input.LATE, Why(now, "no answer yet"))
         return []
+
+    def tell_clients(self) -> list[Action]:
+        """Tell the clients among the children again how it is: whom else they may ask has changed."""
+        return tell(self, clients_only=True)
 
     def on_leaving(self, now: float) -> list[Action]:
         """End everything, as this process does; children get a little time to go elsewhere."""

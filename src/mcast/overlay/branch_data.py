@@ -102,9 +102,13 @@ class BranchData:
 
     @property
     def excluded(self) -> tuple[Identity, ...]:
-        """Return whom a search should not lead to: the parents that there are."""
-        parents = [entry.parent for entry in self.upstreams.values()]
-        return tuple(Identity.node(parent.name) for parent in parents if isinstance(parent, NodeParent))
+        """Return whom a search should not lead to: the parents that there are.
+
+        A client knows them by their addresses; how others call them is at the end of their paths.
+        """
+        entries = self.upstreams.values()
+        names = [Identity.node(e.parent.name) for e in entries if isinstance(e.parent, NodeParent)]
+        return tuple(dict.fromkeys([*names, *(entry.path[-1] for entry in entries if entry.path)]))
 
     @property
     def due(self) -> float | None:

@@ -9,6 +9,7 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from mcast.overlay.actions import ConnectionId, Path, UpstreamId
+from mcast.wire.endpoint import Endpoint
 from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Start, StopReason, Stream
 from mcast.wire.server import ContentInfo
 
@@ -186,6 +187,15 @@ class Advertised:
 
 
 @dataclass(frozen=True, slots=True)
+class Introduced:
+    """A neighbour says what it is. Told anew whenever that has changed."""
+
+    neighbour: str
+    distance: int | None = None  # links to the nearest rendezvous point; None: it knows of none
+    clients_at: Endpoint | None = None  # where it takes clients; None: it is not to be named to any
+
+
+@dataclass(frozen=True, slots=True)
 class AdvertsLost:
     """What a neighbour has advertised is void: nothing is heard of it."""
 
@@ -257,6 +267,7 @@ Event: TypeAlias = (
     | FeedChanged
     | Outdone
     | Advertised
+    | Introduced
     | AdvertsLost
     | ServerListed
     | ServerMeasured

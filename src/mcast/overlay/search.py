@@ -72,6 +72,11 @@ class Search:
         self.request = self._chance.randbytes(REQUEST_ID_SIZE)
         return self.request
 
+    def hurry(self, now: float) -> None:
+        """Begin the next flood now, if one is to come: there is somebody new to ask."""
+        if self._again_at is not None:
+            self._again_at = now
+
     def on_missed(
         self, reason: MissReason, text: str, now: float, *, unreachable: bool = False
     ) -> SearchFailure | None:

@@ -153,21 +153,21 @@ def leave_others(branch: BranchData, _why: Why) -> list[Action]:
 
 
 def renew(branch: BranchData, _why: Why) -> list[Action]:
-    return _tell(branch)
+    return tell(branch)
 
 
 def tell_cut(branch: BranchData, why: Why) -> list[Action]:
     branch.cut_at = why.now
     fields = (("content", branch.content), ("cause", why.text))
     told = Announce("cut", f"[{branch.content}] cut off: {why.text}", fields)
-    return [told, Supply(branch.content, FeedState.CUT), *_tell(branch)]
+    return [told, Supply(branch.content, FeedState.CUT), *tell(branch)]
 
 
 def tell_no_way(branch: BranchData, _why: Why) -> list[Action]:
     if branch.told_no_way:
         return []
     branch.told_no_way = True
-    return [Supply(branch.content, FeedState.CUT, no_way=True), *_tell(branch)]
+    return [Supply(branch.content, FeedState.CUT, no_way=True), *tell(branch)]
 
 
 def tell_fed(branch: BranchData, why: Why) -> list[Action]:
@@ -175,7 +175,7 @@ def tell_fed(branch: BranchData, why: Why) -> list[Action]:
     branch.cut_at, branch.told_no_way, branch.lost_by = None, False, ""
     fields = (("content", branch.content), ("after_ms", after_ms))
     told = Announce("fed", f"[{branch.content}] fed again after {after_ms} ms", fields)
-    return [told, Supply(branch.content, FeedState.FED), *_tell(branch)]
+    return [told, Supply(branch.content, FeedState.FED), *tell(branch)]
 
 
 def tell_lost(branch: BranchData, why: Why) -> list[Action]:
@@ -190,7 +190,7 @@ def tell_lost(branch: BranchData, why: Why) -> list[Action]:
 
 
 def tell_leaving(branch: BranchData, _why: Why) -> list[Action]:
-    return _tell(branch)
+    return tell(branch)
 
 
 def await_drain(branch: BranchData, why: Why) -> list[Action]:
@@ -225,7 +225,8 @@ def _leave(branch: BranchData, upstreams: list[UpstreamId], reason: StopReason) 
     return [Leave(upstream, branch.content, reason) for upstream in upstreams]
 
 
-def _tell(branch: BranchData) -> list[Action]:
+def tell(branch: BranchData, *, clients_only: bool = False) -> list[Action]:
+    """Tell the children how it is."""
     branch.version += 1
     return branch.admission.tell_all(
         branch.path,
@@ -233,6 +234,7 @@ def _tell(branch: BranchData) -> list[Action]:
         cut=branch.state in (State.CUT, State.REPAIRING),
         no_way=branch.told_no_way,
         leaving=branch.state is State.HANDOVER,
+        clients_only=clients_only,
     )
 
 
