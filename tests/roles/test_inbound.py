@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from helpers import PATIENCE, wait_until
+from helpers import PATIENCE, Recorder, wait_until
 from mcast.media.child import ChildLost
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.watcher import Watcher
@@ -47,8 +47,13 @@ def events() -> Events:
 
 
 @pytest.fixture
-def inbound(watcher: Watcher, events: Events) -> Iterator[InboundConnections]:
-    inbound = InboundConnections(watcher, events)
+def watchers() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def inbound(watcher: Watcher, events: Events, watchers: Recorder) -> Iterator[InboundConnections]:
+    inbound = InboundConnections(watcher, events, lambda *who: watchers(who))
     yield inbound
     inbound.close()
 

@@ -50,7 +50,7 @@ def test_what_has_no_place_ends_the_connection_and_nothing_else(
     world: World, messages: list[Message], peer: Peer, caplog: pytest.LogCaptureFixture
 ) -> None:
     node = world.node("n1", rp=peer.address)  # whose answer does not come, so the first one is open
-    peer.accept()
+    peer.accept_warm()
     stranger = world.viewer(node, "news")
     for message in messages:
         stranger.connection.send(message)
@@ -104,7 +104,7 @@ def test_a_flood_takes_no_longer_than_a_client_may_want(
 ) -> None:
     monkeypatch.setattr(discovery, "MAX_TIME_MS", 300)
     node = world.node("n1", rp=peer.address)
-    peer.accept()
+    peer.accept_warm()
     with connect(node.address, PATIENCE) as connection:
         connection.send(Disc(request=new_request(), content="x", sender=VIEWER, remaining_ms=2**32 - 1))
         assert read(connection, Miss).reason is MissReason.DEADLINE
@@ -196,7 +196,7 @@ def test_stop_while_floods_and_follows_are_pending_is_quick(
         node.start(layout)
         viewer = world.viewer(node.address, "news")
         if moment > 0:
-            warm = peer.accept()
+            warm = peer.accept_warm()
             viewer.ask()
             asked = read(warm, Disc)
         if moment > 1:
@@ -313,7 +313,7 @@ def test_a_crash_of_the_decider_ends_everything_all_the_same(world: World) -> No
 
 def test_a_new_layout_changes_whom_a_node_asks(world: World, peer: Peer, other_peer: Peer) -> None:
     node = world.node("n1", rp=peer.address)
-    warm = peer.accept()
+    warm = peer.accept_warm()
     viewer = world.viewer(node, "news")
     viewer.ask()
     read(warm, Disc)
@@ -321,7 +321,7 @@ def test_a_new_layout_changes_whom_a_node_asks(world: World, peer: Peer, other_p
     assert viewer.next(Miss).reason is MissReason.CUT  # rp cannot answer any more, and is not waited for
     viewer.request = new_request()
     viewer.ask()
-    assert read(other_peer.accept(), Disc).request == viewer.request
+    assert other_peer.question(Disc)[1].request == viewer.request
 
 
 def test_it_listens_on_the_address_that_it_is_given(world: World) -> None:

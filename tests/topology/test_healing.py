@@ -1,10 +1,11 @@
 """Whatever single node fails, no viewer misses a packet: real processes, judged by the bytes."""
 
+import json
 import signal
+from pathlib import Path
 from typing import Any
 
-import pytest
-
+from tools.demo.processes import wait_until
 from topology.conftest import Build
 from topology.harness import Client, Topology
 
@@ -19,6 +20,13 @@ def joined(topology: Topology, *options: str, at: str = "n3") -> tuple[Client, l
     client = topology.client(at, None, *options)
     client.wait_for_media()
     return client, client.program.wait_for_event("joined").names("path")
+
+
+def knows_further_neighbours(trace: Path) -> bool:
+    """Tell whether a client has been told by its parent whom else it may ask."""
+    *whole, _ = trace.read_text().split("\n")
+    told = [json.loads(line)["event"] for line in whole[1:]]
+    return any(event["port"]["further"] for event in told if event["type"] == "Accepted")
 
 
 def assert_nothing_missed(topology: Topology, client: Client) -> dict[str, Any]:
@@ -38,3 +46,35 @@ def test_a_killed_relay_is_gone_around_and_no_packet_is_missing(build: Build) ->
     report = assert_nothing_missed(topology, client)
     assert report["path"] == ["rp", taken.text("parent"), "n3"]
     assert relay not in report["path"]
+
+
+def test_a_client_goes_on_at_its_other_neighbour_when_its_own_is_killed(build: Build) -> None:
+    topology = build(DIAMOND)
+    client, path = joined(topology, "--neighbour", topology.addresses.of("n2"), at="n1")
+    topology.nodes[path[-1]].kill()
+    client.program.wait_for_event("parent_taken", content="clip")
+    report = assert_nothing_missed(topology, client)
+    assert report["parent_changes"] == 1
+    assert path[-1] not in report["path"]
+
+
+def test_a_client_with_one_neighbour_goes_on_at_one_that_its_parent_has_named(build: Build) -> None:
+    topology = build(DIAMOND)
+    trace = topology.directory / "client.trace"
+    client, path = joined(topology, "--trace", str(trace))
+    assert path[-1] == "n3"
+    wait_until(lambda: knows_further_neighbours(trace), "the neighbours of n3")
+    topology.nodes["n3"].kill()
+    client.program.wait_for_event("parent_taken", content="clip")
+    report = assert_nothing_missed(topology, client)
+    assert report["parent_changes"] == 1
+    assert report["path"][-1] in ("n1", "n2")
+
+
+def test_a_relay_that_is_ended_in_order_costs_no_packet_at_a_tenth_of_a_second(build: Build) -> None:
+    topology = build(DIAMOND)
+    client, path = joined(topology, "--latency", "100")
+    assert topology.nodes[path[1]].stop(signal.SIGTERM) == 0
+    topology.nodes["n3"].wait_for_event("parent_taken", content="clip")
+    report = assert_nothing_missed(topology, client)
+    assert path[1] not in report["path"]

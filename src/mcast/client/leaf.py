@@ -17,6 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 from mcast import eventlog
 from mcast.client.chunks import ChunkQueue
@@ -66,6 +67,7 @@ class Leaf:
         self._request, self._began = b"", 0.0  # the newest request, and when it was made
         self._path: tuple[str, ...] | None = None
         self._buffer_bytes = 0
+        self._parent_changes = 0
 
     def _make_decider(self) -> Decider:
         seed = os.urandom(_SEED_BYTES)
@@ -119,7 +121,8 @@ class Leaf:
         """Describe what has come so far."""
         if self._intake is None:
             return Statistics(path=self.path)
-        return self._intake.statistics(self.path, self._request, self._began, self._buffer_bytes)
+        figures = self._intake.statistics(self.path, self._request, self._began, self._buffer_bytes)
+        return replace(figures, parent_changes=self._parent_changes)
 
     # What is decided: called by the thread `decide`
 
@@ -129,6 +132,8 @@ class Leaf:
                 self._ask(action)
             case do.CancelAsks():
                 self._flooder.cancel(action.request, action.neighbours)
+            case do.Meet():
+                self._meet(action)
             case do.Subscribe():
                 self._subscribe(action)
             case do.Receive():
@@ -140,12 +145,11 @@ class Leaf:
             case do.AwaitDrain():
                 self._last = action.last
             case do.Announce():
-                named = eventlog.event_extra(action.event, **dict(action.fields))
-                logger.info("%s", action.text, extra=named)
+                self._announce(action)
             case do.Accept() | do.Update() | do.End() | do.Fail():
                 self._tell(action)
-            case do.Reply() | do.Dismiss() | do.Supply() | do.Advertise():
-                pass  # for children elsewhere: a leaf has none
+            case do.Reply() | do.Dismiss() | do.Supply() | do.Advertise() | do.Introduce():
+                pass  # for children and neighbours that ask: a leaf has none
 
     def _tell(self, action: do.Accept | do.Update | do.End | do.Fail) -> None:
         """Tell the reader what has become of its wish."""
@@ -163,6 +167,15 @@ class Leaf:
         if self._path is None and action.disc.request != self._request:
             self._request, self._began = action.disc.request, time.monotonic()
         self._flooder.ask(action)
+
+    def _meet(self, action: do.Meet) -> None:
+        for gone in self._flooder.meet(map(str, action.neighbours)):
+            self._reaper.post(gone.stop)
+
+    def _announce(self, action: do.Announce) -> None:
+        if action.event == "parent_taken":
+            self._parent_changes += 1
+        logger.info("%s", action.text, extra=eventlog.event_extra(action.event, **dict(action.fields)))
 
     def _subscribe(self, action: do.Subscribe) -> None:
         upstream = NeighbourUpstream(

@@ -19,11 +19,12 @@ from mcast.media.receiver import Receiver
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
-from mcast.overlay.actions import ConnectionId, Path, UpstreamId
+from mcast.overlay.actions import Accept, ConnectionId, UpstreamId
+from mcast.overlay.further import usable
 from mcast.peer.decider import Post
 from mcast.peer.feeds import event_of
 from mcast.roles.node.inbound import Inbound
-from mcast.wire.node import TOKEN_SIZE, Port, Stream
+from mcast.wire.node import TOKEN_SIZE, Port
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 
@@ -82,16 +83,17 @@ class Relay:
         """Receive from this parent no more; harmless if there is none."""
         self._receiver.remove_parent(upstream)
 
-    def admit(self, link: Inbound, stream: Stream, path: Path, version: int) -> Port:
+    def admit(self, link: Inbound, accept: Accept) -> Port:
         """Take a child in; return the PORT to answer it with. Raises McastError if it cannot be."""
-        token = os.urandom(TOKEN_SIZE)
+        stream, token = accept.stream, os.urandom(TOKEN_SIZE)
         port = self.fanout.admit(
             link.number, str(stream.sender), link.connection.local.ip, link.connection.peer.ip, token,
             resume=stream.resume, start=stream.start, buffer_bytes=stream.buffer_bytes,
         )  # fmt: skip
         return Port(
-            request=stream.request, content=stream.content, port=port, token=token, path=path,
-            stream=self.position, version=version, cut=self._state is FeedState.CUT,
+            request=stream.request, content=stream.content, port=port, token=token, path=accept.path,
+            stream=self.position, version=accept.version, cut=self._state is FeedState.CUT,
+            no_way=self._no_way, further=usable(accept.further, link.connection.local.ip),
         )  # fmt: skip
 
     def set_state(self, state: FeedState, *, no_way: bool = False) -> None:
