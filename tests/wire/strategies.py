@@ -178,7 +178,11 @@ reports = st.builds(
     tuples_of(report_blocks),
 ) | st.builds(rtcp.ReceiverReport, unsigned(32), tuples_of(report_blocks))
 feed_states = st.builds(
-    rtcp.UpstreamState, st.sampled_from(rtcp.FeedState), unsigned(32), numbers | st.just(rtcp.NEXT_UNKNOWN)
+    rtcp.UpstreamState,
+    st.sampled_from(rtcp.FeedState),
+    unsigned(32),
+    numbers | st.just(rtcp.NEXT_UNKNOWN),
+    st.booleans(),
 )
 rtcp_packets: st.SearchStrategy[rtcp.Packet] = st.one_of(
     reports,
@@ -187,7 +191,14 @@ rtcp_packets: st.SearchStrategy[rtcp.Packet] = st.one_of(
     st.builds(rtcp.token_app, unsigned(32), exactly(16)),
     st.builds(rtcp.state_app, unsigned(32), feed_states),
     st.builds(rtcp.App, unsigned(32), unsigned(5), exactly(4), exactly(8)),
-    st.builds(rtcp.Unknown, st.integers(206, 223), unsigned(5), exactly(12)),
+    st.builds(
+        rtcp.ExtendedReport,
+        unsigned(32),
+        st.none() | unsigned(64),
+        tuples_of(st.builds(rtcp.ReferenceDelay, unsigned(32), unsigned(32), unsigned(32))),
+    ),
+    st.builds(rtcp.beside_app, unsigned(32)),
+    st.builds(rtcp.Unknown, st.sampled_from([206, *range(208, 224)]), unsigned(5), exactly(12)),
     # Ascending, and less than 2**16 apart: what a receiver that looks for holes asks for.
     st.lists(unsigned(16), min_size=1, max_size=30, unique=True)
     .map(sorted)
