@@ -14,6 +14,7 @@ from mcast.hostport import HostPort
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pacing import Source
+from mcast.media.source.pool import LINGER
 from mcast.media.timing import DEFAULT_TIMING
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.ports import MediaPorts
@@ -203,8 +204,10 @@ class World:
         self._all = contextlib.ExitStack()
         self._ended: list[NodeProgram | ServerProgram] = []
 
-    def server(self, contents: Contents) -> ServerProgram:
-        server = ServerProgram(contents.catalogue(), LOCALHOST, MediaPorts(), 0.01, self.crash)
+    def server(self, contents: Contents, *, linger: float = LINGER) -> ServerProgram:
+        server = ServerProgram(
+            contents.catalogue(), LOCALHOST, MediaPorts(), 0.01, self.crash, linger=linger
+        )  # fmt: skip
         server.start()
         self._all.callback(self.end, server)
         return server

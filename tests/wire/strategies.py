@@ -114,7 +114,7 @@ content_infos = st.builds(
 server_messages: st.SearchStrategy[server.ServerMessage] = st.one_of(
     st.builds(server.Wake),
     st.builds(server.Contents, tuples_of(content_infos)),
-    st.builds(server.Send, contents, st.none() | positions, unsigned(16), unsigned(32)),
+    st.builds(server.Send, contents, st.none() | positions, unsigned(16), unsigned(32), unsigned(32)),
     st.builds(
         server.Sending,
         st.sampled_from(server.SendStatus),

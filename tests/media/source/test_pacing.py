@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mcast.media.source.pacing import MAX_LAG, PreparedSource
+from mcast.media.source.pacing import MAX_LAG, MAX_OVERDUE, PreparedSource
 from mcast.media.source.prepared import Prepared
-from mcast.wire.position import Position
+from mcast.wire.position import MAX_NUMBER, Position
 from mcast.wire.train import Train
 
 Make = Callable[[str], Path]
@@ -29,6 +29,10 @@ def numbers(trains: list[Train]) -> list[int]:
     return [train.first + index for train in trains for index in range(train.count)]
 
 
+def wire(trains: list[Train]) -> bytes:
+    return b"".join(train.data for train in trains)
+
+
 def play(source: PreparedSource, seconds: float, pace: float = 0.01) -> list[tuple[float, Train]]:
     ticks = (START + tick * pace for tick in range(round(seconds / pace) + 1))
     return [(now, train) for now in ticks for train in source.due(now)]
@@ -48,8 +52,8 @@ def test_a_stream_taken_over_begins_at_its_number_at_once(film: Prepared) -> Non
     sent = play(PreparedSource(film, Position(7, first), START), 1.0)
     assert sent[0][0] == START
     assert numbers([train for _, train in sent])[0] == first
-    huge = PreparedSource(film, Position(7, 2**63), START)
-    assert huge.due(START)[0].first == 2**63
+    huge = PreparedSource(film, Position(7, MAX_NUMBER), START)
+    assert huge.due(START)[0].first == MAX_NUMBER
 
 
 def test_irregular_looks_do_not_add_up(film: Prepared) -> None:
@@ -85,3 +89,46 @@ def test_a_content_that_does_not_loop_ends_and_stays_so(once: Prepared) -> None:
     late = PreparedSource(once, Position(7, once.datagrams), START)
     assert late.ended
     assert late.due(START) == []
+
+
+@pytest.mark.parametrize("outage", [0.35, 9.5])
+def test_who_takes_over_sends_at_once_what_is_overdue_and_keeps_the_others_clock(
+    film: Prepared, outage: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    first = film.datagrams - 40  # it runs on into the next round
+    alone = [train for _, train in play(PreparedSource(film, Position(7, first), START), outage + 2)]
+    source = PreparedSource(film, Position(7, first), START + outage)
+    source.set_back(outage)
+    at_once = source.due(START + outage)
+    assert wire(at_once) == wire(alone)[: len(wire(at_once))]
+    assert numbers(at_once)[-1] + 1 == film.due_by(film.time_of(first) + round(outage * 90_000))
+    sent = at_once + [train for tick in range(201) for train in source.due(START + outage + tick * 0.01)]
+    assert wire(sent) == wire(alone)
+    assert not caplog.text
+
+
+def test_what_has_been_overdue_for_too_long_is_made_up_for_in_part(film: Prepared) -> None:
+    source = PreparedSource(film, Position(7, 0), START)
+    source.set_back(1_000.0)
+    assert numbers(source.due(START)) == list(range(film.due_by(int(MAX_OVERDUE * 90_000))))
+
+
+def test_a_server_that_is_suspended_after_it_took_over_goes_on_from_where_it_was(film: Prepared) -> None:
+    source = PreparedSource(film, Position(7, 0), START)
+    source.set_back(5.0)
+    head = numbers(source.due(START))[-1]
+    after = numbers(source.due(START + 5.0))  # no longer anything but a lag
+    assert after[0] == head + 1
+    assert len(after) < 20
+
+
+def test_what_was_sent_can_be_read_again_byte_for_byte(film: Prepared) -> None:
+    first = film.datagrams - 40
+    sent = [train for _, train in play(PreparedSource(film, Position(7, first), START), 2.0)]
+    other = PreparedSource(film, Position(7, first + 5_000), START)
+    number, again = first, list[Train]()
+    while number < sent[-1].next:
+        again.append(other.read(number, sent[-1].next - number))
+        number = again[-1].next
+    assert wire(again) == wire(sent)
