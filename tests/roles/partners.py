@@ -42,7 +42,7 @@ class Peer:
         return connection
 
     def accept_warm(self) -> Connection:
-        """Take the two connections that a node makes to a neighbour; return the one that it does not watch by."""
+        """Take the two connections that a node makes to a neighbour; return the one for requests."""
         made = [self.accept(), self.accept()]
         waiting = wait_readable([each.fileno() for each in made], Deadline(PATIENCE))
         (watching,) = [each for each in made if each.fileno() in waiting]

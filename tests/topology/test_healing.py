@@ -78,3 +78,25 @@ def test_a_relay_that_is_ended_in_order_costs_no_packet_at_a_tenth_of_a_second(b
     topology.nodes["n3"].wait_for_event("parent_taken", content="clip")
     report = assert_nothing_missed(topology, client)
     assert path[1] not in report["path"]
+
+
+def test_a_frozen_relay_is_gone_around_and_no_packet_is_missing(build: Build) -> None:
+    topology = build(DIAMOND)
+    client, path = joined(topology)
+    topology.nodes[path[1]].send(signal.SIGSTOP)
+    topology.nodes["n3"].wait_for_event("parent_taken", content="clip")
+    report = assert_nothing_missed(topology, client)
+    assert path[1] not in report["path"]
+    topology.nodes[path[1]].send(signal.SIGCONT)
+
+
+def test_a_client_goes_on_elsewhere_when_its_neighbour_freezes(build: Build) -> None:
+    topology = build(DIAMOND)
+    trace = topology.directory / "client.trace"
+    client, path = joined(topology, "--trace", str(trace))
+    wait_until(lambda: knows_further_neighbours(trace), "the neighbours of n3")
+    topology.nodes["n3"].send(signal.SIGSTOP)
+    client.program.wait_for_event("parent_taken", content="clip")
+    report = assert_nothing_missed(topology, client)
+    assert report["path"][-1] in ("n1", "n2")
+    topology.nodes["n3"].send(signal.SIGCONT)

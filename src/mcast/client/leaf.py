@@ -33,10 +33,18 @@ from mcast.net.worker import Worker
 from mcast.overlay import actions as do
 from mcast.overlay import trace
 from mcast.overlay.actions import LOCAL, Action, Path, UpstreamId
-from mcast.overlay.events import Drained, LayoutChanged, Stopped, Unwanted, Wanted
+from mcast.overlay.events import (
+    Drained,
+    Feed,
+    FeedChanged,
+    LayoutChanged,
+    Outdone,
+    Stopped,
+    Unwanted,
+    Wanted,
+)
 from mcast.overlay.node_core import NodeCore
 from mcast.peer.decider import Decider
-from mcast.peer.feeds import event_of
 from mcast.peer.flooder import Flooder
 from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream
@@ -199,8 +207,9 @@ class Leaf:
         position = upstream.accepted.stream
         if self._intake is None:
             self._intake = Intake(
-                self._options, position, self._chunks, self._on_parent, self._on_crash, self._hurry
-            )
+                self._options, position, self._chunks, self._on_parent, self._on_outdone, self._on_crash,
+                self._hurry,
+            )  # fmt: skip
         self._intake.add_parent(
             action.upstream, sock, upstream.accepted.token, position, upstream.start_number
         )
@@ -243,7 +252,10 @@ class Leaf:
     # Called by the thread forward-CONTENT
 
     def _on_parent(self, upstream: UpstreamId, event: ParentEvent) -> None:
-        self._decider.post(event_of(upstream, event))
+        self._decider.post(FeedChanged(upstream, Feed[event.kind.name], event.cut_ms))
+
+    def _on_outdone(self, upstream: UpstreamId) -> None:
+        self._decider.post(Outdone(upstream))
 
 
 def names_of(neighbours: Iterable[HostPort]) -> dict[str, str]:

@@ -165,7 +165,9 @@ class NodeProgram:
     def _upstream(self, subscribe: Subscribe, resume: Position | None) -> Upstream:
         surroundings = (self._ports, self._watcher, self._decider.post, self._on_crash)
         if isinstance(subscribe.parent, ServerParent):
-            return ServerUpstream(subscribe, *surroundings, resume=resume)
+            relay = self._relays.get(subscribe.content)
+            due_at = relay.due_at(resume.next) if relay is not None and resume is not None else None
+            return ServerUpstream(subscribe, *surroundings, resume=resume, due_at=due_at)
         return NeighbourUpstream(subscribe, *surroundings, flooder=self._flooder, me=self._me, resume=resume)
 
 

@@ -20,9 +20,9 @@ from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.overlay.actions import Accept, ConnectionId, UpstreamId
+from mcast.overlay.events import Feed, FeedChanged, Outdone
 from mcast.overlay.further import usable
 from mcast.peer.decider import Post
-from mcast.peer.feeds import event_of
 from mcast.roles.node.inbound import Inbound
 from mcast.wire.node import TOKEN_SIZE, Port
 from mcast.wire.position import Position
@@ -52,8 +52,9 @@ class Relay:
             content, position, reader, ports, cname=cname, on_lost=on_child_lost, timing=timing
         )
         self._receiver = Receiver(
-            content, position, cname, self.fanout.push, self._on_parent, on_crash, start=start, timing=timing
-        )
+            content, position, cname, self.fanout.push, self._on_parent, on_crash,
+            on_outdone=lambda upstream: post(Outdone(upstream)), start=start, timing=timing,
+        )  # fmt: skip
         self._receiver.start()
 
     def __repr__(self) -> str:
@@ -68,6 +69,10 @@ class Relay:
     def wanted(self) -> Position:
         """Return the stream, and the lowest number that is still wanted."""
         return self._receiver.wanted
+
+    def due_at(self, number: int) -> float | None:
+        """Return when a number was due, in monotonic seconds; None before anything has come."""
+        return self.fanout.due_at(number)
 
     def counters(self) -> ReceiverCounters:
         """Return what has come so far."""
@@ -99,7 +104,7 @@ class Relay:
     def set_state(self, state: FeedState, *, no_way: bool = False) -> None:
         """Tell the children, in the SRs, how this node itself is fed."""
         self._state, self._no_way = state, no_way
-        self.fanout.set_state(state)
+        self.fanout.set_state(state, no_way)
 
     def await_drain(self, last: int) -> None:
         """Look from now on which children have got everything up to the number `last`."""
@@ -123,4 +128,4 @@ class Relay:
         self.fanout.close()
 
     def _on_parent(self, upstream: UpstreamId, event: ParentEvent) -> None:
-        self._post(event_of(upstream, event))
+        self._post(FeedChanged(upstream, Feed[event.kind.name], event.cut_ms))
