@@ -12,6 +12,8 @@ from mcast.overlay.events import (
     Advertised,
     AdvertsLost,
     Answered,
+    ConnectionGone,
+    Departure,
     DiscReceived,
     Event,
     Feed,
@@ -362,6 +364,18 @@ def test_a_node_that_leaves_hands_its_children_over_and_begins_nothing() -> None
     (left,) = relay.all(do.Leave)
     assert isinstance(left, do.Leave)
     assert left.reason.name == "LEAVING"
+
+
+def test_a_stream_outlives_a_node_that_was_lost_and_no_client() -> None:
+    for sender, outlives in ((N3, True), (VIEWER, False)):
+        relay = Relay()
+        relay.feed()
+        relay.child(2, sender)
+        relay.tell(ConnectionGone(1, Departure.UNSUBSCRIBED))
+        relay.tell(ConnectionGone(2, Departure.LOST))
+        assert bool(relay.all(do.CloseRelay)) is not outlives
+        relay.tell(TimePassed(), 3.1)
+        assert not relay.core.branches
 
 
 def test_what_gives_up_says_how_the_parent_was_lost() -> None:
