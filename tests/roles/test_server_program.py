@@ -124,6 +124,12 @@ class Film:
 
     end = None
 
+    def hold(self) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
     def time_of(self, number: int) -> int:
         return number * 90_000 // RATE
 
@@ -231,7 +237,7 @@ def test_who_asks_a_thousand_times_while_the_server_is_busy_is_told_once(
             flooder.send(Wake())
         other.send(Wake())
         asked.wait_for(1_001)
-        assert server._errands._tasks.qsize() <= 1
+        wait_until(lambda: server._errands._tasks.qsize() == 1, "one errand for all of them")
         contents.lengths["b"] = None
         go_on.set()
         assert names(flooder) == names(other) == ["a", "b"]
@@ -390,7 +396,7 @@ def test_a_live_input_goes_on_from_now_and_has_one_stream(world: World) -> None:
     server = world.server(Contents("studio"))
     first = Taker(server, "studio", Position(77, 5_000), overdue_ms=500).watch()
     assert first.ssrc != 77
-    assert first.trains[0].first == 0
+    assert first.next < 5_000
     second = Taker(server, "studio", Position(78, 5_000))
     assert second.ssrc == first.ssrc
     first.leave()

@@ -22,7 +22,8 @@ from mcast.wire import bootstrap, endpoint, identity, node, position, server
 from mcast.wire.frame import HEADER_SIZE, FrameDecoder, Message, encode
 from mcast.wire.identity import Identity
 from mcast.wire.node import Advert, Disc, NodeFlag, NodePacket, Port, Watch
-from mcast.wire.server import ServerPacket
+from mcast.wire.position import Position
+from mcast.wire.server import Send, ServerPacket
 from peers import tcp_pair
 from wire.strategies import messages
 
@@ -142,7 +143,7 @@ OLD_VALUES: dict[type[IntEnum], set[int]] = {
     identity.IdentityKind: {0, 1},
 }
 SINCE_THEN = {
-    ("Disc", 16), ("Port", 17), ("Port", 18), ("Port", 19),
+    ("Disc", 16), ("Port", 17), ("Port", 18), ("Port", 19), ("Send", 14),
 }  # TLVs that have been added and are skipped there  # fmt: skip
 
 
@@ -183,7 +184,16 @@ def test_whatever_this_version_writes_the_old_one_reads(message: Message) -> Non
         old = dataclasses.replace(message, origin=None)
     elif isinstance(message, Port):
         old = dataclasses.replace(message, no_way=False, leaving=False, further=())
+    elif isinstance(message, Send):
+        old = dataclasses.replace(message, overdue_ms=0)
     assert as_read_by_the_old(message) == old.pack()
+
+
+def test_an_old_server_takes_a_stream_over_all_the_same_but_from_now() -> None:
+    asked = Send("news", Position(1, 2))
+    told = dataclasses.replace(asked, overdue_ms=350)
+    assert told.pack() == asked.pack() + bytes.fromhex("0e 0004 0000015e")
+    assert as_read_by_the_old(told) == asked.pack()
 
 
 def test_who_asks_is_the_only_part_of_a_request_that_the_old_version_misses() -> None:

@@ -14,13 +14,11 @@ from mcast.overlay.actions import (
     Leave,
     Parent,
     Receive,
-    Reply,
     ServerParent,
     Subscribe,
     Supply,
     UpstreamId,
 )
-from mcast.overlay.admission import refusal
 from mcast.overlay.branch_data import BranchData, UpstreamEntry, Why
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.search import REPAIR_PAUSE, Search
@@ -90,19 +88,19 @@ def admit_all(branch: BranchData, _why: Why) -> list[Action]:
     return branch.admission.admit_all(branch.path, branch.version)
 
 
-def refuse_cut(_branch: BranchData, why: Why) -> list[Action]:
+def refuse_cut(branch: BranchData, why: Why) -> list[Action]:
     assert why.stream is not None
-    return [Reply(why.connection, refusal(why.stream, MissReason.CUT))]
+    return [branch.admission.refuse(why.stream, why.connection, MissReason.CUT)]
 
 
-def refuse_busy(_branch: BranchData, why: Why) -> list[Action]:
+def refuse_busy(branch: BranchData, why: Why) -> list[Action]:
     assert why.stream is not None
-    return [Reply(why.connection, refusal(why.stream, MissReason.BUSY))]
+    return [branch.admission.refuse(why.stream, why.connection, MissReason.BUSY)]
 
 
-def refuse_gone(_branch: BranchData, why: Why) -> list[Action]:
+def refuse_gone(branch: BranchData, why: Why) -> list[Action]:
     assert why.stream is not None
-    return [Reply(why.connection, refusal(why.stream, MissReason.GONE, "it is about to end here"))]
+    return [branch.admission.refuse(why.stream, why.connection, MissReason.GONE, "it is about to end here")]
 
 
 def refuse_all(branch: BranchData, why: Why) -> list[Action]:

@@ -21,6 +21,7 @@ from mcast.media.source.prepared import Prepared
 from mcast.media.source.server_config import ContentSpec
 from mcast.media.source.streamer import Streamer
 from mcast.wire.position import Position
+from mcast.wire.rtcp import FeedState
 from mcast.wire.server import SendStatus
 from mcast.wire.train import Train
 
@@ -33,9 +34,13 @@ class Sink:
     def __init__(self, content: str, position: Position, archive: Archive | None) -> None:
         self.content, self.position, self.archive, self.closed = content, position, archive, False
         self.trains: list[tuple[float, Train]] = []
+        self.states: list[FeedState] = []
 
     def push(self, train: Train) -> None:
         self.trains.append((time.monotonic(), train))
+
+    def set_state(self, state: FeedState) -> None:
+        self.states.append(state)
 
     def close(self) -> None:
         self.closed = True
@@ -306,13 +311,13 @@ def test_contents_are_prepared_in_the_background_and_meanwhile_said_to_be(
 ) -> None:
     path = source("old.avi")
     with Server([ContentSpec("film", str(path), path)], Cache(tmp_path)) as server:
-        with pytest.raises(NotReadyError, match="still being prepared") as caught:
+        with pytest.raises(NotReadyError, match="'film': preparing") as caught:
             server.pool.take("film")
         assert caught.value.status is SendStatus.PREPARING
         assert (server.pool.contents()[0].format, server.pool.contents()[0].digest) == ("preparing", b"")
         server.catalogue.check()
         server.catalogue.start(server.changes, server.crashes)
-        server.changes.wait_for()
+        wait_until(lambda: server.catalogue.prepared("film"), "the film", timeout=60)
         assert server.pool.take("film").fanout.position.next == 0
 
 
@@ -327,18 +332,16 @@ def test_what_cannot_be_sent_is_answered_with_a_reason(tmp_path: Path, film: Con
     broken = tmp_path / "broken.mp4"
     broken.write_text("no video")
     with Server([ContentSpec("broken", str(broken), broken), film], Cache(tmp_path / "cache")) as server:
-        message = (
-            rf"^server\.toml: content 'broken': source: {broken}: ffmpeg cannot read it: .*; give a file"
-        )
-        for check in (server.catalogue.check, server.catalogue.prepare_all):
-            with pytest.raises(ConfigError, match=message):
-                check()
-        server.catalogue.start(server.changes, server.crashes)
-        server.changes.wait_for(2)
+        message = rf"^server\.toml: content 'broken': source: {broken}: ffmpeg cannot read it: .*; the file"
+        server.catalogue.check()
+        with pytest.raises(ConfigError, match=message):
+            server.catalogue.prepare_all()
         with pytest.raises(NotReadyError, match="ffmpeg cannot read it") as caught:
             server.pool.take("broken")
         assert caught.value.status is SendStatus.ERROR
-        assert [info.format for info in server.pool.contents()] == ["failed", "h264/aac"]
+        states = [info.format for info in server.pool.contents()]
+        assert states[0].startswith("failed: ffmpeg cannot read it")
+        assert states[1] == "h264/aac"
         with pytest.raises(NotReadyError, match="there is no content 'mars'") as caught:
             server.pool.take("mars")
         assert caught.value.status is SendStatus.ABSENT

@@ -33,18 +33,25 @@ class Source(Protocol):
     def ended(self) -> bool:
         """Tell whether everything was given."""
 
+    @property
+    def is_silent(self) -> bool:
+        """Tell whether nothing comes from the source for now: viewers are told to wait for it."""
+        return False
+
     def due(self, now: float) -> list[Train]:
-        """Give what has become due since the last call."""
+        """Return what has become due since the last call."""
 
     def close(self) -> None:
         """Free what is held. Harmless when repeated."""
 
 
-class PreparedSource:
+class PreparedSource(Source):
     """A prepared content from a position on, whose first datagram is due `now`."""
 
     def __init__(self, prepared: Prepared, position: Position, now: float) -> None:
         self._prepared, self._ssrc, self._next = prepared, position.ssrc, position.next
+        prepared.hold()
+        self._is_open = True
         self._start = now
         # Whole ticks: a float would lose them in a stream that has been running for years.
         self._skipped = 0 if self.ended else prepared.time_of(position.next)
@@ -85,8 +92,11 @@ class PreparedSource:
         return trains
 
     def close(self) -> None:
-        """Do nothing: the prepared content is the catalogue's."""
+        """Let go of the prepared content."""
+        if self._is_open:
+            self._is_open = False
+            self._prepared.release()
 
     def _clock(self, now: float) -> int:
-        """Give the content's time that has come, 90 kHz."""
+        """Return the content's time that has come, 90 kHz."""
         return self._skipped + int((now - self._start) * CLOCK)

@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from mcast.media.source.pacing import Source
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.wire.position import Position
+from mcast.wire.rtcp import FeedState
 from mcast.wire.train import Train
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ class Sink(Protocol):
     """Where trains go: a `Fanout`."""
 
     def push(self, train: Train) -> None: ...
+
+    def set_state(self, state: FeedState) -> None: ...
 
     def close(self) -> None: ...
 
@@ -86,11 +89,15 @@ class Streamer(Generic[SinkT]):
 
     def _run(self) -> None:
         tick = time.monotonic()
+        is_silent = False
         told: float | None = None
         while not self._stopping.is_set():
             for train in self._source.due(time.monotonic()):
                 self._next = train.next
                 self.fanout.push(train)
+            if self._source.is_silent != is_silent:
+                is_silent = not is_silent
+                self.fanout.set_state(FeedState.WAITING if is_silent else FeedState.FED)
             if self._source.ended:
                 self._ended = True
                 logger.info("[%s] sent to the end, last number %d", self.content, self._next - 1)

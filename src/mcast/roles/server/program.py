@@ -4,9 +4,9 @@
     PING  answered at once, for as long as the connection lives  (a handler thread of its own)
     CSND  a stream; the connection is the subscription           (watched)
 
-The handler of a connection reads its first message, which decides what the connection is for. What
-may take a while (to end ffmpeg when a stream's last taker has left, to send a long list) is done by
-the thread `errands`, so that the watcher never waits.
+The handler of a connection reads its first message, which decides what the connection is for. The thread
+`errands` does what may take a while (end ffmpeg when a stream's last taker has left, send a long list), so
+the watcher never waits.
 """
 
 import itertools
@@ -44,9 +44,9 @@ logger = logging.getLogger(__name__)
 FIRST_MESSAGE_TIMEOUT = 5.0
 """Seconds until a connection must have said what it is for."""
 PING_TIMEOUT = 30.0
-"""Seconds without a PING after which its connection is closed: the rendezvous point sends four a second."""
+"""Seconds without a PING after which the connection is closed: the rendezvous point sends four a second."""
 LIST_TIMEOUT = 1.0
-"""Seconds that one peer may take to take the list: the others wait for theirs meanwhile."""
+"""Seconds that one peer may take to accept the list: the others wait for theirs meanwhile."""
 MAX_TAKERS = 1024
 """Streams that are taken at a time. Beyond: FULL."""
 MAX_LISTENERS = 256
@@ -94,7 +94,7 @@ class ServerProgram:
         return self._listener.address
 
     def start(self) -> None:
-        """Start all threads: prepare what is not prepared, and serve."""
+        """Start all threads: they prepare what is not prepared, and serve."""
         self._watcher.start()
         self._reader.start()
         self._errands.start()
@@ -102,7 +102,7 @@ class ServerProgram:
         self._listener.start()
 
     def stop(self) -> None:
-        """Tell the takers, end every stream and every thread. Whatever start() has come to."""
+        """Send STOP to all takers, and end every stream and thread, however far start() has come."""
         self._listener.stop()
         with self._lock:
             takers, lists = list(self._takers.values()), list(self._listeners)
@@ -170,7 +170,7 @@ class ServerProgram:
             self._untold.discard(connection)
 
     def _tell_contents(self) -> None:
-        """Tell everybody the list, which has changed."""
+        """Send the list, which has changed, to all who listen."""
         with self._lock:
             listeners = tuple(self._listeners)
         self._tell_soon(listeners)
@@ -256,7 +256,7 @@ class ServerProgram:
                 raise WireError(f"{type(message).__name__} has no place in a running stream")
 
     def _leave(self, taker: _Taker, reason: str) -> None:
-        """A taker has left: dismiss it at once, and stop the stream if nobody is left who may want it."""
+        """Dismiss a taker that has left; stop the stream if nobody is left who may want it."""
         with self._lock:
             if self._takers.pop(taker.number, None) is None:
                 return
@@ -301,7 +301,7 @@ class ServerProgram:
             taker.connection.close()  # the watcher sees that
 
     def _on_end(self, streamer: Streamer[Fanout], _last: int) -> None:
-        """A content is over: its last datagrams are on their way or in the history."""
+        """Tell all takers that a content is over: its last datagrams are on their way, or in the history."""
         with self._lock:
             takers = [taker for taker in self._takers.values() if taker.streamer is streamer]
         for taker in takers:
