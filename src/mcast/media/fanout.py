@@ -89,6 +89,10 @@ class Fanout:
         """Return what the children are told of this host's own supply."""
         return self._rtcp.supply.state
 
+    def due_at(self, number: int) -> float | None:
+        """Return when a number was due, in monotonic seconds; None before anything has been pushed."""
+        return self._children.due_at(number)
+
     def children(self) -> tuple[ChildSnapshot, ...]:
         """Describe the children."""
         return tuple(child.snapshot() for child in self._children.children())
