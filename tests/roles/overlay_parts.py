@@ -285,7 +285,7 @@ def layout_of(name: str, **neighbours: str) -> LayoutMessage:
 def follow_at_peer(world: World, peer: Peer) -> tuple[Viewer, Stream, Connection]:
     """Have a node n1 follow the test itself; return its viewer, the STREAM, and its connection."""
     viewer = world.viewer(world.node("n1", rp=peer.address), "news")
-    warm = peer.accept()
+    warm = peer.accept_warm()
     viewer.ask()
     asked = read(warm, Disc)
     warm.send(found(asked))

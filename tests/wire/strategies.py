@@ -6,7 +6,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from mcast.wire import bootstrap, node, rtcp, server
-from mcast.wire.endpoint import Endpoint, is_link_local
+from mcast.wire.endpoint import Endpoint, is_host, is_link_local
 from mcast.wire.frame import Message
 from mcast.wire.identity import MAX_NODE_NAME, Identity
 from mcast.wire.position import MAX_NUMBER, Position
@@ -35,6 +35,9 @@ identities = names.map(Identity.node) | exactly(16).map(Identity.client)
 numbers = st.integers(0, MAX_NUMBER)
 positions = st.builds(Position, unsigned(32), numbers)
 ips = st.builds(IPv4Address, unsigned(32)) | st.builds(IPv6Address, unsigned(128))
+hosts = st.builds(
+    Endpoint, ips.filter(lambda ip: is_host(ip) and not is_link_local(ip)), st.integers(1, 0xFFFF)
+)
 endpoints = st.builds(Endpoint, ips.filter(lambda ip: not is_link_local(ip)), unsigned(16))
 
 _fixed = {
@@ -72,6 +75,18 @@ node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
         stream=positions,
         version=unsigned(32),
         cut=st.booleans(),
+        no_way=st.booleans(),
+        leaving=st.booleans(),
+        further=st.lists(hosts, max_size=node.MAX_FURTHER).map(tuple),
+    ),
+    st.builds(node.Watch, **_fixed, sender=identities),
+    st.builds(
+        node.Advert,
+        **_fixed,
+        path=tuples_of(identities),
+        fed=st.booleans(),
+        distance=st.none() | unsigned(8),
+        takes_clients=st.booleans(),
     ),
     st.builds(
         node.Stop,
@@ -163,7 +178,11 @@ reports = st.builds(
     tuples_of(report_blocks),
 ) | st.builds(rtcp.ReceiverReport, unsigned(32), tuples_of(report_blocks))
 feed_states = st.builds(
-    rtcp.UpstreamState, st.sampled_from(rtcp.FeedState), unsigned(32), numbers | st.just(rtcp.NEXT_UNKNOWN)
+    rtcp.UpstreamState,
+    st.sampled_from(rtcp.FeedState),
+    unsigned(32),
+    numbers | st.just(rtcp.NEXT_UNKNOWN),
+    st.booleans(),
 )
 rtcp_packets: st.SearchStrategy[rtcp.Packet] = st.one_of(
     reports,
@@ -172,7 +191,14 @@ rtcp_packets: st.SearchStrategy[rtcp.Packet] = st.one_of(
     st.builds(rtcp.token_app, unsigned(32), exactly(16)),
     st.builds(rtcp.state_app, unsigned(32), feed_states),
     st.builds(rtcp.App, unsigned(32), unsigned(5), exactly(4), exactly(8)),
-    st.builds(rtcp.Unknown, st.integers(206, 223), unsigned(5), exactly(12)),
+    st.builds(
+        rtcp.ExtendedReport,
+        unsigned(32),
+        st.none() | unsigned(64),
+        tuples_of(st.builds(rtcp.ReferenceDelay, unsigned(32), unsigned(32), unsigned(32))),
+    ),
+    st.builds(rtcp.beside_app, unsigned(32)),
+    st.builds(rtcp.Unknown, st.sampled_from([206, *range(208, 224)]), unsigned(5), exactly(12)),
     # Ascending, and less than 2**16 apart: what a receiver that looks for holes asks for.
     st.lists(unsigned(16), min_size=1, max_size=30, unique=True)
     .map(sorted)

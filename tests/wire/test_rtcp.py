@@ -11,10 +11,12 @@ from mcast.wire import rtcp
 from mcast.wire.rtcp import (
     App,
     Bye,
+    ExtendedReport,
     FeedState,
     Nack,
     Packet,
     ReceiverReport,
+    ReferenceDelay,
     ReportBlock,
     Sdes,
     SenderReport,
@@ -23,7 +25,7 @@ from mcast.wire.rtcp import (
     pack_compound,
     unpack_compound,
 )
-from mcast.wire.rtcp_packets import group
+from mcast.wire.rtcp_packets import MAX_NACK_NUMBERS, group
 from mcast.wire.rtp import is_rtcp
 from wire.strategies import compounds, feed_states, hostile, unsigned
 
@@ -54,9 +56,19 @@ EXAMPLES: list[tuple[Packet, str]] = [
         rtcp.state_app(1, UpstreamState(FeedState.CUT, cut_ms=300, next=65_536)),
         "81cc0006 00000001 4d435354 01 000000 0000012c 0000000000010000",
     ),
+    (
+        rtcp.state_app(1, UpstreamState(FeedState.CUT, cut_ms=300, next=65_536, no_way=True)),
+        "81cc0006 00000001 4d435354 01 01 0000 0000012c 0000000000010000",
+    ),
+    (rtcp.beside_app(1), "82cc0002 00000001 4d435354"),
+    (ExtendedReport(1, reference=0x1234567_89ABCDEF), "80cf0004 00000001 04000002 0123456789abcdef"),
+    (
+        ExtendedReport(1, delays=(ReferenceDelay(2, 0x4567_89AB, 65_536),)),
+        "80cf0005 00000001 05000003 00000002 456789ab 00010000",
+    ),
     (Nack(1, 2, (10, 11, 26)), "81cd0003 00000001 00000002 000a 8001"),
     (Nack(1, 2, (10, 27, 0xFFFF, 0)), "81cd0005 00000001 00000002 000a0000 001b0000 ffff0001"),
-    (Unknown(207, 3, b"body"), "83cf0001 626f6479"),
+    (Unknown(208, 3, b"body"), "83d00001 626f6479"),
 ]
 
 
@@ -80,6 +92,26 @@ def test_a_parent_tells_its_state_behind_its_clock() -> None:
     state = UpstreamState(FeedState.FED, 0, 7)
     assert rtcp.read_state((SenderReport(1, 2, 3, 4, 5), rtcp.state_app(1, state))) == state
     assert rtcp.read_token((SenderReport(1, 2, 3, 4, 5), rtcp.state_app(1, state))) is None
+
+
+def test_a_state_of_an_older_parent_knows_no_flags_and_one_of_a_newer_parent_may_have_others() -> None:
+    for flags, no_way in ((0x00, False), (0x01, True), (0xFE, False), (0xFF, True)):
+        data = bytes([1, flags]) + bytes(14)
+        assert UpstreamState.unpack(data) == UpstreamState(FeedState.CUT, 0, 0, no_way)
+
+
+def test_an_extended_report_may_hold_blocks_of_no_use_here() -> None:
+    statistics = "06000001 00000000"
+    wire = "80cf0006 00000001" + statistics + "04000002 0123456789abcdef"
+    _, packet = unpack_compound(bytes.fromhex(EMPTY_REPORT_WIRE + wire))
+    assert packet == ExtendedReport(1, reference=0x1234567_89ABCDEF)
+
+
+def test_of_a_flood_of_missing_numbers_only_the_first_are_read() -> None:
+    flood = Nack(1, 2, tuple(range(0, 60_000, 17)))
+    _, packet = unpack_compound(bytes.fromhex(EMPTY_REPORT_WIRE) + flood.pack())
+    assert isinstance(packet, Nack)
+    assert packet.sequences == flood.sequences[:MAX_NACK_NUMBERS]
 
 
 def test_a_strangers_app_is_neither_token_nor_state() -> None:
@@ -120,6 +152,7 @@ def test_a_state_that_is_short_or_too_far_is_a_wire_error_a_longer_one_is_newer(
         (EMPTY_REPORT_WIRE + "80cc0001 00000001", "App: cut short"),
         (EMPTY_REPORT_WIRE + "81ca0002 00000001 01026161", "Sdes: cut short"),
         (EMPTY_REPORT_WIRE + "81cd0002 00000001 00000002", "NACK without"),
+        (EMPTY_REPORT_WIRE + "80cf0002 00000001 04000002", "ExtendedReport: cut short"),
         ("a0c90002 00000001 00000004", "padding before the last"),
         (EMPTY_REPORT_WIRE + "a0c90002 00000001 00000003", "padding of 3 bytes"),
         (EMPTY_REPORT_WIRE + "a0c90002 00000001 0000000c", "padding of 12 bytes"),

@@ -36,10 +36,13 @@ class Intake:
         position: Position,
         output: Output,
         on_parent: Callable[[UpstreamId, ParentEvent], None],
+        on_outdone: Callable[[UpstreamId], None],
         on_crash: OnCrash,
         hurry: threading.Event,
     ) -> None:
-        """Begin to wait for what parents bring. `on_parent` is called by the thread forward-CONTENT.
+        """Begin to wait for what parents bring.
+
+        `on_parent` and `on_outdone` are called by the thread forward-CONTENT, as `Receiver` says.
 
         `hurry` is set when nobody wants to wait any more for the time of what is held.
         """
@@ -48,7 +51,7 @@ class Intake:
         self._ssrc = position.ssrc
         self._playback = Playback(output, options.latency_ms, on_crash)
         self._receiver = Receiver(
-            options.content, position, CNAME, self._playback.push, on_parent, on_crash
+            options.content, position, CNAME, self._playback.push, on_parent, on_crash, on_outdone=on_outdone
         )  # fmt: skip
         self._receiver.start()
 
@@ -60,9 +63,11 @@ class Intake:
         """Return the first number that is still wanted."""
         return self._receiver.wanted
 
-    def add_parent(self, upstream: UpstreamId, sock: socket, token: bytes, position: Position) -> None:
-        """Receive from another parent, by its connected socket. Never waits."""
-        self._receiver.add_parent(upstream, sock, token, position)
+    def add_parent(
+        self, upstream: UpstreamId, sock: socket, token: bytes, position: Position, start: int | None = None
+    ) -> None:
+        """Receive from another parent, by its connected socket, which goes on from `start`. Never waits."""
+        self._receiver.add_parent(upstream, sock, token, position, start=start)
 
     def remove_parent(self, upstream: UpstreamId) -> None:
         """Receive from a parent no more. Never waits."""

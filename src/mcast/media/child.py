@@ -26,6 +26,7 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from mcast.media.history import History
+from mcast.media.round_trip import RoundTrip
 from mcast.media.token_bucket import TokenBucket
 from mcast.net.addresses import IPAddress, SockAddr
 from mcast.net.udp import DATAGRAM_COST, TrainSender
@@ -86,13 +87,17 @@ class Child:
     lease_until: float
     pace: TokenBucket  # datagrams
     repairs: TokenBucket  # datagrams
+    questions: TokenBucket  # numbers that it asks for
     address: SockAddr | None = None
     moves: int = 0
     next_report: float = 0.0
     report: ReportBlock | None = None
-    round_trip: float | None = None  # seconds
+    reference: tuple[int, int, float] | None = None  # its SSRC and time (middle32), and when that came
+    round_trip: RoundTrip = field(default_factory=RoundTrip)
+    beside: bool = False  # another parent delivers to it, too
+    fed_at: float = 0.0  # when something was sent to it while it was catching up
     asked_at: float = float("-inf")  # when it has last asked for something
-    repaired: dict[int, float] = field(default_factory=dict)  # number: when it was sent again
+    repaired: dict[int, float] = field(default_factory=dict)  # number: when it was sent again last
     resent: int = 0
     unrepaired: int = 0
 
@@ -110,6 +115,12 @@ class Child:
     cursor: int = 0  # the next number to send
     datagrams: int = 0
     bytes: int = 0
+
+    def hears_nothing(self, now: float, quiet: float) -> bool:
+        """Return whether it gets no media just now, though there is some. The feedback thread's."""
+        if self.state is ChildState.CATCHING_UP:
+            return now - self.fed_at > quiet
+        return self.waits_for_keyframe
 
     @property
     def waits_for_keyframe(self) -> bool:
@@ -187,7 +198,7 @@ class Child:
 
     def snapshot(self) -> "ChildSnapshot":
         """Describe it for status lines and reports."""
-        report = self.report
+        report, round_trip = self.report, self.round_trip.smoothed
         return ChildSnapshot(
             key=self.key,
             identity=self.identity,
@@ -204,7 +215,7 @@ class Child:
             lost=report.cumulative_lost if report else 0,
             fraction_lost=report.fraction_lost / 256 if report else 0.0,
             jitter_ms=report.jitter / 90 if report else 0.0,
-            round_trip_ms=None if self.round_trip is None else self.round_trip * 1000,
+            round_trip_ms=None if round_trip is None else round_trip * 1000,
         )
 
 

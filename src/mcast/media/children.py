@@ -29,6 +29,9 @@ from mcast.wire.train import Train
 
 CATCH_UP_SPEED = 4.0
 """Times the stream's rate: a GOP of 2 s is caught up in 0.7 s."""
+BESIDE_SPEED = 2.0
+"""The same for a child that another parent feeds meanwhile, mostly by the same uplink: the stream itself, and
+as much again to catch up."""
 MIN_CATCH_UP_RATE = 400.0
 """Datagrams a second where the stream's rate is low or not known yet: 4 Mbit/s."""
 SAVED_SECONDS = 0.03
@@ -36,6 +39,8 @@ SAVED_SECONDS = 0.03
 each 10 ms, no child would ever catch up with a stream of more than 6,400 datagrams a second."""
 FEED_STEP = 49
 """Datagrams per look into the history: one train."""
+MAX_LATE_SENT = 4_096
+"""Numbers remembered that came late and were passed on."""
 FORMER_TOKENS = 64
 """Tokens of children that have left, so that a BYE behind a STOP is not taken for a stranger's."""
 SETTLED_SECONDS = 0.5
@@ -49,6 +54,7 @@ class Children:
     def __init__(self, content: str, history: History, log: RateLimitedLog) -> None:
         self.last_push = 0.0  # the pusher's: monotonic seconds
         self.newest: Train | None = None  # the pusher's
+        self.late_sent: dict[int, float] = {}  # the pusher's: numbers that came late, and when
         self._epoch = 0  # the pusher's: odd while a push is under way
         self._content, self._log = content, log
         self._lock = threading.Lock()
@@ -68,6 +74,12 @@ class Children:
     def head(self) -> int:
         """Return the number of the stream's next datagram."""
         return self._history.head
+
+    def due_at(self, number: int) -> float | None:
+        """Return when a number was due: the newest was when it came, others by the media between them."""
+        with self._lock:
+            lag = self._history.lag(number)
+        return self.last_push - lag if self.last_push else None
 
     # Who there is
 
@@ -149,6 +161,7 @@ class Children:
         self.last_push = now
         if late:
             self._send_late(live, train)
+            self._note_late(train, now)
         else:
             self.newest = train
             self._send(live, train)
@@ -185,6 +198,15 @@ class Children:
             if part is not None and child.sender is not None:
                 self._send_once(child, child.sender, part)
 
+    def _note_late(self, train: Train, now: float) -> None:
+        """Remember what was passed on late: who asks for it in this moment need not get it twice."""
+        sent = self.late_sent
+        for number in range(train.first, train.next):
+            sent.pop(number, None)  # to the end: dicts keep the order in which keys came
+            sent[number] = now
+        while len(sent) > MAX_LATE_SENT:
+            del sent[next(iter(sent))]
+
     def _set_aside(self, train: Train) -> None:
         """Keep what came late for those that have passed it already and are not live."""
         for child in self._catching.values():
@@ -207,13 +229,13 @@ class Children:
     def feed(self, total: TokenBucket, now: float) -> None:
         """Send to the children that catch up what they may have by now."""
         with self._lock:
-            rate = max(MIN_CATCH_UP_RATE, CATCH_UP_SPEED * self._history.rate())
+            rate = self._history.rate()
             catching = tuple(self._catching.values())
             if catching:  # another one is the first next time: the total is shared fairly
                 self._catching[catching[0].key] = self._catching.pop(catching[0].key)
         for child in catching:
-            child.pace.rate = rate
-            child.pace.burst = max(child.pace.burst, rate * SAVED_SECONDS)
+            child.pace.rate = catch_up_rate(rate, beside=child.beside)
+            child.pace.burst = max(child.pace.burst, child.pace.rate * SAVED_SECONDS)
             self.feed_child(child, total, now)
 
     def feed_child(self, child: Child, total: TokenBucket, now: float) -> None:
@@ -223,6 +245,7 @@ class Children:
             assert child.sender is not None  # placed: its hello has come
             sent = child.sender.send(train)
             size = len(train.data) if sent == train.count else sent * train.size
+            child.fed_at = now
             child.sent(sent, size)
             child.pace.take(sent)
             total.take(size)
@@ -259,6 +282,11 @@ class Children:
         for train in late:
             if child.sender is not None:
                 self._send_once(child, child.sender, train)
+
+    def rate(self) -> float:
+        """Return the stream's rate in datagrams per second, 0 if too little is held."""
+        with self._lock:
+            return self._history.rate()
 
     def read(self, number: int) -> memoryview | None:
         """Return one datagram of the history, None if it is not held."""
@@ -299,6 +327,13 @@ class Children:
             self._live = (*self._live, child)
         elif state is ChildState.CATCHING_UP:
             self._catching[child.key] = child
+
+
+def catch_up_rate(rate: float, *, beside: bool) -> float:
+    """Return how many datagrams a second a child gets while it catches up with a stream of this rate."""
+    if beside:
+        return BESIDE_SPEED * rate if rate else MIN_CATCH_UP_RATE
+    return max(MIN_CATCH_UP_RATE, CATCH_UP_SPEED * rate)
 
 
 def _between(train: Train, begin: int, end: int) -> Train | None:

@@ -22,6 +22,7 @@ from mcast.media.child import Child, ChildKey, ChildSnapshot, OnLost, first_burs
 from mcast.media.children import MIN_CATCH_UP_RATE, Children
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import DEFAULT_BOUNDS, Archive, History, HistoryBounds
+from mcast.media.repair import MIN_REPAIR_RATE, QUESTIONS
 from mcast.media.reports import Supply
 from mcast.media.rtcp_session import RtcpSession
 from mcast.media.timing import DEFAULT_TIMING, Timing
@@ -36,7 +37,6 @@ from mcast.wire.train import Train
 
 FEED_SECONDS = 0.01
 """How often a child that catches up is fed: 19 datagrams each time at 5 Mbit/s."""
-REPAIR_BURST = 256
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Fanout:
         )  # fmt: skip
         self._lock = threading.Lock()  # admission and closing
         self._closed = False
-        self._next_look = 0.0  # the feedback thread's
+        self._next_look = self._next_report = 0.0  # the feedback thread's
         reader.call(lambda: reader.attach(self))
 
     def __repr__(self) -> str:
@@ -88,6 +88,10 @@ class Fanout:
     def supply(self) -> FeedState:
         """Return what the children are told of this host's own supply."""
         return self._rtcp.supply.state
+
+    def due_at(self, number: int) -> float | None:
+        """Return when a number was due, in monotonic seconds; None before anything has been pushed."""
+        return self._children.due_at(number)
 
     def children(self) -> tuple[ChildSnapshot, ...]:
         """Describe the children."""
@@ -128,7 +132,8 @@ class Fanout:
             resume=resume if resume is not None and resume.ssrc == self._ssrc else None,
             lease_until=now + self._timing.first_hello,
             pace=TokenBucket(MIN_CATCH_UP_RATE, burst, now),
-            repairs=TokenBucket(MIN_CATCH_UP_RATE, REPAIR_BURST, now),
+            repairs=TokenBucket(MIN_REPAIR_RATE, MIN_REPAIR_RATE, now),
+            questions=TokenBucket(MIN_REPAIR_RATE * QUESTIONS, MIN_REPAIR_RATE * QUESTIONS, now),
         )
         with self._lock:
             if self._closed:
@@ -151,10 +156,15 @@ class Fanout:
         self._reader.wake()
         return True
 
-    def set_state(self, state: FeedState) -> None:
-        """Tell the children, at once if it is news, how this host itself is fed. For one thread only."""
-        if state is not self._rtcp.supply.state:
-            self._rtcp.tell_supply(Supply(state, time.monotonic()))
+    def set_state(self, state: FeedState, no_way: bool = False) -> None:
+        """Tell the children, at once if it is news, how this host itself is fed. For one thread only.
+
+        `no_way` tells, while it is cut off, that no other parent was found.
+        """
+        told = self._rtcp.supply
+        if (state, no_way) != (told.state, told.no_way):
+            since = told.since if state is told.state else time.monotonic()
+            self._rtcp.tell_supply(Supply(state, since, no_way))
 
     def close(self) -> None:
         """Dismiss all children and close all sockets. Harmless when repeated."""
@@ -168,15 +178,29 @@ class Fanout:
 
     def tick(self, now: float) -> float:
         """Do what is due (called by the reader); return when the next thing is."""
-        if now >= self._next_look:
+        looks = now >= self._next_look
+        if looks:
             self._next_look = now + self._timing.look
             self._rtcp.check_leases(now)
-            self._rtcp.report_due(now)
+        if looks or now >= self._next_report:
+            self._report(now, everyone=looks)
         self._release()
+        due = min(self._next_look, self._next_report)
         if not self._children.busy:
-            return self._next_look
+            return due
         self._children.feed(self._reader.total, now)
-        return min(self._next_look, now + FEED_SECONDS)
+        return min(due, now + FEED_SECONDS)
+
+    def _report(self, now: float, *, everyone: bool) -> None:
+        """Send the SRs that are due; look at `everyone` even while media comes."""
+        children, timing = self._children, self._timing
+        quiet_from = children.last_push + timing.quiet
+        if everyone or now > quiet_from or children.busy:
+            self._rtcp.report_due(now)
+        # On a grid that all contents of a process share, so that the thread wakes up once for all of them.
+        step = timing.quiet_report
+        since = now if now > quiet_from or children.busy else quiet_from
+        self._next_report = (since // step + 1) * step if len(children) else self._next_look
 
     def _close(self) -> None:
         for child in self._children.children():

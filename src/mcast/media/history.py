@@ -62,6 +62,7 @@ class History:
         self._firsts: list[int] = []
         self._times: list[float] = []
         self._dropped = 0
+        self._gone = 0  # what is below has fallen out of a bound
         self._keyframes: list[int] = []
 
     def __repr__(self) -> str:
@@ -177,9 +178,9 @@ class History:
             yield train.slice(at)
 
     def _put(self, train: Train, now: float) -> None:
+        if train.first < self._gone:
+            return  # it would be the first to go
         index = bisect_left(self._firsts, train.first, self._dropped)
-        if index == self._dropped and index < len(self._firsts):
-            return  # older than everything: it would be the first to go
         self._trains.insert(index, train)
         self._firsts.insert(index, train.first)
         self._times.insert(index, now)
@@ -198,7 +199,9 @@ class History:
             oldest = self._trains[self._dropped]
             self._trains[self._dropped] = None
             self._dropped += 1
-            self.bytes -= len(oldest.data) if oldest else 0
+            if oldest is not None:
+                self.bytes -= len(oldest.data)
+                self._gone = oldest.next
         if self._keyframes and self._keyframes[0] < self.tail:
             del self._keyframes[: bisect_left(self._keyframes, self.tail)]
         if self._dropped > _COMPACT_AT and self._dropped * 2 > len(self._trains):

@@ -6,13 +6,15 @@
 
 The state of the stream is here (its SSRC, which numbers have come, its clock), the state of a parent
 in parent.py. With two parents each is asked only for what it has sent, and for what one of them has
-not answered the other is asked next. Pure: no socket, no clock.
+not answered the other is asked next. One of the two is soon outdone (race.py). Pure: no socket, no clock.
 """
 
 from dataclasses import dataclass
 
 from mcast.errors import WireError
-from mcast.media.parent import Parent, ParentCounters, WallClock
+from mcast.media.leap import MAX_DROPOUT
+from mcast.media.parent import Parent, ParentCounters, ParentState, WallClock
+from mcast.media.race import Race
 from mcast.media.reception import Reception, extend
 from mcast.media.reports import Speaker
 from mcast.media.timing import DEFAULT_TIMING, Timing
@@ -40,6 +42,9 @@ class ReceiverCounters:
     foreign: int  # RTP of another SSRC
     garbage: int
     next: int
+    longest_gap_ms: float  # between two new datagrams
+    nack_sent: int  # packets
+    doubted: int  # leaps that were not believed, or not yet
 
 
 class IncomingStream:
@@ -60,6 +65,10 @@ class IncomingStream:
         self.bytes = self.foreign = self.garbage = 0
         self._repair, self._timing = repair, timing
         self._parents: dict[UpstreamId, Parent] = {}
+        self._race: Race | None = None
+        self._new_at = float("inf")  # when something new has come last
+        self._longest_gap = 0.0
+        self._nacks_of_former = self._doubted = 0
 
     def __repr__(self) -> str:
         return f"<IncomingStream {self.ssrc:08x} {self.reception!r} {list(self._parents.values())}>"
@@ -82,11 +91,15 @@ class IncomingStream:
             start = self.reception.start
         parent = Parent(upstream, speaker, position, now, start=start, timing=self._timing)
         self._parents[upstream] = parent
+        self._race = None
         return parent
 
     def remove(self, upstream: UpstreamId) -> None:
         """Expect nothing more from a parent."""
-        self._parents.pop(upstream, None)
+        former = self._parents.pop(upstream, None)
+        if former is not None:
+            self._nacks_of_former += former.nack_sent
+        self._race = None
 
     def parents(self) -> dict[UpstreamId, ParentCounters]:
         """Describe what each parent has brought so far. From any thread."""
@@ -107,7 +120,7 @@ class IncomingStream:
 
     def counters(self) -> ReceiverCounters:
         """Describe what has come so far. From any thread."""
-        reception = self.reception
+        reception, parents = self.reception, list(self._parents.values())
         return ReceiverCounters(
             datagrams=reception.received,
             bytes=self.bytes,
@@ -118,15 +131,41 @@ class IncomingStream:
             foreign=self.foreign,
             garbage=self.garbage,
             next=reception.next,
+            longest_gap_ms=self._longest_gap * 1000,
+            nack_sent=self._nacks_of_former + sum(parent.nack_sent for parent in parents),
+            doubted=self._doubted,
         )
 
     def _on_run(self, parent: Parent, run: Run, now: float) -> list[Train]:
-        data, size, count = run.data, run.size, run.count
         first = extend(run.sequence, parent.next)
+        if first == parent.next or parent.start is None:
+            return self._take(parent, first, run, now)
+        return self._on_leap(parent, first, run, now)
+
+    def _on_leap(self, parent: Parent, first: int, run: Run, now: float) -> list[Train]:
+        """Take in what does not follow on what has come from a parent, unless it is too good to be true."""
+        leap, expected = parent.leap, parent.next
+        if leap.next is not None and not leap.is_one(first, expected):
+            claimed = extend(run.sequence, leap.next)  # further than 16 bits can tell: an SR has said so
+            first = claimed if 0 <= claimed - leap.next <= MAX_DROPOUT else first
+        if not leap.is_one(first, expected):
+            return self._take(parent, first, run, now)
+        if not leap.believe(first, first + run.count, expected, run):
+            self._doubted += 1
+            return []
+        kept = leap.take()
+        trains = [] if kept is None else self._take(parent, *kept, now)
+        return [*trains, *self._take(parent, first, run, now)]
+
+    def _take(self, parent: Parent, first: int, run: Run, now: float) -> list[Train]:
+        data, size, count = run.data, run.size, run.count
         spans = self.reception.accept(first, count, now)
         parent.on_media(first, count, spans, timestamp_at(data, 0), now)
         if not spans:
             return []
+        if now - self._new_at > self._longest_gap:
+            self._longest_gap = now - self._new_at
+        self._new_at = now
         train = Train(first, size, data)
         if len(spans) == 1 and spans[0][1] == count:
             self.bytes += len(data)
@@ -146,26 +185,50 @@ class IncomingStream:
         if not isinstance(report, SenderReport) or report.ssrc != self.ssrc:
             self.foreign += 1
             return
-        parent.on_report(report, now)
+        parent.on_report(report, packets[1:], now)
         self.clock = parent.clock
         if told is None:
             return
-        if told.next != NEXT_UNKNOWN and self.reception.begin(told.next, now):
+        if told.next != NEXT_UNKNOWN and self._is_believed(parent, told.next, now):
             parent.go_on(told.next)
         parent.on_state(told, now)
+
+    def _is_believed(self, parent: Parent, number: int, now: float) -> bool:
+        """Take in a parent's word that it goes on with `number`; return whether it is believed."""
+        leap = parent.leap
+        is_leap = parent.start is not None and leap.is_one(number, parent.next)
+        if is_leap and not leap.believe(number, number, parent.next):
+            self._doubted += 1
+            return False
+        return self.reception.begin(number, now)
 
     # What is said
 
     def on_time(self, parent: Parent, now: float) -> bytes | None:
         """Return the packet for a parent that is due now; to be asked after each receive and each 20 ms."""
         parent.judge(now)
-        if self._repair and self.reception.missing:
-            return parent.due(now, self._to_ask(parent, now))
-        return parent.due(now)
+        alone = len(self._parents) < 2
+        missing = self._to_ask(parent, now) if self._repair and self.reception.missing else ()
+        return parent.due(now, missing, beside=not alone and self._others_deliver(parent))
+
+    def outdone(self, now: float) -> UpstreamId | None:
+        """Return which of two parents has just been outdone by the other, if one has."""
+        if len(self._parents) != 2 or any(p.state is not ParentState.FED for p in self._parents.values()):
+            self._race = None
+            return None
+        if self._race is None:
+            older, newer = self._parents.values()
+            self._race = Race(older, newer, now)
+        return self._race.loser(now, self._timing.outdone)
+
+    def _others_deliver(self, parent: Parent) -> bool:
+        return any(p.state is ParentState.FED for p in self._parents.values() if p is not parent)
 
     def _to_ask(self, parent: Parent, now: float) -> list[int]:
         """Return the missing numbers that a parent is to be asked for now."""
         self.reception.give_up(now - self._timing.repair)
+        if not parent.may_ask(now):
+            return []
         others = [other for other in self._parents.values() if other is not parent and other.lives]
         if not others:
             return self.reception.to_ask(parent.asking(), now, MAX_NACK)

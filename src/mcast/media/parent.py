@@ -6,31 +6,45 @@ parents, and what one of them brings the other may have brought before.
 
     hello    at once, then each 50 ms until media or an SR of the stream comes
     report   RR each 500 ms, each 200 ms while datagrams are missing or nothing comes
-    NACK     what is missing, at once and then once per round trip, until it is too old
-    silence  neither media nor SR for 300 ms: something above is broken, as the source is never
-             silent for more than 100 ms and a parent without media sends an SR each 100 ms
+    NACK     what is missing, at once and then again and again, until it is too old
 
-Only media is a sign of the source. An SR shows that the parent lives, no more: else a ring of
-relays would keep itself alive. And only media that goes on is one: what goes round in a ring is
-never higher than what was there before.
+**Signs of life.** Media and SRs are both: the source is never silent for more than 100 ms, and a parent
+without media sends an SR each 30 ms. Neither for 150 ms: SUSPECT; for 300 ms: SILENT. Where longer
+gaps are the rule both come later (`rhythm`). Losses alone are no suspicion. The clock of silence
+advances by at most 30 ms a look, so that a process that was asleep itself suspects nobody.
+
+**Only media is a sign of the source.** An SR shows that the parent lives, no more: else a ring of
+relays would keep itself alive. So there is a second clock, which media alone sets back: a parent that
+says it is fed and brings no media is as good as cut off (CUT). And only media that goes on is a sign:
+what goes round in a ring is never higher than what was there before. As long as media comes the
+parent's word counts for nothing: it feeds us out of its history while it is cut off itself.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from mcast.media.leap import Leap
 from mcast.media.reception import Asking, Span
-from mcast.media.reports import Speaker
+from mcast.media.reports import Speaker, reference_delay, reference_time
+from mcast.media.round_trip import RoundTrip
+from mcast.media.silence import Silence
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.overlay.actions import UpstreamId
 from mcast.wire.position import Position
-from mcast.wire.rtcp import NEXT_UNKNOWN, FeedState, ReportBlock, SenderReport, UpstreamState, middle32
+from mcast.wire.rtcp import (
+    NEXT_UNKNOWN,
+    FeedState,
+    Packet,
+    ReportBlock,
+    SenderReport,
+    UpstreamState,
+    middle32,
+)
 from mcast.wire.rtp import CLOCK_RATE
 
-MIN_ASK_SECONDS = 0.02
-DEFAULT_ROUND_TRIP = 0.05
-"""Seconds, as long as it has not been measured."""
-_ASK_ROUND_TRIPS = 1.25
+NACK_SPACING = 0.005
+"""Seconds between two NACKs, so that a train's losses that come one by one share a packet."""
 _MIN_ROUND_TRIP = 0.001
 _DELAY_UNITS = 65_536
 _MAX_CUMULATIVE = (1 << 23) - 1  # 24 bits, signed (RFC 3550, A.3)
@@ -42,11 +56,13 @@ class ParentState(Enum):
     FED = auto()  # media comes
     WAITING = auto()  # it lives, media is to come
     CUT = auto()  # it says that it is cut off itself, or no media comes though it says it is fed
-    SILENT = auto()  # nothing comes
+    NO_WAY = auto()  # it says that it is cut off, and has found no other parent
+    SUSPECT = auto()  # nothing has come for a moment
+    SILENT = auto()  # nothing has come for so long that it must have failed
     REFUSED = auto()  # nobody listens at its port any more
 
 
-_LIVING = (ParentState.FED, ParentState.WAITING, ParentState.CUT)
+_LIVING = (ParentState.FED, ParentState.WAITING, ParentState.CUT, ParentState.NO_WAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +113,23 @@ class Parent:
         self.upstream, self.ssrc = upstream, position.ssrc
         self.state: ParentState | None = None
         self.clock: WallClock | None = None
-        self.round_trip: float | None = None  # seconds
+        self.round_trip = RoundTrip()
+        self.leap = Leap()
         self.start = start  # the first number that it is expected to send; None: not known yet
         self.next = position.next if start is None else start  # the number after the highest that it sent
         self.received = 0  # each number once
         self.new = 0  # what no other parent had brought before
+        self.nack_sent = 0
         self._speaker, self._timing = speaker, timing
         self._events: list[ParentEvent] = []
         self._begun = False
-        self._hello_at: float | None = None
-        self._sign = now + timing.start_silence - timing.silence
-        self._media = self._report_due = now
+        self._hello_at = now
+        self._hellos = 0
+        self._report_due = self._nack_due = now
+        self._silence = Silence(now, timing)
+        self._starved = 0.0  # for how long it has brought no media though it says that it is fed
+        self._says_fed = False
+        self._beside = False
         self._lost = 0
         self._reported = (0, 0)  # expected and received at the last report
         self._jitter = 0.0  # RFC 3550, A.8, in ticks of 90 kHz
@@ -138,8 +160,11 @@ class Parent:
     def asking(self) -> Asking:
         """Return what it may be asked for."""
         begin = self.next if self.start is None else self.start
-        patience = max((self.round_trip or DEFAULT_ROUND_TRIP) * _ASK_ROUND_TRIPS, MIN_ASK_SECONDS)
-        return Asking(self.upstream, begin, self.next, patience)
+        return Asking(self.upstream, begin, self.next, self.round_trip.patience)
+
+    def may_ask(self, now: float) -> bool:
+        """Return whether it is time for another NACK."""
+        return now >= self._nack_due
 
     def events(self) -> Sequence[ParentEvent]:
         """Return what has changed since the last call."""
@@ -150,7 +175,7 @@ class Parent:
 
     def counters(self) -> ParentCounters:
         """Describe what has come from it so far."""
-        rtt = self.round_trip
+        rtt = self.round_trip.smoothed
         return ParentCounters(
             state=self.state,
             datagrams=self.received,
@@ -171,19 +196,23 @@ class Parent:
         elif not self._count(first, first + count, spans):
             return  # all of it has come from it before: no sign of life
         self.new += spans[0][1] if len(spans) == 1 else sum(length for _, length in spans)
-        self._sign = self._media = now
+        self._silence.on_sign(now, normal=self.state is not ParentState.SILENT)
+        self._silence.media = self._starved = 0.0
         if self.state is not ParentState.FED:
             self._change(ParentState.FED, now)
         if not self._begun:
             self._begin(now)
         self._note_arrival(timestamp, now)
 
-    def on_report(self, report: SenderReport, now: float) -> None:
-        """Take in its SR."""
-        self._sign = max(now, self._sign)
+    def on_report(self, report: SenderReport, others: Sequence[Packet], now: float) -> None:
+        """Take in its SR, and what comes with it."""
+        self._silence.on_sign(now, normal=self.state is not ParentState.SILENT)
         self.clock = WallClock(report.ntp, report.rtp, now)
         if not self._begun:
             self._begin(now)
+        sample = reference_delay(others, self._speaker.ssrc, now)
+        if sample is not None:
+            self.round_trip.note(max(sample, _MIN_ROUND_TRIP))
 
     def go_on(self, number: int) -> None:
         """Take in its word that it goes on with `number`: what is below has been sent."""
@@ -193,11 +222,15 @@ class Parent:
             self.next = number
 
     def on_state(self, told: UpstreamState, now: float) -> None:
-        """Take in what it says of its own supply."""
-        if told.next == NEXT_UNKNOWN:
-            self._media = now  # it waits for a keyframe: no media is no sign of anything
+        """Take in what it says of its own supply, with the SR that has just come."""
+        # While it waits for a keyframe for us, no media is no sign of anything.
+        self._says_fed = told.state is FeedState.FED and told.next != NEXT_UNKNOWN
+        if self.state is ParentState.FED and self._silence.media <= self._timing.quiet:
+            return
         if told.state is FeedState.CUT:
-            self._change(ParentState.CUT, now, told.cut_ms)
+            self._change(ParentState.NO_WAY if told.no_way else ParentState.CUT, now, told.cut_ms)
+        elif told.state is FeedState.FED and self.state is ParentState.SUSPECT and self.received:
+            self._change(ParentState.FED, now)  # as it was; whether it is starved is for judge() to find out
         elif told.state is FeedState.WAITING or not self.lives:
             self._change(ParentState.WAITING, now)
 
@@ -208,18 +241,35 @@ class Parent:
     # What is said to it
 
     def judge(self, now: float) -> None:
-        """Find out by the clock whether it still lives."""
-        timing = self._timing
-        if now - self._sign > timing.silence:
+        """Find out by the clock whether it still lives; to be called after each receive and each 20 ms."""
+        timing, silence = self._timing, self._silence
+        step = silence.look(now)
+        if silence.signs > timing.suspect or silence.signs > timing.silence:
+            self._judge_silence(now)
+        elif self._says_fed and silence.media > timing.quiet:
+            self._starved += step
+            if self._starved > timing.starved and self.state in (ParentState.FED, ParentState.WAITING):
+                self._change(ParentState.CUT, now)
+
+    def _judge_silence(self, now: float) -> None:
+        silence = self._silence
+        if silence.signs > silence.sure:
             if self.state is not ParentState.REFUSED:
                 self._change(ParentState.SILENT, now)
-        elif self.state is ParentState.FED and now - self._media > timing.starved:
-            self._change(ParentState.CUT, now)
+        elif silence.signs > silence.suspect and self.lives:
+            self._change(ParentState.SUSPECT, now)
 
-    def due(self, now: float, missing: Sequence[int] = ()) -> bytes | None:
-        """Return the packet that is due now, if one is; with what is missing it is due at once."""
-        if now < self._report_due and not missing:
+    def due(self, now: float, missing: Sequence[int] = (), *, beside: bool = False) -> bytes | None:
+        """Return the packet that is due now, if one is; with what is missing it is due at once.
+
+        `beside` tells whether another parent delivers the stream, too; that it does no more is said at once.
+        """
+        if now < self._report_due and not missing and beside >= self._beside:
             return None
+        self._beside = beside
+        if missing:
+            self.nack_sent += 1
+            self._nack_due = now + NACK_SPACING
         return self._report(missing, now)
 
     def goodbye(self, now: float) -> bytes:
@@ -244,8 +294,8 @@ class Parent:
 
     def _begin(self, now: float) -> None:
         self._begun = True
-        if self._hello_at is not None:
-            self.round_trip = max(now - self._hello_at, _MIN_ROUND_TRIP)
+        if self._hellos == 1:  # of several it is not known which one is answered (Karn's algorithm)
+            self.round_trip.note(max(now - self._hello_at, _MIN_ROUND_TRIP))
         self._report_due = now + self._timing.lossy_report
 
     def _note_arrival(self, timestamp: int, now: float) -> None:
@@ -260,12 +310,15 @@ class Parent:
         timing = self._timing
         if not self._begun:
             self._hello_at = now
+            self._hellos += 1
             self._report_due = now + timing.hello
         else:
             lossy = self.lost > self._lost or self.state is not ParentState.FED
             self._lost = self.lost
             self._report_due = now + (timing.lossy_report if lossy else timing.report)
-        return self._speaker.compound(self._block(now), missing)
+        return self._speaker.compound(
+            self._block(now), missing, reference=reference_time(now), beside=self._beside
+        )
 
     def _block(self, now: float) -> ReportBlock:
         """Build the report block (RFC 3550, 6.4.1 and A.3) and begin a new interval.

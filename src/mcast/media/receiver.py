@@ -90,6 +90,7 @@ class Receiver:
         on_parent: Callable[[UpstreamId, ParentEvent], None],
         on_crash: OnCrash,
         *,
+        on_outdone: Callable[[UpstreamId], None] | None = None,
         start: int | None = None,
         repair: bool = True,
         timing: Timing = DEFAULT_TIMING,
@@ -97,11 +98,13 @@ class Receiver:
         """Expect a stream: `position` is what the first parent's PORT says of it.
 
         The callbacks are called by the receiver's thread; an event of a parent may still come when it
-        has just been removed. `start` is the first number that counts, None where that is the first to come.
+        has just been removed. `on_outdone` is told, each 2 s while there are two parents that bring media,
+        which of them is not needed. `start` is the first number that counts, None where that is the first
+        to come.
         """
         self.content = content
         self._cname, self._ssrc = cname, random.getrandbits(32)
-        self._on_train, self._on_parent = on_train, on_parent
+        self._on_train, self._on_parent, self._on_outdone = on_train, on_parent, on_outdone
         self._stream = IncomingStream(position, start=start, repair=repair, timing=timing)
         self._lines: tuple[_Line, ...] = ()  # the thread's
         self._poll = select.poll()  # the thread's
@@ -249,6 +252,9 @@ class Receiver:
                 self._read(line, wait=False)
             else:
                 self._do_due(line, now)
+        loser = self._stream.outdone(now)
+        if loser is not None and self._on_outdone is not None:
+            self._on_outdone(loser)
 
     def _do_due(self, line: _Line, now: float) -> None:
         packet = self._stream.on_time(line.parent, now)

@@ -31,6 +31,11 @@ MAX_SEQUENCE_GAP = 32_768
 MAX_JUMP = 1 << 24
 """What a parent may say that it has sent meanwhile: hours of a fast stream. More is a mistake."""
 
+HASTY_ASKS = 4
+"""So often a number is asked for twice as often as answers may take: a NACK is small, half of the failures
+are lost NACKs, and the parent answers once per round trip all the same. Who still has no answer then
+has lost little by waiting, and mostly its parent misses the number, too."""
+
 _NEVER = float("-inf")
 
 Span = tuple[int, int]
@@ -54,10 +59,11 @@ class Missing:
     since: float
     again: float = _NEVER  # not to be asked for before
     asked_of: UpstreamId | None = None  # who was asked for it last
+    asks: int = 0  # how often it was asked for
 
     def part(self, begin: int, end: int) -> "Missing":
         """Return the same gap between these numbers only."""
-        return Missing(begin, end, self.since, self.again, self.asked_of)
+        return Missing(begin, end, self.since, self.again, self.asked_of, self.asks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ class Reception:
         self.reordered = 0  # arrived after a higher number, without having been asked for
         self.repaired = 0  # arrived after they were asked for
         self.missing: list[Missing] = []  # in order
+        self._ask_at = _NEVER  # nothing is to be asked for before
 
     def __repr__(self) -> str:
         return (
@@ -165,32 +172,47 @@ class Reception:
 
     def _miss(self, begin: int, end: int, now: float) -> None:
         self.missing.append(Missing(max(begin, end - WINDOW), end, now))
+        self._ask_at = _NEVER
         oldest = end - WINDOW
         while self.missing[0].end <= oldest or len(self.missing) > MAX_MISSING_RANGES:
             self.missing.pop(0)
 
     def give_up(self, before: float) -> None:
         """Miss no longer what was noticed before this time."""
-        self.missing = [gap for gap in self.missing if gap.since > before]
+        if self.missing and self.missing[0].since <= before:  # in order of time, too
+            self.missing = [gap for gap in self.missing if gap.since > before]
 
     def to_ask(
-        self, asking: Asking, now: float, most: int, other_has: Callable[[int], bool] = lambda _: False
+        self, asking: Asking, now: float, most: int, other_has: Callable[[int], bool] | None = None
     ) -> list[int]:
         """Return up to `most` missing numbers to ask one parent for, and note that it is asked.
 
         A number that it was asked for and has not sent is the other parent's turn, if `other_has` it.
         """
+        if now < self._ask_at:
+            return []
+        numbers = self._collect(asking, now, most, other_has)
+        if other_has is None and len(numbers) < most:
+            self._ask_at = min((gap.again for gap in self.missing), default=now)
+        return numbers
+
+    def _collect(
+        self, asking: Asking, now: float, most: int, other_has: Callable[[int], bool] | None
+    ) -> list[int]:
         numbers: list[int] = []
         index = 0
         while index < len(self.missing) and len(numbers) < most:
             gap = self.missing[index]
             begin = max(gap.begin, asking.begin)
             end = min(gap.end, asking.end, begin + most - len(numbers))
-            turn = gap.asked_of != asking.upstream or not other_has(begin)
+            turn = gap.asked_of != asking.upstream or other_has is None or not other_has(begin)
             if begin < end and turn and now >= gap.again:
                 index += self._split(index, begin, end)
                 gap = self.missing[index]
-                gap.again, gap.asked_of = now + asking.patience, asking.upstream
+                hasty = other_has is None and gap.asks < HASTY_ASKS
+                gap.again = now + (asking.patience / 2 if hasty else asking.patience)
+                gap.asked_of = asking.upstream
+                gap.asks += 1
                 numbers.extend(range(begin, end))
             index += 1
         return numbers

@@ -1,28 +1,37 @@
 """The RTCP compounds that parent and child exchange, built and read (RFC 3550, docs/protocol.md, "RTCP").
 
-child -> parent   RR (a block that names the stream it expects), SDES(CNAME), APP(TOKEN), and
-                  a Generic NACK or a BYE when there is reason. The hello is the same thing.
-parent -> child   SR, SDES(CNAME), APP(STATE)
+child -> parent   RR (a block that names the stream it expects), SDES(CNAME), APP(TOKEN), XR(its own
+                  time), and APP(BESIDE), a Generic NACK or a BYE when there is reason. The hello
+                  is the same thing.
+parent -> child   SR, SDES(CNAME), APP(STATE), XR(how long ago it got the child's time)
+
+Both sides measure the round trip, each by its own clock: the parent by SR and RR (RFC 3550, 6.4.1), the
+child by the two XR blocks (RFC 3611, 4.4 and 4.5).
 """
 
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mcast.media.round_trip import LONGEST_ROUND_TRIP
 from mcast.wire.rtcp import (
     App,
     Bye,
+    ExtendedReport,
     FeedState,
     Nack,
     Packet,
     ReceiverReport,
+    ReferenceDelay,
     ReportBlock,
     Sdes,
     SenderReport,
     UpstreamState,
+    beside_app,
     middle32,
     ntp_from_unix,
     pack_compound,
+    says_beside,
     state_app,
     token_app,
     unpack_compound,
@@ -40,13 +49,28 @@ class Speaker:
     cname: str
     token: bytes
 
-    def compound(self, block: ReportBlock, missing: Iterable[int] = (), *, bye: bool = False) -> bytes:
-        """Build a hello or a report; `missing` numbers are asked for, `bye` is the last word."""
+    def compound(
+        self,
+        block: ReportBlock,
+        missing: Iterable[int] = (),
+        *,
+        reference: int | None = None,
+        beside: bool = False,
+        bye: bool = False,
+    ) -> bytes:
+        """Build a hello or a report: at the time `reference`; `missing` numbers are asked for.
+
+        `beside` says that another parent delivers, too; `bye` is the last word.
+        """
         packets: list[Packet] = [
             ReceiverReport(self.ssrc, (block,)),
             Sdes(self.ssrc, self.cname),
             self._token(),
         ]
+        if reference is not None:
+            packets.append(ExtendedReport(self.ssrc, reference))
+        if beside:
+            packets.append(beside_app(self.ssrc))
         sequences = tuple(number & 0xFFFF for number in missing)
         if sequences:
             packets.append(Nack(self.ssrc, block.ssrc, sequences))
@@ -66,6 +90,9 @@ class ChildReport:
     greets: bool  # it expects this stream, or whatever there is
     missing: tuple[int, ...]  # sequence numbers that it asks for
     bye: bool
+    beside: bool  # another parent delivers to it, too
+    ssrc: int  # its own
+    reference: int | None  # middle32 of its own time
 
 
 _HEADER = struct.Struct("!BBH")
@@ -93,11 +120,15 @@ def read_child_report(data: bytes, ssrc: int) -> ChildReport:
     reports = [packet for packet in packets if isinstance(packet, ReceiverReport)]
     blocks = [block for report in reports for block in report.blocks if block.ssrc == ssrc]
     nacks = [packet for packet in packets if isinstance(packet, Nack) and packet.media_ssrc == ssrc]
+    times = [packet.reference for packet in packets if isinstance(packet, ExtendedReport)]
     return ChildReport(
         block=blocks[-1] if blocks else None,
         greets=bool(blocks) or any(not report.blocks for report in reports),
         missing=tuple(sequence for nack in nacks for sequence in nack.sequences),
         bye=any(isinstance(packet, Bye) for packet in packets),
+        beside=says_beside(packets),
+        ssrc=packets[0].ssrc if isinstance(packets[0], ReceiverReport | SenderReport) else 0,
+        reference=next((middle32(time) for time in times if time is not None), None),
     )
 
 
@@ -107,11 +138,12 @@ class Supply:
 
     state: FeedState = FeedState.FED
     since: float = 0.0  # monotonic seconds
+    no_way: bool = False  # cut off, and no other parent was found
 
     def told(self, next_number: int, now: float) -> UpstreamState:
         """Put it as the child is told."""
         cut_ms = 0 if self.state is FeedState.FED else int((now - self.since) * 1000)
-        return UpstreamState(self.state, min(max(cut_ms, 0), 0xFFFF_FFFF), next_number)
+        return UpstreamState(self.state, min(max(cut_ms, 0), 0xFFFF_FFFF), next_number, self.no_way)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +175,14 @@ def sender_info(ssrc: int, newest: Train | None, age: float, packets: int, octet
     return SenderInfo(ssrc, newest.last_timestamp(), age, packets, octets)
 
 
-def sender_compound(info: SenderInfo, cname: str, state: UpstreamState, wall: float) -> bytes:
-    """Build what a parent sends."""
-    return pack_compound((info.at(wall), Sdes(info.ssrc, cname), state_app(info.ssrc, state)))
+def sender_compound(
+    info: SenderInfo, cname: str, state: UpstreamState, wall: float, answer: ReferenceDelay | None = None
+) -> bytes:
+    """Build what a parent sends; `answer` is what it knows of the child's own time."""
+    packets = (info.at(wall), Sdes(info.ssrc, cname), state_app(info.ssrc, state))
+    if answer is None:
+        return pack_compound(packets)
+    return pack_compound((*packets, ExtendedReport(info.ssrc, delays=(answer,))))
 
 
 def round_trip(block: ReportBlock, wall: float) -> float | None:
@@ -155,9 +192,32 @@ def round_trip(block: ReportBlock, wall: float) -> float | None:
     """
     if not block.last_sr:
         return None
-    units = (middle32(ntp_from_unix(wall)) - block.last_sr - block.delay_since_sr) & 0xFFFF_FFFF
-    seconds = units / 65_536
-    return seconds if seconds < _LONGEST_ROUND_TRIP else None
+    seconds = ((middle32(ntp_from_unix(wall)) - block.last_sr - block.delay_since_sr) & _U32) / _UNITS
+    return seconds if seconds < LONGEST_ROUND_TRIP else None
 
 
-_LONGEST_ROUND_TRIP = 10.0
+def reference_time(now: float) -> int:
+    """Return a child's own time, which only itself reads again: the monotonic one, so nobody can set it."""
+    return int(now * (1 << 32)) & _U64
+
+
+def reference_answer(ssrc: int, reference: int, age: float) -> ReferenceDelay:
+    """Answer a child's time that came `age` seconds ago."""
+    return ReferenceDelay(ssrc, reference, min(int(age * _UNITS), _U32))
+
+
+def reference_delay(packets: Iterable[Packet], ssrc: int, now: float) -> float | None:
+    """Return the round trip that a parent's answer to our time shows, in seconds, if there is one."""
+    for packet in packets:
+        if isinstance(packet, ExtendedReport):
+            for delay in packet.delays:
+                if delay.ssrc == ssrc and delay.last:
+                    units = middle32(reference_time(now)) - delay.last - delay.delay
+                    return max(0, (units + _HALF & _U32) - _HALF) / _UNITS
+    return None
+
+
+_U32 = 0xFFFF_FFFF
+_U64 = 0xFFFF_FFFF_FFFF_FFFF
+_HALF = 1 << 31
+_UNITS = 65_536

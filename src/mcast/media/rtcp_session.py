@@ -3,38 +3,36 @@
     packet ── token ── child ── its address ── what it says ── effect
                                                 hello      a socket of its own, and media
                                                 report     its lease, its losses, its round trip
-                                                NACK       sent again out of the history
+                                                NACK       sent again out of the history (repair.py)
                                                 BYE        it is gone
 
 Nothing is sent to who did not ask. A packet is looked at only if it carries the token of a child *and*
 comes from the address of that child's control connection; whatever else comes costs a search for the
 token. The port from which a child calls may be any, and may change (NAT).
-
-A number is sent again at most once per round trip, however often it is asked for, and the repairs
-of a child are bounded by a rate, so that a flood of NACKs costs no more than the stream itself.
-What the parent misses too comes by itself: the parent has asked its own parent, and passes it on.
 """
 
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from mcast.errors import WireError
-from mcast.media.child import Child, ChildLost, ChildState, OnLost
-from mcast.media.children import Children
+from mcast.media.child import MIN_BURST, Child, ChildLost, ChildState, OnLost
+from mcast.media.children import Children, catch_up_rate
 from mcast.media.feedback import FeedbackReader
-from mcast.media.reception import extend
+from mcast.media.repair import Repair
 from mcast.media.reports import (
     ChildReport,
     Supply,
     find_token,
     read_child_report,
+    reference_answer,
     round_trip,
     sender_compound,
     sender_info,
 )
 from mcast.media.sockets import ChildSockets
 from mcast.media.timing import Timing
+from mcast.media.token_bucket import TokenBucket
 from mcast.net.addresses import IPAddress, SockAddr, endpoint_of
 from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import RateLimitedLog
@@ -44,10 +42,6 @@ from mcast.wire.rtp import is_rtcp
 
 READS = 32
 """Packets read from a socket before the others have their turn."""
-MIN_ROUND_TRIP = 0.01
-"""Seconds within which a number is not sent twice, where the round trip is shorter or unknown."""
-MAX_REPAIRED = 4_096
-"""Numbers remembered as repaired."""
 _MAX_PACKET = 2_048
 
 
@@ -67,10 +61,14 @@ class RtcpSession:
         cname: str,
         offload: bool,
         timing: Timing,
+        wall: Callable[[], float] = time.time,
     ) -> None:
+        """`wall` is the clock that SRs tell, in Unix seconds."""
         self._content, self._ssrc, self._cname = content, ssrc, cname
         self._children, self._reader, self._log = children, reader, log
         self._on_lost, self._offload, self._timing = on_lost, offload, timing
+        self._wall = wall
+        self._repair = Repair(children, reader.total)
         self._sockets = ChildSockets(ports, reader, self._on_readable)
         self._supply = Supply()
 
@@ -100,9 +98,10 @@ class RtcpSession:
 
     def report_due(self, now: float) -> None:
         """Send the SRs that are due: the sign of life of a parent that has no media, else the clock."""
-        quiet = now - self._children.last_push > self._timing.quiet
+        quiet = self._timing.quiet
+        none_comes = now - self._children.last_push > quiet
         for child in self._children.children():
-            if quiet or child.waits_for_keyframe or now >= child.next_report:
+            if none_comes or now >= child.next_report or child.hears_nothing(now, quiet):
                 self._report(child, now)
 
     def close(self) -> None:
@@ -121,7 +120,11 @@ class RtcpSession:
         age = now - children.last_push
         info = sender_info(self._ssrc, children.newest, age, child.datagrams, child.bytes)
         state = self._supply.told(NEXT_UNKNOWN if unknown else child.cursor, now)
-        child.sender.send_packet(sender_compound(info, self._cname, state, time.time()))
+        answer = None
+        if child.reference is not None:
+            ssrc, reference, came = child.reference
+            answer = reference_answer(ssrc, reference, now - came)
+        child.sender.send_packet(sender_compound(info, self._cname, state, self._wall(), answer))
         child.next_report = now + self._timing.sender_report
 
     # By what comes
@@ -135,9 +138,10 @@ class RtcpSession:
             except OSError:  # a child's port is closed (ECONNREFUSED): its lease or its connection will tell
                 self._log.counters.add("refused")
                 continue
-            self._on_packet(data, address, time.monotonic())
+            self.on_packet(data, address, time.monotonic())
 
-    def _on_packet(self, data: bytes, address: SockAddr, now: float) -> None:
+    def on_packet(self, data: bytes, address: SockAddr, now: float) -> None:
+        """Take in what has come from somewhere."""
         token = find_token(data) if is_rtcp(data) else None
         if token is None:
             self._ignore("garbage", address)
@@ -175,17 +179,28 @@ class RtcpSession:
         return removed
 
     def _on_report(self, child: Child, report: ChildReport, now: float) -> None:
+        child.beside = report.beside
+        if report.reference is not None:
+            child.reference = (report.ssrc, report.reference, now)
         if report.block is not None:
             child.report = report.block
-            rtt = round_trip(report.block, time.time())
-            child.round_trip = rtt if rtt is not None else child.round_trip
+            sample = round_trip(report.block, self._wall())
+            if sample is not None:
+                child.round_trip.note(sample)
         if report.greets and child.state is ChildState.WAITING:
-            self._children.start(child, now)
-            self._report(child, now)  # tells where it begins, before the first datagram does
-            self._children.feed_child(child, self._reader.total, now)
+            self._begin(child, now)
         if report.missing:
             child.asked_at = now
-            self._repair(child, report.missing, now)
+            # By the next SR it knows how long to wait for an answer.
+            child.next_report = min(child.next_report, now + self._timing.lossy_report)
+            self._repair.answer(child, report.missing, now)
+
+    def _begin(self, child: Child, now: float) -> None:
+        if child.beside:  # it is in no hurry, and its uplink is in use
+            child.pace = TokenBucket(catch_up_rate(self._children.rate(), beside=True), MIN_BURST, now)
+        self._children.start(child, now)
+        self._report(child, now)  # tells where it begins, before the first datagram does
+        self._children.feed_child(child, self._reader.total, now)
 
     def _connect(self, child: Child, address: SockAddr) -> bool:
         """Aim a child's socket, made now if it has none, at where its packet came from."""
@@ -207,30 +222,3 @@ class RtcpSession:
             self._reader.close(sock)  # it has gone meanwhile
             return False
         return True
-
-    def _repair(self, child: Child, sequences: Iterable[int], now: float) -> None:
-        """Send again what a child asks for, as far as it is held and was sent to it before."""
-        if child.sender is None or child.state not in (ChildState.CATCHING_UP, ChildState.LIVE):
-            return
-        total = self._reader.total
-        again = now - max(child.round_trip or 0.0, MIN_ROUND_TRIP)
-        for sequence in sequences:
-            number = extend(sequence, child.cursor)
-            if not child.floor <= number < child.cursor or child.repaired.get(number, again) > again:
-                continue
-            datagram = self._children.read(number)
-            if datagram is None or child.repairs.left(now) < 1 or total.left(now) <= 0:
-                child.unrepaired += 1
-                continue
-            child.repairs.take(1)
-            total.take(len(datagram))
-            if child.sender.send_packet(datagram):
-                child.resent += 1
-                _remember(child, number, now)
-
-
-def _remember(child: Child, number: int, now: float) -> None:
-    child.repaired.pop(number, None)  # to the end: dicts keep the order in which keys came
-    child.repaired[number] = now
-    if len(child.repaired) > MAX_REPAIRED:
-        del child.repaired[next(iter(child.repaired))]

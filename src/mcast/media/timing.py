@@ -15,27 +15,38 @@ class Timing:
     report: float = 0.5
     """Between two reports while all is well."""
     lossy_report: float = 0.2
-    """Between two reports while datagrams are missing or no media comes."""
+    """Between two reports while datagrams are missing or no media comes, and between two SRs to a child
+    that asks for something: they carry the round trip by which it asks."""
+    suspect: float = 0.15
+    """Neither media nor SR for so long: the parent is suspected. The source is never silent for more than
+    100 ms, and a parent without media sends an SR each 30 ms, so three in a row were lost or never sent."""
+    rhythm: float = 0.05
+    """A gap must be longer by so much than the longest of the last seconds to be suspect."""
     silence: float = 0.3
-    """Neither media nor SR for so long: something above is broken. The source is never silent for more
-    than 100 ms, and a parent without media sends an SR each 100 ms."""
+    """The same as `suspect`, and the parent is sure to have failed; as much later as the rhythm asks."""
     start_silence: float = 1.0
     """The same before the first sign: some hellos and their answers may be lost."""
     starved: float = 1.0
-    """The parent says it is fed, and no media comes: its own watch would have told within `silence`."""
+    """The parent says that it is fed, and no media comes. Longer than it takes the parent to be sure that
+    its own parent has failed, at the slowest rhythm (700 ms), and to say so: else all that are
+    below a failure would repair at once."""
     repair: float = 1.5
     """A missing datagram is asked for until then. Longer than any sensible `--latency` waits for it."""
+    outdone: float = 2.0
+    """Of two parents, one that has brought no number first for so long may be left."""
 
     lease: float = 2.5
     """Without valid RTCP for so long a child is gone: a dozen lost reports at the 200 ms of a lossy link."""
     first_hello: float = 5.0
     """How long the first hello may take: PORT travels by TCP, which repairs a loss in seconds."""
     look: float = 0.1
-    """Between two looks at the leases, and between two SRs to a child that gets no media."""
+    """Between two looks at the leases."""
     sender_report: float = 1.0
     """Between two SRs to a child that gets media."""
-    quiet: float = 0.15
-    """No media for so long: from then on the SRs of every `look` are the sign of life."""
+    quiet: float = 0.05
+    """No media for so long: from then on SRs are the sign of life."""
+    quiet_report: float = 0.03
+    """Between two SRs to a child that gets no media."""
 
 
 DEFAULT_TIMING = Timing()

@@ -19,6 +19,7 @@ from mcast.overlay.actions import (
     SearchFailure,
     Update,
 )
+from mcast.wire.identity import IdentityKind
 from mcast.wire.node import Miss, MissReason, Stop, StopReason, Stream
 
 MAX_CHILDREN = 4096
@@ -100,12 +101,20 @@ class Admission:
         return Reply(connection, refusal(stream, reason, text))
 
     def tell_all(
-        self, path: Path, version: int, *, cut: bool, no_way: bool = False, leaving: bool = False
+        self,
+        path: Path,
+        version: int,
+        *,
+        cut: bool,
+        no_way: bool = False,
+        leaving: bool = False,
+        clients_only: bool = False,
     ) -> list[Action]:
-        """Tell all children what has changed above."""
+        """Tell all children, or the clients among them, what has changed."""
         return [
             Update(connection, self.content, path, version, cut, no_way, leaving)
-            for connection in self.children
+            for connection, stream in self.children.items()
+            if not clients_only or stream.sender.kind is IdentityKind.CLIENT
         ]
 
     def end(

@@ -29,11 +29,11 @@ from mcast.overlay.actions import (
     Supply,
     UpstreamId,
 )
-from mcast.overlay.branch_data import GIVE_UP_SECONDS, BranchData, UpstreamEntry, Why
+from mcast.overlay.branch_data import BranchData, UpstreamEntry, Why
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.events import Departure, Feed
 from mcast.overlay.search import Search
-from mcast.overlay.steps import STEPS
+from mcast.overlay.steps import STEPS, tell
 from mcast.overlay.table import IGNORED, TABLE, Input, State
 from mcast.wire.node import MissReason, Port, StopReason, Stream
 from mcast.wire.rtcp import FeedState
@@ -73,9 +73,9 @@ class Branch(BranchData):
 
     # What happens
 
-    def on_wanted(self, stream: Stream, search: Search, now: float) -> list[Action]:
+    def on_wanted(self, stream: Stream, search: Search, give_up: float, now: float) -> list[Action]:
         """Begin for the local child, for which a parent is searched."""
-        self.search, self.start = search, stream.start
+        self.search, self.start, self.give_up = search, stream.start, give_up
         self.admission.waiters[LOCAL] = stream
         return self._take(Input.WANTED, Why(now))
 
@@ -84,6 +84,7 @@ class Branch(BranchData):
     ) -> list[Action]:
         """Begin for the first child, whose request says whom to ask."""
         self.request, self.hops, self.candidates = stream.request, stream.hops + 1, candidates
+        self.onward = stream.resume
         self.admission.waiters[connection] = stream
         return self._take(Input.ROUTED, Why(now))
 
@@ -182,10 +183,17 @@ class Branch(BranchData):
             return self._take(Input.LATE, Why(now, "no answer yet"))
         return []
 
+    def tell_clients(self) -> list[Action]:
+        """Tell the clients among the children again how it is: whom else they may ask has changed."""
+        return tell(self, clients_only=True)
+
     def on_leaving(self, now: float) -> list[Action]:
         """End everything, as this process does; children get a little time to go elsewhere."""
         self.admission.remove(LOCAL)
-        left = Why(now, "leaving", end=StopReason.LEAVING, leave=StopReason.LEAVING)
+        self.leave_reason = (
+            StopReason.LEAVING
+        )  # so that the parent's stream lingers: somebody may take it over
+        left = Why(now, "leaving", end=StopReason.LEAVING)
         return [*self._take(Input.LEAVING, left), *self._prune(now)]
 
     # Which input it is
@@ -259,9 +267,13 @@ class Branch(BranchData):
         if self.cut_by_word and self.primary is not None and self.upstreams[self.primary].feed is Feed.FED:
             # The parent has been saying "cut" for as long as we wait, yet its media has never stopped.
             return self.on_feed(self.primary, Feed.FED, now)
-        text = f"no media for {GIVE_UP_SECONDS:g} s" if self.state is State.REPAIRING else "leaving"
+        text = self._given_up() if self.state is State.REPAIRING else "leaving"
         end = StopReason.LEAVING if self.state is State.HANDOVER else StopReason.CUT
         return self._take(Input.EXPIRED, Why(now, text, upstream=self.primary, end=end))
+
+    def _given_up(self) -> str:
+        text = f"no media for {self.give_up:g} s"
+        return f"{text}, since its parent was lost ({self.lost_by})" if self.lost_by else text
 
     def _prune(self, now: float, *, deserted: bool = False) -> list[Action]:
         if self.state in (State.ABSENT, State.LINGERING) or not self.admission.is_empty:
@@ -291,7 +303,7 @@ class Branch(BranchData):
             case State.CUT:
                 return now + REPAIR_WAIT_SECONDS
             case State.REPAIRING:
-                return now + GIVE_UP_SECONDS
+                return now + self.give_up
             case State.LINGERING:
                 return now + LINGER_SECONDS
             case State.HANDOVER:

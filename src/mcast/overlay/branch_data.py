@@ -17,15 +17,12 @@ from mcast.overlay.actions import (
 from mcast.overlay.admission import Admission
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.chance import Chance
-from mcast.overlay.events import Feed
+from mcast.overlay.events import GIVE_UP_SECONDS, Feed
 from mcast.overlay.search import Search
 from mcast.overlay.table import State
 from mcast.wire.identity import Identity
 from mcast.wire.node import MissReason, Start, StopReason, Stream
 from mcast.wire.position import Position
-
-GIVE_UP_SECONDS = 10.0
-"""Without media for so long, in spite of all searching, a stream is over here."""
 
 
 @dataclass(slots=True)
@@ -53,7 +50,6 @@ class Why:
     refuse: MissReason = MissReason.GONE  # how who waits is refused
     failure: SearchFailure | None = None  # the same, for the local child
     end: StopReason = StopReason.CUT  # how children are sent away
-    leave: StopReason = StopReason.UNSUBSCRIBE  # how parents are left
 
 
 Spares: TypeAlias = Callable[["BranchData"], list[Parent]]
@@ -79,6 +75,10 @@ class BranchData:
         self.search: Search | None = None
         self.candidates = Candidates(())
         self.request, self.hops, self.start = b"", 0, Start.KEYFRAME
+        self.onward: Position | None = None  # where the first child has left another parent
+        self.give_up = GIVE_UP_SECONDS
+        self.leave_reason = StopReason.UNSUBSCRIBE
+        self.lost_by = ""  # how the last parent was lost
         self.refusals: list[str] = []
         self.asked_last: Parent | None = None
         self.last: int | None = None  # number of the content's last datagram
@@ -102,9 +102,13 @@ class BranchData:
 
     @property
     def excluded(self) -> tuple[Identity, ...]:
-        """Return whom a search should not lead to: the parents that there are."""
-        parents = [entry.parent for entry in self.upstreams.values()]
-        return tuple(Identity.node(parent.name) for parent in parents if isinstance(parent, NodeParent))
+        """Return whom a search should not lead to: the parents that there are.
+
+        A client knows them by their addresses; how others call them is at the end of their paths.
+        """
+        entries = self.upstreams.values()
+        names = [Identity.node(e.parent.name) for e in entries if isinstance(e.parent, NodeParent)]
+        return tuple(dict.fromkeys([*names, *(entry.path[-1] for entry in entries if entry.path)]))
 
     @property
     def due(self) -> float | None:

@@ -8,7 +8,8 @@
     absent               it is over: the rendezvous point says that there is no such content
     busy                 again after 20 to 80 ms: who collided once should not collide again
     nobody to be asked   again after 250 ms: the neighbour may be starting
-    anything else        again after 0.5, 1 s, ...; `MAX_TRIES` times at most
+    anything else        again after 0.5, 1 s, ...; `MAX_TRIES` times at most. Who repairs has viewers who
+                         wait, and neighbours that are repairing, too: after 0.05, 0.1 s, ...
 
 All of it within `patience` seconds, and each time under a new request id, as a node answers one id
 once. A client is a leaf that searches when its user wants a content.
@@ -26,6 +27,8 @@ UNREACHABLE_PAUSE = 0.25
 """Seconds until neighbours that could not be reached are asked again."""
 RETRY_PAUSE = 0.5
 """Seconds before another try; doubled each time."""
+REPAIR_PAUSE = 0.05
+"""The same for who repairs: five tries within the half second that a viewer's buffer lasts."""
 LONGEST_PAUSE = 2.0
 
 
@@ -40,9 +43,14 @@ class Search:
         *,
         tries: int | None = MAX_TRIES,
         jitter: float = 0.0,
+        pause: float | None = None,
     ) -> None:
-        """`tries` None: as many as the patience allows. `jitter`: seconds, at most, until it begins."""
+        """`tries` None: as many as the patience allows. `jitter`: seconds, at most, until it begins.
+
+        `pause`: seconds before the second try, each further one is twice as long (None: RETRY_PAUSE).
+        """
         self._chance, self._most = chance, tries
+        self._pause = RETRY_PAUSE if pause is None else pause
         self._deadline = now + patience
         self._again_at: float | None = now + (chance.uniform(0.0, jitter) if jitter else 0.0)
         self._tries = 0
@@ -64,6 +72,11 @@ class Search:
         self.request = self._chance.randbytes(REQUEST_ID_SIZE)
         return self.request
 
+    def hurry(self, now: float) -> None:
+        """Begin the next flood now, if one is to come: there is somebody new to ask."""
+        if self._again_at is not None:
+            self._again_at = now
+
     def on_missed(
         self, reason: MissReason, text: str, now: float, *, unreachable: bool = False
     ) -> SearchFailure | None:
@@ -77,5 +90,5 @@ class Search:
         self._tries += 1
         if not is_in_time or (self._most is not None and self._tries >= self._most):
             return SearchFailure(reason, text, self._tries, unreachable)
-        self._again_at = now + min(RETRY_PAUSE * 2 ** (self._tries - 1), LONGEST_PAUSE)
+        self._again_at = now + min(self._pause * 2 ** min(self._tries - 1, 10), LONGEST_PAUSE)
         return None

@@ -42,6 +42,11 @@ class Adverts:
         """Forget a neighbour of which nothing is heard any more."""
         self._adverts.pop(neighbour, None)
 
+    def streaming(self, content: str, me: Identity) -> list[str]:
+        """Return the neighbours that are fed with a content, and not by way of this node."""
+        told = ((name, adverts.get(content)) for name, adverts in self._adverts.items())
+        return [name for name, advert in told if advert and advert.fed and me not in advert.path]
+
     def spares(self, branch: BranchData, round_trips_ms: Mapping[str, float]) -> list[Parent]:
         """Return the neighbours that could feed this branch, the best first.
 

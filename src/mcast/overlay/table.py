@@ -24,7 +24,8 @@ first parent that brings media, the old one or another, is the parent from then 
 **Who repairs.** The node right below the failure. Those further down hear "cut, my parent repairs"
 and wait (CUT); when it says that it finds no way, or after `REPAIR_WAIT_SECONDS`, they repair for
 themselves. A node that looks for a parent takes nobody in who comes to resume: he would be waiting
-for one who waits for him.
+for one who waits for him. Where it is only about to be fed (SEARCHING, JOINING) he is told to come again
+in a moment: siblings that have lost one parent meet so at the one that takes its place.
 
 Every cell of the table is one of three: a transition, IGNORED (it may well come, and means nothing
 here) or absent from both, which is impossible: the caller has a bug. `Input`s are decided from the
@@ -99,6 +100,7 @@ class Step(Enum):
     ADMIT = "take the child in"
     ADMIT_ALL = "take in all who wait"
     REFUSE_CUT = "refuse the child: cut off"
+    REFUSE_BUSY = "refuse the child for a moment: its first parent may answer soon"
     REFUSE_GONE = "refuse the child: over, or about to go"
     REFUSE_ALL = "refuse all who wait"
     RECEIVE = "open the relay on the parent that has answered"
@@ -161,7 +163,7 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
     },
     State.SEARCHING: {
         Input.ASKED: _to(State.SEARCHING, Step.WAIT_BEHIND),
-        Input.RESUMES: _to(State.SEARCHING, Step.REFUSE_CUT),
+        Input.RESUMES: _to(State.SEARCHING, Step.REFUSE_BUSY),
         Input.FOUND: _to(State.JOINING, Step.ASK_NEXT),
         Input.FAILED: _to(State.ABSENT, Step.REFUSE_ALL),
         Input.EMPTIED: _to(State.ABSENT),
@@ -170,7 +172,7 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
     },
     State.JOINING: {
         Input.ASKED: _to(State.JOINING, Step.WAIT_BEHIND),
-        Input.RESUMES: _to(State.JOINING, Step.REFUSE_CUT),
+        Input.RESUMES: _to(State.JOINING, Step.REFUSE_BUSY),
         Input.LATE: _to(State.JOINING, Step.ASK_NEXT),
         Input.PASSED_OVER: _to(State.JOINING, Step.ASK_NEXT),
         Input.ACCEPTED: _to(State.FED, Step.RECEIVE, Step.ADMIT_ALL),

@@ -11,8 +11,10 @@ from mcast.wire.rtcp_app import (
     NEXT_UNKNOWN,
     FeedState,
     UpstreamState,
+    beside_app,
     read_state,
     read_token,
+    says_beside,
     state_app,
     token_app,
 )
@@ -20,9 +22,11 @@ from mcast.wire.rtcp_packets import (
     RTP_VERSION,
     App,
     Bye,
+    ExtendedReport,
     Nack,
     Packet,
     ReceiverReport,
+    ReferenceDelay,
     ReportBlock,
     Sdes,
     SenderReport,
@@ -35,26 +39,30 @@ __all__ = [
     "NEXT_UNKNOWN",
     "App",
     "Bye",
+    "ExtendedReport",
     "FeedState",
     "Nack",
     "Packet",
     "ReceiverReport",
+    "ReferenceDelay",
     "ReportBlock",
     "Sdes",
     "SenderReport",
     "Unknown",
     "UpstreamState",
+    "beside_app",
     "middle32",
     "ntp_from_unix",
     "pack_compound",
     "read_state",
     "read_token",
+    "says_beside",
     "state_app",
     "token_app",
     "unpack_compound",
 ]
 
-_KNOWN = {kind.TYPE: kind for kind in (SenderReport, ReceiverReport, Sdes, Bye, App, Nack)}
+_KNOWN = {kind.TYPE: kind for kind in (SenderReport, ReceiverReport, Sdes, Bye, App, Nack, ExtendedReport)}
 _FIRST = (SenderReport.TYPE, ReceiverReport.TYPE)
 
 

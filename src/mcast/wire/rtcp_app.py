@@ -2,6 +2,7 @@
 
 subtype 0  TOKEN   child to parent: the subscription's token. It proves a hello, a report, a BYE
 subtype 1  STATE   parent to child: fed, cut off since when, or waiting for the server
+subtype 2  BESIDE  child to parent: another parent delivers the stream, too; there is no hurry
 """
 
 import struct
@@ -16,7 +17,7 @@ from mcast.wire.rtcp_packets import App, Packet
 
 APP_NAME = b"MCST"
 TOKEN_SIZE = 16
-TOKEN, STATE = 0, 1  # subtypes
+TOKEN, STATE, BESIDE = 0, 1, 2  # subtypes
 NEXT_UNKNOWN = (1 << 64) - 1
 """A STATE's `next` while the parent does not know yet where this child begins."""
 
@@ -33,6 +34,7 @@ class FeedState(IntEnum):
 
 
 _STATES = frozenset(FeedState)
+_NO_WAY = 0x01  # a flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +44,16 @@ class UpstreamState:
     state: FeedState
     cut_ms: int  # milliseconds since the cut, 0 while fed
     next: int  # the number of the datagram that this child is sent next, or NEXT_UNKNOWN
+    no_way: bool = False  # cut off, and it has found no other parent: the child is to look for itself
 
-    LAYOUT: ClassVar[struct.Struct] = struct.Struct("!B3xIQ")
+    LAYOUT: ClassVar[struct.Struct] = struct.Struct("!BB2xIQ")
 
     def pack(self) -> bytes:
         """Return the APP packet's data. Raises ValueError if a field does not fit."""
         if self.next != NEXT_UNKNOWN:
             checked_number(self.next)
         try:
-            return self.LAYOUT.pack(self.state, self.cut_ms, self.next)
+            return self.LAYOUT.pack(self.state, _NO_WAY * self.no_way, self.cut_ms, self.next)
         except struct.error as error:
             raise ValueError(f"{self}: {error}") from None
 
@@ -59,9 +62,10 @@ class UpstreamState:
         """Read a STATE's data. What a newer version has added behind it is skipped. Raises WireError."""
         if len(data) < cls.LAYOUT.size:
             raise WireError(f"APP state has {len(data)} bytes, expected {cls.LAYOUT.size}")
-        state, cut_ms, number = cls.LAYOUT.unpack_from(data)
+        state, flags, cut_ms, number = cls.LAYOUT.unpack_from(data)
         known = FeedState(state) if state in _STATES else FeedState.FED
-        return cls(known, cut_ms, number if number == NEXT_UNKNOWN else accepted_number(number))
+        number = number if number == NEXT_UNKNOWN else accepted_number(number)
+        return cls(known, cut_ms, number, bool(flags & _NO_WAY))
 
 
 def token_app(ssrc: int, token: bytes) -> App:
@@ -73,6 +77,16 @@ def token_app(ssrc: int, token: bytes) -> App:
 
 def state_app(ssrc: int, state: UpstreamState) -> App:
     return App(ssrc, STATE, APP_NAME, state.pack())
+
+
+def beside_app(ssrc: int) -> App:
+    """Build the child's word that it has another parent that delivers."""
+    return App(ssrc, BESIDE, APP_NAME, b"")
+
+
+def says_beside(packets: Iterable[Packet]) -> bool:
+    """Return whether a child has another parent that delivers."""
+    return _find(packets, BESIDE) is not None
 
 
 def read_token(packets: Iterable[Packet]) -> bytes | None:

@@ -1,4 +1,4 @@
-"""RTCP packets, one by one (RFC 3550, section 6; RFC 4585, section 6.2.1); rtcp.py puts them together.
+"""RTCP packets, one by one (RFC 3550, section 6; RFC 4585, 6.2.1; RFC 3611); rtcp.py puts them together.
 
 Each packet has a `pack` that returns all its bytes, header included, and an `unpack` that takes the
 header's five count bits and the body behind the header. Everything that a peer
@@ -21,9 +21,12 @@ NTP_EPOCH = 2_208_988_800  # seconds from 1900 (NTP) to 1970 (Unix)
 MAX_COUNT = 31  # the header's count has five bits
 CNAME = 1  # the SDES item
 GENERIC_NACK = 1  # the FMT of RFC 4585's transport-layer NACK
+MAX_NACK_NUMBERS = 1_024
+"""Numbers read of one NACK: four times what a child asks for at once. What is beyond is skipped."""
 
 _HEADER = struct.Struct("!BBH")
 _BLOCK = struct.Struct("!IIIIII")
+_XR_BLOCK = struct.Struct("!BBH")
 _U32 = 0xFFFFFFFF
 
 
@@ -212,11 +215,11 @@ class Nack:
         if not reader.remaining:
             raise WireError("NACK without a sequence number")
         sequences: list[int] = []
-        while reader.remaining:
+        while reader.remaining and len(sequences) < MAX_NACK_NUMBERS:
             first, following = reader.u16(), reader.u16()
             sequences.append(first)
             sequences += [first + bit + 1 & 0xFFFF for bit in range(16) if following >> bit & 1]
-        return cls(sender, media, tuple(sequences))
+        return cls(sender, media, tuple(sequences[:MAX_NACK_NUMBERS]))
 
 
 def group(sequences: Iterable[int]) -> list[tuple[int, int]]:
@@ -236,6 +239,63 @@ def group(sequences: Iterable[int]) -> list[tuple[int, int]]:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceDelay:
+    """The answer to a receiver's reference time: which one, and how long ago it came (RFC 3611, 4.5)."""
+
+    ssrc: int  # the receiver's
+    last: int  # middle32 of its reference time
+    delay: int  # 1/65,536 s
+
+    LAYOUT: ClassVar[struct.Struct] = struct.Struct("!III")
+
+    def pack(self) -> bytes:
+        return _pack(self.LAYOUT, self.ssrc, self.last, self.delay)
+
+    @classmethod
+    def read(cls, reader: Reader) -> Self:
+        return cls(*cls.LAYOUT.unpack(reader.raw(cls.LAYOUT.size)))
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendedReport:
+    """What one who sends no media needs to measure the round trip (RFC 3611); other blocks are skipped.
+
+    The receiver tells its reference time, any clock of its own; the sender answers with its delays.
+    """
+
+    ssrc: int
+    reference: int | None = None  # 64 bits, 32.32 fixed point
+    delays: tuple[ReferenceDelay, ...] = ()
+
+    TYPE: ClassVar[int] = 207
+    REFERENCE: ClassVar[int] = 4  # block types
+    DELAYS: ClassVar[int] = 5
+
+    def pack(self) -> bytes:
+        writer = Writer()
+        writer.u32(self.ssrc)
+        if self.reference is not None:
+            writer.raw(_pack(_XR_BLOCK, self.REFERENCE, 0, 2))
+            writer.u64(self.reference)
+        if self.delays:
+            writer.raw(_pack(_XR_BLOCK, self.DELAYS, 0, 3 * len(self.delays)))
+            writer.raw(b"".join(delay.pack() for delay in self.delays))
+        return _packet(self.TYPE, 0, writer.data())
+
+    @classmethod
+    def unpack(cls, _count: int, reader: Reader) -> Self:
+        ssrc, reference, delays = reader.u32(), None, list[ReferenceDelay]()
+        while reader.remaining:
+            kind, _, words = _XR_BLOCK.unpack(reader.raw(_XR_BLOCK.size))
+            block = Reader(reader.raw(4 * words))
+            if kind == cls.REFERENCE and words == 2:
+                reference = block.u64()
+            elif kind == cls.DELAYS:
+                delays += [ReferenceDelay.read(block) for _ in range(words // 3)]
+        return cls(ssrc, reference, tuple(delays))
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A well-formed packet that mcast has no use for: kept, ignored, sent by nobody here."""
 
@@ -247,7 +307,7 @@ class Unknown:
         return _packet(self.packet_type, self.count, self.body)
 
 
-Packet = SenderReport | ReceiverReport | Sdes | Bye | App | Nack | Unknown
+Packet = SenderReport | ReceiverReport | Sdes | Bye | App | Nack | ExtendedReport | Unknown
 
 
 def _read_blocks(count: int, reader: Reader) -> tuple[ReportBlock, ...]:

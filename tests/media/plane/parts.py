@@ -31,7 +31,12 @@ from media.plane.streams import SSRC, numbers_of
 
 LOCAL = ip_address("127.0.0.1")
 PATIENT = Timing(
-    silence=PATIENCE, start_silence=PATIENCE, repair=PATIENCE, lease=PATIENCE, first_hello=PATIENCE
+    suspect=PATIENCE,
+    silence=PATIENCE,
+    start_silence=PATIENCE,
+    repair=PATIENCE,
+    lease=PATIENCE,
+    first_hello=PATIENCE,
 )
 """Nobody is taken for lost, and nothing given up, because the machine is busy."""
 

@@ -35,7 +35,7 @@ def make(start: Start = Start.KEYFRAME, resume: int | None = None) -> Child:
     return Child(
         key=1, identity="c", token=b"t" * 16, local_ip=local, peer_ip=local, start=start,
         resume=None if resume is None else Position(SSRC, resume), lease_until=0.0,
-        pace=TokenBucket(1, 1, 0.0), repairs=TokenBucket(1, 1, 0.0),
+        pace=TokenBucket(1, 1, 0.0), repairs=TokenBucket(1, 1, 0.0), questions=TokenBucket(1, 1, 0.0),
     )  # fmt: skip
 
 
@@ -112,7 +112,8 @@ def test_snapshot_tells_what_it_has_reported() -> None:
     child = make()
     child.sent(3, 300)
     assert (child.snapshot().lost, child.snapshot().round_trip_ms) == (0, None)
-    child.report, child.round_trip = ReportBlock(SSRC, 64, 7, 0, 90), 0.25
+    child.report = ReportBlock(SSRC, 64, 7, 0, 90)
+    child.round_trip.note(0.25)
     shown = child.snapshot()
     assert (shown.datagrams, shown.bytes, shown.lost, shown.fraction_lost) == (3, 300, 7, 0.25)
     assert (shown.jitter_ms, shown.round_trip_ms) == (1.0, 250.0)
@@ -122,7 +123,8 @@ def test_snapshot_tells_what_it_has_reported() -> None:
 
 FIXED = {"key", "identity", "token", "local_ip", "peer_ip", "start", "resume"}
 FEEDBACK = {"lease_until", "pace", "repairs", "address", "moves", "next_report", "report", "round_trip",
-            "asked_at", "repaired", "resent", "unrepaired"}  # fmt: skip
+            "asked_at", "repaired", "resent", "unrepaired", "questions", "reference", "beside",
+            "fed_at"}  # fmt: skip
 LOCK = {"state", "sender", "floor", "keyframe_by", "began_live", "late", "stalls", "skipped"}
 FEEDER = {"cursor", "datagrams", "bytes"}
 

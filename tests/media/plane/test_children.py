@@ -71,6 +71,7 @@ def make_child(
         lease_until=1e9,
         pace=TokenBucket(pace, pace, 0.0),
         repairs=TokenBucket(pace, pace, 0.0),
+        questions=TokenBucket(pace, pace, 0.0),
     )
     child.sender = cast(TrainSender, sender)
     return child

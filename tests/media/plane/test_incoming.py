@@ -6,11 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.media.incoming import IncomingStream
+from mcast.media.leap import MAX_DROPOUT
 from mcast.media.parent import Parent, ParentState
 from mcast.media.reports import SenderInfo, Speaker, Supply, sender_compound
 from mcast.media.timing import DEFAULT_TIMING
 from mcast.wire.position import Position
-from mcast.wire.rtcp import NEXT_UNKNOWN, FeedState, Nack, ReceiverReport, ReportBlock, unpack_compound
+from mcast.wire.rtcp import (
+    NEXT_UNKNOWN,
+    FeedState,
+    Nack,
+    ReceiverReport,
+    ReportBlock,
+    says_beside,
+    unpack_compound,
+)
 from mcast.wire.train import Train
 from media.plane.streams import SIZE, SSRC, datagram, numbers_of, train
 
@@ -57,7 +66,7 @@ class TwoParents:
         return [parent.state for parent in self.parents]
 
 
-@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 200), st.integers(1, 40)), max_size=60))
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, MAX_DROPOUT), st.integers(1, 40)), max_size=60))
 def test_each_number_is_new_once_whoever_brings_it(arrivals: list[tuple[int, int, int]]) -> None:
     two, offered = TwoParents(), set[int]()
     for upstream, first, count in arrivals:
@@ -69,7 +78,7 @@ def test_each_number_is_new_once_whoever_brings_it(arrivals: list[tuple[int, int
     assert counters.bytes == len(offered) * SIZE
 
 
-@given(st.lists(st.tuples(st.integers(0, 200), st.integers(1, 40)), max_size=60))
+@given(st.lists(st.tuples(st.integers(0, MAX_DROPOUT), st.integers(1, 40)), max_size=60))
 def test_the_only_parent_is_counted_as_the_stream_is(arrivals: list[tuple[int, int]]) -> None:
     one = TwoParents(start=None)
     one.stream.remove(1)
@@ -116,7 +125,7 @@ def test_the_other_goes_on_where_one_freezes() -> None:
     assert numbers_of(two.trains) == list(range(600))
     assert two.states() == [ParentState.SILENT, ParentState.FED]
     events = [event.kind for event in two.parents[0].events()]
-    assert events == [ParentState.FED, ParentState.SILENT]
+    assert events == [ParentState.FED, ParentState.SUSPECT, ParentState.SILENT]
 
 
 def test_each_parent_is_told_its_own_highest_number_and_losses() -> None:
@@ -146,7 +155,11 @@ def test_what_the_first_does_not_answer_the_second_is_asked_for() -> None:
     for upstream in (0, 1):
         two.media(upstream, 0, 10)
         two.media(upstream, 13, 7)
-    asked = [(upstream, bool(two.asked(upstream, step * 0.02))) for step in range(30) for upstream in (0, 1)]
+    asked = []
+    for step in range(30):
+        for upstream in (0, 1):
+            two.says(upstream, 20, step * 0.02)
+            asked.append((upstream, bool(two.asked(upstream, step * 0.02))))
     turns = [upstream for upstream, any_ in asked if any_]
     assert turns[:4] == [0, 1, 0, 1]
     assert len(turns) < 12  # each answer is waited for
@@ -157,8 +170,12 @@ def test_a_silent_parent_is_asked_for_nothing_while_the_other_lives() -> None:
     for upstream in (0, 1):
         two.media(upstream, 0, 10)
     late = DEFAULT_TIMING.silence + 0.1
+    for step in range(round(late / 0.02)):
+        two.asked(0, step * 0.02)
+    two.media(0, 13, 1, 0.0)
+    for step in range(round(late / 0.02)):
+        two.stream.on_time(two.parents[0], step * 0.02)
     two.media(1, 13, 7, late)
-    two.media(0, 13, 0 + 1, 0.0)
     assert two.asked(0, late) == []
     assert two.states()[0] is ParentState.SILENT
     assert two.asked(1, late) == [10, 11, 12]
@@ -236,3 +253,122 @@ def test_two_lossy_parents_that_answer_give_everything_once() -> None:
                     two.media(upstream, number, 1, now)
         answers = [(upstream, two.asked(upstream, now)) for upstream in (0, 1)]
     assert sorted(numbers_of(two.trains)) == list(range(count))
+
+
+# Leaps
+
+
+def test_one_forged_number_far_ahead_changes_nothing() -> None:
+    two = TwoParents()
+    assert two.media(0, 0, 20) == list(range(20))
+    assert two.media(0, 10_000) == []
+    assert two.media(0, 20, 20) == list(range(20, 40))
+    assert two.media(0, 10_001) == []  # nor does another one, as the stream has gone on meanwhile
+    assert two.media(0, 40, 20) == list(range(40, 60))
+    counters = two.stream.counters()
+    assert (counters.next, counters.lost, counters.doubted) == (60, 0, 2)
+
+
+def test_one_forged_report_far_ahead_changes_nothing() -> None:
+    two = TwoParents()
+    two.media(0, 0, 20)
+    two.says(0, 10_000, 0.1)
+    assert two.media(0, 20, 20, 0.1) == list(range(20, 40))
+    assert (two.stream.counters().lost, two.parents[0].next) == (0, 40)
+
+
+def test_a_leap_that_goes_on_is_believed_and_nothing_of_it_is_thrown_away() -> None:
+    two = TwoParents()
+    two.media(0, 0, 20)
+    assert two.media(0, 1_000, 20) == []
+    assert two.media(0, 1_023, 20) == [*range(1_000, 1_020), *range(1_023, 1_043)]
+    assert two.stream.counters().lost == 980 + 3
+    assert two.asked(0, 0.1)[:3] == [20, 21, 22]
+
+
+def test_a_report_and_a_datagram_that_agree_are_believed() -> None:
+    for first in ("report", "datagram"):
+        two = TwoParents()
+        two.media(0, 0, 20)
+        if first == "report":
+            two.says(0, 50_000, 0.1)  # too far for 16 bits: only the report can tell
+            assert two.media(0, 50_002, 3, 0.1) == [50_002, 50_003, 50_004]
+        else:
+            two.media(0, 10_000, 3, 0.1)
+            two.says(0, 10_003, 0.1)
+            assert two.media(0, 10_003, 2, 0.1) == [10_003, 10_004]
+
+
+def test_two_reports_that_agree_are_believed() -> None:
+    two = TwoParents()
+    two.media(0, 0, 20)
+    two.says(0, 9_000, 0.1)
+    two.says(0, 9_000, 0.13)
+    assert two.stream.counters().next == 9_000
+
+
+# Races
+
+
+def race(*, first: int, seconds: float, slower: float = 0.005, both: bool = False) -> list[int]:
+    """Let two parents bring the same stream; return who is told to be outdone, time and again."""
+    two, found = TwoParents(), list[int]()
+    for step in range(round(seconds / 0.02)):
+        now = step * 0.02
+        winner = (step % 2) if both else first
+        two.media(winner, step * 10, 10, now)
+        two.media(1 - winner, step * 10, 10, now + slower)
+        two.asked(0, now + slower)
+        two.asked(1, now + slower)
+        if (loser := two.stream.outdone(now + slower)) is not None:
+            found.append(loser)
+    return found
+
+
+def test_the_parent_that_brings_no_number_first_for_two_seconds_is_outdone() -> None:
+    assert race(first=0, seconds=1.9) == []
+    assert race(first=0, seconds=4.5) == [1, 1]
+    assert race(first=1, seconds=2.5) == [0]
+
+
+def test_of_two_that_are_as_good_the_newer_is_outdone() -> None:
+    assert race(first=0, seconds=2.5, both=True) == [1]
+
+
+def test_there_is_no_race_with_a_parent_that_brings_nothing() -> None:
+    two = TwoParents()
+    for step in range(200):
+        two.media(0, step * 10, 10, step * 0.02)
+        assert two.stream.outdone(step * 0.02) is None
+
+
+def test_a_parent_hears_that_another_delivers_and_at_once_when_it_does_no_more() -> None:
+    two = TwoParents()
+    assert not beside(two, 1, 0.0)
+    two.media(0, 0, 10, 0.01)
+    assert beside(two, 1, 0.6)
+    two.asked(0, 0.61)
+    for step in range(31, 60):  # the other is silent; this one is not due to report, but for that
+        two.asked(0, step * 0.02)
+        two.media(1, step * 10, 10, step * 0.02)
+        if two.states()[0] is not ParentState.FED:
+            assert beside(two, 1, step * 0.02) is False
+            return
+    raise AssertionError("the silence was not noticed")
+
+
+def beside(two: TwoParents, upstream: int, now: float) -> bool:
+    packet = two.stream.on_time(two.parents[upstream], now)
+    assert packet is not None
+    return says_beside(unpack_compound(packet))
+
+
+def test_the_longest_gap_is_the_one_between_two_new_datagrams() -> None:
+    two = TwoParents()
+    assert two.stream.counters().longest_gap_ms == 0
+    two.media(0, 0, 10, 5.0)
+    two.media(0, 10, 10, 5.1)
+    two.media(1, 0, 20, 5.3)  # nothing new
+    two.media(0, 20, 10, 5.4)
+    two.media(0, 30, 10, 5.5)
+    assert abs(two.stream.counters().longest_gap_ms - 300) < 0.001

@@ -4,17 +4,21 @@ from itertools import pairwise
 
 from mcast.media.incoming import IncomingStream
 from mcast.media.parent import Parent, ParentState
+from mcast.media.reception import HASTY_ASKS
 from mcast.media.reports import SenderInfo, Speaker, Supply, sender_compound
 from mcast.media.timing import DEFAULT_TIMING
 from mcast.wire.position import Position
 from mcast.wire.rtcp import (
     NEXT_UNKNOWN,
     Bye,
+    ExtendedReport,
     FeedState,
     Nack,
     ReceiverReport,
+    ReferenceDelay,
     ReportBlock,
     Sdes,
+    middle32,
     read_token,
     unpack_compound,
 )
@@ -45,10 +49,17 @@ def make(next_number: int = 0, *, start: int | None = None, repair: bool = True)
 
 
 def report(
-    next_number: int, state: FeedState = FeedState.FED, *, ssrc: int = SSRC, since: float = 0.0
+    next_number: int,
+    state: FeedState = FeedState.FED,
+    *,
+    ssrc: int = SSRC,
+    since: float = 0.0,
+    no_way: bool = False,
+    answer: ReferenceDelay | None = None,
 ) -> bytes:
     info = SenderInfo(ssrc, timestamp=90_000, age=0.5, packets=7, octets=8)
-    return sender_compound(info, "parent", Supply(state, since).told(next_number, 2.0), wall=1_700_000_000.25)
+    told = Supply(state, since, no_way).told(next_number, 2.0)
+    return sender_compound(info, "parent", told, 1_700_000_000.25, answer)
 
 
 def kinds(core: Only) -> list[ParentState]:
@@ -79,7 +90,6 @@ def test_hello_goes_out_at_once_and_each_50_ms_until_a_sign_comes() -> None:
     assert isinstance(packets[1], Sdes)
     core.receive(report(NEXT_UNKNOWN), len(report(NEXT_UNKNOWN)), 0.51)
     assert len(run(core, 0.51, 1.0)) <= 3
-    assert core.parent.round_trip is not None
 
 
 def test_reports_come_twice_a_second_and_faster_while_datagrams_are_lost() -> None:
@@ -100,42 +110,135 @@ def test_reports_come_twice_a_second_and_faster_while_datagrams_are_lost() -> No
     assert DEFAULT_TIMING.report == 0.5
 
 
-def test_silence_is_told_after_300_ms_once_and_again_after_the_stream_came_back() -> None:
+def test_silence_is_suspect_after_150_ms_and_sure_after_300_and_over_with_the_next_datagram() -> None:
     core = make()
     core.receive(train(0, 5).data, SIZE, 1.0)
     assert kinds(core) == [ParentState.FED]
-    run(core, 1.0, 1.0 + DEFAULT_TIMING.silence - 0.02)
-    assert kinds(core) == []
-    run(core, 1.0 + DEFAULT_TIMING.silence + 0.02, 2.0)
-    assert kinds(core) == [ParentState.SILENT]
+    run(core, 1.0, 2.0, 0.01)
+    suspect, silent = core.parent.events()
+    assert (suspect.kind, silent.kind) == (ParentState.SUSPECT, ParentState.SILENT)
+    assert 1.15 <= suspect.at < 1.18
+    assert 1.3 <= silent.at < 1.33
     core.receive(train(5, 5).data, SIZE, 2.0)
+    assert kinds(core) == [ParentState.FED]
+
+
+def test_who_is_used_to_longer_gaps_suspects_later_for_some_seconds() -> None:
+    core, now = make(), 1.0
+    for turn in range(6):
+        core.receive(train(turn * 5, 5).data, SIZE, now)
+        run(core, now, now + 0.24, 0.01)
+        now += 0.25
+    assert kinds(core).count(ParentState.SUSPECT) == 1  # the first time
+    core.receive(train(30, 5).data, SIZE, now)
+    run(core, now, now + 0.28, 0.01)
+    assert kinds(core) == []
+    run(core, now + 0.28, now + 0.6, 0.01)
+    assert kinds(core) == [ParentState.SUSPECT, ParentState.SILENT]
+    for turn in range(2_200):  # 22 s without a gap
+        core.receive(train(35 + turn * 5, 5).data, SIZE, now + 1.0 + turn / 100)
+    run(core, now + 22.99, now + 23.17, 0.01)
+    assert kinds(core) == [ParentState.FED, ParentState.SUSPECT]
+
+
+def test_a_failure_that_has_passed_is_no_rhythm() -> None:
+    core = make()
+    core.receive(train(0, 5).data, SIZE, 1.0)
+    run(core, 1.0, 3.0, 0.01)
+    core.receive(train(5, 5).data, SIZE, 3.0)
+    run(core, 3.0, 3.18, 0.01)
+    assert kinds(core) == [ParentState.FED, ParentState.SUSPECT, ParentState.SILENT, ParentState.FED,
+                           ParentState.SUSPECT]  # fmt: skip
+
+
+def test_who_was_asleep_itself_suspects_nobody() -> None:
+    core = make()
+    core.receive(train(0, 5).data, SIZE, 1.0)
+    core.on_time(1.0)
+    for awake in (6.0, 6.01, 6.02):
+        core.on_time(awake)
+    core.receive(train(5, 5).data, SIZE, 6.03)
+    core.on_time(6.03)
+    assert kinds(core) == [ParentState.FED]
+
+
+def test_losses_alone_are_no_suspicion() -> None:
+    core = make()
+    for number in range(0, 2_000, 20):
+        core.receive(train(number, 1).data, SIZE, number / 1000)
+        run(core, number / 1000, number / 1000 + 0.02, 0.01)
     assert kinds(core) == [ParentState.FED]
 
 
 def test_first_sign_is_waited_for_a_little_longer() -> None:
     core = make()
     run(core, 0.0, DEFAULT_TIMING.start_silence - 0.02)
-    assert kinds(core) == []
+    assert kinds(core) == []  # nor suspected: who has given no sign yet has no rhythm
     run(core, DEFAULT_TIMING.start_silence, DEFAULT_TIMING.start_silence + 0.1)
     assert kinds(core) == [ParentState.SILENT]
+
+
+def hear(core: Only, begin: float, end: float, told: bytes, *, every: float = 0.03) -> None:
+    """Let time pass in which the parent sends SRs and no media."""
+    for turn in range(round((end - begin) / every)):
+        core.receive(told, len(told), begin + turn * every)
+        run(core, begin + turn * every, begin + (turn + 1) * every, 0.01)
 
 
 def test_reports_keep_off_silence_but_are_no_sign_of_the_source() -> None:
     core = make()
     core.receive(train(0, 5).data, SIZE, 1.0)
-    for turn in range(1, 15):
-        core.receive(report(5), len(report(5)), 1.0 + turn / 10)
-        core.on_time(1.0 + turn / 10)
-    assert kinds(core) == [ParentState.FED, ParentState.CUT]
+    hear(core, 1.03, 1.9, report(5))
+    assert kinds(core) == [ParentState.FED]
+    hear(core, 1.9, 2.2, report(5))
+    assert kinds(core) == [ParentState.CUT]
+    hear(core, 2.2, 9.0, report(5))
+    assert kinds(core) == []  # no SR sets the clock of media back
+    core.receive(train(5, 5).data, SIZE, 9.0)
+    assert kinds(core) == [ParentState.FED]
+
+
+def test_a_hop_that_passes_only_reports_is_found_out_after_a_silence_too() -> None:
+    core = make()
+    core.receive(train(0, 5).data, SIZE, 1.0)
+    run(core, 1.0, 2.0, 0.01)
+    hear(core, 2.0, 3.5, report(5))
+    assert kinds(core) == [ParentState.FED, ParentState.SUSPECT, ParentState.SILENT, ParentState.WAITING,
+                           ParentState.CUT]  # fmt: skip
+
+
+def test_a_report_takes_a_suspicion_back() -> None:
+    core = make()
+    core.receive(train(0, 5).data, SIZE, 1.0)
+    run(core, 1.0, 1.2, 0.01)
+    hear(core, 1.2, 1.5, report(5))
+    assert kinds(core) == [ParentState.FED, ParentState.SUSPECT, ParentState.FED]
+
+
+def test_who_waits_for_the_server_is_waited_for() -> None:
+    core = make()
+    core.receive(train(0, 5).data, SIZE, 1.0)
+    hear(core, 1.1, 20.0, report(5, FeedState.WAITING))
+    assert kinds(core) == [ParentState.FED, ParentState.WAITING]
+
+
+def test_a_parents_word_counts_for_nothing_while_its_media_comes() -> None:
+    core = make()
+    for turn in range(20):  # it is cut off, and feeds us out of its history
+        core.receive(train(turn * 5, 5).data, SIZE, 1.0 + turn * 0.01)
+        core.receive(report(5, FeedState.CUT), len(report(5)), 1.005 + turn * 0.01)
+    assert kinds(core) == [ParentState.FED]
+    hear(core, 1.2, 1.3, report(100, FeedState.CUT))
+    assert kinds(core) == [ParentState.CUT]
 
 
 def test_duplicates_are_no_sign_of_life() -> None:
     core = make()
     core.receive(train(0, 5).data, SIZE, 1.0)
-    for turn in range(1, 10):
-        assert core.receive(train(0, 5).data, SIZE, 1.0 + turn / 10) == []
-        core.on_time(1.0 + turn / 10)
-    assert kinds(core) == [ParentState.FED, ParentState.SILENT]
+    for turn in range(1, 50):
+        assert core.receive(train(0, 5).data, SIZE, 1.0 + turn / 50) == []
+        core.on_time(1.0 + turn / 50)
+    assert kinds(core) == [ParentState.FED, ParentState.SUSPECT, ParentState.SILENT]
 
 
 def test_parents_state_is_passed_on() -> None:
@@ -145,6 +248,8 @@ def test_parents_state_is_passed_on() -> None:
     core.receive(report(0, FeedState.CUT, since=1.5), len(report(0)), 0.2)
     (event,) = core.parent.events()
     assert (event.kind, event.cut_ms) == (ParentState.CUT, 500)
+    core.receive(report(0, FeedState.CUT, no_way=True), len(report(0)), 0.25)
+    assert kinds(core) == [ParentState.NO_WAY]
     core.receive(report(0, FeedState.FED), len(report(0)), 0.3)
     assert kinds(core) == []  # it stays cut until media comes
     core.receive(train(0, 1).data, SIZE, 0.4)
@@ -186,22 +291,58 @@ def test_report_of_another_stream_is_foreign() -> None:
     assert kinds(core) == []
 
 
-def test_missing_numbers_are_asked_for_at_once_and_again_after_a_round_trip() -> None:
+def test_missing_numbers_are_asked_for_at_once_and_again_twice_in_the_time_of_an_answer() -> None:
     core = make(65_530)
     core.on_time(0.0)
     core.receive(train(65_530, 5).data, SIZE, 0.1)  # a round trip of 100 ms
     core.on_time(0.1)
     core.receive(train(65_537, 5).data, SIZE, 0.11)
-    asked = [now for now, packet in run(core, 0.11, 0.6, 0.01) if _nacks(packet)]
+    patience = core.parent.round_trip.patience
+    assert 0.1 < patience <= 0.2
+    asked = [now for now, packet in run(core, 0.11, 1.0, 0.01) if _nacks(packet)]
+    pauses = [b - a for a, b in pairwise(asked)]
     assert asked[0] == 0.11
-    assert all(abs(b - a - 0.125) < 0.02 for a, b in pairwise(asked))
-    packet = core.on_time(0.8)
+    assert all(abs(pause - patience / 2) < 0.015 for pause in pauses[:HASTY_ASKS])
+    assert all(abs(pause - patience) < 0.015 for pause in pauses[HASTY_ASKS:])
+    packet = core.on_time(1.2)
     assert packet is not None
     assert _nacks(packet) == [65_535, 0]
-    (late,) = core.receive(train(65_535, 2).data, SIZE, 0.85)
+    (late,) = core.receive(train(65_535, 2).data, SIZE, 1.25)
     assert numbers_of([late]) == [65_535, 65_536]
     assert core.stream.counters().repaired == 2
-    assert not any(_nacks(packet) for _, packet in run(core, 0.9, 2.0))
+    assert core.stream.counters().nack_sent == len(asked) + 1
+    assert not any(_nacks(packet) for _, packet in run(core, 1.3, 2.0))
+
+
+def test_what_is_too_old_is_asked_for_no_more() -> None:
+    core = make()
+    core.receive(train(0, 5).data, SIZE, 0.0)
+    core.receive(train(7, 5).data, SIZE, 0.01)
+    asked = [now for now, packet in run(core, 0.01, 4.0, 0.01) if _nacks(packet)]
+    assert DEFAULT_TIMING.repair - 0.1 < asked[-1] <= 0.01 + DEFAULT_TIMING.repair
+
+
+def test_round_trip_is_not_taken_from_a_hello_that_may_not_be_the_one_that_was_answered() -> None:
+    core = make()
+    run(core, 0.0, 0.41, 0.01)  # an answer that takes 400 ms finds several hellos said
+    core.receive(train(0, 5).data, SIZE, 0.42)
+    assert core.parent.counters().round_trip_ms is None
+
+
+def test_round_trip_is_measured_all_the_time_by_what_the_parent_answers() -> None:
+    core = make()
+    core.receive(train(0, 5).data, SIZE, 1.0)
+    for turn in range(1, 40):
+        now = 1.0 + turn * 0.25
+        packet = core.on_time(now)
+        said = () if packet is None else unpack_compound(packet)
+        told = next((part for part in said if isinstance(part, ExtendedReport)), None)
+        if told is not None and told.reference is not None:
+            answer = ReferenceDelay(SPEAKER.ssrc, middle32(told.reference), delay=65_536 // 10)
+            core.receive(report(5, answer=answer), len(report(5, answer=answer)), now + 0.1 + 0.04)
+    measured = core.parent.counters().round_trip_ms
+    assert measured is not None
+    assert abs(measured - 40) < 1
 
 
 def _nacks(packet: bytes) -> list[int]:

@@ -180,7 +180,7 @@ def test_a_number_is_sent_again_once_a_round_trip_however_often_it_is_asked_for(
         wait_until(lambda: parent.fanout.children()[0].state is ChildState.LIVE)
         child = parent.fanout._children.by_token(b"t" * 16)
         assert child is not None
-        child.round_trip = 60.0
+        child.round_trip.smoothed = 60.0
         nack = Speaker(1, "somebody", b"t" * 16).compound(BLOCK, [3, 4, 99])
         for _ in range(5):
             sock.sendto(nack, there)

@@ -171,7 +171,7 @@ def test_only_the_parent_that_has_sent_it_is_asked_for_what_its_path_lost(
     with family(offload=False, timing=PATIENT) as one, family(timing=PATIENT) as two:
         viewer = one.join(resume=Position(SSRC, 0), repair=True, path=Losing(50, 51))
         two.adopt(viewer, 1, resume=Position(SSRC, 0))
-        monkeypatch.setattr(two.fanout._rtcp, "_repair", lambda _, missing, __: nacks.extend(missing))
+        monkeypatch.setattr(two.fanout._rtcp._repair, "answer", lambda _, missing, __: nacks.extend(missing))
         one.wait_live()
         two.wait_live(viewer)
         two.fanout.push(train(0, 40, keys=[0]))  # it is behind: it has not come to the loss

@@ -1,0 +1,94 @@
+"""A parent's answers to NACKs: out of the history, each number once per round trip, within a budget.
+
+A number is sent again at most once per round trip, however often it is asked for: children ask
+twice in that time, as NACKs are lost, too. Whose repair was lost gets two copies from then on. What
+the parent misses too comes by itself: it has asked its own parent, and passes on what comes at
+once; who asks for it in that moment need not get it twice.
+
+The budget of a child is a share of the stream's own rate, so that a flood of NACKs costs no more than
+the stream itself does. All children together share another one with those that catch up; repairs are
+taken from it first, as a viewer waits for them. And a child may ask for so many numbers a second
+that the search for them is no burden either.
+"""
+
+from collections.abc import Iterable
+
+from mcast.media.child import Child, ChildState
+from mcast.media.children import Children
+from mcast.media.reception import extend
+from mcast.media.token_bucket import TokenBucket
+
+MIN_ROUND_TRIP = 0.01
+"""Seconds within which a number is not sent twice, where the round trip is shorter or unknown."""
+MAX_REPAIRED = 4_096
+"""Numbers remembered as repaired."""
+REPAIR_SHARE = 1.0
+"""Of the stream's rate. At 25 % loss both ways a child needs 0.5 of it."""
+MIN_REPAIR_RATE = 400.0
+"""Datagrams a second where the stream's rate is low or not known yet: 4 Mbit/s."""
+SAVED_SECONDS = 1.0
+"""What is saved up repairs a link that was dead for so long, at once."""
+QUESTIONS = 32.0
+"""Numbers looked up for each one sent: a child asks again and again for what its parent lacks, too."""
+MEASURE_SECONDS = 0.5
+"""How long a measured rate is good for."""
+
+
+class Repair:
+    """The feedback thread's."""
+
+    def __init__(self, children: Children, total: TokenBucket) -> None:
+        """`total` are the bytes that may be sent to all children beside the stream itself."""
+        self._children, self._total = children, total
+        self._rate, self._measured = MIN_REPAIR_RATE, float("-inf")
+
+    def answer(self, child: Child, sequences: Iterable[int], now: float) -> None:
+        """Send again what a child asks for, as far as it is held and was sent to it before."""
+        if child.sender is None or child.state not in (ChildState.CATCHING_UP, ChildState.LIVE):
+            return
+        self._allow(child, now)
+        before = now - max(child.round_trip.smoothed or 0.0, MIN_ROUND_TRIP)
+        # Who goes on where another parent has left him may be asking for what that one has lost.
+        floor = child.floor if child.resume is None else 0
+        for sequence in sequences:
+            if child.questions.left(now) < 1:
+                child.unrepaired += 1
+                continue
+            child.questions.take(1)
+            number = extend(sequence, child.cursor)
+            if floor <= number < child.cursor and self._late(number) <= before:
+                self._send(child, number, before, now)
+
+    def _send(self, child: Child, number: int, before: float, now: float) -> None:
+        last = child.repaired.get(number)
+        if last is not None and last > before:
+            return
+        datagram = self._children.read(number)
+        copies = 1 if last is None else 2
+        if datagram is None or child.sender is None or child.repairs.left(now) < 1:
+            child.unrepaired += 1
+            return
+        for _ in range(copies):
+            child.repairs.take(1)
+            self._total.take(len(datagram))
+            child.resent += child.sender.send_packet(datagram)
+        _remember(child, number, now)
+
+    def _late(self, number: int) -> float:
+        return self._children.late_sent.get(number, 0.0)
+
+    def _allow(self, child: Child, now: float) -> None:
+        """Let the budgets follow the stream's rate."""
+        if now - self._measured > MEASURE_SECONDS:
+            self._rate = max(MIN_REPAIR_RATE, REPAIR_SHARE * self._children.rate())
+            self._measured = now
+        for bucket, rate in ((child.repairs, self._rate), (child.questions, self._rate * QUESTIONS)):
+            if bucket.rate != rate:
+                bucket.rate, bucket.burst = rate, rate * SAVED_SECONDS
+
+
+def _remember(child: Child, number: int, now: float) -> None:
+    child.repaired.pop(number, None)  # to the end: dicts keep the order in which keys came
+    child.repaired[number] = now
+    if len(child.repaired) > MAX_REPAIRED:
+        del child.repaired[next(iter(child.repaired))]

@@ -1,0 +1,57 @@
+"""How long nothing has come from a parent, and when that is suspect: the clock behind parent.py.
+
+It advances by at most 30 ms a look, so that a process that was asleep itself suspects nobody.
+"""
+
+from mcast.media.timing import Timing
+
+MAX_STEP = 0.03
+"""Seconds by which a look advances the clock at most: the receiver looks each 20 ms."""
+GAP_MEMORY = 10.0
+"""Seconds for which the longest gap is remembered, at least."""
+MAX_RHYTHM = 0.5
+"""Seconds: what is longer is no rhythm but a failure that has passed."""
+
+
+class Silence:
+    """Counts the seconds without any sign of life, and those without media. One thread owns it."""
+
+    __slots__ = ("_gap", "_gap_before", "_looked", "_timing", "_until", "media", "signs")
+
+    def __init__(self, now: float, timing: Timing) -> None:
+        self._timing, self._looked = timing, now
+        self.signs = timing.silence - timing.start_silence
+        self.media = MAX_RHYTHM  # nothing has come yet
+        self._gap = self._gap_before = 0.0  # the longest between two signs: in this time, in the one before
+        self._until = now + GAP_MEMORY
+
+    def look(self, now: float) -> float:
+        """Advance the clock; return by how much."""
+        step = now - self._looked
+        if step > MAX_STEP:
+            step = MAX_STEP
+        self._looked = now
+        self.signs += step
+        self.media += step
+        return step
+
+    def on_sign(self, now: float, *, normal: bool = True) -> None:
+        """Take in that something has come; `normal` tells that the gap before was no failure."""
+        self.look(now)
+        gap, self.signs = self.signs, 0.0
+        if self._gap < gap <= MAX_RHYTHM and normal:
+            self._gap = gap
+        if now >= self._until:
+            self._gap, self._gap_before, self._until = 0.0, self._gap, now + GAP_MEMORY
+
+    @property
+    def suspect(self) -> float:
+        """Return how long the silence is to last before it is suspect."""
+        timing = self._timing
+        return max(timing.suspect, max(self._gap, self._gap_before) + timing.rhythm)
+
+    @property
+    def sure(self) -> float:
+        """Return how long it is to last before the parent is sure to have failed."""
+        timing = self._timing
+        return max(timing.silence, self.suspect + timing.silence - timing.suspect)
