@@ -54,8 +54,8 @@ class Adverts:
     def spares(self, branch: BranchData, round_trips_ms: Mapping[str, float]) -> list[Parent]:
         """Return the neighbours that could feed this branch, the best first.
 
-        Never one whose path leads through this node, nor a child of it, nor one below a parent that has
-        gone. One that does not hang below a present parent is better, then a short path, then a near
+        Never one whose path leads through this node, nor a child of it, nor one below a parent that was no
+        help; but for the rendezvous point, below which all are: it may be the link alone that failed. One that does not hang below a present parent is better, then a short path, then a near
         neighbour. After `MAX_SPARES` that were no help a search is quicker.
         """
         parents, helpless, below = set(branch.excluded), set(branch.helpless), branch.below
@@ -65,6 +65,6 @@ class Adverts:
             identity = Identity.node(name)
             if advert is None or not advert.fed or identity in below or identity in parents:
                 continue
-            if branch.me not in advert.path and helpless.isdisjoint(advert.path):
+            if branch.me not in advert.path and helpless.isdisjoint(advert.path[1:]):
                 ranked.append((not parents.isdisjoint(advert.path), len(advert.path), round_trip_ms, name))
         return [NodeParent(name) for *_, name in sorted(ranked)[:MAX_SPARES]]
