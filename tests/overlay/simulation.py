@@ -19,6 +19,7 @@ from mcast.overlay.actions import LOCAL, NodeParent, SearchFailure
 from mcast.overlay.branch import Branch
 from mcast.overlay.events import Feed, Unwanted, Wanted
 from mcast.overlay.table import State
+from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
 from mcast.wire.node import Stop, StopReason
 from overlay.sim_media import Numbers
@@ -110,9 +111,12 @@ class Network:
         most_delay: float = 0.02,
         media: bool = False,
         records: bool = False,
+        adverts: bool = True,
     ) -> None:
         """Without `media` no number is ever sent, and parents count as fed: a quarter of the work."""
-        self.seed, self.media, self.records = seed, media, records
+        self.seed, self.media, self.records, self.adverts = seed, media, records, adverts
+        self._addresses: dict[str, Endpoint] = {}  # of nodes, as clients are told them
+        self._names: dict[str, str] = {}
         self.world, self.library = World(seed, most_delay), Library()
         self.rendezvous = rendezvous
         named = contents if isinstance(contents, Mapping) else dict.fromkeys(contents, ENDLESS)
@@ -133,6 +137,18 @@ class Network:
 
     def process(self, name: str) -> SimNode | None:
         return self.nodes.get(name)
+
+    def address_of(self, name: str) -> Endpoint:
+        """Return where a node takes clients."""
+        if name not in self._addresses:
+            number = len(self._addresses) + 1
+            self._addresses[name] = address = Endpoint.of(f"10.1.{number // 250}.{number % 250 + 1}", 6000)
+            self._names[str(address)] = name
+        return self._addresses[name]
+
+    def name_of(self, address: str) -> str:
+        """Return which node has an address, or the name itself."""
+        return self._names.get(address, address)
 
     def server(self, address: str) -> SimServer | None:
         return self.servers.get(address)
@@ -293,7 +309,7 @@ class Network:
             if not isinstance(parent, NodeParent):
                 assert at.core.rendezvous
                 return way[::-1]
-            at = self.nodes[parent.name]
+            at = self.nodes[self.name_of(parent.name)]
             assert at.me not in way, f"a loop: {way} and again {at.me}"
             way.append(at.me)
 
