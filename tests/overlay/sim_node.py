@@ -61,6 +61,7 @@ class SimNode(Process):
         self.said: list[tuple[float, str, dict[str, object]]] = []
         self.steps: list[tuple[float, ev.Event, Sequence[do.Action]]] = []
         self._monitors: dict[str, Monitor] = {}
+        self.is_leaving = False
         self._next_connection = 0
         self._look_at = 0.0
         self._tick_at = self.world.now + self.world.random.uniform(0, TICK)
@@ -113,6 +114,7 @@ class SimNode(Process):
     def stop(self) -> None:
         """End in order, as SIGTERM makes it: when all children have gone elsewhere, or a little later."""
         if self.alive:
+            self.is_leaving = True
             self.handle(ev.Leaving())
             self._end_when_idle(self.world.now + LEAVE)
 

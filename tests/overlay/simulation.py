@@ -50,7 +50,8 @@ class Viewer:
     longest_gap: float = 0.0  # seconds without media, once some has come
     worst_delay: float = 0.0  # of a number that became due while it watched
     received: dict[int, Numbers] = field(default_factory=dict)  # by SSRC
-    _media_at: float | None = None
+    neighbours: tuple[str, ...] = ()
+    media_at: float | None = None
 
     def __repr__(self) -> str:
         return f"<Viewer {self.node.name} of {self.content}: {self.state}, {self.lost()} lost>"
@@ -70,9 +71,9 @@ class Viewer:
 
     def on_media(self, ssrc: int, begin: int, end: int) -> None:
         now, timeline = self.node.world.now, self.node.net.library[ssrc]
-        if self._media_at is not None:
-            self.longest_gap = max(self.longest_gap, now - self._media_at)
-        self._media_at = now
+        if self.media_at is not None:
+            self.longest_gap = max(self.longest_gap, now - self.media_at)
+        self.media_at = now
         if self.joined_at is not None and timeline.due(begin) >= self.joined_at:
             self.worst_delay = max(self.worst_delay, now - timeline.due(begin))
         self.received.setdefault(ssrc, Numbers()).add(begin, end)
@@ -123,6 +124,7 @@ class Network:
         self.contents: dict[str, SimContent] = dict(named)
         self.links = [tuple(sorted(link)) for link in links]
         self.viewers: list[Viewer] = []
+        self.past: list[SimNode] = []  # processes in whose place others have begun
         self.servers: dict[str, SimServer] = {}
         self.nodes: dict[str, SimNode] = {}
         for address in servers:
@@ -169,6 +171,8 @@ class Network:
 
     def _start(self, name: str) -> SimNode:
         me = Identity.node(name)
+        if name in self.nodes:
+            self.past.append(self.nodes[name])
         node = self.nodes[name] = SimNode(self, name, me, rendezvous=name == self.rendezvous)
         return node
 
@@ -183,7 +187,7 @@ class Network:
         """Start a client that wants a content."""
         number = len(self.viewers) + 1
         node = SimNode(self, f"c{number}", Identity.client(number.to_bytes(16, "big")))
-        viewer = node.viewers[content] = Viewer(node, content)
+        viewer = node.viewers[content] = Viewer(node, content, neighbours=neighbours)
         self.viewers.append(viewer)
 
         def begin() -> None:
@@ -213,6 +217,10 @@ class Network:
     def all_nodes(self) -> list[SimNode]:
         """Return the nodes and clients that run."""
         return [n for n in (*self.nodes.values(), *(v.node for v in self.viewers)) if n.alive]
+
+    def everybody(self) -> list[SimNode]:
+        """Return the nodes and clients there are, and those that have ended."""
+        return [*self.past, *self.nodes.values(), *(viewer.node for viewer in self.viewers)]
 
     # Time
 
