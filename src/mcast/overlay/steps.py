@@ -4,6 +4,7 @@ Each is told the branch and the occasion, changes what the branch knows, and ret
 step is taken is in table.py; nothing is decided here but *how*.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 from mcast.overlay.actions import (
@@ -45,8 +46,9 @@ def seek(branch: BranchData, why: Why) -> list[Action]:
 
 
 def search_on(branch: BranchData, why: Why) -> list[Action]:
+    # Without an end of its own: it may have begun before the state whose deadline ends it.
     branch.search = Search(
-        branch.chance, why.now, branch.give_up, tries=None, jitter=STAMPEDE_JITTER, pause=REPAIR_PAUSE
+        branch.chance, why.now, math.inf, tries=None, jitter=STAMPEDE_JITTER, pause=REPAIR_PAUSE
     )
     return []
 
