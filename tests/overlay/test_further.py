@@ -378,6 +378,17 @@ def test_a_stream_outlives_a_node_that_was_lost_and_no_client() -> None:
         assert not relay.core.branches
 
 
+def test_a_search_that_began_with_the_suspicion_lasts_as_long_as_the_repair() -> None:
+    client, asked = joined()
+    client.tell(FeedChanged(asked.upstream, Feed.SUSPECT), 1.0)
+    client.tell(FeedChanged(asked.upstream, Feed.SILENT), 0.5)
+    for _ in range(98):  # the parent itself is the only one who could be asked
+        client.tell(TimePassed(), 0.1)
+        assert not client.all(do.End)
+    client.tell(TimePassed(), 0.3)
+    assert client.all(do.End)
+
+
 def test_what_gives_up_says_how_the_parent_was_lost() -> None:
     client = Told(VIEWER, "a:1")
     (ask, *_) = [a for a in client.tell(Wanted("news", 10.0, give_up=2.0)) if isinstance(a, do.Ask)]
