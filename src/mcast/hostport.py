@@ -1,7 +1,7 @@
 """Host and port as people write them: `10.0.0.1:5000`, `[2001:db8::1]:5000`, `example.org:5000`.
 
-Pure text: nothing is looked up here, so that a layout can be checked on any machine. Stands beside
-`errors` below all layers, because the options, the files and the packets all speak this language.
+Only the text is looked at, and no name is resolved, so a layout can be checked on any machine. This module
+stands below all layers but `errors`, because options, files and packets all have addresses.
 """
 
 import re
@@ -14,7 +14,7 @@ IPAddress: TypeAlias = IPv4Address | IPv6Address
 
 HIGHEST_PORT = 65_535
 
-# RFC 1123, 2.1 and RFC 1035, 2.3.4. The underscore is against the RFC and usual all the same.
+# RFC 1123, 2.1 and RFC 1035, 2.3.4. The RFCs do not allow the underscore, but it is common.
 _HOST_NAME = re.compile(
     r"(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,62}))*\.?"
 )
@@ -32,12 +32,12 @@ class HostPort(NamedTuple):
 
     @property
     def ip(self) -> IPAddress | None:
-        """The address if the host is a literal one, None if it is a name."""
+        """Return the address if the host is a literal one, None if it is a name."""
         return literal_ip(self.host)
 
 
 def literal_ip(host: str) -> IPAddress | None:
-    """Read a literal address (an IPv4-mapped one as the IPv4 address that it is); None for a name."""
+    """Return a literal address (an IPv4-mapped one as the IPv4 address that it is), None for a name."""
     try:
         return normalise_ip(ip_address(host))
     except ValueError:
@@ -45,14 +45,14 @@ def literal_ip(host: str) -> IPAddress | None:
 
 
 def normalise_ip(ip: IPAddress) -> IPAddress:
-    """Turn `::ffff:10.0.0.1` into `10.0.0.1`: a dual-stack listener meets one peer under both."""
+    """Return `10.0.0.1` for `::ffff:10.0.0.1`: a dual-stack listener sees one peer under either."""
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
     return ip
 
 
 def parse_host(text: str) -> str:
-    """Check a host without a port (brackets around IPv6 are taken off). Raise ConfigError."""
+    """Return a host that is written without a port, and without brackets. Raises ConfigError."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     ip = literal_ip(bare)
     if ip is not None:
@@ -67,9 +67,9 @@ def parse_host(text: str) -> str:
 
 
 def parse_address(text: str, *, default_port: int | None = None, lowest_port: int = 0) -> HostPort:
-    """Split `HOST:PORT`. Raise ConfigError that says how to mend it.
+    """Return the two parts of `HOST:PORT`. Raises ConfigError, which says how to mend it.
 
-    Without a port the default is taken, if there is one. `lowest_port=1` where 0, the system's
+    Without a port the default is taken, if there is one. `lowest_port=1` is for where 0, the system's
     choice, makes no sense. An empty host (`:5000`) means every address of this machine.
     """
     host, port_text = _split(text)
@@ -89,7 +89,7 @@ def _split(text: str) -> tuple[str, str | None]:
             raise ConfigError(f"'{text}' is no address: write [IPV6]:PORT, for example [::1]:5000")
         return f"[{host}]", rest[1:] if rest else None
     if text.count(":") > 1:
-        # `::1:5000` could be read in two ways, so it is read in none.
+        # `::1:5000` could be an address and a port or an address alone, so neither is guessed.
         raise ConfigError(f"'{text}': put an IPv6 address in brackets, for example [::1]:5000")
     host, colon, port = text.partition(":")
     if not host and not colon:

@@ -39,7 +39,7 @@ def subscribe(node: Node) -> Iterator[Subscribe]:
     made: list[Subscription] = []
 
     def subscribe(*neighbours: str, **options: Any) -> Subscription:
-        options = {"content": "news", "latency_ms": 20, **options}
+        options = {"content": "news", "latency_ms": 20, "give_up": 0.2, **options}
         made.append(Subscription(neighbours=neighbours or (node.address,), **options))
         return made[-1]
 

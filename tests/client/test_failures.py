@@ -16,7 +16,7 @@ from mcast.wire.node import MissReason, Start, Stop, StopReason
 def options(*ports: int) -> Options:
     return Options(
         neighbours=tuple(HostPort("10.0.0.1", port) for port in ports or (5000,)), content="news",
-        latency_ms=500, patience=10.0, start=Start.KEYFRAME, media_ports=MediaPorts(),
+        latency_ms=500, patience=10.0, give_up=10.0, start=Start.KEYFRAME, media_ports=MediaPorts(),
         queue_bytes=1, trace=None,
     )  # fmt: skip
 

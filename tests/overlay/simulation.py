@@ -1,355 +1,383 @@
-"""A discrete-event simulation of an overlay: real `NodeCore`s, invented wires.
+"""A discrete-event simulation of an overlay: real `NodeCore`s as nodes and as clients, invented wires.
 
-Every packet takes a random time, packets of one connection keep their order, and a closed
-connection is noticed as late as a packet would be. What a node's shell does with sockets is
-done here with a heap of events, so thousands of joins and leaves run in a second.
+What a shell does with sockets and threads is done here with a heap of events, so thousands of seconds of
+nodes' lives run in a second. Everything comes from the seed: the same seed gives the same run.
+
+    PYTHONPATH=src:tests python -m overlay.simulation crowd --seed 17     (scenarios.py has the names)
+
+The parts: sim_world (time, links, connections), sim_node, sim_flooder and sim_upstream (a node's shell),
+sim_server (servers, and how they are watched), sim_media (numbers, silence, repair).
 """
 
-import heapq
-from collections.abc import Callable, Iterable
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from random import Random
-from typing import Any
 
-from mcast.overlay import actions as do
-from mcast.overlay.node_core import NodeCore
+from mcast.overlay.actions import LOCAL, NodeParent, SearchFailure
+from mcast.overlay.branch import Branch
+from mcast.overlay.events import Feed, Unwanted, Wanted
+from mcast.overlay.table import State
+from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
-from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Start, Stop, StopReason, Stream
-from mcast.wire.position import Position
+from mcast.wire.node import Stop, StopReason
+from overlay.sim_media import Numbers
+from overlay.sim_node import SimNode
+from overlay.sim_server import Library, SimContent, SimServer, Timeline
+from overlay.sim_upstream import NodeUpstream
+from overlay.sim_world import Process, World
 
-REMAINING_MS = 4000
-TICK = 0.1
-
-
-class Clock:
-    """The heap of what is still to happen."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._count = 0
-
-    def at(self, when: float, happen: Callable[[], None]) -> None:
-        self._count += 1
-        heapq.heappush(self._events, (when, self._count, happen))
-
-    def run(self, seconds: float) -> None:
-        end = self.now + seconds
-        while self._events and self._events[0][0] <= end:
-            self.now, _, happen = heapq.heappop(self._events)
-            happen()
-        self.now = end
-
-
-class Wire:
-    """A connection from a child (or an asker) to a node."""
-
-    def __init__(self, net: "Network", node: "SimNode", receive: Callable[[Any], None]) -> None:
-        self._net, self._node, self._receive = net, node, receive
-        self._up_free = self._down_free = 0.0
-        self.open = True
-        self.link = node.connected(self)
-
-    def send(self, message: Disc | Stream) -> None:
-        self._up(lambda: self._node.received(self.link, message))
-
-    def answer(self, message: Found | Miss | Port | Stop) -> None:
-        self._down(lambda: self._receive(message) if self.open else None)
-
-    def close(self) -> None:
-        if self.open:
-            self.open = False
-            self._up(lambda: self._node.disconnected(self.link))
-
-    def _up(self, happen: Callable[[], None]) -> None:
-        self._up_free = max(self._up_free, self._net.clock.now + self._net.delay())
-        self._net.clock.at(self._up_free, happen)
-
-    def _down(self, happen: Callable[[], None]) -> None:
-        self._down_free = max(self._down_free, self._net.clock.now + self._net.delay())
-        self._net.clock.at(self._down_free, happen)
+PATIENCE = 30.0
+"""Seconds that a viewer of the simulation waits for its content."""
+YOUNG = 1.5
+"""Seconds in which a missing number may still be repaired."""
+ENDLESS = SimContent()
 
 
 @dataclass
-class SimUpstream:
-    """What a node holds while it follows or streams a content."""
+class Viewer:
+    """What the user of a client sees."""
 
-    request: bytes
-    via: str | None
-    wire: Wire | None
-
-
-class SimNode:
-    """A `NodeCore` and the world that its shell would see."""
-
-    def __init__(self, net: "Network", name: str) -> None:
-        self.net, self.name = net, name
-        self.core = NodeCore(Identity.node(name), rendezvous=name == net.rendezvous)
-        self.links: dict[int, Wire] = {}
-        self.asks: dict[tuple[bytes, str], Wire] = {}
-        self.upstreams: dict[str, SimUpstream] = {}
-        self.relays: set[str] = set()
-        self._next_link = 0
-
-    def connected(self, wire: Wire) -> int:
-        self._next_link += 1
-        self.links[self._next_link] = wire
-        return self._next_link
-
-    def disconnected(self, link: int) -> None:
-        if self.links.pop(link, None):
-            self.perform(self.core.on_link_gone(link))
-
-    def received(self, link: int, message: Disc | Stream) -> None:
-        if link not in self.links:
-            return
-        if isinstance(message, Disc):
-            self.perform(self.core.on_disc(message, link, self.net.clock.now))
-        else:
-            self.perform(self.core.on_stream(message, link, self.net.clock.now))
-
-    def tick(self) -> None:
-        self.perform(self.core.on_time(self.net.clock.now))
-        self.net.clock.at(self.net.clock.now + TICK, self.tick)
-
-    def perform(self, actions: Iterable[do.Action]) -> None:
-        for action in actions:
-            self._perform(action)
-
-    def _perform(self, action: do.Action) -> None:
-        match action:
-            case do.Reply(link, message):
-                self._to(link, message)
-            case do.Ask(neighbour, disc):
-                self._ask(neighbour, disc)
-            case do.CancelAsks(request, neighbours):
-                for neighbour in neighbours:
-                    self.asks.pop((request, neighbour)).close()
-            case do.Follow(content, request, via, hops):
-                self._follow(content, request, via, hops)
-            case do.OpenRelay(content, _):
-                assert content not in self.relays
-                self.relays.add(content)
-            case do.Accept(link, stream, path, version):
-                self._to(link, port(stream, path, self.core.streaming[stream.content].position, version))
-            case do.Update(link, content, path, version, cut):
-                running = self.core.streaming[content]
-                self._to(link, port(running.children[link], path, running.position, version, cut=cut))
-            case do.End(link, stop):
-                self._to(link, stop)
-                self.links.pop(link, None)
-            case do.Dismiss():
-                pass
-            case do.CloseUpstream(content, _):
-                self._close_upstream(content)
-
-    def _to(self, link: int, message: Found | Miss | Port | Stop) -> None:
-        if wire := self.links.get(link):
-            wire.answer(message)
-
-    def _ask(self, neighbour: str, disc: Disc) -> None:
-        def answered(message: Found | Miss) -> None:
-            del self.asks[disc.request, neighbour]
-            if isinstance(message, Found):
-                now = self.net.clock.now
-                self.perform(self.core.on_found(disc.request, neighbour, message, now))
-            else:
-                self.perform(self.core.on_miss(disc.request, neighbour, message))
-
-        wire = Wire(self.net, self.net.nodes[neighbour], answered)
-        self.asks[disc.request, neighbour] = wire
-        wire.send(disc)
-
-    def _follow(self, content: str, request: bytes, via: str | None, hops: int) -> None:
-        assert content not in self.upstreams, f"{self.name} would follow {content} twice"
-        if via is None:
-            self._follow_server(content, request)
-            return
-        wire = Wire(
-            self.net, self.net.nodes[via], lambda message: self._from_upstream(content, wire, message)
-        )
-        self.upstreams[content] = SimUpstream(request, via, wire)
-        wire.send(stream_request(content, request, self.core.me, hops))
-
-    def _follow_server(self, content: str, request: bytes) -> None:
-        upstream = self.upstreams[content] = SimUpstream(request, None, None)
-        self.net.server_streams += 1
-        position = Position(ssrc=self.net.server_streams, next=0)
-
-        def accepted() -> None:
-            if self.upstreams.get(content) is upstream:
-                asked = stream_request(content, request, self.core.me, 0)
-                self.perform(self.core.on_port(content, request, port(asked, (), position, 1)))
-
-        self.net.clock.at(self.net.clock.now + self.net.delay(), accepted)
-
-    def _from_upstream(self, content: str, wire: Wire, message: Port | Miss | Stop) -> None:
-        upstream = self.upstreams.get(content)
-        if upstream is None or upstream.wire is not wire:
-            return
-        match message:
-            case Port():
-                self.perform(self.core.on_port(content, upstream.request, message))
-            case Miss():
-                self.perform(self.core.on_refused(content, upstream.request, message.reason))
-            case Stop():
-                self.perform(self.core.on_upstream_end(content, message.reason, message.last))
-
-    def _close_upstream(self, content: str) -> None:
-        upstream = self.upstreams.pop(content)
-        self.relays.discard(content)
-        if upstream.wire is None:
-            self.net.server_streams_ended += 1
-        else:
-            upstream.wire.close()
-
-
-@dataclass
-class SimClient:
-    """A client that joins as `mcast-client` does: again after a MISS, at once when it was `busy`."""
-
-    net: "Network"
-    number: int
-    neighbour: str
+    node: SimNode
     content: str
-    state: str = "joining"
+    state: str = "waiting"  # watching, over, failed, left
     path: tuple[Identity, ...] = ()
-    stops: list[StopReason] = field(default_factory=list)
-    misses: list[MissReason] = field(default_factory=list)
+    is_cut: bool = False
+    failure: SearchFailure | None = None
+    stop: Stop | None = None
     joined_at: float | None = None
-    _wire: Wire | None = None
+    longest_gap: float = 0.0  # seconds without media, once some has come
+    worst_delay: float = 0.0  # of a number that became due while it watched
+    received: dict[int, Numbers] = field(default_factory=dict)  # by SSRC
+    neighbours: tuple[str, ...] = ()
+    media_at: float | None = None
 
-    @property
-    def identity(self) -> Identity:
-        return Identity.client(self.number.to_bytes(16, "big"))
+    def __repr__(self) -> str:
+        return f"<Viewer {self.node.name} of {self.content}: {self.state}, {self.lost()} lost>"
 
-    def join(self) -> None:
-        if self.state != "joining":
-            return
-        self._request = self.net.random.randbytes(16)
-        self._wire = Wire(self.net, self.net.nodes[self.neighbour], self._received)
-        self._wire.send(
-            Disc(request=self._request, source=None, hops=0, content=self.content, port=0,
-                 sender=self.identity, remaining_ms=REMAINING_MS)
-        )  # fmt: skip
+    def on_path(self, path: tuple[Identity, ...], *, cut: bool) -> None:
+        if self.joined_at is None:
+            self.joined_at = self.node.world.now
+        self.state, self.path, self.is_cut = "watching", path, cut
+
+    def on_failed(self, failure: SearchFailure) -> None:
+        if self.state != "left":
+            self.state, self.failure = "failed", failure
+
+    def on_end(self, stop: Stop) -> None:
+        if self.state != "left":
+            self.state, self.stop = "over", stop
+
+    def on_media(self, ssrc: int, begin: int, end: int) -> None:
+        now, timeline = self.node.world.now, self.node.net.library[ssrc]
+        if self.media_at is not None:
+            self.longest_gap = max(self.longest_gap, now - self.media_at)
+        self.media_at = now
+        if self.joined_at is not None and timeline.due(begin) >= self.joined_at:
+            self.worst_delay = max(self.worst_delay, now - timeline.due(begin))
+        self.received.setdefault(ssrc, Numbers()).add(begin, end)
+
+    def lost(self, until: Callable[[int], int] | None = None) -> int:
+        """Return how many numbers are missing between what has come (up to `until(ssrc)`)."""
+        missing = 0
+        for ssrc, numbers in self.received.items():
+            end = numbers.next if until is None else min(numbers.next, until(ssrc))
+            missing += sum(b - a for a, b in numbers.missing(numbers.first, end))
+        return missing
 
     def leave(self) -> None:
+        """End the client, as Ctrl-C does."""
+        if self.state in ("waiting", "watching"):
+            self.state = "left"
+        self.node.stop()
+
+    def unwant(self) -> None:
+        """Let go of the content, and keep the client running."""
         self.state = "left"
-        if self._wire:
-            self._wire.close()
-
-    def _received(self, message: Found | Miss | Port | Stop) -> None:
-        assert self._wire is not None
-        match message:
-            case Found():
-                self._wire.send(stream_request(self.content, self._request, self.identity, 0))
-            case Port():
-                self.state, self.path = "streaming", message.path
-                self.joined_at = self.net.clock.now
-            case Miss():
-                self.misses.append(message.reason)
-                self._wire.close()
-                self._again(message.reason)
-            case Stop():
-                self.stops.append(message.reason)
-                self.leave()
-
-    def _again(self, reason: MissReason) -> None:
-        if reason is MissReason.BUSY:
-            self.net.clock.at(self.net.clock.now + self.net.random.uniform(0.020, 0.080), self.join)
-        elif reason is MissReason.ABSENT or sum(m is not MissReason.BUSY for m in self.misses) >= 3:
-            self.state = "failed"
-        else:
-            self.net.clock.at(self.net.clock.now + 0.1, self.join)
+        self.node.handle(Unwanted(self.content))
 
 
 class Network:
-    """Nodes, links, clients and the one clock."""
+    """Nodes, clients, servers and the one clock."""
 
     def __init__(
         self,
         links: Iterable[tuple[str, str]],
         *,
         rendezvous: str = "rp",
-        contents: Iterable[str] = ("news",),
+        contents: Iterable[str] | Mapping[str, SimContent] = ("news",),
+        servers: Iterable[str] = ("s1",),
         seed: int = 0,
         most_delay: float = 0.02,
+        media: bool = False,
+        records: bool = False,
+        adverts: bool = True,
     ) -> None:
-        self.random, self.clock, self._most_delay = Random(seed), Clock(), most_delay
-        self.rendezvous, self.contents = rendezvous, frozenset(contents)
-        self.server_streams = self.server_streams_ended = 0
-        links = list(links)
-        names = sorted({rendezvous, *(name for link in links for name in link)})
-        self.nodes = {name: SimNode(self, name) for name in names}
-        self.clients: list[SimClient] = []
-        self._set_up(links)
+        """Without `media` no number is ever sent, and parents count as fed: a quarter of the work."""
+        self.seed, self.media, self.records, self.adverts = seed, media, records, adverts
+        self._addresses: dict[str, Endpoint] = {}  # of nodes, as clients are told them
+        self._names: dict[str, str] = {}
+        self.world, self.library = World(seed, most_delay), Library()
+        self.rendezvous = rendezvous
+        named = contents if isinstance(contents, Mapping) else dict.fromkeys(contents, ENDLESS)
+        self.contents: dict[str, SimContent] = dict(named)
+        self.links = [tuple(sorted(link)) for link in links]
+        self.viewers: list[Viewer] = []
+        self.past: list[SimNode] = []  # processes in whose place others have begun
+        self.servers: dict[str, SimServer] = {}
+        self.nodes: dict[str, SimNode] = {}
+        for address in servers:
+            self.start_server(address)
+        for name in sorted({rendezvous, *(name for link in self.links for name in link)}):
+            self._start(name)
+        for name in self.nodes:
+            self._tell_layout(name)
+        self.run(2.5)  # servers are listed, connections are warm
 
-    def _set_up(self, links: list[tuple[str, str]]) -> None:
-        for name, node in self.nodes.items():
-            around = {b if a == name else a for a, b in links if name in (a, b)} - {name}
-            node.core.set_neighbours(dict.fromkeys(self.random.sample(sorted(around), len(around)), 1.0))
-            node.tick()
-        self.nodes[self.rendezvous].core.set_offers(self.contents)
+    # Who is there
 
-    def delay(self) -> float:
-        return self.random.uniform(0.0001, self._most_delay)
+    def process(self, name: str) -> SimNode | None:
+        return self.nodes.get(name)
 
-    def client(self, neighbour: str, content: str = "news", *, after: float = 0.0) -> SimClient:
-        client = SimClient(self, len(self.clients) + 1, neighbour, content)
-        self.clients.append(client)
-        self.clock.at(self.clock.now + after, client.join)
-        return client
+    def address_of(self, name: str) -> Endpoint:
+        """Return where a node takes clients."""
+        if name not in self._addresses:
+            number = len(self._addresses) + 1
+            self._addresses[name] = address = Endpoint.of(f"10.1.{number // 250}.{number % 250 + 1}", 6000)
+            self._names[str(address)] = name
+        return self._addresses[name]
+
+    def name_of(self, address: str) -> str:
+        """Return which node has an address, or the name itself."""
+        return self._names.get(address, address)
+
+    def server(self, address: str) -> SimServer | None:
+        return self.servers.get(address)
+
+    def start_server(self, address: str, contents: Mapping[str, SimContent] | None = None) -> SimServer:
+        offered = dict(self.contents if contents is None else contents)
+        server = SimServer(self.world, address, offered, self.library, emits=self.media)
+        self.servers[address] = server
+        return server
+
+    def start(self, name: str, *neighbours: str) -> SimNode:
+        """Start a node, anew or for the first time, and tell its neighbours of new links."""
+        self.links += [tuple(sorted((name, neighbour))) for neighbour in neighbours]
+        node = self._start(name)
+        for each in (name, *neighbours):
+            self._tell_layout(each)
+        return node
+
+    def _start(self, name: str) -> SimNode:
+        me = Identity.node(name)
+        if name in self.nodes:
+            self.past.append(self.nodes[name])
+        node = self.nodes[name] = SimNode(self, name, me, rendezvous=name == self.rendezvous)
+        return node
+
+    def _tell_layout(self, name: str) -> None:
+        around = sorted({b if a == name else a for a, b in self.links if name in (a, b)} - {name})
+        order = self.world.random.sample(around, len(around))
+        self.nodes[name].set_layout(order, self.servers if name == self.rendezvous else ())
+
+    def client(
+        self, *neighbours: str, content: str = "news", after: float = 0.0, patience: float = PATIENCE
+    ) -> Viewer:
+        """Start a client that wants a content."""
+        number = len(self.viewers) + 1
+        node = SimNode(self, f"c{number}", Identity.client(number.to_bytes(16, "big")))
+        viewer = node.viewers[content] = Viewer(node, content, neighbours=neighbours)
+        self.viewers.append(viewer)
+
+        def begin() -> None:
+            self.world.in_flight -= 1
+            if viewer.state == "waiting":
+                node.set_layout(neighbours)
+                node.handle(Wanted(content, patience))
+
+        self.world.in_flight += 1
+        self.world.clock.after(after, begin)
+        return viewer
+
+    def kill(self, name: str) -> None:
+        """End a process at once; its kernel resets the connections."""
+        self._find(name).die()
+
+    def freeze(self, name: str) -> None:
+        self._find(name).freeze()
+
+    def thaw(self, name: str) -> None:
+        self._find(name).thaw()
+
+    def _find(self, name: str) -> Process:
+        clients = {viewer.node.name: viewer.node for viewer in self.viewers}
+        return self.nodes.get(name) or self.servers.get(name) or clients[name]
+
+    def all_nodes(self) -> list[SimNode]:
+        """Return the nodes and clients that run."""
+        return [n for n in (*self.nodes.values(), *(v.node for v in self.viewers)) if n.alive]
+
+    def everybody(self) -> list[SimNode]:
+        """Return the nodes and clients there are, and those that have ended."""
+        return [*self.past, *self.nodes.values(), *(viewer.node for viewer in self.viewers)]
+
+    # Time
+
+    @property
+    def now(self) -> float:
+        return self.world.now
 
     def run(self, seconds: float) -> None:
-        self.clock.run(seconds)
+        self.world.clock.run(seconds)
+
+    def at(self, seconds: float, happen: Callable[[], None]) -> None:
+        """Let something happen in so many seconds."""
+        self.world.clock.after(seconds, happen)
+
+    def settle(self, limit: float = 30.0) -> None:
+        """Run until all requests are answered and nobody waits any more; that must be within `limit`."""
+        if not self.world.clock.run(limit, self.is_quiet):
+            raise AssertionError(f"no rest after {limit:g} s: {'; '.join(self._restless())}")
+
+    def is_quiet(self) -> bool:
+        return self.world.in_flight == 0 and not any(True for _ in self._restless())
+
+    def _restless(self) -> Iterator[str]:
+        if self.world.in_flight:
+            yield f"{self.world.in_flight} messages on their way"
+        for node in self.all_nodes():
+            if node.flooder.asking:
+                yield f"{node.name} asks"
+            for branch in node.core.branches.values():
+                if branch.state is not State.FED or len(branch.upstreams) != 1:
+                    yield f"{node.name}: {branch}"
+
+    def said(self, event: str) -> list[tuple[float, str, dict[str, object]]]:
+        """Return who has announced an event, when, and with which fields."""
+        told = [(at, node.name, fields) for node in (*self.nodes.values(), *(v.node for v in self.viewers))
+                for at, name, fields in node.said if name == event]  # fmt: skip
+        return sorted(told, key=lambda each: each[0])
+
+    def timeline(self) -> Iterator[str]:
+        """Describe the run for people."""
+        lines = [(at, f"{node.name}: {name} {fields}")
+                 for node in (*self.nodes.values(), *(v.node for v in self.viewers))
+                 for at, name, fields in node.said]  # fmt: skip
+        for at, text in sorted(lines, key=lambda line: line[0]):
+            yield f"{at:9.3f} {text}"
+        yield from (repr(viewer) for viewer in self.viewers)
 
     # What must hold
 
+    def branch(self, name: str, content: str = "news") -> Branch | None:
+        return self.nodes[name].core.branches.get(content)
+
+    def timeline_of(self, ssrc: int) -> Timeline:
+        return self.library[ssrc]
+
     def check_trees(self) -> None:
         """One copy per link, no loops, every parent knows its child: to be asked when all is quiet."""
-        for content in self.contents:
-            self._check_tree(content)
+        for node in self.all_nodes():
+            assert set(node.core.branches) == set(node.relays)
+            assert len(node.upstreams) == len(node.relays), f"{node.name} keeps {node.upstreams}"
+            for content, branch in node.core.branches.items():
+                self._check_branch(node, content, branch)
 
-    def _check_tree(self, content: str) -> None:
-        streaming = {n for n, node in self.nodes.items() if content in node.core.streaming}
-        assert streaming == {n for n, node in self.nodes.items() if content in node.relays}
-        assert streaming == {n for n, node in self.nodes.items() if content in node.upstreams}
-        for name in streaming:
-            upstream = self.nodes[name].upstreams[content]
-            running = self.nodes[name].core.streaming[content]
-            assert running.children, f"{name} streams {content} to nobody"
-            assert [str(i) for i in running.path] == self._way_up(name, content)
-            if upstream.via is not None:
-                assert upstream.wire is not None
-                assert upstream.wire.link in self.nodes[upstream.via].core.streaming[content].children
-        children = sum(len(self.nodes[n].core.streaming[content].children) for n in streaming)
-        viewers = [c for c in self.clients if c.content == content and c.state == "streaming"]
-        assert children == len(viewers) + len(streaming - {self.rendezvous})
+    def _check_branch(self, node: SimNode, content: str, branch: Branch) -> None:
+        assert branch.children, f"{node.name} relays {content} to nobody"
+        assert not branch.admission.waiters
+        assert branch.primary is not None
+        assert list(branch.path) == self._way_up(node, content)
+        self._check_children(node, content, branch)
+        upstream = node.upstreams[branch.primary]
+        if isinstance(upstream, NodeUpstream):
+            assert upstream.source is not None
+            parent = self.nodes[upstream.source.process.name]
+            assert upstream.source.key in parent.core.branches[content].children
 
-    def _way_up(self, name: str, content: str) -> list[str]:
-        way = [name]
-        while (via := self.nodes[way[-1]].upstreams[content].via) is not None:
-            assert via not in way, f"a loop: {way} and again {via}"
-            way.append(via)
-        return way[::-1]
+    def _check_children(self, node: SimNode, content: str, branch: Branch) -> None:
+        """Each child that is counted is one that takes it, and no child takes a second copy."""
+        takers = []
+        for connection in branch.children:
+            if connection == LOCAL:
+                assert node.viewers[content].state == "watching"
+                continue
+            child = node.connections[connection].caller
+            takers.append(child.name)
+            assert child.core.branches[content].path[:-1] == branch.path
+        assert len(takers) == len(set(takers)), f"{node.name} sends {content} twice over one link: {takers}"
+
+    def _way_up(self, node: SimNode, content: str) -> list[Identity]:
+        way, at = [node.me], node
+        while True:
+            branch = at.core.branches[content]
+            assert branch.primary is not None
+            parent = branch.upstreams[branch.primary].parent
+            if not isinstance(parent, NodeParent):
+                assert at.core.rendezvous
+                return way[::-1]
+            at = self.nodes[self.name_of(parent.name)]
+            assert at.me not in way, f"a loop: {way} and again {at.me}"
+            way.append(at.me)
+
+    def check_media(self, *, lost: int = 0) -> None:
+        """Every viewer that watches is fed, and has all but `lost` of the numbers due since it began."""
+        for viewer in self.viewers:
+            if viewer.state == "watching":
+                relay = viewer.node.relays[viewer.content]
+                feeds = [inlet.feed for inlet in relay.receiver.inlets.values()]
+                assert Feed.FED in feeds, f"{viewer} is not fed: {feeds}"
+                assert viewer.lost(self._old) <= lost, f"{viewer}: {viewer.received}"
+
+    def _old(self, ssrc: int) -> int:
+        """Return the number below which nothing may be missing any more."""
+        timeline = self.library[ssrc]
+        return int((self.now - YOUNG - timeline.begun) / (timeline.due(1) - timeline.due(0)))
 
     def check_empty(self) -> None:
-        """Nothing is left of any stream, follow or question."""
-        for node in self.nodes.values():
-            assert not node.core.streaming
-            assert not node.upstreams, f"{node.name} still follows {list(node.upstreams)}"
-            assert not node.relays
-            assert not node.asks, f"{node.name} still asks {list(node.asks)}"
-        assert self.server_streams == self.server_streams_ended
+        """Nothing is left of any stream, subscription or question."""
+        for node in self.all_nodes():
+            assert node.core.is_idle, f"{node.name}: {list(node.core.branches.values())}"
+            assert not node.upstreams, f"{node.name} still subscribes {node.upstreams}"
+            assert not node.relays, f"{node.name} still relays {list(node.relays)}"
+            assert not node.flooder.asking, f"{node.name} still asks {list(node.flooder.asking)}"
+        for server in self.servers.values():
+            assert not server.streamers, f"{server.name} still streams {server.streamers}"
+
+    def check_ends(self, *reasons: StopReason) -> None:
+        """Every viewer whose stream is over was told one of these reasons."""
+        assert {viewer.stop.reason for viewer in self.viewers if viewer.stop} <= set(reasons)
 
 
-def stream_request(content: str, request: bytes, sender: Identity, hops: int) -> Stream:
-    return Stream(request=request, source=None, hops=hops, content=content, port=40000, sender=sender,
-                  resume=None, buffer_bytes=0, start=Start.KEYFRAME)  # fmt: skip
+@contextmanager
+def replayable(scenario: str, seed: int) -> Iterator[None]:
+    """Say, when a run fails, how to see it again."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"again: PYTHONPATH=src:tests python -m overlay.simulation {scenario} --seed {seed}")
+        raise
 
 
-def port(
-    asked: Stream, path: tuple[Identity, ...], position: Position, version: int, *, cut: bool = False
-) -> Port:
-    return Port(request=asked.request, source=None, hops=asked.hops, content=asked.content, port=50000,
-                token=bytes(16), path=path, stream=position, version=version, cut=cut)  # fmt: skip
+def main(argv: list[str] | None = None) -> int:
+    """Run one scenario and print what happened in it."""
+    from overlay.scenarios import SCENARIOS
+
+    parser = argparse.ArgumentParser(description="Run one simulated overlay again from its seed.")
+    parser.add_argument("scenario", choices=sorted(SCENARIOS))
+    parser.add_argument("--seed", type=int, required=True)
+    options = parser.parse_args(argv)
+    run = SCENARIOS[options.scenario](options.seed)
+    try:
+        run.play()
+    except AssertionError as error:
+        print(*run.net.timeline(), sep="\n")
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
+    print(*run.net.timeline(), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

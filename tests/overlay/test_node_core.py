@@ -1,353 +1,496 @@
-"""The decisions of a node, alone and wired to others in a simulation: no socket is opened here."""
+"""The decisions of a node, all together: every event goes to the part that it concerns."""
 
-from itertools import combinations
 from random import Random
 
 import pytest
 
 from mcast.overlay import actions as do
-from mcast.overlay.discovery import MAX_FLOODS, MAX_HOPS, MAX_REQUESTS, REQUEST_TTL
+from mcast.overlay import node_core as node_core_module
+from mcast.overlay.actions import LOCAL, NodeParent, ServerParent
+from mcast.overlay.branch import DRAIN_SECONDS, HANDOVER_SECONDS, JOIN_SECONDS
+from mcast.overlay.discovery import REQUEST_TTL
+from mcast.overlay.events import (
+    Accepted,
+    Advertised,
+    Answered,
+    ConnectionGone,
+    Departure,
+    DiscReceived,
+    Drained,
+    Event,
+    Feed,
+    FeedChanged,
+    LayoutChanged,
+    Leaving,
+    ParentLost,
+    Refused,
+    RoundTripMeasured,
+    ServerListed,
+    ServerLost,
+    ServerMeasured,
+    Stopped,
+    StreamReceived,
+    TimePassed,
+    Unasked,
+    Unwanted,
+    Wanted,
+)
 from mcast.overlay.node_core import NodeCore
-from mcast.overlay.tree import FOLLOW_TIMEOUT, MAX_CONTENTS
+from mcast.overlay.rendezvous import BENEFIT_OF_DOUBT
+from mcast.overlay.search import UNREACHABLE_PAUSE
+from mcast.overlay.table import State
 from mcast.wire.identity import Identity
-from mcast.wire.node import Disc, Found, Miss, MissReason, StopReason
+from mcast.wire.node import Found, MissReason, Start, StopReason
 from mcast.wire.position import Position
-from overlay.simulation import Network, stream_request
-from overlay.simulation import port as port_packet
-
-N1, N2, RP = Identity.node("n1"), Identity.node("n2"), Identity.node("rp")
-VIEWER = Identity.client(bytes(16))
-R1, R2 = b"1" * 16, b"2" * 16
-LINE = [("rp", "n1"), ("n1", "n2"), ("n2", "n3")]
-RING = [("rp", "n1"), ("n1", "n2"), ("n2", "n3"), ("n3", "rp")]
-MESH = list(combinations(["rp", "n1", "n2", "n3", "n4"], 2))
-
-
-def disc(request: bytes = R1, content: str = "news", sender: Identity = VIEWER, **more: object) -> Disc:
-    fields = {"hops": 0, "port": 0, "remaining_ms": 4000, **more}
-    return Disc(request=request, source=None, content=content, sender=sender, **fields)  # type: ignore[arg-type]
-
-
-def no(request: bytes, reason: MissReason) -> Miss:
-    return Miss(request=request, source=None, hops=0, content="news", port=0, reason=reason)
+from mcast.wire.rtcp import FeedState
+from mcast.wire.server import ContentInfo
+from overlay.cores import (
+    SERVERS,
+    add_viewer,
+    asked,
+    fed_node,
+    misses,
+    node,
+    rendezvous,
+    without_announcements,
+)
+from overlay.messages import N1, N2, N3, OTHER_VIEWER, R1, R2, R3, RP, VIEWER, disc, found, miss, port, stream
 
 
-def yes(request: bytes, giver: Identity = RP) -> Found:
-    return Found(request=request, source=None, hops=0, content="news", port=0, sender=giver)
-
-
-def node(**round_trips: float) -> NodeCore:
-    core = NodeCore(N1)
-    core.set_neighbours(round_trips)
+def client(*neighbours: str) -> NodeCore:
+    """Return a client's core, which knows these neighbours."""
+    core = NodeCore(VIEWER, Random(1))
+    core.handle(LayoutChanged(neighbours), 0.0)
     return core
 
 
-def streaming_node() -> NodeCore:
-    """Return n1, streaming news from rp to the viewer on link 1."""
-    core = node(rp=1.0, n2=1.0)
-    core.on_disc(disc(), 1, now=0.0)
-    core.on_found(R1, "rp", yes(R1), now=0.1)
-    asked = stream_request("news", R1, VIEWER, 0)
-    core.on_stream(asked, 1, now=0.2)
-    core.on_port("news", R1, port_packet(asked, (RP,), Position(7, 0), 1))
+def request_of(actions: list[do.Action]) -> bytes:
+    (request,) = {action.disc.request for action in actions if isinstance(action, do.Ask)}
+    return request
+
+
+def joined_client() -> NodeCore:
+    """Return a client that takes news from n1 (upstream 1)."""
+    core = client("n1")
+    request = request_of(core.handle(Wanted("news", 10.0), 0.0))
+    core.handle(Answered("n1", found(request)), 0.1)
+    core.handle(Accepted(1, port(RP, N1)), 0.2)
     return core
 
 
-def reasons(actions: list[do.Action]) -> list[MissReason]:
-    return [a.message.reason for a in actions if isinstance(a, do.Reply) and isinstance(a.message, Miss)]
+# What a node answers to DISC
 
 
-def asked_neighbours(actions: list[do.Action]) -> dict[str, int]:
-    return {a.neighbour: a.disc.remaining_ms for a in actions if isinstance(a, do.Ask)}
-
-
-# Discovery
-
-
-def test_a_disc_goes_to_every_neighbour_but_the_one_it_came_from() -> None:
-    core = node(rp=1.0, n2=1.0, n3=1.0)
-    assert set(asked_neighbours(core.on_disc(disc(sender=N2), 1, 0.0))) == {"rp", "n3"}
-
-
-def test_an_excluded_neighbour_is_not_asked() -> None:
-    actions = node(rp=1.0, n2=1.0).on_disc(disc(excluded=(RP,)), 1, 0.0)
-    assert set(asked_neighbours(actions)) == {"n2"}
-
-
-def test_each_hop_takes_off_100_ms_or_twice_the_round_trip() -> None:
-    actions = node(near=1.0, far=300.0).on_disc(disc(remaining_ms=1000), 1, 0.0)
-    assert asked_neighbours(actions) == {"near": 900, "far": 400}
-
-
-def test_with_too_little_time_left_nobody_is_asked() -> None:
-    actions = node(rp=1.0).on_disc(disc(remaining_ms=150), 1, 0.0)
-    assert (asked_neighbours(actions), reasons(actions)) == ({}, [MissReason.DEADLINE])
-
-
-def test_a_request_is_answered_once() -> None:
-    core = node(rp=1.0)
-    core.on_disc(disc(), 1, 0.0)
-    assert reasons(core.on_disc(disc(sender=RP), 2, 0.1)) == [MissReason.DUPLICATE]
-
-
-def test_the_first_found_is_passed_back_and_the_others_are_cancelled() -> None:
-    core = node(rp=1.0, n2=1.0, n3=1.0)
-    core.on_disc(disc(), 1, 0.0)
-    reply, cancel = core.on_found(R1, "n2", yes(R1), 0.1)
+def test_a_node_that_feeds_a_content_says_found_itself() -> None:
+    (reply,) = fed_node().handle(DiscReceived(2, disc(R2, sender=OTHER_VIEWER)), 1.0)
     assert isinstance(reply, do.Reply)
     assert isinstance(reply.message, Found)
-    assert cancel == do.CancelAsks(R1, ("n3", "rp"))
-    assert core.on_found(R1, "rp", yes(R1), 0.2) == []
+    assert reply.message.sender == N1
 
 
-def test_a_flood_ends_when_the_last_neighbour_has_said_miss() -> None:
-    core = node(rp=1.0, n2=1.0)
-    core.on_disc(disc(), 1, 0.0)
-    assert core.on_miss(R1, "n2", no(R1, MissReason.DUPLICATE)) == []
-    assert reasons(core.on_miss(R1, "rp", no(R1, MissReason.ABSENT))) == [MissReason.ABSENT]
+def test_a_node_that_does_not_hands_the_request_on() -> None:
+    core = node("rp", "n2", me=N1)
+    assert set(asked(core.handle(DiscReceived(1, disc()), 0.0))) == {"rp", "n2"}
+    actions = core.handle(Answered("rp", found()), 0.1)
+    assert do.CancelAsks(R1, ("n2",)) in actions
 
 
-def test_a_flood_that_nobody_answers_ends_with_its_time() -> None:
-    core = node(rp=1.0, n2=1.0)
-    core.on_disc(disc(remaining_ms=4000), 1, 0.0)
-    assert core.on_time(3.9) == []
-    late = core.on_time(4.0)
-    assert reasons(late) == [MissReason.DEADLINE]
-    assert late[1] == do.CancelAsks(R1, ("n2", "rp"))
+def test_who_is_on_the_path_himself_is_told_so_also_when_others_ask_for_him() -> None:
+    core = fed_node(RP, N3)
+    assert misses(core.handle(DiscReceived(2, disc(R2, sender=N3)), 1.0)) == [MissReason.LOOP]
+    assert misses(core.handle(DiscReceived(2, disc(R3, sender=N2, origin=N3)), 1.0)) == [MissReason.LOOP]
 
 
-def test_absent_is_told_by_the_rendezvous_point_alone_and_only_when_it_is_sure() -> None:
-    core = NodeCore(RP, rendezvous=True)
-    core.set_offers(frozenset({"news"}), doubts="server 10.0.6.10:7000 has not answered yet")
-    assert reasons(core.on_disc(disc(R1, "films"), 1, 0.0)) == [MissReason.CUT]
-    core.set_offers(frozenset({"news"}))
-    assert reasons(core.on_disc(disc(R2, "films"), 1, 0.0)) == [MissReason.ABSENT]
+def test_below_an_excluded_parent_the_others_are_asked_first_and_the_node_is_the_second_choice() -> None:
+    core = fed_node(RP)
+    request = disc(R2, sender=OTHER_VIEWER, excluded=(RP,))
+    assert set(asked(core.handle(DiscReceived(2, request), 1.0))) == {"n2"}
+    (reply,) = core.handle(Answered("n2", miss(MissReason.ABSENT, R2)), 1.1)
+    assert isinstance(reply, do.Reply)
+    assert isinstance(reply.message, Found)
+    assert reply.message.sender == N1
 
 
-def test_an_asker_that_hangs_up_cancels_its_flood() -> None:
-    core = node(rp=1.0)
-    core.on_disc(disc(), 1, 0.0)
-    assert core.on_link_gone(1) == [do.CancelAsks(R1, ("rp",))]
-    assert core.on_found(R1, "rp", yes(R1), 0.2) == []
+def test_beside_an_excluded_parent_the_node_is_as_good_as_any() -> None:
+    request = disc(R2, sender=OTHER_VIEWER, excluded=(N3,))
+    (reply,) = fed_node(RP).handle(DiscReceived(2, request), 1.0)
+    assert isinstance(reply, do.Reply)
+    assert isinstance(reply.message, Found)
 
 
-def test_floods_and_remembered_requests_are_bounded() -> None:
-    core = node(rp=1.0)
-    for number in range(MAX_FLOODS):
-        core.on_disc(disc(number.to_bytes(16, "big")), number, 0.0)
-    assert reasons(core.on_disc(disc(b"x" * 16), 1, 0.0)) == [MissReason.BUSY]
-    answering = NodeCore(RP, rendezvous=True)
-    for number in range(MAX_REQUESTS):
-        answering.on_disc(disc(number.to_bytes(16, "big")), 1, 0.0)
-    assert reasons(answering.on_disc(disc(b"x" * 16), 1, 0.1)) == [MissReason.BUSY]
-    assert reasons(answering.on_disc(disc(b"x" * 16), 1, REQUEST_TTL)) == [MissReason.ABSENT]
+def test_a_node_that_is_cut_off_offers_nothing() -> None:
+    core = fed_node()
+    core.handle(FeedChanged(1, Feed.SILENT), 1.0)
+    assert misses(core.handle(DiscReceived(2, disc(R2)), 1.1)) == [MissReason.CUT]
 
 
-def test_a_disc_that_came_too_far_goes_no_further() -> None:
-    actions = node(rp=1.0).on_disc(disc(hops=MAX_HOPS), 1, 0.0)
-    assert (asked_neighbours(actions), reasons(actions)) == ({}, [MissReason.DEADLINE])
+def test_a_viewer_that_asks_while_a_content_ends_is_never_taken_in_and_then_sent_away() -> None:
+    core = fed_node()
+    core.handle(Stopped(1, StopReason.END, 99), 1.0)
+    assert misses(core.handle(DiscReceived(2, disc(R2, sender=OTHER_VIEWER)), 1.1)) == [MissReason.GONE]
+    assert misses(add_viewer(core, 3, 1.2)) == [MissReason.GONE]
+    actions = core.handle(Drained("news", (1,)), 1.3)
+    assert [action.connection for action in actions if isinstance(action, do.End)] == [1]
+    assert core.is_idle
 
 
-def test_a_positive_entry_expires() -> None:
-    core = node(rp=1.0)
-    core.on_disc(disc(), 1, 0.0)
-    core.on_found(R1, "rp", yes(R1), 0.1)
-    actions = core.on_stream(stream_request("news", R1, VIEWER, 0), 1, REQUEST_TTL + 0.2)
-    assert reasons(actions) == [MissReason.GONE]
+def test_one_mute_child_delays_nobody_s_end() -> None:
+    core = fed_node()
+    add_viewer(core, 2, 0.5)
+    core.handle(Stopped(1, StopReason.END, 99), 1.0)
+    (end,) = core.handle(Drained("news", (2,)), 1.05)
+    assert isinstance(end, do.End)
+    assert (end.connection, end.stop.reason, end.stop.last) == (2, StopReason.END, 99)
+    actions = core.handle(TimePassed(), 1.0 + DRAIN_SECONDS)
+    assert [action.connection for action in actions if isinstance(action, do.End)] == [1]
 
 
-# Streaming
+def test_absent_is_said_by_the_rendezvous_point_alone_and_only_when_it_is_sure() -> None:
+    core = rendezvous("news", servers=())
+    core.handle(LayoutChanged((), SERVERS[:2]), 0.0)
+    core.handle(ServerListed(SERVERS[0], (ContentInfo("news"),)), 0.0)
+    assert misses(core.handle(DiscReceived(1, disc(R1, "films")), 0.1)) == [MissReason.CUT]
+    assert misses(core.handle(DiscReceived(1, disc(R2, "films")), BENEFIT_OF_DOUBT)) == [MissReason.ABSENT]
 
 
-def test_stream_goes_where_found_came_from_and_port_opens_the_relay() -> None:
-    core = node(rp=1.0, n2=1.0)
-    core.on_disc(disc(), 1, 0.0)
-    core.on_found(R1, "n2", yes(R1), 0.1)
-    asked = stream_request("news", R1, VIEWER, 0)
-    assert core.on_stream(asked, 1, 0.2) == [do.Follow("news", R1, "n2", 1)]
-    opened, accepted = core.on_port("news", R1, port_packet(asked, (RP, N2), Position(7, 40), 1))
-    assert opened == do.OpenRelay("news", Position(7, 40))
-    assert accepted == do.Accept(1, asked, (RP, N2, N1), 1)
+def test_the_rendezvous_point_finds_what_a_server_lists_until_that_is_lost() -> None:
+    core = rendezvous("news")
+    (reply,) = core.handle(DiscReceived(1, disc()), 0.0)
+    assert isinstance(reply, do.Reply)
+    assert isinstance(reply.message, Found)
+    core.handle(ServerLost(SERVERS[0], "no answer"), 1.0)
+    assert misses(core.handle(DiscReceived(1, disc(R2)), 1.0)) == [MissReason.ABSENT]
 
 
-def test_a_second_viewer_costs_no_second_follow() -> None:
-    core = streaming_node()
-    second = stream_request("news", R2, Identity.client(b"2" * 16), 0)
-    assert core.on_stream(second, 2, 1.0) == [do.Accept(2, second, (RP, N1), 1)]
+def test_a_nearer_neighbour_is_given_more_time() -> None:
+    core = node("rp", n2=300.0)
+    assert asked(core.handle(DiscReceived(1, disc(remaining_ms=1000)), 0.0)) == {"rp": 900, "n2": 400}
+    core.handle(RoundTripMeasured("n2", 1.0), 1.0)
+    core.handle(RoundTripMeasured("a stranger", 1.0), 1.0)
+    assert asked(core.handle(DiscReceived(1, disc(R2, remaining_ms=1000)), 1.0)) == {"rp": 900, "n2": 900}
 
 
-def test_a_stream_waits_only_behind_a_smaller_request_id() -> None:
-    core = NodeCore(RP, rendezvous=True)
-    core.set_offers(frozenset({"news"}))
-    assert core.on_stream(stream_request("news", b"5" * 16, N1, 0), 1, 0.0) == [
-        do.Follow("news", b"5" * 16, None, 1)
+def test_a_new_layout_keeps_what_was_measured_of_those_that_stay() -> None:
+    core = node("rp", n2=300.0)
+    core.handle(LayoutChanged(("n2", "n3")), 1.0)
+    assert asked(core.handle(DiscReceived(1, disc(remaining_ms=1000)), 1.0)) == {"n2": 400, "n3": 900}
+
+
+def test_a_flood_whose_asker_hangs_up_is_cancelled() -> None:
+    core = node("rp")
+    core.handle(DiscReceived(1, disc()), 0.0)
+    assert core.handle(ConnectionGone(1, Departure.LOST), 0.1) == [do.CancelAsks(R1, ("rp",))]
+    assert core.is_idle
+
+
+def test_a_flood_ends_with_its_time() -> None:
+    core = node("rp")
+    core.handle(DiscReceived(1, disc()), 0.0)
+    assert misses(core.handle(TimePassed(), 4.0)) == [MissReason.DEADLINE]
+
+
+# What a node does with STREAM
+
+
+def test_stream_goes_where_found_came_from() -> None:
+    core = node("rp", "n2")
+    core.handle(DiscReceived(1, disc()), 0.0)
+    core.handle(Answered("n2", found()), 0.1)
+    assert core.handle(StreamReceived(1, stream()), 0.2) == [do.Subscribe(1, "news", R1, NodeParent("n2"), 1)]
+
+
+def test_a_stream_that_nobody_has_found_is_told_to_discover_again() -> None:
+    assert misses(node("rp").handle(StreamReceived(1, stream()), 0.0)) == [MissReason.GONE]
+
+
+def test_a_positive_entry_counts_only_for_its_time_and_while_its_neighbour_is_one() -> None:
+    late, moved = node("rp"), node("rp")
+    for core in (late, moved):
+        core.handle(DiscReceived(1, disc()), 0.0)
+        core.handle(Answered("rp", found()), 0.1)
+    assert misses(late.handle(StreamReceived(1, stream()), REQUEST_TTL + 0.2)) == [MissReason.GONE]
+    moved.handle(LayoutChanged(("n2",)), 0.2)
+    assert misses(moved.handle(StreamReceived(1, stream()), 0.3)) == [MissReason.GONE]
+
+
+def test_the_rendezvous_point_asks_the_best_server_and_says_why() -> None:
+    core = rendezvous("news", servers=SERVERS[:2])
+    core.handle(ServerMeasured(SERVERS[0], 900), 0.0)
+    core.handle(ServerMeasured(SERVERS[1], 500), 0.0)
+    first, second, ask = core.handle(StreamReceived(1, stream(sender=N1)), 1.0)
+    assert [dict(a.fields)["server"] for a in (first, second) if isinstance(a, do.Announce)] == [
+        SERVERS[1],
+        SERVERS[0],
     ]
-    assert core.on_stream(stream_request("news", b"7" * 16, N2, 0), 2, 0.0) == []
-    assert reasons(core.on_stream(stream_request("news", b"3" * 16, VIEWER, 0), 3, 0.0)) == [MissReason.BUSY]
+    assert ask == do.Subscribe(1, "news", R1, ServerParent(SERVERS[1]), 1)
 
 
-def test_a_stream_without_a_positive_entry_is_told_to_discover_again() -> None:
-    assert reasons(node(rp=1.0).on_stream(stream_request("news", R1, VIEWER, 0), 1, 0.0)) == [MissReason.GONE]
+def test_behind_three_hung_servers_the_healthy_one_is_asked_after_three_seconds() -> None:
+    core = rendezvous("news", servers=SERVERS)
+    core.handle(StreamReceived(1, stream(sender=N1)), 0.0)
+    asked_at = []
+    for tenth in range(1, 46):
+        actions = core.handle(TimePassed(), tenth / 10)
+        asked_at += [tenth / 10 for action in actions if isinstance(action, do.Subscribe)]
+        if tenth == 32:
+            actions = core.handle(Accepted(4, port()), 3.25)
+            assert [a for a in actions if isinstance(a, do.Accept)] == [
+                do.Accept(1, stream(sender=N1), (RP,), 1)
+            ]
+    assert asked_at == [1.0, 2.0, 3.0]
 
 
-def test_a_failed_follow_is_told_to_all_who_waited() -> None:
-    core = NodeCore(RP, rendezvous=True)
-    core.set_offers(frozenset({"news"}))
-    core.on_stream(stream_request("news", R1, N1, 0), 1, 0.0)
-    core.on_stream(stream_request("news", R2, N2, 0), 2, 0.0)
-    actions = core.on_refused("news", R1, MissReason.FULL)
-    assert reasons(actions) == [MissReason.FULL] * 2
-    assert actions[-1] == do.CloseUpstream("news", StopReason.UNSUBSCRIBE)
+def test_a_content_that_no_server_has_any_more_is_gone() -> None:
+    core = rendezvous("news")
+    core.handle(ServerListed(SERVERS[0], ()), 0.1)
+    assert misses(core.handle(StreamReceived(1, stream()), 0.2)) == [MissReason.GONE]
 
 
 def test_an_upstream_that_never_answers_is_given_up() -> None:
-    core = NodeCore(RP, rendezvous=True)
-    core.set_offers(frozenset({"news"}))
-    core.on_stream(stream_request("news", R1, N1, 0), 1, 0.0)
-    assert core.on_time(FOLLOW_TIMEOUT - 0.1) == []
-    assert reasons(core.on_time(FOLLOW_TIMEOUT)) == [MissReason.DEADLINE]
+    core = node("rp")
+    core.handle(DiscReceived(1, disc()), 0.0)
+    core.handle(Answered("rp", found()), 0.1)
+    core.handle(StreamReceived(1, stream()), 0.2)
+    assert core.handle(TimePassed(), 0.2 + JOIN_SECONDS - 0.1) == []
+    assert misses(core.handle(TimePassed(), 0.2 + JOIN_SECONDS)) == [MissReason.DEADLINE]
+    assert core.is_idle
 
 
-def test_a_follow_whose_last_waiter_has_left_is_cancelled_and_a_late_port_opens_nothing() -> None:
-    core = NodeCore(RP, rendezvous=True)
-    core.set_offers(frozenset({"news"}))
-    asked = stream_request("news", R1, N1, 0)
-    core.on_stream(asked, 1, 0.0)
-    assert core.on_link_gone(1) == [do.CloseUpstream("news", StopReason.UNSUBSCRIBE)]
-    assert core.on_port("news", R1, port_packet(asked, (), Position(7, 0), 1)) == []
+def test_each_subscription_has_a_number_of_its_own() -> None:
+    core = rendezvous("news", "films")
+    core.handle(StreamReceived(1, stream()), 0.0)
+    actions = core.handle(StreamReceived(2, stream(R2, "films")), 0.0)
+    assert [action.upstream for action in actions if isinstance(action, do.Subscribe)] == [2]
 
 
-def test_a_node_leaves_a_parent_that_is_below_itself() -> None:
-    core = node(n2=1.0)
-    core.on_disc(disc(), 1, 0.0)
-    core.on_found(R1, "n2", yes(R1), 0.1)
-    asked = stream_request("news", R1, VIEWER, 0)
-    core.on_stream(asked, 1, 0.2)
-    actions = core.on_port("news", R1, port_packet(asked, (RP, N1, N2), Position(7, 0), 1))
-    assert reasons(actions) == [MissReason.LOOP]
-    assert not core.streaming
+def test_what_is_told_of_an_upstream_that_was_left_means_nothing() -> None:
+    core = fed_node()
+    core.handle(ConnectionGone(1, Departure.UNSUBSCRIBED), 1.0)
+    late: list[Event] = [
+        Accepted(1, port(RP)),
+        Refused(1, MissReason.FULL),
+        Stopped(1, StopReason.END, 9),
+        ParentLost(1, "closed"),
+        FeedChanged(1, Feed.FED),
+        Drained("news", (1,)),
+    ]
+    assert [core.handle(event, 1.1) for event in late] == [[]] * len(late)
 
 
-def test_a_child_that_is_above_is_refused() -> None:
-    actions = streaming_node().on_stream(stream_request("news", R2, RP, 0), 2, 1.0)
-    assert reasons(actions) == [MissReason.LOOP]
-
-
-def test_a_cut_off_node_tells_its_children_and_takes_nobody_in() -> None:
-    core = streaming_node()
-    assert core.on_fed("news", False) == [do.Update(1, "news", (RP, N1), 2, cut=True)]
-    assert core.on_fed("news", False) == []
-    assert reasons(core.on_stream(stream_request("news", R2, VIEWER, 0), 2, 1.0)) == [MissReason.CUT]
-    assert set(asked_neighbours(core.on_disc(disc(R2), 2, 1.0))) == {"rp", "n2"}
-    assert core.on_fed("news", True) == [do.Update(1, "news", (RP, N1), 3, cut=False)]
-
-
-def test_a_newer_port_replaces_the_path_and_is_passed_on_but_an_older_one_is_ignored() -> None:
-    core = streaming_node()
-    asked = stream_request("news", R1, VIEWER, 0)
-    news = port_packet(asked, (Identity.node("rp2"),), Position(7, 90), 3)
-    assert core.on_port("news", R1, news) == [do.Update(1, "news", (Identity.node("rp2"), N1), 2, cut=False)]
-    assert core.on_port("news", R1, port_packet(asked, (RP,), Position(7, 90), 2)) == []
+def test_every_way_to_lose_a_parent_begins_a_repair() -> None:
+    for event in (ParentLost(1, "reset"), Stopped(1, StopReason.LEAVING), Stopped(1, StopReason.END, None)):
+        core = fed_node()
+        actions = without_announcements(core.handle(event, 1.0))
+        assert [type(a) for a in actions] == [do.Leave, do.Supply, do.Update, do.Advertise], event
+        assert core.branches["news"].state is State.REPAIRING
+        assert core.due is not None
+        assert set(asked(core.handle(TimePassed(), core.due))) == {"n2"}, "rp has just been lost"
 
 
 def test_the_last_child_that_leaves_prunes_the_stream() -> None:
-    core = streaming_node()
-    core.on_stream(stream_request("news", R2, VIEWER, 0), 2, 1.0)
-    assert core.on_link_gone(1) == [do.Dismiss(1, "news")]
-    assert core.on_link_gone(2) == [
+    core = fed_node()
+    add_viewer(core, 2, 0.5)
+    assert core.handle(ConnectionGone(1, Departure.LOST), 1.0) == [do.Dismiss(1, "news")]
+    assert core.handle(ConnectionGone(2, Departure.UNSUBSCRIBED), 1.1) == [
         do.Dismiss(2, "news"),
-        do.CloseUpstream("news", StopReason.UNSUBSCRIBE),
+        do.Leave(1, "news", StopReason.UNSUBSCRIBE),
+        do.CloseRelay("news"),
+        do.Advertise("news", (), False),
     ]
-    assert not core.streaming
+    assert (core.is_idle, dict(core.branches)) == (True, {})
 
 
-def test_the_end_of_a_content_reaches_the_children_with_its_last_number() -> None:
-    end, closed = streaming_node().on_upstream_end("news", StopReason.END, 99)
-    assert isinstance(end, do.End)
-    assert (end.link, end.stop.reason, end.stop.last) == (1, StopReason.END, 99)
-    assert isinstance(closed, do.CloseUpstream)
+def test_contents_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_core_module, "MAX_CONTENTS", 2)
+    core = rendezvous("a", "b", "c")
+    core.handle(StreamReceived(1, stream(R1, "a")), 0.0)
+    core.handle(StreamReceived(2, stream(R2, "b")), 0.0)
+    assert misses(core.handle(StreamReceived(3, stream(R3, "c")), 0.0)) == [MissReason.FULL]
 
 
-def test_contents_are_bounded() -> None:
-    core = NodeCore(RP, rendezvous=True)
-    core.set_offers(frozenset(f"c{n}" for n in range(MAX_CONTENTS + 1)))
-    for number in range(MAX_CONTENTS):
-        core.on_stream(stream_request(f"c{number}", R1, N1, 0), number, 0.0)
-    assert reasons(core.on_stream(stream_request(f"c{MAX_CONTENTS}", R1, N1, 0), 1, 0.0)) == [MissReason.FULL]
+def test_a_node_that_leaves_tells_its_children_and_ends_when_the_last_has_gone() -> None:
+    core = fed_node()
+    assert core.handle(Leaving(), 1.0) == [
+        do.Update(1, "news", (RP, N1), 2, cut=False, leaving=True),
+        do.Advertise("news", (RP, N1), False),
+    ]
+    assert misses(core.handle(DiscReceived(2, disc(R2)), 1.1)) == [MissReason.GONE]
+    assert misses(add_viewer(core, 3, 1.1)) == [MissReason.GONE]
+    assert misses(core.handle(StreamReceived(3, stream(R3, "films")), 1.1)) == [MissReason.GONE]
+    assert not core.is_idle
+    actions = core.handle(ConnectionGone(1, Departure.UNSUBSCRIBED), 1.2)
+    assert do.Leave(1, "news", StopReason.LEAVING) in actions
+    assert core.is_idle
 
 
-def test_a_node_that_leaves_ends_everything() -> None:
-    core = streaming_node()
-    end, closed = core.on_shutdown()
+def test_a_node_that_leaves_sends_away_who_has_not_gone_when_its_time_is_over() -> None:
+    core = fed_node()
+    core.handle(Leaving(), 1.0)
+    assert core.due == 1.0 + HANDOVER_SECONDS
+    (end, *_) = core.handle(TimePassed(), core.due)
     assert isinstance(end, do.End)
     assert end.stop.reason is StopReason.LEAVING
-    assert isinstance(closed, do.CloseUpstream)
+    assert core.is_idle
 
 
-# Whole networks
+# A client: a leaf with a child of its own
 
 
-@pytest.mark.parametrize("links", [LINE, RING, MESH], ids=["line", "ring", "mesh"])
-def test_one_viewer_builds_a_tree_and_leaves_nothing_behind(links: list[tuple[str, str]]) -> None:
-    net = Network(links)
-    viewer = net.client("n3")
-    net.run(5)
-    assert (viewer.state, str(viewer.path[0]), str(viewer.path[-1])) == ("streaming", "rp", "n3")
-    net.check_trees()
-    viewer.leave()
-    net.run(5)
-    net.check_empty()
+def test_a_client_asks_all_its_neighbours_and_joins_where_the_first_answer_came_from() -> None:
+    core = client("n1", "n2")
+    actions = core.handle(Wanted("news", 10.0, Start.LIVE), 0.0)
+    request = request_of(actions)
+    assert set(asked(actions)) == {"n1", "n2"}
+    ask, cancel = core.handle(Answered("n2", found(request)), 0.1)
+    assert cancel == do.CancelAsks(request, ("n1",))
+    assert ask == do.Subscribe(1, "news", request, NodeParent("n2"), 0, Start.LIVE)
+    receive, accept = core.handle(Accepted(1, port(RP, N2)), 0.2)
+    assert receive == do.Receive(1, "news")
+    assert isinstance(accept, do.Accept)
+    assert (accept.connection, accept.path) == (LOCAL, (RP, N2, VIEWER))
 
 
-def test_twenty_viewers_behind_one_node_cost_one_copy_on_the_way_to_it() -> None:
-    net = Network(LINE)
-    for _ in range(20):
-        net.client("n3")
-    net.run(5)
-    net.check_trees()
-    assert [len(net.nodes[n].core.streaming["news"].children) for n in ("rp", "n1", "n2", "n3")] == [
-        1,
-        1,
-        1,
-        20,
+def test_a_client_whose_content_does_not_exist_fails_at_once() -> None:
+    core = client("n1")
+    request = request_of(core.handle(Wanted("nothing", 10.0), 0.0))
+    (fail,) = core.handle(Answered("n1", miss(MissReason.ABSENT, request, content="nothing")), 0.1)
+    assert isinstance(fail, do.Fail)
+    assert (fail.failure.reason, fail.failure.unreachable) == (MissReason.ABSENT, False)
+    assert core.is_idle
+
+
+def test_a_client_calls_until_its_neighbour_is_there() -> None:
+    core, now = client("n1"), 0.0
+    request = request_of(core.handle(Wanted("news", 10.0), now))
+    for _ in range(5):
+        assert core.handle(Unasked("n1", request, "connection refused"), now) == []
+        now += UNREACHABLE_PAUSE
+        request = request_of(core.handle(TimePassed(), now))
+    core.handle(Answered("n1", found(request)), now)
+    assert core.branches["news"].state is State.JOINING
+
+
+def test_a_client_whose_neighbour_never_comes_says_that_nobody_answers() -> None:
+    core = client("n1")
+    request = request_of(core.handle(Wanted("news", 1.0), 0.0))
+    (fail,) = core.handle(Unasked("n1", request, "connection refused"), 1.0)
+    assert isinstance(fail, do.Fail)
+    assert (fail.failure.unreachable, fail.failure.text) == (True, "connection refused")
+
+
+def test_a_client_that_collided_asks_again_under_another_id() -> None:
+    core = client("n1")
+    first = request_of(core.handle(Wanted("news", 10.0), 0.0))
+    core.handle(Answered("n1", found(first)), 0.1)
+    assert core.handle(Refused(1, MissReason.BUSY), 0.2) == [do.Leave(1, "news", StopReason.UNSUBSCRIBE)]
+    again = core.handle(TimePassed(), 0.3)
+    assert request_of(again) != first
+
+
+def test_a_client_is_told_new_paths_and_cuts() -> None:
+    core = joined_client()
+    assert core.handle(Accepted(1, port(RP, N3, N1, version=2)), 1.0) == [
+        do.Update(LOCAL, "news", (RP, N3, N1, VIEWER), 2, cut=False)
     ]
-    assert net.server_streams == 1
+    actions = without_announcements(core.handle(FeedChanged(1, Feed.SILENT), 1.1))
+    assert actions[-1] == do.Update(LOCAL, "news", (RP, N3, N1, VIEWER), 3, cut=True)
 
 
-def test_a_content_that_nobody_has_is_absent_everywhere() -> None:
-    net = Network(MESH)
-    viewers = [net.client(name, "films") for name in net.nodes]
-    net.run(5)
-    assert {viewer.misses[-1] for viewer in viewers} == {MissReason.ABSENT}
-    net.check_empty()
+def test_a_client_s_content_is_over_when_it_has_received_all_of_it() -> None:
+    core = joined_client()
+    assert do.AwaitDrain("news", 99) in core.handle(Stopped(1, StopReason.END, 99), 1.0)
+    end, *_ = core.handle(Drained("news", (LOCAL,)), 1.2)
+    assert isinstance(end, do.End)
+    assert (end.connection, end.stop.reason, end.stop.last) == (LOCAL, StopReason.END, 99)
 
 
-@pytest.mark.parametrize("seed", range(100))
-def test_thirty_viewers_that_join_crosswise_at_once_all_get_the_stream(seed: int) -> None:
-    random = Random(seed)
-    net = Network(MESH, seed=seed)
-    for _ in range(30):
-        net.client(random.choice(["n1", "n2", "n3", "n4"]), after=random.uniform(0, 0.03))
-    net.run(15)
-    assert {client.state for client in net.clients} == {"streaming"}
-    net.check_trees()
-    for client in net.clients:
-        net.clock.at(net.clock.now + random.uniform(0, 0.05), client.leave)
-    net.run(10)
-    net.check_empty()
+@pytest.mark.parametrize("event", [Unwanted("news"), Leaving()], ids=repr)
+def test_a_client_leaves_while_it_searches_joins_or_watches(event: Event) -> None:
+    searching = client("n1")
+    request = request_of(searching.handle(Wanted("news", 10.0), 0.0))
+    assert do.CancelAsks(request, ("n1",)) in searching.handle(event, 0.1)
+    joining = client("n1")
+    request = request_of(joining.handle(Wanted("news", 10.0), 0.0))
+    joining.handle(Answered("n1", found(request)), 0.1)
+    assert [a.upstream for a in joining.handle(event, 0.2) if isinstance(a, do.Leave)] == [1]
+    watching = joined_client()
+    assert do.CloseRelay("news") in watching.handle(event, 1.0)
+    assert all(core.is_idle for core in (searching, joining, watching))
 
 
-@pytest.mark.parametrize("seed", range(50))
-def test_viewers_that_join_while_others_leave_never_hang(seed: int) -> None:
-    random = Random(seed)
-    net = Network(RING, seed=seed)
-    for _ in range(20):
-        client = net.client(random.choice(["n1", "n2", "n3"]), after=random.uniform(0, 1))
-        net.clock.at(random.uniform(0, 1.5), client.leave)
-    stayer = net.client("n2", after=0.5)
-    net.run(15)
-    assert stayer.state == "streaming"
-    net.check_trees()
-    stayer.leave()
-    net.run(10)
-    net.check_empty()
+def test_what_nobody_wants_any_more_is_no_matter() -> None:
+    assert client("n1").handle(Unwanted("news"), 0.0) == []
+
+
+def test_a_node_may_have_a_child_of_its_own_beside_others() -> None:
+    core = fed_node()
+    (accept,) = core.handle(Wanted("news", 10.0), 1.0)
+    assert isinstance(accept, do.Accept)
+    assert (accept.connection, accept.path) == (LOCAL, (RP, N1))
+    assert core.handle(ConnectionGone(1, Departure.LOST), 1.1) == [do.Dismiss(1, "news")]
+    assert do.CloseRelay("news") in core.handle(Unwanted("news"), 1.2)
+
+
+# Who repairs
+
+
+def advertised(core: NodeCore, name: str, *path: Identity, fed: bool = True) -> None:
+    core.handle(Advertised(name, "news", path, fed), 0.5)
+
+
+def test_the_spare_that_a_neighbour_has_advertised_is_asked_at_once() -> None:
+    core = fed_node()
+    advertised(core, "n2", RP, N2)
+    actions = core.handle(ParentLost(1, "reset"), 1.0)
+    (ask,) = [action for action in actions if isinstance(action, do.Subscribe)]
+    assert (ask.parent, ask.resume) == (NodeParent("n2"), True)
+    assert do.Advertise("news", (RP, N1), False) in actions
+
+
+def test_neither_a_child_nor_who_is_below_it_is_asked() -> None:
+    core = node("rp", "n2", "n3")
+    core.handle(DiscReceived(1, disc()), 0.0)
+    core.handle(Answered("rp", found()), 0.1)
+    core.handle(StreamReceived(1, stream(sender=N2)), 0.2)
+    core.handle(Accepted(1, port(RP)), 0.3)
+    advertised(core, "n2", RP, N3, N2)  # this node is its second parent: n2's path does not show it
+    advertised(core, "n3", RP, N1, N2, N3)
+    core.handle(ParentLost(1, "reset"), 1.0)
+    assert core.due is not None
+    assert set(asked(core.handle(TimePassed(), core.due))) == {"n3"}
+
+
+def test_a_node_that_only_suspects_answers_busy_and_who_resumes_there_is_told_that_it_is_cut_off() -> None:
+    core = fed_node()
+    core.handle(FeedChanged(1, Feed.SUSPECT), 1.0)
+    assert misses(core.handle(DiscReceived(2, disc(R2, sender=OTHER_VIEWER)), 1.1)) == [MissReason.BUSY]
+    resuming = stream(R3, sender=N3, resume=Position(7, 40))
+    assert misses(core.handle(StreamReceived(3, resuming), 1.1)) == [MissReason.CUT]
+
+
+def test_a_rendezvous_point_goes_on_at_the_next_server_that_has_the_same_bytes() -> None:
+    core = rendezvous("news", servers=SERVERS[:3])
+    for server, digest in zip(SERVERS, (b"a" * 32, b"b" * 32, b"a" * 32), strict=False):
+        core.handle(ServerListed(server, (ContentInfo("news", digest=digest),)), 0.0)
+    core.handle(StreamReceived(1, stream(sender=N1)), 0.0)
+    core.handle(Accepted(1, port()), 0.1)
+    core.handle(FeedChanged(1, Feed.FED), 0.1)
+    actions = core.handle(FeedChanged(1, Feed.SILENT), 1.0)
+    (ask,) = [action for action in actions if isinstance(action, do.Subscribe)]
+    assert (ask.parent, ask.resume) == (ServerParent(SERVERS[2], b"a" * 32), True)
+    core.handle(Accepted(2, port()), 1.1)
+    actions = core.handle(FeedChanged(2, Feed.FED), 1.2)
+    assert do.Leave(1, "news", StopReason.UNSUBSCRIBE) in actions
+
+
+def test_a_rendezvous_point_without_another_server_says_that_there_is_no_way_and_waits() -> None:
+    core = rendezvous("news")
+    core.handle(StreamReceived(1, stream(sender=N1)), 0.0)
+    core.handle(Accepted(1, port()), 0.1)
+    core.handle(FeedChanged(1, Feed.SILENT), 1.0)
+    assert core.due is not None
+    assert core.due > 1.0
+    actions = core.handle(TimePassed(), core.due)
+    assert do.Supply("news", FeedState.CUT, no_way=True) in actions
+    actions = core.handle(FeedChanged(1, Feed.FED), 1.5)
+    assert do.Supply("news", FeedState.FED) in actions

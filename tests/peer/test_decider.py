@@ -2,11 +2,12 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import pytest
 
-from helpers import Recorder, wait_until
+from helpers import PATIENCE, Recorder, wait_until
 from mcast.overlay.actions import Action, Dismiss, Reply
 from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, Leaving, TimePassed, Unwanted
 from mcast.peer import decider as decider_module
@@ -31,6 +32,8 @@ class Core:
     def __init__(self, decide: Callable[[Event], Sequence[Action]] = lambda _: ()) -> None:
         self.decide, self.ticks = decide, 0
         self.times: list[float] = []
+        self.due: float | None = None
+        self.is_idle = True
 
     def handle(self, event: Event, now: float) -> Sequence[Action]:
         self.times.append(now)
@@ -101,6 +104,56 @@ def test_time_goes_by_without_events_and_with_too_many_of_them(crash: Recorder) 
     ticks.wait_for(6)
     decider.stop()
     assert core.ticks >= 6
+
+
+def test_the_time_is_told_when_something_is_due_and_not_only_at_the_ticks(crash: Recorder) -> None:
+    due = time.monotonic() + 0.02
+    core = Core()
+    core.due = due
+    decider = Decider(core, Recorder(), crash, on_tick=Recorder(), tick=PATIENCE)
+    decider.start()
+    wait_until(lambda: core.ticks > 1)  # the first tick is at the start
+    decider.stop()
+    assert due <= core.times[1] < due + PATIENCE
+
+
+def test_what_stays_due_though_the_time_was_told_waits_for_the_tick(crash: Recorder) -> None:
+    core, performed = Core(), Recorder()
+    core.due = time.monotonic()
+    decider = Decider(core, performed, crash, on_tick=Recorder(), tick=PATIENCE)
+    decider.start()
+    for number in range(20):
+        decider.post(event(number))
+    performed.wait_for(20)
+    decider.stop()
+    assert core.ticks <= 2
+
+
+def test_who_leaves_goes_on_deciding_until_nothing_is_left(crash: Recorder) -> None:
+    core, performed = Core(), Recorder()
+    core.is_idle = False
+
+    def perform(action: Action) -> None:
+        performed(action)
+        if action == GOODBYE:
+            decider.post(event(1))  # the last child has gone elsewhere
+        else:
+            core.is_idle = True
+
+    decider = Decider(core, perform, crash, on_tick=Recorder(), leave=PATIENCE)
+    decider.start()
+    decider.stop()
+    assert performed.calls == [GOODBYE, answer(1)]
+
+
+def test_who_leaves_is_waited_for_no_longer_than_it_may_take(crash: Recorder) -> None:
+    core, performed = Core(), Recorder()
+    core.is_idle = False
+    decider = Decider(core, performed, crash, on_tick=Recorder(), tick=0.01, leave=0.05)
+    decider.start()
+    decider.stop()
+    assert performed.calls == [GOODBYE]
+    assert core.ticks > 1  # time went by meanwhile
 
 
 def test_a_peers_message_is_refused_when_too_many_wait_and_our_own_are_not(

@@ -14,6 +14,7 @@ from mcast.hostport import HostPort
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pacing import Source
+from mcast.media.source.pool import LINGER
 from mcast.media.timing import DEFAULT_TIMING
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.ports import MediaPorts
@@ -203,8 +204,10 @@ class World:
         self._all = contextlib.ExitStack()
         self._ended: list[NodeProgram | ServerProgram] = []
 
-    def server(self, contents: Contents) -> ServerProgram:
-        server = ServerProgram(contents.catalogue(), LOCALHOST, MediaPorts(), 0.01, self.crash)
+    def server(self, contents: Contents, *, linger: float = LINGER) -> ServerProgram:
+        server = ServerProgram(
+            contents.catalogue(), LOCALHOST, MediaPorts(), 0.01, self.crash, linger=linger
+        )  # fmt: skip
         server.start()
         self._all.callback(self.end, server)
         return server
@@ -282,7 +285,7 @@ def layout_of(name: str, **neighbours: str) -> LayoutMessage:
 def follow_at_peer(world: World, peer: Peer) -> tuple[Viewer, Stream, Connection]:
     """Have a node n1 follow the test itself; return its viewer, the STREAM, and its connection."""
     viewer = world.viewer(world.node("n1", rp=peer.address), "news")
-    warm = peer.accept()
+    warm = peer.accept_warm()
     viewer.ask()
     asked = read(warm, Disc)
     warm.send(found(asked))

@@ -13,7 +13,7 @@ from mcast.net.deadline import Deadline
 from mcast.net.waker import wait_readable
 from mcast.wire.frame import Message
 from mcast.wire.identity import Identity
-from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Stop, StopReason, Stream
+from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Stop, StopReason, Stream, Watch
 from mcast.wire.position import Position
 
 M = TypeVar("M", bound=Message)
@@ -21,16 +21,23 @@ M = TypeVar("M", bound=Message)
 RP, N1, N2 = (Identity.node(name) for name in ("rp", "n1", "n2"))
 VIEWER = Identity.client(b"viewer----------")
 TOKEN = b"t" * 16
-_requests = itertools.count(1)
+_requests = itertools.count(1_000_000)  # never the id of a Viewer
 
 
 class Peer:
     """Somebody who listens; the test takes the connections and reads and answers itself."""
 
-    def __init__(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, address: str = "127.0.0.1:0") -> None:
+        host, _, port = address.rpartition(":")
+        self._listening = socket.create_server((host, int(port)))
         self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
         self._taken: list[Connection] = []
+        self.watched_by: Connection | None = None
+
+    @property
+    def taken(self) -> tuple[Connection, ...]:
+        """Return all connections that were accepted."""
+        return tuple(self._taken)
 
     def accept(self, timeout: float = PATIENCE) -> Connection:
         self._listening.settimeout(timeout)
@@ -40,10 +47,20 @@ class Peer:
         self._taken.append(connection)
         return connection
 
+    def accept_warm(self) -> Connection:
+        """Take the two connections that a node makes to a neighbour; return the one for requests."""
+        made = [self.accept(), self.accept()]
+        waiting = wait_readable([each.fileno() for each in made], Deadline(PATIENCE))
+        (watching,) = [each for each in made if each.fileno() in waiting]
+        self.watched_by = watching
+        assert isinstance(watching.receive(PATIENCE), Watch)
+        return next(each for each in made if each is not watching)
+
     def question(self, kind: type[M], timeout: float = PATIENCE) -> tuple[Connection, M]:
         """Wait for a message of this kind on any connection, made already or yet to come.
 
-        A node keeps connections warm: on which of them it asks is its own affair.
+        A node keeps connections warm: on which of them it asks is its own affair. That it would watch us
+        is no question.
         """
         deadline = Deadline(timeout)
         while True:
@@ -55,6 +72,8 @@ class Peer:
             for connection in alive:
                 if connection.fileno() in waiting:
                     for message in self._heard(connection):
+                        if isinstance(message, Watch):
+                            continue
                         assert isinstance(message, kind), message
                         return connection, message
 

@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from helpers import PATIENCE, wait_until
+from helpers import PATIENCE, Recorder, wait_until
 from mcast.media.child import ChildLost
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.watcher import Watcher
+from mcast.overlay.actions import Update
 from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, StreamReceived
 from mcast.roles.node.inbound import BYE_GRACE, Inbound, InboundConnections
 from mcast.wire.frame import Message
-from mcast.wire.node import Found, Miss, MissReason, Port, Stop, StopReason
+from mcast.wire.node import Found, Miss, MissReason, Port, Stop, StopReason, Watch
 from peers import tcp_pair
 from roles.partners import N1, RP, VIEWER, disc, found, miss, port_for, read, stop_for, stream_of
 
@@ -46,8 +47,13 @@ def events() -> Events:
 
 
 @pytest.fixture
-def inbound(watcher: Watcher, events: Events) -> Iterator[InboundConnections]:
-    inbound = InboundConnections(watcher, events)
+def watchers() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def inbound(watcher: Watcher, events: Events, watchers: Recorder) -> Iterator[InboundConnections]:
+    inbound = InboundConnections(watcher, events, lambda *who: watchers(who))
     yield inbound
     inbound.close()
 
@@ -264,16 +270,50 @@ def test_late_news_of_a_child_that_has_left_are_nothing(inbound: InboundConnecti
     inbound.on_tick(LATER)
 
 
+def test_who_watches_is_handed_over_and_may_ask_nothing_more(
+    call: Call, inbound: InboundConnections, events: Events, watchers: Recorder
+) -> None:
+    caller = call()
+    caller.send(Watch(sender=N1))
+    (handed,) = watchers.wait_for(1)
+    assert handed == (N1, link_of(inbound, 1).connection)
+    assert events.events == []
+    caller.send(disc())
+    assert gone(caller)
+    assert events.wait_for(1) == [ConnectionGone(1, Departure.LOST)]
+
+
+def test_a_child_cannot_watch_on_its_subscription(
+    call: Call, inbound: InboundConnections, events: Events, watchers: Recorder
+) -> None:
+    caller = call()
+    subscribe(caller, inbound, events)
+    caller.send(Watch(sender=N1))
+    assert gone(caller)
+    assert watchers.calls == []
+
+
 # How they are answered
 
 
 def test_news_from_above_are_a_newer_port(call: Call, inbound: InboundConnections, events: Events) -> None:
     caller = call()
     port = subscribe(caller, inbound, events)
-    inbound.update(1, (RP, N1), 2, cut=True)
+    inbound.update(Update(1, "news", (RP, N1), 2, cut=True))
     assert read(caller, Port) == replace(port, path=(RP, N1), version=2, cut=True)
-    inbound.update(1, (RP, N1), 3, cut=False)
+    inbound.update(Update(1, "news", (RP, N1), 3, cut=False))
     assert read(caller, Port) == replace(port, path=(RP, N1), version=3)
+
+
+def test_no_way_and_that_the_node_leaves_are_told_below(
+    call: Call, inbound: InboundConnections, events: Events
+) -> None:
+    caller = call()
+    port = subscribe(caller, inbound, events)
+    inbound.update(Update(1, "news", (RP, N1), 2, cut=True, no_way=True))
+    assert read(caller, Port) == replace(port, path=(RP, N1), version=2, cut=True, no_way=True)
+    inbound.update(Update(1, "news", (RP, N1), 3, cut=False, leaving=True))
+    assert read(caller, Port) == replace(port, path=(RP, N1), version=3, leaving=True)
 
 
 def test_an_end_from_above_is_told_and_is_no_event(
@@ -304,7 +344,7 @@ def test_a_stream_that_cannot_be_taken_in_after_all_is_refused_and_told(
 def test_answers_to_who_has_left_are_dropped(inbound: InboundConnections) -> None:
     asked = disc()
     inbound.reply(1, found(asked))
-    inbound.update(1, (RP,), 2, cut=False)
+    inbound.update(Update(1, "news", (RP,), 2, cut=False))
     inbound.end(1, stop_for(stream_of(asked), StopReason.END))
 
 

@@ -50,7 +50,7 @@ def test_what_has_no_place_ends_the_connection_and_nothing_else(
     world: World, messages: list[Message], peer: Peer, caplog: pytest.LogCaptureFixture
 ) -> None:
     node = world.node("n1", rp=peer.address)  # whose answer does not come, so the first one is open
-    peer.accept()
+    peer.accept_warm()
     stranger = world.viewer(node, "news")
     for message in messages:
         stranger.connection.send(message)
@@ -104,7 +104,7 @@ def test_a_flood_takes_no_longer_than_a_client_may_want(
 ) -> None:
     monkeypatch.setattr(discovery, "MAX_TIME_MS", 300)
     node = world.node("n1", rp=peer.address)
-    peer.accept()
+    peer.accept_warm()
     with connect(node.address, PATIENCE) as connection:
         connection.send(Disc(request=new_request(), content="x", sender=VIEWER, remaining_ms=2**32 - 1))
         assert read(connection, Miss).reason is MissReason.DEADLINE
@@ -156,6 +156,7 @@ def test_no_way_to_the_media_ends_the_stream_and_not_the_node(
         raise OSError(113, "No route to host")
 
     monkeypatch.setattr("mcast.peer.upstream.connect_media_socket", no_route)
+    monkeypatch.setattr("mcast.overlay.branch_data.GIVE_UP_SECONDS", 0.2)
     (rp, *_) = world.line(Contents("news"), 0)
     viewer = world.viewer(rp, "news")
     while True:
@@ -164,8 +165,9 @@ def test_no_way_to_the_media_ends_the_stream_and_not_the_node(
             break
         viewer.request = new_request()
     viewer.subscribe()
-    stop = viewer.next(Stop)
-    assert stop.reason is StopReason.ERROR
+    while not isinstance(stop := viewer.connection.receive(PATIENCE), Stop):
+        pass
+    assert stop.reason is StopReason.CUT
     assert "No route to host" in stop.text
     monkeypatch.undo()
     world.viewer(rp, "news").watch()
@@ -194,7 +196,7 @@ def test_stop_while_floods_and_follows_are_pending_is_quick(
         node.start(layout)
         viewer = world.viewer(node.address, "news")
         if moment > 0:
-            warm = peer.accept()
+            warm = peer.accept_warm()
             viewer.ask()
             asked = read(warm, Disc)
         if moment > 1:
@@ -311,7 +313,7 @@ def test_a_crash_of_the_decider_ends_everything_all_the_same(world: World) -> No
 
 def test_a_new_layout_changes_whom_a_node_asks(world: World, peer: Peer, other_peer: Peer) -> None:
     node = world.node("n1", rp=peer.address)
-    warm = peer.accept()
+    warm = peer.accept_warm()
     viewer = world.viewer(node, "news")
     viewer.ask()
     read(warm, Disc)
@@ -319,7 +321,7 @@ def test_a_new_layout_changes_whom_a_node_asks(world: World, peer: Peer, other_p
     assert viewer.next(Miss).reason is MissReason.CUT  # rp cannot answer any more, and is not waited for
     viewer.request = new_request()
     viewer.ask()
-    assert read(other_peer.accept(), Disc).request == viewer.request
+    assert other_peer.question(Disc)[1].request == viewer.request
 
 
 def test_it_listens_on_the_address_that_it_is_given(world: World) -> None:

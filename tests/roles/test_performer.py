@@ -14,6 +14,7 @@ from mcast.net.worker import Worker
 from mcast.overlay import actions as do
 from mcast.overlay.actions import NodeParent, Subscribe
 from mcast.overlay.events import Event, Stopped
+from mcast.peer.adverts import Advertiser
 from mcast.peer.flooder import Flooder
 from mcast.peer.upstream import Upstream
 from mcast.roles.node.inbound import InboundConnections
@@ -56,15 +57,17 @@ class Scene:
         self.made: dict[int, FakeUpstream] = {}
         self.reaper = Worker("reaper", crash)
         self.reaper.start()
-        inbound = InboundConnections(watcher, self)
+        self.advertiser = Advertiser()
+        inbound = InboundConnections(watcher, self, self.advertiser.watch)
         self.relays = RelayDb(
             "n1", reader, MediaPorts(), self.reaper,
             post=self.post, on_child_lost=inbound.on_child_lost, on_crash=crash,
         )  # fmt: skip
         flooder = Flooder(watcher, self.post, crash)
         self.performer = Performer(
-            inbound, flooder, self.relays, self.reaper, self._make, self.post, lambda: self.changes("tree")
-        )
+            inbound, flooder, self.advertiser, self.relays, self.reaper, self._make, self.post,
+            lambda: self.changes("tree"),
+        )  # fmt: skip
 
     def offer(self, event: Event) -> bool:
         self.posted.append(event)

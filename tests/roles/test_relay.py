@@ -14,6 +14,7 @@ from mcast.media.child import ChildLost
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.worker import Worker
+from mcast.overlay.actions import Accept
 from mcast.overlay.events import Drained, Feed, FeedChanged
 from mcast.peer.upstream import Upstream
 from mcast.roles.node.inbound import Inbound
@@ -41,6 +42,10 @@ class GrantedUpstream:
     sock: socket.socket
     content: str = "news"
     resume: Position | None = None
+
+    @property
+    def start_number(self) -> int | None:
+        return None if self.resume is None else self.resume.next
 
     def connect_media(self) -> socket.socket:
         connect_media_socket(self.sock, LOCAL, self.accepted.port)
@@ -112,7 +117,7 @@ class Scene:
         link, trains = self.link(), list[Train]()
         sock, granted = open_media_socket(LOCAL, MediaPorts())
         asked = Stream(request=bytes(16), content="news", sender=VIEWER, buffer_bytes=granted)
-        answer = self.relay.admit(link, asked, (RP,), 3)
+        answer = self.relay.admit(link, Accept(1, asked, (RP,), 3))
         connect_media_socket(sock, LOCAL, answer.port)
         receiver = Receiver("news", answer.stream, "child", trains.append, Recorder(), self.above.crash)
         receiver.add_parent(0, sock, answer.token, answer.stream)
@@ -201,7 +206,7 @@ def test_who_has_got_everything_is_posted_once_and_a_mute_child_never(above: Fam
     wait_until(lambda: scene.relay.position.next == 10)
     scene.db.on_tick()
     _, trains = scene.child()
-    scene.relay.admit(scene.link(), stream_of(disc()), (RP,), 1)  # the second says no hello
+    scene.relay.admit(scene.link(), Accept(2, stream_of(disc()), (RP,), 1))  # the second says no hello
     scene.db.await_drain("news", 9)
 
     def told() -> list[tuple[int, ...]]:
@@ -255,7 +260,7 @@ def test_a_closed_relay_takes_nobody_in_and_the_parent_above_hears_bye(
     wait_until(lambda: above.lost == [(KEY + 1, ChildLost.BYE)])
     scene.reaper.stop()
     with pytest.raises(McastError):
-        relay.admit(link, stream_of(disc()), (RP,), 1)
+        relay.admit(link, Accept(1, stream_of(disc()), (RP,), 1))
     assert caplog.messages == ["[news] pruned: 1 datagrams, 0 lost, 0 repaired, 0 duplicates"]
     assert caplog.records[0].__dict__["event"] == "pruned"
 

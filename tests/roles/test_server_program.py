@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from functools import partial
+from typing import cast
 
 import pytest
 
@@ -11,6 +12,9 @@ from helpers import PATIENCE, Recorder, wait_until
 from mcast.errors import ConfigError
 from mcast.media.fanout import Fanout
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.source.pacing import PreparedSource, Source
+from mcast.media.source.pool import MAX_STREAMS
+from mcast.media.source.prepared import Prepared
 from mcast.media.timing import Timing
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.ports import MediaPorts
@@ -21,17 +25,21 @@ from mcast.wire.node import StopReason
 from mcast.wire.position import Position
 from mcast.wire.server import ContentInfo, Ping, Ready, Send, Sending, SendStatus, ServerStop, Wake
 from mcast.wire.server import Contents as Listed
-from mcast.wire.train import Train
-from roles.overlay_parts import LOCALHOST, Contents, Ticker, World, turn_away
+from mcast.wire.train import Train, make_trains
+from media.plane.streams import datagram
+from roles.overlay_parts import KEYFRAMES, LOCALHOST, RATE, Contents, Ticker, World, turn_away
 from roles.partners import disc, read
 
 
 class Taker:
     """The rendezvous point's side of one stream."""
 
-    def __init__(self, server: ServerProgram, content: str) -> None:
+    def __init__(
+        self, server: ServerProgram, content: str, resume: Position | None = None, *, overdue_ms: int = 0
+    ) -> None:
+        self._resume = resume
         self.connection = connect(server.address, PATIENCE)
-        self.connection.send(Send(content))
+        self.connection.send(Send(content, resume, overdue_ms=overdue_ms))
         self.answer = read(self.connection, Sending)
         self.trains: list[Train] = []
         self._receiver: Receiver | None = None
@@ -44,8 +52,12 @@ class Taker:
         assert answer.stream is not None
         self._sock, _ = open_media_socket(self.connection.local.ip, MediaPorts())
         connect_media_socket(self._sock, self.connection.peer.ip, answer.port)
-        self._receiver = Receiver("news", answer.stream, "rp", self.trains.append, Recorder(), self._crash)
-        self._receiver.add_parent(0, self._sock, answer.token, answer.stream)
+        goes_on = self._resume is not None and self._resume.ssrc == answer.stream.ssrc
+        start = self._resume.next if self._resume is not None and goes_on else None
+        self._receiver = Receiver(
+            "news", answer.stream, "rp", self.trains.append, Recorder(), self._crash, start=start
+        )
+        self._receiver.add_parent(0, self._sock, answer.token, answer.stream, start=start)
         self.connection.send(Ready())
         self._receiver.start()
 
@@ -57,6 +69,24 @@ class Taker:
     def ssrc(self) -> int:
         assert self.answer.stream is not None
         return self.answer.stream.ssrc
+
+    @property
+    def next(self) -> int:
+        """Return the number behind the highest that has come."""
+        return max(train.next for train in self.trains)
+
+    def wait_next(self, number: int) -> None:
+        wait_until(lambda: self.trains and self.next >= number, f"number {number - 1}")
+
+    def wire(self) -> bytes:
+        """Return what has come, in the order of its numbers."""
+        return b"".join(train.data for train in sorted(self.trains, key=lambda train: train.first))
+
+    def unsubscribe(self) -> None:
+        """Give it up, and wait until the server has seen that."""
+        self.connection.send(ServerStop(StopReason.UNSUBSCRIBE))
+        assert ends(self.connection) is None
+        self.leave()
 
     def fall_silent(self) -> None:
         turn_away(self._sock)
@@ -78,8 +108,56 @@ def names(connection: Connection) -> list[str]:
     return [info.name for info in read(connection, Listed).contents]
 
 
-def running(connection: Connection) -> int:
-    return sum(len(info.running) for info in read(connection, Listed).contents)
+def running(connection: Connection) -> list[int]:
+    """Read a list; give the SSRCs of all streams that run."""
+    return [stream.ssrc for info in read(connection, Listed).contents for stream in info.running]
+
+
+def wait_running(connection: Connection, *ssrcs: int) -> None:
+    """Read lists until one says that these streams run, and no others."""
+    while running(connection) != [*ssrcs]:
+        pass
+
+
+class Film:
+    """Stands for a prepared content: on every server the same datagrams under the same numbers."""
+
+    end = None
+
+    def hold(self) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+    def time_of(self, number: int) -> int:
+        return number * 90_000 // RATE
+
+    def due_by(self, time: int) -> int:
+        return time * RATE // 90_000 + 1
+
+    def train_at(self, first: int, ssrc: int, limit: int) -> Train:
+        end = first + min(limit, KEYFRAMES - first % KEYFRAMES)
+        (train,) = make_trains(
+            first,
+            (datagram(number, key=number % KEYFRAMES == 0, packets=1, ssrc=ssrc)
+             for number in range(first, end)),
+        )  # fmt: skip
+        return train
+
+    def wire(self, begin: int, end: int, ssrc: int) -> bytes:
+        return b"".join(self.train_at(number, ssrc, 1).data for number in range(begin, end))
+
+
+class Films(Contents):
+    """Prepared contents; those of `Contents` have no digest, like live inputs."""
+
+    def digest(self, _name: str) -> bytes:
+        return b"d" * 32
+
+    def open_source(self, name: str, position: Position) -> Source:
+        assert name in self.lengths
+        return PreparedSource(cast(Prepared, Film()), position, time.monotonic())
 
 
 def test_the_list_comes_at_once_on_demand_and_whenever_it_changes(world: World) -> None:
@@ -134,9 +212,38 @@ def test_news_are_told_in_their_order_whoever_tells_them(world: World) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        lengths = [len(names(connection)) for _ in threads]
+        lengths = [1]
+        while lengths[-1] < 21:
+            lengths.append(len(names(connection)))
         assert lengths == sorted(lengths)
-        assert lengths[-1] == 21
+
+
+def test_who_asks_a_thousand_times_while_the_server_is_busy_is_told_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, take = Recorder(), ServerProgram._on_list_message
+
+    def note(self: ServerProgram, connection: Connection, message: Message) -> None:
+        take(self, connection, message)
+        asked(message)
+
+    monkeypatch.setattr(ServerProgram, "_on_list_message", note)
+    contents, go_on = Contents("a"), threading.Event()
+    server = world.server(contents)
+    with listing(server) as flooder, listing(server) as other:
+        assert names(flooder) == names(other) == ["a"]
+        server._errands.post(partial(wait_until, go_on.is_set))
+        for _ in range(1_000):
+            flooder.send(Wake())
+        other.send(Wake())
+        asked.wait_for(1_001)
+        wait_until(lambda: server._errands._tasks.qsize() == 1, "one errand for all of them")
+        contents.lengths["b"] = None
+        go_on.set()
+        assert names(flooder) == names(other) == ["a", "b"]
+        contents.lengths["c"] = None
+        contents.changed()
+        assert names(flooder) == names(other) == ["a", "b", "c"]
 
 
 def test_pings_are_answered_one_after_the_other(world: World) -> None:
@@ -186,21 +293,123 @@ def ends(connection: Connection) -> StopReason | None:
 def test_takers_share_a_stream_and_the_last_one_ends_it(world: World) -> None:
     server = world.server(Contents("news"))
     with listing(server) as lists:
-        assert running(lists) == 0
+        assert running(lists) == []
         first = Taker(server, "news").watch()
         assert first.answer.digest == b""
         second = Taker(server, "news").watch()
         assert first.ssrc == second.ssrc
         assert first.answer.token != second.answer.token
-        first.connection.send(ServerStop(StopReason.UNSUBSCRIBE))
-        assert ends(first.connection) is None
-        second.leave()
-        while running(lists):
-            pass
+        wait_running(lists, first.ssrc)
+        first.unsubscribe()
+        second.unsubscribe()
+        wait_running(lists)
         third = Taker(server, "news").watch()
         assert third.ssrc != second.ssrc
-        for taker in (first, third):
-            taker.leave()
+        third.leave()
+
+
+def test_a_stream_outlives_a_taker_whose_connection_dies_and_whoever_comes_goes_on_with_it(
+    world: World,
+) -> None:
+    server = world.server(Contents("news"), linger=PATIENCE)
+    first = Taker(server, "news").watch()
+    first.leave()
+    wait_until(lambda: not server._takers)
+    second = Taker(server, "news", Position(first.ssrc, first.next))
+    assert second.ssrc == first.ssrc
+    second.wait_next(first.next + 10)
+    second.unsubscribe()
+    with listing(server) as lists:
+        assert running(lists) == [first.ssrc]  # the time of the first is not over
+
+
+def test_a_stream_outlives_a_rendezvous_point_that_leaves_in_order(world: World) -> None:
+    server = world.server(Contents("news"), linger=PATIENCE)
+    first = Taker(server, "news").watch()
+    first.connection.send(ServerStop(StopReason.LEAVING))
+    assert ends(first.connection) is None
+    wait_until(lambda: not server._takers)
+    second = Taker(server, "news")
+    assert second.ssrc == first.ssrc
+    first.leave()
+    second.leave()
+
+
+def test_a_stream_for_which_nobody_comes_ends_after_a_while_and_the_list_says_so(world: World) -> None:
+    server = world.server(Contents("news"), linger=0.1)
+    with listing(server) as lists:
+        first = Taker(server, "news").watch()
+        wait_running(lists, first.ssrc)
+        first.leave()
+        wait_running(lists)
+        second = Taker(server, "news")
+        assert second.ssrc != first.ssrc
+        second.unsubscribe()
+
+
+def test_a_content_that_has_ended_runs_no_more_although_its_takers_are_there(world: World) -> None:
+    server = world.server(Contents(clip=10))
+    with listing(server) as lists:
+        taker = Taker(server, "clip").watch()
+        assert read(taker.connection, ServerStop).last == 9
+        wait_running(lists)
+        taker.leave()
+
+
+def test_a_second_server_goes_on_where_the_first_died_byte_for_byte(world: World) -> None:
+    servers = [world.server(Films("film")) for _ in range(2)]
+    first = Taker(servers[0], "film").watch()
+    first.wait_next(60)
+    world.end(servers[0])
+    first.leave()
+    second = Taker(servers[1], "film", Position(first.ssrc, first.next), overdue_ms=200).watch()
+    assert second.answer.digest == first.answer.digest
+    assert second.ssrc == first.ssrc
+    second.wait_next(first.next + 200)
+    second.leave()
+    assert first.wire() + second.wire() == Film().wire(first.trains[0].first, second.next, first.ssrc)
+
+
+def test_rendezvous_points_with_different_heads_get_the_same_bytes_from_one_stream(world: World) -> None:
+    server = world.server(Films("film"))
+    ahead = Taker(server, "film", Position(77, 5_000)).watch()
+    behind = Taker(server, "film", Position(77, 4_500)).watch()  # before the stream began here
+    assert ahead.ssrc == behind.ssrc == 77
+    for taker, begin in ((ahead, 5_000), (behind, 4_500)):
+        taker.wait_next(5_050)
+        taker.leave()
+        assert taker.wire() == Film().wire(begin, taker.next, 77)
+
+
+def test_streams_of_different_ssrcs_run_side_by_side(world: World) -> None:
+    server = world.server(Films("film"))
+    with listing(server) as lists:
+        one, other = (Taker(server, "film", Position(ssrc, 10)).watch() for ssrc in (1, 2))
+        wait_running(lists, 1, 2)
+        one.unsubscribe()
+        wait_running(lists, 2)
+        other.unsubscribe()
+        wait_running(lists)
+
+
+def test_a_live_input_goes_on_from_now_and_has_one_stream(world: World) -> None:
+    server = world.server(Contents("studio"))
+    first = Taker(server, "studio", Position(77, 5_000), overdue_ms=500).watch()
+    assert first.ssrc != 77
+    assert first.next < 5_000
+    second = Taker(server, "studio", Position(78, 5_000))
+    assert second.ssrc == first.ssrc
+    first.leave()
+    second.leave()
+
+
+def test_more_streams_of_one_content_than_there_may_be_are_refused(world: World) -> None:
+    server = world.server(Films("film"))
+    takers = [Taker(server, "film", Position(ssrc, 0)) for ssrc in range(MAX_STREAMS + 1)]
+    statuses = [taker.answer.status for taker in takers]
+    assert statuses == [SendStatus.OK] * MAX_STREAMS + [SendStatus.FULL]
+    for taker in takers:
+        taker.leave()
 
 
 def test_what_cannot_be_sent_is_told_with_its_status(world: World) -> None:
@@ -282,7 +491,7 @@ def test_a_source_that_ends_slowly_does_not_hold_up_the_others(world: World) -> 
     contents = Contents("live", "news")
     contents.make_source = Slow
     server = world.server(contents)
-    Taker(server, "live").watch().leave()
+    Taker(server, "live").watch().unsubscribe()
     assert closing.wait(PATIENCE)
     contents.make_source = Ticker
     other = Taker(server, "news").watch()

@@ -226,6 +226,14 @@ class Topology:
         found = {client.program.name: self.problems(client, decode=decode) for client in clients}
         assert not any(found.values()), f"{found} (logs: {self.directory})"
 
+    def assert_nothing_missing(self, *clients: Client) -> None:
+        """Fail unless each recording is a piece of what was sent, though some of it may have come twice."""
+        for client in clients:
+            data, report = client.recording.read_bytes(), client.report()
+            wrong = [f"{key} {report[key]}" for key in ("lost_datagrams", "continuity_errors") if report[key]]
+            wrong += origin_problems(data, self.stock.sent(client.content), report["first_number"])
+            assert not wrong, f"{client.program.name}: {wrong} {report} (logs: {self.directory})"
+
     # Ending
 
     def end_clients(self) -> None:

@@ -6,7 +6,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from mcast.wire import bootstrap, node, rtcp, server
-from mcast.wire.endpoint import Endpoint, is_link_local
+from mcast.wire.endpoint import Endpoint, is_host, is_link_local
 from mcast.wire.frame import Message
 from mcast.wire.identity import MAX_NODE_NAME, Identity
 from mcast.wire.position import MAX_NUMBER, Position
@@ -35,6 +35,9 @@ identities = names.map(Identity.node) | exactly(16).map(Identity.client)
 numbers = st.integers(0, MAX_NUMBER)
 positions = st.builds(Position, unsigned(32), numbers)
 ips = st.builds(IPv4Address, unsigned(32)) | st.builds(IPv6Address, unsigned(128))
+hosts = st.builds(
+    Endpoint, ips.filter(lambda ip: is_host(ip) and not is_link_local(ip)), st.integers(1, 0xFFFF)
+)
 endpoints = st.builds(Endpoint, ips.filter(lambda ip: not is_link_local(ip)), unsigned(16))
 
 _fixed = {
@@ -72,6 +75,18 @@ node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
         stream=positions,
         version=unsigned(32),
         cut=st.booleans(),
+        no_way=st.booleans(),
+        leaving=st.booleans(),
+        further=st.lists(hosts, max_size=node.MAX_FURTHER).map(tuple),
+    ),
+    st.builds(node.Watch, **_fixed, sender=identities),
+    st.builds(
+        node.Advert,
+        **_fixed,
+        path=tuples_of(identities),
+        fed=st.booleans(),
+        distance=st.none() | unsigned(8),
+        takes_clients=st.booleans(),
     ),
     st.builds(
         node.Stop,
@@ -99,7 +114,7 @@ content_infos = st.builds(
 server_messages: st.SearchStrategy[server.ServerMessage] = st.one_of(
     st.builds(server.Wake),
     st.builds(server.Contents, tuples_of(content_infos)),
-    st.builds(server.Send, contents, st.none() | positions, unsigned(16), unsigned(32)),
+    st.builds(server.Send, contents, st.none() | positions, unsigned(16), unsigned(32), unsigned(32)),
     st.builds(
         server.Sending,
         st.sampled_from(server.SendStatus),

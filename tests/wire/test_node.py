@@ -1,4 +1,4 @@
-"""The node protocol's six packets."""
+"""The node protocol's packets."""
 
 import contextlib
 import dataclasses
@@ -13,6 +13,7 @@ from mcast.wire.frame import MAX_NODE_BODY, encode
 from mcast.wire.identity import Identity
 from mcast.wire.node import (
     MAX_PATH,
+    Advert,
     Disc,
     Found,
     Miss,
@@ -23,12 +24,14 @@ from mcast.wire.node import (
     Stop,
     StopReason,
     Stream,
+    Watch,
 )
 from mcast.wire.position import Position
 from wire.strategies import hostile, node_messages
 
 REQUEST = bytes(range(16))
 ID = "000102030405060708090a0b0c0d0e0f"
+NO_ID = "00" * 16
 N1, CLIENT = Identity.node("n1"), Identity.client(b"\xaa" * 16)
 TOKEN = b"\xbb" * 16
 
@@ -90,6 +93,33 @@ EXAMPLES: list[tuple[NodeMessage, str]] = [
         "09 000c deadbeef 0000000000000007  0a 0004 00000002  0b 0001 01",
     ),
     (
+        Port(
+            request=REQUEST,
+            content="news",
+            port=50_000,
+            token=TOKEN,
+            path=(Identity.node("rp"),),
+            stream=Position(0xDEADBEEF, 7),
+            version=2,
+            no_way=True,
+            leaving=True,
+            further=(Endpoint.of("10.0.5.1", 5000), Endpoint.of("2001:db8::1", 5001)),
+        ),
+        f"05 {ID} 00 00 04 6e657773 c350 07 0010" + "bb" * 16 + "08 0004 00 02 7270"
+        "09 000c deadbeef 0000000000000007  0a 0004 00000002  11 0001 01  12 0001 01"
+        "13 0007 04 0a000501 1388  13 0013 06 20010db8000000000000000000000001 1389",
+    ),
+    (Watch(sender=N1), f"07 {NO_ID} 00 00 00 0000 01 0004 00 02 6e31"),
+    (
+        Advert(content="news", path=(Identity.node("rp"), N1), fed=True),
+        f"08 {NO_ID} 00 00 04 6e657773 0000 14 0004 00 02 7270  14 0004 00 02 6e31  15 0001 01",
+    ),
+    (Advert(content="news"), f"08 {NO_ID} 00 00 04 6e657773 0000"),
+    (
+        Advert(distance=2, takes_clients=True),
+        f"08 {NO_ID} 00 00 00 0000 16 0001 02  17 0001 01",
+    ),
+    (
         Stop(request=REQUEST, content="news", reason=StopReason.END, last=0),
         f"06 {ID} 00 00 04 6e657773 0000 0d 0001 02 0e 0008 0000000000000000",
     ),
@@ -102,6 +132,9 @@ def test_packets_are_written_and_read_byte_for_byte(message: NodeMessage, wire: 
     assert node.unpack(bytes.fromhex(wire)) == message
 
 
+PORT = (
+    f"05 {ID} 00 00 00 0000 07 0010" + "bb" * 16 + "08 0003 00 01 61 09 000c" + "00" * 12 + "0a 0004 00000002"
+)
 FOUND = f"02 {ID} 00 00 04 6e657773 0000 "
 
 
@@ -109,7 +142,7 @@ FOUND = f"02 {ID} 00 00 04 6e657773 0000 "
     ("wire", "problem"),
     [
         ("", "cut short"),
-        ("07", r"unknown NodeFlag 7 \(known: 1 DISC, 2 FOUND"),
+        ("09", r"unknown NodeFlag 9 \(known: 1 DISC, 2 FOUND"),
         ("02 0001", "FOUND: cut short"),
         (FOUND, "FOUND: sender is missing"),
         (FOUND + "01 0004 00 02 6e31 01 0004 00 02 6e31", "FOUND: sender stands there 2 times"),
@@ -126,6 +159,20 @@ FOUND = f"02 {ID} 00 00 04 6e657773 0000 "
             f"05 {ID} 00 00 00 0000 07 0010" + "bb" * 16 + "08 0003 00 01 61" * 65,
             "PORT: path has 65 elements, the most is 64",
         ),
+        (
+            f"08 {ID} 00 00 00 0000" + "14 0003 00 01 61" * 65,
+            "ADVERT: path has 65 elements, the most is 64",
+        ),
+        (PORT + "13 0007 04 0a000501 1388" * 5, "PORT: further has 5 elements, the most is 4"),
+        (PORT + "13 0007 04 0a000501 0000", "PORT: further: nobody can be reached at 10.0.5.1:0"),
+        (PORT + "13 0007 04 00000000 1388", "PORT: further: nobody can be reached at 0.0.0.0:5000"),
+        (PORT + "13 0007 04 ffffffff 1388", "PORT: further: nobody can be reached at 255.255.255.255:5000"),
+        (PORT + "13 0007 04 ef000001 1388", "PORT: further: nobody can be reached at 239.0.0.1:5000"),
+        (
+            PORT + "13 0013 06 ff020000000000000000000000000001 1388",
+            r"PORT: further: nobody .* \[ff02::1\]:5000",
+        ),
+        (PORT + "13 0013 06 fe800000000000000000000000000001 1388", "PORT: further: fe80::1 is link-local"),
         (f"05 {ID} 00 00 00 0000 09 000c 00000001 4000000000000001", "PORT: stream: datagram number"),
         (f"04 {ID} 00 00 00 0000 04 000c 00000001 ffffffffffffffff", "STREAM: resume: datagram number"),
         (f"06 {ID} 00 00 00 0000 0e 0008 4000000000000001", "STOP: last: datagram number"),

@@ -28,6 +28,8 @@ LABELS: dict[str, dict[str, type[Record]]] = {  # how the tables of TLVs call th
         "STREAM": node.Stream,
         "PORT": node.Port,
         "STOP": node.Stop,
+        "WATCH": node.Watch,
+        "ADVERT": node.Advert,
     },
     "Server protocol": {
         "WAKE": server.Wake,

@@ -66,7 +66,7 @@ MESSAGES: list[Message] = [
     Stop(request=ID, content="a", reason=StopReason.END, last=1, text="why"),
     Wake(),
     Contents((ContentInfo("a", running=(AT,)),)),
-    Send("a", AT, 1, 1),
+    Send("a", AT, 1, 1, 1),
     Sending(SendStatus.OK, 1, ID, AT, bytes(32), "why"),
     Ready(),
     ServerStop(StopReason.END, 1, "why"),

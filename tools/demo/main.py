@@ -1,6 +1,6 @@
 """The demonstration from beginning to end: set up, record, check, tell.
 
-0 only if all four recordings are complete; 1 if not; 2 if the machine lacks something.
+The status is 0 if all four recordings are complete, 1 if not, and 2 if something is missing on this machine.
 """
 
 import argparse

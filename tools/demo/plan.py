@@ -41,7 +41,7 @@ VIEWERS = (
 
 
 class LoopbackAddresses:
-    """Gives each name an address and a free port, on a network that nobody else uses."""
+    """An address and a free port for each name, on a network that nobody else uses."""
 
     def __init__(self) -> None:
         self._network = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}"

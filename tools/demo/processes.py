@@ -75,7 +75,7 @@ class ProgramProcess:
 
     @property
     def status(self) -> int | None:
-        """The exit status, None while it runs; negative: the signal that ended it."""
+        """Return the exit status; None while it runs, negative if a signal has ended it."""
         return self.process.poll()
 
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""ffmpeg is all that the demonstration needs beside Python: fetch it where that is allowed."""
+"""Fetch ffmpeg where that is allowed: besides Python it is all that the demonstration needs."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ TOOLS = ("ffmpeg", "ffprobe")
 
 
 def ensure_ffmpeg(tools: Sequence[str] = TOOLS) -> None:
-    """See that ffmpeg is there; root on Debian or Ubuntu gets it. Raises ConfigError with what to run."""
+    """Make sure that ffmpeg is there; root on Debian or Ubuntu gets it. Raises ConfigError: what to run."""
     if all(shutil.which(tool) for tool in tools):
         return
     if can_install():
@@ -22,7 +22,7 @@ def ensure_ffmpeg(tools: Sequence[str] = TOOLS) -> None:
 
 
 def check_display(environment: Mapping[str, str]) -> None:
-    """See that windows can be shown. Raises ConfigError."""
+    """Make sure that windows can be shown. Raises ConfigError."""
     if not environment.get("DISPLAY") and not environment.get("WAYLAND_DISPLAY"):
         raise ConfigError("there is no display for four windows (DISPLAY is not set); `make demo` needs none")
     find_tool("ffplay")

@@ -31,13 +31,13 @@ class ScenarioAddresses:
 
     @property
     def servers(self) -> dict[str, HostPort]:
-        """The servers, in the layout's order."""
+        """Return the servers, in the layout's order."""
         listed = self.layout.servers_of(self.layout.rendezvous[0])
         return {self.server_at(str(address)): address for address in listed}
 
     @property
     def clients(self) -> dict[str, HostPort]:
-        """The overlay node that each client asks."""
+        """Return the overlay node that each client asks."""
         return {name: address for name, address in self.hosts.items() if name not in self.servers}
 
 

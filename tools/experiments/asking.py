@@ -1,4 +1,4 @@
-"""Makes the rendezvous point choose a server, again and again, until it chooses as expected."""
+"""Make the rendezvous point choose a server, again and again, until it chooses as expected."""
 
 import time
 from collections.abc import Callable

@@ -36,7 +36,7 @@ class Branches:
         return [Branch(content, parent, child, self._flows(parent, child)) for parent, child in pairs]
 
     def unicast(self, server: str, clients: Iterable[str]) -> Counter[Flow]:
-        """Count the copies if the server sent to each client by itself."""
+        """Return how many copies there would be if the server sent to each client by itself."""
         ways = (self._routes.path(server, self._address(client)) for client in clients)
         return Counter(flow for way in ways for flow in way)
 
@@ -59,5 +59,5 @@ class Branches:
 
 
 def copies(branches: Iterable[Branch]) -> Counter[Flow]:
-    """Count how many copies each link should carry: one for each branch that crosses it."""
+    """Return how many copies each link should carry: one for each branch that crosses it."""
     return Counter(flow for branch in branches for flow in branch.flows)

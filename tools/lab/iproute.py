@@ -27,7 +27,7 @@ def ip_batch(lines: Iterable[str], namespace: str | None = None) -> None:
 
 
 def _first_failure(stderr: str, commands: Sequence[str]) -> str:
-    """`ip` says what went wrong and then `Command failed -:12`; join the two into one line."""
+    """Return in one line what `ip` says in two: what went wrong, and then `Command failed -:12`."""
     reason, _, number = stderr.partition("Command failed -:")
     digits = number.split(maxsplit=1)[:1]
     command = f"ip {commands[int(digits[0]) - 1]}" if digits and digits[0].isdigit() else "ip"
@@ -42,14 +42,14 @@ def run_in(namespace: str, argv: Sequence[str]) -> None:
 
 
 def has_netem(namespace: str) -> bool:
-    """Whether the kernel can do what CORE does with `tc`."""
+    """Return whether the kernel can do what CORE does with `tc`."""
     if shutil.which("tc") is None:
         return False
     return _run(["tc", "-n", namespace, "qdisc", "replace", "dev", "lo", "root", "netem"]).returncode == 0
 
 
 def netem(namespace: str, device: str, arguments: Sequence[str]) -> None:
-    """Shape what leaves a device; no arguments: no longer."""
+    """Shape what leaves a device; without arguments, end that."""
     shown = (
         ["replace", "dev", device, "root", "netem", *arguments]
         if arguments

@@ -146,7 +146,7 @@ class Lab:
         self._wiring.shape(link, towards, changes)
 
     def options(self, link: str) -> tuple[LinkOptions, LinkOptions]:
-        """What a link does at the moment: from its first end to its second, and back."""
+        """Return what a link does at the moment: from its first end to its second, and back."""
         return self._wiring.options(link)
 
     def is_cut(self, link: str) -> bool:
@@ -157,7 +157,7 @@ class Lab:
         return self._wiring.carrier
 
     def counters(self) -> dict[Flow, Traffic]:
-        """Bytes and packets so far. Raises RuntimeError if the emulation process has died."""
+        """Return bytes and packets so far. Raises RuntimeError if the emulation process has died."""
         self._wiring.check()
         return self._counters.read(self.scenario.links)
 

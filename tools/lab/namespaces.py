@@ -47,7 +47,7 @@ def inside(namespace: Path, work: Callable[[], T]) -> T:
 
 
 def processes_in(namespaces: Iterable[Path]) -> list[int]:
-    """The processes in any of these namespaces; this process is never among them."""
+    """Return the processes in any of these namespaces; this process is never among them."""
     wanted = set()
     for path in namespaces:
         with contextlib.suppress(FileNotFoundError):
@@ -56,7 +56,7 @@ def processes_in(namespaces: Iterable[Path]) -> list[int]:
 
 
 def kill_processes_in(namespaces: Iterable[Path]) -> None:
-    """SIGKILL everything in these namespaces, also what is forked meanwhile. Raises ConfigError."""
+    """Kill everything in these namespaces, and what is forked meanwhile. Raises ConfigError."""
     paths = list(namespaces)
     deadline = time.monotonic() + KILL_TIMEOUT
     while victims := processes_in(paths):

@@ -13,7 +13,7 @@ from tools.lab.rundir import LabState
 
 
 def node_directory(state: LabState, node: str) -> Path:
-    """The working directory of a node, named as in CORE."""
+    """Return the working directory of a node, named as in CORE."""
     if node not in state.nodes:
         raise ConfigError(f"{node!r} is not a node (nodes: {', '.join(state.nodes)})")
     return Path(state.directory) / f"{node}.conf"
@@ -26,7 +26,7 @@ def make_node_directories(state: LabState) -> None:
 
 
 def command_in(state: LabState, node: str, argv: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """The command that, run on the host, becomes `argv` inside a node."""
+    """Return the command that, run on the host, becomes `argv` inside a node."""
     directory = node_directory(state, node)
     namespace = namespace_path(Names(state.lab).node(node))
     launcher = [sys.executable, "-I", "-S", enter.__file__, str(namespace), str(directory), node]
@@ -36,7 +36,7 @@ def command_in(state: LabState, node: str, argv: Sequence[str | os.PathLike[str]
 def environment_in(
     state: LabState, node: str, environment: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """CORE's four variables beside the given (or the lab's own) environment."""
+    """Return CORE's four variables together with the given (or the lab's own) environment."""
     return {
         **(os.environ if environment is None else environment),
         "NODE_NAME": node,

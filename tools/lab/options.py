@@ -59,12 +59,12 @@ class LinkOptions:
 
     @property
     def impairs(self) -> bool:
-        """Whether packets meet anything but a plain wire."""
+        """Return whether packets meet anything but a plain wire."""
         return any((self.delay_us, self.jitter_us, self.rate, self.loss, self.duplicate, self.buffer))
 
     @property
     def queue(self) -> int:
-        """How many packets may be inside: `buffer`, else CORE's rule, else netem's default."""
+        """Return how many packets may be inside: `buffer`, else CORE's rule, else netem's default."""
         if self.buffer:
             return self.buffer
         if self.rate and self.delay_us:
@@ -73,7 +73,7 @@ class LinkOptions:
 
     @property
     def gilbert(self) -> tuple[float, float]:
-        """The chances (good to bad, bad to good) of the two-state chain that loses in bursts."""
+        """Return the chances (good to bad, bad to good) of the two-state chain that loses in bursts."""
         share = self.loss / 100
         leave = 1 / self.loss_burst
         return (leave * share / (1 - share) if share < 1 else 1.0), (leave if share < 1 else 0.0)
@@ -82,7 +82,7 @@ class LinkOptions:
         return replace(self, **changes)
 
     def netem(self) -> list[str]:
-        """The same options as arguments of `tc qdisc ... netem`."""
+        """Return the same options as arguments of `tc qdisc ... netem`."""
         arguments = ["limit", str(self.queue)]
         if self.delay_us or self.jitter_us:
             arguments += ["delay", f"{self.delay_us}us", f"{self.jitter_us}us"]
@@ -121,7 +121,7 @@ _EXAMPLE = (
 
 
 def parse_changes(words: Sequence[str]) -> Changes:
-    """Read `delay=20ms loss=1%`, the arguments of the `shape` command."""
+    """Return what `delay=20ms loss=1%`, arguments of the `shape` command, change."""
     changes: Changes = {}
     for word in words:
         key, _, text = word.partition("=")

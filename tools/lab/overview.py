@@ -28,7 +28,7 @@ def links_table(links: Iterable[LabLink]) -> str:
 def rates_table(
     links: Mapping[str, tuple[LinkOptions, LinkOptions, bool]], rates: Mapping[Flow, Traffic]
 ) -> str:
-    """Rates of one second per link and direction; `links` gives their options and whether they are cut."""
+    """Return a second's rates by link and direction; `links`: their options, and whether they are cut."""
     rows = []
     for flow, traffic in rates.items():
         forward, backward, cut = links[flow.link]
@@ -46,7 +46,7 @@ def rates_table(
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell, two spaces apart."""
+    """Return rows as lines, each column as wide as its widest cell, two spaces apart."""
     lines = [list(head), *map(list, rows)]
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
     return "\n".join(

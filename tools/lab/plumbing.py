@@ -57,12 +57,12 @@ def taps(link: LabLink) -> tuple[str, str]:
 
 
 def outer_ends(link: LabLink) -> tuple[str, str]:
-    """The far ends of the two veth pairs: a node's interface, or a switch's port in the fabric."""
+    """Return the far ends of the two veth pairs: a node's interface, or a switch's port in the fabric."""
     return link.first.name or f"l{link.index}pa", link.second.name or f"l{link.index}pb"
 
 
 def fabric(scenario: Scenario, names: Names) -> Iterator[str]:
-    """Build switches and links; run in the fabric."""
+    """Return the lines that build switches and links; for the fabric."""
     switches = {network.name: network for network in scenario.networks}
     for network in scenario.networks:
         yield from _bridge(_switch(network), WIRE if network.hub else SWITCH)
@@ -94,7 +94,7 @@ def _bridge(name: str, kind: str) -> Iterator[str]:
 
 
 def second_bridge(link: LabLink) -> list[str]:
-    """What a link needs besides its TAPs when it becomes an emulated one for the first time."""
+    """Return the lines that a link needs besides its TAPs when it is emulated for the first time."""
     return [
         *_bridge(f"l{link.index}s", WIRE),
         *(f"link set {tap} txqueuelen {TAP_QUEUE} up" for tap in taps(link)),
@@ -102,7 +102,7 @@ def second_bridge(link: LabLink) -> list[str]:
 
 
 def connect(link: LabLink, *, emulated: bool, cut: bool) -> list[str]:
-    """Join the two ends as a plain wire, through the TAPs, or not at all."""
+    """Return the lines that join the two ends as a plain wire, through the TAPs, or not at all."""
     first, second = fabric_ends(link)
     if cut:
         return [f"link set {first} nomaster", f"link set {second} nomaster"]
@@ -119,7 +119,7 @@ def connect(link: LabLink, *, emulated: bool, cut: bool) -> list[str]:
 
 
 def node(scenario: Scenario, device: Device) -> Iterator[str]:
-    """Return a device its addresses and routes; run in its namespace, after `fabric`."""
+    """Return the lines that give a device its addresses and routes; for its namespace, after `fabric`."""
     interfaces = scenario.interfaces(device.name)
     yield "link set lo up"
     for interface in interfaces:
@@ -139,7 +139,7 @@ def _default_routes(interface: Interface) -> Iterator[str]:
 
 
 def sysctls(device: Device, scenario: Scenario) -> dict[str, str]:
-    """What IPForward sets, as paths below /proc/sys/net; after `node`, when the interfaces are there."""
+    """Return what IPForward sets, as paths below /proc/sys/net; for after `node`, which makes interfaces."""
     if not device.forwards:
         return {}
     settings = {"ipv6/conf/all/forwarding": "1"}

@@ -67,7 +67,7 @@ def living_labs() -> list[LabState]:
 
 
 def find_lab(lab: str | None) -> LabState:
-    """The lab of this id, or the only one that runs. Raises ConfigError."""
+    """Return the lab of this id, or the only one that runs. Raises ConfigError."""
     states = {state.lab: state for state in living_labs()}
     if lab is not None and lab in states:
         return states[lab]
@@ -91,13 +91,13 @@ def clean_dead_labs() -> list[str]:
 
 
 def dead_labs() -> list[str]:
-    """The ids of labs that died and left something behind."""
+    """Return the ids of labs that died and left something behind."""
     with _guard():
         return _dead_labs()
 
 
 def delete_namespaces(names: list[str]) -> None:
-    """End everything in the namespaces, and them."""
+    """End all processes in the namespaces, and delete the namespaces."""
     there = [name for name in names if namespace_path(name).exists()]
     kill_processes_in(namespace_path(name) for name in there)
     if there:

@@ -1,4 +1,4 @@
-"""A scenario as frozen dataclasses: what `scenario.load_scenario` gives and everything else reads."""
+"""A scenario as frozen dataclasses: what `scenario.load_scenario` returns and everything else reads."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
@@ -62,7 +62,7 @@ class LabLink:
 
     @property
     def reversed_name(self) -> str:
-        """`B-A` for `A-B`, and `B-A:2` for the second of parallel links."""
+        """Return `B-A` for `A-B`, and `B-A:2` for the second of parallel links."""
         there, back = f"{self.first.node}-{self.second.node}", f"{self.second.node}-{self.first.node}"
         return back + self.name.removeprefix(there)
 
@@ -81,19 +81,19 @@ class Scenario:
         raise ConfigError(f"{name!r} is not a node (nodes: {', '.join(d.name for d in self.devices)})")
 
     def link(self, name: str) -> LabLink:
-        """Find a link by `A-B` or `B-A`; of parallel links the second is `A-B:2`."""
+        """Return a link by its name `A-B` or `B-A`; of parallel links the second is `A-B:2`."""
         for link in self.links:
             if name in (link.name, link.reversed_name):
                 return link
         raise ConfigError(f"{name!r} is not a link (links: {', '.join(link.name for link in self.links)})")
 
     def interfaces(self, node: str) -> list[Interface]:
-        """The interfaces of a node in the order of their numbers (eth0 first)."""
+        """Return the interfaces of a node in the order of their numbers (eth0 first)."""
         ends = (end for link in self.links for end in (link.first, link.second) if end.node == node)
         return sorted(ends, key=lambda end: end.number)
 
     def address(self, node: str) -> str:
-        """The first address of a node's first interface."""
+        """Return the first address of a node's first interface."""
         self.device(node)
         for interface in self.interfaces(node):
             for address in interface.addresses:

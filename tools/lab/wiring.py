@@ -53,7 +53,7 @@ class Wiring:
 
     @property
     def carrier(self) -> Carrier:
-        """What makes delay and loss here; decided when it is first asked for."""
+        """Return what makes delay and loss here; decided when it is first asked for."""
         if self._carrier == "auto":
             self._carrier = "netem" if has_netem(self._names.fabric) else "tap"
         return self._carrier

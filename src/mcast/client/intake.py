@@ -40,7 +40,9 @@ class Intake:
         on_crash: OnCrash,
         hurry: threading.Event,
     ) -> None:
-        """Begin to wait for what parents bring. The thread forward-CONTENT calls `on_parent`, `on_outdone`.
+        """Begin to wait for what parents bring.
+
+        `on_parent` and `on_outdone` are called by the thread forward-CONTENT, as `Receiver` says.
 
         `hurry` is set when nobody wants to wait any more for the time of what is held.
         """
@@ -64,7 +66,7 @@ class Intake:
     def add_parent(
         self, upstream: UpstreamId, sock: socket, token: bytes, position: Position, start: int | None = None
     ) -> None:
-        """Receive from another parent, by its connected socket, from the number `start` on. Never waits."""
+        """Receive from another parent, by its connected socket, which goes on from `start`. Never waits."""
         self._receiver.add_parent(upstream, sock, token, position, start=start)
 
     def change_way(self) -> None:

@@ -17,6 +17,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 from mcast import eventlog
 from mcast.client.chunks import ChunkQueue
@@ -32,7 +33,16 @@ from mcast.net.worker import Worker
 from mcast.overlay import actions as do
 from mcast.overlay import trace
 from mcast.overlay.actions import LOCAL, Action, Path, UpstreamId
-from mcast.overlay.events import Drained, Feed, FeedChanged, LayoutChanged, Outdone, Stopped, Unwanted, Wanted
+from mcast.overlay.events import (
+    Drained,
+    Feed,
+    FeedChanged,
+    LayoutChanged,
+    Outdone,
+    Stopped,
+    Unwanted,
+    Wanted,
+)
 from mcast.overlay.node_core import NodeCore
 from mcast.peer.decider import Decider
 from mcast.peer.flooder import Flooder
@@ -65,6 +75,7 @@ class Leaf:
         self._request, self._began = b"", 0.0  # the newest request, and when it was made
         self._path: tuple[str, ...] | None = None
         self._buffer_bytes = 0
+        self._parent_changes = 0
 
     def _make_decider(self) -> Decider:
         seed = os.urandom(_SEED_BYTES)
@@ -94,7 +105,8 @@ class Leaf:
         logger.info("[%s] searching by way of %s", self._options.content, ", ".join(neighbours.values()))
         self._flooder.update(neighbours)
         self._decider.post(LayoutChanged(tuple(neighbours)))
-        self._decider.post(Wanted(self._options.content, self._options.patience, self._options.start))
+        options = self._options
+        self._decider.post(Wanted(options.content, options.patience, options.start, options.give_up))
 
     def stop(self) -> None:
         """Say STOP, put out at once what is held, and end all threads; to be called once.
@@ -117,7 +129,8 @@ class Leaf:
         """Describe what has come so far."""
         if self._intake is None:
             return Statistics(path=self.path)
-        return self._intake.statistics(self.path, self._request, self._began, self._buffer_bytes)
+        figures = self._intake.statistics(self.path, self._request, self._began, self._buffer_bytes)
+        return replace(figures, parent_changes=self._parent_changes)
 
     # What is decided: called by the thread `decide`
 
@@ -127,6 +140,8 @@ class Leaf:
                 self._ask(action)
             case do.CancelAsks():
                 self._flooder.cancel(action.request, action.neighbours)
+            case do.Meet():
+                self._meet(action)
             case do.Subscribe():
                 self._subscribe(action)
             case do.Receive():
@@ -138,12 +153,11 @@ class Leaf:
             case do.AwaitDrain():
                 self._last = action.last
             case do.Announce():
-                named = eventlog.event_extra(action.event, **dict(action.fields))
-                logger.info("%s", action.text, extra=named)
+                self._announce(action)
             case do.Accept() | do.Update() | do.End() | do.Fail():
                 self._tell(action)
-            case do.Reply() | do.Dismiss() | do.Supply():
-                pass  # for children elsewhere: a leaf has none
+            case do.Reply() | do.Dismiss() | do.Supply() | do.Advertise() | do.Introduce():
+                pass  # for children and neighbours that ask: a leaf has none
 
     def _tell(self, action: do.Accept | do.Update | do.End | do.Fail) -> None:
         """Tell the reader what has become of its wish."""
@@ -161,6 +175,15 @@ class Leaf:
         if self._path is None and action.disc.request != self._request:
             self._request, self._began = action.disc.request, time.monotonic()
         self._flooder.ask(action)
+
+    def _meet(self, action: do.Meet) -> None:
+        for gone in self._flooder.meet(map(str, action.neighbours)):
+            self._reaper.post(gone.stop)
+
+    def _announce(self, action: do.Announce) -> None:
+        if action.event == "parent_taken":
+            self._parent_changes += 1
+        logger.info("%s", action.text, extra=eventlog.event_extra(action.event, **dict(action.fields)))
 
     def _subscribe(self, action: do.Subscribe) -> None:
         upstream = NeighbourUpstream(
@@ -181,14 +204,15 @@ class Leaf:
             self._decider.post(Stopped(action.upstream, StopReason.ERROR, None, text))
             return
         self._buffer_bytes = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-        position, resume = upstream.accepted.stream, upstream.resume
+        position = upstream.accepted.stream
         if self._intake is None:
             self._intake = Intake(
                 self._options, position, self._chunks, self._on_parent, self._on_outdone, self._on_crash,
                 self._hurry,
             )  # fmt: skip
-        start = resume.next if resume is not None and resume.ssrc == position.ssrc else None
-        self._intake.add_parent(action.upstream, sock, upstream.accepted.token, position, start)
+        self._intake.add_parent(
+            action.upstream, sock, upstream.accepted.token, position, upstream.start_number
+        )
 
     def _leave(self, number: UpstreamId, reason: StopReason) -> None:
         upstream = self._upstreams.pop(number)

@@ -8,6 +8,7 @@ from pathlib import Path
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort, parse_address
 from mcast.net.ports import MediaPorts
+from mcast.overlay.events import GIVE_UP_SECONDS
 from mcast.wire.content import check_content_name
 from mcast.wire.node import Start
 
@@ -16,6 +17,8 @@ DEFAULT_LATENCY_MS = 500
 MAX_LATENCY_MS = 60_000
 DEFAULT_PATIENCE = 10.0
 """Seconds to search for a way to the content: a neighbour that does not answer may be starting."""
+DEFAULT_GIVE_UP = GIVE_UP_SECONDS
+"""Seconds to search for another way when a stream that has begun comes no more."""
 DEFAULT_QUEUE_BYTES = 32 * 1024 * 1024
 """50 s of 5 Mbit/s: a reader may be busy for so long before it loses anything."""
 
@@ -28,6 +31,7 @@ class Options:
     content: str
     latency_ms: int
     patience: float
+    give_up: float
     start: Start
     media_ports: MediaPorts
     queue_bytes: int

@@ -44,6 +44,8 @@ class Statistics:
     """How far the output is behind the earliest moment at which it could be (median)."""
     buffered_ms: float = 0.0
     """Media that has arrived and waits for its time."""
+    parent_changes: int = 0
+    """How often the stream has gone on from another neighbour."""
     receive_buffer_bytes: int = 0
     """Of the UDP socket, as granted by the kernel."""
     output_times: tuple[tuple[int, float], ...] = ()

@@ -10,7 +10,13 @@ from typing import Literal, Self
 from mcast.client import options as check
 from mcast.client.chunks import ChunkQueue
 from mcast.client.leaf import Leaf
-from mcast.client.options import DEFAULT_LATENCY_MS, DEFAULT_PATIENCE, DEFAULT_QUEUE_BYTES, Options
+from mcast.client.options import (
+    DEFAULT_GIVE_UP,
+    DEFAULT_LATENCY_MS,
+    DEFAULT_PATIENCE,
+    DEFAULT_QUEUE_BYTES,
+    Options,
+)
 from mcast.client.preflight import check_machine
 from mcast.client.statistics import Statistics
 from mcast.net.ports import MediaPorts
@@ -46,6 +52,7 @@ class Subscription:
         content: str,
         latency_ms: int = DEFAULT_LATENCY_MS,
         patience: float = DEFAULT_PATIENCE,
+        give_up: float = DEFAULT_GIVE_UP,
         start: Literal["keyframe", "live"] = "keyframe",
         media_ports: str | None = None,
         queue_bytes: int = DEFAULT_QUEUE_BYTES,
@@ -58,6 +65,8 @@ class Subscription:
         content:        the content's name, 1 to 255 bytes of UTF-8
         latency_ms:     milliseconds to wait for a lost datagram, and so the delay of all; 0 to 60,000
         patience:       seconds to search until UnreachableError is raised
+        give_up:        seconds to search for another way, when nothing comes any more, until StreamEndedError
+                        is raised
         start:          "keyframe": at the last keyframe, a picture at once; "live": at the next one
         media_ports:    UDP ports to use, `LOW-HIGH`; None leaves the choice to the system
         queue_bytes:    bytes that may wait to be read; beyond, the oldest chunk is dropped
@@ -70,6 +79,7 @@ class Subscription:
             content=check.check_content(content),
             latency_ms=check.check_latency(latency_ms),
             patience=check.check_seconds(patience),
+            give_up=check.check_seconds(give_up),
             start=check.check_start(start),
             media_ports=MediaPorts.parse(media_ports),
             queue_bytes=check.check_queue(queue_bytes),

@@ -1,12 +1,12 @@
 """The layout: which nodes there are, who is linked to whom, and where each is reached.
 
 A host has several addresses, so where a node is reached may depend on who asks: each end of a link
-has its own address for the other end. Links are symmetric; what one end does not say is the other
-node's usual address. The *first* rendezvous serves; those behind it are ordinary overlay nodes.
+has its own address for the other end. Links are symmetric; an end that gives no address reaches the
+other node at its usual one. The *first* rendezvous point serves; the others are ordinary overlay nodes.
 
-A node is told apart by its name. One that calls without its name is known by the address it calls
+A node is identified by its name. One that calls without its name is identified by the address it calls
 from: its own, its aliases, and those at which others reach it over some link. Several nodes on one
-host (a demonstration on localhost) are then told apart by the port they listen on.
+host (a demonstration on localhost) are then told apart by the ports they listen on.
 
 `layout_file` reads and checks; a `Layout` that exists is whole and consistent.
 """
@@ -26,7 +26,7 @@ class NodeSpec:
     name: str
     address: HostPort  # where others reach its control listener
     aliases: tuple[str, ...] = ()  # further hosts it may call from
-    servers: tuple[HostPort, ...] = ()  # rendezvous only
+    servers: tuple[HostPort, ...] = ()  # of a rendezvous point only
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,13 @@ class Layout:
     rendezvous: tuple[str, ...]
 
     def find_by_name(self, name: str) -> NodeSpec | None:
-        """Give a node, None if there is none of this name."""
+        """Return a node, None if there is none of this name."""
         return self.nodes.get(name)
 
     def find_by_address(
         self, ip: IPAddress, port: int = 0, resolve: Callable[[str], Iterable[IPAddress]] | None = None
     ) -> tuple[NodeSpec, ...]:
-        """Give the nodes that may call from an address and listen on a port (0: unknown).
+        """Return the nodes that may call from an address and listen on a port (0: unknown).
 
         More than one means that the address alone does not tell. `resolve` turns host names into
         addresses; it is asked only if no literal address fits.
@@ -65,25 +65,25 @@ class Layout:
         return listening if len(found) > 1 and len(listening) == 1 else found
 
     def hosts_of(self, name: str) -> tuple[str, ...]:
-        """Give all hosts of a node: its own, its aliases, those at which neighbours reach it."""
+        """Return all hosts of a node: its own, its aliases, and those at which neighbours reach it."""
         return self._hosts[name]
 
     def neighbours_of(self, name: str) -> tuple[tuple[str, str], ...]:
-        """Give the names of a node's neighbours and where it reaches them ("host:port")."""
+        """Return the names of a node's neighbours and where it reaches them (`host:port`)."""
         return tuple((link.neighbour, str(link.address)) for link in self.links[name])
 
     def servers_of(self, name: str) -> tuple[HostPort, ...]:
-        """Give the servers of a rendezvous: its own list, or that of the first; none for the others."""
+        """Return a rendezvous point's servers: its own list, or the first one's. Other nodes have none."""
         if name not in self.rendezvous:
             return ()
         return self.nodes[name].servers or self.nodes[self.rendezvous[0]].servers
 
     def kind_of(self, name: str) -> NodeKind:
-        """Tell what a node is to be."""
+        """Return whether a node is to be the rendezvous point or an overlay node."""
         return NodeKind.RENDEZVOUS if name == self.rendezvous[0] else NodeKind.OVERLAY
 
     def message(self, name: str, version: int) -> LayoutMessage:
-        """Give what a node is told about its place."""
+        """Return the message that tells a node its place."""
         return LayoutMessage(
             name=name,
             kind=self.kind_of(name),

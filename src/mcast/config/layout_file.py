@@ -1,13 +1,13 @@
-"""Read a layout from what TOML or JSON gave: read whole, checked whole, refused whole.
+"""Build a layout from a parsed TOML or JSON file: read whole, checked whole, refused whole.
 
-Every complaint names the file and the key, says what is wrong, and what would be right:
+Every complaint names the file and the key, says what is wrong, and says what would be right:
 
     campus.toml: nodes.n3.neighbours: 'n9' is not a node (nodes: n1, n2, n3)
 
-What counts as wrong beyond the types: unknown keys, a name that no packet can carry, a neighbour
-that is no node or is the node itself, one address for two nodes, an address that means nothing
-elsewhere (0.0.0.0, link-local), a rendezvous that is no node, servers at a node that is none, and
-nodes to which no chain of links leads from the rendezvous.
+Wrong, apart from values of the wrong type, are: unknown keys, a name that no packet can carry, a
+neighbour that is no node or is the node itself, one address for two nodes, an address that means
+nothing elsewhere (0.0.0.0, link-local), a rendezvous point that is no node, servers at a node that is
+no rendezvous point, and nodes that no chain of links connects to the rendezvous point.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ _LINK_KEYS = ("node", "address")
 
 
 def parse_layout(data: Mapping[str, object], source: str) -> Layout:
-    """Build a layout from a parsed file. Raise ConfigError that begins with `source`."""
+    """Build a layout from a parsed file. Raises ConfigError, whose text begins with `source`."""
     return _Reader(source).layout(data)
 
 
@@ -89,7 +89,7 @@ class _Reader(TableChecks):
     def _directed_links(
         self, name: str, table: Mapping[str, object], nodes: Mapping[str, NodeSpec]
     ) -> dict[str, HostPort | None]:
-        """Give what one node's `neighbours` say: names, and the addresses where there are any."""
+        """Return what one node's `neighbours` say: names, and addresses where they are given."""
         key = f"nodes.{name}.neighbours"
         found: dict[str, HostPort | None] = {}
         for entry in self.entries(key, table.get("neighbours", [])):

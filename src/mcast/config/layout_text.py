@@ -1,4 +1,4 @@
-"""A layout for people's eyes: the tree from the rendezvous, and a table of all nodes."""
+"""A layout for people to read: the tree below the rendezvous point, and a table of all nodes."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,7 +7,7 @@ from mcast.wire.bootstrap import NodeKind
 
 
 def describe(layout: Layout) -> str:
-    """Give the tree, the links that the tree leaves out, and the table."""
+    """Return the tree, the links that the tree leaves out, and the table, as one text."""
     parts = ["\n".join(tree(layout))]
     further = further_links(layout)
     if further:
@@ -17,7 +17,10 @@ def describe(layout: Layout) -> str:
 
 
 def tree(layout: Layout) -> list[str]:
-    """Draw each node once, below the neighbour through which the rendezvous reaches it soonest."""
+    """Return the lines of the tree.
+
+    Each node is drawn once, below the neighbour that is nearest to the rendezvous point.
+    """
     children = _children(layout)
     lines: list[str] = []
 
@@ -35,7 +38,7 @@ def tree(layout: Layout) -> list[str]:
 
 
 def further_links(layout: Layout) -> list[tuple[str, str]]:
-    """Give the links that are not part of the drawn tree, each once."""
+    """Return the links that are not part of the drawn tree, each once."""
     drawn = {frozenset((parent, child)) for parent, below in _children(layout).items() for child in below}
     links = dict.fromkeys(
         frozenset((name, link.neighbour)) for name, links in layout.links.items() for link in links
@@ -46,12 +49,12 @@ def further_links(layout: Layout) -> list[tuple[str, str]]:
 
 
 def count_links(layout: Layout) -> int:
-    """Count the links, each once."""
+    """Return how many links there are; both directions are one link."""
     return sum(len(links) for links in layout.links.values()) // 2
 
 
 def table(layout: Layout) -> list[str]:
-    """Give a line per node, with the addresses at which it reaches its neighbours."""
+    """Return a heading and a line for each node, with the addresses at which it reaches its neighbours."""
     rows = [("node", "kind", "address", "other hosts", "reaches")]
     for name, node in layout.nodes.items():
         rows.append(

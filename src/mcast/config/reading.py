@@ -1,4 +1,4 @@
-"""Configuration files: TOML, or JSON with the same keys, told by the suffix."""
+"""Configuration files: TOML, or JSON with the same keys if the name ends with `.json`."""
 
 import json
 import tomllib
@@ -7,11 +7,11 @@ from pathlib import Path
 from mcast.errors import ConfigError
 
 MAX_BYTES = 16 * 1024 * 1024
-"""Ten thousand nodes take 1 MB; whatever is larger is not a configuration."""
+"""Ten thousand nodes take 1 MB, so a larger file is no configuration."""
 
 
 def read_config(path: Path) -> dict[str, object]:
-    """Read and parse a file. Raise ConfigError with the file, and the line where there is one."""
+    """Return what a file holds. Raises ConfigError, which names the file and, if it is known, the line."""
     text = _read_text(path)
     try:
         data = _parse_json(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
@@ -55,7 +55,7 @@ def _parse_json(text: str) -> object:
 
 
 def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    # JSON would silently take the last one; TOML refuses, and so do we.
+    # JSON would silently keep the last one; TOML refuses a key that is there twice, and so do we.
     table = dict(pairs)
     if len(table) != len(pairs):
         names = [name for name, _ in pairs]

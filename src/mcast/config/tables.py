@@ -1,5 +1,6 @@
-"""Check what TOML or JSON gave, with complaints that name the file and the key."""
+"""Check the values of a TOML or JSON file; complaints name the file and the key."""
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -7,7 +8,7 @@ from mcast.errors import ConfigError
 
 
 class TableChecks:
-    """Base of the readers of configuration files. Every method raises ConfigError only.
+    """What the readers of configuration files are based on. No method raises anything but ConfigError.
 
     A key is the path to a value, as in `nodes.n3.neighbours`; "" is the file as a whole.
     """
@@ -16,20 +17,20 @@ class TableChecks:
         self._source = source
 
     def only_keys(self, key: str, table: Mapping[str, object], allowed: Sequence[str]) -> None:
-        """Refuse keys that nobody knows: a misspelled one must not be silently ignored."""
+        """Refuse unknown keys: a misspelled one must not be silently ignored."""
         for name in table:
             if name not in allowed:
                 where = f"{key}.{name}" if key else name
-                self.fail(where, f"unknown key (keys: {', '.join(allowed)})")
+                self.fail(where, unknown_key(name, allowed))
 
     def required(self, key: str, table: Mapping[str, object], name: str, what: str) -> object:
-        """Give the value of a key that must be there; `what` says what it should hold."""
+        """Return the value of a key that must be there; `what` says what it should hold."""
         if name not in table:
             self.fail(f"{key}.{name}" if key else name, f"is missing: {what}")
         return table[name]
 
     def no_duplicates(self, key: str, texts: Sequence[str]) -> None:
-        """Refuse a list in which something is there twice."""
+        """Refuse a list that holds something twice."""
         seen: set[str] = set()
         for text in texts:
             if text in seen:
@@ -37,34 +38,41 @@ class TableChecks:
             seen.add(text)
 
     def table(self, key: str, value: object) -> Mapping[str, object]:
-        """Check that a value is a table."""
+        """Return a value that must be a table."""
         if not isinstance(value, Mapping):
             self.fail(key, f"is {_kind(value)}, expected a table")
         return value
 
     def entries(self, key: str, value: object) -> list[object]:
-        """Check that a value is a list."""
+        """Return a value that must be a list."""
         if not isinstance(value, list):
             self.fail(key, f"is {_kind(value)}, expected a list")
         return value
 
     def texts(self, key: str, value: object) -> list[str]:
-        """Check that a value is a list of texts."""
+        """Return a value that must be a list of texts."""
         return [self.text(key, entry) for entry in self.entries(key, value)]
 
     def text(self, key: str, value: object, expected: str = "text") -> str:
-        """Check that a value is text."""
+        """Return a value that must be text."""
         if not isinstance(value, str):
             self.fail(key, f"{value!r} is {_kind(value)}, expected {expected}")
         return value
 
     def fail(self, key: str, problem: str) -> NoReturn:
-        """Raise ConfigError with the file and the key in front."""
+        """Raise ConfigError; its text begins with the file and the key."""
         raise ConfigError(f"{self._source}: {key}: {problem}") from None
 
 
+def unknown_key(name: str, known: Sequence[str]) -> str:
+    """Say that there is no such key, and which one was meant, or which ones there are."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+    return f"unknown key; {hint}"
+
+
 def some(names: Mapping[str, object] | Sequence[str], most: int = 12) -> str:
-    """List names, but not ten thousand of them."""
+    """Return a list of names for people, of which no more than `most` are shown."""
     shown = list(names)[:most]
     return ", ".join(shown) + (f" and {len(names) - most} more" if len(names) > most else "")
 

@@ -138,11 +138,11 @@ class Child:
         """Choose where it begins."""
         resume = self.resume
         empty = history.tail == history.head
-        if resume is not None and (empty or history.tail <= resume.next <= history.head + MAX_AHEAD):
+        if resume is not None and (empty or history.oldest <= resume.next <= history.head + MAX_AHEAD):
             self.cursor = self.floor = resume.next
-        elif resume is not None and resume.next < history.tail:
-            self.cursor = self.floor = history.tail
-            self.skipped += history.tail - resume.next
+        elif resume is not None and resume.next < history.oldest:
+            self.cursor = self.floor = history.oldest
+            self.skipped += history.oldest - resume.next
         elif self.start is Start.KEYFRAME and history.last_keyframe is not None:
             self.cursor = self.floor = history.last_keyframe
         else:
@@ -166,11 +166,11 @@ class Child:
     def skip(self, history: History) -> int:
         """Leave out what the history has lost, or what it will never make up for; return how much."""
         before = self.cursor
-        if before >= history.tail and not (self.began_live and history.lag(before) > MAX_LAG_SECONDS):
+        if before >= history.oldest and not (self.began_live and history.lag(before) > MAX_LAG_SECONDS):
             return 0
         keyframe = history.last_keyframe if self.datagrams else None  # who resumes wants all there is
         ahead = keyframe is not None and keyframe > before
-        self.cursor = keyframe if keyframe is not None and ahead else max(before, history.tail)
+        self.cursor = keyframe if keyframe is not None and ahead else max(before, history.oldest)
         self.skipped += self.cursor - before
         return self.cursor - before
 

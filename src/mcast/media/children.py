@@ -75,6 +75,12 @@ class Children:
         """Return the number of the stream's next datagram."""
         return self._history.head
 
+    def due_at(self, number: int) -> float | None:
+        """Return when a number was due: the newest was when it came, others by the media between them."""
+        with self._lock:
+            lag = self._history.lag(number)
+        return self.last_push - lag if self.last_push else None
+
     # Who there is
 
     def add(self, child: Child) -> Child | None:

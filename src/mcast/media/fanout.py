@@ -21,7 +21,7 @@ from mcast.errors import StreamEndedError
 from mcast.media.child import Child, ChildKey, ChildSnapshot, OnLost, first_burst
 from mcast.media.children import MIN_CATCH_UP_RATE, Children
 from mcast.media.feedback import FeedbackReader
-from mcast.media.history import DEFAULT_BOUNDS, History, HistoryBounds
+from mcast.media.history import DEFAULT_BOUNDS, Archive, History, HistoryBounds
 from mcast.media.repair import MIN_REPAIR_RATE, QUESTIONS
 from mcast.media.reports import Supply
 from mcast.media.rtcp_session import RtcpSession
@@ -54,15 +54,19 @@ class Fanout:
         on_lost: OnLost,
         cname: str = "mcast",
         bounds: HistoryBounds = DEFAULT_BOUNDS,
+        archive: Archive | None = None,
         offload: bool = True,
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
-        """Begin at a position; `cname` names this host in RTCP, `offload` may switch UDP_SEGMENT off."""
+        """Begin at a position; `cname` names this host in RTCP, `offload` may switch UDP_SEGMENT off.
+
+        `archive` makes every datagram below the head; it may be asked until `close` has returned.
+        """
         self.content, self._ssrc = content, position.ssrc
         self.counters = Counters()
         self._reader, self._timing = reader, timing
         log = RateLimitedLog(logger, self.counters)
-        self._children = Children(content, History(position.next, bounds), log)
+        self._children = Children(content, History(position.next, bounds, archive), log)
         self._rtcp = RtcpSession(
             content, position.ssrc, self._children, reader, ports, log,
             on_lost=on_lost, cname=cname, offload=offload, timing=timing,
@@ -84,6 +88,10 @@ class Fanout:
     def supply(self) -> FeedState:
         """Return what the children are told of this host's own supply."""
         return self._rtcp.supply.state
+
+    def due_at(self, number: int) -> float | None:
+        """Return when a number was due, in monotonic seconds; None before anything has been pushed."""
+        return self._children.due_at(number)
 
     def children(self) -> tuple[ChildSnapshot, ...]:
         """Describe the children."""

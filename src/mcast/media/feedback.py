@@ -1,7 +1,7 @@
-"""The one thread of a process that hears all children and minds all their clocks.
+"""The one thread of a process that reads what children send and does what is due for them.
 
-It reads the sockets of every fanout, feeds the children that catch up, checks the leases and sends
-the reports. Sockets are registered and closed by this thread only; others hand it what to do.
+It reads the sockets of all fanouts, feeds the children that catch up, checks leases and sends reports.
+Only this thread registers and closes sockets; other threads hand it what is to be done.
 """
 
 import contextlib

@@ -6,11 +6,16 @@ of every child that cannot keep up, which is why no child has a queue of its own
 
 Trains are kept as they came, in order and without overlap. It is bounded in time, in bytes and in
 datagrams; what falls out of a bound is the oldest. Pure: the time is handed in; no lock.
+
+A server that streams a file has an *archive*: the file itself, from which it makes any datagram again.
+There everything below the head can be had, whatever the bounds, and even what was due before this
+server began.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from mcast.wire.rtp import CLOCK_RATE
 from mcast.wire.train import Train
@@ -37,12 +42,18 @@ class HistoryBounds:
 
 DEFAULT_BOUNDS = HistoryBounds()
 
+Archive: TypeAlias = Callable[[int, int], Train]
+"""Returns a train that begins with this number and holds at most so many datagrams. From any thread."""
+
 
 class History:
     """Trains by number, the newest seconds of them."""
 
-    def __init__(self, start: int, bounds: HistoryBounds = DEFAULT_BOUNDS) -> None:
+    def __init__(
+        self, start: int, bounds: HistoryBounds = DEFAULT_BOUNDS, archive: Archive | None = None
+    ) -> None:
         self.head = start  # the number after the newest; `start` as long as there is none
+        self._archive = archive
         self.bytes = 0
         self._bounds = bounds
         # Parallel lists, of which the first `_dropped` entries are gone (None): taking one off the
@@ -61,6 +72,11 @@ class History:
     def tail(self) -> int:
         """Return the oldest number held; `head` if there is none."""
         return self._firsts[self._dropped] if self._dropped < len(self._firsts) else self.head
+
+    @property
+    def oldest(self) -> int:
+        """Return the oldest number that can be sent: 0 where an archive holds them all, else `tail`."""
+        return self.tail if self._archive is None else 0
 
     @property
     def last_keyframe(self) -> int | None:
@@ -89,6 +105,8 @@ class History:
 
     def after(self, number: int, most: int) -> Train | None:
         """Return a train of up to `most` datagrams, from the first one held at `number` or after it."""
+        if self._archive is not None and number < self.tail:
+            return self._archive(number, min(most, self.tail - number))
         for train in self._from(self._index(number)):
             if train.next > number:
                 return train.slice(number, max(number, train.first) + most)
@@ -104,6 +122,8 @@ class History:
 
     def get(self, number: int) -> memoryview | None:
         """Return one datagram, None if it is not held."""
+        if self._archive is not None and 0 <= number < self.tail:
+            return self._archive(number, 1).datagram(0)
         index = bisect_right(self._firsts, number, self._dropped) - 1
         if index < self._dropped:
             return None

@@ -22,7 +22,7 @@ STEP_SECONDS = 0.01
 """Datagrams due within this time go out together: a player notices nothing, the system far fewer calls."""
 
 SAMPLE_SECONDS = 1.0
-"""Once so often it is noted which RTP time went out when: to compare viewers with each other."""
+"""Seconds between two notes of which RTP time went out when. They serve to compare viewers."""
 MAX_SAMPLES = 600
 
 

@@ -8,8 +8,10 @@ their content, so the same decisions run over sockets and in a simulation.
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, MissReason, Start, Stop, StopReason, Stream
+from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 
 ConnectionId: TypeAlias = int
@@ -68,6 +70,7 @@ class Accept:
     stream: Stream
     path: Path
     version: int
+    further: tuple[Endpoint, ...] = ()  # to a client: whom else it may ask when this node fails
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class Update:
     cut: bool
     no_way: bool = False  # and this node finds none: the child is to look for itself
     leaving: bool = False  # this node is about to end: the child is to look for another parent
+    further: tuple[Endpoint, ...] = ()  # to a client: whom else it may ask when this node fails
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,7 @@ class Subscribe:
     hops: int
     start: Start = Start.KEYFRAME
     resume: bool = False  # from the lowest number that this node still wants
+    onward: Position | None = None  # from here: the first child has left another parent there
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +203,23 @@ class Advertise:
 
 
 @dataclass(frozen=True, slots=True)
+class Introduce:
+    """Tell all neighbours how many links the nearest rendezvous point is away; None: there is no way."""
+
+    distance: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Meet:
+    """Let these be asked, too, under their addresses as names, and none of those who were met before.
+
+    Each is dialled when it is asked, at most once in 5 s. Never waits.
+    """
+
+    neighbours: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AwaitDrain:
     """Report, by `Drained`, each child that has got everything up to the number `last`."""
 
@@ -232,6 +254,8 @@ Action: TypeAlias = (
     | CloseRelay
     | Supply
     | Advertise
+    | Introduce
+    | Meet
     | AwaitDrain
     | Announce
 )

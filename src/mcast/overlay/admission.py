@@ -19,6 +19,7 @@ from mcast.overlay.actions import (
     SearchFailure,
     Update,
 )
+from mcast.wire.identity import IdentityKind
 from mcast.wire.node import Miss, MissReason, Stop, StopReason, Stream
 
 MAX_CHILDREN = 4096
@@ -55,18 +56,18 @@ class Admission:
     def wait_behind(self, pending: bytes, stream: Stream, connection: ConnectionId) -> list[Action]:
         """Let a child wait for what was asked under the id `pending`, or refuse it as busy."""
         if connection != LOCAL and pending >= stream.request:
-            return [Reply(connection, refusal(stream, MissReason.BUSY))]
+            return [self.refuse(stream, connection, MissReason.BUSY)]
         if len(self.waiters) >= MAX_CHILDREN:
-            return [Reply(connection, refusal(stream, MissReason.FULL, f"{MAX_CHILDREN} children"))]
+            return [self.refuse(stream, connection, MissReason.FULL, f"{MAX_CHILDREN} children")]
         self.waiters[connection] = stream
         return []
 
     def admit(self, stream: Stream, connection: ConnectionId, path: Path, version: int) -> list[Action]:
         """Take a child in, unless it is on the path itself or there is no room."""
         if connection != LOCAL and stream.sender in path:
-            return [Reply(connection, refusal(stream, MissReason.LOOP))]
+            return [self.refuse(stream, connection, MissReason.LOOP)]
         if len(self.children) >= MAX_CHILDREN:
-            return [Reply(connection, refusal(stream, MissReason.FULL, f"{MAX_CHILDREN} children"))]
+            return [self.refuse(stream, connection, MissReason.FULL, f"{MAX_CHILDREN} children")]
         self.children[connection] = stream
         return [Accept(connection, stream, path, version)]
 
@@ -83,19 +84,37 @@ class Admission:
         """Tell all who wait that nothing comes of it."""
         waiters, self.waiters = self.waiters, {}
         return [
-            Fail(self.content, failure or SearchFailure(reason, text, tries=0))
-            if connection == LOCAL
-            else Reply(connection, refusal(stream, reason, text))
-            for connection, stream in waiters.items()
+            self.refuse(stream, connection, reason, text, failure) for connection, stream in waiters.items()
         ]
 
+    def refuse(
+        self,
+        stream: Stream,
+        connection: ConnectionId,
+        reason: MissReason,
+        text: str = "",
+        failure: SearchFailure | None = None,
+    ) -> Action:
+        """Answer one child with no."""
+        if connection == LOCAL:
+            return Fail(self.content, failure or SearchFailure(reason, text, tries=0))
+        return Reply(connection, refusal(stream, reason, text))
+
     def tell_all(
-        self, path: Path, version: int, *, cut: bool, no_way: bool = False, leaving: bool = False
+        self,
+        path: Path,
+        version: int,
+        *,
+        cut: bool,
+        no_way: bool = False,
+        leaving: bool = False,
+        clients_only: bool = False,
     ) -> list[Action]:
-        """Tell all children what has changed above."""
+        """Tell all children, or the clients among them, what has changed."""
         return [
             Update(connection, self.content, path, version, cut, no_way, leaving)
-            for connection in self.children
+            for connection, stream in self.children.items()
+            if not clients_only or stream.sender.kind is IdentityKind.CLIENT
         ]
 
     def end(

@@ -29,12 +29,13 @@ from mcast.overlay.actions import (
     Supply,
     UpstreamId,
 )
-from mcast.overlay.branch_data import GIVE_UP_SECONDS, BranchData, UpstreamEntry, Why
+from mcast.overlay.branch_data import BranchData, UpstreamEntry, Why
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.events import Departure, Feed
 from mcast.overlay.search import Search
-from mcast.overlay.steps import STEPS
+from mcast.overlay.steps import STEPS, tell
 from mcast.overlay.table import IGNORED, TABLE, Input, State
+from mcast.wire.identity import IdentityKind
 from mcast.wire.node import MissReason, Port, StopReason, Stream
 from mcast.wire.rtcp import FeedState
 
@@ -73,9 +74,9 @@ class Branch(BranchData):
 
     # What happens
 
-    def on_wanted(self, stream: Stream, search: Search, now: float) -> list[Action]:
+    def on_wanted(self, stream: Stream, search: Search, give_up: float, now: float) -> list[Action]:
         """Begin for the local child, for which a parent is searched."""
-        self.search, self.start = search, stream.start
+        self.search, self.start, self.give_up = search, stream.start, give_up
         self.admission.waiters[LOCAL] = stream
         return self._take(Input.WANTED, Why(now))
 
@@ -84,18 +85,23 @@ class Branch(BranchData):
     ) -> list[Action]:
         """Begin for the first child, whose request says whom to ask."""
         self.request, self.hops, self.candidates = stream.request, stream.hops + 1, candidates
+        self.onward = stream.resume
         self.admission.waiters[connection] = stream
         return self._take(Input.ROUTED, Why(now))
 
     def on_asked(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
         """Take in a further child's request."""
         happened = Input.ASKED if stream.resume is None else Input.RESUMES
-        return self._take(happened, Why(now, stream=stream, connection=connection))
+        taken = self._take(happened, Why(now, stream=stream, connection=connection))
+        # Refused after all, where nobody else was left: then the stream lingers on.
+        return [*taken, *self._prune(now, deserted=True)]
 
     def on_found(self, candidates: Candidates, now: float) -> list[Action]:
         """Take in whom the search has found."""
         assert self.search is not None
         self.request, self.candidates = self.search.request, candidates
+        if self.state in SEEKING:
+            candidates.hurry()
         return self._take(Input.FOUND, Why(now))
 
     def on_not_found(
@@ -103,6 +109,8 @@ class Branch(BranchData):
     ) -> list[Action]:
         """Take in that a flood of the search has found nobody."""
         assert self.search is not None
+        if reason is not MissReason.BUSY:
+            self.failed.clear()  # nobody else is left
         failure = self.search.on_missed(reason, text, now, unreachable=unreachable)
         happened = Input.NOWHERE if failure is None else Input.FAILED
         return self._take(happened, Why(now, text, refuse=reason, failure=failure))
@@ -122,10 +130,14 @@ class Branch(BranchData):
 
     def on_refused(self, upstream: UpstreamId, reason: MissReason, text: str, now: float) -> list[Action]:
         """Take in that a parent that was asked has refused, or could not be reached."""
+        if self.upstreams[upstream].accepted:
+            return self.on_lost(upstream, StopReason.CUT, text, now)
         entry = self.upstreams.pop(upstream)
         left = self._left(upstream)
         if self.state not in ASKING:
             return [left]
+        if self.state in SEEKING and reason is not MissReason.BUSY:
+            self.failed[entry.parent] = entry.path
         self.refusals.append(f"{entry.parent}: {text or reason.name.lower()}")
         if isinstance(entry.parent, ServerParent):
             text = "; ".join(self.refusals)
@@ -168,11 +180,17 @@ class Branch(BranchData):
         return [*self._take(Input.DRAINED, Why(now, drained=connections)), *self._prune(now)]
 
     def on_child_gone(self, connection: ConnectionId, how: Departure, now: float) -> list[Action]:
-        """Remove a child, in whichever state; prune what nobody takes any more."""
+        """Remove a child, in whichever state; prune what nobody takes any more.
+
+        A node that was lost may have left others behind, who come here now: the stream runs on for a while.
+        Behind a client there is nobody.
+        """
+        child = self.children.get(connection)
+        is_node = child is not None and child.sender.kind is IdentityKind.NODE
         dismissed: list[Action] = []
         if self.admission.remove(connection):
             dismissed.append(Dismiss(connection, self.content))
-        return [*dismissed, *self._prune(now, deserted=how is not Departure.UNSUBSCRIBED)]
+        return [*dismissed, *self._prune(now, deserted=is_node and how is not Departure.UNSUBSCRIBED)]
 
     def on_time(self, now: float) -> list[Action]:
         """Do what is due."""
@@ -180,12 +198,21 @@ class Branch(BranchData):
             return self._on_expired(now)
         if self.state in ASKING and self.candidates.is_late(now):
             return self._take(Input.LATE, Why(now, "no answer yet"))
+        if self.state in SEEKING and self.candidates.is_mute(now):
+            return self._no_candidate(MissReason.DEADLINE, "no answer yet", now)
         return []
+
+    def tell_clients(self) -> list[Action]:
+        """Tell the clients among the children again how it is: whom else they may ask has changed."""
+        return tell(self, clients_only=True)
 
     def on_leaving(self, now: float) -> list[Action]:
         """End everything, as this process does; children get a little time to go elsewhere."""
         self.admission.remove(LOCAL)
-        left = Why(now, "leaving", end=StopReason.LEAVING, leave=StopReason.LEAVING)
+        self.leave_reason = (
+            StopReason.LEAVING
+        )  # so that the parent's stream lingers: somebody may take it over
+        left = Why(now, "leaving", end=StopReason.LEAVING)
         return [*self._take(Input.LEAVING, left), *self._prune(now)]
 
     # Which input it is
@@ -208,7 +235,7 @@ class Branch(BranchData):
     def _on_news(self, upstream: UpstreamId, entry: UpstreamEntry, port: Port, now: float) -> list[Action]:
         entry.version, entry.path, entry.leaving = port.version, port.path, port.leaving
         if upstream != self.primary:
-            return []
+            return self._other_lost(upstream, now) if port.cut or port.leaving else []
         self.make_primary(upstream)
         why = Why(now, "the parent says so", upstream=upstream)
         if port.leaving:
@@ -234,18 +261,23 @@ class Branch(BranchData):
         return actions
 
     def _other_lost(self, upstream: UpstreamId, now: float) -> list[Action]:
-        del self.upstreams[upstream]
+        entry = self.upstreams.pop(upstream)
+        if self.state in SEEKING:
+            self.failed[entry.parent] = entry.path
         return [self._left(upstream), *self._take(Input.OTHER_LOST, Why(now))]
 
     def _pass_over(self, reason: MissReason, text: str, now: float) -> list[Action]:
         """Go on after a refusal: to the next candidate, to the others that were asked, to the search."""
         if self.candidates:
             return self._take(Input.PASSED_OVER, Why(now, text))
-        if any(upstream != self.primary for upstream in self.upstreams):
+        if self.state is State.JOINING and self.upstreams:
             return []  # asked beside it, and may still answer
+        if self.state in SEEKING and self.candidates.is_over:
+            return []  # it was late, so the search goes on already
         return self._no_candidate(reason, text, now)
 
     def _no_candidate(self, reason: MissReason, text: str, now: float) -> list[Action]:
+        self.candidates = Candidates(())
         if self.search is None:
             return self._take(Input.REFUSED, Why(now, text, refuse=reason))
         failure = self.search.on_missed(reason, text, now)
@@ -259,9 +291,13 @@ class Branch(BranchData):
         if self.cut_by_word and self.primary is not None and self.upstreams[self.primary].feed is Feed.FED:
             # The parent has been saying "cut" for as long as we wait, yet its media has never stopped.
             return self.on_feed(self.primary, Feed.FED, now)
-        text = f"no media for {GIVE_UP_SECONDS:g} s" if self.state is State.REPAIRING else "leaving"
+        text = self._given_up() if self.state is State.REPAIRING else "leaving"
         end = StopReason.LEAVING if self.state is State.HANDOVER else StopReason.CUT
         return self._take(Input.EXPIRED, Why(now, text, upstream=self.primary, end=end))
+
+    def _given_up(self) -> str:
+        text = f"no media for {self.give_up:g} s"
+        return f"{text}, since its parent was lost ({self.lost_by})" if self.lost_by else text
 
     def _prune(self, now: float, *, deserted: bool = False) -> list[Action]:
         if self.state in (State.ABSENT, State.LINGERING) or not self.admission.is_empty:
@@ -291,7 +327,7 @@ class Branch(BranchData):
             case State.CUT:
                 return now + REPAIR_WAIT_SECONDS
             case State.REPAIRING:
-                return now + GIVE_UP_SECONDS
+                return now + self.give_up
             case State.LINGERING:
                 return now + LINGER_SECONDS
             case State.HANDOVER:

@@ -1,6 +1,6 @@
 """What is known of one content at one node: the data that branch.py decides about and steps.py changes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,15 +17,12 @@ from mcast.overlay.actions import (
 from mcast.overlay.admission import Admission
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.chance import Chance
-from mcast.overlay.events import Feed
+from mcast.overlay.events import GIVE_UP_SECONDS, Feed
 from mcast.overlay.search import Search
 from mcast.overlay.table import State
 from mcast.wire.identity import Identity
 from mcast.wire.node import MissReason, Start, StopReason, Stream
 from mcast.wire.position import Position
-
-GIVE_UP_SECONDS = 10.0
-"""Without media for so long, in spite of all searching, a stream is over here."""
 
 
 @dataclass(slots=True)
@@ -53,7 +50,6 @@ class Why:
     refuse: MissReason = MissReason.GONE  # how who waits is refused
     failure: SearchFailure | None = None  # the same, for the local child
     end: StopReason = StopReason.CUT  # how children are sent away
-    leave: StopReason = StopReason.UNSUBSCRIBE  # how parents are left
 
 
 Spares: TypeAlias = Callable[["BranchData"], list[Parent]]
@@ -78,7 +74,12 @@ class BranchData:
         self.version = 1  # of our own PORTs
         self.search: Search | None = None
         self.candidates = Candidates(())
+        self.failed: dict[Parent, Path] = {}  # who was no help while another parent is looked for, its path
         self.request, self.hops, self.start = b"", 0, Start.KEYFRAME
+        self.onward: Position | None = None  # where the first child has left another parent
+        self.give_up = GIVE_UP_SECONDS
+        self.leave_reason = StopReason.UNSUBSCRIBE
+        self.lost_by = ""  # how the last parent was lost
         self.refusals: list[str] = []
         self.asked_last: Parent | None = None
         self.last: int | None = None  # number of the content's last datagram
@@ -102,23 +103,36 @@ class BranchData:
 
     @property
     def excluded(self) -> tuple[Identity, ...]:
-        """Return whom a search should not lead to: the parents that there are."""
-        parents = [entry.parent for entry in self.upstreams.values()]
-        return tuple(Identity.node(parent.name) for parent in parents if isinstance(parent, NodeParent))
+        """Return whom a search should not lead to: the parents that there are.
+
+        A client knows them by their addresses; how others call them is at the end of their paths.
+        """
+        return _identities((entry.parent, entry.path) for entry in self.upstreams.values())
+
+    @property
+    def helpless(self) -> tuple[Identity, ...]:
+        """Return who was no help in this repair: asked again when nobody else is left."""
+        return _identities(self.failed.items())
+
+    @property
+    def below(self) -> frozenset[Identity]:
+        """Return the nodes that are fed from here: none of them is to feed this one."""
+        return frozenset(stream.sender for stream in self.children.values())
 
     @property
     def due(self) -> float | None:
         """Return when `on_time` has something to do, as far as it is known."""
+        is_seeking = self.state in (State.DOUBTED, State.REPAIRING)
         times = (
             self.deadline,
-            self.candidates.due,
+            self.candidates.due if self.candidates or is_seeking else None,
             self.search.due if self.search is not None else None,
         )
         return min((time for time in times if time is not None), default=None)
 
     def spares(self) -> list[Parent]:
-        """Return who could feed this node at once, the best first."""
-        return self._spares(self)
+        """Return who could feed this node at once, the best first, and who was no help last."""
+        return sorted(self._spares(self), key=lambda parent: parent in self.failed)
 
     def make_primary(self, upstream: UpstreamId) -> None:
         """Let a parent's path count from now on."""
@@ -126,3 +140,9 @@ class BranchData:
         parent = self.upstreams[upstream].parent
         self.path = (*self.upstreams[upstream].path, self.me)
         self.digest = parent.digest if isinstance(parent, ServerParent) else b""
+
+
+def _identities(parents: Iterable[tuple[Parent, Path]]) -> tuple[Identity, ...]:
+    known = [(parent, path) for parent, path in parents]
+    names = [Identity.node(parent.name) for parent, _ in known if isinstance(parent, NodeParent)]
+    return tuple(dict.fromkeys([*names, *(path[-1] for _, path in known if path)]))

@@ -158,9 +158,9 @@ class Discovery:
         if known is not None:
             return [Reply(asker, known)]
         if disc.hops >= MAX_HOPS:
-            return [Reply(asker, miss(disc, MissReason.DEADLINE, f"{MAX_HOPS} hops"))]
+            return [Reply(asker, fallback or miss(disc, MissReason.DEADLINE, f"{MAX_HOPS} hops"))]
         if len(self._floods) >= MAX_FLOODS:
-            return [self._refuse(disc, asker)]
+            return [Reply(asker, fallback) if fallback else self._refuse(disc, asker)]
         in_time = replace(disc, remaining_ms=min(disc.remaining_ms, MAX_TIME_MS))
         deadline = now + in_time.remaining_ms / 1000
         return self._flood(Flood(in_time, asker, deadline, fallback), neighbours)

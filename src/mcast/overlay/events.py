@@ -9,6 +9,7 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from mcast.overlay.actions import ConnectionId, Path, UpstreamId
+from mcast.wire.endpoint import Endpoint
 from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Start, StopReason, Stream
 from mcast.wire.server import ContentInfo
 
@@ -57,14 +58,21 @@ class Drained:
 
 # From the child inside this process
 
+GIVE_UP_SECONDS = 10.0
+"""Without media for so long, in spite of all searching, a stream is over."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The local child wants a content; a parent is searched for `patience` seconds."""
+    """The local child wants a content; a parent is searched for `patience` seconds.
+
+    When the stream has begun, and nothing comes any more, another parent is searched for `give_up` seconds.
+    """
 
     content: str
     patience: float
     start: Start = Start.KEYFRAME
+    give_up: float = GIVE_UP_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +187,15 @@ class Advertised:
 
 
 @dataclass(frozen=True, slots=True)
+class Introduced:
+    """A neighbour says what it is. Told anew whenever that has changed."""
+
+    neighbour: str
+    distance: int | None = None  # links to the nearest rendezvous point; None: it knows of none
+    clients_at: Endpoint | None = None  # where it takes clients; None: it is not to be named to any
+
+
+@dataclass(frozen=True, slots=True)
 class AdvertsLost:
     """What a neighbour has advertised is void: nothing is heard of it."""
 
@@ -250,6 +267,7 @@ Event: TypeAlias = (
     | FeedChanged
     | Outdone
     | Advertised
+    | Introduced
     | AdvertsLost
     | ServerListed
     | ServerMeasured

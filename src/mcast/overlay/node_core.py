@@ -14,11 +14,9 @@ from collections.abc import Iterable, Mapping
 from mcast.overlay.actions import (
     LOCAL,
     Action,
-    Advertise,
     ConnectionId,
     NodeParent,
     Parent,
-    Path,
     Reply,
     UpstreamId,
 )
@@ -30,8 +28,6 @@ from mcast.overlay.chance import Chance
 from mcast.overlay.discovery import Discovery, Outcome, OwnAnswer, OwnSearch, found, miss
 from mcast.overlay.events import (
     Accepted,
-    Advertised,
-    AdvertsLost,
     Answered,
     ConnectionGone,
     Departure,
@@ -44,7 +40,6 @@ from mcast.overlay.events import (
     Outdone,
     ParentLost,
     Refused,
-    RoundTripMeasured,
     ServerListed,
     ServerLost,
     ServerMeasured,
@@ -55,15 +50,16 @@ from mcast.overlay.events import (
     Unwanted,
     Wanted,
 )
+from mcast.overlay.neighbours import Neighbours
 from mcast.overlay.rendezvous import Servers
 from mcast.overlay.search import Search
-from mcast.overlay.spares import Adverts
 from mcast.overlay.table import State
 from mcast.wire.identity import Identity
-from mcast.wire.node import REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, StopReason, Stream
+from mcast.wire.node import MAX_EXCLUDED, REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, StopReason, Stream
 
 MAX_CONTENTS = 256
 """Contents that one node relays at a time. Beyond: MISS(full)."""
+LEAVING_TEXT = "it is about to end"
 
 
 class NodeCore:
@@ -75,10 +71,9 @@ class NodeCore:
         self._numbers = itertools.count(1)
         self._discovery = Discovery(me)
         self._servers = Servers()
-        self._neighbours: dict[str, float] = {}  # name -> round trip in ms
+        self._neighbours = Neighbours(me, rendezvous=rendezvous)
         self._branches: dict[str, Branch] = {}
-        self._adverts = Adverts()
-        self._advertised: dict[str, tuple[Path, bool]] = {}
+        self._leaving = False
 
     @property
     def branches(self) -> Mapping[str, Branch]:
@@ -92,8 +87,9 @@ class NodeCore:
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether no stream, search or flood is left."""
-        return not self._branches and not self._discovery.floods
+        """Tell whether no stream and no search is left. A flood for others is none of a node that leaves:
+        its neighbours see the connection close."""
+        return not self._branches
 
     @property
     def due(self) -> float | None:
@@ -106,8 +102,11 @@ class NodeCore:
         actions = list(self._resolve(self._decide(event, now), now))
         actions += self._continue_searches(now)
         actions += self._forget_ended(now)
-        actions += self._advertise()
-        return actions
+        actions += self._neighbours.part(self._branches)
+        return [
+            *self._neighbours.naming(actions, self._branches),
+            *self._neighbours.news(self._branches),
+        ]
 
     def _decide(self, event: Event, now: float) -> Iterable[Outcome]:
         match event:
@@ -125,8 +124,8 @@ class NodeCore:
                 return self._discovery.on_unasked(neighbour, request, text)
             case ConnectionGone(connection, how):
                 return self._on_connection_gone(connection, how, now)
-            case Wanted(content, patience):
-                return self._on_wanted(event, content, patience, now)
+            case Wanted():
+                return self._on_wanted(event, now)
             case Unwanted(content):
                 return self._on_unwanted(content, now)
             case Accepted() | Refused() | Stopped() | ParentLost() | FeedChanged() | Outdone():
@@ -144,32 +143,28 @@ class NodeCore:
 
     def _learn(self, event: Event, now: float) -> None:
         match event:
-            case LayoutChanged(neighbours, servers):
-                self._neighbours = {name: self._neighbours.get(name, 0.0) for name in neighbours}
+            case LayoutChanged(_, servers):
+                self._neighbours.learn(event)
                 self._servers.on_layout(servers if self.rendezvous else (), now)
-            case RoundTripMeasured(neighbour, round_trip_ms):
-                if neighbour in self._neighbours:
-                    self._neighbours[neighbour] = round_trip_ms
-            case Advertised(neighbour, content, path, fed):
-                if neighbour in self._neighbours:
-                    self._adverts.on_advertised(neighbour, content, path, fed=fed)
-            case AdvertsLost(neighbour):
-                self._adverts.on_lost(neighbour)
             case ServerListed(server, contents):
                 self._servers.on_listed(server, contents)
             case ServerMeasured(server, delay_us):
                 self._servers.on_measured(server, delay_us)
             case ServerLost(server):
                 self._servers.on_lost(server, now)
+            case _:
+                self._neighbours.learn(event)
 
     # Who asks
 
     def _on_disc(self, disc: Disc, connection: ConnectionId, now: float) -> list[Outcome]:
+        if self._leaving:
+            return [Reply(connection, miss(disc, MissReason.GONE, LEAVING_TEXT))]
         known = self._answer(disc, now)
         below = isinstance(known, Found) and self._is_below_excluded(disc)
         fallback = known if isinstance(known, Found) and below else None
         return self._discovery.on_disc(
-            disc, connection, None if below else known, fallback, self._neighbours, now
+            disc, connection, None if below else known, fallback, self._neighbours.askable, now
         )
 
     def _answer(self, disc: Disc, now: float) -> Found | Miss | None:
@@ -208,6 +203,8 @@ class NodeCore:
         branch = self._branches.get(stream.content)
         if branch is not None:
             return branch.on_asked(stream, connection, now)
+        if self._leaving:  # else it would begin what nobody ends
+            return [Reply(connection, refusal(stream, MissReason.GONE, LEAVING_TEXT))]
         if len(self._branches) >= MAX_CONTENTS:
             full = refusal(stream, MissReason.FULL, f"{MAX_CONTENTS} contents")
             return [Reply(connection, full)]
@@ -237,7 +234,7 @@ class NodeCore:
 
     def _spares(self, branch: BranchData) -> list[Parent]:
         if not self.rendezvous:
-            return self._adverts.spares(branch, self._neighbours)
+            return self._neighbours.spares(branch)
         return [*self._servers.spares(branch)]
 
     def _on_connection_gone(self, connection: ConnectionId, how: Departure, now: float) -> list[Outcome]:
@@ -249,13 +246,14 @@ class NodeCore:
 
     # The local child
 
-    def _on_wanted(self, wanted: Wanted, content: str, patience: float, now: float) -> list[Action]:
+    def _on_wanted(self, wanted: Wanted, now: float) -> list[Action]:
+        content, search = wanted.content, Search(self._chance, now, wanted.patience)
         # Its id matters to nobody: each flood and each STREAM gets one of its own.
         stream = Stream(request=bytes(REQUEST_ID_SIZE), content=content, sender=self.me, start=wanted.start)
         branch = self._branches.get(content)
         if branch is not None:
             return branch.on_asked(stream, LOCAL, now)
-        return self._branch(content).on_wanted(stream, Search(self._chance, now, patience), now)
+        return self._branch(content).on_wanted(stream, search, wanted.give_up, now)
 
     def _on_unwanted(self, content: str, now: float) -> list[Action]:
         branch = self._branches.get(content)
@@ -264,16 +262,17 @@ class NodeCore:
     def _continue_searches(self, now: float) -> list[Action]:
         actions: list[Action] = []
         for branch in list(self._branches.values()):
-            if not _searches(branch) or branch.search is None:
-                continue
-            if (request := branch.search.begin(now)) is not None:
+            while (request := _begun(branch, now)) is not None:
                 actions += self._look_around(branch, request, now)
         return actions
 
     def _look_around(self, branch: Branch, request: bytes, now: float) -> Iterable[Action]:
         """Find whom to ask: by a flood, or at the rendezvous point among its servers."""
         if not self.rendezvous:
-            flood = self._discovery.search(branch.content, request, branch.excluded, self._neighbours, now)
+            excluded = (*branch.excluded, *branch.helpless)[:MAX_EXCLUDED]
+            askable = {n: ms for n, ms in self._neighbours.askable.items()
+                       if Identity.node(n) not in branch.below}  # fmt: skip
+            flood = self._discovery.search(branch.content, request, excluded, askable, now)
             return self._resolve(flood, now)
         if servers := branch.spares():
             return branch.on_found(Candidates(servers), now)
@@ -293,10 +292,18 @@ class NodeCore:
             return []
         answer = own.answer
         if isinstance(answer, Miss):
-            return branch.on_not_found(answer.reason, answer.text, now, unreachable=own.unreachable)
+            missed = branch.on_not_found(answer.reason, answer.text, now, unreachable=own.unreachable)
+            return [*missed, *self._ask_others(branch, now)]
         neighbour = self._discovery.positive_entry(answer.request, now)
         assert neighbour is not None, "FOUND has just made the entry"
         return branch.on_found(Candidates([NodeParent(neighbour)]), now)
+
+    def _ask_others(self, branch: Branch, now: float) -> list[Action]:
+        """Have a client search on at once among those whom its parents have named."""
+        met = self._neighbours.meet(now) if branch.state in SEEKING else []
+        if met and branch.search is not None:
+            branch.search.hurry(now)
+        return met
 
     # Parents
 
@@ -308,6 +315,7 @@ class NodeCore:
             return []  # left meanwhile
         match event:
             case Accepted(upstream, port):
+                self._neighbours.on_port(port)
                 return branch.on_port(upstream, port, now)
             case Refused(upstream, reason, text):
                 return branch.on_refused(upstream, reason, text, now)
@@ -331,22 +339,12 @@ class NodeCore:
         outcomes = self._discovery.on_time(now)
         for branch in list(self._branches.values()):
             outcomes += branch.on_time(now)
+        outcomes += self._neighbours.renew(self._branches, now)
         return outcomes
 
     def _on_leaving(self, now: float) -> list[Outcome]:
+        self._leaving = True
         return [action for branch in self._branches.values() for action in branch.on_leaving(now)]
-
-    def _advertise(self) -> list[Action]:
-        """Tell the neighbours what has changed of what this node streams."""
-        present = {b.content: (b.path, b.fed) for b in self._branches.values() if b.path}
-        news: list[Action] = [
-            Advertise(content, *told)
-            for content, told in present.items()
-            if self._advertised.get(content) != told
-        ]
-        news += [Advertise(content, (), False) for content in self._advertised if content not in present]
-        self._advertised = present
-        return news
 
     def _forget_ended(self, now: float) -> list[Action]:
         actions: list[Action] = []
@@ -355,6 +353,11 @@ class NodeCore:
             # Its search is over with it; what is still asked would be answered to nobody.
             actions += self._resolve(self._discovery.on_asker_gone(OwnSearch(branch.content)), now)
         return actions
+
+
+def _begun(branch: Branch, now: float) -> bytes | None:
+    """Return the id of the flood that a branch is to begin now; None if it is to begin none."""
+    return branch.search.begin(now) if branch.search is not None and _searches(branch) else None
 
 
 def _searches(branch: Branch) -> bool:

@@ -14,22 +14,17 @@ from mcast.overlay.actions import (
     Leave,
     Parent,
     Receive,
-    Reply,
     ServerParent,
     Subscribe,
     Supply,
     UpstreamId,
 )
-from mcast.overlay.admission import refusal
-from mcast.overlay.branch_data import GIVE_UP_SECONDS, BranchData, UpstreamEntry, Why
+from mcast.overlay.branch_data import BranchData, UpstreamEntry, Why
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.search import Search
 from mcast.overlay.table import State, Step
 from mcast.wire.node import REQUEST_ID_SIZE, MissReason, StopReason
 from mcast.wire.rtcp import FeedState
-
-STAMPEDE_JITTER = 0.03
-"""Seconds within which many siblings that have lost one parent begin to flood: a few round trips."""
 
 
 def search(_branch: BranchData, _why: Why) -> list[Action]:
@@ -47,12 +42,12 @@ def seek(branch: BranchData, why: Why) -> list[Action]:
 
 
 def search_on(branch: BranchData, why: Why) -> list[Action]:
-    branch.search = Search(branch.chance, why.now, GIVE_UP_SECONDS, tries=None, jitter=STAMPEDE_JITTER)
+    branch.candidates, branch.search = Candidates(()), Search.for_repair(branch.chance, why.now)
     return []
 
 
 def stop_seeking(branch: BranchData, _why: Why) -> list[Action]:
-    branch.candidates, branch.search, branch.refusals = Candidates(()), None, []
+    branch.candidates, branch.search, branch.refusals, branch.failed = Candidates(()), None, [], {}
     pending = [upstream for upstream, entry in branch.upstreams.items() if not entry.accepted]
     return _leave(branch, pending, StopReason.UNSUBSCRIBE)
 
@@ -65,8 +60,9 @@ def ask_next(branch: BranchData, why: Why) -> list[Action]:
     branch.upstreams[upstream] = UpstreamEntry(parent)
     resumes = branch.state is not State.JOINING
     ask = Subscribe(
-        upstream, branch.content, branch.request, parent, branch.hops, branch.start, resume=resumes
-    )
+        upstream, branch.content, branch.request, parent, branch.hops, branch.start, resumes,
+        None if resumes else branch.onward,
+    )  # fmt: skip
     if isinstance(parent, ServerParent) and isinstance(before, ServerParent):
         return [_failover(branch, before, parent, why.text), ask]
     return [ask]
@@ -87,14 +83,19 @@ def admit_all(branch: BranchData, _why: Why) -> list[Action]:
     return branch.admission.admit_all(branch.path, branch.version)
 
 
-def refuse_cut(_branch: BranchData, why: Why) -> list[Action]:
+def refuse_cut(branch: BranchData, why: Why) -> list[Action]:
     assert why.stream is not None
-    return [Reply(why.connection, refusal(why.stream, MissReason.CUT))]
+    return [branch.admission.refuse(why.stream, why.connection, MissReason.CUT)]
 
 
-def refuse_gone(_branch: BranchData, why: Why) -> list[Action]:
+def refuse_busy(branch: BranchData, why: Why) -> list[Action]:
     assert why.stream is not None
-    return [Reply(why.connection, refusal(why.stream, MissReason.GONE, "it is about to end here"))]
+    return [branch.admission.refuse(why.stream, why.connection, MissReason.BUSY)]
+
+
+def refuse_gone(branch: BranchData, why: Why) -> list[Action]:
+    assert why.stream is not None
+    return [branch.admission.refuse(why.stream, why.connection, MissReason.GONE, "it is about to end here")]
 
 
 def refuse_all(branch: BranchData, why: Why) -> list[Action]:
@@ -123,6 +124,7 @@ def receive_too(branch: BranchData, why: Why) -> list[Action]:
 def drop(branch: BranchData, _why: Why) -> list[Action]:
     assert branch.primary is not None
     gone, branch.primary = branch.primary, None
+    branch.failed[branch.upstreams[gone].parent] = branch.upstreams[gone].path
     return _leave(branch, [gone], StopReason.UNSUBSCRIBE)
 
 
@@ -145,36 +147,36 @@ def leave_others(branch: BranchData, _why: Why) -> list[Action]:
 
 
 def renew(branch: BranchData, _why: Why) -> list[Action]:
-    return _tell(branch)
+    return tell(branch)
 
 
 def tell_cut(branch: BranchData, why: Why) -> list[Action]:
     branch.cut_at = why.now
     fields = (("content", branch.content), ("cause", why.text))
     told = Announce("cut", f"[{branch.content}] cut off: {why.text}", fields)
-    return [told, Supply(branch.content, FeedState.CUT), *_tell(branch)]
+    return [told, Supply(branch.content, FeedState.CUT), *tell(branch)]
 
 
 def tell_no_way(branch: BranchData, _why: Why) -> list[Action]:
     if branch.told_no_way:
         return []
     branch.told_no_way = True
-    return [Supply(branch.content, FeedState.CUT, no_way=True), *_tell(branch)]
+    return [Supply(branch.content, FeedState.CUT, no_way=True), *tell(branch)]
 
 
 def tell_fed(branch: BranchData, why: Why) -> list[Action]:
     after_ms = 0 if branch.cut_at is None else round((why.now - branch.cut_at) * 1000)
-    branch.cut_at, branch.told_no_way = None, False
+    branch.cut_at, branch.told_no_way, branch.lost_by = None, False, ""
     fields = (("content", branch.content), ("after_ms", after_ms))
     told = Announce("fed", f"[{branch.content}] fed again after {after_ms} ms", fields)
-    return [told, Supply(branch.content, FeedState.FED), *_tell(branch)]
+    return [told, Supply(branch.content, FeedState.FED), *tell(branch)]
 
 
 def tell_lost(branch: BranchData, why: Why) -> list[Action]:
     assert why.upstream is not None
     parent = branch.upstreams[why.upstream].parent
     after_ms = 0 if branch.cut_at is None else round((why.now - branch.cut_at) * 1000)
-    cause = f"{why.end.name.lower()} {why.text}".strip()
+    branch.lost_by = cause = f"{why.end.name.lower()} {why.text}".strip()
     fields = (
         ("content", branch.content), ("parent", str(parent)), ("cause", cause), ("after_ms", after_ms),
     )  # fmt: skip
@@ -182,7 +184,7 @@ def tell_lost(branch: BranchData, why: Why) -> list[Action]:
 
 
 def tell_leaving(branch: BranchData, _why: Why) -> list[Action]:
-    return _tell(branch)
+    return tell(branch)
 
 
 def await_drain(branch: BranchData, why: Why) -> list[Action]:
@@ -202,9 +204,9 @@ def end_all(branch: BranchData, why: Why) -> list[Action]:
     return branch.admission.end(tuple(branch.children), reason, branch.last, text)
 
 
-def leave_all(branch: BranchData, why: Why) -> list[Action]:
+def leave_all(branch: BranchData, _why: Why) -> list[Action]:
     branch.primary = None
-    return _leave(branch, list(branch.upstreams), why.leave)
+    return _leave(branch, list(branch.upstreams), branch.leave_reason)
 
 
 def close(branch: BranchData, _why: Why) -> list[Action]:
@@ -217,7 +219,8 @@ def _leave(branch: BranchData, upstreams: list[UpstreamId], reason: StopReason) 
     return [Leave(upstream, branch.content, reason) for upstream in upstreams]
 
 
-def _tell(branch: BranchData) -> list[Action]:
+def tell(branch: BranchData, *, clients_only: bool = False) -> list[Action]:
+    """Tell the children how it is."""
     branch.version += 1
     return branch.admission.tell_all(
         branch.path,
@@ -225,6 +228,7 @@ def _tell(branch: BranchData) -> list[Action]:
         cut=branch.state in (State.CUT, State.REPAIRING),
         no_way=branch.told_no_way,
         leaving=branch.state is State.HANDOVER,
+        clients_only=clients_only,
     )
 
 
@@ -253,6 +257,7 @@ STEPS: Mapping[Step, Callable[[BranchData, Why], list[Action]]] = {
     Step.ADMIT: admit,
     Step.ADMIT_ALL: admit_all,
     Step.REFUSE_CUT: refuse_cut,
+    Step.REFUSE_BUSY: refuse_busy,
     Step.REFUSE_GONE: refuse_gone,
     Step.REFUSE_ALL: refuse_all,
     Step.RECEIVE: receive,

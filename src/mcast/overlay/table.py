@@ -8,7 +8,7 @@
     DOUBLED     two parents feed this node; the better one will be kept
     CUT         the parent says that it is cut off and repairs: children are told, and we wait for it
     REPAIRING   nothing comes and the parent is no help: another one is looked for
-    LINGERING   the last child was lost: the stream runs on for a while, so that it can be taken over
+    LINGERING   the last child, a node, was lost: the stream runs on for a while, so that it can be taken over
     HANDOVER    this process is about to end: children are told, and fed until they have gone elsewhere
     ENDING      the content is over above; its last datagrams are on the way to the children
 
@@ -24,7 +24,8 @@ first parent that brings media, the old one or another, is the parent from then 
 **Who repairs.** The node right below the failure. Those further down hear "cut, my parent repairs"
 and wait (CUT); when it says that it finds no way, or after `REPAIR_WAIT_SECONDS`, they repair for
 themselves. A node that looks for a parent takes nobody in who comes to resume: he would be waiting
-for one who waits for him.
+for one who waits for him. Where it is only about to be fed (SEARCHING, JOINING) he is told to come again
+in a moment: siblings that have lost one parent meet so at the one that takes its place.
 
 Every cell of the table is one of three: a transition, IGNORED (it may well come, and means nothing
 here) or absent from both, which is impossible: the caller has a bug. `Input`s are decided from the
@@ -82,7 +83,7 @@ class Input(Enum):
     OVER = "the content is over"
     DRAINED = "a child has got everything to the end"
     EMPTIED = "the last child has left"
-    DESERTED = "the last child was lost"
+    DESERTED = "the last child was lost, a node"
     EXPIRED = "the state has lasted as long as it may"
     LEAVING = "this process is about to end"
 
@@ -99,6 +100,7 @@ class Step(Enum):
     ADMIT = "take the child in"
     ADMIT_ALL = "take in all who wait"
     REFUSE_CUT = "refuse the child: cut off"
+    REFUSE_BUSY = "refuse the child for a moment: its first parent may answer soon"
     REFUSE_GONE = "refuse the child: over, or about to go"
     REFUSE_ALL = "refuse all who wait"
     RECEIVE = "open the relay on the parent that has answered"
@@ -136,7 +138,7 @@ _PRUNE = _to(State.ABSENT, Step.LEAVE_ALL, Step.CLOSE)
 _GIVE_UP = _to(State.ABSENT, Step.REFUSE_ALL, Step.LEAVE_ALL)
 _HAND_OVER = _to(State.HANDOVER, Step.STOP_SEEKING, Step.TELL_LEAVING)
 _CONTENT_OVER = _to(State.ENDING, Step.STOP_SEEKING, Step.AWAIT_DRAIN)
-_LINGER = _to(State.LINGERING, Step.STOP_SEEKING)
+_LINGER = _to(State.LINGERING, Step.STOP_SEEKING, Step.LEAVE_OTHERS)
 _SWITCH = _to(State.FED, Step.PROMOTE, Step.LEAVE_OTHERS, Step.RENEW)
 
 
@@ -161,7 +163,7 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
     },
     State.SEARCHING: {
         Input.ASKED: _to(State.SEARCHING, Step.WAIT_BEHIND),
-        Input.RESUMES: _to(State.SEARCHING, Step.REFUSE_CUT),
+        Input.RESUMES: _to(State.SEARCHING, Step.REFUSE_BUSY),
         Input.FOUND: _to(State.JOINING, Step.ASK_NEXT),
         Input.FAILED: _to(State.ABSENT, Step.REFUSE_ALL),
         Input.EMPTIED: _to(State.ABSENT),
@@ -170,7 +172,7 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
     },
     State.JOINING: {
         Input.ASKED: _to(State.JOINING, Step.WAIT_BEHIND),
-        Input.RESUMES: _to(State.JOINING, Step.REFUSE_CUT),
+        Input.RESUMES: _to(State.JOINING, Step.REFUSE_BUSY),
         Input.LATE: _to(State.JOINING, Step.ASK_NEXT),
         Input.PASSED_OVER: _to(State.JOINING, Step.ASK_NEXT),
         Input.ACCEPTED: _to(State.FED, Step.RECEIVE, Step.ADMIT_ALL),
@@ -201,10 +203,10 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
         Input.ASKED: _to(State.DOUBTED, Step.ADMIT),
         Input.RESUMES: _to(State.DOUBTED, Step.REFUSE_CUT),
         Input.NEWS: _to(State.DOUBTED, Step.RENEW),
-        Input.FEEDS: _to(State.FED, Step.STOP_SEEKING),
+        Input.FEEDS: _to(State.FED, Step.STOP_SEEKING, Step.LEAVE_OTHERS),
         Input.OTHER_FEEDS: _to(State.DOUBLED, Step.STOP_SEEKING),
         # An SR has come: the parent lives, and knows more than we do.
-        Input.STARVES: _to(State.CUT, Step.STOP_SEEKING, Step.TELL_CUT),
+        Input.STARVES: _to(State.CUT, Step.STOP_SEEKING, Step.LEAVE_OTHERS, Step.TELL_CUT),
         Input.NO_WAY: _to(State.REPAIRING, Step.TELL_CUT),
         Input.SILENT: _to(State.REPAIRING, Step.TELL_CUT),
         Input.LOST: _to(State.REPAIRING, Step.TELL_LOST, Step.DROP, Step.TELL_CUT),

@@ -88,11 +88,24 @@ def encode(value: object) -> Json:
     raise TypeError(f"a trace cannot hold {value!r}")
 
 
+_BROKEN = (LookupError, TypeError, ValueError, AttributeError)
+"""What reading a line raises that nobody has written with `encode`."""
+
+
 def decode(value: Json) -> Any:
     """Return what `encode` was given. Raises TraceError."""
+    try:
+        return _decode(value)
+    except TraceError:
+        raise
+    except _BROKEN as error:
+        raise TraceError(f"{type(error).__name__}: {error}") from None
+
+
+def _decode(value: Json) -> Any:
     match value:
         case list():
-            return tuple(decode(each) for each in value)
+            return tuple(_decode(each) for each in value)
         case {"bytes": str(digits)}:
             return bytes.fromhex(digits)
         case {"ip": str(text)}:
@@ -100,7 +113,7 @@ def decode(value: Json) -> Any:
         case {"enum": str(kind), "name": str(name)}:
             return _class(kind)[name]
         case {"type": str(kind), **named}:
-            return _class(kind)(**{str(key): decode(each) for key, each in named.items()})
+            return _class(kind)(**{str(key): _decode(each) for key, each in named.items()})
         case dict():
             raise TraceError(f"a trace has no {value}")
     return value
@@ -119,8 +132,11 @@ class Difference:
 def seed_of(first: Json) -> bytes:
     """Return what the chance of a trace began with. Raises TraceError."""
     if not isinstance(first, dict) or first.get("trace") != FORMAT:
-        raise TraceError(f"no trace of format {FORMAT}: it begins with {first}")
-    return bytes.fromhex(first["seed"])
+        raise TraceError(f"it does not begin with the header of format {FORMAT}")
+    try:
+        return bytes.fromhex(first["seed"])
+    except _BROKEN as error:
+        raise _broken(1, error) from None
 
 
 def replay(lines: Iterable[Json], chance: Chance) -> Iterator[Difference]:
@@ -129,14 +145,37 @@ def replay(lines: Iterable[Json], chance: Chance) -> Iterator[Difference]:
     `chance` must be what the old one had: made of `seed_of` the first line.
     """
     steps = iter(lines)
-    first: Json = next(steps, {})
-    seed_of(first)
-    core = NodeCore(decode(first["me"]), chance, rendezvous=first["rendezvous"])
+    core = _core_of(next(steps, None), chance)
     for number, line in enumerate(steps, 2):
-        event, recorded = decode(line["event"]), decode(line["actions"])
-        replayed = tuple(core.handle(event, line["at"]))
+        now, event, recorded = _step_of(line, number)
+        replayed = tuple(core.handle(event, now))
         if replayed != recorded:
             yield Difference(number, event, recorded, replayed)
+
+
+def _broken(line: int, error: Exception) -> TraceError:
+    return TraceError(f"line {line} cannot be read: {error}")
+
+
+def _core_of(first: Json, chance: Chance) -> NodeCore:
+    seed_of(first)
+    try:
+        me = decode(first["me"])
+        if not isinstance(me, Identity):
+            raise TraceError(f"{me} is nobody")
+        return NodeCore(me, chance, rendezvous=bool(first["rendezvous"]))
+    except _BROKEN as error:
+        raise _broken(1, error) from None
+
+
+def _step_of(line: Json, number: int) -> tuple[float, Event, tuple[Action, ...]]:
+    try:
+        event, actions = decode(line["event"]), decode(line["actions"])
+        if not isinstance(event, Event):
+            raise TraceError(f"{event} is no event")
+        return float(line["at"]), event, actions
+    except _BROKEN as error:
+        raise _broken(number, error) from None
 
 
 def _class(name: str) -> type[Any]:

@@ -9,9 +9,16 @@ overtake each other: its relay is open before its first child is accepted.
 
 Actions are done at once and never wait for a peer; what may wait (connecting, joining a thread) has
 a thread of its own and posts its outcome.
+
+The core is told the time each `TICK`, and besides when it has something due: a repair whose next step
+waited for the tick would cost a viewer a tenth of a second at each step.
+
+At the end the core is told that the process leaves, and gets `LEAVE_SECONDS` to hand its children over;
+what happens meanwhile is still decided.
 """
 
 import logging
+import math
 import queue
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +32,10 @@ from mcast.peer.brief import brief
 logger = logging.getLogger(__name__)
 
 TICK = 0.1
-"""Seconds between two looks at the clock: the core's deadlines are as exact as this."""
+"""Seconds between two looks at the clock, for what is due at no time that the core could name."""
+LEAVE_SECONDS = 0.9
+"""What the core gets for its farewell: more than its children have to go elsewhere
+(`overlay.branch.HANDOVER_SECONDS`), and so little that SIGTERM still ends a program within a second."""
 MAX_PENDING = 8192
 """Peers' messages waiting for a decision. Beyond, `offer` refuses and the connection is closed."""
 
@@ -38,6 +48,14 @@ class Core(Protocol):
 
     def handle(self, event: Event, now: float, /) -> Sequence[Action]:
         """Return the actions to be done, in their order. `now` is the monotonic time in seconds."""
+
+    @property
+    def due(self) -> float | None:
+        """When `TimePassed` must be told next, if the ticks are not enough."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing left that the process would have to stay for."""
 
 
 class Trace(Protocol):
@@ -65,13 +83,16 @@ class Decider:
         on_tick: Callable[[float], None],
         trace: Trace | None = None,
         tick: float = TICK,
+        leave: float = LEAVE_SECONDS,
     ) -> None:
         """`perform` and `on_tick` are called by the thread `decide`; both must not wait.
 
-        `on_tick(now)` is called each `tick` seconds, after the core has been told the time.
+        `on_tick(now)` is called each `tick` seconds, after the core has been told the time. `leave` is how
+        many seconds the core gets at the end.
         """
         self._core, self._perform, self._on_tick = core, perform, on_tick
-        self._trace, self._tick = trace, tick
+        self._trace, self._tick, self._leave = trace, tick, leave
+        self._next_tick = self._told_at = 0.0  # the thread's: when the core was last told the time
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._thread = OwnedThread("decide", self._run, on_crash)
 
@@ -91,30 +112,54 @@ class Decider:
         return True
 
     def stop(self) -> None:
-        """Take what was posted before, tell the core that the process is leaving, and end."""
+        """Take what was posted before, let the core take its leave, and end.
+
+        Returns when the core is idle, `leave` seconds later at most.
+        """
         self._events.put(None)
         self._thread.join()
         if self._trace is not None:
             self._trace.close()
 
     def _run(self) -> None:
-        next_tick = time.monotonic()
-        while True:
-            if (now := time.monotonic()) >= next_tick:
-                next_tick = now + self._tick
-                self._on_time(now)
-            try:
-                event = self._events.get(timeout=max(0.0, next_tick - time.monotonic()))
-            except queue.Empty:
-                continue
-            if event is None:
-                # Decided here, as the last thing: were it posted, a STREAM that comes in behind it
-                # would begin a subscription that nobody ends.
-                self._decide(Leaving())
-                return
-            self._decide(event)
+        while self._step():
+            pass
+        # Decided here, behind all that was posted before. What comes in from here on finds a core that
+        # begins nothing any more.
+        self._decide(Leaving())
+        until = time.monotonic() + self._leave
+        while not self._core.is_idle and time.monotonic() < until:
+            self._step(until)
 
-    def _on_time(self, now: float) -> None:
+    def _step(self, until: float = math.inf) -> bool:
+        """Decide what is next, or wait for it, until then at most; return False for the word to leave."""
+        now = time.monotonic()
+        if now >= self._next_tick:
+            self._on_tick_due(now)
+        elif now >= self._core_due():
+            self._decide(TimePassed())
+        else:
+            wake = min(self._next_tick, self._core_due(), until)
+            try:
+                event = self._events.get(timeout=max(0.0, wake - now))
+            except queue.Empty:
+                return True
+            if event is None:
+                return False
+            self._decide(event)
+        return True
+
+    def _core_due(self) -> float:
+        """Return when the core has to be told the time, between two ticks.
+
+        What is still due although the time has been told since waits for the tick: no mistake there may
+        make this loop spin.
+        """
+        due = self._core.due
+        return math.inf if due is None or due <= self._told_at else due
+
+    def _on_tick_due(self, now: float) -> None:
+        self._next_tick = now + self._tick
         self._decide(TimePassed())
         self._on_tick(now)
         if self._trace is not None:
@@ -122,6 +167,8 @@ class Decider:
 
     def _decide(self, event: Event) -> None:
         now = time.monotonic()
+        if isinstance(event, TimePassed):
+            self._told_at = now
         actions = self._core.handle(event, now)
         if self._trace is not None:
             self._trace.write(now, event, actions)

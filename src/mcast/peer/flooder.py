@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mcast.errors import McastError, WireError
@@ -49,9 +49,14 @@ class FlooderTiming:
     one who accepts and hangs up (no room, not mcast) would be called without a pause."""
     connect_timeout: float = 3.0
     """Of one attempt: three SYNs."""
+    hurries: bool = True
+    """A question is a reason to try at once. Else one that comes between two attempts is given up at once."""
 
 
 DEFAULT_TIMING = FlooderTiming()
+FURTHER_TIMING = FlooderTiming(first_retry=10.0, last_retry=10.0, hurries=False)
+"""For addresses that we were only told of: each is dialled at most once in 5 s (`Backoff` halves at most), so
+that nobody can have many clients hammer at a stranger."""
 
 
 @dataclass(slots=True)
@@ -80,6 +85,7 @@ class Neighbour:
         self._newest: Connection | None = None  # until it has answered
         self._newest_at = 0.0
         self._snub: str | None = None  # why the newest was closed at once
+        self._resting: str | None = None  # why it cannot be asked before the next attempt
         self._wanted = threading.Event()
         self._stopping = threading.Event()  # set under the lock
         self._thread = OwnedThread(f"warm-{name}", self._keep_warm, on_crash)
@@ -88,11 +94,11 @@ class Neighbour:
     def ask(self, disc: Disc) -> None:
         """Send a DISC; what comes back, or that nothing can, is posted."""
         with self._lock:
-            stopped = self._stopping.is_set()
-            if not stopped:
+            reason = f"{self.name} is no neighbour any more" if self._stopping.is_set() else self._resting
+            if reason is None:
                 self._queue.append(disc)
-        if stopped:
-            self._unasked(disc, f"{self.name} is no neighbour any more")
+        if reason is not None:
+            self._unasked(disc, reason)
         else:
             self._ask_next()
 
@@ -161,8 +167,19 @@ class Neighbour:
         if not self._missed and not self._stopping.is_set():
             logger.info("waiting for neighbour %s: %s", self.name, reason)
             self._missed = True
+        if self._timing.hurries:
+            self._drop_queued(reason)
+            self._wanted.wait(self._backoff.next())  # a question, too, is a reason to try at once
+        else:
+            self._rest(reason)
+
+    def _rest(self, reason: str) -> None:
+        with self._lock:
+            self._resting = reason
         self._drop_queued(reason)
-        self._wanted.wait(self._backoff.next())  # a question, too, is a reason to try at once
+        self._stopping.wait(self._backoff.next())
+        with self._lock:
+            self._resting = None
 
     def _welcome(self, connection: Connection) -> None:
         logger.log(
@@ -269,9 +286,10 @@ class Flooder:
         self, watcher: Watcher, post: Post, on_crash: OnCrash, timing: FlooderTiming = DEFAULT_TIMING
     ) -> None:
         self._watcher, self._post, self._on_crash, self._timing = watcher, post, on_crash, timing
-        # Replaced as a whole and never changed, as it is read by other threads than the one that
-        # calls update().
+        # Both are replaced as a whole and never changed, as they are read by other threads than the one
+        # that calls update(), and the decider's, which alone calls meet().
         self._neighbours: dict[str, Neighbour] = {}
+        self._met: dict[str, Neighbour] = {}
 
     def update(self, addresses: Mapping[str, str]) -> None:
         """Take in who the neighbours are, and the address each is reached at.
@@ -281,11 +299,32 @@ class Flooder:
         before = self._neighbours
         kept = {name: known for name, known in before.items() if addresses.get(name) == known.address}
         self._replace(
-            {name: kept.get(name) or self._meet(name, address) for name, address in addresses.items()}
+            {
+                name: kept.get(name) or self._make(name, address, self._timing)
+                for name, address in addresses.items()
+            }
         )
 
-    def _meet(self, name: str, address: str) -> Neighbour:
-        return Neighbour(name, address, self._watcher, self._post, self._on_crash, self._timing)
+    def meet(self, addresses: Iterable[str]) -> list[Neighbour]:
+        """Let these be asked, too, under their addresses as names, and none of those who were met before.
+
+        Never waits. Returns who is not to be asked any more: the caller sees to it that each is stopped.
+        """
+        before = self._met
+        self._met = {
+            address: before.get(address) or self._make(address, address, FURTHER_TIMING)
+            for address in addresses
+        }
+        gone = [neighbour for name, neighbour in before.items() if name not in self._met]
+        for neighbour in gone:
+            neighbour.ask_to_stop()
+        return gone
+
+    def _get(self, name: str) -> Neighbour | None:
+        return self._neighbours.get(name) or self._met.get(name)
+
+    def _make(self, name: str, address: str, timing: FlooderTiming) -> Neighbour:
+        return Neighbour(name, address, self._watcher, self._post, self._on_crash, timing)
 
     def _replace(self, neighbours: dict[str, Neighbour]) -> None:
         """Put others in force, and stop those that are not among them."""
@@ -298,7 +337,7 @@ class Flooder:
 
     def ask(self, ask: Ask) -> None:
         """Hand a DISC on to one neighbour. Never waits."""
-        if neighbour := self._neighbours.get(ask.neighbour):
+        if neighbour := self._get(ask.neighbour):
             neighbour.ask(ask.disc)
         else:  # the layout has changed since the core was told who can be asked
             self._post(Unasked(ask.neighbour, ask.disc.request, f"{ask.neighbour} is no neighbour"))
@@ -306,19 +345,22 @@ class Flooder:
     def cancel(self, request: RequestId, names: tuple[str, ...]) -> None:
         """Cancel what these neighbours are asked under a request. Never waits."""
         for name in names:
-            if neighbour := self._neighbours.get(name):
+            if neighbour := self._get(name):
                 neighbour.cancel(request)
 
     def take(self, name: str) -> Connection | None:
         """Give an idle connection to a neighbour away for good; return None if there is none."""
-        neighbour = self._neighbours.get(name)
+        neighbour = self._get(name)
         return neighbour.take() if neighbour else None
 
     def address(self, name: str) -> str | None:
         """Return where a neighbour is reached; None if there is no such neighbour (any more)."""
-        neighbour = self._neighbours.get(name)
+        neighbour = self._get(name)
         return neighbour.address if neighbour else None
 
     def stop(self) -> None:
         """Close all connections and end all threads."""
+        met = self.meet(())
         self._replace({})
+        for neighbour in met:
+            neighbour.stop()

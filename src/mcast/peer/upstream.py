@@ -17,6 +17,7 @@ long and which one next is not decided here.
 import socket
 import threading
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 from mcast.errors import McastError, WireError
 from mcast.media.receiver import connect_media_socket, open_media_socket
@@ -26,6 +27,7 @@ from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import NodeParent, Subscribe, UpstreamId
 from mcast.overlay.events import Accepted, Event, ParentLost, Refused, Stopped
+from mcast.overlay.further import usable
 from mcast.peer.decider import Post
 from mcast.peer.flooder import Flooder
 from mcast.wire.frame import Message
@@ -67,6 +69,13 @@ class Upstream(ABC):
     def __repr__(self) -> str:
         state = "left" if self._left.is_set() else "accepted" if self.accepted else "asking"
         return f"<{type(self).__name__} {self.id} [{self.content}] at {self._subscribe.parent}: {state}>"
+
+    @property
+    def start_number(self) -> int | None:
+        """Return the number that was asked for, if the parent streams what it is a number of."""
+        if self.resume is None or self.accepted is None or self.resume.ssrc != self.accepted.stream.ssrc:
+            return None
+        return self.resume.next
 
     def start(self) -> None:
         """Begin to ask. Never waits."""
@@ -236,7 +245,8 @@ class NeighbourUpstream(Upstream):
     def _on_message(self, message: Message) -> None:
         match message:
             case Port():
-                self._accept(message)
+                told_at = self._connected.peer.ip
+                self._accept(replace(message, further=usable(message.further, told_at)))
             case Miss() if self.accepted is None:
                 self._refuse(message.reason, message.text)
             case Stop() if self.accepted is not None:

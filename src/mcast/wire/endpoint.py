@@ -22,6 +22,11 @@ def is_link_local(ip: IpAddress) -> bool:
     return ip.version == _IPV6 and ip.is_link_local
 
 
+def is_host(ip: IpAddress) -> bool:
+    """Tell whether this can be the address of one host: no group's, nobody's, no broadcast."""
+    return not (ip.is_multicast or ip.is_unspecified or (ip.version == _IPV4 and ip.is_reserved))
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """An address and a port (0 to 65,535). Raises ValueError for any other port."""
@@ -62,6 +67,17 @@ class Endpoint:
         if is_link_local(ip):
             raise WireError(f"{ip} is link-local, it means nothing elsewhere")
         return cls(ip, reader.u16())
+
+
+def _read_host(reader: Reader) -> Endpoint:
+    endpoint = Endpoint.read(reader)
+    if endpoint.port == 0 or not is_host(endpoint.ip):
+        raise WireError(f"nobody can be reached at {endpoint}")
+    return endpoint
+
+
+HOST_ENDPOINT: Codec[Endpoint] = Codec(lambda writer, endpoint: endpoint.write(writer), _read_host)
+"""An endpoint that somebody may listen at."""
 
 
 def _write_optional(writer: Writer, endpoint: Endpoint | None) -> None:

@@ -1,7 +1,8 @@
 """The node protocol: what clients and nodes say to each other (docs/protocol.md, "Node protocol").
 
 Every packet has the same fixed fields (flag, request id, source, hops, content, port) and its own
-TLVs. The connection that carried STREAM *is* the subscription, so no packet names one.
+TLVs. The connection that carried STREAM *is* the subscription, so no packet names one. The connection
+that carried WATCH is for ADVERTs alone.
 
 A MISS still means no, and a STOP the end, when their reason is one that only a newer version knows:
 it is read as MissReason.CUT (try again, or ask another) or StopReason.ERROR.
@@ -12,9 +13,9 @@ from enum import IntEnum
 from typing import Any, ClassVar
 
 from mcast.errors import WireError
-from mcast.wire.codec import BOOLEAN, EXPLANATION, U32, Reader, Writer, enumerated, fixed
+from mcast.wire.codec import BOOLEAN, EXPLANATION, U8, U32, Reader, Writer, enumerated, fixed
 from mcast.wire.content import CONTENT_NAME8
-from mcast.wire.endpoint import OPTIONAL_ENDPOINT, Endpoint
+from mcast.wire.endpoint import HOST_ENDPOINT, OPTIONAL_ENDPOINT, Endpoint
 from mcast.wire.fields import Record, Schema, by_flag, many, maybe, one, read_flag, some
 from mcast.wire.identity import IDENTITY, Identity
 from mcast.wire.position import NUMBER, POSITION, Position
@@ -25,6 +26,8 @@ MAX_PATH = 64
 """Nodes in the path of a PORT that is read. Whoever hands it on adds itself, and it still fits a frame."""
 MAX_EXCLUDED = 64
 """Identities in a DISC that is read: each is compared at every node that it passes."""
+MAX_FURTHER = 4
+"""Addresses in a PORT: so many strangers, at most, a parent can have a client connect to."""
 
 RequestId = bytes
 """Sixteen bytes that name one request all along its way; compared bytewise."""
@@ -37,6 +40,8 @@ class NodeFlag(IntEnum):
     STREAM = 4
     PORT = 5
     STOP = 6
+    WATCH = 7
+    ADVERT = 8
 
 
 class MissReason(IntEnum):
@@ -89,6 +94,11 @@ WHY = maybe(15, "text", EXPLANATION, "")
 ORIGIN = maybe(16, "origin", IDENTITY)
 NO_WAY = maybe(17, "no_way", BOOLEAN, False)
 LEAVING = maybe(18, "leaving", BOOLEAN, False)
+FURTHER = many(19, "further", HOST_ENDPOINT, most=MAX_FURTHER)
+ADVERTISED_PATH = many(20, "path", IDENTITY, most=MAX_PATH)
+FED = maybe(21, "fed", BOOLEAN, False)
+DISTANCE = maybe(22, "distance", U8)
+TAKES_CLIENTS = maybe(23, "takes_clients", BOOLEAN, False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +198,7 @@ class Port(NodePacket):
     """
 
     FLAG = NodeFlag.PORT
-    SCHEMA = Schema(TOKEN, PATH, STREAM, VERSION, CUT, NO_WAY, LEAVING)
+    SCHEMA = Schema(TOKEN, PATH, STREAM, VERSION, CUT, NO_WAY, LEAVING, FURTHER)
 
     token: bytes
     path: tuple[Identity, ...]  # from the rendezvous point to the sender, both included
@@ -197,6 +207,7 @@ class Port(NodePacket):
     cut: bool = False  # the sender is cut off at present
     no_way: bool = False  # and finds no way: the child is to look for itself
     leaving: bool = False  # the sender is about to end: the child is to look for another parent
+    further: tuple[Endpoint, ...] = ()  # neighbours of the sender that take clients, for a client alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,9 +222,36 @@ class Stop(NodePacket):
     text: str = ""
 
 
-NodeMessage = Disc | Found | Miss | Stream | Port | Stop
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch(NodePacket):
+    """Tell me, on this connection, what you stream from now on. Names no content."""
 
-_PACKETS = by_flag(Disc, Found, Miss, Stream, Port, Stop)
+    FLAG = NodeFlag.WATCH
+    SCHEMA = Schema(SENDER)
+
+    sender: Identity
+    request: RequestId = bytes(REQUEST_ID_SIZE)  # nobody answers under it
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advert(NodePacket):
+    """How the sender streams a content; or, without a content's name, what the sender is."""
+
+    FLAG = NodeFlag.ADVERT
+    SCHEMA = Schema(ADVERTISED_PATH, FED, DISTANCE, TAKES_CLIENTS)
+
+    request: RequestId = bytes(REQUEST_ID_SIZE)
+    content: str = ""
+    path: tuple[Identity, ...] = ()  # from the rendezvous point to the sender; empty: it streams it no more
+    fed: bool = False
+    distance: int | None = None  # links to the nearest rendezvous point; None: it knows of none
+    takes_clients: bool = False  # it may be named to clients
+
+
+NodeMessage = Disc | Found | Miss | Stream | Port | Stop | Watch | Advert
+
+_PACKETS = by_flag(Disc, Found, Miss, Stream, Port, Stop, Watch, Advert)
 
 
 def unpack(body: bytes) -> NodeMessage:

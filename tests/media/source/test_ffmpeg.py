@@ -7,8 +7,9 @@ import pytest
 
 from helpers import wait_until
 from mcast.errors import ConfigError
-from mcast.media.source.ffmpeg import Child, ToolError, find_tool, input_formats, lines_of
-from mcast.media.source.probe import SourceError, probe
+from mcast.media.source.complaints import SourceError
+from mcast.media.source.ffmpeg import Child, find_tool, input_formats, lines_of
+from mcast.media.source.probe import probe
 
 
 def python(code: str) -> list[str]:
@@ -33,9 +34,9 @@ def test_the_last_lines_of_stderr_are_kept_however_much_comes() -> None:
     code = "import sys; sys.exit('x' * 100_000 + '\\n' + 'line\\n' * 10_000 + 'the last')"
     with Child(python(code)) as child:
         assert child.wait(20) == 1
-    assert child.complaint() == "the last"
     assert len(child.last_lines()) == 10
     assert child.close() == 1
+    assert str(child.complaint("film")) == "ffmpeg cannot read it: the last"
 
 
 def test_a_child_that_ignores_sigint_is_killed_with_its_group() -> None:
@@ -70,7 +71,7 @@ def test_a_child_before_a_full_pipe_ends_at_once() -> None:
 
 def test_a_command_that_fails_is_an_error_after_its_lines() -> None:
     seen: list[str] = []
-    with pytest.raises(ToolError, match="why"):
+    with pytest.raises(SourceError, match="why"):
         seen.extend(lines_of(python("import sys; print('one'); print('two'); sys.exit('why')")))
     assert seen == ["one", "two"]
     with pytest.raises(ConfigError, match="cannot be started: No such file"):

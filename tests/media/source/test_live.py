@@ -21,7 +21,7 @@ from media.source.transport import PMT, complaints, packet, packets, pat
 pytestmark = pytest.mark.ffmpeg
 
 SPEC = ContentSpec(
-    "studio", "testsrc2=size=160x120:rate=25", live=True, format="lavfi", paced=True, loop=False
+    "studio", "testsrc2=size=160x120:rate=25", live=True, format="lavfi", paced=True, loop=False, hold=0
 )
 START = 1_000.0
 FRAME = 27_000_000 // 25

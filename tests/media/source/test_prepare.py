@@ -13,9 +13,9 @@ import pytest
 from helpers import wait_until
 from mcast.errors import ConfigError
 from mcast.media.source.cache import Cache, CancelledError
+from mcast.media.source.complaints import SourceError
 from mcast.media.source.encoding import DEFAULT_QUALITY, Quality
 from mcast.media.source.prepare import Description, is_prepared, prepare
-from mcast.media.source.probe import SourceError
 from mcast.media.source.ts_inspection import survey
 from media.source.transport import VIDEO, first_packets, packets
 

@@ -13,12 +13,15 @@ import pytest
 
 from helpers import Recorder, wait_until
 from mcast.errors import ConfigError
+from mcast.media.history import Archive
 from mcast.media.source.cache import Cache
 from mcast.media.source.catalogue import Catalogue, NotReadyError
-from mcast.media.source.pool import StreamingPool
+from mcast.media.source.pool import MAX_STREAMS, StreamingPool
+from mcast.media.source.prepared import Prepared
 from mcast.media.source.server_config import ContentSpec
 from mcast.media.source.streamer import Streamer
 from mcast.wire.position import Position
+from mcast.wire.rtcp import FeedState
 from mcast.wire.server import SendStatus
 from mcast.wire.train import Train
 
@@ -28,12 +31,16 @@ Make = Callable[[str], Path]
 class Sink:
     """Remembers what it was given, and when."""
 
-    def __init__(self, content: str, position: Position) -> None:
-        self.content, self.position, self.closed = content, position, False
+    def __init__(self, content: str, position: Position, archive: Archive | None) -> None:
+        self.content, self.position, self.archive, self.closed = content, position, archive, False
         self.trains: list[tuple[float, Train]] = []
+        self.states: list[FeedState] = []
 
     def push(self, train: Train) -> None:
         self.trains.append((time.monotonic(), train))
+
+    def set_state(self, state: FeedState) -> None:
+        self.states.append(state)
 
     def close(self) -> None:
         self.closed = True
@@ -42,12 +49,18 @@ class Sink:
 class Server:
     """A catalogue and a pool with what a role would add. `with` closes it."""
 
-    def __init__(self, contents: list[ContentSpec], cache: Cache) -> None:
-        self.crashes, self.ends, self.changes = Recorder(), Recorder(), Recorder()
+    def __init__(self, contents: list[ContentSpec], cache: Cache, *, linger: float = 60.0) -> None:
+        self.crashes, self.ends, self.lapses, self.changes = (Recorder() for _ in range(4))
         self.catalogue = Catalogue(contents, Path("server.toml"), cache)
         ssrcs = iter(range(1, 1_000))
         self.pool = StreamingPool[Sink](
-            self.catalogue, Sink, on_end=self.ends, on_crash=self.crashes, new_ssrc=lambda: next(ssrcs)
+            self.catalogue,
+            Sink,
+            on_end=self.ends,
+            on_lapse=self.lapses,
+            on_crash=self.crashes,
+            linger=linger,
+            new_ssrc=lambda: next(ssrcs),
         )
 
     def __enter__(self) -> Self:
@@ -111,7 +124,6 @@ def test_a_server_takes_over_with_the_ssrc_and_number_that_are_waited_for(server
     first = 3 * content.datagrams - 5
     streamer = server.pool.take("film", Position(99, first))
     wait_until(lambda: sent(streamer) > 10)
-    assert server.pool.take("film", Position(98, 0)) is streamer
     payload = b"".join(bytes(d[12:]) for _, train in streamer.fanout.trains[:8] for d in train.datagrams())
     head = streamer.fanout.trains[0][1]
     assert (head.first, streamer.ssrc) == (first, 99)
@@ -136,6 +148,125 @@ def test_a_content_that_does_not_loop_tells_its_last_number_and_begins_anew_for_
     assert not other.fanout.closed
 
 
+def test_streams_are_known_by_content_and_ssrc(server: Server) -> None:
+    take = server.pool.take
+    first = take("film")
+    assert take("film", Position(first.ssrc, 1 << 40)) is first
+    other = take("film", Position(98, 3))
+    assert (other is first, other.fanout.position) == (False, Position(98, 3))
+    assert take("film", Position(98, 0)) is other
+    assert take("film") is first  # the oldest
+    assert take("once", Position(98, 0)) not in (first, other)
+    assert [position.ssrc for position in server.pool.contents()[0].running] == [first.ssrc, 98]
+
+
+def test_who_names_no_stream_joins_one_that_is_taken_rather_than_one_whose_taker_was_lost(
+    server: Server,
+) -> None:
+    first, other = server.pool.take("film"), server.pool.take("film", Position(98, 0))
+    server.pool.leave(first, lost=True)
+    assert server.pool.take("film") is other
+    server.pool.leave(other, lost=True)
+    server.pool.leave(other, lost=True)
+    assert server.pool.take("film") in (first, other)
+
+
+def test_the_streams_of_one_content_are_bounded(server: Server) -> None:
+    for ssrc in range(MAX_STREAMS):
+        server.pool.take("film", Position(ssrc, 0))
+    with pytest.raises(NotReadyError, match="run already") as caught:
+        server.pool.take("film", Position(99, 0))
+    assert caught.value.status is SendStatus.FULL
+    assert server.pool.take("film").ssrc == 0
+    assert server.pool.take("once").ssrc == 1
+
+
+def test_a_stream_outlives_the_loss_of_its_last_taker_for_a_while(film: ContentSpec, cache: Cache) -> None:
+    with Server([film], cache, linger=0.2) as server:
+        assert server.catalogue.prepare_all()
+        streamer = server.pool.take("film")
+        began = time.monotonic()
+        server.pool.leave(streamer, lost=True)
+        assert server.lapses.wait_for() == [streamer]
+        assert time.monotonic() - began >= 0.2
+        assert not streamer.fanout.closed
+        head = sent(streamer)
+        wait_until(lambda: sent(streamer) > head, "it runs on until it is stopped")
+        server.pool.expire(streamer)
+        assert streamer.fanout.closed
+        assert server.pool.contents()[0].running == ()
+
+
+def test_who_comes_meanwhile_keeps_the_stream(server: Server) -> None:
+    streamer = server.pool.take("film")
+    server.pool.leave(streamer, lost=True)
+    assert server.pool.take("film", Position(streamer.ssrc, 5)) is streamer
+    server.pool.expire(streamer)  # as if the time had been over in that very moment
+    assert not streamer.fanout.closed
+    head = sent(streamer)
+    wait_until(lambda: sent(streamer) > head)
+    assert server.lapses.calls == []
+
+
+def test_a_taker_that_was_lost_is_waited_for_although_the_last_one_has_given_up(server: Server) -> None:
+    lost, other = server.pool.take("film"), server.pool.take("film")
+    server.pool.leave(lost, lost=True)
+    server.pool.leave(other)
+    assert not lost.fanout.closed
+    server.pool.leave(server.pool.take("film"))  # nor does it matter who comes and goes meanwhile
+    assert not lost.fanout.closed
+
+
+def test_a_stream_that_ends_while_nobody_takes_it_is_stopped(server: Server) -> None:
+    content = server.catalogue.prepared("once")
+    assert content is not None
+    streamer = server.pool.take("once", Position(5, content.datagrams - 3))
+    server.pool.leave(streamer, lost=True)
+    server.ends.wait_for()
+    server.pool.expire(streamer)
+    assert streamer.fanout.closed
+
+
+def test_two_servers_with_one_digest_make_one_stream_byte_for_byte(
+    server: Server, film: ContentSpec, cache: Cache
+) -> None:
+    content = server.catalogue.prepared("film")
+    assert content is not None
+    begin = content.datagrams - 30
+    with Server([film], cache) as other:
+        assert other.catalogue.prepare_all()
+        assert other.catalogue.digest("film") == server.catalogue.digest("film")
+        first = server.pool.take("film", Position(77, begin))
+        wait_until(lambda: sent(first) > 60)  # it is in the next round
+        server.pool.close()
+        second = other.pool.take("film", first.position, overdue=5.0)
+        wait_until(lambda: sent(second) > 100)
+        other.pool.close()
+        reference = content_between(content, begin, second.position.next, 77)
+        assert wire(first) + wire(second) == reference
+        # What was due in the outage has left at once.
+        moment, head = second.fanout.trains[0]
+        times = [(then - moment, content.time_of(train.first)) for then, train in second.fanout.trains]
+        assert max((due - content.time_of(head.first)) / 90_000 - then for then, due in times) > 2.5
+        # And what the first had sent, the second has at hand.
+        archive = second.fanout.archive
+        assert archive is not None
+        again = [archive(number, 1).data for number in range(begin, first.position.next)]
+        assert b"".join(again) == wire(first)
+
+
+def wire(streamer: Streamer[Sink]) -> bytes:
+    return b"".join(train.data for _, train in streamer.fanout.trains)
+
+
+def content_between(content: Prepared, begin: int, end: int, ssrc: int) -> bytes:
+    parts = []
+    while begin < end:
+        parts.append(content.train_at(begin, ssrc, end - begin))
+        begin = parts[-1].next
+    return b"".join(train.data for train in parts)
+
+
 def test_the_last_taker_may_leave_from_within_the_end_itself(film: ContentSpec, cache: Cache) -> None:
     with Server([replace(film, loop=False)], cache) as server:
         ended = threading.Event()
@@ -144,7 +275,9 @@ def test_the_last_taker_may_leave_from_within_the_end_itself(film: ContentSpec, 
             pool.leave(streamer)
             ended.set()
 
-        pool = StreamingPool[Sink](server.catalogue, Sink, on_end=on_end, on_crash=server.crashes)
+        pool = StreamingPool[Sink](
+            server.catalogue, Sink, on_end=on_end, on_lapse=server.lapses, on_crash=server.crashes
+        )
         assert server.catalogue.prepare_all()
         content = server.catalogue.prepared("film")
         assert content is not None
@@ -178,13 +311,13 @@ def test_contents_are_prepared_in_the_background_and_meanwhile_said_to_be(
 ) -> None:
     path = source("old.avi")
     with Server([ContentSpec("film", str(path), path)], Cache(tmp_path)) as server:
-        with pytest.raises(NotReadyError, match="still being prepared") as caught:
+        with pytest.raises(NotReadyError, match="'film': preparing") as caught:
             server.pool.take("film")
         assert caught.value.status is SendStatus.PREPARING
         assert (server.pool.contents()[0].format, server.pool.contents()[0].digest) == ("preparing", b"")
         server.catalogue.check()
         server.catalogue.start(server.changes, server.crashes)
-        server.changes.wait_for()
+        wait_until(lambda: server.catalogue.prepared("film"), "the film", timeout=60)
         assert server.pool.take("film").fanout.position.next == 0
 
 
@@ -199,18 +332,16 @@ def test_what_cannot_be_sent_is_answered_with_a_reason(tmp_path: Path, film: Con
     broken = tmp_path / "broken.mp4"
     broken.write_text("no video")
     with Server([ContentSpec("broken", str(broken), broken), film], Cache(tmp_path / "cache")) as server:
-        message = (
-            rf"^server\.toml: content 'broken': source: {broken}: ffmpeg cannot read it: .*; give a file"
-        )
-        for check in (server.catalogue.check, server.catalogue.prepare_all):
-            with pytest.raises(ConfigError, match=message):
-                check()
-        server.catalogue.start(server.changes, server.crashes)
-        server.changes.wait_for(2)
+        message = rf"^server\.toml: content 'broken': source: {broken}: ffmpeg cannot read it: .*; the file"
+        server.catalogue.check()
+        with pytest.raises(ConfigError, match=message):
+            server.catalogue.prepare_all()
         with pytest.raises(NotReadyError, match="ffmpeg cannot read it") as caught:
             server.pool.take("broken")
         assert caught.value.status is SendStatus.ERROR
-        assert [info.format for info in server.pool.contents()] == ["failed", "h264/aac"]
+        states = [info.format for info in server.pool.contents()]
+        assert states[0].startswith("failed: ffmpeg cannot read it")
+        assert states[1] == "h264/aac"
         with pytest.raises(NotReadyError, match="there is no content 'mars'") as caught:
             server.pool.take("mars")
         assert caught.value.status is SendStatus.ABSENT
@@ -220,7 +351,9 @@ def test_a_fanout_that_cannot_be_made_leaves_nothing_behind(server: Server) -> N
     def refuse(*_: object) -> Sink:
         raise ConfigError("no UDP port is free")
 
-    pool = StreamingPool[Sink](server.catalogue, refuse, on_end=server.ends, on_crash=server.crashes)
+    pool = StreamingPool[Sink](
+        server.catalogue, refuse, on_end=server.ends, on_lapse=server.lapses, on_crash=server.crashes
+    )
     with pytest.raises(ConfigError, match="no UDP port"):
         pool.take("film")
     assert pool.contents()[0].running == ()
@@ -232,7 +365,9 @@ def test_an_unexpected_error_reaches_the_owner(server: Server) -> None:
             raise ValueError(f"a bug at {train.first}")
 
     crashes = Recorder()
-    pool = StreamingPool[Sink](server.catalogue, Broken, on_end=server.ends, on_crash=crashes)
+    pool = StreamingPool[Sink](
+        server.catalogue, Broken, on_end=server.ends, on_lapse=server.lapses, on_crash=crashes
+    )
     pool.take("film")
     assert [type(error) for error in crashes.wait_for()] == [ValueError]
     pool.close()

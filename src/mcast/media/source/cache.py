@@ -1,7 +1,8 @@
 """The cache of prepared contents: who may write what, and when it becomes visible.
 
     <cache>/<key>/stream.ts      the transport stream, never changed
-                  stream.json    what the server must know of it
+                  stream.json    what the server must know of it; its time says when it was last used
+                  source         the path of the file that it was made from, for people
                   cuts-7.<v>     where it is cut into datagrams (made when first needed)
     <cache>/<key>.lock           held by the one process that prepares this entry
     <cache>/<key>.<pid>.tmp/     a preparation in progress
@@ -15,6 +16,7 @@ Permissions are given explicitly: a process with umask 0 leaves nothing that oth
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -24,9 +26,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 from mcast.errors import ConfigError
+from mcast.media.source.cache_upkeep import touch
+from mcast.media.source.complaints import FREE_SPACE, of_system
 
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
 _POLL = 0.2  # seconds between two looks at a lock that another process holds
@@ -34,14 +38,36 @@ _BLOCK = 1 << 20
 _MAX_SOURCES = 1_000  # remembered digests
 
 
+FileIdentity: TypeAlias = tuple[int, int, int, int]
+"""Size, times and inode of a file: equal ones mean the same bytes."""
+
+
 class CancelledError(Exception):
     """The preparation was asked to stop."""
 
 
+def identity_of(path: Path) -> FileIdentity | None:
+    """Return what tells whether a file has changed; None if it cannot be seen."""
+    try:
+        return _identity(path)
+    except OSError:
+        return None
+
+
 def default_cache() -> Path:
-    """Give mcast's place in the user's cache directory (XDG Base Directory Specification)."""
+    """Return mcast's place in the user's cache directory (XDG Base Directory Specification).
+
+    Raises ConfigError if there is no such user: a container may run as any number.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "mcast"
+    if Path(base).is_absolute():
+        return Path(base) / "mcast"
+    try:
+        return Path.home() / ".cache" / "mcast"
+    except RuntimeError:
+        raise ConfigError(
+            f"user {os.getuid()} has no home directory; say where to keep prepared contents: --cache DIR"
+        ) from None
 
 
 class Cache:
@@ -53,25 +79,41 @@ class Cache:
             directory.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
 
     def find(self, key: str) -> Path | None:
-        """Give the directory of a finished entry."""
+        """Return the directory of a finished entry, and note that it is used."""
         entry = self.directory / key
-        return entry if (entry / "stream.json").is_file() else None
+        if not (entry / "stream.json").is_file():
+            return None
+        touch(entry)
+        return entry
 
     @contextlib.contextmanager
     def lock(self, key: str, cancelled: Callable[[], bool], on_wait: Callable[[], None]) -> Iterator[None]:
         """Be the only process that prepares this entry. Raises CancelledError when asked to stop waiting."""
         path = self.directory / f"{key}.lock"
-        with _explained(path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+        descriptor = self._open_lock(path, cancelled, on_wait)
         try:
-            self._wait_for(descriptor, cancelled, on_wait)
             yield
         finally:
-            os.close(descriptor)  # this also unlocks; the file stays, as removing it would be a race
+            os.close(descriptor)  # this also unlocks
+
+    def _open_lock(self, path: Path, cancelled: Callable[[], bool], on_wait: Callable[[], None]) -> int:
+        while True:
+            with _explained(path):
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+            try:
+                self._wait_for(descriptor, cancelled, on_wait)
+                # A clean-up may have removed the file meanwhile: then others lock a new one.
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(descriptor), path.stat()):
+                        return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
 
     @contextlib.contextmanager
     def new_entry(self, key: str) -> Iterator[Path]:
-        """Give a directory to fill, which becomes the entry if no exception comes. Needs the lock."""
+        """Yield a directory to fill, which becomes the entry if no exception comes. Needs the lock."""
         for leftover in self.directory.glob(f"{key}.*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)
         work = self.directory / f"{key}.{os.getpid()}.tmp"
@@ -87,18 +129,21 @@ class Cache:
             shutil.rmtree(work, ignore_errors=True)
 
     def digest_of(self, source: Path, cancelled: Callable[[], bool]) -> str:
-        """Give the SHA-256 of a source file, from memory if it has not changed since."""
-        with _explained(source):
-            status = source.stat()
-            identity = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-            known = self._sources()
-            name = str(source.resolve())
+        """Return the SHA-256 of a source file, from memory if it has not changed since.
+
+        Raises SourceError if it cannot be read.
+        """
+        known, name = self._sources(), str(source.resolve())
+        try:
+            identity = _identity(source)
             entry = known.get(name)
-            if isinstance(entry, list) and len(entry) == 2 and entry[0] == identity:
+            if isinstance(entry, list) and len(entry) == 2 and entry[0] == list(identity):
                 return str(entry[1])
             digest = _file_digest(source, cancelled)
+        except OSError as error:
+            raise of_system(error) from None
         known.pop(name, None)
-        known[name] = [identity, digest]
+        known[name] = [list(identity), digest]
         self.write(
             self.directory / "sources.json", json.dumps(dict([*known.items()][-_MAX_SOURCES:])).encode()
         )
@@ -143,6 +188,11 @@ def create(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, flags, _FILE_MODE), "wb")
 
 
+def _identity(path: Path) -> FileIdentity:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
 def _file_digest(path: Path, cancelled: Callable[[], bool]) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -169,4 +219,6 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = error.filename if isinstance(error.filename, str) else path
-        raise ConfigError(f"{where}: {error.strerror}; another place for the cache: --cache DIR") from None
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        mend = FREE_SPACE if is_full else "another place for the cache: --cache DIR"
+        raise ConfigError(f"{where}: {error.strerror}; {mend}") from None

@@ -2,7 +2,7 @@
 
 Each runs in a process group of its own, so that a Ctrl-C at the terminal reaches mcast alone and mcast
 ends its children in order: SIGINT, a bounded wait, SIGKILL. Their stderr is always drained (a full pipe
-would stop them) and its last lines are kept: they say why a child failed.
+would stop them) and its first and last lines are kept: they say why a child failed.
 """
 
 import contextlib
@@ -12,38 +12,27 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from types import TracebackType
 from typing import IO, Self
 
 from mcast.errors import ConfigError
+from mcast.media.source.complaints import SourceError, how_to_install, missing_encoder, of_ffmpeg
 
 GRACE = 2.0
 """Seconds between SIGINT and SIGKILL: ffmpeg needs a few milliseconds to end what it writes."""
 KEPT_LINES = 10
+"""Lines of stderr that are kept, of its beginning and of its end: a broken file makes thousands."""
 MAX_LINE = 400  # characters of a line that are kept
 BACKGROUND = 10  # niceness: encoding must not delay the streams that run already
 
-_INSTALLERS = {
-    "apt-get": "sudo apt-get install ffmpeg",
-    "dnf": "sudo dnf install ffmpeg-free",
-    "pacman": "sudo pacman -S ffmpeg",
-    "zypper": "sudo zypper install ffmpeg",
-    "apk": "sudo apk add ffmpeg",
-    "brew": "brew install ffmpeg",
-}
-
 
 def find_tool(name: str) -> str:
-    """Give the path of ffmpeg, ffprobe or ffplay. Raises ConfigError with the command that installs it."""
+    """Return the path of ffmpeg, ffprobe or ffplay. Raises ConfigError with the command that installs it."""
     if path := shutil.which(name):
         return path
-    how = next(
-        (command for tool, command in _INSTALLERS.items() if shutil.which(tool)),
-        "sudo apt-get install ffmpeg",
-    )
-    raise ConfigError(f"{name} is missing; install it with: {how}")
+    raise ConfigError(f"{name} is missing; install it with: {how_to_install()}")
 
 
 class Child:
@@ -69,6 +58,7 @@ class Child:
         assert self._process.stderr is not None
         self.stdout: IO[bytes] = self._process.stdout
         self._stderr: IO[bytes] = self._process.stderr
+        self._first_lines: list[str] = []
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._drain = threading.Thread(target=self._keep_lines, name=f"{self.name}-{self._process.pid}")
         self._drain.start()
@@ -82,12 +72,12 @@ class Child:
         return self._process.wait(timeout)
 
     def last_lines(self) -> list[str]:
-        """Give the last lines of stderr; complete once the child has ended and was closed."""
+        """Return the last lines of stderr; complete once the child has ended and was closed."""
         return list(self._lines)
 
-    def complaint(self) -> str:
-        """Say in one line why it failed: the last line of stderr, or the exit status."""
-        return next((line for line in reversed(self._lines)), f"exit status {self._process.returncode}")
+    def complaint(self, source: str) -> SourceError:
+        """Return why it failed with this source. For a child that has ended and was closed."""
+        return of_ffmpeg([*self._first_lines, *self._lines], source, self._process.returncode)
 
     def close(self) -> int:
         """End the child if it still runs, wait for it, give its exit status."""
@@ -110,8 +100,10 @@ class Child:
     def _keep_lines(self) -> None:
         # readline(limit): a child that writes one endless line costs no memory either.
         while line := self._stderr.readline(4 * MAX_LINE):
-            if text := line.decode(errors="replace").strip():
-                self._lines.append(text[:MAX_LINE])
+            if text := line.decode(errors="replace").strip()[:MAX_LINE]:
+                if len(self._first_lines) < KEPT_LINES:
+                    self._first_lines.append(text)
+                self._lines.append(text)
 
     def __enter__(self) -> Self:
         return self
@@ -125,26 +117,39 @@ class Child:
         return f"Child({self.name}, pid {self.pid}, status {self._process.poll()})"
 
 
-class ToolError(Exception):
-    """A tool has ended with an error; the text is its own complaint."""
-
-
-def lines_of(command: Sequence[str]) -> Iterator[str]:
-    """Give the lines of stdout as they come. Raises ToolError if the command fails."""
+def lines_of(command: Sequence[str], source: str = "") -> Iterator[str]:
+    """Yield the lines of stdout as they come. Raises SourceError about `source` if the command fails."""
     with Child(command) as child:
         for line in child.stdout:
             yield line.decode(errors="replace").rstrip("\n")
         child.wait()
     if child.wait():
-        raise ToolError(child.complaint())
+        raise child.complaint(source)
 
 
 @cache
 def input_formats() -> frozenset[str]:
-    """Give the names that ffmpeg's -f knows for inputs. Raises ConfigError if ffmpeg is missing."""
-    names: set[str] = set()
-    for line in lines_of([find_tool("ffmpeg"), "-hide_banner", "-v", "error", "-demuxers"]):
+    """Return the names that ffmpeg's -f knows for inputs. Raises ConfigError if ffmpeg is missing."""
+    return frozenset(name for flags, name in _listed("-demuxers") if flags.startswith("D"))
+
+
+def require_encoders(names: Iterable[str]) -> None:
+    """Make sure that ffmpeg has these encoders. Raises ConfigError that names the one it lacks."""
+    tool = find_tool("ffmpeg")
+    known = _encoders(tool)
+    for name in names:
+        if name not in known:
+            raise ConfigError(missing_encoder(tool, name))
+
+
+@cache
+def _encoders(tool: str) -> frozenset[str]:
+    return frozenset(name for _, name in _listed("-encoders", tool))
+
+
+def _listed(what: str, tool: str | None = None) -> Iterator[tuple[str, str]]:
+    """Yield flags and names of one of ffmpeg's lists."""
+    for line in lines_of([tool or find_tool("ffmpeg"), "-hide_banner", "-v", "error", what]):
         flags, _, rest = line.strip().partition(" ")
-        if flags.startswith("D") and rest.strip():
-            names.update(rest.split()[0].split(","))
-    return frozenset(names)
+        if rest.strip():
+            yield from ((flags, name) for name in rest.split()[0].split(","))

@@ -9,20 +9,35 @@ so that a keyframe does not overrun the children's receive buffers. The moment t
 follows the source: at once if its packets come too late, gently if all of them wait longer than they need.
 So neither a burst at the start nor a clock that is a little fast leaves a delay that stays; and a source that
 knows no clock at all is slowed down by a full pipe.
+
+Whether the source lives is judged by the media that comes out of ffmpeg, never by ffmpeg: it waits for ever
+for a sender that is gone, and so a viewer would. After WARN seconds of silence the viewers are told to wait
+for the server, after `stall` ffmpeg is started again (a sender that was restarted is found so), and after
+`hold` the stream ends. Our own null packets are no media, nor are tables.
 """
 
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 
 from mcast import eventlog
+from mcast.media.source.complaints import ANOTHER_FILE, SourceError
 from mcast.media.source.cutting import NULL_INTERVAL, Cut, Cutter, StreamFormatError
 from mcast.media.source.encoding import live_arguments
 from mcast.media.source.ffmpeg import Child, find_tool
+from mcast.media.source.live_tracks import (
+    LiveTracks,
+    Look,
+    by_wish,
+    input_arguments,
+    look_command,
+    without_look,
+)
+from mcast.media.source.pacing import Source
 from mcast.media.source.prepare import CLOCK
 from mcast.media.source.server_config import ContentSpec
-from mcast.media.source.ts_inspection import SDT_PID, without_tables
+from mcast.media.source.ts_inspection import SDT_PID, holds_media, without_tables
 from mcast.wire.mpegts import NULL_PACKET, PACKET
 from mcast.wire.position import Position
 from mcast.wire.rtp import RtpHeader
@@ -31,6 +46,8 @@ from mcast.wire.train import Train, make_trains
 logger = logging.getLogger(__name__)
 
 FIRST_BACKOFF, LAST_BACKOFF = 0.5, 8.0
+WARN = 4.0
+"""Seconds without media after which it is said: longer than ffmpeg looks at most inputs before it begins."""
 STEADY = 10.0
 """Seconds after which a run counts as good: the next restart comes soon again."""
 SILENCE = 0.9 * NULL_INTERVAL / CLOCK  # looked at once per pace, so the rhythm is not exceeded
@@ -45,20 +62,32 @@ MAX_READ = 1 << 18  # bytes taken in one go: each 10 ms, so at most 200 Mbit/s
 StartChild = Callable[[list[str]], Child]
 
 
-class LiveSource:
-    """One live content, from a position on. It never ends by itself."""
+class LiveSource(Source):
+    """One live content, from a position on. It ends when nothing has come from it for long.
 
-    ended = False
+    `known` remembers what was chosen of which input, for the next viewer.
+    """
 
     def __init__(
-        self, spec: ContentSpec, position: Position, now: float, *, start_child: StartChild = Child
+        self,
+        spec: ContentSpec,
+        position: Position,
+        now: float,
+        *,
+        start_child: StartChild = Child,
+        known: MutableMapping[ContentSpec, LiveTracks] | None = None,
     ) -> None:
         """Be ready to run. Raises ConfigError if ffmpeg is missing."""
+        self._known = {} if known is None else known
+        if (tracks := without_look(spec)) is not None:
+            self._known[spec] = tracks
+        self._look: Look | None = None  # while it is ffprobe that runs
         self._spec, self._ssrc, self._next = spec, position.ssrc, position.next
         self._tool, self._start_child = find_tool("ffmpeg"), start_child
         self._again = position.next > 0
         self._child: Child | None = None
-        self._started = self._start_at = now
+        self._started = self._start_at = self._last_media = now
+        self._is_silent_since_long = self._ended = False
         self._backoff = FIRST_BACKOFF
         self._cutter = Cutter(spec.datagram_packets)
         self._held = bytearray()  # packets that are in no datagram yet
@@ -74,11 +103,22 @@ class LiveSource:
         """The process that runs at present."""
         return self._child.pid if self._child else None
 
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    @property
+    def is_silent(self) -> bool:
+        return self._is_silent_since_long
+
     def due(self, now: float) -> list[Train]:
         if self._child is None and now >= self._start_at:
             self._launch(now)
-        if self._child is not None and self._ahead(now) < MAX_AHEAD:
+        if self._child is not None and self._look is not None:
+            self._read_look(self._child, self._look, now)
+        elif self._child is not None and self._ahead(now) < MAX_AHEAD:
             self._read(self._child, now)
+        self._judge_silence(now)
         if not self._queue and now - self._last_left >= SILENCE:
             self._take(self._cutter.idle(self._time_now(now)))
             self._is_silent = True
@@ -91,21 +131,81 @@ class LiveSource:
             self._child = None
 
     def _launch(self, now: float) -> None:
+        """Start ffmpeg, or ffprobe if it is not known what to take of the input."""
+        tracks = self._known.get(self._spec)
+        if tracks is not None:
+            self._play(tracks, now)
+            return
+        self._look = Look(self._spec.wish)
+        self._start(look_command(self._spec), now)
+
+    def _play(self, tracks: LiveTracks, now: float) -> None:
+        child = self._start(self._command(tracks, now), now)
+        self._again = True
+        pid, name = child.pid, self._spec.name
+        eventlog.note(
+            logger, "live_input_started", "live input: ffmpeg runs, pid %d", pid, content=name, pid=pid
+        )
+
+    def _start(self, command: list[str], now: float) -> Child:
+        self._child = child = self._start_child(command)
+        os.set_blocking(child.stdout.fileno(), False)
+        self._started = now
+        return child
+
+    def _command(self, tracks: LiveTracks, now: float) -> list[str]:
         spec = self._spec
-        offset = self._time_now(now) / CLOCK
         arguments = live_arguments(
-            *(spec.source, spec.format, spec.input_options, spec.quality),
-            paced=spec.paced,
-            offset=offset if self._again else None,
+            (*(("-re",) if spec.paced else ()), *input_arguments(spec)),
+            tracks.maps,
+            spec.quality,
+            may_have_fields=tracks.may_have_fields,
+            is_top_first=tracks.is_top_first,
+            offset=self._time_now(now) / CLOCK if self._again else None,
         )
         command = [self._tool, "-nostdin", "-hide_banner", "-loglevel", "error", *arguments]
-        self._child = self._start_child([*command, "-f", "mpegts", "pipe:1"])
-        os.set_blocking(self._child.stdout.fileno(), False)
-        self._started, self._again = now, True
-        pid = self._child.pid
-        eventlog.note(
-            logger, "live_input_started", "live input: ffmpeg runs, pid %d", pid, content=spec.name, pid=pid
-        )
+        return [*command, "-f", "mpegts", "pipe:1"]
+
+    def _read_look(self, ffprobe: Child, look: Look, now: float) -> None:
+        try:
+            tracks = look.read(ffprobe)
+        except SourceError as error:
+            if not ffprobe.close():
+                self._restart(now, f"{error}; {error.mend}")
+                return
+            # It may have refused an option that ffmpeg takes; if not, ffmpeg says what is wrong.
+            self._look = None
+            self._play(by_wish(self._spec.wish), now)
+            return
+        if tracks is None:
+            return
+        self._known[self._spec] = tracks
+        if tracks.left_out:
+            logger.info("[%s] live input: left out: %s", self._spec.name, ", ".join(tracks.left_out))
+        ffprobe.close()
+        self._look = None
+        self._play(tracks, now)
+
+    def _judge_silence(self, now: float) -> None:
+        """Say when nothing comes, start again what is stuck, end what stays silent."""
+        spec, silence = self._spec, now - self._last_media
+        if silence >= WARN and not self._is_silent_since_long:
+            self._is_silent_since_long = True
+            logger.warning("[%s] live input: nothing comes from %s; waiting", spec.name, spec.source)
+        if self._child is not None and min(silence, now - self._started) >= spec.stall:
+            if without_look(spec) is None:
+                self._known.pop(spec, None)  # what comes next may be another multiplex
+            self._restart(now, f"nothing came for {spec.stall:g} s")
+        if spec.hold and silence >= spec.hold and not self._ended:
+            self._ended = True
+            self.close()
+            logger.error("[%s] live input: nothing came for %g s, the stream ends", spec.name, spec.hold)
+
+    def _note_media(self, now: float) -> None:
+        self._last_media = now
+        if self._is_silent_since_long:
+            self._is_silent_since_long = False
+            logger.info("[%s] live input: media comes again", self._spec.name)
 
     def _read(self, child: Child, now: float) -> None:
         came = bytearray(self._rest)
@@ -118,6 +218,8 @@ class LiveSource:
         whole = len(came) - len(came) % PACKET
         self._rest = bytes(came[whole:])
         packets = without_tables(bytes(came[:whole]), SDT_PID)
+        if holds_media(packets):
+            self._note_media(now)
         if packets and self._is_silent:
             self._cutter.not_before(self._time_now(now))
             self._is_silent = False
@@ -142,13 +244,12 @@ class LiveSource:
     def _restart(self, now: float, why: str) -> None:
         assert self._child is not None
         status = self._child.close()
-        lines = [why] if why else self._child.last_lines()[-3:]
-        self._child, self._rest = None, b""
+        said = why or self._complaint(self._child)
+        self._child, self._look, self._rest = None, None, b""
         self._take(self._cutter.finish())
         self._held, self._held_first = bytearray(), self._cutter.needs
         if now - self._started >= STEADY:
             self._backoff = FIRST_BACKOFF
-        said = " | ".join(lines) or "no complaint"
         eventlog.note(
             logger, "live_input_ended", "live input ended, again in %.1f s; ffmpeg's status %d: %s",
             self._backoff, status, said,
@@ -156,6 +257,11 @@ class LiveSource:
         )  # fmt: skip
         self._start_at = now + self._backoff
         self._backoff = min(2 * self._backoff, LAST_BACKOFF)
+
+    def _complaint(self, child: Child) -> str:
+        said = " | ".join(child.last_lines()[-3:]) or "no complaint"
+        mend = child.complaint(self._spec.source).mend
+        return said if mend == ANOTHER_FILE else f"{said}; {mend}"
 
     def _take(self, cuts: Iterable[Cut]) -> None:
         """Queue datagrams, let go of their packets."""
@@ -168,15 +274,15 @@ class LiveSource:
         self._held_first += done
 
     def _time_now(self, now: float) -> int:
-        """Say what time it is in the stream while nothing waits to leave, 90 kHz."""
+        """Return what time it is in the stream while nothing waits to leave, 90 kHz."""
         return self._cutter.last_time + round((now - self._last_left) * CLOCK)
 
     def _ahead(self, now: float) -> float:
-        """Give the seconds of media that wait for their time."""
+        """Return the seconds of media that wait for their time."""
         return self._origin + self._queue[-1][0].time / CLOCK - now if self._queue else 0.0
 
     def _leave(self, now: float) -> list[Train]:
-        """Give what is due, in trains that begin anew at keyframes."""
+        """Return what is due, in trains that begin anew at keyframes."""
         if not self._queue:
             return []
         head = self._queue[0][0]

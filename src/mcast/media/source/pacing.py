@@ -3,6 +3,10 @@
 What is due follows from the time since the start, never from the last datagram: errors of sleeping do not
 add up, so the stream neither drifts nor creeps. Only a lag that no viewer's buffer can hide (a suspended
 laptop) moves the clock, rather than sending a minute's media at once.
+
+A server that goes on for another one keeps the other's clock: what was due during the outage leaves at
+once. If it began where the other stopped instead, each failover would shift the stream by the outage,
+and the margin of every viewer's buffer would be gone.
 """
 
 import logging
@@ -15,6 +19,9 @@ from mcast.wire.train import Train
 
 MAX_LAG = 1.0
 """Seconds behind the clock after which it is moved: what is sent at once must fit into buffers."""
+MAX_OVERDUE = 10.0
+"""Seconds of media that may be overdue when a stream is taken over. After so long the viewers give up, and
+what is sent at once must end somewhere."""
 
 logger = logging.getLogger(__name__)
 
@@ -26,21 +33,42 @@ class Source(Protocol):
     def ended(self) -> bool:
         """Tell whether everything was given."""
 
+    @property
+    def is_silent(self) -> bool:
+        """Tell whether nothing comes from the source for now: viewers are told to wait for it."""
+        return False
+
     def due(self, now: float) -> list[Train]:
-        """Give what has become due since the last call."""
+        """Return what has become due since the last call."""
 
     def close(self) -> None:
         """Free what is held. Harmless when repeated."""
 
 
-class PreparedSource:
+class PreparedSource(Source):
     """A prepared content from a position on, whose first datagram is due `now`."""
 
     def __init__(self, prepared: Prepared, position: Position, now: float) -> None:
         self._prepared, self._ssrc, self._next = prepared, position.ssrc, position.next
+        prepared.hold()
+        self._is_open = True
         self._start = now
         # Whole ticks: a float would lose them in a stream that has been running for years.
         self._skipped = 0 if self.ended else prepared.time_of(position.next)
+        self._max_lag = MAX_LAG
+
+    def set_back(self, overdue: float) -> None:
+        """Take the first datagram to have been due so many seconds ago, at most MAX_OVERDUE.
+
+        To be called before the first look, which returns all that is overdue.
+        """
+        overdue = min(overdue, MAX_OVERDUE)
+        self._start -= overdue
+        self._max_lag = MAX_LAG + overdue
+
+    def read(self, first: int, most: int) -> Train:
+        """Return a train that begins with number `first`: what was sent, byte for byte. From any thread."""
+        return self._prepared.train_at(first, self._ssrc, most)
 
     @property
     def ended(self) -> bool:
@@ -51,9 +79,10 @@ class PreparedSource:
         if self.ended:
             return []
         lag = self._clock(now) - self._prepared.time_of(self._next)
-        if lag > MAX_LAG * CLOCK:
+        if lag > self._max_lag * CLOCK:
             logger.warning("behind the clock by %.1f s, which was lost: going on from here", lag / CLOCK)
             self._start, self._skipped = now, self._prepared.time_of(self._next)
+        self._max_lag = MAX_LAG
         end = self._prepared.due_by(max(0, self._clock(now)))
         trains = []
         while self._next < end:
@@ -63,8 +92,11 @@ class PreparedSource:
         return trains
 
     def close(self) -> None:
-        """Do nothing: the prepared content is the catalogue's."""
+        """Let go of the prepared content."""
+        if self._is_open:
+            self._is_open = False
+            self._prepared.release()
 
     def _clock(self, now: float) -> int:
-        """Give the content's time that has come, 90 kHz."""
+        """Return the content's time that has come, 90 kHz."""
         return self._skipped + int((now - self._start) * CLOCK)

@@ -1,71 +1,127 @@
-"""The streaming pool: one streamer per content, shared by all that take it.
+"""The streaming pool: the streams that run, each shared by all that take it.
 
-The first taker starts it with a new SSRC at number 0 (or, when it takes over from a server that failed, with
-the SSRC and the number that its children wait for); the last that leaves stops it. So a viewer who comes
-after the last has left begins a new stream.
+A stream is known by its content and its SSRC. Who takes a content without naming a stream gets the one
+that runs, or a new one from number 0. Who goes on elsewhere (a rendezvous point whose server has failed,
+a standby) names the stream and the number that it waits for:
+
+    the content is    a stream of that SSRC runs    else
+    prepared          join it                       begin it here, with that SSRC, at that number
+    a live input      join it                       join the one that runs, or begin a new SSRC
+
+because a prepared content is the same bytes under the same numbers on every server with its digest,
+while a live input has no past and only one present.
+
+The last that leaves stops a stream, but not if a taker was *lost* a moment ago: then the stream runs on
+for `linger` seconds, or there would be nothing for a standby or an orphan to join.
 """
 
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic
 
 from mcast import eventlog
-from mcast.media.source.catalogue import Catalogue
+from mcast.media.history import Archive
+from mcast.media.source.catalogue import Catalogue, NotReadyError
+from mcast.media.source.pacing import PreparedSource
 from mcast.media.source.streamer import DEFAULT_PACE, SinkT, Streamer
 from mcast.net.threads import OnCrash
 from mcast.wire.position import Position
-from mcast.wire.server import ContentInfo
+from mcast.wire.server import ContentInfo, SendStatus
 
 logger = logging.getLogger(__name__)
 
+LINGER = 3.0
+"""Seconds that a stream outlives the loss of a taker. An orphan is sure after 0.3 s, leaves the repair to
+its parent for 1 s, and may then have to search."""
+MAX_STREAMS = 8
+"""Streams of one content at a time: one for each part of a broken network, and some. Beyond: FULL."""
+
+MakeFanout = Callable[[str, Position, Archive | None], SinkT]
+
+
+@dataclass(slots=True)
+class _Use:
+    """Who needs a stream, and until when it runs without anybody (monotonic seconds)."""
+
+    takers: int = 0
+    kept_until: float = float("-inf")
+
 
 class StreamingPool(Generic[SinkT]):
-    """Owns the streamers. `on_end` is called by a streamer's thread when a content was sent to its end."""
+    """Owns the streamers.
+
+    A streamer's thread calls `on_end` when a content was sent to its end, and `on_lapse` when nobody has
+    come for a stream whose taker was lost. After either, `expire` is to be called in another thread.
+    """
 
     def __init__(
         self,
         catalogue: Catalogue,
-        make_fanout: Callable[[str, Position], SinkT],
+        make_fanout: MakeFanout[SinkT],
         *,
         on_end: Callable[[Streamer[SinkT], int], None],
+        on_lapse: Callable[[Streamer[SinkT]], None],
         on_crash: OnCrash,
         pace: float = DEFAULT_PACE,
+        linger: float = LINGER,
         new_ssrc: Callable[[], int] = lambda: secrets.randbits(32),
     ) -> None:
-        self._catalogue, self._make_fanout, self._on_end = catalogue, make_fanout, on_end
-        self._on_crash, self._pace, self._new_ssrc = on_crash, pace, new_ssrc
+        self._catalogue, self._make_fanout = catalogue, make_fanout
+        self._on_end, self._on_lapse, self._on_crash = on_end, on_lapse, on_crash
+        self._pace, self._linger, self._new_ssrc = pace, linger, new_ssrc
         self._lock = threading.Lock()
-        self._takers: dict[Streamer[SinkT], int] = {}
+        self._uses: dict[Streamer[SinkT], _Use] = {}  # the oldest first
 
-    def take(self, content: str, resume: Position | None = None) -> Streamer[SinkT]:
-        """Return the content's streamer, started if none runs. Pair with `leave`.
+    def take(self, content: str, resume: Position | None = None, *, overdue: float = 0.0) -> Streamer[SinkT]:
+        """Return a streamer of the content, started if need be. Pair with `leave`.
 
-        `resume` is where to begin if none runs; a running one goes on as it is. Raises NotReadyError, and
-        ConfigError if a live input lacks ffmpeg or no fanout can be made.
+        `resume` names a stream and the number to go on at, which was due `overdue` seconds ago. Raises
+        NotReadyError, and ConfigError if a live input lacks ffmpeg or no fanout can be made.
         """
         with self._lock:
-            streamer = self._running(content) or self._begin(content, resume)
-            self._takers[streamer] = self._takers.get(streamer, 0) + 1
+            streamer = self._join(content, resume) or self._begin(content, resume, overdue)
+            self._uses.setdefault(streamer, _Use()).takers += 1
+            streamer.lapse_at(None)
             return streamer
 
-    def leave(self, streamer: Streamer[SinkT]) -> None:
-        """Need a streamer no more; the last to leave stops it. Once per `take`."""
+    def leave(self, streamer: Streamer[SinkT], *, lost: bool = False) -> None:
+        """Need a streamer no more; once per `take`. The last to leave stops it.
+
+        `lost`: the taker has not given it up, it is gone; somebody may go on in its place.
+        """
         with self._lock:
-            left = self._takers.get(streamer, 0) - 1
-            if left > 0:
-                self._takers[streamer] = left
+            use = self._uses.get(streamer)
+            if use is None:
                 return
-            known = self._takers.pop(streamer, None) is not None
-        if known:  # outside the lock: its thread may be calling back
-            streamer.stop()
-            _note_end(streamer, "over" if streamer.ended else "nobody takes it any more")
+            use.takers = max(0, use.takers - 1)
+            if lost:
+                use.kept_until = time.monotonic() + self._linger
+        self.expire(streamer)
+
+    def expire(self, streamer: Streamer[SinkT]) -> None:
+        """Stop a streamer, unless somebody takes it or its time is not over. Waits for its thread."""
+        with self._lock:
+            use = self._uses.get(streamer)
+            if use is None or use.takers:
+                return
+            if not streamer.ended and time.monotonic() < use.kept_until:
+                streamer.lapse_at(use.kept_until)
+                logger.info("[%s] stream %s runs on for a while: a taker was lost",
+                            streamer.content, streamer.position)  # fmt: skip
+                return
+            del self._uses[streamer]
+        # Outside the lock: its thread may be calling back.
+        streamer.stop()
+        _note_end(streamer, "over" if streamer.ended else "nobody takes it any more")
 
     def contents(self) -> tuple[ContentInfo, ...]:
         """Describe all contents, and the streams that run."""
         with self._lock:
-            running = [streamer for streamer in self._takers if not streamer.ended]
+            running = [streamer for streamer in self._uses if not streamer.ended]
         return tuple(
             self._catalogue.describe(name, tuple(s.position for s in running if s.content == name))
             for name in self._catalogue.names
@@ -74,21 +130,42 @@ class StreamingPool(Generic[SinkT]):
     def close(self) -> None:
         """Stop all streamers."""
         with self._lock:
-            streamers, self._takers = list(self._takers), {}
+            streamers, self._uses = list(self._uses), {}
         for streamer in streamers:
             streamer.stop()
             _note_end(streamer, "the server ends")
 
-    def _running(self, content: str) -> Streamer[SinkT] | None:
+    def _running(self, content: str) -> list[Streamer[SinkT]]:
         assert self._lock.locked()
-        return next((s for s in self._takers if s.content == content and not s.ended), None)
+        return [streamer for streamer in self._uses if streamer.content == content and not streamer.ended]
 
-    def _begin(self, content: str, resume: Position | None) -> Streamer[SinkT]:
-        assert self._lock.locked()
-        position = resume or Position(self._new_ssrc(), 0)
+    def _is_prepared(self, content: str) -> bool:
+        return bool(self._catalogue.digest(content))
+
+    def _join(self, content: str, resume: Position | None) -> Streamer[SinkT] | None:
+        running = self._running(content)
+        if resume is not None:
+            same = next((streamer for streamer in running if streamer.ssrc == resume.ssrc), None)
+            if same is not None or self._is_prepared(content):
+                return same
+        # Rather one that is taken: then all rendezvous points carry the same numbers.
+        return max(running, key=lambda streamer: self._uses[streamer].takers > 0, default=None)
+
+    def _begin(self, content: str, resume: Position | None, overdue: float) -> Streamer[SinkT]:
+        if len(self._running(content)) >= MAX_STREAMS:
+            raise NotReadyError(SendStatus.FULL, f"{MAX_STREAMS} streams of '{content}' run already")
+        if resume is None or not self._is_prepared(content):
+            resume, overdue = Position(self._new_ssrc(), 0), 0.0
+        return self._start(content, resume, overdue)
+
+    def _start(self, content: str, position: Position, overdue: float) -> Streamer[SinkT]:
         source = self._catalogue.open_source(content, position)
+        archive = None
+        if isinstance(source, PreparedSource):
+            source.set_back(overdue)
+            archive = source.read
         try:
-            fanout = self._make_fanout(content, position)
+            fanout = self._make_fanout(content, position, archive)
         except BaseException:
             source.close()
             raise
@@ -98,6 +175,7 @@ class StreamingPool(Generic[SinkT]):
             source,
             fanout,
             on_end=self._on_end,
+            on_lapse=self._on_lapse,
             on_crash=self._on_crash,
             pace=self._pace,
         )
@@ -109,7 +187,7 @@ class StreamingPool(Generic[SinkT]):
         return streamer
 
     def __repr__(self) -> str:
-        return f"StreamingPool({list(self._takers)})"
+        return f"StreamingPool({list(self._uses)})"
 
 
 def _note_end(streamer: Streamer[SinkT], reason: str) -> None:

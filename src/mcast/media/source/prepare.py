@@ -17,7 +17,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mcast.media.source.cache import Cache, CancelledError, create
+from mcast.media.source.cache import Cache, CancelledError, create, identity_of
+from mcast.media.source.complaints import SourceError
 from mcast.media.source.encoding import (
     KEYFRAME_INTERVAL,
     MISMATCH,
@@ -25,9 +26,12 @@ from mcast.media.source.encoding import (
     Quality,
     Recipe,
     decide,
+    surely_encoded,
 )
-from mcast.media.source.ffmpeg import Child, find_tool
-from mcast.media.source.probe import Extent, SourceError, extents, probe
+from mcast.media.source.extents import Extent, Extents, extents
+from mcast.media.source.ffmpeg import Child, find_tool, require_encoders
+from mcast.media.source.probe import probe
+from mcast.media.source.tracks import NO_WISH, Choice, Wish, choose, names, with_counts
 from mcast.media.source.ts_inspection import SDT_PID, Survey, survey, without_tables
 from mcast.wire.mpegts import PACKET, PCR_CLOCK, PCR_WRAP, pcr_at
 
@@ -36,6 +40,11 @@ logger = logging.getLogger(__name__)
 CLOCK = 90_000
 _BLOCK = PACKET * 4_096
 _POLL_MS = 200  # how soon a cancelled preparation ends
+_GROWTH, _GROWTH_SECONDS = 1.5, 30.0
+"""A preparation ends when it is longer than expected by this factor and this time."""
+_HOLES, _HOLES_SECONDS = 10, 600.0
+"""A source whose timestamps span so many times what its packets last, and so much, is broken."""
+JOIN_AGAIN = "its clock jumps; write it anew: ffmpeg -i FILE -c copy -f mpegts NEW.ts, and give NEW.ts"
 
 Progress = Callable[[float], None]
 
@@ -66,13 +75,20 @@ class Description:
 
 
 def prepare(
-    path: Path, quality: Quality, cache: Cache, *, cancelled: Callable[[], bool], on_progress: Progress
+    path: Path,
+    quality: Quality,
+    cache: Cache,
+    *,
+    cancelled: Callable[[], bool],
+    on_progress: Progress,
+    wish: Wish = NO_WISH,
 ) -> Path:
-    """Give the cache entry of a file, after making it if need be.
+    """Return the cache entry of a file, after making it if need be.
 
     Raises SourceError, ConfigError if the machine is not fit (ffmpeg, disk), and CancelledError.
     """
-    key = _key(cache.digest_of(path, cancelled), quality)
+    before = identity_of(path)
+    key = _key(cache.digest_of(path, cancelled), quality, wish)
     if entry := cache.find(key):
         return entry
     with cache.lock(key, cancelled, lambda: logger.info("another process prepares %s, waiting", path.name)):
@@ -80,7 +96,11 @@ def prepare(
             return entry
         began = time.monotonic()
         with cache.new_entry(key) as work:
-            description = _make(path, quality, work, cancelled, on_progress)
+            description = _make_of(path, quality, wish, work, cancelled, on_progress)
+            if identity_of(path) != before:
+                raise _changed()
+            with create(work / "source") as file:
+                file.write(os.fsencode(path.resolve()))
             with create(work / "stream.json") as file:
                 file.write(description.to_json())
         logger.info(
@@ -91,28 +111,69 @@ def prepare(
     return cache.directory / key
 
 
-def is_prepared(path: Path, quality: Quality, cache: Cache, cancelled: Callable[[], bool]) -> bool:
+def is_prepared(
+    path: Path, quality: Quality, cache: Cache, cancelled: Callable[[], bool], wish: Wish = NO_WISH
+) -> bool:
     """Tell whether `prepare` would have nothing to do."""
-    return cache.find(_key(cache.digest_of(path, cancelled), quality)) is not None
+    return cache.find(_key(cache.digest_of(path, cancelled), quality, wish)) is not None
 
 
-def _key(source_digest: str, quality: Quality) -> str:
-    asked = json.dumps([PREPARE_VERSION, source_digest, asdict(quality)], sort_keys=True)
+def check(path: Path, quality: Quality, wish: Wish) -> None:
+    """Make sure that a file can be prepared, as far as can be told without reading all of it.
+
+    Raises SourceError, and ConfigError if the machine is not fit.
+    """
+    found = probe(str(path))
+    require_encoders(surely_encoded(choose(found.streams, wish), quality))
+
+
+def _key(source_digest: str, quality: Quality, wish: Wish) -> str:
+    asked = json.dumps([PREPARE_VERSION, source_digest, asdict(quality), asdict(wish)], sort_keys=True)
     return hashlib.sha256(asked.encode()).hexdigest()[:32]
 
 
+def _make_of(
+    path: Path,
+    quality: Quality,
+    wish: Wish,
+    work: Path,
+    cancelled: Callable[[], bool],
+    on_progress: Progress,
+) -> Description:
+    before = identity_of(path)
+    try:
+        return _make(path, quality, wish, work, cancelled, on_progress)
+    except SourceError:
+        if identity_of(path) != before:  # so what ffmpeg says of it means nothing
+            raise _changed() from None
+        raise
+
+
+def _changed() -> SourceError:
+    return SourceError("it changed while it was read", "it is tried again when it has come to rest")
+
+
 def _make(
-    path: Path, quality: Quality, work: Path, cancelled: Callable[[], bool], on_progress: Progress
+    path: Path,
+    quality: Quality,
+    wish: Wish,
+    work: Path,
+    cancelled: Callable[[], bool],
+    on_progress: Progress,
 ) -> Description:
     source = str(path.resolve())
     found = probe(source)
-    seen = {} if found.is_still else extents(source)
+    seen = extents(source, found)
+    pictures = {index: extent.packets for index, extent in seen.by_index.items()}
+    choice = choose(with_counts(found.streams, pictures), wish)
     target = work / "stream.ts"
     for may_copy in (True, False):
-        recipe = decide(source, found, seen, quality, may_copy=may_copy)
+        recipe = decide(source, found, choice, seen, quality, may_copy=may_copy)
         logger.info("%s: %s", path.name, recipe.description)
-        digest = _run(recipe, target, cancelled, on_progress)
-        surveyed, period = _measure(target, has_video=found.video is not None)
+        require_encoders(recipe.encoders)
+        _check_holes(choice, seen, recipe.seconds)
+        digest = _run(recipe, source, target, cancelled, on_progress)
+        surveyed, period = _measure(target, choice)
         if not surveyed.fault:
             return _describe(target, surveyed, period, digest)
         if not recipe.copies:
@@ -121,8 +182,20 @@ def _make(
     raise SourceError(f"ffmpeg made a stream that cannot be used: {surveyed.fault}")
 
 
-def _run(recipe: Recipe, target: Path, cancelled: Callable[[], bool], on_progress: Progress) -> str:
-    """Let ffmpeg fill the file, give its SHA-256."""
+def _check_holes(choice: Choice, seen: Extents, seconds: float) -> None:
+    """Refuse what ffmpeg would fill for hours: no ordinary film consists of holes."""
+    streams = (choice.video, *choice.audios)
+    filled = max((extent.filled for stream in streams if (extent := seen.of(stream))), default=0.0)
+    if filled and seconds > _HOLES * filled + _HOLES_SECONDS:
+        raise SourceError(
+            f"its packets last {filled:.0f} s, but its timestamps span {seconds:.0f} s", JOIN_AGAIN
+        )
+
+
+def _run(
+    recipe: Recipe, source: str, target: Path, cancelled: Callable[[], bool], on_progress: Progress
+) -> str:
+    """Let ffmpeg fill the file, return its SHA-256."""
     command = [find_tool("ffmpeg"), "-nostdin", "-hide_banner", "-loglevel", "error"]
     command += [*recipe.arguments, "-f", "mpegts", "pipe:1"]
     digest, meter = hashlib.sha256(), _Meter(recipe.seconds, on_progress)
@@ -138,7 +211,7 @@ def _run(recipe: Recipe, target: Path, cancelled: Callable[[], bool], on_progres
                 file.write(block)
             ffmpeg.wait()
         if ffmpeg.wait() or rest or not file.tell():
-            raise SourceError(f"ffmpeg cannot read it: {ffmpeg.complaint()}")
+            raise ffmpeg.complaint(source)
         for line in ffmpeg.last_lines():
             logger.debug("ffmpeg: %s", line)
         file.flush()
@@ -157,7 +230,7 @@ def _read(ffmpeg: Child, cancelled: Callable[[], bool]) -> bytes:
 
 
 class _Meter:
-    """Says how much is done, by the clock in the stream itself."""
+    """Says how much is done, by the clock in the stream itself, and stops what grows beyond all bounds."""
 
     def __init__(self, seconds: float, on_progress: Progress) -> None:
         self._seconds, self._on_progress = seconds, on_progress
@@ -168,19 +241,25 @@ class _Meter:
             if (pcr := pcr_at(packets, at)) is not None:
                 self._first = pcr if self._first is None else self._first
                 done = (pcr - self._first) % PCR_WRAP / PCR_CLOCK
+                if done > _GROWTH * self._seconds + _GROWTH_SECONDS:
+                    raise SourceError(
+                        f"stopped at {done:.0f} s: its packets last {self._seconds:.0f} s", JOIN_AGAIN
+                    )
                 self._on_progress(min(done / self._seconds, 1.0) if self._seconds > 0 else 0.0)
                 return
 
 
-def _measure(target: Path, *, has_video: bool) -> tuple[Survey, int]:
-    """Look through the new stream, give what it is and how long it lasts (90 kHz)."""
+def _measure(target: Path, choice: Choice) -> tuple[Survey, int]:
+    """Look through the new stream, return what it is and how long it lasts (90 kHz)."""
     with (
         target.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream,
         memoryview(stream) as view,
     ):
-        found = survey(view, has_video=has_video)
-    ends = list(extents(str(target)).values())
+        found = survey(view, has_video=choice.video is not None)
+    # Picture and sounds are the first streams; subtitles come when somebody speaks.
+    count = len(choice.audios) + (choice.video is not None)
+    ends = [extent for index, extent in extents(str(target)).by_index.items() if index < count]
     if not ends:
         return replace(found, fault="it has no timestamps"), 0
     # From the durations of the frames: by the distance of the last PES packets, which hold several
@@ -206,15 +285,15 @@ def _timing_fault(found: Survey, ends: list[Extent], period: int) -> str:
 
 
 def _describe(target: Path, found: Survey, period: int, digest: str) -> Description:
-    result = probe(str(target))
-    video, audio = result.video, result.audio
+    streams = probe(str(target)).streams
+    video = next(iter(streams.videos), None)
     return Description(
         packets=found.packets,
         sha256=digest,
         period=period,
         counters=found.counters,
         first_pcr=found.first_pcr,
-        codecs="/".join(stream.codec for stream in (video, audio) if stream),
+        codecs=names([*streams.videos[:1], *streams.audios]),
         frame_rate_milli=round(video.frame_rate * 1_000) if video else 0,
         width=video.width if video else 0,
         height=video.height if video else 0,

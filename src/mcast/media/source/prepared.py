@@ -1,13 +1,15 @@
 """A prepared content as an endless row of numbered datagrams.
 
 Number n is datagram n mod D of round n div D, D being the datagrams of one round. In round k the stream
-is shifted by k periods (see `seam`). All of it follows from the bytes, so two servers whose digests are
+is shifted by k periods (see `restamp`). All of it follows from the bytes, so two servers whose digests are
 equal can replace each other at any number.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import mmap
+import threading
 from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from mcast.errors import ConfigError
+from mcast.media.source.cache_upkeep import touch
 from mcast.media.source.cuts import Cuts
 from mcast.media.source.cutting import CUTTING_VERSION
 from mcast.media.source.prepare import CLOCK, Description
@@ -25,21 +28,32 @@ from mcast.wire.train import MAX_TRAIN_DATAGRAMS, Train
 
 
 class Prepared:
-    """One content, opened from its cache entry. Reading is safe from any thread."""
+    """One content, opened from its cache entry. Reading is safe from any thread.
+
+    Who opened it and everybody who plays it hold it; the last to release it closes it. So a content can
+    be taken out of the list while it is played.
+    """
 
     def __init__(self, entry: Path, datagram_packets: int, *, loop: bool) -> None:
         """Open a cache entry. Raises ConfigError if it is damaged."""
-        self.loop = loop
-        with _whole(entry):
-            self.description = Description.from_json((entry / "stream.json").read_bytes())
-            with (entry / "stream.ts").open("rb") as file:
-                self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            if len(self._mapping) != self.description.packets * PACKET:
-                raise ValueError("its size is not as described")
+        self.loop, self._entry = loop, entry
+        with contextlib.ExitStack() as undo:
+            with _whole(entry):
+                self._described = undo.enter_context((entry / "stream.json").open("rb"))
+                # As long as it is open, so that no clean-up of the cache takes it away. One that looks
+                # at this entry holds it for a moment only.
+                fcntl.flock(self._described, fcntl.LOCK_SH)
+                self.description = Description.from_json(self._described.read())
+                with (entry / "stream.ts").open("rb") as file:
+                    self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                if len(self._mapping) != self.description.packets * PACKET:
+                    raise ValueError("its size is not as described")
+            self._cuts = Cuts.open(entry, datagram_packets, self.description.packets, self.description.period)
+            undo.pop_all()
         self._stream = memoryview(self._mapping)
-        self._cuts = Cuts.open(entry, datagram_packets, self.description.packets, self.description.period)
         self._origin = self.description.first_pcr // 300
         self.digest = _digest(self.description, datagram_packets)
+        self._lock, self._holders = threading.Lock(), 1
 
     @property
     def datagrams(self) -> int:
@@ -63,22 +77,22 @@ class Prepared:
         return size * 8 * CLOCK // self.period
 
     def locate(self, number: int) -> tuple[int, int]:
-        """Give the round and the index within it."""
+        """Return the round and the index within it."""
         return divmod(number, self._cuts.count)
 
     def time_of(self, number: int) -> int:
-        """Say when a datagram is due, 90 kHz after the very first one."""
+        """Return when a datagram is due, 90 kHz after the very first one."""
         rounds, index = self.locate(number)
         return rounds * self.period + self._cuts.times[index]
 
     def due_by(self, time: int) -> int:
-        """Give the number of the first datagram that is due later than `time` (not negative)."""
+        """Return the number of the first datagram that is due later than `time` (not negative)."""
         rounds, rest = divmod(time, self.period)
         number = rounds * self._cuts.count + bisect_right(self._cuts.times, rest)
         return number if self.loop else min(number, self._cuts.count)
 
     def train_at(self, first: int, ssrc: int, limit: int = MAX_TRAIN_DATAGRAMS) -> Train:
-        """Give the datagrams from number `first` on, at most `limit`, and as many as fit into one train.
+        """Return the datagrams from number `first` on, at most `limit`, and as many as fit into one train.
 
         A keyframe's datagram begins a new train.
         """
@@ -102,14 +116,14 @@ class Prepared:
         return Train(first, size + HEADER_SIZE, bytes(memoryview(buffer)[:at]))
 
     def payload(self, first: int, end: int) -> bytes:
-        """Give what a receiver writes for the numbers `first` up to `end` (not included).
+        """Return what a receiver writes for the numbers `first` up to `end` (not included).
 
         For comparing a recording byte by byte with what was sent.
         """
         return b"".join(self._payloads(first, end))
 
     def find(self, head: bytes, rounds: int) -> int | None:
-        """Give the number of the keyframe's datagram with which a recording begins, None if there is none.
+        """Return the number of the keyframe's datagram with which a recording begins, None if there is none.
 
         `head` are its first bytes (a datagram's or more), `rounds` how many to search.
         """
@@ -120,11 +134,25 @@ class Prepared:
                     return base + index
         return None
 
-    def close(self) -> None:
-        """Unmap the files. Nothing may be asked afterwards."""
+    def hold(self) -> None:
+        """Keep it open until one more `release`. For who knows that somebody holds it."""
+        with self._lock:
+            self._holders += 1
+
+    def release(self) -> None:
+        """Need it no more; the last one closes it, and nothing may be asked afterwards."""
+        with self._lock:
+            self._holders -= 1
+            is_last = self._holders == 0
+        if is_last:
+            self._close()
+
+    def _close(self) -> None:
         self._cuts.close()
         self._stream.release()
         self._mapping.close()
+        touch(self._entry)
+        self._described.close()
 
     def __enter__(self) -> Self:
         return self
@@ -132,7 +160,7 @@ class Prepared:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self.release()
 
     def _payloads(self, number: int, end: int) -> Iterator[bytes]:
         while number < end:
@@ -155,7 +183,7 @@ class Prepared:
         return end, full * PACKET
 
     def _packets(self, rounds: int, begin: int, end: int) -> memoryview:
-        """Give the packets of some datagrams as they are in that round."""
+        """Return the packets of some datagrams as they are in that round."""
         packets = self._stream[self._cuts.starts[begin] * PACKET : self._cuts.starts[end] * PACKET]
         if not rounds:
             return packets

@@ -1,133 +1,104 @@
 """What a source holds, as ffprobe tells."""
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from mcast.errors import ConfigError
-from mcast.media.source.ffmpeg import ToolError, find_tool, lines_of
+from mcast.media.source.complaints import SourceError
+from mcast.media.source.ffmpeg import find_tool, lines_of
+from mcast.media.source.tracks import Audio, Programme, Streams, Subtitle, Video, is_secondary
 
-
-class SourceError(ConfigError):
-    """A source cannot be used. The text does not say whose it is: the caller knows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Video:
-    """The first stream of pictures that is no cover."""
-
-    index: int
-    codec: str
-    pixel_format: str
-    width: int
-    height: int
-    frame_rate: Fraction  # 0: unknown
-    rotated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Audio:
-    """The first stream of sound."""
-
-    index: int
-    codec: str
-    profile: str
-    channels: int
-    sample_rate: int
+_ENTRIES = ("-of", "json", "-show_format", "-show_streams", "-show_programs")
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a file holds. At least one of picture and sound."""
+    """What a file holds: its container and all streams."""
 
     container: str
     start: float  # seconds; ffmpeg shifts the content so that this becomes 0
-    video: Video | None
-    audio: Audio | None
+    streams: Streams
+    input_options: tuple[str, ...] = ()  # what ffmpeg must be told to see all of it
 
     @property
-    def is_still(self) -> bool:
-        """Tell whether the file is one picture: it has no duration of its own."""
-        return self.container == "image2" or self.container.endswith("_pipe")
-
-
-@dataclass(slots=True)
-class Extent:
-    """When a stream begins and ends, from its packets; seconds."""
-
-    start: float = float("inf")
-    end: float = float("-inf")
-    keyframes: list[float] = field(default_factory=list)
-    longest: float = 0.0  # duration of a packet
-    hidden: bool = False  # the container says that some packets are not to be shown (edit list)
-
-    def add(self, time: float, duration: float, flags: str) -> None:
-        self.start, self.end = min(self.start, time), max(self.end, time + duration)
-        self.longest = max(self.longest, duration)
-        if "K" in flags:
-            self.keyframes.append(time)
-        self.hidden = self.hidden or "D" in flags
+    def has_clock_jumps(self) -> bool:
+        """Tell whether the container's clock may jump, and ffmpeg then goes on as if it had not."""
+        return bool({"mpegts", "mpeg", "flv", "hls"} & set(self.container.split(",")))
 
 
 def probe(path: str) -> Probe:
     """Look into a file. Raises SourceError."""
-    command = [find_tool("ffprobe"), "-v", "error", "-of", "json", "-show_format", "-show_streams", path]
-    try:
-        found = json.loads("\n".join(lines_of(command)))
-    except ToolError as error:
-        raise SourceError(f"ffmpeg cannot read it: {_reason(error, path)}") from None
-    container = str(found.get("format", {}).get("format_name", ""))
-    streams: list[dict[str, Any]] = found.get("streams", [])
-    video = next((_video(stream) for stream in streams if _is_video(stream)), None)
-    audio = next((_audio(stream) for stream in streams if _is_audio(stream)), None)
-    # ffmpeg reads any text as "tty", an animation of letters: surely not what was meant.
-    if (video is None and audio is None) or container == "tty":
-        raise SourceError("it holds neither picture nor sound that ffmpeg can read")
-    return Probe(container, _number(found["format"].get("start_time")), video, audio)
-
-
-def extents(path: str) -> dict[int, Extent]:
-    """Walk through all packets, give each stream's extent by its index.
-
-    Durations in a container's header are estimates more often than not; packets are what will be sent.
-    Raises SourceError.
-    """
-    entries = "packet=stream_index,pts_time,duration_time,flags"
-    command = [find_tool("ffprobe"), "-v", "error", "-of", "csv=p=0", "-show_entries", entries, path]
-    found: dict[int, Extent] = {}
-    try:
-        for line in lines_of(command):
-            index, time, duration, flags = [*line.split(","), "", "", "", ""][:4]
-            if index.isdecimal() and time not in ("N/A", ""):
-                found.setdefault(int(index), Extent()).add(float(time), _number(duration), flags)
-    except ToolError as error:
-        raise SourceError(f"ffmpeg cannot read it: {_reason(error, path)}") from None
+    found = _show(path)
+    if found.container == "image2":
+        return _joined_pictures(path, found)
     return found
 
 
-def _reason(error: ToolError, path: str) -> str:
-    return str(error).removeprefix(f"{path}: ")
+def live_probe(input_arguments: Sequence[str]) -> list[str]:
+    """Return the command that looks into a live input; its output is for `parse`."""
+    return [find_tool("ffprobe"), "-v", "error", *_ENTRIES, *input_arguments]
+
+
+def parse(text: str) -> Probe:
+    """Read what ffprobe has written. Raises SourceError."""
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError:
+        raise SourceError("ffprobe tells nothing of it") from None
+    container = str(found.get("format", {}).get("format_name", ""))
+    streams: list[dict[str, Any]] = found.get("streams", [])
+    held = Streams(
+        tuple(_video(stream, _pid(stream, container)) for stream in streams if _is_video(stream)),
+        tuple(_audio(stream, _pid(stream, container)) for stream in streams if _is(stream, "audio")),
+        tuple(_subtitle(stream) for stream in streams if _is(stream, "subtitle")),
+        tuple(_programme(programme) for programme in found.get("programs", [])),
+    )
+    # ffmpeg reads any text as "tty", an animation of letters: surely not what was meant.
+    if not (held.videos or held.audios) or container == "tty":
+        raise SourceError("it holds neither picture nor sound that ffmpeg can read")
+    return Probe(container, number(found["format"].get("start_time")), held)
+
+
+def _show(path: str, *options: str) -> Probe:
+    command = [find_tool("ffprobe"), "-v", "error", *_ENTRIES, *options, path]
+    return parse("\n".join(lines_of(command, path)))
+
+
+def _joined_pictures(path: str, found: Probe) -> Probe:
+    """Look again into a file of one picture: ffmpeg takes its name for it that there is only one.
+
+    Cameras put a small picture behind the large one; only pictures of one size are a film.
+    """
+    codec = found.streams.videos[0].codec if found.streams.videos else ""
+    options = ("-f", f"{'jpeg' if codec == 'mjpeg' else codec}_pipe")
+    entries = ("-show_entries", "frame=width,height", "-of", "csv=p=0")
+    try:
+        command = [find_tool("ffprobe"), "-v", "error", *options, *entries, path]
+        sizes = list(lines_of(command, path))
+        joined = _show(path, *options) if len(sizes) > 1 and len(set(sizes)) == 1 else None
+    except SourceError:  # no such demuxer: this codec's pictures are never joined
+        joined = None
+    return Probe(joined.container, joined.start, joined.streams, options) if joined else found
+
+
+def _is(stream: dict[str, Any], kind: str) -> bool:
+    return stream.get("codec_type") == kind and bool(stream.get("codec_name"))
 
 
 def _is_video(stream: dict[str, Any]) -> bool:
-    disposition = stream.get("disposition", {})
-    return (
-        stream.get("codec_type") == "video"
-        and bool(stream.get("codec_name"))
-        and int(stream.get("width", 0)) > 0
-        and not disposition.get("attached_pic")
-        and not disposition.get("timed_thumbnails")
-    )
+    return _is(stream, "video") and int(stream.get("width", 0)) > 0
 
 
-def _is_audio(stream: dict[str, Any]) -> bool:
-    return stream.get("codec_type") == "audio" and bool(stream.get("codec_name"))
+def _pid(stream: dict[str, Any], container: str) -> int:
+    return int(str(stream.get("id", "0")), 0) if container == "mpegts" else 0
 
 
-def _video(stream: dict[str, Any]) -> Video:
+def _video(stream: dict[str, Any], pid: int) -> Video:
     rates = [_fraction(stream.get(name)) for name in ("avg_frame_rate", "r_frame_rate")]
     sides = stream.get("side_data_list", [])
+    disposition = stream.get("disposition", {})
     return Video(
         index=int(stream["index"]),
         codec=str(stream["codec_name"]),
@@ -136,23 +107,45 @@ def _video(stream: dict[str, Any]) -> Video:
         height=int(stream["height"]),
         frame_rate=next((rate for rate in rates if rate), Fraction(0)),
         rotated=any(side.get("rotation") for side in sides),
+        field_order=str(stream.get("field_order", "")),
+        is_cover=bool(disposition.get("attached_pic") or disposition.get("timed_thumbnails")),
+        is_default=bool(disposition.get("default")),
+        pictures=int(number(stream.get("nb_frames"))),
+        pid=pid,
     )
 
 
-def _audio(stream: dict[str, Any]) -> Audio:
+def _audio(stream: dict[str, Any], pid: int) -> Audio:
+    disposition, tags = stream.get("disposition", {}), stream.get("tags", {})
     return Audio(
         index=int(stream["index"]),
         codec=str(stream["codec_name"]),
         profile=str(stream.get("profile", "")),
         channels=int(stream.get("channels", 0)),
         sample_rate=int(stream.get("sample_rate", 0)),
+        language=str(tags.get("language", "")),
+        is_default=bool(disposition.get("default")),
+        is_secondary=is_secondary(disposition, str(tags.get("title", ""))),
+        pid=pid,
     )
 
 
-def _number(text: object) -> float:
+def _subtitle(stream: dict[str, Any]) -> Subtitle:
+    language = str(stream.get("tags", {}).get("language", ""))
+    return Subtitle(int(stream["index"]), str(stream["codec_name"]), language)
+
+
+def _programme(programme: dict[str, Any]) -> Programme:
+    streams = frozenset(int(stream["index"]) for stream in programme.get("streams", []))
+    name = str(programme.get("tags", {}).get("service_name", ""))
+    return Programme(int(programme.get("program_num", programme.get("program_id", 0))), name, streams)
+
+
+def number(text: object) -> float:
+    """Read a number of ffprobe's; 0 for "N/A" and what is missing."""
     try:
         return float(str(text))
-    except ValueError:  # "N/A", or missing
+    except ValueError:
         return 0.0
 
 

@@ -3,20 +3,24 @@
 import difflib
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mcast.config.reading import read_config
+from mcast.config.tables import unknown_key
 from mcast.errors import ConfigError
-from mcast.media.source.encoding import DEFAULT_QUALITY, Quality
+from mcast.media.source.encoding import DEFAULT_QUALITY, DEINTERLACING, Quality
 from mcast.media.source.ffmpeg import input_formats
+from mcast.media.source.tracks import NO_WISH, Wish
 from mcast.wire.rtp import MAX_PACKETS
 
 MAX_CONTENTS = 500
 """The list of all, with names of 255 bytes and running streams, fits one frame (`wire.frame.MAX_BODY`)."""
 MAX_NAME = 255  # bytes of UTF-8: what the wire carries
+MAX_STREAMS = 1_000
+STALL, HOLD, MAX_SECONDS = 10, 30, 86_400
 _MIN_BIT_RATE, _MAX_BIT_RATE = 8_000, 1_000_000_000
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -37,9 +41,12 @@ class ContentSpec:
     format: str | None = None  # ffmpeg's -f for a live input
     paced: bool = False  # a live input without a clock of its own: ffmpeg reads it with -re
     input_options: tuple[str, ...] = ()  # further options for ffmpeg, before a live input
+    stall: float = STALL  # seconds without media after which ffmpeg is started again
+    hold: float = HOLD  # seconds without media after which the stream ends; 0: never
     loop: bool = True
     datagram_packets: int = MAX_PACKETS
     quality: Quality = DEFAULT_QUALITY
+    wish: Wish = NO_WISH
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +93,7 @@ class _Keys:
     def allow(self, *known: str) -> None:
         for key in self._table:
             if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
-                raise self.error(key, f"unknown key; {hint}")
+                raise self.error(key, unknown_key(key, known))
 
     def has(self, key: str) -> bool:
         return key in self._table
@@ -107,6 +112,18 @@ class _Keys:
             raise self.error(key, f"missing; add for example: {key} = {json.dumps(example)}")
         return value
 
+    def text_or_number(self, key: str) -> str:
+        value = self._table.get(key, "")
+        if isinstance(value, bool) or not isinstance(value, str | int) or str(value).startswith("-"):
+            raise self.error(key, f"expected a text or a number, not {json.dumps(value, default=str)}")
+        return str(value)
+
+    def choice(self, key: str, known: Sequence[str]) -> str:
+        value = self.optional(key, str)
+        if value is not None and value not in known:
+            raise self.error(key, f"{json.dumps(value)} is none of: {', '.join(known)}")
+        return known[0] if value is None else value
+
     def number(self, key: str, low: int, high: int, default: int) -> int:
         value = self.optional(key, int)
         if value is None:
@@ -124,8 +141,8 @@ def _content(table: object, file: Path, index: int, formats: Callable[[], Collec
         raise ConfigError(f"{file}: content {index}: expected a table: [[content]]")
     keys = _Keys(table, str(file), f"content {index}")
     keys.allow(
-        *("name", "source", "loop", "datagram_packets", "max_bit_rate", "audio_bit_rate"),
-        *("format", "live", "paced", "input_options"),
+        *("name", "source", "loop", "datagram_packets", "max_bit_rate", "audio_bit_rate", "deint"),
+        *("programme", "video", "audio", "format", "live", "paced", "input_options", "stall", "hold"),
     )
     name = _name(keys)
     keys.where = f"content '{name}'"
@@ -136,6 +153,7 @@ def _content(table: object, file: Path, index: int, formats: Callable[[], Collec
     quality = Quality(
         max_bit_rate=keys.number("max_bit_rate", _MIN_BIT_RATE, _MAX_BIT_RATE, 0),
         audio_bit_rate=keys.number("audio_bit_rate", _MIN_BIT_RATE, 512_000, DEFAULT_QUALITY.audio_bit_rate),
+        deint=keys.choice("deint", DEINTERLACING),
     )
     spec = ContentSpec(
         name=name,
@@ -144,6 +162,7 @@ def _content(table: object, file: Path, index: int, formats: Callable[[], Collec
         format=form,
         datagram_packets=keys.number("datagram_packets", 1, MAX_PACKETS, MAX_PACKETS),
         quality=quality,
+        wish=_wish(keys),
     )
     if live:
         return _live_input(keys, spec, file, formats)
@@ -159,15 +178,19 @@ def _name(keys: _Keys) -> str:
     return name
 
 
+def _wish(keys: _Keys) -> Wish:
+    return Wish(
+        programme=keys.text_or_number("programme"),
+        video=keys.number("video", 0, MAX_STREAMS, 0) if keys.has("video") else None,
+        audio=keys.text_or_number("audio"),
+    )
+
+
 def _file_source(keys: _Keys, spec: ContentSpec, file: Path) -> ContentSpec:
-    for key in ("paced", "input_options"):
+    for key in ("paced", "input_options", "stall", "hold"):
         if keys.has(key):
             raise keys.error(key, "only for live inputs (those with a format or a URL)")
-    path = relative_to(file, spec.source)
-    if not path.exists():
-        raise keys.error("source", f"no such file: {path}")
-    if not path.is_file():
-        raise keys.error("source", f"not a file: {path}")
+    path = relative_to(file, spec.source)  # whether it is there shows when it is prepared
     return replace(spec, source=str(path), path=path, loop=keys.optional("loop", bool) is not False)
 
 
@@ -187,13 +210,19 @@ def _live_input(
     if spec.format != "lavfi" and not _URL.match(source):
         path = relative_to(file, source)
         is_file = path.is_file()
-        source = str(path) if is_file else source
-        if spec.format is None and not path.exists():
-            raise keys.error("source", f"no such file: {path}")
+        source = str(path) if is_file or spec.format is None else source
     paced = keys.optional("paced", bool)
     if paced is None:
         paced = is_file or spec.format == "lavfi" or bool(_FILE_LIKE_URL.match(source))
-    return replace(spec, source=source, paced=paced, input_options=tuple(options), loop=False)
+    return replace(
+        spec,
+        source=source,
+        paced=paced,
+        input_options=tuple(options),
+        loop=False,
+        stall=keys.number("stall", 1, MAX_SECONDS, STALL),
+        hold=keys.number("hold", 0, MAX_SECONDS, HOLD),
+    )
 
 
 def relative_to(file: Path, name: str) -> Path:

@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar
 from mcast.media.source.pacing import Source
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.wire.position import Position
+from mcast.wire.rtcp import FeedState
 from mcast.wire.train import Train
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,8 @@ class Sink(Protocol):
 
     def push(self, train: Train) -> None: ...
 
+    def set_state(self, state: FeedState) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -34,7 +37,8 @@ SinkT = TypeVar("SinkT", bound=Sink)
 class Streamer(Generic[SinkT]):
     """Owns one content's source and the thread that empties it into the fanout.
 
-    `on_end` is called by that thread when everything was sent, with the number of the last datagram.
+    `on_end` is called by that thread when everything was sent, with the number of the last datagram,
+    `on_lapse` when the time is over that it was given by `lapse_at`. It runs on until it is stopped.
     """
 
     def __init__(
@@ -45,11 +49,14 @@ class Streamer(Generic[SinkT]):
         fanout: SinkT,
         *,
         on_end: Callable[["Streamer[SinkT]", int], None],
+        on_lapse: Callable[["Streamer[SinkT]"], None],
         on_crash: OnCrash,
         pace: float = DEFAULT_PACE,
     ) -> None:
         self.content, self.ssrc, self.fanout = content, position.ssrc, fanout
         self._source, self._next, self._pace, self._on_end = source, position.next, pace, on_end
+        self._on_lapse = on_lapse
+        self._lapses_at: float | None = None  # set by any thread
         self._stopping = threading.Event()
         self._ended = False
         self._thread = OwnedThread(f"stream-{content}", self._run, on_crash)
@@ -68,6 +75,10 @@ class Streamer(Generic[SinkT]):
         """Begin to send."""
         self._thread.start()
 
+    def lapse_at(self, moment: float | None) -> None:
+        """Have `on_lapse` called at a moment (monotonic seconds); None: never."""
+        self._lapses_at = moment
+
     def stop(self) -> None:
         """Send nothing more, close source and fanout. From the thread's own callbacks, too."""
         self._stopping.set()
@@ -78,10 +89,15 @@ class Streamer(Generic[SinkT]):
 
     def _run(self) -> None:
         tick = time.monotonic()
+        is_silent = False
+        told: float | None = None
         while not self._stopping.is_set():
             for train in self._source.due(time.monotonic()):
                 self._next = train.next
                 self.fanout.push(train)
+            if self._source.is_silent != is_silent:
+                is_silent = not is_silent
+                self.fanout.set_state(FeedState.WAITING if is_silent else FeedState.FED)
             if self._source.ended:
                 self._ended = True
                 logger.info("[%s] sent to the end, last number %d", self.content, self._next - 1)
@@ -89,6 +105,11 @@ class Streamer(Generic[SinkT]):
                 return
             # A fixed grid, of which missed ticks are left out: how long a look takes adds no delay.
             now = time.monotonic()
+            # Only read here: if this thread cleared it, it might clear a newer one.
+            lapses_at = self._lapses_at
+            if lapses_at is not None and lapses_at != told and lapses_at <= now:
+                told = lapses_at
+                self._on_lapse(self)
             tick += self._pace * (1 + max(0.0, now - tick) // self._pace)
             self._stopping.wait(tick - now)
 

@@ -11,11 +11,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 from mcast.media.source.restamp import pes_at, timestamp_at
-from mcast.wire.mpegts import PACKET, pcr_at, pid_at, random_access_at, starts_with_pat
+from mcast.wire.mpegts import NULL_PID, PACKET, pcr_at, pid_at, random_access_at, starts_with_pat
 
 VIDEO_PID = 0x100  # what ffmpeg gives to the first stream
 PMT_PID = 0x1000
 SDT_PID = 0x11
+_NO_MEDIA = {0, PMT_PID, SDT_PID, NULL_PID}
 
 _CHUNK = 65_536  # packets looked at in one go: 12 MB
 _PICTURE_HEAD = 400  # packets: parameter sets and SEI are far smaller
@@ -76,6 +77,12 @@ def without_tables(packets: bytes, pid: int) -> bytes:
     for index in reversed(unwanted):
         packets = packets[: index * PACKET] + packets[(index + 1) * PACKET :]
     return packets
+
+
+def holds_media(packets: bytes) -> bool:
+    """Tell whether picture or sound is among whole packets: tables and padding alone are no media."""
+    ids = {(high & 0x1F) << 8 | low for high, low in zip(packets[1::PACKET], packets[2::PACKET], strict=True)}
+    return not ids <= _NO_MEDIA
 
 
 def _fault(stream: Bytes, tables: list[int], pictures: list[int], pcr: int | None, *, has_video: bool) -> str:

@@ -1,10 +1,10 @@
 """The bootstrapper's work: registrations, sessions, changes of the layout, health.
 
-A node has one session. Who registers later under the same name wins: after a crash, or a change of
-address, the old connection may look alive for seconds, and the new process is the one that is
-there. The loser is told why and closed.
+A node has one session. Of two processes with one name the later one wins: after a crash or a change of
+address the old connection may look alive for seconds, but the new process is the one that is there.
+The other one is told why, and its connection is closed.
 
-Losing a session says nothing about a node's streams, so nothing else follows from it.
+That a session has ended says nothing about the node's streams, so nothing else follows from it.
 """
 
 import logging
@@ -31,13 +31,13 @@ from mcast.wire.frame import Message
 logger = logging.getLogger(__name__)
 
 REGISTER_TIMEOUT = 5.0
-"""Seconds a stranger may keep a handler before it says who it is."""
+"""Seconds until a newcomer, which occupies a handler, must have said who it is."""
 
 SEND_TIMEOUT = 2.0
-"""Seconds a node may take to accept a layout; it reconnects if it was slower."""
+"""Seconds that a node may take to accept a layout; a slower one has to connect again."""
 
 SILENT = 10.0
-"""Seconds without a word from a node that sends health each 1 to 2 s: it is suspended or cut off."""
+"""Seconds without a report from a node, which sends one every 1 to 2 s: it is suspended or cut off."""
 
 
 @dataclass(eq=False, slots=True)
@@ -54,7 +54,7 @@ class Bootstrapper:
     """Owns the listener, the watcher and the sessions of the nodes."""
 
     def __init__(self, layout: Layout, source: str, address: HostPort, on_crash: OnCrash) -> None:
-        """Bind at once: raise ConfigError if the address cannot be used."""
+        """Bind the address at once. Raises ConfigError if it cannot be used."""
         self.counters = Counters()
         self._log = RateLimitedLog(logger, self.counters)
         self._source = source  # the layout's file, for refusals
@@ -74,7 +74,7 @@ class Bootstrapper:
 
     @property
     def address(self) -> HostPort:
-        """Where it listens, with the real port."""
+        """Return where it listens, with the real port."""
         return self._listener.address
 
     def start(self) -> None:
@@ -98,7 +98,7 @@ class Bootstrapper:
                 logger.debug("! %s has not got its new place: %s", session.name, error)
 
     def end_silent_sessions(self) -> None:
-        """Close the sessions of nodes that have said nothing for long. To be called now and then."""
+        """Close the sessions of nodes that are silent for too long. To be called about once a second."""
         with self._lock:
             silent = self._registry.silent(time.monotonic(), SILENT)
             sessions = [self._sessions[status.name] for status in silent if status.name in self._sessions]
@@ -120,7 +120,7 @@ class Bootstrapper:
         self.stop()
 
     def _handle(self, connection: Connection) -> None:
-        """Serve one newcomer; in a thread of the listener."""
+        """Serve one newcomer. In a thread of the listener."""
         register = connection.receive(REGISTER_TIMEOUT)
         if not isinstance(register, Register):
             raise WireError(f"a node begins with Register, not with {type(register).__name__}")
@@ -170,7 +170,7 @@ class Bootstrapper:
             )  # fmt: skip
 
     def _deliver(self, session: _Session) -> None:
-        """Tell a node its place, unless it knows it. Raise PeerGone."""
+        """Send a node its place, unless it has been sent before. Raises PeerGone."""
         with session.lock:
             with self._lock:
                 layout, version = self._layout, self._version
@@ -191,7 +191,7 @@ class Bootstrapper:
         self._end(session, reason)
 
     def _heard(self, session: _Session, message: Message) -> None:
-        """Take in a node's report; in the watcher's thread."""
+        """Take in a node's report. In the watcher's thread."""
         if not isinstance(message, Health):
             raise WireError(f"a node sends Health, not {type(message).__name__}")
         with self._lock:

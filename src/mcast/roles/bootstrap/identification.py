@@ -1,4 +1,4 @@
-"""Find out which node calls: by the name it says, or by the address it comes from."""
+"""Find out which node calls: by the name that it gives, or by the address that it calls from."""
 
 import logging
 import threading
@@ -15,18 +15,18 @@ from mcast.wire.endpoint import Endpoint
 logger = logging.getLogger(__name__)
 
 RESOLVED_TTL = 30.0
-"""Seconds to believe what a host name stood for; a flood of strangers must not flood the resolver."""
+"""Seconds for which a host name's addresses are remembered: many callers must not flood the resolver."""
 
 
 class Identification:
-    """Finds callers in a layout. Any thread may ask; host names may take the resolver's time."""
+    """Finds callers in a layout. Any thread may ask; to look up a host name may take seconds."""
 
     def __init__(self, source: str) -> None:
         self._source = source
         self._names = _Names()
 
     def find(self, layout: Layout, register: Register, peer: Endpoint) -> NodeSpec | str:
-        """Return the node that calls, or a sentence for its user that says why there is none."""
+        """Return the node that calls, or a sentence that tells its user why there is none."""
         if register.name:
             named = layout.find_by_name(register.name)
             if named is not None:
@@ -45,7 +45,7 @@ class Identification:
 
 
 class _Names:
-    """What the host names of the layout stand for, remembered for a while. Any thread may ask."""
+    """The addresses of the layout's host names, remembered for RESOLVED_TTL. Any thread may ask."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def read_layout(path: Path) -> Layout:
-    """Read and check a layout's file. Raise ConfigError with the file, the key and the remedy."""
+    """Return the layout that a file describes. Raises ConfigError: file, key and remedy."""
     return parse_layout(read_config(path), str(path))
 
 

@@ -1,4 +1,7 @@
-"""Who is up, and how: what the bootstrapper knows of its nodes. Pure: the time is handed in."""
+"""What the bootstrapper knows of its nodes: which ones are up, and how they are.
+
+Pure: times are handed in.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,13 +32,13 @@ class Change:
 
 
 class Registry:
-    """The table of the nodes that are up. Not thread-safe: the caller has a lock."""
+    """The table of the nodes that are up. Not thread-safe: the caller holds a lock."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, NodeStatus] = {}
 
     def join(self, name: str, instance: bytes, peer: str, now: float) -> NodeStatus | None:
-        """Enter a node; return what was known of it if it was up already."""
+        """Add a node; return what was known of it if it was up already."""
         before = self._nodes.get(name)
         self._nodes[name] = NodeStatus(name, instance, peer, now, now)
         if before is not None and before.instance == instance:
@@ -44,7 +47,7 @@ class Registry:
         return before
 
     def leave(self, name: str) -> NodeStatus | None:
-        """Strike a node out; return what was known of it."""
+        """Remove a node; return what was known of it."""
         return self._nodes.pop(name, None)
 
     def heard(self, name: str, health: Health, now: float) -> list[Change]:
@@ -57,11 +60,11 @@ class Registry:
         return list(_changes(name, before, after))
 
     def silent(self, now: float, longest: float) -> list[NodeStatus]:
-        """Return the nodes that have said nothing for longer than that."""
+        """Return the nodes that have said nothing for more than `longest` seconds."""
         return [status for status in self._nodes.values() if now - status.heard > longest]
 
     def snapshot(self) -> dict[str, NodeStatus]:
-        """Return the table; its entries go on changing."""
+        """Return a copy of the table; its entries still change."""
         return dict(self._nodes)
 
     def __len__(self) -> int:
@@ -84,7 +87,7 @@ def _attached(stream: StreamHealth) -> str:
 
 
 def _differences(old: StreamHealth, new: StreamHealth) -> Iterator[str]:
-    """Yield what an operator would ask about; that only numbers have moved on is no news."""
+    """Yield the differences that an operator would ask about; numbers that have moved on are none."""
     if _below(old) != _below(new):
         yield f"moved: it is{_below(new)} now, it was{_below(old)}"
     if old.fed != new.fed:
@@ -94,7 +97,7 @@ def _differences(old: StreamHealth, new: StreamHealth) -> Iterator[str]:
 
 
 def _below(stream: StreamHealth) -> str:
-    """Name the parent: the last but one of the path, which ends with the node itself."""
+    """Return the parent in words: the last but one of the path, which ends with the node itself."""
     return f" below {stream.path[-2]}" if len(stream.path) > 1 else " as the root"
 
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from mcast.client import Subscription
 from mcast.client.options import (
+    DEFAULT_GIVE_UP,
     DEFAULT_LATENCY_MS,
     DEFAULT_PATIENCE,
     check_content,
@@ -55,6 +56,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="begin at the last keyframe, a picture at once, or at the next (default: keyframe)")  # fmt: skip
     add("--wait", type=_positive, default=DEFAULT_PATIENCE, metavar="SECONDS",
         help="how long to search for a way to the content (default: %(default)g)")  # fmt: skip
+    add("--give-up", type=_positive, default=DEFAULT_GIVE_UP, metavar="SECONDS",
+        help="how long to look for another way if nothing comes (default: %(default)g)")  # fmt: skip
     add("--report", type=Path, metavar="FILE", help="write figures of the run there at the end (JSON)")
     add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
     add("--trace", type=Path, metavar="FILE", help="write each decision there (JSON lines), to find faults")
@@ -84,7 +87,8 @@ def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> 
     open_output = _checked_output(options, process)
     subscription = Subscription(
         neighbours=options.neighbours, content=options.content, latency_ms=options.latency,
-        patience=options.wait, start=options.start, media_ports=options.media_ports, trace=options.trace,
+        patience=options.wait, give_up=options.give_up, start=options.start,
+        media_ports=options.media_ports, trace=options.trace,
     )  # fmt: skip
     output: Output | None = None
     closed: Ended | None = None

@@ -1,6 +1,7 @@
 """The connections that others have made to this node: what they may say, and how they are answered.
 
     listener --take--> numbered, read by the watcher --DISC, STREAM, the end--> events
+                                                     '--WATCH--> the advertiser, which tells from now on
     actions  --reply, accepted, update, end--> FOUND, MISS, PORT, STOP
 
 A connection asks one thing at a time: DISC or STREAM, and the next when that is answered. The connection
@@ -14,8 +15,9 @@ import itertools
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from mcast.errors import WireError
 from mcast.eventlog import note
@@ -23,10 +25,12 @@ from mcast.media.child import ChildLost
 from mcast.net.connection import Connection, PeerGone, say
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.watcher import Watcher
-from mcast.overlay.actions import ConnectionId, Path
+from mcast.overlay.actions import ConnectionId, Update
 from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, StreamReceived
+from mcast.overlay.further import usable
 from mcast.wire.frame import Message
-from mcast.wire.node import Disc, Found, Miss, Port, Stop, StopReason, Stream
+from mcast.wire.identity import Identity
+from mcast.wire.node import Disc, Found, Miss, Port, Stop, StopReason, Stream, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +39,9 @@ MAX_INBOUND = 8192
 BYE_GRACE = 1.0
 """Seconds from a child's BYE until its connection is closed: its STOP, which says why it leaves and may
 be overtaken by the BYE, has come by then."""
+
+
+OnWatch: TypeAlias = Callable[[Identity, Connection], None]
 
 
 class Events(Protocol):
@@ -68,8 +75,11 @@ class Inbound:
 class InboundConnections:
     """Owns the connections and numbers them, so that the core can name them. Safe for all threads."""
 
-    def __init__(self, watcher: Watcher, events: Events, *, most: int = MAX_INBOUND) -> None:
-        self._watcher, self._events, self._most = watcher, events, most
+    def __init__(
+        self, watcher: Watcher, events: Events, on_watch: OnWatch, *, most: int = MAX_INBOUND
+    ) -> None:
+        """`on_watch` is called, by the watcher's thread, with who would be told what this node streams."""
+        self._watcher, self._events, self._on_watch, self._most = watcher, events, on_watch, most
         self._log = RateLimitedLog(logger)
         self._lock = threading.Lock()  # guards the next three
         self._numbers = itertools.count(1)  # never used twice: late news of one is not another's
@@ -112,6 +122,10 @@ class InboundConnections:
             case Stream() if link.stream is None and not link.asking:
                 link.stream = message
                 event = StreamReceived(link.number, message)
+            case Watch() if link.stream is None and not link.asking:
+                link.asking = True  # for good: nothing more may come on this connection
+                self._on_watch(message.sender, link.connection)
+                return
             case Stop():  # also behind a STREAM that was refused: the child takes its leave
                 is_leaving = message.reason is StopReason.LEAVING
                 link.how, link.why = Departure.LEAVING if is_leaving else Departure.UNSUBSCRIBED, ""
@@ -181,10 +195,14 @@ class InboundConnections:
         say(link.connection, message)
         link.connection.close()  # the watcher sees that
 
-    def update(self, number: ConnectionId, path: Path, version: int, *, cut: bool) -> None:
+    def update(self, news: Update) -> None:
         """Tell a child what has changed above."""
-        if (link := self.get(number)) is not None and link.port is not None:
-            link.port = replace(link.port, path=path, version=version, cut=cut)
+        if (link := self.get(news.connection)) is not None and link.port is not None:
+            link.port = replace(
+                link.port, path=news.path, version=news.version,
+                cut=news.cut, no_way=news.no_way, leaving=news.leaving,
+                further=usable(news.further, link.connection.local.ip),
+            )  # fmt: skip
             say(link.connection, link.port)
 
     def end(self, number: ConnectionId, stop: Stop) -> None:

@@ -31,6 +31,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--address", type=cli.address_option, metavar="HOST:PORT",
         help="where to listen (default: every address, at the layout's port)")  # fmt: skip
     add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
+    add("--unlisted", action="store_true",
+        help="do not have neighbours name this node to their clients, for when they fail")  # fmt: skip
     add("--trace", type=Path, metavar="FILE", help="write every decision to FILE, as lines of JSON")
 
 
@@ -58,8 +60,9 @@ def _run(
     address = options.address or _listening_address(layout)
     logs.speak_as(layout.name)
     program = NodeProgram(
-        layout, address, ports, session.send_health, process.on_crash, trace_file=options.trace
-    )
+        layout, address, ports, session.send_health, process.on_crash,
+        takes_clients=not options.unlisted, trace_file=options.trace,
+    )  # fmt: skip
     try:
         program.start(layout)
         eventlog.note(logger, "listening", "listening at %s", program.address, address=program.address)

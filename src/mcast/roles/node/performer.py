@@ -14,6 +14,7 @@ from mcast.net.worker import Worker
 from mcast.overlay import actions as do
 from mcast.overlay.actions import Action, UpstreamId
 from mcast.overlay.events import Stopped
+from mcast.peer.adverts import Advertiser
 from mcast.peer.decider import Post
 from mcast.peer.flooder import Flooder
 from mcast.peer.upstream import Upstream
@@ -35,6 +36,7 @@ class Performer:
         self,
         inbound: InboundConnections,
         flooder: Flooder,
+        advertiser: Advertiser,
         relays: RelayDb,
         reaper: Worker,
         make_upstream: MakeUpstream,
@@ -42,12 +44,13 @@ class Performer:
         on_tree_change: Callable[[], None],
     ) -> None:
         """`on_tree_change` is called when who is whose parent, or how they are fed, has changed."""
-        self._inbound, self._flooder, self._relays, self._reaper = inbound, flooder, relays, reaper
+        self._inbound, self._flooder, self._advertiser = inbound, flooder, advertiser
+        self._relays, self._reaper = relays, reaper
         self._make_upstream, self._post, self._on_tree_change = make_upstream, post, on_tree_change
         self._upstreams: dict[UpstreamId, Upstream] = {}
 
     def perform(self, action: Action) -> None:
-        """Do one action. Raises TypeError for one that concerns a client only."""
+        """Do one action. Raises TypeError for one that concerns a client's own reader only."""
         match action:
             case do.Reply(number, message):
                 self._inbound.reply(number, message)
@@ -55,6 +58,10 @@ class Performer:
                 self._flooder.ask(action)
             case do.CancelAsks(request, neighbours):
                 self._flooder.cancel(request, neighbours)
+            case do.Advertise():
+                self._advertiser.advertise(action)
+            case do.Introduce():
+                self._advertiser.introduce(action)
             case do.Announce(event, text, fields):
                 logger.info(text, extra=event_extra(event, **dict(fields)))
             case _:
@@ -65,8 +72,8 @@ class Performer:
         match action:
             case do.Accept():
                 self._accept(action)
-            case do.Update(number, _, path, version, cut):
-                self._inbound.update(number, path, version, cut=cut)
+            case do.Update():
+                self._inbound.update(action)
             case do.End(number, stop):
                 self._inbound.end(number, stop)
             case do.Dismiss(number, content):
@@ -80,7 +87,7 @@ class Performer:
             case do.CloseRelay(content):
                 self._relays.close(content)
             case do.Supply(content, state, no_way):
-                self._relays.supply(content, state, no_way)
+                self._relays.supply(content, state, no_way=no_way)
             case do.AwaitDrain(content, last):
                 self._relays.await_drain(content, last)
             case _:
@@ -103,7 +110,7 @@ class Performer:
         if link is None or relay is None:
             return  # it has left, or the relay could not be opened; the core hears of that next
         try:
-            port = relay.admit(link, stream, accept.path, accept.version)
+            port = relay.admit(link, accept)
         except McastError as error:
             logger.warning("[%s] cannot take %s in: %s", stream.content, stream.sender, error)
             no = Miss(request=stream.request, hops=stream.hops, content=stream.content,
@@ -119,7 +126,7 @@ class Performer:
 
     def _subscribe(self, subscribe: do.Subscribe) -> None:
         relay = self._relays.get(subscribe.content) if subscribe.resume else None
-        upstream = self._make_upstream(subscribe, relay.wanted if relay else None)
+        upstream = self._make_upstream(subscribe, relay.wanted if relay else subscribe.onward)
         self._upstreams[subscribe.upstream] = upstream
         upstream.start()
 

@@ -3,6 +3,7 @@
 listener ---> InboundConnections --DISC, STREAM, ends--+
 Flooder (warm connections) --------FOUND, MISS---------+--> Decider: core --> Performer --> all of them
 upstreams (per parent) ------------PORT, MISS, STOP----+
+NeighbourWatches ------------------ADVERT--------------+
 RelayDb (a relay per content) -----fed or cut, drained-+
 ServerMonitors --------------------lists, PINGs--------'
 """
@@ -28,10 +29,12 @@ from mcast.overlay import trace
 from mcast.overlay.actions import Action, ServerParent, Subscribe
 from mcast.overlay.events import LayoutChanged
 from mcast.overlay.node_core import NodeCore
+from mcast.peer.adverts import Advertiser
 from mcast.peer.decider import Decider
 from mcast.peer.flooder import Flooder
 from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream, Upstream
+from mcast.peer.watching import NeighbourWatches
 from mcast.roles.node.health import HealthReporter
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.performer import Performer
@@ -59,10 +62,14 @@ class NodeProgram:
         send_health: Callable[[Health], None],
         on_crash: OnCrash,
         *,
+        takes_clients: bool = True,
         trace_file: Path | None = None,
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
-        """Listen at `address`. Raises ConfigError if that, or to write the trace, is not possible."""
+        """Listen at `address`. Raises ConfigError if that, or to write the trace, is not possible.
+
+        `takes_clients`: neighbours may name this node to their clients, for when they fail themselves.
+        """
         self._me, self._kind = Identity.node(layout.name), layout.kind
         self._ports, self._on_crash = ports, on_crash
         seed, is_rendezvous = os.urandom(SEED_BYTES), layout.kind is NodeKind.RENDEZVOUS
@@ -80,15 +87,17 @@ class NodeProgram:
         self._reaper = Worker("reaper", on_crash)
         self._flooder = Flooder(self._watcher, post, on_crash)
         self._monitors = ServerMonitors(self._watcher, post, on_crash)
-        self._inbound = InboundConnections(self._watcher, self._decider)
+        self._advertiser = Advertiser(takes_clients=takes_clients)
+        self._watches = NeighbourWatches(self._me, post, self._decider.offer, on_crash)
+        self._inbound = InboundConnections(self._watcher, self._decider, self._advertiser.watch)
         self._relays = RelayDb(
             str(self._me), self._reader, ports, self._reaper,
             post=post, on_child_lost=self._inbound.on_child_lost, on_crash=on_crash, timing=timing,
         )  # fmt: skip
         self._health = HealthReporter(lambda: core.branches, self._relays, send_health)
         self._performer = Performer(
-            self._inbound, self._flooder, self._relays, self._reaper, self._upstream, post,
-            self._health.on_tree_change,
+            self._inbound, self._flooder, self._advertiser, self._relays, self._reaper, self._upstream,
+            post, self._health.on_tree_change,
         )  # fmt: skip
 
     @property
@@ -116,7 +125,10 @@ class NodeProgram:
         # The core first: what the new connections tell is then about those whom it knows.
         names = tuple(neighbour.name for neighbour in layout.neighbours)
         self._decider.post(LayoutChanged(names, layout.servers))
-        self._flooder.update({each.name: each.address for each in layout.neighbours})
+        addresses = {each.name: each.address for each in layout.neighbours}
+        self._advertiser.update(names)
+        self._flooder.update(addresses)
+        self._watches.update(addresses)
         self._monitors.update(layout.servers)
         note(
             logger, "node_up", "%s", _describe(layout), node=layout.name, address=self.address,
@@ -132,6 +144,7 @@ class NodeProgram:
         self._decider.stop()
         self._performer.stop()
         self._flooder.stop()
+        self._watches.stop()
         self._monitors.stop()
         self._watcher.stop()
         self._inbound.close()
@@ -145,13 +158,16 @@ class NodeProgram:
 
     def _on_tick(self, now: float) -> None:
         self._inbound.on_tick(now)
+        self._advertiser.on_tick(now)
         self._relays.on_tick()
         self._health.on_tick(now)
 
     def _upstream(self, subscribe: Subscribe, resume: Position | None) -> Upstream:
         surroundings = (self._ports, self._watcher, self._decider.post, self._on_crash)
         if isinstance(subscribe.parent, ServerParent):
-            return ServerUpstream(subscribe, *surroundings, resume=resume)
+            relay = self._relays.get(subscribe.content)
+            due_at = relay.due_at(resume.next) if relay is not None and resume is not None else None
+            return ServerUpstream(subscribe, *surroundings, resume=resume, due_at=due_at)
         return NeighbourUpstream(subscribe, *surroundings, flooder=self._flooder, me=self._me, resume=resume)
 
 

@@ -19,11 +19,12 @@ from mcast.media.receiver import Receiver
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
-from mcast.overlay.actions import ConnectionId, Path, UpstreamId
+from mcast.overlay.actions import Accept, ConnectionId, UpstreamId
 from mcast.overlay.events import Feed, FeedChanged, Outdone
+from mcast.overlay.further import usable
 from mcast.peer.decider import Post
 from mcast.roles.node.inbound import Inbound
-from mcast.wire.node import TOKEN_SIZE, Port, Stream
+from mcast.wire.node import TOKEN_SIZE, Port
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 
@@ -37,11 +38,14 @@ class Relay:
     def __init__(
         self, content: str, position: Position, reader: FeedbackReader, ports: MediaPorts, cname: str, *,
         post: Post, on_child_lost: Callable[[ConnectionId, ChildLost], None], on_crash: OnCrash,
-        timing: Timing = DEFAULT_TIMING,
+        start: int | None = None, timing: Timing = DEFAULT_TIMING,
     ) -> None:  # fmt: skip
-        """Begin at a position. `post` hears what becomes of the parents; the reader calls `on_child_lost`."""
+        """Begin at a position; `start` is the first number that counts, where it is known.
+
+        `post` is handed what becomes of the parents; `on_child_lost` is the reader's to call.
+        """
         self.content = content
-        self._post, self._state = post, FeedState.WAITING
+        self._post, self._state, self._no_way = post, FeedState.WAITING, False
         self._last: int | None = None  # the content's last number, once it is over
         self._drained: frozenset[ConnectionId] = frozenset()  # told already
         self.fanout = Fanout(
@@ -49,7 +53,7 @@ class Relay:
         )
         self._receiver = Receiver(
             content, position, cname, self.fanout.push, self._on_parent, on_crash,
-            on_outdone=lambda upstream: post(Outdone(upstream)), timing=timing,
+            on_outdone=lambda upstream: post(Outdone(upstream)), start=start, timing=timing,
         )  # fmt: skip
         self._receiver.start()
 
@@ -66,41 +70,40 @@ class Relay:
         """Return the stream, and the lowest number that is still wanted."""
         return self._receiver.wanted
 
+    def due_at(self, number: int) -> float | None:
+        """Return when a number was due, in monotonic seconds; None before anything has come."""
+        return self.fanout.due_at(number)
+
     def counters(self) -> ReceiverCounters:
         """Return what has come so far."""
         return self._receiver.counters()
 
     def add_parent(
-        self,
-        upstream: UpstreamId,
-        sock: socket.socket,
-        token: bytes,
-        position: Position,
-        resume: Position | None,
+        self, upstream: UpstreamId, sock: socket.socket, token: bytes, position: Position, start: int | None
     ) -> None:
-        """Receive from one more parent, which was asked to go on from `resume`."""
-        start = resume.next if resume is not None and resume.ssrc == position.ssrc else None
+        """Receive from one more parent, which was asked to go on from the number `start`."""
         self._receiver.add_parent(upstream, sock, token, position, start=start)
 
     def remove_parent(self, upstream: UpstreamId) -> None:
         """Receive from this parent no more; harmless if there is none."""
         self._receiver.remove_parent(upstream)
 
-    def admit(self, link: Inbound, stream: Stream, path: Path, version: int) -> Port:
+    def admit(self, link: Inbound, accept: Accept) -> Port:
         """Take a child in; return the PORT to answer it with. Raises McastError if it cannot be."""
-        token = os.urandom(TOKEN_SIZE)
+        stream, token = accept.stream, os.urandom(TOKEN_SIZE)
         port = self.fanout.admit(
             link.number, str(stream.sender), link.connection.local.ip, link.connection.peer.ip, token,
             resume=stream.resume, start=stream.start, buffer_bytes=stream.buffer_bytes,
         )  # fmt: skip
         return Port(
-            request=stream.request, content=stream.content, port=port, token=token, path=path,
-            stream=self.position, version=version, cut=self._state is FeedState.CUT,
+            request=stream.request, content=stream.content, port=port, token=token, path=accept.path,
+            stream=self.position, version=accept.version, cut=self._state is FeedState.CUT,
+            no_way=self._no_way, further=usable(accept.further, link.connection.local.ip),
         )  # fmt: skip
 
-    def set_state(self, state: FeedState, no_way: bool = False) -> None:
-        """Tell the children, in the SRs, how this node itself is fed, and whether it finds no way."""
-        self._state = state
+    def set_state(self, state: FeedState, *, no_way: bool = False) -> None:
+        """Tell the children, in the SRs, how this node itself is fed."""
+        self._state, self._no_way = state, no_way
         self.fanout.set_state(state, no_way)
 
     def await_drain(self, last: int) -> None:

@@ -54,13 +54,15 @@ class RelayDb:
         if accepted is None:
             raise RuntimeError(f"{upstream} has not accepted")
         sock = upstream.connect_media()  # before anything is begun: it may fail
-        relay = self._relays.get(upstream.content) or self._open(upstream.content, accepted.stream)
-        relay.add_parent(upstream.id, sock, accepted.token, accepted.stream, upstream.resume)
+        start = upstream.start_number
+        relay = self._relays.get(upstream.content) or self._open(upstream.content, accepted.stream, start)
+        relay.add_parent(upstream.id, sock, accepted.token, accepted.stream, start)
 
-    def _open(self, content: str, position: Position) -> Relay:
+    def _open(self, content: str, position: Position, start: int | None) -> Relay:
         relay = self._relays[content] = Relay(
             content, position, self._reader, self._ports, self._cname,
-            post=self._post, on_child_lost=self._on_child_lost, on_crash=self._on_crash, timing=self._timing,
+            post=self._post, on_child_lost=self._on_child_lost, on_crash=self._on_crash, start=start,
+            timing=self._timing,
         )  # fmt: skip
         return relay
 
@@ -74,10 +76,10 @@ class RelayDb:
         if (relay := self._relays.get(content)) is not None:
             relay.fanout.dismiss(child)
 
-    def supply(self, content: str, state: FeedState, no_way: bool = False) -> None:
-        """Tell the content's children how this node itself is fed, and whether it finds no way."""
+    def supply(self, content: str, state: FeedState, *, no_way: bool = False) -> None:
+        """Tell the content's children how this node itself is fed."""
         if (relay := self._relays.get(content)) is not None:
-            relay.set_state(state, no_way)
+            relay.set_state(state, no_way=no_way)
 
     def await_drain(self, content: str, last: int) -> None:
         """Post, from now on, which of the content's children have got everything up to `last`."""

@@ -1,6 +1,7 @@
 """A subscription of the rendezvous point at one server: CSND, OK, STOP."""
 
 import threading
+import time
 
 from mcast.errors import WireError
 from mcast.net.connection import Connection, connect, say
@@ -21,18 +22,26 @@ class ServerUpstream(Upstream):
 
     def __init__(
         self, subscribe: Subscribe, ports: MediaPorts, watcher: Watcher, post: Post, on_crash: OnCrash,
-        *, resume: Position | None = None,
+        *, resume: Position | None = None, due_at: float | None = None,
     ) -> None:  # fmt: skip
+        """`due_at` is when the number to resume from was due, in monotonic seconds, if that is known."""
         super().__init__(subscribe, ports, watcher, post, on_crash, resume=resume)
         if not isinstance(subscribe.parent, ServerParent):
             raise TypeError(f"{subscribe.parent} is no server")
-        self._address = subscribe.parent.address
+        self._address, self._due_at = subscribe.parent.address, due_at
 
     def _connect(self, cancel: threading.Event) -> Connection:
         return connect(self._address, CONNECT_TIMEOUT, cancel=cancel)
 
     def _request(self, port: int, buffer_bytes: int) -> Message:
-        return Send(self.content, resume=self.resume, port=port, buffer_bytes=buffer_bytes)
+        return Send(
+            self.content, resume=self.resume, port=port, buffer_bytes=buffer_bytes,
+            overdue_ms=self._overdue_ms(),
+        )  # fmt: skip
+
+    def _overdue_ms(self) -> int:
+        """Return how late the number to resume from is by now: so the stream keeps its clock."""
+        return 0 if self._due_at is None else max(0, round((time.monotonic() - self._due_at) * 1000))
 
     def _on_message(self, message: Message) -> None:
         match message:

@@ -8,6 +8,7 @@ from pathlib import Path
 from mcast import eventlog
 from mcast.errors import ConfigError
 from mcast.media.source.cache import Cache, default_cache
+from mcast.media.source.cache_upkeep import DEFAULT_DAYS, clean, describe, entries
 from mcast.media.source.catalogue import Catalogue
 from mcast.media.source.server_config import load_server_config
 from mcast.net.ports import MediaPorts
@@ -17,8 +18,9 @@ from mcast.roles.server.program import ServerProgram
 logger = logging.getLogger(__name__)
 
 DEFAULT_PACE_MS = 10
+MAX_DAYS = 36_500
 MAX_PACE_MS = 100
-"""Longer bursts than this would not fit the receive buffers of unprivileged children."""
+"""What is due after a longer time would not fit the receive buffers of unprivileged children."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,26 +31,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--address", type=cli.address_option, metavar="HOST:PORT", help="where to listen")
-    add("--config", required=True, type=Path, metavar="FILE", help="the contents (TOML or JSON)")
+    add("--config", type=Path, metavar="FILE", help="the contents (TOML or JSON); SIGHUP reads it again")
     add("--prepare", action="store_true", help="only encode what needs it, and exit")
     add("--cache", type=Path, metavar="DIR",
         help="where to keep prepared contents (default: the file's 'cache', or the user's)")  # fmt: skip
+    add("--cache-days", type=_days, default=DEFAULT_DAYS, metavar="DAYS",
+        help="remove what no server used for so long (default: %(default)s)")  # fmt: skip
+    add("--cache-list", action="store_true", help="show what is in the cache, and exit")
+    add("--cache-clean", action="store_true", help="remove now what --cache-days says, and exit")
     add("--pace-ms", type=_pace, default=DEFAULT_PACE_MS, metavar="MS",
         help="send what is due so often; longer makes relays cheaper (default: %(default)s)")  # fmt: skip
     add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's)")
 
 
 def _body(options: argparse.Namespace, process: cli.Process) -> int:
+    if options.cache_list or options.cache_clean:
+        _look_after_cache(options)
+        return 0
+    if options.config is None:
+        raise ConfigError("give --config FILE with the contents")
     if options.address is None and not options.prepare:
         raise ConfigError("give --address HOST:PORT to listen at, or --prepare to encode only")
     ports = MediaPorts.parse(options.media_ports)
     config = load_server_config(options.config)
     cache = Cache(options.cache or config.cache or default_cache())
-    catalogue = Catalogue(config.contents, config.path, cache)
+    catalogue = Catalogue(config.contents, config.path, cache, cache_days=options.cache_days)
     catalogue.check()
     if options.prepare:
         _prepare(catalogue, process)
         return 0
+    process.on_hangup = lambda: _read_again(catalogue, config.path)
     program = ServerProgram(catalogue, options.address, ports, options.pace_ms / 1000, process.on_crash)
     try:
         program.start()
@@ -64,8 +76,37 @@ def _prepare(catalogue: Catalogue, process: cli.Process) -> None:
     try:
         if catalogue.prepare_all(process.stop.is_set):
             logger.info("all contents are prepared")
+            catalogue.clean_cache()
     finally:
         catalogue.stop()
+
+
+def _read_again(catalogue: Catalogue, file: Path) -> None:
+    try:
+        catalogue.reload(load_server_config(file).contents)
+    except ConfigError as error:
+        logger.error("SIGHUP: the last good file stays in use: %s", error)
+    else:
+        logger.info("SIGHUP: %s was read again: %s", file, ", ".join(catalogue.names))
+
+
+def _look_after_cache(options: argparse.Namespace) -> None:
+    config = load_server_config(options.config) if options.config else None
+    directory = options.cache or (config and config.cache) or default_cache()
+    if options.cache_clean:
+        freed = clean(directory, options.cache_days)
+        cli.print_out(
+            f"{directory}: removed {freed.entries} contents unused for {options.cache_days} days and"
+            f" {freed.leftovers} leftovers, {freed.bytes / 1e6:,.1f} MB\n"
+        )
+    if options.cache_list:
+        cli.print_out(describe(directory, entries(directory)))
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or int(text) > MAX_DAYS:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of days from 0 to {MAX_DAYS}")
+    return int(text)
 
 
 def _pace(text: str) -> int:

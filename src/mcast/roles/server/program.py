@@ -4,9 +4,9 @@
     PING  answered at once, for as long as the connection lives  (a handler thread of its own)
     CSND  a stream; the connection is the subscription           (watched)
 
-The handler of a connection reads its first message, which decides what the connection is for. What
-may take a while (to end ffmpeg when a stream's last taker has left, to send a long list) is done by
-the thread `errands`, so that the watcher never waits.
+The handler of a connection reads its first message, which decides what the connection is for. The thread
+`errands` does what may take a while (end ffmpeg when a stream's last taker has left, send a long list), so
+the watcher never waits.
 """
 
 import itertools
@@ -22,8 +22,9 @@ from mcast.hostport import HostPort
 from mcast.media.child import ChildKey, ChildLost
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
+from mcast.media.history import Archive
 from mcast.media.source.catalogue import Catalogue, NotReadyError
-from mcast.media.source.pool import StreamingPool
+from mcast.media.source.pool import LINGER, StreamingPool
 from mcast.media.source.streamer import Streamer
 from mcast.net.connection import Connection, PeerGone, say
 from mcast.net.deadline import Deadline
@@ -43,9 +44,9 @@ logger = logging.getLogger(__name__)
 FIRST_MESSAGE_TIMEOUT = 5.0
 """Seconds until a connection must have said what it is for."""
 PING_TIMEOUT = 30.0
-"""Seconds without a PING after which its connection is closed: the rendezvous point sends four a second."""
+"""Seconds without a PING after which the connection is closed: the rendezvous point sends four a second."""
 LIST_TIMEOUT = 1.0
-"""Seconds that one peer may take to take the list: the others wait for theirs meanwhile."""
+"""Seconds that one peer may take to accept the list: the others wait for theirs meanwhile."""
 MAX_TAKERS = 1024
 """Streams that are taken at a time. Beyond: FULL."""
 MAX_LISTENERS = 256
@@ -59,15 +60,17 @@ class _Taker:
     number: int
     connection: Connection
     streamer: Streamer[Fanout]
+    is_lost: bool = True  # when it is gone, unless it was told otherwise: somebody may go on in its place
 
 
 class ServerProgram:
     """One server."""
 
     def __init__(
-        self, catalogue: Catalogue, address: HostPort, ports: MediaPorts, pace: float, on_crash: OnCrash
-    ) -> None:
-        """Listen at `address`; `pace` in seconds. Raises ConfigError if that is not possible."""
+        self, catalogue: Catalogue, address: HostPort, ports: MediaPorts, pace: float, on_crash: OnCrash,
+        *, linger: float = LINGER,
+    ) -> None:  # fmt: skip
+        """Listen at `address`; `pace` and `linger` in seconds. Raises ConfigError if that is not possible."""
         self._catalogue, self._ports, self._on_crash = catalogue, ports, on_crash
         self._listener = Listener(address, self._serve, on_crash, name="control")
         self._watcher = Watcher(on_crash)
@@ -75,12 +78,15 @@ class ServerProgram:
         self._errands = Worker("errands", on_crash)
         self._log = RateLimitedLog(logger)
         self._pool: StreamingPool[Fanout] = StreamingPool(
-            catalogue, self._make_fanout, on_end=self._on_end, on_crash=on_crash, pace=pace
-        )
-        self._lock = threading.Lock()  # for the takers and the listeners
+            catalogue, self._make_fanout, on_end=self._on_end, on_lapse=self._expire_soon,
+            on_crash=on_crash, pace=pace, linger=linger,
+        )  # fmt: skip
+        self._lock = threading.Lock()  # for what follows
         self._numbers = itertools.count(1)
         self._takers: dict[ChildKey, _Taker] = {}
         self._listeners: set[Connection] = set()  # those that want to know the list
+        self._untold: set[Connection] = set()  # those of them that are to be told
+        self._is_tell_posted = False  # the errand that tells them waits for its turn
 
     @property
     def address(self) -> HostPort:
@@ -88,7 +94,7 @@ class ServerProgram:
         return self._listener.address
 
     def start(self) -> None:
-        """Start all threads: prepare what is not prepared, and serve."""
+        """Start all threads: they prepare what is not prepared, and serve."""
         self._watcher.start()
         self._reader.start()
         self._errands.start()
@@ -96,7 +102,7 @@ class ServerProgram:
         self._listener.start()
 
     def stop(self) -> None:
-        """Tell the takers, end every stream and every thread. Whatever start() has come to."""
+        """Send STOP to all takers, and end every stream and thread, however far start() has come."""
         self._listener.stop()
         with self._lock:
             takers, lists = list(self._takers.values()), list(self._listeners)
@@ -151,30 +157,41 @@ class ServerProgram:
             self._forget_listener(connection)
             raise
         connection.detach()
-        self._errands.post(lambda: self._tell([connection]))
+        self._tell_soon([connection])
 
     def _on_list_message(self, connection: Connection, message: Message) -> None:
         if not isinstance(message, Wake):
             raise WireError(f"{type(message).__name__} has no place where the list is asked for")
-        self._errands.post(lambda: self._tell([connection]))
+        self._tell_soon([connection])
 
     def _forget_listener(self, connection: Connection) -> None:
         with self._lock:
             self._listeners.discard(connection)
+            self._untold.discard(connection)
 
     def _tell_contents(self) -> None:
-        """Tell everybody the list, which has changed."""
-        self._errands.post(self._tell_all)
-
-    def _tell_all(self) -> None:
+        """Send the list, which has changed, to all who listen."""
         with self._lock:
-            listeners = list(self._listeners)
-        self._tell(listeners)
+            listeners = tuple(self._listeners)
+        self._tell_soon(listeners)
 
-    def _tell(self, listeners: Iterable[Connection]) -> None:
+    def _tell_soon(self, listeners: Iterable[Connection]) -> None:
+        """Tell some the list, as it is when their turn comes.
+
+        However often they ask, one errand waits and each of them stands in it once.
+        """
+        with self._lock:
+            self._untold.update(listeners)
+            is_first, self._is_tell_posted = not self._is_tell_posted, True
+        if is_first:
+            self._errands.post(self._tell)
+
+    def _tell(self) -> None:
         # In one thread alone: so a newer list is never followed by an older one.
-        contents = Contents(self._pool.contents())
-        for connection in listeners:
+        with self._lock:
+            untold, self._untold, self._is_tell_posted = self._untold, set(), False
+        contents = Contents(self._pool.contents())  # what changes from here on is another errand
+        for connection in untold:
             try:
                 connection.send(contents, LIST_TIMEOUT)
             except PeerGone as error:
@@ -189,7 +206,7 @@ class ServerProgram:
             connection.send(Sending(SendStatus.FULL, text=text))
             return
         try:
-            streamer = self._pool.take(send.content, send.resume)
+            streamer = self._pool.take(send.content, send.resume, overdue=send.overdue_ms / 1000)
         except NotReadyError as error:
             connection.send(Sending(error.status, text=str(error)))
             return
@@ -203,7 +220,7 @@ class ServerProgram:
             connection.send(self._admit(taker, send))
             self._watcher.watch(
                 connection,
-                self._on_stream_message,
+                lambda message: self._on_stream_message(taker, message),
                 lambda reason: self._leave(taker, reason),
             )
             connection.detach()
@@ -228,17 +245,18 @@ class ServerProgram:
         digest = self._catalogue.digest(send.content)
         return Sending(SendStatus.OK, port, token, streamer.position, digest)
 
-    def _on_stream_message(self, message: Message) -> None:
+    def _on_stream_message(self, taker: _Taker, message: Message) -> None:
         match message:
             case Ready():
                 pass  # its hello follows, or has come already
             case ServerStop():
+                taker.is_lost = message.reason is not StopReason.UNSUBSCRIBE
                 raise PeerGone(f"STOP({message.reason.name.lower()})")
             case _:
                 raise WireError(f"{type(message).__name__} has no place in a running stream")
 
     def _leave(self, taker: _Taker, reason: str) -> None:
-        """A taker has left: dismiss it at once, and stop the stream if it was the last."""
+        """Dismiss a taker that has left; stop the stream if nobody is left who may want it."""
         with self._lock:
             if self._takers.pop(taker.number, None) is None:
                 return
@@ -248,11 +266,15 @@ class ServerProgram:
             content=content, child=child, reason=reason,
         )  # fmt: skip
         taker.streamer.fanout.dismiss(taker.number, reason)
-        self._errands.post(lambda: self._pool.leave(taker.streamer))
-        self._tell_contents()
+        self._errands.post(lambda: self._let_go(taker))
+
+    def _let_go(self, taker: _Taker) -> None:
+        self._pool.leave(taker.streamer, lost=taker.is_lost)
+        self._tell_contents()  # only now: an errand to tell that waits already would come before the change
 
     def _end(self, taker: _Taker, stop: ServerStop) -> None:
         """End a stream from this side."""
+        taker.is_lost = False
         self._watcher.unwatch(taker.connection)
         say(taker.connection, stop)
         taker.connection.close()
@@ -265,10 +287,11 @@ class ServerProgram:
 
     # What streams tell
 
-    def _make_fanout(self, content: str, position: Position) -> Fanout:
+    def _make_fanout(self, content: str, position: Position, archive: Archive | None) -> Fanout:
         return Fanout(
-            content, position, self._reader, self._ports, cname="mcast-server", on_lost=self._on_lost
-        )
+            content, position, self._reader, self._ports,
+            cname="mcast-server", on_lost=self._on_lost, archive=archive,
+        )  # fmt: skip
 
     def _on_lost(self, key: ChildKey, lost: ChildLost) -> None:
         taker = self._takers.get(key)
@@ -278,11 +301,20 @@ class ServerProgram:
             taker.connection.close()  # the watcher sees that
 
     def _on_end(self, streamer: Streamer[Fanout], _last: int) -> None:
-        """A content is over: its last datagrams are on their way or in the history."""
+        """Tell all takers that a content is over: its last datagrams are on their way, or in the history."""
         with self._lock:
             takers = [taker for taker in self._takers.values() if taker.streamer is streamer]
         for taker in takers:
             self._tell_end(taker)
+        self._expire_soon(streamer)
+
+    def _expire_soon(self, streamer: Streamer[Fanout]) -> None:
+        """Stop a stream that nobody takes and whose time is over; tell of it, as of one that has ended."""
+        self._errands.post(lambda: self._expire(streamer))
+
+    def _expire(self, streamer: Streamer[Fanout]) -> None:
+        self._pool.expire(streamer)
+        self._tell_contents()
 
     def _tell_end(self, taker: _Taker) -> None:
         say(taker.connection, ServerStop(StopReason.END, taker.streamer.position.next - 1))

@@ -1,0 +1,171 @@
+"""What one node knows of its neighbours, and what it tells them.
+
+Who there is, it knows from the layout; a client from its user, and while it searches from its parents
+(further.py). How far away each one is, is measured: it decides how long a flood may take, and who is asked
+first. What each streams is advertised, so the way is known before it is needed (spares.py). What each is, is
+introduced, so that a client can be told whom else it may ask.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from mcast.overlay.actions import (
+    LOCAL,
+    Accept,
+    Action,
+    Advertise,
+    Introduce,
+    Meet,
+    Parent,
+    Path,
+    Update,
+)
+from mcast.overlay.branch import SEEKING, Branch
+from mcast.overlay.branch_data import BranchData
+from mcast.overlay.events import (
+    Advertised,
+    AdvertsLost,
+    Event,
+    Introduced,
+    LayoutChanged,
+    RoundTripMeasured,
+)
+from mcast.overlay.further import RENEW_SECONDS, Acquaintances, Introductions
+from mcast.overlay.spares import Adverts
+from mcast.wire.endpoint import Endpoint
+from mcast.wire.identity import Identity, IdentityKind
+from mcast.wire.node import Port
+
+Branches = Mapping[str, Branch]
+
+
+class Neighbours:
+    """The neighbours of one node. Times are monotonic seconds."""
+
+    def __init__(self, me: Identity, *, rendezvous: bool) -> None:
+        self._me, self._rendezvous = me, rendezvous
+        self._round_trips_ms: dict[str, float] = {}  # by name
+        self._adverts, self._introductions = Adverts(), Introductions()
+        self._acquaintances = Acquaintances()
+        self._advertised: dict[str, tuple[Path, bool]] = {}  # by us
+        self._distance: int | None = None  # as we have told it last
+        self._is_introduced = False
+        self._named: dict[str, tuple[Endpoint, ...]] = {}  # to the clients of a content
+        self._renew_at = 0.0
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.askable
+
+    @property
+    def is_leaf(self) -> bool:
+        """Tell whether this is a client: nobody watches it, and nobody asks it."""
+        return self._me.kind is IdentityKind.CLIENT
+
+    @property
+    def askable(self) -> Mapping[str, float]:
+        """Return who can be asked, and how many milliseconds there and back it takes."""
+        return {**self._round_trips_ms, **dict.fromkeys(self._acquaintances, 0.0)}
+
+    def learn(self, event: Event) -> None:
+        """Take in what is told by or of a neighbour."""
+        match event:
+            case LayoutChanged(names):
+                self._round_trips_ms = {name: self._round_trips_ms.get(name, 0.0) for name in names}
+                self._introductions.keep(self._round_trips_ms)
+            case RoundTripMeasured(name, round_trip_ms) if name in self._round_trips_ms:
+                self._round_trips_ms[name] = round_trip_ms
+            case Advertised(name, content, path, fed) if name in self._round_trips_ms:
+                self._adverts.on_advertised(name, content, path, fed=fed)
+            case Introduced(name) if name in self._round_trips_ms:
+                self._introductions.on_introduced(event)
+            case AdvertsLost(name):
+                self._adverts.on_lost(name)
+                self._introductions.on_lost(name)
+
+    def spares(self, branch: BranchData) -> list[Parent]:
+        """Return the neighbours that could feed a branch at once, the best first."""
+        return self._adverts.spares(branch, self._round_trips_ms)
+
+    # What they are told
+
+    def news(self, branches: Branches) -> list[Action]:
+        """Tell what has changed of what this node streams, and of what it is."""
+        return [] if self.is_leaf else [*self._introduce(), *self._advertise(branches)]
+
+    def _introduce(self) -> list[Action]:
+        distance = 0 if self._rendezvous else self._introductions.distance()
+        if self._is_introduced and distance == self._distance:
+            return []
+        self._is_introduced, self._distance = True, distance
+        return [Introduce(distance)]
+
+    def _advertise(self, branches: Branches) -> list[Action]:
+        present = {b.content: (b.path, b.fed) for b in branches.values() if b.path}
+        news: list[Action] = [
+            Advertise(content, *told)
+            for content, told in present.items()
+            if self._advertised.get(content) != told
+        ]
+        news += [Advertise(content, (), False) for content in self._advertised if content not in present]
+        self._advertised = present
+        return news
+
+    # What clients are told of them
+
+    def naming(self, actions: Iterable[Action], branches: Branches) -> list[Action]:
+        """Add to what clients are told whom else they may ask."""
+        return [self._with_further(action, branches) for action in actions]
+
+    def _with_further(self, action: Action, branches: Branches) -> Action:
+        match action:
+            case Accept(connection, stream) if connection != LOCAL and _is_client(stream.sender):
+                return replace(action, further=self._named_for(stream.content))
+            case Update(connection, content) if connection != LOCAL and content in branches:
+                child = branches[content].children.get(connection)
+                if child is not None and _is_client(child.sender):
+                    return replace(action, further=self._named_for(content))
+        return action
+
+    def _named_for(self, content: str) -> tuple[Endpoint, ...]:
+        if content not in self._named:
+            self._named[content] = self._choose(content)
+        return self._named[content]
+
+    def _choose(self, content: str) -> tuple[Endpoint, ...]:
+        return self._introductions.named(self._adverts.streaming(content, self._me))
+
+    def renew(self, branches: Branches, now: float) -> list[Action]:
+        """Tell clients whom else they may ask, where that has changed; another order is no change."""
+        if now < self._renew_at or self.is_leaf:
+            return []
+        self._renew_at = now + RENEW_SECONDS
+        self._named = {content: named for content, named in self._named.items() if content in branches}
+        actions: list[Action] = []
+        for content, before in list(self._named.items()):
+            named = self._choose(content)
+            if set(named) != set(before) and branches[content].fed:
+                self._named[content] = named
+                actions += branches[content].tell_clients()
+        return actions
+
+    # Those that a client was told of
+
+    def on_port(self, port: Port) -> None:
+        """Take in whom a parent names."""
+        if self.is_leaf:
+            self._acquaintances.on_told(port.further)
+
+    def meet(self, now: float) -> list[Action]:
+        """Ask those whom parents have named, as one's own neighbours give no way."""
+        is_news = self._acquaintances.meet(self._round_trips_ms, now)
+        return [Meet(self._acquaintances.met)] if is_news else []
+
+    def part(self, branches: Branches) -> list[Action]:
+        """Ask them no more, when nothing is looked for any more."""
+        if any(branch.state in SEEKING for branch in branches.values()):
+            return []
+        return [Meet(())] if self._acquaintances.part() else []
+
+
+def _is_client(identity: Identity) -> bool:
+    return identity.kind is IdentityKind.CLIENT

@@ -1,0 +1,161 @@
+"""Who listens: what the neighbours of this node stream, and what they are, as they tell it.
+
+    thread watch-NAME --WATCH--> neighbour --ADVERT--> Advertised, Introduced
+                                     '--its end, or silence--> AdvertsLost
+
+One connection and one thread per neighbour, which does nothing but read. A neighbour that does not know
+WATCH (446327c closes the connection on it) is asked again rarely and without a word in the log: it is
+found by floods, as ever.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mcast.errors import McastError, WireError
+from mcast.net.backoff import Backoff
+from mcast.net.connection import Connection, PeerGone, connect
+from mcast.net.threads import OnCrash, OwnedThread
+from mcast.overlay.events import Advertised, AdvertsLost, Event, Introduced
+from mcast.peer.decider import Post
+from mcast.wire.frame import Message
+from mcast.wire.identity import Identity
+from mcast.wire.node import Advert, Watch
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchTiming:
+    """How long a neighbour is waited for, in seconds."""
+
+    silence: float = 6.0
+    """Without a word for so long it is taken for dead: it speaks each 2 s (`adverts.KEEPALIVE`)."""
+    first_retry: float = 0.25
+    """From one attempt to reach a neighbour to the next; doubled each time up to the last."""
+    last_retry: float = 5.0
+    unknown_retry: float = 30.0
+    """To the next attempt at one that has accepted the connection and told nothing."""
+    connect_timeout: float = 3.0
+
+
+DEFAULT_TIMING = WatchTiming()
+
+
+class NeighbourWatch:
+    """Listens to one neighbour."""
+
+    def __init__(
+        self, name: str, address: str, me: Identity, post: Post, offer: Callable[[Event], bool],
+        on_crash: OnCrash, timing: WatchTiming = DEFAULT_TIMING,
+    ) -> None:  # fmt: skip
+        """Begin to connect. `offer` is handed what the neighbour tells, `post` that it is void."""
+        self.name, self.address = name, address
+        self._neighbour, self._me = Identity.node(name), me
+        self._post, self._offer, self._timing = post, offer, timing
+        self._backoff = Backoff(timing.first_retry, timing.last_retry)
+        self._stopping = threading.Event()  # set under the lock
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None  # under the lock
+        self._has_told = False  # on the present connection
+        self._thread = OwnedThread(f"watch-{name}", self._run, on_crash)
+        self._thread.start()
+
+    def __repr__(self) -> str:
+        return f"<NeighbourWatch {self.name} at {self.address}: {'tells' if self._has_told else 'silent'}>"
+
+    def ask_to_stop(self) -> None:
+        """Let the thread begin to end: to end many at once, before each one's stop()."""
+        with self._lock:
+            self._stopping.set()
+            connection = self._connection
+        if connection is not None:
+            connection.close()
+
+    def stop(self) -> None:
+        """End the connection and the thread."""
+        self.ask_to_stop()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._stopping.wait(self._listen())
+
+    def _listen(self) -> float:
+        """Connect and take in what is told, to the end; return the seconds until the next attempt."""
+        has_connected = False
+        try:
+            with self._connected() as connection:
+                has_connected = True
+                connection.send(Watch(sender=self._me))
+                while True:
+                    self._take(connection.receive(self._timing.silence), connection)
+        except (McastError, TimeoutError) as error:
+            logger.debug("! watching %s at %s: %s", self.name, self.address, error or "it is silent")
+        return self._over(has_connected=has_connected)
+
+    def _connected(self) -> Connection:
+        connection = connect(self.address, self._timing.connect_timeout, cancel=self._stopping)
+        with self._lock:
+            self._connection = connection
+            if self._stopping.is_set():  # ask_to_stop() has not seen this one
+                connection.close()
+        return connection
+
+    def _over(self, *, has_connected: bool) -> float:
+        told, self._has_told = self._has_told, False
+        if told:
+            self._post(AdvertsLost(self.name))
+        elif has_connected:
+            return self._timing.unknown_retry
+        return self._backoff.next()
+
+    def _take(self, message: Message, connection: Connection) -> None:
+        if not isinstance(message, Advert):
+            raise WireError(f"{self.name} sent {type(message).__name__} where it was to tell what it streams")
+        self._has_told = True
+        self._backoff.reset()
+        if not self._offer(self._event_of(message, connection)):
+            raise PeerGone("it tells more than can be taken in")
+
+    def _event_of(self, advert: Advert, connection: Connection) -> Event:
+        if not advert.content:
+            # Where we have reached it, and not where it says: nobody can have clients sent to others.
+            return Introduced(self.name, advert.distance, connection.peer if advert.takes_clients else None)
+        if advert.path and advert.path[-1] != self._neighbour:
+            raise WireError(f"{self.name} tells a path to {advert.path[-1]}")
+        return Advertised(self.name, advert.content, advert.path, advert.fed)
+
+
+class NeighbourWatches:
+    """Listens to all neighbours of the layout."""
+
+    def __init__(
+        self, me: Identity, post: Post, offer: Callable[[Event], bool], on_crash: OnCrash,
+        timing: WatchTiming = DEFAULT_TIMING,
+    ) -> None:  # fmt: skip
+        self._me, self._post, self._offer, self._on_crash, self._timing = me, post, offer, on_crash, timing
+        self._watches: dict[str, NeighbourWatch] = {}
+
+    def update(self, addresses: Mapping[str, str]) -> None:
+        """Take in who the neighbours are, and where. Waits for the threads of those that are gone."""
+        before = self._watches
+        kept = {name: watch for name, watch in before.items() if addresses.get(name) == watch.address}
+        self._watches = {
+            name: kept.get(name) or self._begin(name, address) for name, address in addresses.items()
+        }
+        gone = [watch for name, watch in before.items() if name not in kept]
+        for watch in gone:
+            watch.ask_to_stop()
+        for watch in gone:
+            watch.stop()
+
+    def _begin(self, name: str, address: str) -> NeighbourWatch:
+        return NeighbourWatch(
+            name, address, self._me, self._post, self._offer, self._on_crash, self._timing
+        )  # fmt: skip
+
+    def stop(self) -> None:
+        """End all connections and threads."""
+        self.update({})

@@ -1,0 +1,103 @@
+"""A content's children: who waits, who is taken in, who is sent away."""
+
+import pytest
+
+from mcast.overlay import actions as do
+from mcast.overlay import admission as admission_module
+from mcast.overlay.actions import LOCAL, SearchFailure
+from mcast.overlay.admission import Admission, refusal
+from mcast.wire.node import MissReason, StopReason
+from overlay.cores import misses
+from overlay.messages import N1, N2, OTHER_VIEWER, R1, R2, R3, RP, stream
+
+
+def test_a_stream_waits_only_behind_a_smaller_request_id() -> None:
+    admission = Admission("news")
+    assert admission.wait_behind(R1, stream(R2), 1) == []
+    assert admission.wait_behind(R2, stream(R2), 2) == [do.Reply(2, refusal(stream(R2), MissReason.BUSY))]
+    assert misses(admission.wait_behind(R2, stream(R1), 3)) == [MissReason.BUSY]
+    assert list(admission.waiters) == [1]
+
+
+def test_the_local_child_waits_behind_anything_as_nobody_waits_for_it() -> None:
+    admission = Admission("news")
+    assert admission.wait_behind(R3, stream(bytes(16)), LOCAL) == []
+    assert admission.holds(LOCAL)
+
+
+def test_all_who_wait_are_taken_in_at_once() -> None:
+    admission = Admission("news")
+    admission.waiters = {1: stream(R1), LOCAL: stream(bytes(16))}
+    assert admission.admit_all((RP, N1), 4) == [
+        do.Accept(1, stream(R1), (RP, N1), 4),
+        do.Accept(LOCAL, stream(bytes(16)), (RP, N1), 4),
+    ]
+    assert (set(admission.children), admission.waiters) == ({1, LOCAL}, {})
+
+
+def test_who_is_on_the_path_is_refused() -> None:
+    admission = Admission("news")
+    actions = admission.admit(stream(R2, sender=RP), 1, (RP, N1), 1)
+    assert (misses(actions), admission.is_empty) == ([MissReason.LOOP], True)
+
+
+def test_a_client_s_own_output_is_taken_in_though_the_client_is_on_the_path() -> None:
+    admission = Admission("news")
+    actions = admission.admit(stream(sender=N2), LOCAL, (RP, N1, N2), 1)
+    assert isinstance(actions[0], do.Accept)
+
+
+def test_children_and_who_waits_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission_module, "MAX_CHILDREN", 2)
+    admission = Admission("news")
+    for connection in (1, 2):
+        admission.wait_behind(bytes(16), stream(), connection)
+    assert misses(admission.wait_behind(bytes(16), stream(), 3)) == [MissReason.FULL]
+    admission.admit_all((RP, N1), 1)
+    assert misses(admission.admit(stream(), 3, (RP, N1), 1)) == [MissReason.FULL]
+    assert len(admission.children) == 2
+
+
+def test_a_child_is_forgotten_wherever_it_stands() -> None:
+    admission = Admission("news", waiters={1: stream(R1)}, children={2: stream(R2)})
+    assert not admission.remove(1)
+    assert admission.remove(2)
+    assert not admission.remove(3)
+    assert admission.is_empty
+
+
+def test_who_waited_in_vain_is_told_by_an_answer_and_the_local_child_by_a_failure() -> None:
+    failure = SearchFailure(MissReason.CUT, "why", 3)
+    waiters = {1: stream(R1), LOCAL: stream(bytes(16))}
+    admission = Admission("news", waiters=dict(waiters))
+    reply, fail = admission.refuse_all(MissReason.CUT, "why", failure)
+    assert reply == do.Reply(1, refusal(stream(R1), MissReason.CUT, "why"))
+    assert fail == do.Fail("news", failure)
+    unsearched = Admission("news", waiters=dict(waiters)).refuse_all(MissReason.GONE, "leaving", None)
+    assert unsearched[1] == do.Fail("news", SearchFailure(MissReason.GONE, "leaving", 0))
+
+
+@pytest.mark.parametrize("reason", [MissReason.CUT, MissReason.GONE], ids=lambda r: r.name)
+def test_the_local_child_is_refused_by_a_failure_as_it_has_no_request(reason: MissReason) -> None:
+    admission = Admission("news")
+    assert admission.refuse(stream(), LOCAL, reason, "why") == do.Fail(
+        "news", SearchFailure(reason, "why", 0)
+    )
+    assert admission.refuse(stream(), 3, reason) == do.Reply(3, refusal(stream(), reason))
+
+
+def test_news_goes_to_every_child() -> None:
+    admission = Admission("news", children={1: stream(R1), 2: stream(R2)})
+    assert admission.tell_all((RP, N1), 3, cut=True) == [
+        do.Update(1, "news", (RP, N1), 3, cut=True),
+        do.Update(2, "news", (RP, N1), 3, cut=True),
+    ]
+
+
+def test_some_children_are_sent_away_and_the_others_stay() -> None:
+    admission = Admission("news", children={1: stream(R1), 2: stream(R2, sender=OTHER_VIEWER)})
+    (end,) = admission.end((2, 9), StopReason.END, 99, "over")
+    assert isinstance(end, do.End)
+    assert (end.connection, end.stop.request, end.stop.content) == (2, R2, "news")
+    assert (end.stop.reason, end.stop.last, end.stop.text) == (StopReason.END, 99, "over")
+    assert list(admission.children) == [1]

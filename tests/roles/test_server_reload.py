@@ -1,0 +1,66 @@
+"""SIGHUP lets a running server read its file again; one with a mistake changes nothing."""
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers import PATIENCE, wait_until
+from mcast.errors import McastError
+from mcast.hostport import HostPort
+from mcast.net.connection import Connection, connect
+from mcast.wire.server import Contents, Wake
+from roles.partners import read
+from tools.demo.processes import environment_with
+
+LIVE = '[[content]]\nname = "{}"\nsource = "testsrc2"\nformat = "lavfi"\n'
+
+
+def listed(connection: Connection) -> list[str]:
+    return [info.name for info in read(connection, Contents).contents]
+
+
+@pytest.mark.processes
+def test_sighup_reads_the_servers_file_again(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = HostPort("127.0.0.1", free.getsockname()[1])
+    config = tmp_path / "server.toml"
+    config.write_text(LIVE.format("one"))
+    command = [sys.executable, "-m", "mcast", "server", "--config", str(config), "--address", str(address)]
+    command += ["--cache", str(tmp_path / "cache")]
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(command, stderr=log, env=environment_with({})) as server,
+    ):
+        try:
+            with reached(address) as connection:
+                connection.send(Wake())
+                assert listed(connection) == ["one"]
+                config.write_text(LIVE.format("one") + LIVE.format("two"))
+                server.send_signal(signal.SIGHUP)
+                assert listed(connection) == ["one", "two"]
+                config.write_text(LIVE.format("three") + "colour = 1\n")
+                server.send_signal(signal.SIGHUP)
+                wait_until(lambda: "colour" in (tmp_path / "log").read_text(), "the refusal")
+                connection.send(Wake())
+                assert listed(connection) == ["one", "two"]
+        finally:
+            server.terminate()
+        assert server.wait(PATIENCE) == 0
+
+
+def reached(address: HostPort) -> Connection:
+    found: list[Connection] = []
+
+    def reach() -> bool:
+        try:
+            found.append(connect(address, 1.0))
+        except McastError:
+            return False
+        return True
+
+    wait_until(reach, "the server to listen", timeout=30)
+    return found[0]
