@@ -50,8 +50,11 @@ def port(
     ssrc: int = 7,
     position: int = 0,
     cut: bool = False,
+    no_way: bool = False,
+    leaving: bool = False,
     request: bytes = R1,
     content: str = "news",
 ) -> Port:
     return Port(request=request, content=content, port=50000, token=bytes(16), path=path,
-                stream=Position(ssrc, position), version=version, cut=cut)  # fmt: skip
+                stream=Position(ssrc, position), version=version, cut=cut, no_way=no_way,
+                leaving=leaving)  # fmt: skip

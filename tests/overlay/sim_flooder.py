@@ -33,9 +33,11 @@ class Call:
         self.connection: ConnectionId = callee.connected(self)
 
     def send(self, message: NodeMessage) -> None:
+        self.caller.messages += 1
         self.wire.ask(lambda: self.callee.received(self.connection, message))
 
     def answer(self, message: NodeMessage) -> None:
+        self.callee.messages += 1
         self.wire.answer(lambda: self.on_message(message))
 
 
@@ -47,6 +49,7 @@ class Flooder:
     ) -> None:
         self._node, self._find, self._post = node, find, post
         self._names: tuple[str, ...] = ()
+        self._met: tuple[str, ...] = ()  # whom a client asks beside its neighbours
         self._idle: dict[str, list[Call]] = {}
         self.asking: dict[tuple[bytes, str], Call | None] = {}  # None: it is being connected
 
@@ -62,13 +65,20 @@ class Flooder:
         for name in new:
             self.connect(name, partial(self._rest, name), _nothing)
 
+    def meet(self, addresses: tuple[str, ...]) -> None:
+        """Let these be asked, too."""
+        self._met = addresses
+
     def connect(self, name: str, connected: Callable[[Call], None], failed: Callable[[str], None]) -> None:
         def done(process: Process) -> None:
             connected(Call(self._node, process))  # type: ignore[arg-type]
             self._post(RoundTripMeasured(name, self._node.world.most_delay * 1000))
 
-        if name in self._names:
-            connect(self._node, partial(self._find, name), name, done, failed)
+        self._node.messages += 1
+        if name in self._names or name in self._met:
+            # Whatever it is called here, it is one host at the end of one link.
+            host = self._node.net.name_of(name)
+            connect(self._node, partial(self._find, host), host, done, failed)
         else:
             self._node.world.soon(lambda: failed(f"{name} is no neighbour any more"))
 
@@ -86,7 +96,7 @@ class Flooder:
 
     def cancel(self, request: bytes, names: Iterable[str]) -> None:
         for name in names:
-            call = self.asking.pop((request, name))
+            call = self.asking.pop((request, name), None)
             if call is not None:
                 call.wire.hang_up()
 

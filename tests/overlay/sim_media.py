@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from mcast.overlay.actions import LOCAL, ConnectionId, UpstreamId
-from mcast.overlay.events import Feed, FeedChanged
+from mcast.overlay.events import Feed, FeedChanged, Outdone
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 from overlay.sim_world import Process
@@ -23,9 +23,10 @@ KEYFRAME = 50
 """Each so many numbers a child may begin."""
 HISTORY = 400
 """Numbers that a relay keeps: 8 s."""
-SILENCE, START_SILENCE, STARVED = 0.3, 1.0, 1.0
-QUIET = 0.1
-"""Seconds without media after which a parent sends SRs."""
+SUSPECT, SILENCE, START_SILENCE, STARVED = 0.15, 0.3, 1.0, 1.0
+QUIET, QUIET_REPORT = 0.05, 0.03
+"""Seconds without media after which a parent sends SRs, and from one to the next."""
+OUTDONE = 2.0
 LEASE, FIRST_HELLO = 2.5, 10.0
 HELLO = 0.1
 REPAIR_SECONDS = 1.5
@@ -109,8 +110,11 @@ class SimFanout:
         self.have = Numbers()
         self.children: dict[ConnectionId, SimChild] = {}
         self.viewer: Callable[[int, int], None] | None = None  # the child inside this process
+        self.is_open = True
         self.last_media = process.world.now
+        self._no_way = False
         self._cut_at = process.world.now
+        self._is_watched = False
 
     @property
     def tail(self) -> int:
@@ -131,6 +135,21 @@ class SimFanout:
 
     def admit(self, key: ConnectionId, process: Process, resume: Position | None) -> None:
         self.children[key] = SimChild(process, resume, self.process.world.now)
+        if not self._is_watched:
+            self._is_watched = True
+            self._watch()
+
+    def _watch(self) -> None:
+        """Say something to the children as soon as no media does, as long as there are any."""
+        self._is_watched = self.is_open and self.process.alive and bool(self.children)
+        if not self._is_watched:
+            return
+        now, due = self.process.world.now, self.last_media + QUIET
+        if now >= due - 1e-9:
+            due = now + QUIET_REPORT
+            if not self.process.frozen:
+                self.report()
+        self.process.world.clock.at(due, self._watch)
 
     def dismiss(self, key: ConnectionId) -> None:
         if key == LOCAL:
@@ -164,9 +183,11 @@ class SimFanout:
             for span in self.have.within(max(gap[0], self.tail), gap[1]):
                 self._train(inlet, span)
 
-    def set_supply(self, supply: FeedState) -> None:
+    def set_supply(self, supply: FeedState, *, no_way: bool = False) -> None:
         if supply is not self.supply:
-            self.supply, self._cut_at = supply, self.process.world.now
+            self._cut_at = self.process.world.now
+        if (supply, no_way) != (self.supply, self._no_way):
+            self.supply, self._no_way = supply, no_way
             self.report()
 
     def report(self) -> None:
@@ -176,9 +197,7 @@ class SimFanout:
                 self._report(child.inlet)
 
     def look(self) -> list[ConnectionId]:
-        """Do what is due ten times a second; return the children whose lease is over."""
-        if self.is_quiet:
-            self.report()
+        """Return the children whose lease is over; to be asked ten times a second."""
         now, over = self.process.world.now, []
         for key, child in self.children.items():
             inlet = child.inlet
@@ -204,9 +223,13 @@ class SimFanout:
         datagram(self.process, inlet.process, lambda: inlet.on_media(*span))
 
     def _report(self, inlet: "Inlet") -> None:
-        supply, head = self.supply, self.have.next
+        supply, no_way, head = self.supply, self._no_way, self.have.next
         since = self.process.world.now - self._cut_at if supply is FeedState.CUT else 0.0
-        datagram(self.process, inlet.process, lambda: inlet.on_report(supply, head, round(since * 1000)))
+        state = _SAYS[supply] if not no_way else Feed.NO_WAY
+        datagram(self.process, inlet.process, lambda: inlet.on_report(state, head, round(since * 1000)))
+
+
+_SAYS = {FeedState.FED: Feed.FED, FeedState.WAITING: Feed.WAITING, FeedState.CUT: Feed.CUT}
 
 
 def datagram(sender: Process, receiver: Process, happen: Callable[[], None]) -> None:
@@ -236,10 +259,11 @@ class Inlet:
     is_open: bool = True
     sign: float = 0.0
     media: float = 0.0
+    firsts: int = 0  # trains that it has brought before the other parent
 
     def __post_init__(self) -> None:
         now = self.process.world.now
-        self.sign, self.media = now + START_SILENCE - SILENCE, now
+        self.sign, self.media = now + START_SILENCE - SILENCE, now - 1.0
         self._hello()
         self._watch()
 
@@ -258,18 +282,25 @@ class Inlet:
         new = self.receiver.take(begin, end)
         if not new and end <= self.next:
             return  # what goes round in a ring looks like this: no sign of life
+        self.firsts += bool(new)
         self.next, self.begun = max(self.next, end), True
         self.sign = self.media = self.process.world.now
         self._change(Feed.FED)
 
-    def on_report(self, supply: FeedState, head: int, cut_ms: int) -> None:
+    def on_report(self, says: Feed, head: int, cut_ms: int) -> None:
         if not self.is_open:
             return
-        self.sign, self.begun = max(self.sign, self.process.world.now), True
+        now = self.process.world.now
+        self.sign, self.begun = max(self.sign, now), True
         self.receiver.begin(head)
-        if supply is FeedState.CUT:
-            self._change(Feed.CUT, cut_ms)
-        elif supply is FeedState.WAITING or self.feed in (None, Feed.SILENT, Feed.REFUSED):
+        self.next = max(self.next, head)
+        if self.feed is Feed.FED and now - self.media <= QUIET:
+            return  # as long as media comes, its word counts for nothing
+        if says in (Feed.CUT, Feed.NO_WAY):
+            self._change(says, cut_ms)
+        elif says is Feed.FED and self.feed is Feed.SUSPECT and self.firsts:
+            self._change(Feed.FED)
+        elif says is Feed.WAITING or self.feed in (None, Feed.SILENT, Feed.REFUSED):
             self._change(Feed.WAITING)
 
     def ask_again(self, gaps: list[Span]) -> None:
@@ -284,11 +315,13 @@ class Inlet:
         if not self.is_open or not self.process.alive:
             return
         now = self.process.world.now
-        due = self.sign + SILENCE
-        if now >= due:
-            due = now + QUIET
-            if not self.process.frozen:
-                self._silent()
+        if self.process.frozen:
+            self.sign = max(self.sign, now)  # who is asleep itself suspects nobody
+        elif now > self.sign + SILENCE:
+            self._silent()
+        elif now > self.sign + SUSPECT and self.feed not in (None, Feed.SUSPECT, Feed.SILENT, Feed.REFUSED):
+            self._change(Feed.SUSPECT)
+        due = min((t for t in (self.sign + SUSPECT, self.sign + SILENCE) if t > now), default=now + QUIET)
         self.process.world.clock.at(due + 0.001, self._watch)
 
     def _silent(self) -> None:
@@ -305,7 +338,7 @@ class Inlet:
     def _change(self, feed: Feed, cut_ms: int = 0) -> None:
         if feed is not self.feed:
             self.feed = feed
-            self.receiver.on_feed(FeedChanged(self.upstream, feed, cut_ms))
+            self.receiver.on_event(FeedChanged(self.upstream, feed, cut_ms))
 
 
 @dataclass
@@ -315,16 +348,18 @@ class SimReceiver:
     process: Process
     ssrc: int
     on_new: Callable[[int, int], None]
-    on_feed: Callable[[FeedChanged], None]
+    on_event: Callable[[FeedChanged | Outdone], None]
     have: Numbers = field(default_factory=Numbers)
     inlets: dict[UpstreamId, Inlet] = field(default_factory=dict)
     start: int | None = None
     next: int = 0
     _gaps: dict[int, float] = field(default_factory=dict)  # where one begins -> when it was seen
+    _race: tuple[float, int, int] | None = None  # since when, and the firsts of both then
 
     def add(self, inlet: Inlet) -> None:
         assert len(self.inlets) < 2, f"{self.process.name} receives from three parents"
         self.inlets[inlet.upstream] = inlet
+        self._race = None
 
     def remove(self, upstream: UpstreamId) -> None:
         if (inlet := self.inlets.pop(upstream, None)) is not None:
@@ -366,15 +401,32 @@ class SimReceiver:
             return None
         return Position(self.ssrc, next((gap[0] for gap in self.missing()), self.next))
 
+    def _compare(self, now: float) -> None:
+        """Name the worse of two parents that both bring media, each 2 s."""
+        if len(self.inlets) != 2 or any(inlet.feed is not Feed.FED for inlet in self.inlets.values()):
+            self._race = None
+            return
+        older, newer = self.inlets.values()
+        if self._race is None:
+            self._race = (now, older.firsts, newer.firsts)
+        since, first, second = self._race
+        if now - since >= OUTDONE:
+            self._race = None
+            loser = older if older.firsts - first < newer.firsts - second else newer
+            self.on_event(Outdone(loser.upstream))
+
     def look(self) -> None:
         """Ask for what is missing, ten times a second."""
         now = self.process.world.now
         for inlet in list(self.inlets.values()):
             inlet.starved()
+        self._compare(now)
         gaps = self.missing()
         self._gaps = {gap[0]: self._gaps.get(gap[0], now) for gap in gaps}
         asked = [gap for gap in gaps if now - self._gaps[gap[0]] < REPAIR_SECONDS]
         if asked:
             for inlet in self.inlets.values():
                 if inlet.feed is Feed.FED or inlet.feed is Feed.WAITING:
-                    inlet.ask_again(asked)
+                    inlet.ask_again(
+                        [(begin, min(end, inlet.next)) for begin, end in asked if begin < inlet.next]
+                    )

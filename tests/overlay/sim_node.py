@@ -11,10 +11,12 @@ from mcast.overlay import events as ev
 from mcast.overlay.actions import LOCAL, ConnectionId, NodeParent, ServerParent, UpstreamId
 from mcast.overlay.node_core import NodeCore
 from mcast.overlay.table import State
-from mcast.wire.identity import Identity
-from mcast.wire.node import Disc, NodeMessage, Port, Stop, StopReason, Stream
+from mcast.wire.endpoint import Endpoint
+from mcast.wire.identity import Identity, IdentityKind
+from mcast.wire.node import MAX_FURTHER, Disc, NodeMessage, Port, Stop, StopReason, Stream
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
+from overlay.sim_adverts import SimAdverts
 from overlay.sim_flooder import Call, Flooder
 from overlay.sim_media import Inlet, SimFanout, SimReceiver
 from overlay.sim_server import Monitor
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from overlay.simulation import Network, Viewer
 
 TICK = 0.1
+LEAVE = 0.9
+"""Seconds that a process that ends in order gives its core."""
 STEADY_TICK, IDLE_TICK = 0.5, 1.0
 """The same for a node in which nothing goes on, and that takes part in nothing: most ticks lead nowhere."""
 
@@ -48,6 +52,8 @@ class SimNode(Process):
         self.seed = self.world.random.randbytes(16)
         self.core = NodeCore(me, Random(self.seed), rendezvous=rendezvous)
         self.flooder = Flooder(self, net.process, self.handle)
+        self.adverts = SimAdverts(self)
+        self.messages = 0  # of the control plane, sent
         self.connections: dict[ConnectionId, Call] = {}
         self.upstreams: dict[UpstreamId, SimUpstream] = {}
         self.relays: dict[str, SimRelay] = {}
@@ -55,7 +61,9 @@ class SimNode(Process):
         self.said: list[tuple[float, str, dict[str, object]]] = []
         self.steps: list[tuple[float, ev.Event, Sequence[do.Action]]] = []
         self._monitors: dict[str, Monitor] = {}
+        self.is_leaving = False
         self._next_connection = 0
+        self._look_at = 0.0
         self._tick_at = self.world.now + self.world.random.uniform(0, TICK)
         self.world.clock.at(self._tick_at, partial(self._tick, self._tick_at))
 
@@ -69,6 +77,8 @@ class SimNode(Process):
         around, servers = tuple(neighbours), tuple(servers)
         self.flooder.update(around)
         self.handle(ev.LayoutChanged(around, servers))
+        if self.net.adverts and self.me.kind is IdentityKind.NODE:
+            self.adverts.update(around)
         for address in [address for address in self._monitors if address not in servers]:
             self._monitors.pop(address).stop()
         for address in servers:
@@ -102,21 +112,30 @@ class SimNode(Process):
             self.handle(ev.ConnectionGone(connection, how))
 
     def stop(self) -> None:
-        """End in order, as SIGTERM makes it."""
+        """End in order, as SIGTERM makes it: when all children have gone elsewhere, or a little later."""
         if self.alive:
+            self.is_leaving = True
             self.handle(ev.Leaving())
+            self._end_when_idle(self.world.now + LEAVE)
+
+    def _end_when_idle(self, latest: float) -> None:
+        if self.alive and (self.core.is_idle or self.world.now >= latest):
             self.die()
+        elif self.alive:
+            self.world.clock.after(0.02, lambda: self._end_when_idle(latest))
 
     def die(self) -> None:
         """End at once; the kernel closes the connections."""
         super().die()
         self.flooder.close()
+        self.adverts.close()
         for upstream in self.upstreams.values():
             upstream.hang_up()
         for call in self.connections.values():
             call.wire.drop("connection reset")
         for relay in self.relays.values():
             relay.receiver.close()
+            relay.fanout.is_open = False
         for monitor in self._monitors.values():
             monitor.stop()
 
@@ -129,8 +148,12 @@ class SimNode(Process):
             self.steps.append((self.world.now, event, actions))
         for action in actions:
             self._perform(action)
-        if self._tick_at - self.world.now > TICK:
-            self._tick_at = self.world.now + TICK
+        due = self.core.due
+        latest = self.world.now + TICK
+        if due is not None and due < latest:
+            latest = max(due, self.world.now)
+        if self._tick_at > latest:
+            self._tick_at = latest
             self.world.clock.at(self._tick_at, partial(self._tick, self._tick_at))
 
     def _tick(self, when: float) -> None:
@@ -139,12 +162,17 @@ class SimNode(Process):
         if not self.frozen:
             self._tick_at = self.world.now  # due: what is decided now brings no further one
             self.handle(ev.TimePassed())
-            if self.net.media:
+            if self.net.media and self.world.now >= self._look_at:
+                self._look_at = self.world.now + TICK - 1e-9
                 self._look()
         self._tick_at = self.world.now + self._pause()
         self.world.clock.at(self._tick_at, partial(self._tick, self._tick_at))
 
     def _pause(self) -> float:
+        due = self.core.due
+        return self._steady_pause() if due is None else min(max(due - self.world.now, 0.0), TICK)
+
+    def _steady_pause(self) -> float:
         if self.relays and self.net.media:
             return TICK
         if self.core.is_idle:
@@ -185,9 +213,17 @@ class SimNode(Process):
             case do.Leave(upstream, content, reason):
                 self._leave(upstream, content, reason)
             case do.CloseRelay(content):
-                self.relays.pop(content).receiver.close()
-            case do.Supply(content, state):
-                self.relays[content].fanout.set_supply(state)
+                relay = self.relays.pop(content)
+                relay.receiver.close()
+                relay.fanout.is_open = False
+            case do.Supply(content, state, no_way):
+                self.relays[content].fanout.set_supply(state, no_way=no_way)
+            case do.Advertise():
+                self.adverts.advertise(action)
+            case do.Introduce(distance):
+                self.adverts.introduce(distance)
+            case do.Meet(neighbours):
+                self.flooder.meet(tuple(map(str, neighbours)))
             case do.AwaitDrain(content, last):
                 self.relays[content].last = last
             case do.Announce(event, _, fields):
@@ -197,10 +233,10 @@ class SimNode(Process):
 
     def _perform_for_child(self, action: do.Action) -> None:
         match action:
-            case do.Accept(connection, stream, path, version):
-                self._accept(connection, stream, path, version)
-            case do.Update(connection, content, path, version, cut):
-                self._update(connection, content, path, version, cut)
+            case do.Accept():
+                self._accept(action)
+            case do.Update():
+                self._update(action)
             case do.End(connection, stop):
                 self._end(connection, stop)
             case do.Dismiss(connection, content):
@@ -215,27 +251,36 @@ class SimNode(Process):
         if call := self.connections.get(connection):
             call.answer(message)
 
-    def _accept(self, connection: ConnectionId, stream: Stream, path: do.Path, version: int) -> None:
+    def _accept(self, accept: do.Accept) -> None:
+        connection, stream = accept.connection, accept.stream
         relay = self.relays[stream.content]
         if connection == LOCAL:
             viewer = self.viewers[stream.content]
-            viewer.on_path(path, cut=False)
+            viewer.on_path(accept.path, cut=False)
             relay.fanout.viewer = partial(viewer.on_media, relay.fanout.ssrc)
         elif call := self.connections.get(connection):
             relay.fanout.admit(connection, call.caller, stream.resume)
             call.accepted = stream
-            self._to(connection, self._port(stream, path, version, cut=False))
+            self._to(connection, self._port(stream, accept.path, accept.version, accept.further))
 
-    def _port(self, stream: Stream, path: do.Path, version: int, *, cut: bool) -> Port:
+    def _port(
+        self, stream: Stream, path: do.Path, version: int, further: tuple[Endpoint, ...], *, cut: bool = False,
+        no_way: bool = False, leaving: bool = False,
+    ) -> Port:  # fmt: skip
         receiver = self.relays[stream.content].receiver
         return Port(request=stream.request, content=stream.content, port=50000, token=bytes(16), path=path,
-                    stream=Position(receiver.ssrc, receiver.next), version=version, cut=cut)  # fmt: skip
+                    stream=Position(receiver.ssrc, receiver.next), version=version, cut=cut, no_way=no_way,
+                    leaving=leaving, further=further[:MAX_FURTHER])  # fmt: skip
 
-    def _update(self, connection: ConnectionId, content: str, path: do.Path, version: int, cut: bool) -> None:
-        if connection == LOCAL:
-            self.viewers[content].on_path(path, cut=cut)
-        elif (call := self.connections.get(connection)) and call.accepted is not None:
-            self._to(connection, self._port(call.accepted, path, version, cut=cut))
+    def _update(self, news: do.Update) -> None:
+        if news.connection == LOCAL:
+            self.viewers[news.content].on_path(news.path, cut=news.cut)
+        elif (call := self.connections.get(news.connection)) and call.accepted is not None:
+            told = self._port(
+                call.accepted, news.path, news.version, news.further, cut=news.cut, no_way=news.no_way,
+                leaving=news.leaving,
+            )  # fmt: skip
+            self._to(news.connection, told)
 
     def _end(self, connection: ConnectionId, stop: Stop) -> None:
         if stop.content in self.relays:
@@ -254,7 +299,7 @@ class SimNode(Process):
     def _subscribe(self, asked: do.Subscribe) -> None:
         assert asked.upstream not in self.upstreams
         relay = self.relays.get(asked.content)
-        resume = relay.receiver.wanted if asked.resume and relay else None
+        resume = relay.receiver.wanted if asked.resume and relay else asked.onward
         match asked.parent:
             case NodeParent(name):
                 upstream: SimUpstream = NodeUpstream(self, asked, name, resume)
@@ -266,12 +311,22 @@ class SimNode(Process):
     def _receive(self, upstream: UpstreamId, content: str) -> None:
         source = self.upstreams[upstream].source
         assert source is not None, f"{self.name} receives from a parent that has not accepted"
+        is_first = content not in self.relays
         relay = self.relays.get(content) or self._open(content, source.position.ssrc)
         assert relay.receiver.ssrc == source.position.ssrc, "one relay, two streams"
         if self.net.media:
-            relay.receiver.add(
-                Inlet(upstream, self, relay.receiver, source.process, source.fanout, source.key)
-            )
+            resume = self.upstreams[upstream].resume
+            inlet = Inlet(upstream, self, relay.receiver, source.process, source.fanout, source.key,
+                          next=(resume or source.position).next)  # fmt: skip
+            relay.receiver.add(inlet)
+        elif not is_first:
+            self.world.soon(lambda: self._count_as_fed(upstream))
+
+    def _count_as_fed(self, upstream: UpstreamId) -> None:
+        """Without media, whoever takes this node in feeds it, and its word is all there is."""
+        for feed in (ev.Feed.FED, ev.Feed.WAITING):
+            if upstream in self.upstreams:
+                self.handle(ev.FeedChanged(upstream, feed))
 
     def _open(self, content: str, ssrc: int) -> SimRelay:
         fanout = SimFanout(self, ssrc, FeedState.WAITING)

@@ -173,6 +173,7 @@ class SimServer(Process):
     def ended(self, streamer: SimStreamer) -> None:
         if not streamer.is_over:
             streamer.is_over = True
+            streamer.fanout.is_open = False
             self.finished += 1
             self.streamers.pop(streamer.ssrc, None)
 

@@ -19,6 +19,7 @@ from mcast.overlay.actions import LOCAL, NodeParent, SearchFailure
 from mcast.overlay.branch import Branch
 from mcast.overlay.events import Feed, Unwanted, Wanted
 from mcast.overlay.table import State
+from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
 from mcast.wire.node import Stop, StopReason
 from overlay.sim_media import Numbers
@@ -49,7 +50,8 @@ class Viewer:
     longest_gap: float = 0.0  # seconds without media, once some has come
     worst_delay: float = 0.0  # of a number that became due while it watched
     received: dict[int, Numbers] = field(default_factory=dict)  # by SSRC
-    _media_at: float | None = None
+    neighbours: tuple[str, ...] = ()
+    media_at: float | None = None
 
     def __repr__(self) -> str:
         return f"<Viewer {self.node.name} of {self.content}: {self.state}, {self.lost()} lost>"
@@ -69,9 +71,9 @@ class Viewer:
 
     def on_media(self, ssrc: int, begin: int, end: int) -> None:
         now, timeline = self.node.world.now, self.node.net.library[ssrc]
-        if self._media_at is not None:
-            self.longest_gap = max(self.longest_gap, now - self._media_at)
-        self._media_at = now
+        if self.media_at is not None:
+            self.longest_gap = max(self.longest_gap, now - self.media_at)
+        self.media_at = now
         if self.joined_at is not None and timeline.due(begin) >= self.joined_at:
             self.worst_delay = max(self.worst_delay, now - timeline.due(begin))
         self.received.setdefault(ssrc, Numbers()).add(begin, end)
@@ -110,15 +112,19 @@ class Network:
         most_delay: float = 0.02,
         media: bool = False,
         records: bool = False,
+        adverts: bool = True,
     ) -> None:
         """Without `media` no number is ever sent, and parents count as fed: a quarter of the work."""
-        self.seed, self.media, self.records = seed, media, records
+        self.seed, self.media, self.records, self.adverts = seed, media, records, adverts
+        self._addresses: dict[str, Endpoint] = {}  # of nodes, as clients are told them
+        self._names: dict[str, str] = {}
         self.world, self.library = World(seed, most_delay), Library()
         self.rendezvous = rendezvous
         named = contents if isinstance(contents, Mapping) else dict.fromkeys(contents, ENDLESS)
         self.contents: dict[str, SimContent] = dict(named)
         self.links = [tuple(sorted(link)) for link in links]
         self.viewers: list[Viewer] = []
+        self.past: list[SimNode] = []  # processes in whose place others have begun
         self.servers: dict[str, SimServer] = {}
         self.nodes: dict[str, SimNode] = {}
         for address in servers:
@@ -133,6 +139,18 @@ class Network:
 
     def process(self, name: str) -> SimNode | None:
         return self.nodes.get(name)
+
+    def address_of(self, name: str) -> Endpoint:
+        """Return where a node takes clients."""
+        if name not in self._addresses:
+            number = len(self._addresses) + 1
+            self._addresses[name] = address = Endpoint.of(f"10.1.{number // 250}.{number % 250 + 1}", 6000)
+            self._names[str(address)] = name
+        return self._addresses[name]
+
+    def name_of(self, address: str) -> str:
+        """Return which node has an address, or the name itself."""
+        return self._names.get(address, address)
 
     def server(self, address: str) -> SimServer | None:
         return self.servers.get(address)
@@ -153,6 +171,8 @@ class Network:
 
     def _start(self, name: str) -> SimNode:
         me = Identity.node(name)
+        if name in self.nodes:
+            self.past.append(self.nodes[name])
         node = self.nodes[name] = SimNode(self, name, me, rendezvous=name == self.rendezvous)
         return node
 
@@ -167,7 +187,7 @@ class Network:
         """Start a client that wants a content."""
         number = len(self.viewers) + 1
         node = SimNode(self, f"c{number}", Identity.client(number.to_bytes(16, "big")))
-        viewer = node.viewers[content] = Viewer(node, content)
+        viewer = node.viewers[content] = Viewer(node, content, neighbours=neighbours)
         self.viewers.append(viewer)
 
         def begin() -> None:
@@ -197,6 +217,10 @@ class Network:
     def all_nodes(self) -> list[SimNode]:
         """Return the nodes and clients that run."""
         return [n for n in (*self.nodes.values(), *(v.node for v in self.viewers)) if n.alive]
+
+    def everybody(self) -> list[SimNode]:
+        """Return the nodes and clients there are, and those that have ended."""
+        return [*self.past, *self.nodes.values(), *(viewer.node for viewer in self.viewers)]
 
     # Time
 
@@ -293,7 +317,7 @@ class Network:
             if not isinstance(parent, NodeParent):
                 assert at.core.rendezvous
                 return way[::-1]
-            at = self.nodes[parent.name]
+            at = self.nodes[self.name_of(parent.name)]
             assert at.me not in way, f"a loop: {way} and again {at.me}"
             way.append(at.me)
 

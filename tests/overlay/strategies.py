@@ -9,10 +9,12 @@ from mcast.overlay import actions as do
 from mcast.overlay import events as ev
 from mcast.overlay.actions import SearchFailure
 from mcast.wire.node import MissReason, Port, Start, Stop, StopReason, Stream
+from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 from wire.strategies import (
     content_infos,
     contents,
+    endpoints,
     exactly,
     identities,
     names,
@@ -39,7 +41,9 @@ requests = exactly(16)
 numbers = unsigned(64)
 seconds = st.floats(0, 1e6)
 paths = tuples(identities)
-parents = names.map(do.NodeParent) | texts.map(do.ServerParent)
+flags = st.booleans()
+positions = st.none() | st.builds(Position, unsigned(32), numbers)
+parents = names.map(do.NodeParent) | st.builds(do.ServerParent, texts, st.just(b"") | exactly(32))
 answers = node_messages.filter(lambda message: type(message).__name__ in ("Found", "Miss"))
 discs = node_messages.filter(lambda message: type(message).__name__ == "Disc")
 miss_reasons, stop_reasons = st.sampled_from(MissReason), st.sampled_from(StopReason)
@@ -51,7 +55,7 @@ EVENT_PARTS: Mapping[type[ev.Event], list[Strategy]] = {
     ev.StreamReceived: [ids, kind_of(Stream)],
     ev.ConnectionGone: [ids, st.sampled_from(ev.Departure)],
     ev.Drained: [contents, tuples(ids)],
-    ev.Wanted: [contents, seconds, st.sampled_from(Start)],
+    ev.Wanted: [contents, seconds, st.sampled_from(Start), seconds],
     ev.Unwanted: [contents],
     ev.Answered: [names, answers],
     ev.Unasked: [names, requests, texts],
@@ -60,6 +64,10 @@ EVENT_PARTS: Mapping[type[ev.Event], list[Strategy]] = {
     ev.Refused: [ids, miss_reasons, texts],
     ev.Stopped: [ids, stop_reasons, st.none() | numbers, texts],
     ev.ParentLost: [ids, texts],
+    ev.Outdone: [ids],
+    ev.Advertised: [names, contents, paths, st.booleans()],
+    ev.Introduced: [names, st.none() | unsigned(8), st.none() | endpoints],
+    ev.AdvertsLost: [names],
     ev.FeedChanged: [ids, st.sampled_from(ev.Feed), unsigned(32)],
     ev.ServerListed: [texts, tuples(content_infos)],
     ev.ServerMeasured: [texts, unsigned(32)],
@@ -71,18 +79,21 @@ EVENT_PARTS: Mapping[type[ev.Event], list[Strategy]] = {
 
 ACTION_PARTS: Mapping[type[do.Action], list[Strategy]] = {
     do.Reply: [ids, answers],
-    do.Accept: [ids, kind_of(Stream), paths, unsigned(32)],
-    do.Update: [ids, contents, paths, unsigned(32), st.booleans()],
+    do.Accept: [ids, kind_of(Stream), paths, unsigned(32), tuples(endpoints)],
+    do.Update: [ids, contents, paths, unsigned(32), flags, flags, flags, tuples(endpoints)],
     do.End: [ids, kind_of(Stop)],
     do.Dismiss: [ids, contents],
     do.Fail: [contents, failures],
     do.Ask: [names, discs],
     do.CancelAsks: [requests, tuples(names)],
-    do.Subscribe: [ids, contents, requests, parents, unsigned(8), st.sampled_from(Start), st.booleans()],
+    do.Subscribe: [ids, contents, requests, parents, unsigned(8), st.sampled_from(Start), flags, positions],
     do.Receive: [ids, contents],
     do.Leave: [ids, contents, stop_reasons],
     do.CloseRelay: [contents],
-    do.Supply: [contents, st.sampled_from(FeedState)],
+    do.Supply: [contents, st.sampled_from(FeedState), flags],
+    do.Advertise: [contents, paths, flags],
+    do.Introduce: [st.none() | unsigned(8)],
+    do.Meet: [tuples(endpoints)],
     do.AwaitDrain: [contents, numbers],
     do.Announce: [texts, texts, fields],
 }

@@ -7,10 +7,11 @@ import pytest
 from mcast.overlay import actions as do
 from mcast.overlay import node_core as node_core_module
 from mcast.overlay.actions import LOCAL, NodeParent, ServerParent
-from mcast.overlay.branch import DRAIN_SECONDS, JOIN_SECONDS
+from mcast.overlay.branch import DRAIN_SECONDS, HANDOVER_SECONDS, JOIN_SECONDS
 from mcast.overlay.discovery import REQUEST_TTL
 from mcast.overlay.events import (
     Accepted,
+    Advertised,
     Answered,
     ConnectionGone,
     Departure,
@@ -38,7 +39,10 @@ from mcast.overlay.node_core import NodeCore
 from mcast.overlay.rendezvous import BENEFIT_OF_DOUBT
 from mcast.overlay.search import UNREACHABLE_PAUSE
 from mcast.overlay.table import State
+from mcast.wire.identity import Identity
 from mcast.wire.node import Found, MissReason, Start, StopReason
+from mcast.wire.position import Position
+from mcast.wire.rtcp import FeedState
 from mcast.wire.server import ContentInfo
 from overlay.cores import (
     SERVERS,
@@ -273,12 +277,14 @@ def test_what_is_told_of_an_upstream_that_was_left_means_nothing() -> None:
     assert [core.handle(event, 1.1) for event in late] == [[]] * len(late)
 
 
-def test_every_way_to_lose_a_parent_ends_the_branch() -> None:
+def test_every_way_to_lose_a_parent_begins_a_repair() -> None:
     for event in (ParentLost(1, "reset"), Stopped(1, StopReason.LEAVING), Stopped(1, StopReason.END, None)):
         core = fed_node()
         actions = without_announcements(core.handle(event, 1.0))
-        assert [type(action) for action in actions] == [do.End, do.Leave, do.CloseRelay], event
-        assert core.is_idle
+        assert [type(a) for a in actions] == [do.Leave, do.Supply, do.Update, do.Advertise], event
+        assert core.branches["news"].state is State.REPAIRING
+        assert core.due is not None
+        assert set(asked(core.handle(TimePassed(), core.due))) == {"n2"}, "rp has just been lost"
 
 
 def test_the_last_child_that_leaves_prunes_the_stream() -> None:
@@ -289,6 +295,7 @@ def test_the_last_child_that_leaves_prunes_the_stream() -> None:
         do.Dismiss(2, "news"),
         do.Leave(1, "news", StopReason.UNSUBSCRIBE),
         do.CloseRelay("news"),
+        do.Advertise("news", (), False),
     ]
     assert (core.is_idle, dict(core.branches)) == (True, {})
 
@@ -301,12 +308,28 @@ def test_contents_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert misses(core.handle(StreamReceived(3, stream(R3, "c")), 0.0)) == [MissReason.FULL]
 
 
-def test_a_node_that_leaves_ends_everything() -> None:
+def test_a_node_that_leaves_tells_its_children_and_ends_when_the_last_has_gone() -> None:
     core = fed_node()
-    end, leave, close = core.handle(Leaving(), 1.0)
+    assert core.handle(Leaving(), 1.0) == [
+        do.Update(1, "news", (RP, N1), 2, cut=False, leaving=True),
+        do.Advertise("news", (RP, N1), False),
+    ]
+    assert misses(core.handle(DiscReceived(2, disc(R2)), 1.1)) == [MissReason.GONE]
+    assert misses(add_viewer(core, 3, 1.1)) == [MissReason.GONE]
+    assert misses(core.handle(StreamReceived(3, stream(R3, "films")), 1.1)) == [MissReason.GONE]
+    assert not core.is_idle
+    actions = core.handle(ConnectionGone(1, Departure.UNSUBSCRIBED), 1.2)
+    assert do.Leave(1, "news", StopReason.LEAVING) in actions
+    assert core.is_idle
+
+
+def test_a_node_that_leaves_sends_away_who_has_not_gone_when_its_time_is_over() -> None:
+    core = fed_node()
+    core.handle(Leaving(), 1.0)
+    assert core.due == 1.0 + HANDOVER_SECONDS
+    (end, *_) = core.handle(TimePassed(), core.due)
     assert isinstance(end, do.End)
     assert end.stop.reason is StopReason.LEAVING
-    assert (leave, close) == (do.Leave(1, "news", StopReason.LEAVING), do.CloseRelay("news"))
     assert core.is_idle
 
 
@@ -405,4 +428,69 @@ def test_a_node_may_have_a_child_of_its_own_beside_others() -> None:
     assert isinstance(accept, do.Accept)
     assert (accept.connection, accept.path) == (LOCAL, (RP, N1))
     assert core.handle(ConnectionGone(1, Departure.LOST), 1.1) == [do.Dismiss(1, "news")]
-    assert core.handle(Unwanted("news"), 1.2)[-1] == do.CloseRelay("news")
+    assert do.CloseRelay("news") in core.handle(Unwanted("news"), 1.2)
+
+
+# Who repairs
+
+
+def advertised(core: NodeCore, name: str, *path: Identity, fed: bool = True) -> None:
+    core.handle(Advertised(name, "news", path, fed), 0.5)
+
+
+def test_the_spare_that_a_neighbour_has_advertised_is_asked_at_once() -> None:
+    core = fed_node()
+    advertised(core, "n2", RP, N2)
+    actions = core.handle(ParentLost(1, "reset"), 1.0)
+    (ask,) = [action for action in actions if isinstance(action, do.Subscribe)]
+    assert (ask.parent, ask.resume) == (NodeParent("n2"), True)
+    assert do.Advertise("news", (RP, N1), False) in actions
+
+
+def test_neither_a_child_nor_who_is_below_it_is_asked() -> None:
+    core = node("rp", "n2", "n3")
+    core.handle(DiscReceived(1, disc()), 0.0)
+    core.handle(Answered("rp", found()), 0.1)
+    core.handle(StreamReceived(1, stream(sender=N2)), 0.2)
+    core.handle(Accepted(1, port(RP)), 0.3)
+    advertised(core, "n2", RP, N3, N2)  # this node is its second parent: n2's path does not show it
+    advertised(core, "n3", RP, N1, N2, N3)
+    core.handle(ParentLost(1, "reset"), 1.0)
+    assert core.due is not None
+    assert set(asked(core.handle(TimePassed(), core.due))) == {"n3"}
+
+
+def test_a_node_that_only_suspects_answers_busy_and_who_resumes_there_is_told_that_it_is_cut_off() -> None:
+    core = fed_node()
+    core.handle(FeedChanged(1, Feed.SUSPECT), 1.0)
+    assert misses(core.handle(DiscReceived(2, disc(R2, sender=OTHER_VIEWER)), 1.1)) == [MissReason.BUSY]
+    resuming = stream(R3, sender=N3, resume=Position(7, 40))
+    assert misses(core.handle(StreamReceived(3, resuming), 1.1)) == [MissReason.CUT]
+
+
+def test_a_rendezvous_point_goes_on_at_the_next_server_that_has_the_same_bytes() -> None:
+    core = rendezvous("news", servers=SERVERS[:3])
+    for server, digest in zip(SERVERS, (b"a" * 32, b"b" * 32, b"a" * 32), strict=False):
+        core.handle(ServerListed(server, (ContentInfo("news", digest=digest),)), 0.0)
+    core.handle(StreamReceived(1, stream(sender=N1)), 0.0)
+    core.handle(Accepted(1, port()), 0.1)
+    core.handle(FeedChanged(1, Feed.FED), 0.1)
+    actions = core.handle(FeedChanged(1, Feed.SILENT), 1.0)
+    (ask,) = [action for action in actions if isinstance(action, do.Subscribe)]
+    assert (ask.parent, ask.resume) == (ServerParent(SERVERS[2], b"a" * 32), True)
+    core.handle(Accepted(2, port()), 1.1)
+    actions = core.handle(FeedChanged(2, Feed.FED), 1.2)
+    assert do.Leave(1, "news", StopReason.UNSUBSCRIBE) in actions
+
+
+def test_a_rendezvous_point_without_another_server_says_that_there_is_no_way_and_waits() -> None:
+    core = rendezvous("news")
+    core.handle(StreamReceived(1, stream(sender=N1)), 0.0)
+    core.handle(Accepted(1, port()), 0.1)
+    core.handle(FeedChanged(1, Feed.SILENT), 1.0)
+    assert core.due is not None
+    assert core.due > 1.0
+    actions = core.handle(TimePassed(), core.due)
+    assert do.Supply("news", FeedState.CUT, no_way=True) in actions
+    actions = core.handle(FeedChanged(1, Feed.FED), 1.5)
+    assert do.Supply("news", FeedState.FED) in actions

@@ -4,7 +4,16 @@ from random import Random
 
 import pytest
 
-from mcast.overlay.search import BUSY_PAUSE, MAX_TRIES, RETRY_PAUSE, UNREACHABLE_PAUSE, Search
+from mcast.overlay.search import (
+    BUSY_PAUSE,
+    LONGEST_PAUSE,
+    MAX_TRIES,
+    REPAIR_SPREAD,
+    RETRY_PAUSE,
+    STAMPEDE_JITTER,
+    UNREACHABLE_PAUSE,
+    Search,
+)
 from mcast.wire.node import MissReason
 
 
@@ -88,6 +97,74 @@ def test_no_try_begins_after_its_time() -> None:
     failure = begun(patience=1.0).on_missed(MissReason.BUSY, "", 1.0)
     assert failure is not None
     assert failure.reason is MissReason.BUSY
+
+
+# Who repairs
+
+
+def repair(seed: int = 1, now: float = 0.0) -> Search:
+    search = Search.for_repair(Random(seed), now)
+    assert search.due is not None
+    search.begin(search.due)
+    return search
+
+
+def test_siblings_that_have_lost_one_parent_do_not_all_begin_at_once() -> None:
+    begins = {Search.for_repair(Random(seed), 5.0).due or 0.0 for seed in range(20)}
+    assert len(begins) == 20
+    assert 5.0 <= min(begins) < max(begins) <= 5.0 + STAMPEDE_JITTER
+
+
+@pytest.mark.parametrize("reason", MissReason, ids=lambda r: r.name)
+def test_a_repair_s_search_never_fails_by_itself(reason: MissReason) -> None:
+    search, now = repair(), 0.0
+    while now < 100.0:
+        assert search.on_missed(reason, "", now) is None
+        assert search.due is not None
+        assert now < search.due <= now + LONGEST_PAUSE
+        now = search.due
+        search.begin(now)
+
+
+def test_a_repair_is_tried_several_times_within_half_a_second_and_then_more_and_more_rarely() -> None:
+    search, tries, now = repair(), 0, 0.0
+    while now < 10.0:
+        search.on_missed(MissReason.CUT, "", now)
+        assert search.due is not None
+        now = search.due
+        search.begin(now)
+        tries += now < 0.5
+    assert tries >= 3
+    assert search.on_missed(MissReason.CUT, "", 10.0) is None
+    assert search.due == 10.0 + LONGEST_PAUSE
+
+
+def test_who_collides_again_and_again_comes_back_more_and_more_rarely() -> None:
+    search, tries, now = repair(), 0, 0.0
+    while now < 10.0:
+        search.on_missed(MissReason.BUSY, "", now)
+        assert search.due is not None
+        now = search.due
+        search.begin(now)
+        tries += 1
+    assert tries < 15
+
+
+def test_neighbours_that_no_repair_reaches_are_asked_four_times_a_second() -> None:
+    search = repair()
+    search.on_missed(MissReason.CUT, "", 1.0, unreachable=True)
+    assert search.due is not None
+    low, high = (UNREACHABLE_PAUSE * factor for factor in REPAIR_SPREAD)
+    assert low <= search.due - 1.0 <= high
+
+
+def test_somebody_new_to_ask_makes_the_next_flood_come_at_once() -> None:
+    search = repair()
+    search.hurry(1.0)
+    assert search.due is None, "a flood is under way"
+    search.on_missed(MissReason.CUT, "", 1.0)
+    search.hurry(1.01)
+    assert search.due == 1.01
 
 
 def test_it_shows_where_it_stands() -> None:

@@ -1,58 +1,55 @@
 """Every cell of the table of a content's states."""
 
-import itertools
 from collections.abc import Mapping
 
 import pytest
 
 from mcast.overlay.admission import Admission
-from mcast.overlay.branch import _STEPS, Branch, Why
+from mcast.overlay.branch import Branch
+from mcast.overlay.branch_data import Why
+from mcast.overlay.steps import STEPS
 from mcast.overlay.table import IGNORED, TABLE, Input, State, Step
-from overlay.messages import N1
+from overlay.branches import IN, absent
 from tools.state_table import PAGE, main, replaced, section, section_of
 
-IMPOSSIBLE: Mapping[State, frozenset[Input]] = {
-    # Nobody has asked for anything, so there is nothing that could answer, fail, feed or end.
-    State.ABSENT: frozenset(Input) - {Input.WANTED, Input.ROUTED},
-    # A branch begins once; and there is no parent before one has been found.
-    State.SEARCHING: frozenset(
-        {
-            Input.WANTED, Input.ROUTED, Input.LATE, Input.ACCEPTED, Input.PASSED_OVER, Input.REFUSED,
-            Input.MISSED, Input.NEWS, Input.FEEDS, Input.STARVES, Input.LOST, Input.OVER, Input.DRAINED,
-            Input.EXPIRED,
-        }
-    ),
-    # No parent has accepted, so none is there to feed, to end or to be lost.
-    State.JOINING: frozenset(
-        {
-            Input.WANTED, Input.ROUTED, Input.FOUND, Input.NEWS, Input.FEEDS, Input.STARVES, Input.LOST,
-            Input.OVER, Input.DRAINED, Input.EXPIRED,
-        }
-    ),
-    # The parent is there, so none is searched; being fed has no end of its own.
-    State.FED: frozenset(
-        {
-            Input.WANTED, Input.ROUTED, Input.FOUND, Input.FAILED, Input.LATE, Input.ACCEPTED,
-            Input.PASSED_OVER, Input.REFUSED, Input.MISSED, Input.DRAINED, Input.EXPIRED,
-        }
-    ),
-    State.CUT: frozenset(
-        {
-            Input.WANTED, Input.ROUTED, Input.FOUND, Input.FAILED, Input.LATE, Input.ACCEPTED,
-            Input.PASSED_OVER, Input.REFUSED, Input.MISSED, Input.DRAINED,
-        }
-    ),
-    State.ENDING: frozenset(
-        {
-            Input.WANTED, Input.ROUTED, Input.FOUND, Input.FAILED, Input.LATE, Input.ACCEPTED,
-            Input.PASSED_OVER, Input.REFUSED, Input.MISSED,
-        }
-    ),
+_BEGINS = {Input.WANTED, Input.ROUTED}
+_SEARCHED = {Input.FOUND, Input.NOWHERE, Input.FAILED}
+_ANSWERED = {Input.LATE, Input.ACCEPTED, Input.PASSED_OVER, Input.REFUSED, Input.MISSED}
+_SOUGHT = _SEARCHED | _ANSWERED
+_OF_PARENT = {
+    Input.NEWS, Input.FEEDS, Input.SUSPECTED, Input.SILENT, Input.STARVES, Input.NO_WAY, Input.LEAVES,
+    Input.LOST, Input.OVER,
 }  # fmt: skip
+_OF_OTHER = {Input.OTHER_FEEDS, Input.OTHER_LOST, Input.OUTDONE, Input.OTHER_OUTDONE}
+
+IMPOSSIBLE: Mapping[State, set[Input]] = {
+    # Nobody has asked for anything, so there is nothing that could answer, fail, feed or end.
+    State.ABSENT: set(Input) - _BEGINS,
+    # A branch begins once; and there is no parent before one has been found.
+    State.SEARCHING: _BEGINS | _ANSWERED | _OF_PARENT | _OF_OTHER | {Input.DRAINED, Input.EXPIRED},
+    # No parent has accepted, so none is there to feed, to end or to be lost; the search has found somebody.
+    State.JOINING: _BEGINS | {Input.FOUND, Input.NOWHERE} | _OF_PARENT | _OF_OTHER
+    | {Input.DRAINED, Input.EXPIRED},
+    # The parent is there, so none is searched; being fed has no end of its own.
+    State.FED: _BEGINS | _SOUGHT | {Input.DRAINED, Input.EXPIRED},
+    # Who repairs never gives up because of a flood: REPAIRING has its own time, DOUBTED ends with its parent.
+    State.DOUBTED: _BEGINS | {Input.FAILED, Input.DRAINED, Input.EXPIRED},
+    State.DOUBLED: _BEGINS | _SOUGHT | {Input.DRAINED, Input.EXPIRED},
+    State.CUT: _BEGINS | _SOUGHT | {Input.DRAINED},
+    State.REPAIRING: _BEGINS | {Input.FAILED, Input.DRAINED},
+    # No child is left that could leave.
+    State.LINGERING: _BEGINS | _SOUGHT | {Input.DRAINED, Input.EMPTIED, Input.DESERTED},
+    # Who leaves looks for nobody any more; what is over meanwhile is over at once.
+    State.HANDOVER: _BEGINS | _SOUGHT | {Input.DRAINED},
+    State.ENDING: _BEGINS | _SOUGHT,
+}  # fmt: skip
+
+FEEDING = [State.FED, State.DOUBTED, State.DOUBLED, State.CUT, State.REPAIRING, State.HANDOVER, State.ENDING]
+"""States in which there are children that have been taken in, and a relay."""
 
 
 def branch_in(state: State) -> Branch:
-    branch = Branch("news", N1, itertools.count(1))
+    branch = absent()
     branch.state = state
     return branch
 
@@ -92,9 +89,9 @@ def test_what_is_impossible_is_a_bug_of_the_caller(state: State) -> None:
             branch_in(state)._take(happened, Why(0.0))
 
 
-def test_each_step_has_its_method_and_its_place_in_the_table() -> None:
+def test_each_step_has_its_function_and_its_place_in_the_table() -> None:
     used = {step for cells in TABLE.values() for cell in cells.values() for step in cell.steps}
-    assert set(_STEPS) == used == set(Step)
+    assert set(STEPS) == used == set(Step)
 
 
 @pytest.mark.parametrize("state", State, ids=lambda state: state.name)
@@ -103,32 +100,66 @@ def test_each_state_is_reached_from_absent_and_leads_back_to_it(state: State) ->
     assert State.ABSENT in reachable_from(state)
 
 
-@pytest.mark.parametrize("state", [State.JOINING, State.FED, State.CUT, State.ENDING], ids=lambda s: s.name)
+@pytest.mark.parametrize("state", IN, ids=lambda state: state.name)
+def test_each_state_is_where_a_life_may_lead(state: State) -> None:
+    assert IN[state]().state is state
+
+
+@pytest.mark.parametrize("state", [State.JOINING, State.LINGERING, *FEEDING], ids=lambda s: s.name)
 def test_whoever_comes_back_to_absent_leaves_no_parent(state: State) -> None:
     for cell in TABLE[state].values():
         if cell.next is State.ABSENT:
             assert Step.LEAVE_ALL in cell.steps
 
 
-@pytest.mark.parametrize("state", [State.FED, State.CUT, State.ENDING], ids=lambda s: s.name)
+@pytest.mark.parametrize("state", FEEDING, ids=lambda s: s.name)
 def test_whoever_has_a_relay_closes_it_last_and_ends_its_children_first(state: State) -> None:
     for happened, cell in TABLE[state].items():
         if cell.next is State.ABSENT:
             assert cell.steps[-1] is Step.CLOSE
-            if happened is not Input.EMPTIED:
+            if happened not in (Input.EMPTIED, Input.DESERTED):
                 assert cell.steps.index(Step.END_ALL) < cell.steps.index(Step.LEAVE_ALL)
 
 
 @pytest.mark.parametrize("state", [State.SEARCHING, State.JOINING], ids=lambda s: s.name)
 def test_whoever_gives_up_before_a_parent_was_found_answers_all_who_wait(state: State) -> None:
     for happened, cell in TABLE[state].items():
-        if cell.next is State.ABSENT and happened is not Input.EMPTIED:
+        if cell.next is State.ABSENT and happened not in (Input.EMPTIED, Input.DESERTED):
             assert Step.REFUSE_ALL in cell.steps
 
 
-@pytest.mark.parametrize("state", [s for s in State if s is not State.ABSENT], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "state", [s for s in State if s not in (State.ABSENT, State.LINGERING)], ids=lambda s: s.name
+)
 def test_every_state_can_be_left_by_the_last_child_and_by_the_process(state: State) -> None:
-    assert TABLE[state][Input.EMPTIED].next is TABLE[state][Input.LEAVING].next is State.ABSENT
+    assert TABLE[state][Input.EMPTIED].next is State.ABSENT
+    leaving = TABLE[state].get(Input.LEAVING)
+    assert leaving is None or leaving.next in (State.ABSENT, State.HANDOVER)
+
+
+@pytest.mark.parametrize("state", State, ids=lambda s: s.name)
+def test_one_copy_comes_in_wherever_no_second_parent_is_looked_for_or_compared(state: State) -> None:
+    """A second parent is left, or takes over, on every way out of the states that may have one."""
+    second = (State.DOUBTED, State.DOUBLED, State.REPAIRING)
+    ends = (State.ABSENT, State.HANDOVER, State.ENDING)  # which leave all parents themselves, soon
+    if state not in second:
+        return
+    for happened, cell in TABLE[state].items():
+        if cell.next not in (*second, *ends) and happened is not Input.OTHER_LOST:
+            assert Step.LEAVE_OTHERS in cell.steps, happened
+
+
+@pytest.mark.parametrize("state", [State.DOUBTED, State.CUT, State.REPAIRING], ids=lambda s: s.name)
+def test_who_looks_for_a_parent_takes_nobody_in_who_comes_to_resume(state: State) -> None:
+    assert TABLE[state][Input.RESUMES].steps == (Step.REFUSE_CUT,)
+
+
+def test_only_who_lost_its_last_child_without_a_word_lingers() -> None:
+    ways = {
+        happened for cells in TABLE.values() for happened, cell in cells.items()
+        if cell.next is State.LINGERING
+    }  # fmt: skip
+    assert ways == {Input.DESERTED}
 
 
 def test_a_new_branch_has_no_children_and_no_parents() -> None:

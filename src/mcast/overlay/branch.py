@@ -92,12 +92,16 @@ class Branch(BranchData):
     def on_asked(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
         """Take in a further child's request."""
         happened = Input.ASKED if stream.resume is None else Input.RESUMES
-        return self._take(happened, Why(now, stream=stream, connection=connection))
+        taken = self._take(happened, Why(now, stream=stream, connection=connection))
+        # Refused after all, where nobody else was left: then the stream lingers on.
+        return [*taken, *self._prune(now, deserted=True)]
 
     def on_found(self, candidates: Candidates, now: float) -> list[Action]:
         """Take in whom the search has found."""
         assert self.search is not None
         self.request, self.candidates = self.search.request, candidates
+        if self.state in SEEKING:
+            candidates.hurry()
         return self._take(Input.FOUND, Why(now))
 
     def on_not_found(
@@ -105,6 +109,8 @@ class Branch(BranchData):
     ) -> list[Action]:
         """Take in that a flood of the search has found nobody."""
         assert self.search is not None
+        if reason is not MissReason.BUSY:
+            self.failed.clear()  # nobody else is left
         failure = self.search.on_missed(reason, text, now, unreachable=unreachable)
         happened = Input.NOWHERE if failure is None else Input.FAILED
         return self._take(happened, Why(now, text, refuse=reason, failure=failure))
@@ -124,10 +130,14 @@ class Branch(BranchData):
 
     def on_refused(self, upstream: UpstreamId, reason: MissReason, text: str, now: float) -> list[Action]:
         """Take in that a parent that was asked has refused, or could not be reached."""
+        if self.upstreams[upstream].accepted:
+            return self.on_lost(upstream, StopReason.CUT, text, now)
         entry = self.upstreams.pop(upstream)
         left = self._left(upstream)
         if self.state not in ASKING:
             return [left]
+        if self.state in SEEKING and reason is not MissReason.BUSY:
+            self.failed[entry.parent] = entry.path
         self.refusals.append(f"{entry.parent}: {text or reason.name.lower()}")
         if isinstance(entry.parent, ServerParent):
             text = "; ".join(self.refusals)
@@ -188,6 +198,8 @@ class Branch(BranchData):
             return self._on_expired(now)
         if self.state in ASKING and self.candidates.is_late(now):
             return self._take(Input.LATE, Why(now, "no answer yet"))
+        if self.state in SEEKING and self.candidates.is_mute(now):
+            return self._no_candidate(MissReason.DEADLINE, "no answer yet", now)
         return []
 
     def tell_clients(self) -> list[Action]:
@@ -223,7 +235,7 @@ class Branch(BranchData):
     def _on_news(self, upstream: UpstreamId, entry: UpstreamEntry, port: Port, now: float) -> list[Action]:
         entry.version, entry.path, entry.leaving = port.version, port.path, port.leaving
         if upstream != self.primary:
-            return []
+            return self._other_lost(upstream, now) if port.cut or port.leaving else []
         self.make_primary(upstream)
         why = Why(now, "the parent says so", upstream=upstream)
         if port.leaving:
@@ -249,18 +261,23 @@ class Branch(BranchData):
         return actions
 
     def _other_lost(self, upstream: UpstreamId, now: float) -> list[Action]:
-        del self.upstreams[upstream]
+        entry = self.upstreams.pop(upstream)
+        if self.state in SEEKING:
+            self.failed[entry.parent] = entry.path
         return [self._left(upstream), *self._take(Input.OTHER_LOST, Why(now))]
 
     def _pass_over(self, reason: MissReason, text: str, now: float) -> list[Action]:
         """Go on after a refusal: to the next candidate, to the others that were asked, to the search."""
         if self.candidates:
             return self._take(Input.PASSED_OVER, Why(now, text))
-        if any(upstream != self.primary for upstream in self.upstreams):
+        if self.state is State.JOINING and self.upstreams:
             return []  # asked beside it, and may still answer
+        if self.state in SEEKING and self.candidates.is_over:
+            return []  # it was late, so the search goes on already
         return self._no_candidate(reason, text, now)
 
     def _no_candidate(self, reason: MissReason, text: str, now: float) -> list[Action]:
+        self.candidates = Candidates(())
         if self.search is None:
             return self._take(Input.REFUSED, Why(now, text, refuse=reason))
         failure = self.search.on_missed(reason, text, now)

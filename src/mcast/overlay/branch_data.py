@@ -1,6 +1,6 @@
 """What is known of one content at one node: the data that branch.py decides about and steps.py changes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -74,6 +74,7 @@ class BranchData:
         self.version = 1  # of our own PORTs
         self.search: Search | None = None
         self.candidates = Candidates(())
+        self.failed: dict[Parent, Path] = {}  # who was no help while another parent is looked for, its path
         self.request, self.hops, self.start = b"", 0, Start.KEYFRAME
         self.onward: Position | None = None  # where the first child has left another parent
         self.give_up = GIVE_UP_SECONDS
@@ -106,23 +107,32 @@ class BranchData:
 
         A client knows them by their addresses; how others call them is at the end of their paths.
         """
-        entries = self.upstreams.values()
-        names = [Identity.node(e.parent.name) for e in entries if isinstance(e.parent, NodeParent)]
-        return tuple(dict.fromkeys([*names, *(entry.path[-1] for entry in entries if entry.path)]))
+        return _identities((entry.parent, entry.path) for entry in self.upstreams.values())
+
+    @property
+    def helpless(self) -> tuple[Identity, ...]:
+        """Return who was no help in this repair: asked again when nobody else is left."""
+        return _identities(self.failed.items())
+
+    @property
+    def below(self) -> frozenset[Identity]:
+        """Return the nodes that are fed from here: none of them is to feed this one."""
+        return frozenset(stream.sender for stream in self.children.values())
 
     @property
     def due(self) -> float | None:
         """Return when `on_time` has something to do, as far as it is known."""
+        is_seeking = self.state in (State.DOUBTED, State.REPAIRING)
         times = (
             self.deadline,
-            self.candidates.due,
+            self.candidates.due if self.candidates or is_seeking else None,
             self.search.due if self.search is not None else None,
         )
         return min((time for time in times if time is not None), default=None)
 
     def spares(self) -> list[Parent]:
-        """Return who could feed this node at once, the best first."""
-        return self._spares(self)
+        """Return who could feed this node at once, the best first, and who was no help last."""
+        return sorted(self._spares(self), key=lambda parent: parent in self.failed)
 
     def make_primary(self, upstream: UpstreamId) -> None:
         """Let a parent's path count from now on."""
@@ -130,3 +140,9 @@ class BranchData:
         parent = self.upstreams[upstream].parent
         self.path = (*self.upstreams[upstream].path, self.me)
         self.digest = parent.digest if isinstance(parent, ServerParent) else b""
+
+
+def _identities(parents: Iterable[tuple[Parent, Path]]) -> tuple[Identity, ...]:
+    known = [(parent, path) for parent, path in parents]
+    names = [Identity.node(parent.name) for parent, _ in known if isinstance(parent, NodeParent)]
+    return tuple(dict.fromkeys([*names, *(path[-1] for _, path in known if path)]))

@@ -39,10 +39,23 @@ class Candidates:
         return self._left.pop(0) if self._left else None
 
     @property
+    def is_over(self) -> bool:
+        """Tell whether nobody has been asked, and nobody is to be."""
+        return not self._left and self._asked is None
+
+    @property
     def due(self) -> float | None:
-        """Return when the next one should be asked beside the last; None if there is none."""
-        return self._asked + self._patience if self._left and self._asked is not None else None
+        """Return when the last one that was asked will have been silent for too long."""
+        return None if self._asked is None else self._asked + self._patience
+
+    def hurry(self) -> None:
+        """Wait no longer for an answer than for a spare parent's."""
+        self._patience = SPARE_PATIENCE
 
     def is_late(self, now: float) -> bool:
         """Tell whether the next one should be asked beside the last, which says nothing."""
-        return bool(self._left) and self._asked is not None and now - self._asked >= self._patience
+        return bool(self._left) and self.is_mute(now)
+
+    def is_mute(self, now: float) -> bool:
+        """Tell whether the last one that was asked says nothing."""
+        return self.due is not None and now >= self.due

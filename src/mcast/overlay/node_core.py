@@ -55,7 +55,7 @@ from mcast.overlay.rendezvous import Servers
 from mcast.overlay.search import Search
 from mcast.overlay.table import State
 from mcast.wire.identity import Identity
-from mcast.wire.node import REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, StopReason, Stream
+from mcast.wire.node import MAX_EXCLUDED, REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, StopReason, Stream
 
 MAX_CONTENTS = 256
 """Contents that one node relays at a time. Beyond: MISS(full)."""
@@ -269,9 +269,10 @@ class NodeCore:
     def _look_around(self, branch: Branch, request: bytes, now: float) -> Iterable[Action]:
         """Find whom to ask: by a flood, or at the rendezvous point among its servers."""
         if not self.rendezvous:
-            flood = self._discovery.search(
-                branch.content, request, branch.excluded, self._neighbours.askable, now
-            )
+            excluded = (*branch.excluded, *branch.helpless)[:MAX_EXCLUDED]
+            askable = {n: ms for n, ms in self._neighbours.askable.items()
+                       if Identity.node(n) not in branch.below}  # fmt: skip
+            flood = self._discovery.search(branch.content, request, excluded, askable, now)
             return self._resolve(flood, now)
         if servers := branch.spares():
             return branch.on_found(Candidates(servers), now)

@@ -8,12 +8,19 @@
     absent               it is over: the rendezvous point says that there is no such content
     busy                 again after 20 to 80 ms: who collided once should not collide again
     nobody to be asked   again after 250 ms: the neighbour may be starting
-    anything else        again after 0.5, 1 s, ...; `MAX_TRIES` times at most. Who repairs has viewers who
-                         wait, and neighbours that are repairing, too: after 0.05, 0.1 s, ...
+    anything else        again after 0.5, 1 s, ...; `MAX_TRIES` times at most
 
 All of it within `patience` seconds, and each time under a new request id, as a node answers one id
 once. A client is a leaf that searches when its user wants a content.
+
+**Who repairs** (`for_repair`) has viewers who wait, and neighbours that are repairing, too. Its pauses begin
+at 0.05 s, it ends with the state of its branch alone, and `absent` is no end. As a whole subtree may
+have lost its parents, nobody repeats in step with the others: each pause is drawn at random, and who meets
+`busy` again and again comes back more and more rarely.
 """
+
+import math
+from typing import Self
 
 from mcast.overlay.actions import SearchFailure
 from mcast.overlay.chance import Chance
@@ -30,31 +37,29 @@ RETRY_PAUSE = 0.5
 REPAIR_PAUSE = 0.05
 """The same for who repairs: five tries within the half second that a viewer's buffer lasts."""
 LONGEST_PAUSE = 2.0
+STAMPEDE_JITTER = 0.03
+"""Seconds within which many siblings that have lost one parent begin to flood: a few round trips."""
+REPAIR_SPREAD = (0.75, 1.25)
+"""By this factor, drawn at random, each pause of who repairs is longer or shorter."""
 
 
 class Search:
     """Where one search stands. Times are monotonic seconds."""
 
-    def __init__(
-        self,
-        chance: Chance,
-        now: float,
-        patience: float,
-        *,
-        tries: int | None = MAX_TRIES,
-        jitter: float = 0.0,
-        pause: float | None = None,
-    ) -> None:
-        """`tries` None: as many as the patience allows. `jitter`: seconds, at most, until it begins.
-
-        `pause`: seconds before the second try, each further one is twice as long (None: RETRY_PAUSE).
-        """
-        self._chance, self._most = chance, tries
-        self._pause = RETRY_PAUSE if pause is None else pause
+    def __init__(self, chance: Chance, now: float, patience: float) -> None:
+        self._chance, self._repairs = chance, False
         self._deadline = now + patience
-        self._again_at: float | None = now + (chance.uniform(0.0, jitter) if jitter else 0.0)
-        self._tries = 0
+        self._again_at: float | None = now
+        self._tries = self._collisions = 0
         self.request: RequestId = b""
+
+    @classmethod
+    def for_repair(cls, chance: Chance, now: float) -> Self:
+        """Return the search of who has lost its parent: it never fails by itself."""
+        search = cls(chance, now, math.inf)
+        search._repairs = True
+        search._again_at = now + chance.uniform(0.0, STAMPEDE_JITTER)
+        return search
 
     def __repr__(self) -> str:
         return f"<Search request={self.request.hex()} tries={self._tries}>"
@@ -81,14 +86,30 @@ class Search:
         self, reason: MissReason, text: str, now: float, *, unreachable: bool = False
     ) -> SearchFailure | None:
         """Take in that a flood, or the STREAM after it, has failed; return why it ends, if it does."""
-        if reason is MissReason.ABSENT and self._most is not None:
+        if self._repairs:
+            self._again_at = now + self._repair_pause(reason, unreachable=unreachable)
+            return None
+        if reason is MissReason.ABSENT:
             return SearchFailure(reason, text, self._tries + 1)
         is_in_time = now < self._deadline
         if is_in_time and (unreachable or reason is MissReason.BUSY):
             self._again_at = now + (UNREACHABLE_PAUSE if unreachable else self._chance.uniform(*BUSY_PAUSE))
             return None
         self._tries += 1
-        if not is_in_time or (self._most is not None and self._tries >= self._most):
+        if not is_in_time or self._tries >= MAX_TRIES:
             return SearchFailure(reason, text, self._tries, unreachable)
-        self._again_at = now + min(self._pause * 2 ** min(self._tries - 1, 10), LONGEST_PAUSE)
+        self._again_at = now + _doubled(RETRY_PAUSE, self._tries - 1)
         return None
+
+    def _repair_pause(self, reason: MissReason, *, unreachable: bool) -> float:
+        if unreachable:
+            return UNREACHABLE_PAUSE * self._chance.uniform(*REPAIR_SPREAD)
+        if reason is MissReason.BUSY:
+            self._collisions += 1
+            return _doubled(self._chance.uniform(*BUSY_PAUSE), self._collisions - 1)
+        self._tries += 1
+        return _doubled(REPAIR_PAUSE * self._chance.uniform(*REPAIR_SPREAD), self._tries - 1)
+
+
+def _doubled(pause: float, times: int) -> float:
+    return min(pause * 2.0 ** min(times, 10), LONGEST_PAUSE)

@@ -15,6 +15,10 @@ from mcast.wire.identity import Identity
 MAX_ADVERTS = 1024
 """Contents that are remembered of one neighbour: four times what one node relays."""
 
+MAX_SPARES = 4
+"""Spare parents that are asked before a search begins: siblings that have all lost one parent would ask
+each other, one after another."""
+
 
 @dataclass(frozen=True, slots=True)
 class Advert:
@@ -50,17 +54,17 @@ class Adverts:
     def spares(self, branch: BranchData, round_trips_ms: Mapping[str, float]) -> list[Parent]:
         """Return the neighbours that could feed this branch, the best first.
 
-        Never one whose path leads through this node, nor a child of it. One that does not hang below a
-        present parent is better, then a short path, then a near neighbour.
+        Never one whose path leads through this node, nor a child of it, nor one below a parent that was no
+        help; but for the rendezvous point, below which all are: it may be the link alone that failed. One that does not hang below a present parent is better, then a short path, then a near
+        neighbour. After `MAX_SPARES` that were no help a search is quicker.
         """
-        children = {stream.sender for stream in branch.children.values()}
-        parents = set(branch.excluded)
+        parents, helpless, below = set(branch.excluded), set(branch.helpless), branch.below
         ranked: list[tuple[bool, int, float, str]] = []
         for name, round_trip_ms in round_trips_ms.items():
             advert = self._adverts.get(name, {}).get(branch.content)
             identity = Identity.node(name)
-            if advert is None or not advert.fed or identity in children or identity in parents:
+            if advert is None or not advert.fed or identity in below or identity in parents:
                 continue
-            if branch.me not in advert.path:
+            if branch.me not in advert.path and helpless.isdisjoint(advert.path[1:]):
                 ranked.append((not parents.isdisjoint(advert.path), len(advert.path), round_trip_ms, name))
-        return [NodeParent(name) for *_, name in sorted(ranked)]
+        return [NodeParent(name) for *_, name in sorted(ranked)[:MAX_SPARES]]

@@ -4,7 +4,6 @@ Each is told the branch and the occasion, changes what the branch knows, and ret
 step is taken is in table.py; nothing is decided here but *how*.
 """
 
-import math
 from collections.abc import Callable, Mapping
 
 from mcast.overlay.actions import (
@@ -22,13 +21,10 @@ from mcast.overlay.actions import (
 )
 from mcast.overlay.branch_data import BranchData, UpstreamEntry, Why
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
-from mcast.overlay.search import REPAIR_PAUSE, Search
+from mcast.overlay.search import Search
 from mcast.overlay.table import State, Step
 from mcast.wire.node import REQUEST_ID_SIZE, MissReason, StopReason
 from mcast.wire.rtcp import FeedState
-
-STAMPEDE_JITTER = 0.03
-"""Seconds within which many siblings that have lost one parent begin to flood: a few round trips."""
 
 
 def search(_branch: BranchData, _why: Why) -> list[Action]:
@@ -46,15 +42,12 @@ def seek(branch: BranchData, why: Why) -> list[Action]:
 
 
 def search_on(branch: BranchData, why: Why) -> list[Action]:
-    # Without an end of its own: it may have begun before the state whose deadline ends it.
-    branch.search = Search(
-        branch.chance, why.now, math.inf, tries=None, jitter=STAMPEDE_JITTER, pause=REPAIR_PAUSE
-    )
+    branch.candidates, branch.search = Candidates(()), Search.for_repair(branch.chance, why.now)
     return []
 
 
 def stop_seeking(branch: BranchData, _why: Why) -> list[Action]:
-    branch.candidates, branch.search, branch.refusals = Candidates(()), None, []
+    branch.candidates, branch.search, branch.refusals, branch.failed = Candidates(()), None, [], {}
     pending = [upstream for upstream, entry in branch.upstreams.items() if not entry.accepted]
     return _leave(branch, pending, StopReason.UNSUBSCRIBE)
 
@@ -131,6 +124,7 @@ def receive_too(branch: BranchData, why: Why) -> list[Action]:
 def drop(branch: BranchData, _why: Why) -> list[Action]:
     assert branch.primary is not None
     gone, branch.primary = branch.primary, None
+    branch.failed[branch.upstreams[gone].parent] = branch.upstreams[gone].path
     return _leave(branch, [gone], StopReason.UNSUBSCRIBE)
 
 

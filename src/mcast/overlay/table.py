@@ -138,7 +138,7 @@ _PRUNE = _to(State.ABSENT, Step.LEAVE_ALL, Step.CLOSE)
 _GIVE_UP = _to(State.ABSENT, Step.REFUSE_ALL, Step.LEAVE_ALL)
 _HAND_OVER = _to(State.HANDOVER, Step.STOP_SEEKING, Step.TELL_LEAVING)
 _CONTENT_OVER = _to(State.ENDING, Step.STOP_SEEKING, Step.AWAIT_DRAIN)
-_LINGER = _to(State.LINGERING, Step.STOP_SEEKING)
+_LINGER = _to(State.LINGERING, Step.STOP_SEEKING, Step.LEAVE_OTHERS)
 _SWITCH = _to(State.FED, Step.PROMOTE, Step.LEAVE_OTHERS, Step.RENEW)
 
 
@@ -203,10 +203,10 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
         Input.ASKED: _to(State.DOUBTED, Step.ADMIT),
         Input.RESUMES: _to(State.DOUBTED, Step.REFUSE_CUT),
         Input.NEWS: _to(State.DOUBTED, Step.RENEW),
-        Input.FEEDS: _to(State.FED, Step.STOP_SEEKING),
+        Input.FEEDS: _to(State.FED, Step.STOP_SEEKING, Step.LEAVE_OTHERS),
         Input.OTHER_FEEDS: _to(State.DOUBLED, Step.STOP_SEEKING),
         # An SR has come: the parent lives, and knows more than we do.
-        Input.STARVES: _to(State.CUT, Step.STOP_SEEKING, Step.TELL_CUT),
+        Input.STARVES: _to(State.CUT, Step.STOP_SEEKING, Step.LEAVE_OTHERS, Step.TELL_CUT),
         Input.NO_WAY: _to(State.REPAIRING, Step.TELL_CUT),
         Input.SILENT: _to(State.REPAIRING, Step.TELL_CUT),
         Input.LOST: _to(State.REPAIRING, Step.TELL_LOST, Step.DROP, Step.TELL_CUT),
