@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +27,7 @@ from mcast.media.player import Player, player_command
 from mcast.roles import cli
 from mcast.roles.client.report import Report
 from mcast.roles.client.session import STOPPED_BY_USER, Session
+from mcast.roles.ending import ERROR_STATUS
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         _play(options, process, report)
     except BaseException as error:
         report.exit_reason = str(error) or type(error).__name__
-        report.exit_status = error.exit_status if isinstance(error, McastError) else cli.ERROR_STATUS
+        report.exit_status = error.exit_status if isinstance(error, McastError) else ERROR_STATUS
         with contextlib.suppress(ConfigError):  # what ended the program is what the user must know
             report.write_if(file)
         raise
@@ -90,7 +90,7 @@ def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> 
     closed: Ended | None = None
     try:
         with _taken_down(subscription, report):
-            if not _join(subscription, process.stop):
+            if not _join(subscription, process):
                 report.exit_reason = STOPPED_BY_USER
                 return
             output = open_output()
@@ -102,7 +102,7 @@ def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> 
     if closed is not None and closed.error is not None:  # the disk was full at the very end
         raise closed.error
     if process.on_crash.error is not None:  # a thread of the output has crashed, which stops the process
-        report.exit_reason, report.exit_status = str(process.on_crash.error), cli.ERROR_STATUS
+        report.exit_reason, report.exit_status = str(process.on_crash.error), ERROR_STATUS
 
 
 @contextlib.contextmanager
@@ -115,11 +115,12 @@ def _taken_down(subscription: Subscription, report: Report) -> Iterator[None]:
         report.statistics = subscription.statistics()
 
 
-def _join(subscription: Subscription, stop: threading.Event) -> bool:
+def _join(subscription: Subscription, process: cli.Process) -> bool:
     """Join, unless the user wants to go before; return whether it has. Raises McastError."""
-    subscription.start()
+    subscription.start(process.stop.is_set)
+    process.begun.set()
     while not subscription.wait_joined(_STEP):
-        if stop.is_set():
+        if process.stop.is_set():
             return False
     return True
 

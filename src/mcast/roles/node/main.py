@@ -60,6 +60,7 @@ def _run(
     program = NodeProgram(
         layout, address, ports, session.send_health, process.on_crash, trace_file=options.trace
     )
+    process.begun.set()
     try:
         program.start(layout)
         eventlog.note(logger, "listening", "listening at %s", program.address, address=program.address)

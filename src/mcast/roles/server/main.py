@@ -62,6 +62,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         return 0
     process.on_hangup = lambda: _read_again(catalogue, config.path)
     program = ServerProgram(catalogue, options.address, ports, options.pace_ms / 1000, process.on_crash)
+    process.begun.set()
     try:
         program.start()
         names, address = ", ".join(catalogue.names), program.address
@@ -73,6 +74,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
 
 
 def _prepare(catalogue: Catalogue, process: cli.Process) -> None:
+    process.begun.set()
     try:
         if catalogue.prepare_all(process.stop.is_set):
             logger.info("all contents are prepared")
