@@ -22,7 +22,15 @@ from mcast.client.options import (
     check_seconds,
 )
 from mcast.errors import ConfigError, McastError
-from mcast.media.output import Ended, Output, check_file, check_stdout, file_output, stdout_output
+from mcast.media.output import (
+    Ended,
+    Output,
+    check_file,
+    check_stdout,
+    fifo_output,
+    file_output,
+    stdout_output,
+)
 from mcast.media.player import Player, player_command
 from mcast.roles import cli
 from mcast.roles.client.report import Report
@@ -89,11 +97,12 @@ def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> 
     output: Output | None = None
     closed: Ended | None = None
     try:
+        output = _awaited_fifo(options, process)
         with _taken_down(subscription, report):
             if not _join(subscription, process):
                 report.exit_reason = STOPPED_BY_USER
                 return
-            output = open_output()
+            output = output or open_output()
             session = Session(options.content, subscription, output, process.stop, options.duration)
             report.exit_reason = session.run()
     finally:
@@ -130,15 +139,28 @@ def _checked_output(options: argparse.Namespace, process: cli.Process) -> Callab
 
     Raises ConfigError if it could not be opened, as far as that can be known now.
     """
+    stop = process.stop
     if options.output is None:
         command = player_command(options.player, options.content, os.environ)
-        return lambda: Player(command, process.on_crash)
+        return lambda: Player(command, process.on_crash, hurry=stop)
     if options.output == "-":
         check_stdout()
-        return lambda: stdout_output(process.on_crash)
+        return lambda: stdout_output(process.on_crash, stop)
     file = Path(options.output)
     check_file(file)
-    return lambda: file_output(file, process.on_crash)
+    return lambda: file_output(file, process.on_crash, stop)
+
+
+def _awaited_fifo(options: argparse.Namespace, process: cli.Process) -> Output | None:
+    """Open the output if it is a FIFO, once somebody reads it: before that no stream is asked for.
+
+    Returns None for anything else, and if the user wants to go before. Raises UnreachableError if nobody
+    reads it in time.
+    """
+    file = Path(options.output or "-")
+    if not file.is_fifo():
+        return None
+    return fifo_output(file, process.on_crash, options.wait, process.stop)
 
 
 def _checked(check: Callable[[T], object], value: T) -> T:

@@ -56,7 +56,9 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     config = load_server_config(options.config)
     cache = Cache(options.cache or config.cache or default_cache())
     catalogue = Catalogue(config.contents, config.path, cache, cache_days=options.cache_days)
-    catalogue.check()
+    catalogue.check(process.stop.is_set)
+    if process.stop.is_set():
+        return 0
     if options.prepare:
         _prepare(catalogue, process)
         return 0
