@@ -60,6 +60,11 @@ class Intake:
         """Return the first number that is still wanted."""
         return self._receiver.wanted
 
+    @property
+    def doubt(self) -> str:
+        """Return what seems to be wrong with the way from the parent, for people."""
+        return self._receiver.doubt
+
     def add_parent(self, upstream: UpstreamId, sock: socket, token: bytes, position: Position) -> None:
         """Receive from another parent, by its connected socket. Never waits."""
         self._receiver.add_parent(upstream, sock, token, position)
