@@ -34,7 +34,7 @@ class Way:
         self.is_open = False  # media has come last
 
     def on_received(self, data: bytes, size: int, lost: int, now: float) -> None:
-        """Take in what one receive gave, in segments of `size`; `lost` of the parent's numbers are missing."""
+        """Take in one receive, in segments of `size`; `lost` of the parent's numbers are missing."""
         self._heard_at = now
         if _is_media(data, size):
             self._media_at, self._lost, self.is_open = now, lost, True
