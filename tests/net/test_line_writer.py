@@ -2,6 +2,8 @@
 
 import io
 import os
+import pty
+import termios
 import threading
 from collections.abc import Iterator
 from typing import TextIO
@@ -109,3 +111,20 @@ def test_a_reader_that_has_gone_disturbs_nobody(error: Exception) -> None:
     lines.put("a\n")
     assert lines.flush(30)
     lines.close()
+
+
+def test_a_terminal_that_is_stopped_stops_nobody() -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        termios.tcflow(terminal, termios.TCOOFF)  # Ctrl-S
+        lines = LineWriter(terminal)
+        assert lines.is_terminal
+        lines.put("one\n")
+        lines.offer("12.0 s")
+        lines.put("two\n")
+        assert not lines.flush(0.05)
+        termios.tcflow(terminal, termios.TCOON)
+        assert lines.flush(30)
+        lines.close()
+    assert os.read(ours, 100) == b"one\r\ntwo\r\n"
+    os.close(ours)
