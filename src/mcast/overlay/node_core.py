@@ -25,7 +25,15 @@ from mcast.overlay.branch import SEEKING, Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.chance import Chance
-from mcast.overlay.discovery import Discovery, Outcome, OwnAnswer, OwnSearch, found, miss
+from mcast.overlay.discovery import (
+    OWN_FLOOD_SECONDS,
+    Discovery,
+    Outcome,
+    OwnAnswer,
+    OwnSearch,
+    found,
+    miss,
+)
 from mcast.overlay.events import (
     Accepted,
     Answered,
@@ -272,7 +280,8 @@ class NodeCore:
             excluded = (*branch.excluded, *branch.helpless)[:MAX_EXCLUDED]
             askable = {n: ms for n, ms in self._neighbours.askable.items()
                        if Identity.node(n) not in branch.below}  # fmt: skip
-            flood = self._discovery.search(branch.content, request, excluded, askable, now)
+            seconds = branch.search.flood_seconds if branch.search is not None else OWN_FLOOD_SECONDS
+            flood = self._discovery.search(branch.content, request, excluded, askable, now, seconds)
             return self._resolve(flood, now)
         if servers := branch.spares():
             return branch.on_found(Candidates(servers), now)
