@@ -4,6 +4,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from mcast.media.feedback import FeedbackReader
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import CrashBox
+from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, MissReason, Stop, StopReason, Stream
 from mcast.wire.position import Position
@@ -66,14 +68,24 @@ class Node:
         connection.send(miss(asked, reason, text))
         return asked
 
-    def take_in(self, path: tuple[Identity, ...] = (RP, N1)) -> Stream:
-        """Answer the next DISC and STREAM with yes; media that is pushed goes to this child from now on."""
+    def take_in(self, path: tuple[Identity, ...] = (RP, N1), *further: str) -> Stream:
+        """Answer the next DISC and STREAM with yes; media that is pushed goes to this child from now on.
+
+        The child is told, too, at which further addresses it may ask.
+        """
         connection, asked = self.asked_to_stream()
         port = self.fanout.admit(
-            CHILD, "viewer", HERE, HERE, TOKEN, start=asked.start, buffer_bytes=asked.buffer_bytes
-        )
-        connection.send(port_for(asked, path=path, port=port, ssrc=SSRC))
+            CHILD, "viewer", HERE, HERE, TOKEN, start=asked.start, resume=asked.resume,
+            buffer_bytes=asked.buffer_bytes,
+        )  # fmt: skip
+        answer = port_for(asked, path=path, port=port, ssrc=SSRC)
+        connection.send(replace(answer, further=tuple(map(endpoint, further))))
         return asked
+
+    def die(self) -> None:
+        """Be gone at once, as a process that was killed is: nobody listens, and all connections end."""
+        self.fanout.dismiss(CHILD)
+        self.peer.close()
 
     def push(self, first: int, count: int) -> None:
         """Send datagrams; the first of all is a keyframe."""
@@ -112,6 +124,11 @@ class Node:
         self._reader.stop()
         if self.crash.error is not None:
             raise self.crash.error
+
+
+def endpoint(address: str) -> Endpoint:
+    host, _, port = address.rpartition(":")
+    return Endpoint.of(host, int(port))
 
 
 def payload(first: int, count: int) -> bytes:

@@ -31,9 +31,7 @@ class Fed:
             neighbours=(HostPort("127.0.0.1", 1),), content="news", latency_ms=latency_ms, patience=1.0,
             give_up=1.0, start=Start.KEYFRAME, media_ports=MediaPorts(), queue_bytes=1, trace=None,
         )  # fmt: skip
-        self.intake = Intake(
-            options, POSITION, self.chunks, self.told, Recorder(), self.crash, self.hurry
-        )
+        self.intake = Intake(options, POSITION, self.chunks, self.told, Recorder(), self.crash, self.hurry)
         sock, _ = open_media_socket(HERE, MediaPorts())
         connect_media_socket(sock, HERE, node.fanout.admit(CHILD, "viewer", HERE, HERE, TOKEN))
         self.intake.add_parent(1, sock, TOKEN, POSITION)

@@ -427,4 +427,6 @@ class SimReceiver:
         if asked:
             for inlet in self.inlets.values():
                 if inlet.feed is Feed.FED or inlet.feed is Feed.WAITING:
-                    inlet.ask_again([(begin, min(end, inlet.next)) for begin, end in asked if begin < inlet.next])
+                    inlet.ask_again(
+                        [(begin, min(end, inlet.next)) for begin, end in asked if begin < inlet.next]
+                    )

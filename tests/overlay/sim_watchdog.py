@@ -1,8 +1,8 @@
 """What must hold in a simulated overlay at every moment, whatever fails: looked at twenty times a second.
 
-    loops    no node is above itself for longer than one detection time
-    copies   no node has two parents for longer than a change of parents takes
-    media    who is connected to the rendezvous point by living nodes and whole links is fed again in time
+loops    no node is above itself for longer than one detection time
+copies   no node has two parents for longer than a change of parents takes
+media    who is connected to the rendezvous point by living nodes and whole links is fed again in time
 """
 
 from collections import deque
@@ -82,7 +82,9 @@ class Watchdog:
                 assert len(taken) <= 2, f"{node.name} has three parents: {branch}"
                 if len(taken) == 2 and not node.frozen:
                     since = self._doubles[node.name, content] = before.get((node.name, content), now)
-                    assert now - since <= CHANGE_SECONDS, f"{node.name} has two parents since {since:.2f}: {branch}"
+                    assert now - since <= CHANGE_SECONDS, (
+                        f"{node.name} has two parents since {since:.2f}: {branch}"
+                    )
 
     # Media
 

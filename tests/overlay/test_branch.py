@@ -101,7 +101,9 @@ def test_a_parent_that_is_cut_off_itself_is_no_parent() -> None:
 
 def test_a_branch_whose_last_waiter_has_left_asks_no_more() -> None:
     branch = joining()
-    assert branch.on_child_gone(1, Departure.UNSUBSCRIBED, 0.1) == [do.Leave(1, "news", StopReason.UNSUBSCRIBE)]
+    assert branch.on_child_gone(1, Departure.UNSUBSCRIBED, 0.1) == [
+        do.Leave(1, "news", StopReason.UNSUBSCRIBE)
+    ]
     assert branch.state is State.ABSENT
 
 

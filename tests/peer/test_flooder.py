@@ -334,6 +334,45 @@ def test_the_flooder_asks_cancels_and_gives_away_by_name(
     around.stop()
 
 
+def test_who_is_met_can_be_asked_under_its_address_until_others_are_met(
+    peer: Peer, other_peer: Peer, watcher: Watcher, posted: Posted, crash: Recorder
+) -> None:
+    around, question = Flooder(watcher, posted, crash, QUICK), disc()
+    assert around.meet([peer.address]) == []
+    around.ask(Ask(peer.address, question))
+    connection, _ = peer.question(Disc)
+    connection.send(found(question))
+    assert posted.wait_for(1) == [Answered(peer.address, found(question))]
+    assert around.address(peer.address) == peer.address
+    assert around.meet([peer.address, other_peer.address]) == []  # the first stays as it is
+    assert list(connection.poll_messages()) == []
+    gone = around.meet([other_peer.address])
+    assert [neighbour.address for neighbour in gone] == [peer.address]
+    gone[0].stop()
+    assert closed(connection)
+    assert around.take(peer.address) is None
+    stays = other_peer.accept()
+    around.stop()
+    assert closed(stays)
+
+
+def test_who_is_met_and_not_there_is_not_dialled_again_for_each_question(meet: Meet, posted: Posted) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    patient = FlooderTiming(first_retry=60.0, last_retry=60.0, hurries=False)
+    neighbour, questions = meet(f"127.0.0.1:{port}", patient), [disc() for _ in range(5)]
+    neighbour.ask(questions[0])
+    posted.wait_for(1)
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        for number, question in enumerate(questions[1:], 2):
+            neighbour.ask(question)  # given up at once, for the reason of the last attempt
+            assert "nobody answers" in why_unasked(posted.wait_for(number)[-1], question)
+        listening.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+    neighbour.stop()  # at once
+
+
 def test_a_new_layout_may_come_in_while_the_decider_asks(
     watcher: Watcher, crash: Recorder, peer: Peer
 ) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from mcast.overlay.actions import NodeParent, Subscribe
 from mcast.overlay.events import Accepted, Event, ParentLost, Refused, Stopped
 from mcast.peer.flooder import Flooder, FlooderTiming
 from mcast.peer.upstream import NeighbourUpstream
+from mcast.wire.endpoint import Endpoint
 from mcast.wire.node import MissReason, Start, Stop, StopReason, Stream
 from mcast.wire.position import Position
 from roles.partners import N1, RP, Peer, miss, new_request, port_for, read, silent_address, stop_for
@@ -115,6 +117,17 @@ def test_port_tells_where_the_media_comes_from_and_news_come_behind_it(
 def test_it_says_from_which_number_on_it_is_to_be_fed(follow: Follow, peer: Peer) -> None:
     upstream = follow(peer.address, warm=True, resume=Position(7, 1234))
     assert read(peer.accept(), Stream).resume == upstream.resume == Position(7, 1234)
+
+
+def test_further_neighbours_that_may_mean_others_here_are_left_out(
+    follow: Follow, peer: Peer, told: Told
+) -> None:
+    follow(peer.address, warm=True)
+    connection = peer.accept()
+    port = port_for(read(connection, Stream))
+    named = tuple(Endpoint.of(ip, 5000) for ip in ("10.0.9.9", "127.0.0.9", "169.254.9.9"))
+    connection.send(replace(port, further=named))
+    assert told.wait_for() == [Accepted(ID, replace(port, further=named[:2]))]  # the parent is at 127.0.0.1
 
 
 def test_media_is_received_once_and_not_before_port(follow: Follow, peer: Peer, told: Told) -> None:

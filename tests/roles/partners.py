@@ -27,11 +27,17 @@ _requests = itertools.count(1_000_000)  # never the id of a Viewer
 class Peer:
     """Somebody who listens; the test takes the connections and reads and answers itself."""
 
-    def __init__(self) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, address: str = "127.0.0.1:0") -> None:
+        host, _, port = address.rpartition(":")
+        self._listening = socket.create_server((host, int(port)))
         self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
         self._taken: list[Connection] = []
         self.watched_by: Connection | None = None
+
+    @property
+    def taken(self) -> tuple[Connection, ...]:
+        """Return all connections that were accepted."""
+        return tuple(self._taken)
 
     def accept(self, timeout: float = PATIENCE) -> Connection:
         self._listening.settimeout(timeout)

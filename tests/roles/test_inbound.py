@@ -14,7 +14,7 @@ from mcast.overlay.actions import Update
 from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, StreamReceived
 from mcast.roles.node.inbound import BYE_GRACE, Inbound, InboundConnections
 from mcast.wire.frame import Message
-from mcast.wire.node import Found, Miss, MissReason, Port, Stop, StopReason
+from mcast.wire.node import Found, Miss, MissReason, Port, Stop, StopReason, Watch
 from peers import tcp_pair
 from roles.partners import N1, RP, VIEWER, disc, found, miss, port_for, read, stop_for, stream_of
 
@@ -268,6 +268,29 @@ def test_late_news_of_a_child_that_has_left_are_nothing(inbound: InboundConnecti
     for reason in ChildLost:
         inbound.on_child_lost(4711, reason)
     inbound.on_tick(LATER)
+
+
+def test_who_watches_is_handed_over_and_may_ask_nothing_more(
+    call: Call, inbound: InboundConnections, events: Events, watchers: Recorder
+) -> None:
+    caller = call()
+    caller.send(Watch(sender=N1))
+    (handed,) = watchers.wait_for(1)
+    assert handed == (N1, link_of(inbound, 1).connection)
+    assert events.events == []
+    caller.send(disc())
+    assert gone(caller)
+    assert events.wait_for(1) == [ConnectionGone(1, Departure.LOST)]
+
+
+def test_a_child_cannot_watch_on_its_subscription(
+    call: Call, inbound: InboundConnections, events: Events, watchers: Recorder
+) -> None:
+    caller = call()
+    subscribe(caller, inbound, events)
+    caller.send(Watch(sender=N1))
+    assert gone(caller)
+    assert watchers.calls == []
 
 
 # How they are answered

@@ -124,6 +124,12 @@ class Film:
 
     end = None
 
+    def hold(self) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
     def time_of(self, number: int) -> int:
         return number * 90_000 // RATE
 

@@ -94,6 +94,7 @@ def test_a_client_goes_on_elsewhere_when_its_neighbour_freezes(build: Build) -> 
     topology = build(DIAMOND)
     trace = topology.directory / "client.trace"
     client, path = joined(topology, "--trace", str(trace))
+    assert path[-1] == "n3"
     wait_until(lambda: knows_further_neighbours(trace), "the neighbours of n3")
     topology.nodes["n3"].send(signal.SIGSTOP)
     client.program.wait_for_event("parent_taken", content="clip")

@@ -54,7 +54,7 @@ def test_every_program_ends_in_the_middle_of_a_stream_with_status_0(
 @pytest.mark.parametrize("number", NUMBERS)
 def test_the_overlay_ends_from_above_while_clients_watch(number: signal.Signals, build: Build) -> None:
     topology = build({"rp": ["n1"], "n1": ["n2"], "n2": []})
-    client = topology.client("n2")
+    client = topology.client("n2", None, "--give-up", "1")
     client.wait_for_media(30_000)
     assert topology.nodes["n1"].stop(number) == 0
     assert client.program.wait(10) == 5
@@ -79,7 +79,7 @@ def test_a_live_inputs_ffmpeg_goes_with_its_server(build: Build) -> None:
     assert client.stop()["lost_datagrams"] == 0
     wait_until(lambda: not any(map(exists, ffmpegs)), "ffmpeg to end with its last viewer", 10)
     assert decode_problems(client.recording.read_bytes()) == []
-    again: Client = topology.client("n1", "live")
+    again: Client = topology.client("n1", "live", "--give-up", "1")
     again.wait_for_media(20_000)
     ffmpegs = children(server.pid)
     assert server.stop() == 0

@@ -133,7 +133,8 @@ def test_every_packet_has_an_example() -> None:
         packet = evaluated(expression)
         shown |= {type(part) for part in packet} if isinstance(packet, tuple) else {type(packet)}
     packets = {packet for labels in LABELS.values() for packet in labels.values()}
-    reports = {rtcp.SenderReport, rtcp.ReceiverReport, rtcp.Sdes, rtcp.App, rtcp.Bye, rtcp.Nack}
+    reports = {rtcp.SenderReport, rtcp.ReceiverReport, rtcp.Sdes, rtcp.App, rtcp.Bye, rtcp.Nack,
+               rtcp.ExtendedReport}  # fmt: skip
     assert shown == packets | reports | {rtp.RtpHeader}
 
 

@@ -69,6 +69,10 @@ class Intake:
         """Receive from another parent, by its connected socket, which goes on from `start`. Never waits."""
         self._receiver.add_parent(upstream, sock, token, position, start=start)
 
+    def change_way(self) -> None:
+        """Take in that the stream comes by another way from now on. Never waits."""
+        self._playback.change_way()
+
     def remove_parent(self, upstream: UpstreamId) -> None:
         """Receive from a parent no more. Never waits."""
         self._receiver.remove_parent(upstream)
@@ -119,6 +123,9 @@ class Intake:
             duplicate_datagrams=counters.duplicates,
             reordered_datagrams=counters.reordered,
             repaired_datagrams=counters.repaired,
+            late_datagrams=played.playout.late,
+            nack_sent=counters.nack_sent,
+            longest_gap_ms=round(counters.longest_gap_ms, 1),
             dropped_bytes=played.dropped,
             continuity_errors=played.continuity_errors,
             latency_ms=played.latency_ms,

@@ -165,7 +165,7 @@ class Leaf:
             case do.Accept():
                 self._on_joined(action.path)
             case do.Update():
-                self._path = self._names_of(action.path)
+                self._on_path(action.path)
             case do.End():
                 self._on_over(action.stop)
             case do.Fail():
@@ -233,6 +233,12 @@ class Leaf:
             content=self._options.content, path=names, request=self._request,
         )  # fmt: skip
         self._chunks.open()
+
+    def _on_path(self, path: Path) -> None:
+        names = self._names_of(path)
+        if names != self._path and self._intake is not None:
+            self._intake.change_way()
+        self._path = names
 
     def _on_over(self, stop: Stop) -> None:
         """Let what is held go out, and the queue end behind it."""

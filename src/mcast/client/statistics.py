@@ -44,6 +44,12 @@ class Statistics:
     """How far the output is behind the earliest moment at which it could be (median)."""
     buffered_ms: float = 0.0
     """Media that has arrived and waits for its time."""
+    late_datagrams: int = 0
+    """They came when their place in the output was over, and were thrown away."""
+    nack_sent: int = 0
+    """Packets in which lost datagrams were asked for."""
+    longest_gap_ms: float = 0.0
+    """The longest time between two new datagrams, before the buffer: how long the stream has stood still."""
     parent_changes: int = 0
     """How often the stream has gone on from another neighbour."""
     receive_buffer_bytes: int = 0

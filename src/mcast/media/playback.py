@@ -39,6 +39,7 @@ class PlaybackReport:
     held_ms: float
     dropped: int  # bytes that the output had no room for
     first_number: int | None  # of the first datagram that went out
+    discontinuities: int  # where another stream was spliced on
     latency_ms: float | None  # median delay of the output behind the earliest that it could be
     output_times: tuple[tuple[int, float], ...]  # RTP timestamp, Unix seconds when it went out: one a second
 
@@ -83,6 +84,11 @@ class Playback:
             self._buffer.push(train, now)
             self._condition.notify()
 
+    def change_way(self) -> None:
+        """Take in that the stream comes by another way from now on. Never waits for the output."""
+        with self._condition:
+            self._buffer.change_way(self._clock())
+
     def finish(self, timeout: float) -> bool:
         """At a content's end, wait until all that is held has gone out at its time; return whether it has."""
         with self._condition:
@@ -110,6 +116,7 @@ class Playback:
                 held_ms=self._buffer.held_ms,
                 dropped=self._output.dropped,
                 first_number=self._buffer.first,
+                discontinuities=0,
                 latency_ms=round(median(self._delays) * 1000, 1) if self._delays else None,
                 output_times=tuple(self._output_times),
             )

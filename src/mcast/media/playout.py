@@ -85,6 +85,10 @@ class PlayoutBuffer:
         transit = self._timeline.least_transit
         return None if self._newest is None or transit is None else now - self._newest / CLOCK_RATE - transit
 
+    def change_way(self, now: float) -> None:
+        """Take in that the stream comes by another way from now on: its transit is measured anew."""
+        self._timeline.change_way(now)
+
     def push(self, train: Train, now: float) -> None:
         """Take in what has arrived."""
         for index, datagram in enumerate(train.datagrams()):

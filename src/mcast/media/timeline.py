@@ -6,6 +6,10 @@ however the network trembles, and a slow drift between the two clocks is followe
 
 A datagram is never held for longer than the latency after its arrival. While a new viewer is
 catching up, the least transit falls with each train, and what was held is past its time at once.
+
+When the stream comes by another way, the least transit of the old one says nothing any more: on a longer
+way everything would be as much too late, and the wait for holes as much shorter. So it begins anew.
+But the output does not jump: it follows by 1 % of the time that passes, which nobody hears or sees.
 """
 
 from collections import deque
@@ -14,6 +18,9 @@ from mcast.wire.rtp import CLOCK_RATE
 
 WINDOW_SECONDS = 30.0
 """Longer than any burst of congestion, short enough to follow the drift of two clocks (0.1 ms/s)."""
+
+MAX_DRIFT = 0.01
+"""Seconds per second by which the output's delay follows the way of the stream."""
 
 _HALF = 1 << 31
 _FULL = 1 << 32
@@ -27,11 +34,20 @@ class Timeline:
         self._ticks: int | None = None
         # (arrival, transit), both growing: the first is the least of the window.
         self._transits: deque[tuple[float, float]] = deque()
+        self._followed: float | None = None  # the least transit that counts, after a change of way
+        self._then = 0.0  # when that was moved last
 
     @property
     def least_transit(self) -> float | None:
-        """Return the least transit of the window, None before anything has come."""
+        """Return the least transit, None before anything has come."""
+        if self._followed is not None:
+            return self._followed
         return self._transits[0][1] if self._transits else None
+
+    def change_way(self, now: float) -> None:
+        """Take in that the stream comes by another way from now on."""
+        self._followed, self._then = self.least_transit, now
+        self._transits.clear()
 
     def unwrap(self, timestamp: int) -> int:
         """Return the ticks that a 32-bit timestamp stands for: those nearest to the last."""
@@ -49,10 +65,18 @@ class Timeline:
         transits.append((now, transit))
         while transits[0][0] < now - WINDOW_SECONDS:
             transits.popleft()
+        if self._followed is not None:
+            self._follow(transits[0][1], now)
 
     def due(self, ticks: int, arrival: float) -> float:
         """Return when a datagram goes out that arrived then."""
         latest = arrival + self.latency
-        if not self._transits:
-            return latest
-        return min(ticks / CLOCK_RATE + self._transits[0][1] + self.latency, latest)
+        least = self.least_transit
+        return latest if least is None else min(ticks / CLOCK_RATE + least + self.latency, latest)
+
+    def _follow(self, least: float, now: float) -> None:
+        """Move the transit that counts towards the least one that there is."""
+        assert self._followed is not None
+        step = (now - self._then) * MAX_DRIFT
+        self._followed += min(max(least - self._followed, -step), step)
+        self._then = now

@@ -35,6 +35,7 @@ from mcast.overlay.events import Departure, Feed
 from mcast.overlay.search import Search
 from mcast.overlay.steps import STEPS, tell
 from mcast.overlay.table import IGNORED, TABLE, Input, State
+from mcast.wire.identity import IdentityKind
 from mcast.wire.node import MissReason, Port, StopReason, Stream
 from mcast.wire.rtcp import FeedState
 
@@ -179,11 +180,17 @@ class Branch(BranchData):
         return [*self._take(Input.DRAINED, Why(now, drained=connections)), *self._prune(now)]
 
     def on_child_gone(self, connection: ConnectionId, how: Departure, now: float) -> list[Action]:
-        """Remove a child, in whichever state; prune what nobody takes any more."""
+        """Remove a child, in whichever state; prune what nobody takes any more.
+
+        A node that was lost may have left others behind, who come here now: the stream runs on for a while.
+        Behind a client there is nobody.
+        """
+        child = self.children.get(connection)
+        is_node = child is not None and child.sender.kind is IdentityKind.NODE
         dismissed: list[Action] = []
         if self.admission.remove(connection):
             dismissed.append(Dismiss(connection, self.content))
-        return [*dismissed, *self._prune(now, deserted=how is not Departure.UNSUBSCRIBED)]
+        return [*dismissed, *self._prune(now, deserted=is_node and how is not Departure.UNSUBSCRIBED)]
 
     def on_time(self, now: float) -> list[Action]:
         """Do what is due."""

@@ -8,7 +8,7 @@
     DOUBLED     two parents feed this node; the better one will be kept
     CUT         the parent says that it is cut off and repairs: children are told, and we wait for it
     REPAIRING   nothing comes and the parent is no help: another one is looked for
-    LINGERING   the last child was lost: the stream runs on for a while, so that it can be taken over
+    LINGERING   the last child, a node, was lost: the stream runs on for a while, so that it can be taken over
     HANDOVER    this process is about to end: children are told, and fed until they have gone elsewhere
     ENDING      the content is over above; its last datagrams are on the way to the children
 
@@ -83,7 +83,7 @@ class Input(Enum):
     OVER = "the content is over"
     DRAINED = "a child has got everything to the end"
     EMPTIED = "the last child has left"
-    DESERTED = "the last child was lost"
+    DESERTED = "the last child was lost, a node"
     EXPIRED = "the state has lasted as long as it may"
     LEAVING = "this process is about to end"
 

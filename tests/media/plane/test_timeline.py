@@ -1,6 +1,6 @@
 """When a datagram is due: RTP time, least transit, latency."""
 
-from mcast.media.timeline import WINDOW_SECONDS, Timeline
+from mcast.media.timeline import MAX_DRIFT, WINDOW_SECONDS, Timeline
 
 
 def test_due_is_rtp_time_and_least_transit_and_latency() -> None:
@@ -33,3 +33,43 @@ def test_least_transit_follows_a_path_that_has_become_longer() -> None:
     assert timeline.least_transit is not None
     assert timeline.least_transit > 10.1
     assert WINDOW_SECONDS < 40
+
+
+def arrive(timeline: Timeline, begin: float, seconds: float, transit: float) -> list[float]:
+    """Let datagrams of each 10 ms arrive; return how long each takes from its RTP time to the output."""
+    delays = []
+    for step in range(round(seconds * 100)):
+        ticks = round((begin + step / 100) * 90_000)
+        now = begin + step / 100 + transit
+        timeline.note(ticks, now)
+        delays.append(timeline.due(ticks, now) - ticks / 90_000)
+    return delays
+
+
+def test_a_longer_way_is_followed_by_one_percent_of_the_time_and_the_wait_for_holes_comes_back() -> None:
+    timeline = Timeline(0.5)
+    assert abs(arrive(timeline, 0.0, 5.0, transit=0.1)[-1] - 0.6) < 1e-6
+    timeline.change_way(5.1)
+    delays = arrive(timeline, 5.0, 35.0, transit=0.3)
+    assert abs(delays[0] - 0.6) < 0.01
+    steps = [later - earlier for earlier, later in zip(delays, delays[1:], strict=False)]
+    assert max(steps) <= MAX_DRIFT * 0.01 + 1e-9  # no jump
+    assert min(steps) >= -1e-9
+    assert abs(delays[1_000] - 0.7) < 0.01  # half of it in 10 s
+    assert abs(delays[-1] - 0.8) < 1e-6
+
+
+def test_a_shorter_way_is_followed_as_slowly() -> None:
+    timeline = Timeline(0.5)
+    arrive(timeline, 0.0, 5.0, transit=0.3)
+    timeline.change_way(5.1)
+    delays = arrive(timeline, 5.0, 30.0, transit=0.2)
+    assert delays[-1] > 0.5
+    assert abs(delays[-1] - 0.7) < 1e-6
+
+
+def test_a_change_before_anything_has_come_changes_nothing() -> None:
+    timeline = Timeline(0.5)
+    timeline.change_way(1.0)
+    timeline.note(0, 10.0)
+    assert timeline.due(0, 10.0) == 10.5

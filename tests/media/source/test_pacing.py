@@ -108,12 +108,12 @@ def test_a_content_that_does_not_loop_ends_and_stays_so(once: Prepared, begin: B
 
 @pytest.mark.parametrize("outage", [0.35, 9.5])
 def test_who_takes_over_sends_at_once_what_is_overdue_and_keeps_the_others_clock(
-    film: Prepared, outage: float, caplog: pytest.LogCaptureFixture
+    film: Prepared, begin: Begin, outage: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     first = film.datagrams - 40  # it runs on into the next round
-    alone = [train for _, train in play(PreparedSource(film, Position(7, first), START), outage + 2)]
-    source = PreparedSource(film, Position(7, first), START + outage)
+    alone = [train for _, train in play(begin(film, Position(7, first), START), outage + 2)]
+    source = begin(film, Position(7, first), START + outage)
     source.set_back(outage)
     at_once = source.due(START + outage)
     assert wire(at_once) == wire(alone)[: len(wire(at_once))]
@@ -123,14 +123,16 @@ def test_who_takes_over_sends_at_once_what_is_overdue_and_keeps_the_others_clock
     assert not caplog.text
 
 
-def test_what_has_been_overdue_for_too_long_is_made_up_for_in_part(film: Prepared) -> None:
-    source = PreparedSource(film, Position(7, 0), START)
+def test_what_has_been_overdue_for_too_long_is_made_up_for_in_part(film: Prepared, begin: Begin) -> None:
+    source = begin(film, Position(7, 0), START)
     source.set_back(1_000.0)
     assert numbers(source.due(START)) == list(range(film.due_by(int(MAX_OVERDUE * 90_000))))
 
 
-def test_a_server_that_is_suspended_after_it_took_over_goes_on_from_where_it_was(film: Prepared) -> None:
-    source = PreparedSource(film, Position(7, 0), START)
+def test_a_server_that_is_suspended_after_it_took_over_goes_on_from_where_it_was(
+    film: Prepared, begin: Begin
+) -> None:
+    source = begin(film, Position(7, 0), START)
     source.set_back(5.0)
     head = numbers(source.due(START))[-1]
     after = numbers(source.due(START + 5.0))  # no longer anything but a lag
@@ -138,10 +140,10 @@ def test_a_server_that_is_suspended_after_it_took_over_goes_on_from_where_it_was
     assert len(after) < 20
 
 
-def test_what_was_sent_can_be_read_again_byte_for_byte(film: Prepared) -> None:
+def test_what_was_sent_can_be_read_again_byte_for_byte(film: Prepared, begin: Begin) -> None:
     first = film.datagrams - 40
-    sent = [train for _, train in play(PreparedSource(film, Position(7, first), START), 2.0)]
-    other = PreparedSource(film, Position(7, first + 5_000), START)
+    sent = [train for _, train in play(begin(film, Position(7, first), START), 2.0)]
+    other = begin(film, Position(7, first + 5_000), START)
     number, again = first, list[Train]()
     while number < sent[-1].next:
         again.append(other.read(number, sent[-1].next - number))

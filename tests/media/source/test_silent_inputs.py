@@ -175,7 +175,14 @@ def test_viewers_are_told_to_wait_for_the_server() -> None:
     sink, crashes = Sink(), Recorder()
     source = Wavering(SILENT, Position(7, 0), time.monotonic())
     streamer = Streamer(
-        "studio", Position(7, 0), source, sink, on_end=Recorder(), on_crash=crashes, pace=0.001
+        "studio",
+        Position(7, 0),
+        source,
+        sink,
+        on_end=Recorder(),
+        on_lapse=Recorder(),
+        on_crash=crashes,
+        pace=0.001,
     )
     streamer.start()
     wait_until(lambda: len(sink.states) == 2)

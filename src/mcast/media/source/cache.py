@@ -113,7 +113,7 @@ class Cache:
 
     @contextlib.contextmanager
     def new_entry(self, key: str) -> Iterator[Path]:
-        """Give a directory to fill, which becomes the entry if no exception comes. Needs the lock."""
+        """Yield a directory to fill, which becomes the entry if no exception comes. Needs the lock."""
         for leftover in self.directory.glob(f"{key}.*.tmp"):
             shutil.rmtree(leftover, ignore_errors=True)
         work = self.directory / f"{key}.{os.getpid()}.tmp"

@@ -47,12 +47,12 @@ def how_to_install(*, whole: bool = False) -> str:
 
 
 def missing_encoder(tool: str, name: str) -> str:
-    """Say that this ffmpeg cannot encode, and what to install."""
+    """Return the complaint that this ffmpeg cannot encode, and what to install."""
     return f"{tool} has no encoder {name}; install an ffmpeg that has it: {how_to_install(whole=True)}"
 
 
 def of_system(error: OSError) -> SourceError:
-    """Say what the file system has against a source."""
+    """Return what the file system has against a source."""
     mends = {
         errno.ENOENT: "check the path; it is tried again when the file is there",
         errno.ENOTDIR: "check the path; it is tried again when the file is there",
@@ -66,7 +66,7 @@ def of_system(error: OSError) -> SourceError:
 
 
 def of_ffmpeg(lines: Sequence[str], source: str, status: int) -> SourceError:
-    """Say why ffmpeg or ffprobe failed, from what it wrote to stderr."""
+    """Return why ffmpeg or ffprobe failed, from what it wrote to stderr."""
     for pattern, mend in _CAUSES:
         for line in lines:
             if pattern.search(line):

@@ -174,7 +174,7 @@ class _Decision:
     # The picture
 
     def _why_encode_video(self, video: Video) -> str:
-        """Say why the picture cannot be copied; empty if it can."""
+        """Return why the picture cannot be copied; empty if it can."""
         seen = self._picture
         if why := _why_encode_codec(video, self.quality):
             return why
@@ -241,7 +241,7 @@ class _Decision:
     # Sounds and subtitles
 
     def _why_encode_audio(self, audio: Audio) -> str:
-        """Say why a sound cannot be copied; empty if it can."""
+        """Return why a sound cannot be copied; empty if it can."""
         heard, seen = self.seen.of(audio), self._picture
         if why := _why_encode_sound_codec(audio):
             return why

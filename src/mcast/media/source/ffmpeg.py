@@ -76,7 +76,7 @@ class Child:
         return list(self._lines)
 
     def complaint(self, source: str) -> SourceError:
-        """Say why it failed with this source. For a child that has ended and was closed."""
+        """Return why it failed with this source. For a child that has ended and was closed."""
         return of_ffmpeg([*self._first_lines, *self._lines], source, self._process.returncode)
 
     def close(self) -> int:

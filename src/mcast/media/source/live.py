@@ -274,15 +274,15 @@ class LiveSource(Source):
         self._held_first += done
 
     def _time_now(self, now: float) -> int:
-        """Say what time it is in the stream while nothing waits to leave, 90 kHz."""
+        """Return what time it is in the stream while nothing waits to leave, 90 kHz."""
         return self._cutter.last_time + round((now - self._last_left) * CLOCK)
 
     def _ahead(self, now: float) -> float:
-        """Give the seconds of media that wait for their time."""
+        """Return the seconds of media that wait for their time."""
         return self._origin + self._queue[-1][0].time / CLOCK - now if self._queue else 0.0
 
     def _leave(self, now: float) -> list[Train]:
-        """Give what is due, in trains that begin anew at keyframes."""
+        """Return what is due, in trains that begin anew at keyframes."""
         if not self._queue:
             return []
         head = self._queue[0][0]

@@ -39,7 +39,7 @@ class Source(Protocol):
         return False
 
     def due(self, now: float) -> list[Train]:
-        """Give what has become due since the last call."""
+        """Return what has become due since the last call."""
 
     def close(self) -> None:
         """Free what is held. Harmless when repeated."""
@@ -98,5 +98,5 @@ class PreparedSource(Source):
             self._prepared.release()
 
     def _clock(self, now: float) -> int:
-        """Give the content's time that has come, 90 kHz."""
+        """Return the content's time that has come, 90 kHz."""
         return self._skipped + int((now - self._start) * CLOCK)

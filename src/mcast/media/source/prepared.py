@@ -1,7 +1,7 @@
 """A prepared content as an endless row of numbered datagrams.
 
 Number n is datagram n mod D of round n div D, D being the datagrams of one round. In round k the stream
-is shifted by k periods (see `seam`). All of it follows from the bytes, so two servers whose digests are
+is shifted by k periods (see `restamp`). All of it follows from the bytes, so two servers whose digests are
 equal can replace each other at any number.
 """
 
@@ -77,22 +77,22 @@ class Prepared:
         return size * 8 * CLOCK // self.period
 
     def locate(self, number: int) -> tuple[int, int]:
-        """Give the round and the index within it."""
+        """Return the round and the index within it."""
         return divmod(number, self._cuts.count)
 
     def time_of(self, number: int) -> int:
-        """Say when a datagram is due, 90 kHz after the very first one."""
+        """Return when a datagram is due, 90 kHz after the very first one."""
         rounds, index = self.locate(number)
         return rounds * self.period + self._cuts.times[index]
 
     def due_by(self, time: int) -> int:
-        """Give the number of the first datagram that is due later than `time` (not negative)."""
+        """Return the number of the first datagram that is due later than `time` (not negative)."""
         rounds, rest = divmod(time, self.period)
         number = rounds * self._cuts.count + bisect_right(self._cuts.times, rest)
         return number if self.loop else min(number, self._cuts.count)
 
     def train_at(self, first: int, ssrc: int, limit: int = MAX_TRAIN_DATAGRAMS) -> Train:
-        """Give the datagrams from number `first` on, at most `limit`, and as many as fit into one train.
+        """Return the datagrams from number `first` on, at most `limit`, and as many as fit into one train.
 
         A keyframe's datagram begins a new train.
         """
@@ -116,14 +116,14 @@ class Prepared:
         return Train(first, size + HEADER_SIZE, bytes(memoryview(buffer)[:at]))
 
     def payload(self, first: int, end: int) -> bytes:
-        """Give what a receiver writes for the numbers `first` up to `end` (not included).
+        """Return what a receiver writes for the numbers `first` up to `end` (not included).
 
         For comparing a recording byte by byte with what was sent.
         """
         return b"".join(self._payloads(first, end))
 
     def find(self, head: bytes, rounds: int) -> int | None:
-        """Give the number of the keyframe's datagram with which a recording begins, None if there is none.
+        """Return the number of the keyframe's datagram with which a recording begins, None if there is none.
 
         `head` are its first bytes (a datagram's or more), `rounds` how many to search.
         """
@@ -183,7 +183,7 @@ class Prepared:
         return end, full * PACKET
 
     def _packets(self, rounds: int, begin: int, end: int) -> memoryview:
-        """Give the packets of some datagrams as they are in that round."""
+        """Return the packets of some datagrams as they are in that round."""
         packets = self._stream[self._cuts.starts[begin] * PACKET : self._cuts.starts[end] * PACKET]
         if not rounds:
             return packets

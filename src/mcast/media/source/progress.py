@@ -18,7 +18,7 @@ _LOG_EACH = 10.0  # seconds
 
 @contextmanager
 def progress_of(name: str, stream: TextIO | None = None) -> Iterator[Callable[[float], None]]:
-    """Give a function that takes the fraction that is done, 0 to 1."""
+    """Return a function that takes the fraction that is done, 0 to 1."""
     stream = stream or sys.stderr
     if not stream.isatty():
         yield _Log(name)

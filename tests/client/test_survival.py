@@ -1,0 +1,68 @@
+"""A client whose neighbour fails: it goes on at another one, and its reader misses nothing."""
+
+from client.conftest import Subscribe
+from client.neighbours import Node, payload
+from helpers import PATIENCE, wait_until
+from mcast.client import Subscription
+from mcast.wire.node import MissReason, StopReason
+from mcast.wire.position import Position
+from media.plane.streams import SSRC
+from roles.partners import N1, N2, RP
+
+
+def read(subscription: Subscription, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        data += subscription.read(PATIENCE)
+    return data
+
+
+def went_on(subscription: Subscription, first: Node, second: Node) -> None:
+    """Let the first node die when ten datagrams have come, and the second one take over; read twenty."""
+    first.push(0, 10)
+    assert read(subscription, len(payload(0, 10))) == payload(0, 10)
+    first.die()
+    assert second.take_in((RP, N2)).resume == Position(SSRC, 10)
+    second.push(8, 12)  # two of which have come before
+    assert read(subscription, len(payload(10, 10))) == payload(10, 10)
+    wait_until(lambda: subscription.path == ("rp", "n2"))
+    figures = subscription.statistics()
+    assert (figures.parent_changes, figures.lost_datagrams) == (1, 0)
+
+
+def test_of_two_neighbours_the_other_one_takes_over(
+    node: Node, other_node: Node, subscribe: Subscribe
+) -> None:
+    subscription = subscribe(node.address, other_node.address, give_up=PATIENCE)
+    subscription.start()
+    other_node.miss(MissReason.BUSY)
+    node.take_in()
+    assert subscription.wait_joined()
+    went_on(subscription, node, other_node)
+
+
+def test_a_neighbour_that_the_parent_has_named_takes_over(
+    node: Node, other_node: Node, subscribe: Subscribe
+) -> None:
+    subscription = subscribe(node.address, give_up=PATIENCE)
+    subscription.start()
+    node.take_in((RP, N1), other_node.address)
+    assert subscription.wait_joined()
+    went_on(subscription, node, other_node)
+
+
+def test_nobody_who_was_only_named_is_called_while_ones_own_neighbours_give_a_way(
+    node: Node, other_node: Node, subscribe: Subscribe
+) -> None:
+    subscription = subscribe(node.address, give_up=PATIENCE)
+    subscription.start()
+    node.take_in((RP, N1), other_node.address)
+    assert subscription.wait_joined()
+    node.push(0, 10)
+    assert read(subscription, len(payload(0, 10))) == payload(0, 10)
+    node.say_stop(StopReason.ERROR)
+    assert node.take_in().resume == Position(SSRC, 10)
+    node.push(10, 10)
+    assert read(subscription, len(payload(10, 10))) == payload(10, 10)
+    other_node.peer.stop_listening()
+    assert other_node.peer.taken == ()
