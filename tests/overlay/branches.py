@@ -84,9 +84,11 @@ def repairing(*spares: Parent) -> Branch:
 
 
 def lingering() -> Branch:
-    """Return a branch whose last child was lost at 1.0."""
+    """Return a branch whose last child, a node, was lost at 1.0."""
     branch = fed()
-    branch.on_child_gone(1, Departure.LOST, 1.0)
+    branch.on_asked(stream(R2, sender=N5), 2, 0.5)
+    branch.on_child_gone(1, Departure.UNSUBSCRIBED, 0.9)
+    branch.on_child_gone(2, Departure.LOST, 1.0)
     return branch
 
 

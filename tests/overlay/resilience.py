@@ -1,12 +1,13 @@
 """Overlays on random graphs in which one thing after another fails, and what their viewers see of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from statistics import median, quantiles
 
+from overlay.scenarios import Run
 from overlay.sim_watchdog import Watchdog
-from overlay.simulation import Network, Viewer
+from overlay.simulation import Network
 
 
 def graph(random: Random, nodes: int) -> list[tuple[str, str]]:
@@ -106,37 +107,110 @@ class Figures:
     """What repairs have cost. Round trips are those between two neighbours, on average."""
 
     repairs: int
-    median_round_trips: float
-    p99_round_trips: float
+    without_gap: int  # of these: the second parent fed before the first was left
+    round_trips: Sequence[float]  # of the others: from the loss until media came again
     longest_gap: float  # seconds, of any viewer
     lost: int  # numbers, at all viewers together
-    messages_per_repair: float
+    messages: int  # of the control plane, for whatever was going on
+
+    @property
+    def median(self) -> float:
+        return median(self.round_trips) if self.round_trips else 0.0
+
+    @property
+    def p99(self) -> float:
+        many = len(self.round_trips) > 1
+        return quantiles(self.round_trips, n=100)[-1] if many else max(self.round_trips, default=0.0)
 
     def __str__(self) -> str:
         return (
-            f"{self.repairs} repairs: fed again after {self.median_round_trips:.1f} round trips (median), "
-            f"{self.p99_round_trips:.1f} (p99); {self.messages_per_repair:.1f} messages each; "
+            f"{self.repairs} repairs, {self.without_gap} of them without a gap; the others fed again after "
+            f"{self.median:.1f} round trips (median), {self.p99:.1f} (p99); "
+            f"{self.messages / max(self.repairs, 1):.0f} messages for each; "
             f"longest gap {self.longest_gap * 1000:.0f} ms, {self.lost} numbers lost"
         )
 
 
 def figures(net: Network, since: float, messages: int) -> Figures:
     """Return what repairs have cost since a moment at which so many messages had been sent."""
-    round_trip = net.world.most_delay  # twice half of it
-    after = [float(str(fields["after_ms"])) / 1000 / round_trip
-             for at, name, fields in net.said("fed") if at >= since and name in net.nodes]  # fmt: skip
-    taken = len([at for at, _, _ in net.said("parent_taken") if at >= since])
-    sent = sum(node.messages for node in net.everybody()) - messages
+    taken = [float(str(fields["gap_ms"])) for at, _, fields in net.said("parent_taken") if at >= since]
+    round_trip_ms = 1000 * net.world.most_delay  # twice half of it
     return Figures(
-        repairs=taken,
-        median_round_trips=median(after) if after else 0.0,
-        p99_round_trips=quantiles(after, n=100)[-1] if len(after) > 1 else max(after, default=0.0),
+        repairs=len(taken),
+        without_gap=sum(gap_ms == 0 for gap_ms in taken),
+        round_trips=[gap_ms / round_trip_ms for gap_ms in taken if gap_ms],
         longest_gap=max((viewer.longest_gap for viewer in net.viewers), default=0.0),
         lost=sum(viewer.lost() for viewer in net.viewers),
-        messages_per_repair=sent / taken if taken else 0.0,
+        messages=messages_of(net) - messages,
     )
 
 
-def watchers(net: Network) -> list[Viewer]:
-    """Return the viewers that still watch."""
-    return [viewer for viewer in net.viewers if viewer.state == "watching"]
+def messages_of(net: Network) -> int:
+    """Return how many messages of the control plane have been sent so far."""
+    return sum(node.messages for node in net.everybody())
+
+
+@dataclass
+class Trial(Run):
+    """A run that has figures in the end."""
+
+    figures: Figures | None = None
+
+    def told(self) -> Iterator[str]:
+        yield str(self.figures)
+
+
+def churn(seed: int, nodes: int = 20, *, loss: bool = False) -> Trial:
+    """One thing after another fails, of whatever kind, and is mended; viewers come meanwhile."""
+    life = Life.begin(seed, nodes, loss=loss)
+    trial = Trial(life.net, lambda: None)
+
+    def play() -> None:
+        since, messages = life.net.now, messages_of(life.net)
+        while life.net.now < since + 15:
+            what = life.random.choices([life.fail, life.mend, life.join], [9, 7, 4])[0]
+            what()
+            life.net.run(life.random.uniform(0.2, 2.0))
+        while life.down:
+            life.mend()
+        life.net.run(8)
+        trial.figures = figures(life.net, since, messages)
+        if not loss:
+            life.net.world.control_loss = life.net.world.media_loss = 0.0
+            _check_all_is_well(life.net)
+
+    trial.play = play
+    return trial
+
+
+def crashes(seed: int, nodes: int = 40, *, seconds: float = 10.0, share: float = 0.01) -> Trial:
+    """Such a share of all nodes crashes each second, and starts again 5 s later."""
+    life = Life.begin(seed, nodes)
+    trial = Trial(life.net, lambda: None)
+
+    def crash_one() -> None:
+        name = life.random.choice(sorted(set(life.net.nodes) - {"rp"}))
+        if life.net.nodes[name].alive:
+            life.net.kill(name)
+            life.net.at(5.0, lambda: life._start(name))
+
+    def play() -> None:
+        since, messages, due = life.net.now, messages_of(life.net), 0.0
+        while life.net.now < since + seconds:
+            due += max(share * nodes, 0.5) / 10
+            while due >= 1:
+                due -= 1
+                crash_one()
+            life.net.run(0.1)
+        life.net.run(8)
+        trial.figures = figures(life.net, since, messages)
+        _check_all_is_well(life.net)
+
+    trial.play = play
+    return trial
+
+
+def _check_all_is_well(net: Network) -> None:
+    net.settle(15)
+    net.check_trees()
+    net.check_media()

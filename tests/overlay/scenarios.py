@@ -1,6 +1,6 @@
 """Whole lives of simulated overlays, each drawn from a seed: what the tests run by the hundred."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from random import Random
@@ -21,6 +21,10 @@ class Run:
 
     net: Network
     play: Callable[[], None]
+
+    def told(self) -> Iterable[str]:
+        """Describe, afterwards, what has happened."""
+        return self.net.timeline()
 
 
 def crowd(seed: int) -> Run:

@@ -264,8 +264,8 @@ class SimNode(Process):
             self._to(connection, self._port(stream, accept.path, accept.version, accept.further))
 
     def _port(
-        self, stream: Stream, path: do.Path, version: int, further: tuple[Endpoint, ...], *, cut: bool = False,
-        no_way: bool = False, leaving: bool = False,
+        self, stream: Stream, path: do.Path, version: int, further: tuple[Endpoint, ...], *,
+        cut: bool = False, no_way: bool = False, leaving: bool = False,
     ) -> Port:  # fmt: skip
         receiver = self.relays[stream.content].receiver
         return Port(request=stream.request, content=stream.content, port=50000, token=bytes(16), path=path,

@@ -4,9 +4,11 @@ What a shell does with sockets and threads is done here with a heap of events, s
 nodes' lives run in a second. Everything comes from the seed: the same seed gives the same run.
 
     PYTHONPATH=src:tests python -m overlay.simulation crowd --seed 17     (scenarios.py has the names)
+    PYTHONPATH=src:tests python -m overlay.simulation resilience --nodes 2000 --seed 1
 
 The parts: sim_world (time, links, connections), sim_node, sim_flooder and sim_upstream (a node's shell),
-sim_server (servers, and how they are watched), sim_media (numbers, silence, repair).
+sim_server (servers, and how they are watched), sim_media (numbers, silence, repair), sim_adverts (what
+neighbours tell each other), sim_watchdog (what must hold at every moment).
 """
 
 import argparse
@@ -362,20 +364,25 @@ def replayable(scenario: str, seed: int) -> Iterator[None]:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one scenario and print what happened in it."""
+    from overlay import resilience
     from overlay.scenarios import SCENARIOS
 
+    trials = {"churn": resilience.churn, "resilience": resilience.crashes}
     parser = argparse.ArgumentParser(description="Run one simulated overlay again from its seed.")
-    parser.add_argument("scenario", choices=sorted(SCENARIOS))
+    parser.add_argument("scenario", choices=sorted([*SCENARIOS, *trials]))
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--nodes", type=int, default=40, help="of churn and resilience (default: 40)")
     options = parser.parse_args(argv)
-    run = SCENARIOS[options.scenario](options.seed)
+    is_trial = options.scenario in trials
+    run = (trials[options.scenario](options.seed, options.nodes) if is_trial
+           else SCENARIOS[options.scenario](options.seed))  # fmt: skip
     try:
         run.play()
     except AssertionError as error:
         print(*run.net.timeline(), sep="\n")
         print(f"failed: {error}", file=sys.stderr)
         return 1
-    print(*run.net.timeline(), sep="\n")
+    print(*run.told(), sep="\n")
     return 0
 
 

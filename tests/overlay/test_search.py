@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from mcast.overlay.discovery import OWN_FLOOD_SECONDS
 from mcast.overlay.search import (
     BUSY_PAUSE,
     LONGEST_PAUSE,
@@ -156,6 +157,16 @@ def test_neighbours_that_no_repair_reaches_are_asked_four_times_a_second() -> No
     assert search.due is not None
     low, high = (UNREACHABLE_PAUSE * factor for factor in REPAIR_SPREAD)
     assert low <= search.due - 1.0 <= high
+
+
+def test_a_flood_of_who_repairs_is_short_at_first_and_not_for_ever() -> None:
+    search = repair()
+    seconds = [search.flood_seconds]
+    for _ in range(4):
+        search.on_missed(MissReason.CUT, "", 1.0)
+        seconds.append(search.flood_seconds)
+    assert seconds == [0.5, 1.0, 2.0, 4.0, OWN_FLOOD_SECONDS]
+    assert begun().flood_seconds == OWN_FLOOD_SECONDS
 
 
 def test_somebody_new_to_ask_makes_the_next_flood_come_at_once() -> None:

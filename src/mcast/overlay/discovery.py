@@ -172,15 +172,16 @@ class Discovery:
         excluded: tuple[Identity, ...],
         neighbours: Mapping[str, float],
         now: float,
+        seconds: float = OWN_FLOOD_SECONDS,
     ) -> list[Outcome]:
-        """Flood for this node itself; an `OwnAnswer` comes of it."""
+        """Flood for this node itself; an `OwnAnswer` comes of it within so many seconds."""
         self._forget(now)
         self._seen[request] = now + REQUEST_TTL
         disc = Disc(
             request=request, content=content, sender=self._me, origin=self._me, excluded=excluded,
-            remaining_ms=round(OWN_FLOOD_SECONDS * 1000),
+            remaining_ms=round(seconds * 1000),
         )  # fmt: skip
-        return self._flood(Flood(disc, OwnSearch(content), now + OWN_FLOOD_SECONDS), neighbours)
+        return self._flood(Flood(disc, OwnSearch(content), now + seconds), neighbours)
 
     def on_found(self, neighbour: str, answer: Found, now: float) -> list[Outcome]:
         """Take in a neighbour's FOUND: the first one ends the flood."""

@@ -25,7 +25,15 @@ from mcast.overlay.branch import SEEKING, Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.chance import Chance
-from mcast.overlay.discovery import Discovery, Outcome, OwnAnswer, OwnSearch, found, miss
+from mcast.overlay.discovery import (
+    OWN_FLOOD_SECONDS,
+    Discovery,
+    Outcome,
+    OwnAnswer,
+    OwnSearch,
+    found,
+    miss,
+)
 from mcast.overlay.events import (
     Accepted,
     Answered,
@@ -269,14 +277,23 @@ class NodeCore:
     def _look_around(self, branch: Branch, request: bytes, now: float) -> Iterable[Action]:
         """Find whom to ask: by a flood, or at the rendezvous point among its servers."""
         if not self.rendezvous:
-            excluded = (*branch.excluded, *branch.helpless)[:MAX_EXCLUDED]
-            askable = {n: ms for n, ms in self._neighbours.askable.items()
-                       if Identity.node(n) not in branch.below}  # fmt: skip
-            flood = self._discovery.search(branch.content, request, excluded, askable, now)
+            excluded, askable = self._whom_to_ask(branch)
+            seconds = branch.search.flood_seconds if branch.search is not None else OWN_FLOOD_SECONDS
+            flood = self._discovery.search(branch.content, request, excluded, askable, now, seconds)
             return self._resolve(flood, now)
         if servers := branch.spares():
             return branch.on_found(Candidates(servers), now)
         return branch.on_not_found(MissReason.CUT, "no other server has it", now)
+
+    def _whom_to_ask(self, branch: Branch) -> tuple[tuple[Identity, ...], Mapping[str, float]]:
+        """Return whom a flood should not lead to, and who of the neighbours may be asked."""
+        names = {Identity.node(name): name for name in self._neighbours.askable}
+        if not set(names) - {*branch.excluded, *branch.helpless, *branch.below}:
+            branch.failed.clear()  # nobody else is left
+        askable = {
+            name: self._neighbours.askable[name] for who, name in names.items() if who not in branch.below
+        }
+        return (*branch.excluded, *branch.helpless)[:MAX_EXCLUDED], askable
 
     def _resolve(self, outcomes: Iterable[Outcome], now: float) -> Iterable[Action]:
         """Hand the answers to this node's own floods to their searches."""

@@ -24,6 +24,7 @@ from typing import Self
 
 from mcast.overlay.actions import SearchFailure
 from mcast.overlay.chance import Chance
+from mcast.overlay.discovery import OWN_FLOOD_SECONDS
 from mcast.wire.node import REQUEST_ID_SIZE, MissReason, RequestId
 
 MAX_TRIES = 3
@@ -39,6 +40,9 @@ REPAIR_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
 STAMPEDE_JITTER = 0.03
 """Seconds within which many siblings that have lost one parent begin to flood: a few round trips."""
+REPAIR_FLOOD_SECONDS = 0.5
+"""Until the first flood of who repairs is over: one that waits for a node that is frozen, somewhere, must
+not keep it from asking again. Enough for four hops; each further flood may take twice as long."""
 REPAIR_SPREAD = (0.75, 1.25)
 """By this factor, drawn at random, each pause of who repairs is longer or shorter."""
 
@@ -63,6 +67,13 @@ class Search:
 
     def __repr__(self) -> str:
         return f"<Search request={self.request.hex()} tries={self._tries}>"
+
+    @property
+    def flood_seconds(self) -> float:
+        """Return how long the next flood may take."""
+        if not self._repairs:
+            return OWN_FLOOD_SECONDS
+        return min(REPAIR_FLOOD_SECONDS * 2.0 ** min(self._tries, 10), OWN_FLOOD_SECONDS)
 
     @property
     def due(self) -> float | None:

@@ -55,8 +55,9 @@ class Adverts:
         """Return the neighbours that could feed this branch, the best first.
 
         Never one whose path leads through this node, nor a child of it, nor one below a parent that was no
-        help; but for the rendezvous point, below which all are: it may be the link alone that failed. One that does not hang below a present parent is better, then a short path, then a near
-        neighbour. After `MAX_SPARES` that were no help a search is quicker.
+        help; but for the rendezvous point, below which all are: it may be the link alone that failed.
+        One that does not hang below a present parent is better, then a short path, then a near neighbour.
+        After `MAX_SPARES` that were no help a search is quicker.
         """
         parents, helpless, below = set(branch.excluded), set(branch.helpless), branch.below
         ranked: list[tuple[bool, int, float, str]] = []

@@ -42,6 +42,7 @@ def seek(branch: BranchData, why: Why) -> list[Action]:
 
 
 def search_on(branch: BranchData, why: Why) -> list[Action]:
+    # Without an end of its own: it may have begun before the state whose deadline ends it.
     branch.candidates, branch.search = Candidates(()), Search.for_repair(branch.chance, why.now)
     return []
 
