@@ -327,11 +327,8 @@ def test_silence_is_given_up(node: Node, joined: Subscription) -> None:
     assert node.heard_stop() is StopReason.UNSUBSCRIBE
 
 
-def test_udp_that_never_comes_is_named_at_the_end(
-    node: Node, subscribe: Subscribe, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(branch, "GIVE_UP_SECONDS", 0.2)
-    subscription = subscribe()
+def test_udp_that_never_comes_is_named_at_the_end(node: Node, subscribe: Subscribe) -> None:
+    subscription = subscribe(give_up=0.2)
     subscription.start()
     connection, asked = node.asked_to_stream()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:

@@ -367,7 +367,10 @@ def main(argv: list[str] | None = None) -> int:
     from overlay import resilience
     from overlay.scenarios import SCENARIOS
 
-    trials = {"churn": resilience.churn, "resilience": resilience.crashes}
+    trials: dict[str, Callable[[int, int], resilience.Trial]] = {
+        "churn": resilience.churn,
+        "resilience": resilience.crashes,
+    }
     parser = argparse.ArgumentParser(description="Run one simulated overlay again from its seed.")
     parser.add_argument("scenario", choices=sorted([*SCENARIOS, *trials]))
     parser.add_argument("--seed", type=int, required=True)
