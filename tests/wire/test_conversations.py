@@ -24,7 +24,7 @@ from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, NodePacket
 from mcast.wire.server import ServerPacket
 from peers import tcp_pair
-from wire.strategies import messages
+from wire.strategies import spoken_messages
 
 RECORDED = Path(__file__).parent / "conversations" / "446327c"
 NAMES = sorted(file.stem for file in RECORDED.glob("*.txt"))
@@ -169,7 +169,7 @@ def as_read_by_the_old(message: Message) -> bytes:
     return body[:start] + b"".join(part for kind, part in found if kind in mandatory | optional)
 
 
-@given(messages)
+@given(spoken_messages)
 def test_whatever_this_version_writes_the_old_one_reads(message: Message) -> None:
     old = message
     if isinstance(message, Disc):
