@@ -139,6 +139,7 @@ bootstrap_messages: st.SearchStrategy[bootstrap.BootstrapMessage] = st.one_of(
     ),
     st.builds(bootstrap.Refused, texts),
     st.builds(bootstrap.Health, unsigned(64), tuples_of(stream_healths)),
+    st.just(bootstrap.Probe()),
 )
 
 handshake_messages: st.SearchStrategy[handshake.HandshakeMessage] = st.one_of(

@@ -56,6 +56,7 @@ LABELS: dict[str, dict[str, type[Record]]] = {  # how the tables of TLVs call th
         "LAYOUT": bootstrap.LayoutMessage,
         "REFUSED": bootstrap.Refused,
         "HEALTH": bootstrap.Health,
+        "PROBE": bootstrap.Probe,
     },
     "Handshake": {
         "GREETING": handshake.Greeting,

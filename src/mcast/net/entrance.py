@@ -27,9 +27,9 @@ from mcast.hostport import IPAddress
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.handshake import Answering, Credentials, HandshakeError, keyless, wrong_program
 from mcast.net.ratelimit import RateLimitedLog
-from mcast.net.shares import Source, Waiting, source_of
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.waker import Waker
+from mcast.shares import Source, Waiting, source_of
 from mcast.wire.frame import MAX_BODY, MAX_NODE_BODY, Message, Protocol, protocol_of
 from mcast.wire.handshake import NONCE_SIZE, Greeting, HandshakePacket, Refusal, Role
 
@@ -56,7 +56,7 @@ def nobody(_ip: IPAddress) -> bool:
     return False
 
 
-def anybody(_ip: IPAddress) -> str | None:
+def anybody(_connection: Connection) -> str | None:
     """Let in whoever comes."""
     return None
 
@@ -69,8 +69,8 @@ class Rules:
     first_message: float = FIRST_MESSAGE
     is_favoured: Callable[[IPAddress], bool] = nobody
     """Whether an address is one of the layout's: some room is kept for it."""
-    objection: Callable[[IPAddress], str | None] = anybody
-    """Why an address gets no answer, for this program's log; None if it does."""
+    objection: Callable[[Connection], str | None] = anybody
+    """Why a connection gets no answer, for this program's log; None if it does."""
     most: int = MAX_WAITING
 
     @property
@@ -132,7 +132,7 @@ class Entrance:
     def enter(self, connection: Connection) -> None:
         """Let a connection wait, or turn it away. Never waits."""
         ip = connection.peer.ip
-        if (objection := self._rules.objection(ip)) is not None:
+        if (objection := self._rules.objection(connection)) is not None:
             self._turn_away(connection, objection, "your address may ask nothing here")
             return
         guest = self._guest(connection, ip)

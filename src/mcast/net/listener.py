@@ -27,9 +27,9 @@ from mcast.net.connection import Connection, PeerGone
 from mcast.net.deadline import Deadline
 from mcast.net.entrance import Entrance, Rules
 from mcast.net.ratelimit import Counters, RateLimitedLog
-from mcast.net.shares import Shares, source_of
 from mcast.net.threads import JOIN_TIMEOUT, OnCrash, OwnedThread
 from mcast.net.waker import wait_readable
+from mcast.shares import Shares, source_of
 from mcast.wire.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
@@ -75,9 +75,9 @@ class Listener:
         self._handlers: dict[Connection, OwnedThread] = {}
         self._stopping = threading.Event()
         self._rules = rules
-        self._entrance = Entrance(name, rules, self._dispatch, self._log, on_crash) if rules else None
         self._thread = OwnedThread(f"{name}-accept", self._run, on_crash)
         self._sockets = _bind(parse_address(address) if isinstance(address, str) else address)
+        self._entrance = Entrance(name, rules, self._dispatch, self._log, on_crash) if rules else None
         host, port, *_ = self._sockets[0].getsockname()
         self.address = HostPort(host, port)
         """The address of the first socket, with its real port."""

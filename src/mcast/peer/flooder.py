@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from mcast.errors import McastError, WireError
 from mcast.net.backoff import Backoff
 from mcast.net.connection import Connection, PeerGone, connect
+from mcast.net.handshake import Credentials
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import Ask
@@ -67,11 +68,12 @@ class Neighbour:
 
     def __init__(
         self, name: str, address: str, watcher: Watcher, post: Post, on_crash: OnCrash,
-        timing: FlooderTiming = DEFAULT_TIMING,
+        timing: FlooderTiming = DEFAULT_TIMING, credentials: Credentials | None = None,
     ) -> None:  # fmt: skip
         """Begin to connect. `post` is handed Answered, Unasked and RoundTripMeasured."""
         self.name, self.address = name, address
         self._watcher, self._post, self._timing = watcher, post, timing
+        self._credentials = credentials
         self._backoff, self._missed = Backoff(timing.first_retry, timing.last_retry), False
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
@@ -147,7 +149,12 @@ class Neighbour:
                 continue
             try:
                 self._check_snub()
-                self._welcome(connect(self.address, self._timing.connect_timeout, cancel=self._stopping))
+                self._welcome(
+                    connect(
+                        self.address, self._timing.connect_timeout, cancel=self._stopping,
+                        credentials=self._credentials,
+                    )
+                )  # fmt: skip
             except McastError as error:
                 self._failed(str(error))
 
@@ -266,9 +273,12 @@ class Flooder:
     """All neighbours, by name."""
 
     def __init__(
-        self, watcher: Watcher, post: Post, on_crash: OnCrash, timing: FlooderTiming = DEFAULT_TIMING
-    ) -> None:
+        self, watcher: Watcher, post: Post, on_crash: OnCrash, timing: FlooderTiming = DEFAULT_TIMING,
+        *, credentials: Credentials | None = None,
+    ) -> None:  # fmt: skip
         self._watcher, self._post, self._on_crash, self._timing = watcher, post, on_crash, timing
+        self.credentials = credentials
+        """What this process shows to the nodes that it connects to."""
         # Replaced as a whole and never changed, as it is read by other threads than the one that
         # calls update().
         self._neighbours: dict[str, Neighbour] = {}
@@ -285,7 +295,9 @@ class Flooder:
         )
 
     def _meet(self, name: str, address: str) -> Neighbour:
-        return Neighbour(name, address, self._watcher, self._post, self._on_crash, self._timing)
+        return Neighbour(
+            name, address, self._watcher, self._post, self._on_crash, self._timing, self.credentials
+        )
 
     def _replace(self, neighbours: dict[str, Neighbour]) -> None:
         """Put others in force, and stop those that are not among them."""

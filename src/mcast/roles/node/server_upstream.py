@@ -4,6 +4,7 @@ import threading
 
 from mcast.errors import WireError
 from mcast.net.connection import Connection, connect, say
+from mcast.net.handshake import Credentials
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
@@ -11,6 +12,7 @@ from mcast.overlay.actions import ServerParent, Subscribe
 from mcast.peer.decider import Post
 from mcast.peer.upstream import CONNECT_TIMEOUT, Upstream
 from mcast.wire.frame import Message
+from mcast.wire.handshake import Role
 from mcast.wire.node import TOKEN_SIZE, MissReason, Port, StopReason
 from mcast.wire.position import Position
 from mcast.wire.server import Ready, Send, Sending, SendStatus, ServerStop
@@ -21,15 +23,17 @@ class ServerUpstream(Upstream):
 
     def __init__(
         self, subscribe: Subscribe, ports: MediaPorts, watcher: Watcher, post: Post, on_crash: OnCrash,
-        *, resume: Position | None = None,
+        *, resume: Position | None = None, credentials: Credentials | None = None,
     ) -> None:  # fmt: skip
         super().__init__(subscribe, ports, watcher, post, on_crash, resume=resume)
         if not isinstance(subscribe.parent, ServerParent):
             raise TypeError(f"{subscribe.parent} is no server")
-        self._address = subscribe.parent.address
+        self._address, self._credentials = subscribe.parent.address, credentials
 
     def _connect(self, cancel: threading.Event) -> Connection:
-        return connect(self._address, CONNECT_TIMEOUT, cancel=cancel)
+        return connect(
+            self._address, CONNECT_TIMEOUT, cancel=cancel, credentials=self._credentials, wanted=Role.SERVER
+        )
 
     def _request(self, port: int, buffer_bytes: int) -> Message:
         return Send(self.content, resume=self.resume, port=port, buffer_bytes=buffer_bytes)

@@ -3,7 +3,7 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.net.shares import Shares, Waiting, reserve_of, share_of, source_of
+from mcast.shares import Shares, Waiting, reserve_of, share_of, source_of
 
 ONE, TWO = source_of(ip_address("10.0.0.1")), source_of(ip_address("10.0.0.2"))
 

@@ -12,21 +12,23 @@ can be sent away: there the newcomer gets in, and the oldest of the source with 
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
-from ipaddress import IPv6Address
-from typing import Generic, TypeVar
-
-from mcast.hostport import IPAddress
+from ipaddress import IPv4Address, IPv6Address
+from typing import Generic, TypeAlias, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
-Source = IPAddress | bytes
+Source: TypeAlias = bytes
+"""What somebody is counted under: an address, or the first half of one."""
+
+UNCOUNTED: Source = b""
+"""Nobody in particular: held to no share."""
 
 _LEAST_SHARE = 16  # places: with a bound of a few, shares would refuse everybody
 
 
-def source_of(ip: IPAddress) -> Source:
+def source_of(ip: IPv4Address | IPv6Address) -> Source:
     """Return what an address is counted under."""
-    return ip.packed[:8] if isinstance(ip, IPv6Address) and not ip.is_loopback else ip
+    return ip.packed[:8] if isinstance(ip, IPv6Address) else ip.packed
 
 
 def share_of(most: int) -> int:
@@ -47,14 +49,14 @@ class Shares:
         self.in_use = 0
 
     def take(self, source: Source, *, favoured: bool = False) -> bool:
-        """Take a place if there is one for this source; return whether."""
-        if favoured:
-            is_room = self.in_use < self._most + reserve_of(self._most)
-        else:
-            is_scarce = self.in_use >= self._most // 2
-            is_room = self.in_use < self._most and not (
-                is_scarce and self._held[source] >= share_of(self._most)
-            )
+        """Take a place if there is one for this source; return whether.
+
+        A favoured one has the reserve, too. It is held to no share, as UNCOUNTED is not.
+        """
+        most = self._most + (reserve_of(self._most) if favoured else 0)
+        is_scarce = self.in_use >= self._most // 2
+        is_greedy = is_scarce and self._held[source] >= share_of(self._most)
+        is_room = self.in_use < most and (favoured or source == UNCOUNTED or not is_greedy)
         if is_room:
             self.in_use += 1
             self._held[source] += 1
