@@ -89,6 +89,7 @@ class Connection:
         self._state_lock = threading.Lock()
         self._holders, self._closed, self._detached = 0, False, False
         self._returned: deque[Message] = deque()
+        self._refusal: str | None = None  # why the peer does not want us: told to whoever comes too late
         self.is_greeting = False
         """Whether the reader gets the messages of the handshake. Otherwise they mean that it has failed."""
         self.unknown_messages = 0
@@ -207,7 +208,7 @@ class Connection:
         """Keep the descriptor from being given back while it is polled. Raise PeerGone if closed."""
         with self._state_lock:
             if self._closed:
-                raise PeerGone(f"the connection to {self.peer} is closed")
+                raise self._gone(None)
             self._holders += 1
 
     def release(self) -> None:
@@ -288,10 +289,12 @@ class Connection:
     def _turned_away(self, message: HandshakeMessage) -> McastError:
         match message:
             case Refusal():
-                return TurnedAway(f"{self.peer} turns us away: {message.text}")
+                self._refusal = f"{self.peer} turns us away: {message.text}"
+                return TurnedAway(self._refusal)
             case Challenge():
                 program = message.role.program
-                return TurnedAway(f"{self.peer} is a {program} that wants a key: give its --key-file FILE")
+                self._refusal = f"{self.peer} is a {program} that wants a key: give its --key-file FILE"
+                return TurnedAway(self._refusal)
             case _:
                 return WireError(f"{type(message).__name__} has no place behind the handshake")
 
@@ -332,6 +335,8 @@ class Connection:
         self._decoder.feed(data)
 
     def _gone(self, error: OSError | None) -> PeerGone:
+        if self._refusal is not None:
+            return TurnedAway(self._refusal)
         if self._closed:
             return PeerGone(f"the connection to {self.peer} is closed")
         if error is not None:
