@@ -114,7 +114,7 @@ def attack(ports: list[int], media: list[int]) -> None:
 
 def media_ports(pid: int) -> list[int]:
     """Return the UDP ports of a process, as the kernel lists them."""
-    links = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()]
+    links = [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()]
     inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
     rows = [line.split() for line in Path(f"/proc/{pid}/net/udp").read_text().splitlines()[1:]]
     return sorted({int(row[1].split(":")[1], 16) for row in rows if row[9] in inodes})

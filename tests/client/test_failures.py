@@ -61,3 +61,9 @@ def test_a_content_that_is_over_is_no_error() -> None:
 def test_any_other_end_is_one_with_its_reason(reason: StopReason) -> None:
     error = stop_error(options(), stop(reason, text="because"))
     assert str(error) == f"the stream of 'news' has ended: {reason.name.lower()} because"
+
+
+def test_who_was_turned_away_by_a_program_is_not_asked_whether_it_runs() -> None:
+    text = "10.0.0.1:1 is a mcast-node that wants a key"
+    error = search_error(options(1), SearchFailure(MissReason.CUT, text, 0, unreachable=True))
+    assert str(error) == f"nobody answers at 10.0.0.1:1: {text} (tried for 10 s)"
