@@ -7,7 +7,7 @@
     net         sockets and threads
     config, overlay     files; decisions (pure)
     wire        bytes and dataclasses (pure)
-    hostport, eventlog, errors      what all speak
+    hostport, eventlog, shares, errors      what all speak
 
 A module may import its own package and what lies below it, never a package beside it. So nobody needs to
 know a layer above in order to understand or to test one. A layer that does not exist yet is simply absent.
@@ -26,7 +26,7 @@ ROOT = Path(mcast.__file__).parent
 TOP = ROOT.parent.parent
 LAYERS: list[set[str]] = [  # from the bottom up
     {"errors"},
-    {"hostport", "eventlog"},
+    {"hostport", "eventlog", "shares"},
     {"wire"},
     {"config", "overlay"},
     {"net"},

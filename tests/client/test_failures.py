@@ -66,3 +66,9 @@ def test_any_other_end_is_one_with_its_reason(reason: StopReason) -> None:
 def test_the_end_of_a_stream_names_what_seemed_to_be_wrong_with_the_way() -> None:
     error = stop_error(options(), stop(StopReason.CUT, text="no media for 5 s"), "no UDP: a firewall?")
     assert str(error) == "the stream of 'news' has ended: cut no media for 5 s; no UDP: a firewall?"
+
+
+def test_who_was_turned_away_by_a_program_is_not_asked_whether_it_runs() -> None:
+    text = "10.0.0.1:1 is a mcast-node that wants a key"
+    error = search_error(options(1), SearchFailure(MissReason.CUT, text, 0, unreachable=True))
+    assert str(error) == f"nobody answers at 10.0.0.1:1: {text} (tried for 10 s)"

@@ -1,5 +1,6 @@
 import contextlib
 import logging
+import select
 import socket
 import threading
 import time
@@ -226,6 +227,15 @@ def test_what_was_sent_before_closing_still_arrives(pair: Pair) -> None:
     connection.send(HELLO)
     connection.close()
     assert read_to_end(peer) == frame("hello")
+
+
+def test_what_was_sent_before_closing_arrives_although_the_peer_was_not_heard_to_its_end(pair: Pair) -> None:
+    connection, peer = pair
+    peer.sendall(frame("unheard"))
+    wait_until(lambda: select.select([connection], [], [], 0)[0])
+    connection.send(HELLO)
+    connection.close()
+    assert read_to_end(peer) == frame("hello")  # and no ECONNRESET instead
 
 
 def test_a_peer_that_takes_nothing_costs_a_bounded_time_and_its_connection(pair: Pair) -> None:

@@ -5,7 +5,10 @@ import pytest
 from mcast.overlay import actions as do
 from mcast.overlay import discovery as discovery_module
 from mcast.overlay.discovery import (
+    MAX_FLOODS,
     MAX_HOPS,
+    MAX_REQUESTS,
+    MAX_TIME_MS,
     OWN_FLOOD_SECONDS,
     REQUEST_TTL,
     Discovery,
@@ -14,6 +17,7 @@ from mcast.overlay.discovery import (
     OwnSearch,
 )
 from mcast.overlay.discovery import found as answer_found
+from mcast.shares import UNCOUNTED
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, MissReason
 from overlay.messages import N1, N2, N3, R1, R2, RP, VIEWER, disc, found, miss
@@ -276,3 +280,38 @@ def test_remembered_requests_are_bounded_and_forgotten_in_time(monkeypatch: pyte
 def test_clients_are_no_neighbours_however_they_are_called() -> None:
     asker = Identity.client(b"n2" + bytes(14))
     assert set(asks(ask(disc(sender=asker), NEAR))) == {"rp", "n2"}
+
+
+def request_number(number: int) -> Disc:
+    return disc(number.to_bytes(16, "big"))
+
+
+def test_one_source_cannot_have_all_floods_and_ends_give_room_again() -> None:
+    discovery, greedy, other = Discovery(N1), b"\x0a\0\0\1", b"\x0a\0\0\2"
+
+    def flood(number: int, source: bytes) -> bool:
+        outcomes = discovery.on_disc(request_number(number), number, None, None, NEAR, 0.0, source)
+        return bool(asks(outcomes))
+
+    assert sum(flood(number, greedy) for number in range(200)) == MAX_FLOODS // 2
+    assert sum(flood(number, other) for number in range(200, 210)) == 10
+    assert flood(300, UNCOUNTED)
+    assert discovery.on_asker_gone(0)
+    assert discovery.floods == MAX_FLOODS // 2 + 10
+    assert not flood(301, greedy)
+    discovery.on_time(MAX_TIME_MS)
+    assert discovery.floods == 0
+    assert sum(flood(number, greedy) for number in range(400, 600)) == MAX_FLOODS // 2
+
+
+def test_one_source_cannot_have_all_ids_and_time_gives_room_again() -> None:
+    discovery, greedy, other = Discovery(N1), b"\x0a\0\0\1", b"\x0a\0\0\2"
+    known = answer_found(disc(), RP)
+
+    def answered(number: int, source: bytes, now: float = 0.0) -> bool:
+        request = request_number(number)
+        return discovery.on_disc(request, 1, known, None, NEAR, now, source) == [do.Reply(1, known)]
+
+    assert sum(answered(number, greedy) for number in range(MAX_REQUESTS)) == MAX_REQUESTS // 2
+    assert answered(MAX_REQUESTS, other)
+    assert answered(MAX_REQUESTS + 1, greedy, REQUEST_TTL)

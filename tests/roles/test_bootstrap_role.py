@@ -9,7 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -21,11 +24,15 @@ from mcast.net import connection as connection_module
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.roles.bootstrap import bootstrapper as bootstrapper_module
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
+from mcast.roles.bootstrap.identification import Identification
 from mcast.roles.bootstrap.main import main as bootstrap_main
-from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind, Refused, Register, StreamHealth
+from mcast.shares import Waiting
+from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind, Probe, Refused, Register, StreamHealth
+from mcast.wire.endpoint import Endpoint
 from mcast.wire.frame import encode
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
+from mcast.wire.server import Wake
 from peers import read_to_end, reset
 
 
@@ -95,7 +102,7 @@ def health(*contents: str, path: tuple[str, ...] = ("rp", "n1"), fed: bool = Tru
 
 
 def test_a_node_is_known_by_its_name(dial: Dial) -> None:
-    message = register(dial("127.0.0.77"), "n1")
+    message = register(dial(), "n1")
     assert isinstance(message, LayoutMessage)
     assert (message.name, message.kind, message.address) == ("n1", NodeKind.OVERLAY, "127.0.0.2:5000")
     assert [neighbour.name for neighbour in message.neighbours] == ["rp", "n2"]
@@ -162,21 +169,80 @@ def test_a_node_that_leaves_the_layout_is_told_and_closed(bootstrapper: Bootstra
     wait_until(lambda: "n5" not in bootstrapper.nodes())
 
 
-def test_the_newest_process_of_a_name_wins(
-    bootstrapper: Bootstrapper, dial: Dial, caplog: pytest.LogCaptureFixture
+def test_a_second_process_of_a_name_is_refused_as_long_as_the_first_answers(
+    bootstrapper: Bootstrapper, dial: Dial
 ) -> None:
     old, new = dial(), dial()
     register(old, "n1", instance=b"a" * 16)
+    new.send(Register("n1", 0, b"b" * 16))
+    assert isinstance(old.receive(10), Probe)
+    old.send(health("news"))
+    message = answer(new)
+    assert isinstance(message, Refused)
+    assert message.text == (
+        f"another process is 'n1' already, the one at {old.local}: "
+        "stop it first, or start this one under another --name"
+    )
+    with pytest.raises(PeerGone):
+        new.receive(10)
+    assert bootstrapper.nodes()["n1"].instance == b"a" * 16
+
+
+def test_a_second_process_has_the_name_if_the_first_says_nothing(
+    bootstrapper: Bootstrapper, dial: Dial, caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(bootstrapper_module, "PROBE_TIMEOUT", 0.05)
+    old, new = dial(), dial()
+    register(old, "n1", instance=b"a" * 16)
     assert isinstance(register(new, "n1", instance=b"b" * 16), LayoutMessage)
+    assert isinstance(old.receive(10), Probe)
     message = answer(old)
     assert isinstance(message, Refused)
     assert message.text.startswith("another process has registered as 'n1'")
     with pytest.raises(PeerGone):
         old.receive(10)
-    assert "another process is n1 now" in caplog.text
+    wait_until(lambda: "n1 is gone" in caplog.text or "n1" in bootstrapper.nodes())
     new.send(health("news"))
     wait_until(lambda: "news" in bootstrapper.nodes()["n1"].streams)
     assert bootstrapper.nodes()["n1"].instance == b"b" * 16
+
+
+def test_a_process_that_connects_anew_has_its_name_at_once(bootstrapper: Bootstrapper, dial: Dial) -> None:
+    old, new = dial(), dial()
+    register(old, "n1")
+    assert isinstance(register(new, "n1"), LayoutMessage)
+    with pytest.raises(PeerGone):
+        old.receive(10)
+    assert "n1" in bootstrapper.nodes()
+
+
+@pytest.mark.parametrize("source", ["127.0.0.2", "127.0.0.4", "127.0.0.1"])
+def test_a_name_is_borne_from_the_nodes_addresses_and_from_the_bootstrappers_host(
+    dial: Dial, source: str
+) -> None:
+    assert isinstance(register(dial(source), "n1"), LayoutMessage)
+
+
+def test_a_name_is_not_borne_from_elsewhere_unless_the_layout_is_open() -> None:
+    identification, at = Identification("campus.toml"), Endpoint.of("10.9.9.9", 1234)
+    connection = cast(Connection, SimpleNamespace(peer=at, local=Endpoint.of("10.0.0.1", 4000)))
+    asked = Register("n1", 0, b"i" * 16)
+    refusal = identification.find(layout(), asked, connection)
+    assert isinstance(refusal, str)
+    assert refusal.startswith("'n1' does not call from 10.9.9.9, says campus.toml: add it to the aliases of")
+    found = identification.find(replace(layout(), open=True), asked, connection)
+    assert not isinstance(found, str)
+    assert found.name == "n1"
+    here = cast(Connection, SimpleNamespace(peer=at, local=Endpoint.of("10.9.9.9", 4000)))
+    assert not isinstance(identification.find(layout(), asked, here), str)
+
+
+def test_who_takes_the_bootstrapper_for_a_server_is_told_so(dial: Dial) -> None:
+    connection = dial()
+    connection.send(Wake())
+    with pytest.raises(PeerGone, match="this is a mcast-bootstrap, not a mcast-server"):
+        connection.receive(10)
 
 
 def test_health_is_logged_when_it_changes(
@@ -372,18 +438,23 @@ def test_a_node_that_takes_no_layouts_does_not_hold_up_the_others(
     thread.join()
 
 
-def test_a_flood_of_connections_is_refused_beyond_the_bound(
+def test_a_flood_of_silent_connections_takes_nobodys_place(
     bootstrapper: Bootstrapper, dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bootstrapper._listener, "_max_handlers", 20)
+    entrance = bootstrapper._listener._entrance
+    assert entrance is not None
+    monkeypatch.setattr(entrance, "_waiting", Waiting(40))
     register(dial(), "rp")
-    flood = [socket.create_connection(bootstrapper.address) for _ in range(200)]
-    wait_until(lambda: bootstrapper.counters["refused"] >= 180)
+    stranger = ("127.0.0.66", 0)
+    flood = [socket.create_connection(bootstrapper.address, source_address=stranger) for _ in range(200)]
+    wait_until(lambda: bootstrapper.counters["crowded_out"] >= 160)
+    assert bootstrapper._listener.waiting <= 40
+    assert isinstance(register(dial("127.0.0.2"), "n1"), LayoutMessage)
+    assert isinstance(register(dial(), "n2"), LayoutMessage)
     assert "rp" in bootstrapper.nodes()
     for sock in flood:
         sock.close()
-    wait_until(lambda: bootstrapper._listener.handlers == 0)
-    assert isinstance(register(dial(), "n1"), LayoutMessage)
+    wait_until(lambda: bootstrapper._listener.waiting == 0)
 
 
 def test_a_hundred_nodes_register_at_once(dial: Dial, bootstrapper: Bootstrapper) -> None:

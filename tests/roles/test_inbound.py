@@ -1,8 +1,10 @@
 """Connections that others have made: what they may say, the events they become, how they are answered."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
@@ -13,12 +15,14 @@ from mcast.net.watcher import Watcher
 from mcast.overlay.actions import Update
 from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, StreamReceived
 from mcast.roles.node.inbound import BYE_GRACE, Inbound, InboundConnections
+from mcast.shares import UNCOUNTED, Shares, source_of
 from mcast.wire.frame import Message
 from mcast.wire.node import Found, Miss, MissReason, Port, Stop, StopReason, Watch
 from peers import tcp_pair
 from roles.partners import N1, RP, VIEWER, disc, found, miss, port_for, read, stop_for, stream_of
 
 LATER = 10.0**9
+HERE = source_of(ip_address("127.0.0.1"))
 
 
 class Events:
@@ -109,14 +113,14 @@ def test_disc_and_stream_become_events_of_their_connection_one_after_another(
     first, second = call(), call()
     asked = disc()
     first.send(asked)
-    assert events.wait_for(1) == [DiscReceived(1, asked)]
+    assert events.wait_for(1) == [DiscReceived(1, asked, HERE)]
     inbound.reply(1, found(asked))
     assert read(first, Found) == found(asked)
     first.send(stream_of(asked))
     second.send(disc("sea", asked.request))
     told = events.wait_for(3)
     assert StreamReceived(1, stream_of(asked)) in told
-    assert DiscReceived(2, disc("sea", asked.request)) in told
+    assert DiscReceived(2, disc("sea", asked.request), HERE) in told
 
 
 def test_a_refused_stream_may_be_followed_by_another_question(
@@ -128,7 +132,7 @@ def test_a_refused_stream_may_be_followed_by_another_question(
     inbound.reply(1, miss(asked, MissReason.BUSY))
     assert read(caller, Miss).reason is MissReason.BUSY
     caller.send(again := disc())
-    assert events.wait_for(2)[1] == DiscReceived(1, again)
+    assert events.wait_for(2)[1] == DiscReceived(1, again, HERE)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +156,7 @@ def test_what_has_no_place_costs_its_connection(
     assert events.wait_for(len(messages))[-1] == ConnectionGone(1, Departure.LOST)
     assert "breaks the protocol" in caplog.text
     other.send(asked := disc())
-    assert events.wait_for(len(messages) + 1)[-1] == DiscReceived(2, asked)
+    assert events.wait_for(len(messages) + 1)[-1] == DiscReceived(2, asked, HERE)
 
 
 def test_too_many_requests_at_once_cost_the_connection_of_the_last(
@@ -201,19 +205,87 @@ def test_who_only_asked_leaves_without_a_line_in_the_log(
     assert caplog.records == []
 
 
-def test_there_is_a_bound_and_room_again_when_one_leaves(
+def test_beyond_the_bound_the_oldest_that_rests_gives_way(
     call: Call, inbound: InboundConnections, events: Events, caplog: pytest.LogCaptureFixture
 ) -> None:
-    inbound._most = 1
-    first, second = call(), call()
-    assert "too many connections" in caplog.text
-    assert len(inbound) == 1
-    first.close()
+    caplog.set_level("INFO")
+    inbound._crowd._most = 2
+    resting, asking = call(), call()
+    asking.send(asked := disc())
     events.wait_for(1)
-    third = call()
-    third.send(asked := disc())
-    assert events.wait_for(2)[1] == DiscReceived(2, asked)  # no number is used twice
-    del second
+    newcomer = call()
+    assert gone(resting)
+    assert ConnectionGone(1, Departure.LOST) in events.wait_for(2)
+    assert "which rests: too many connections" in caplog.text
+    newcomer.send(also := disc("sea"))
+    assert events.wait_for(3)[2] == DiscReceived(3, also, HERE)
+    inbound.reply(2, found(asked))
+    assert read(asking, Found) == found(asked)
+
+
+def test_beyond_the_bound_nobody_gives_way_who_is_at_work(
+    call: Call, inbound: InboundConnections, events: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbound._crowd._most = 2
+    watching, asking = call(), call()
+    subscribe(watching, inbound, events)
+    asking.send(disc())
+    events.wait_for(2)
+    call()
+    assert "too many connections" in caplog.text
+    assert len(inbound) == 2
+    watching.close()
+    events.wait_for(3)
+    call().send(asked := disc())
+    assert events.wait_for(4)[3] == DiscReceived(4, asked, HERE)
+
+
+def test_who_rests_too_long_is_hung_up_on_and_neither_a_child_nor_who_watches(
+    call: Call, inbound: InboundConnections, events: Events, watchers: Recorder
+) -> None:
+    child, resting, neighbour = call(), call(), call()
+    subscribe(child, inbound, events)
+    neighbour.send(Watch(sender=N1))
+    watchers.wait_for(1)
+    inbound.on_tick(time.monotonic())
+    assert len(inbound) == 3
+    inbound.on_tick(LATER)
+    assert gone(resting)
+    assert events.wait_for(2)[1] == ConnectionGone(2, Departure.LOST)
+    assert not link_of(inbound, 1).connection.closed
+    assert not link_of(inbound, 3).connection.closed
+
+
+def test_who_watches_does_not_give_way_beyond_the_bound(
+    call: Call, inbound: InboundConnections, events: Events, watchers: Recorder
+) -> None:
+    inbound._crowd._most = 2
+    neighbour, resting = call(), call()
+    neighbour.send(Watch(sender=N1))
+    watchers.wait_for(1)
+    call()
+    assert gone(resting)
+    assert events.wait_for(1) == [ConnectionGone(2, Departure.LOST)]
+    assert not link_of(inbound, 1).connection.closed
+
+
+def test_an_address_that_asks_too_much_is_told_to_ask_again_and_a_neighbour_is_not(
+    call: Call, inbound: InboundConnections, events: Events
+) -> None:
+    inbound._crowd._questions = Shares(0)
+    caller = call()
+    caller.send(disc())
+    assert read(caller, Miss).reason is MissReason.BUSY
+    assert events.events == []
+    inbound._crowd._questions = Shares(40)
+    for _ in range(20):  # half of all, and more than a share
+        inbound._crowd._questions.take(HERE)
+    caller.send(disc())
+    assert read(caller, Miss).reason is MissReason.BUSY
+    inbound._crowd._is_favoured = lambda ip: str(ip) == "127.0.0.1"
+    neighbour = call()
+    neighbour.send(asked := disc())
+    assert events.wait_for(1) == [DiscReceived(2, asked, UNCOUNTED)]
 
 
 def test_who_is_gone_before_it_is_taken_leaves_nothing_behind(inbound: InboundConnections) -> None:

@@ -18,6 +18,7 @@ from mcast.roles.node.program import NodeProgram
 from mcast.wire.bootstrap import LayoutMessage, NodeKind
 from mcast.wire.frame import Message
 from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Stop, StopReason, Stream
+from mcast.wire.server import Wake
 from roles.overlay_parts import LOCALHOST, Contents, World, layout_of, streams_of
 from roles.partners import (
     VIEWER,
@@ -117,15 +118,23 @@ def test_a_neighbour_that_cannot_be_reached_is_a_cut(world: World, peer: Peer) -
     assert viewer.next(Miss).reason is MissReason.CUT
 
 
-def test_there_is_a_bound_on_connections(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_beyond_the_bound_a_newcomer_takes_the_place_of_one_that_rests(world: World) -> None:
     node = world.node("n1")
-    node._inbound._most = 1
+    node._inbound._crowd._most = 1
     with connect(node.address, PATIENCE) as first, connect(node.address, PATIENCE) as second:
-        with pytest.raises(PeerGone):
-            second.receive(PATIENCE)
         first.send(disc())
         read(first, Miss)
-    assert "too many connections" in caplog.text
+        second.send(disc())
+        read(second, Miss)
+        with pytest.raises(PeerGone):
+            first.receive(PATIENCE)
+
+
+def test_a_program_that_looks_for_a_server_is_told_that_this_is_a_node(world: World) -> None:
+    with connect(world.node("n1").address, PATIENCE) as connection:
+        connection.send(Wake())
+        with pytest.raises(PeerGone, match="this is a mcast-node, not a mcast-server"):
+            connection.receive(PATIENCE)
 
 
 def test_a_child_that_no_port_is_left_for_is_refused_and_the_others_are_fed(world: World) -> None:

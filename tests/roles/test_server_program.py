@@ -253,13 +253,19 @@ def test_pings_are_answered_one_after_the_other(world: World) -> None:
             assert read(connection, Ping) == Ping(nonce, reply=True)
 
 
+def test_a_client_at_a_servers_port_is_told_so(world: World) -> None:
+    with connect(world.server(Contents("news")).address, PATIENCE) as connection:
+        connection.send(disc())
+        with pytest.raises(PeerGone, match="this is a mcast-server, not a mcast-node: check the address"):
+            connection.receive(PATIENCE)
+
+
 @pytest.mark.parametrize(
     "messages",
     [
         [Ping(1, reply=True)],
         [Ready()],
         [ServerStop(StopReason.END)],
-        [disc()],
         [Ping(1), Wake()],
         [Wake(), Ping(1)],
         [Send("news"), Wake()],

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from mcast.wire import bootstrap, node, rtcp, server
+from mcast.wire import bootstrap, handshake, node, rtcp, server
 from mcast.wire.endpoint import Endpoint, is_host, is_link_local
 from mcast.wire.frame import Message
 from mcast.wire.identity import MAX_NODE_NAME, Identity
@@ -154,9 +154,32 @@ bootstrap_messages: st.SearchStrategy[bootstrap.BootstrapMessage] = st.one_of(
     ),
     st.builds(bootstrap.Refused, texts),
     st.builds(bootstrap.Health, unsigned(64), tuples_of(stream_healths)),
+    st.just(bootstrap.Probe()),
 )
 
-messages: st.SearchStrategy[Message] = st.one_of(node_messages, server_messages, bootstrap_messages)
+handshake_messages: st.SearchStrategy[handshake.HandshakeMessage] = st.one_of(
+    st.builds(
+        handshake.Greeting,
+        unsigned(8),
+        st.sampled_from(handshake.Role),
+        st.sampled_from(handshake.Role),
+        exactly(handshake.NONCE_SIZE),
+    ),
+    st.builds(
+        handshake.Challenge, unsigned(8), st.sampled_from(handshake.Role), exactly(handshake.NONCE_SIZE)
+    ),
+    st.builds(
+        handshake.Proof,
+        st.lists(exactly(handshake.PROOF_SIZE), min_size=1, max_size=handshake.MAX_PROOFS).map(tuple),
+    ),
+    st.builds(handshake.Welcome, exactly(handshake.PROOF_SIZE)),
+    st.builds(handshake.Refusal, texts),
+)
+
+spoken_messages: st.SearchStrategy[Message] = st.one_of(node_messages, server_messages, bootstrap_messages)
+"""What is said on connections without a key: all that versions before the handshake know."""
+
+messages: st.SearchStrategy[Message] = spoken_messages | handshake_messages
 
 report_blocks = st.builds(
     rtcp.ReportBlock,

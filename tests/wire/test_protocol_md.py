@@ -12,12 +12,25 @@ from typing import Any
 import pytest
 
 from mcast.errors import WireError
-from mcast.wire import bootstrap, codec, content, endpoint, frame, identity, node, position, rtcp, rtp, server
+from mcast.wire import (
+    bootstrap,
+    codec,
+    content,
+    endpoint,
+    frame,
+    handshake,
+    identity,
+    node,
+    position,
+    rtcp,
+    rtp,
+    server,
+)
 from mcast.wire.fields import Record, Rule, Tlv
 from mcast.wire.frame import FrameDecoder, encode
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
-MODULES = (endpoint, frame, identity, node, position, rtcp, rtp, server, bootstrap)
+MODULES = (endpoint, frame, identity, node, position, rtcp, rtp, server, bootstrap, handshake)
 NAMES = {name: value for module in MODULES for name, value in vars(module).items()}
 
 LABELS: dict[str, dict[str, type[Record]]] = {  # how the tables of TLVs call the packets
@@ -45,6 +58,14 @@ LABELS: dict[str, dict[str, type[Record]]] = {  # how the tables of TLVs call th
         "LAYOUT": bootstrap.LayoutMessage,
         "REFUSED": bootstrap.Refused,
         "HEALTH": bootstrap.Health,
+        "PROBE": bootstrap.Probe,
+    },
+    "Handshake": {
+        "GREETING": handshake.Greeting,
+        "CHALLENGE": handshake.Challenge,
+        "PROOF": handshake.Proof,
+        "WELCOME": handshake.Welcome,
+        "REFUSAL": handshake.Refusal,
     },
 }
 RECORDS = (server.ContentInfo, bootstrap.Neighbour, bootstrap.StreamHealth)
@@ -59,9 +80,12 @@ ENUMS = (
     server.SendStatus,
     bootstrap.BootstrapFlag,
     bootstrap.NodeKind,
+    handshake.HandshakeFlag,
+    handshake.Role,
     rtcp.FeedState,
 )
 VALUES = {
+    codec.U8: "u8",
     codec.U16: "u16",
     codec.U32: "u32",
     codec.U64: "u64",
@@ -141,7 +165,13 @@ def test_every_packet_has_an_example() -> None:
 def test_this_test_knows_every_packet_record_and_enumeration() -> None:
     classes = {value for value in NAMES.values() if inspect.isclass(value)}
     packets = {packet for labels in LABELS.values() for packet in labels.values()}
-    bases = {Record, node.NodePacket, server.ServerPacket, bootstrap.BootstrapPacket}
+    bases = {
+        Record,
+        node.NodePacket,
+        server.ServerPacket,
+        bootstrap.BootstrapPacket,
+        handshake.HandshakePacket,
+    }
     assert {kind for kind in classes if issubclass(kind, Record)} == packets | set(RECORDS) | bases
     assert {kind for kind in classes if issubclass(kind, IntEnum)} == {IntEnum, *ENUMS}
 

@@ -13,6 +13,7 @@ from mcast.wire import rtcp
 from mcast.wire.bootstrap import Health, LayoutMessage, Neighbour, NodeKind, Refused, Register, StreamHealth
 from mcast.wire.codec import MAX_EXPLANATION, Reader, Writer
 from mcast.wire.frame import FrameDecoder, FrameHeader, Message, Protocol, encode, protocol_of
+from mcast.wire.handshake import Challenge, Greeting, Proof, Refusal, Role, Welcome
 from mcast.wire.identity import MAX_NODE_NAME, Identity
 from mcast.wire.node import (
     MAX_EXCLUDED,
@@ -75,6 +76,11 @@ MESSAGES: list[Message] = [
     LayoutMessage("n1", NodeKind.RENDEZVOUS, "a:1", ("b",), (Neighbour("n2", "c:1"),), ("d:1",), ("rp",), 1),
     Refused("why"),
     Health(1, (StreamHealth("a", (N1,), (N1,), AT, 1, False),)),
+    Greeting(1, Role.CLIENT, Role.NODE, bytes(32)),
+    Challenge(1, Role.NODE, bytes(32)),
+    Proof((bytes(32),)),
+    Welcome(bytes(32)),
+    Refusal("why"),
 ]
 
 

@@ -81,7 +81,7 @@ def test_an_unknown_value_that_stands_there_twice_is_still_an_error() -> None:
         (Protocol.SERVER, "01 01", "WAKE: unknown kind of answer 1"),
         (Protocol.SERVER, "06 02 0d 0008 0000000000000001", "PING: unknown kind of answer 2"),
         (Protocol.BOOTSTRAP, "09", "unknown BootstrapFlag 9"),
-        (4, "0102", "unknown protocol 4"),
+        (5, "0102", "unknown protocol 5"),
         (255, "", "unknown protocol 255"),
     ],
 )

@@ -14,10 +14,10 @@ def search_error(options: Options, failure: SearchFailure) -> McastError:
             f"no server that answers has the content '{content}': is the name right, and its server up?"
         )
     if failure.unreachable:
-        return UnreachableError(
-            f"{_nobody(neighbours, failure.text)} (tried for {options.patience:g} s): "
-            "is mcast-node running there?"
-        )
+        # Who has turned us away names his program: then one runs there, and his text says what to do.
+        hint = "" if "mcast-" in failure.text else ": is mcast-node running there?"
+        tried = f"(tried for {options.patience:g} s)"
+        return UnreachableError(f"{_nobody(neighbours, failure.text)} {tried}{hint}")
     why = f"{failure.reason.name.lower()} {failure.text}".strip()
     times = "1 try" if failure.tries == 1 else f"{failure.tries} tries"
     return UnreachableError(f"no way to the content '{content}' through {neighbours} in {times} ({why})")

@@ -27,6 +27,7 @@ from mcast.client.options import Options
 from mcast.client.statistics import Statistics
 from mcast.hostport import HostPort
 from mcast.media.parent import ParentEvent
+from mcast.net.handshake import Credentials
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
@@ -48,6 +49,7 @@ from mcast.peer.decider import Decider
 from mcast.peer.flooder import Flooder
 from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream
+from mcast.wire.handshake import Role
 from mcast.wire.identity import CLIENT_ID_SIZE, MAX_NODE_NAME, Identity
 from mcast.wire.node import Stop, StopReason
 
@@ -65,7 +67,9 @@ class Leaf:
         self._me = Identity.client(os.urandom(CLIENT_ID_SIZE))
         self._decider = self._make_decider()  # first: it may fail
         self._watcher = Watcher(on_crash)
-        self._flooder = Flooder(self._watcher, self._decider.post, on_crash)
+        self._flooder = Flooder(
+            self._watcher, self._decider.post, on_crash, credentials=Credentials(Role.CLIENT, options.keys)
+        )
         self._reaper = Worker("reaper", on_crash)
         self._hurry = threading.Event()  # the reader does not wait for the time of what is held
         # The thread `decide` owns what follows. Others read it: each value is replaced as a whole.

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcast.config.key_file import NO_KEYS, KeyRing
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort, parse_address
 from mcast.net.ports import MediaPorts
@@ -36,6 +37,7 @@ class Options:
     media_ports: MediaPorts
     queue_bytes: int
     trace: Path | None
+    keys: KeyRing = NO_KEYS
 
 
 def check_neighbours(neighbours: Iterable[str]) -> tuple[HostPort, ...]:

@@ -19,6 +19,7 @@ from mcast.client.options import (
 )
 from mcast.client.preflight import check_machine
 from mcast.client.statistics import Statistics
+from mcast.config.key_file import read_key_file
 from mcast.errors import UnreachableError
 from mcast.net.ports import MediaPorts
 
@@ -59,6 +60,7 @@ class Subscription:
         queue_bytes: int = DEFAULT_QUEUE_BYTES,
         on_path_change: OnPathChange | None = None,
         trace: Path | None = None,
+        key_file: Path | None = None,
     ) -> None:
         """Check the options; nothing is opened yet. Raises ConfigError.
 
@@ -73,6 +75,7 @@ class Subscription:
         queue_bytes:    bytes that may wait to be read; beyond, the oldest chunk is dropped
         on_path_change: called with the path when it has joined, and whenever it has changed; by the thread
                         that enters and reads, so it may do what that thread may
+        key_file:       the key that the overlay's programs share, where they have one; it is read here
         trace:          a file for each decision, as JSON lines: to find out why a join went wrong
         """
         self._options = Options(
@@ -85,6 +88,7 @@ class Subscription:
             media_ports=MediaPorts.parse(media_ports),
             queue_bytes=check.check_queue(queue_bytes),
             trace=trace,
+            keys=read_key_file(key_file),
         )
         self._on_path_change = on_path_change
         self._chunks = ChunkQueue(queue_bytes)

@@ -44,6 +44,7 @@ class Layout:
     nodes: Mapping[str, NodeSpec]
     links: Mapping[str, tuple[Link, ...]]  # by the node they lead away from
     rendezvous: tuple[str, ...]
+    open: bool = False  # whether a node's name may be borne from any address
 
     def find_by_name(self, name: str) -> NodeSpec | None:
         """Return a node, None if there is none of this name."""

@@ -22,7 +22,7 @@ MAX_NODES = 10_000
 MAX_NEIGHBOURS = 256
 """Of one node. Each gets a warm connection, and each discovery floods to all of them."""
 
-_TOP_KEYS = ("rendezvous", "nodes")
+_TOP_KEYS = ("rendezvous", "nodes", "open")
 _NODE_KEYS = ("address", "aliases", "neighbours", "servers")
 _LINK_KEYS = ("node", "address")
 
@@ -45,7 +45,7 @@ class _Reader(TableChecks):
         for name in nodes:
             self._check_link_count(name, links)
         self._check_reachable(links, rendezvous[0])
-        return Layout(nodes, links, rendezvous)
+        return Layout(nodes, links, rendezvous, self._open(data))
 
     def _node_tables(self, data: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
         nodes = self.table("nodes", self.required("", data, "nodes", "a table [nodes.NAME] per node"))
@@ -59,6 +59,12 @@ class _Reader(TableChecks):
             except ValueError as error:
                 self.fail("nodes", str(error))
         return {name: self.table(f"nodes.{name}", table) for name, table in nodes.items()}
+
+    def _open(self, data: Mapping[str, object]) -> bool:
+        value = data.get("open", False)
+        if not isinstance(value, bool):
+            self.fail("open", "expected true or false")
+        return value
 
     def _rendezvous(self, data: Mapping[str, object], nodes: Mapping[str, object]) -> tuple[str, ...]:
         value = self.required("", data, "rendezvous", 'the name of a node, or a list: ["rp", "rp2"]')

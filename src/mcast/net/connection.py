@@ -18,25 +18,29 @@ not prolong the reader's deadline, or a peer could keep a handler busy for ever.
 """
 
 import contextlib
-import errno
 import logging
 import os
 import socket
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from mcast.errors import UnknownMessageError, UnreachableError, WireError
-from mcast.hostport import HostPort, parse_address
-from mcast.net.addresses import SockAddr, endpoint_of, family_of, resolve
+from mcast.errors import McastError, UnknownMessageError, UnreachableError, WireError
+from mcast.hostport import HostPort
+from mcast.net.addresses import endpoint_of, resolve
 from mcast.net.deadline import Deadline
+from mcast.net.handshake import Credentials, Dialling
+from mcast.net.handshaking import shake_hands
 from mcast.net.ratelimit import RateLimitedLog
+from mcast.net.tcp import dial, reason_of, set_options, target_of
 from mcast.net.waker import wait_readable, wait_writable
 from mcast.wire.endpoint import Endpoint
-from mcast.wire.frame import FrameDecoder, Message, encode
+from mcast.wire.frame import MAX_BODY, FrameDecoder, Message, encode
+from mcast.wire.handshake import NONCE_SIZE, Challenge, HandshakeMessage, HandshakePacket, Refusal, Role
 
 logger = logging.getLogger(__name__)
 _shared_log = RateLimitedLog(logger)  # of all connections without one of their own, so they share its rate
@@ -54,23 +58,20 @@ microseconds, unless the peer takes nothing."""
 CONNECT_TIMEOUT = 5.0
 """Seconds to reach a peer: outlasts two lost SYNs, which are sent again after 1 and 3 s."""
 
-DEAD_PEER_TIMEOUT_MS = 10_000
-"""TCP_USER_TIMEOUT: what was sent and is not acknowledged for so long, never will be. At a loss of
-25 % each way seven retransmissions fit, all of which are lost once in 300 times of such trouble."""
-
-KEEPALIVE_IDLE, KEEPALIVE_INTERVAL = 5, 2
-"""Seconds: an idle peer whose host vanished is noticed within DEAD_PEER_TIMEOUT_MS after these."""
-
 RECEIVE_BYTES = 65_536
 
-_RTT_AT = 68  # offset of tcpi_rtt, 32 bits of microseconds, in struct tcp_info (linux/tcp.h)
+MAX_UNREAD_READS = 16
+"""Reads that empty a socket before it is closed: a peer that floods it gets its RST after 1 MiB."""
 
-_CANCEL_CHECK = 0.05
-"""Seconds between two looks at the cancel event of connect()."""
+_RTT_AT = 68  # offset of tcpi_rtt, 32 bits of microseconds, in struct tcp_info (linux/tcp.h)
 
 
 class PeerGone(UnreachableError):  # noqa: N818 -- it is an event as much as an error
     """The connection has ended: the peer closed it, the network lost it, or we closed it."""
+
+
+class TurnedAway(PeerGone):
+    """The peer has said why it wants nothing to do with us; the text tells."""
 
 
 class Connection:
@@ -87,15 +88,19 @@ class Connection:
         self._send_lock = threading.Lock()
         self._state_lock = threading.Lock()
         self._holders, self._closed, self._detached = 0, False, False
+        self._returned: deque[Message] = deque()
+        self._refusal: str | None = None  # why the peer does not want us: told to whoever comes too late
+        self.is_greeting = False
+        """Whether the reader gets the messages of the handshake. Otherwise they mean that it has failed."""
         self.unknown_messages = 0
         """How many messages were skipped, because only a newer version knows them."""
         try:
             self.peer: Endpoint = endpoint_of(sock.getpeername())
             self.local: Endpoint = endpoint_of(sock.getsockname())
-            _set_options(sock)
+            set_options(sock)
         except OSError as error:
             sock.close()
-            raise PeerGone(f"the peer is gone: {_reason(error)}") from None
+            raise PeerGone(f"the peer is gone: {reason_of(error)}") from None
 
     def send(self, message: Message, timeout: Deadline | float | None = SEND_TIMEOUT) -> None:
         """Send one frame; from any thread.
@@ -154,6 +159,14 @@ class Connection:
             while (message := self._next_message()) is not None:
                 yield message
 
+    def limit_frames(self, max_body: int = MAX_BODY) -> None:
+        """Take longer frames for an error from now on: a stranger may not make this process keep much."""
+        self._decoder.max_body = max_body
+
+    def unread(self, message: Message) -> None:
+        """Give a message back: it is the next to be read, by whoever gets the connection."""
+        self._returned.append(message)
+
     def frame_time_left(self) -> float | None:
         """Return the seconds until a begun frame must be complete; None between frames."""
         if self._frame_started is None:
@@ -195,7 +208,7 @@ class Connection:
         """Keep the descriptor from being given back while it is polled. Raise PeerGone if closed."""
         with self._state_lock:
             if self._closed:
-                raise PeerGone(f"the connection to {self.peer} is closed")
+                raise self._gone(None)
             self._holders += 1
 
     def release(self) -> None:
@@ -204,7 +217,7 @@ class Connection:
             self._holders -= 1
             last = self._closed and self._holders == 0
         if last:
-            self._sock.close()
+            self._give_back()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -229,7 +242,16 @@ class Connection:
                 self._sock.shutdown(socket.SHUT_RDWR)
             unused = self._holders == 0
         if unused:
-            self._sock.close()
+            self._give_back()
+
+    def _give_back(self) -> None:
+        # To close a socket with unread bytes in it makes the kernel send RST instead of FIN, and the peer
+        # then loses what we have said last: a STOP and its reason.
+        with contextlib.suppress(OSError):
+            for _ in range(MAX_UNREAD_READS):
+                if not self._sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT):
+                    break
+        self._sock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -244,7 +266,12 @@ class Connection:
         return f"Connection({self.local} to {self.peer}, {state}, {self._decoder.pending} bytes pending)"
 
     def _next_message(self) -> Message | None:
-        """Return the next message that was received already, skipping unknown ones. Raise WireError."""
+        """Return the next message that was received already, skipping unknown ones.
+
+        Raise WireError, or TurnedAway if the peer does not want us.
+        """
+        if self._returned:
+            return self._returned.popleft()
         while True:
             try:
                 message = self._decoder.next()
@@ -255,7 +282,21 @@ class Connection:
                 self._frame_started = None
             elif self._frame_started is None:
                 self._frame_started = time.monotonic()
+            if isinstance(message, HandshakePacket) and not self.is_greeting:
+                raise self._turned_away(message)
             return message
+
+    def _turned_away(self, message: HandshakeMessage) -> McastError:
+        match message:
+            case Refusal():
+                self._refusal = f"{self.peer} turns us away: {message.text}"
+                return TurnedAway(self._refusal)
+            case Challenge():
+                program = message.role.program
+                self._refusal = f"{self.peer} is a {program} that wants a key: give its --key-file FILE"
+                return TurnedAway(self._refusal)
+            case _:
+                return WireError(f"{type(message).__name__} has no place behind the handshake")
 
     def _skip(self, error: UnknownMessageError) -> None:
         self._frame_started = None
@@ -294,10 +335,12 @@ class Connection:
         self._decoder.feed(data)
 
     def _gone(self, error: OSError | None) -> PeerGone:
+        if self._refusal is not None:
+            return TurnedAway(self._refusal)
         if self._closed:
             return PeerGone(f"the connection to {self.peer} is closed")
         if error is not None:
-            return PeerGone(f"the connection to {self.peer} is lost: {_reason(error)}")
+            return PeerGone(f"the connection to {self.peer} is lost: {reason_of(error)}")
         if self._decoder.pending:
             return PeerGone(f"{self.peer} closed the connection in the middle of a frame")
         return PeerGone(f"{self.peer} closed the connection")
@@ -317,13 +360,17 @@ def connect(
     *,
     source: str | None = None,
     cancel: threading.Event | None = None,
+    credentials: Credentials | None = None,
+    wanted: Role = Role.NODE,
 ) -> Connection:
     """Connect to a peer, trying each of its addresses within the time.
 
-    `source` is the local address to use; setting `cancel` ends the attempt. Raise UnreachableError
-    with the address and the reason, ConfigError for a name that nobody knows.
+    With credentials that have keys, both sides prove that they know one before anything else is said;
+    `wanted` is the program that is looked for. `source` is the local address to use; setting `cancel` ends
+    the attempt. Raise UnreachableError with the address and the reason (HandshakeError is one), ConfigError
+    for a name that nobody knows.
     """
-    target = _target(address)
+    target = target_of(address)
     deadline = Deadline.of(timeout)
     reason: Exception = TimeoutError("no answer")
     cancelled = (lambda: False) if cancel is None else cancel.is_set
@@ -332,61 +379,19 @@ def connect(
         left = deadline.timeout()
         share = None if left is None else left / (len(candidates) - index)
         try:
-            return _connect_one(candidate, deadline.sooner(share), source, cancel)
+            connection = Connection(dial(candidate, deadline.sooner(share), source, cancel))
         except (OSError, PeerGone) as error:
             reason = error
+        else:
+            if credentials is not None and credentials.keys:
+                shake_hands(
+                    connection,
+                    target,
+                    Dialling(credentials, wanted, os.urandom(NONCE_SIZE)),
+                    deadline,
+                    cancel,
+                )
+            return connection
         if cancel is not None and cancel.is_set():
             break
-    raise UnreachableError(f"nobody answers at {target}: {_reason(reason)}")
-
-
-def _target(address: HostPort | Endpoint | str) -> HostPort:
-    if isinstance(address, Endpoint):
-        return HostPort(str(address.ip), address.port)
-    return parse_address(address, lowest_port=1) if isinstance(address, str) else address
-
-
-def _connect_one(
-    address: SockAddr, deadline: Deadline, source: str | None, cancel: threading.Event | None
-) -> Connection:
-    sock = socket.socket(family_of(address), socket.SOCK_STREAM)
-    try:
-        if source is not None:
-            sock.bind((source, 0))
-        sock.setblocking(False)
-        code = sock.connect_ex(address)
-        if code == errno.EINPROGRESS:
-            _wait_connected(sock, deadline, cancel)
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, errno.errorcode.get(code, "error"))
-        if sock.getsockname() == sock.getpeername():
-            # TCP's simultaneous open with oneself: the system chose the very port that was asked for.
-            raise OSError(errno.ECONNREFUSED, "connected to itself")
-        sock.setblocking(True)
-    except BaseException:
-        sock.close()
-        raise
-    return Connection(sock)
-
-
-def _wait_connected(sock: socket.socket, deadline: Deadline, cancel: threading.Event | None) -> None:
-    while not wait_writable(sock.fileno(), deadline.sooner(None if cancel is None else _CANCEL_CHECK)):
-        if cancel is not None and cancel.is_set():
-            raise OSError(errno.ECANCELED, "given up")
-        if deadline.expired:
-            raise TimeoutError("no answer")
-
-
-def _set_options(sock: socket.socket) -> None:
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_TIMEOUT_MS)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno is not None:
-        return os.strerror(error.errno).lower()
-    return str(error)
+    raise UnreachableError(f"nobody answers at {target}: {reason_of(reason)}")

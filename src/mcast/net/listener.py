@@ -1,7 +1,9 @@
 """A TCP listener: one thread accepts, one thread per connection handles.
 
-The number of handlers is bounded. Who comes when all are busy is refused by closing, counted and
-logged; so a flood of connections costs its sender more than us.
+With `rules`, those who come wait at the `Entrance` until they have said something that counts, and no
+handler is spent on them before. The number of handlers is bounded, and one source cannot have them all. Who
+comes when there is none for it is refused by closing, counted and logged; so a flood of connections costs its
+sender more than us.
 
 A handler may be given anything by its peer. PeerGone, WireError and TimeoutError end the
 connection and are counted; any other exception is our bug: it is logged with its traceback and ends
@@ -23,9 +25,11 @@ from mcast.hostport import HostPort, parse_address
 from mcast.net.addresses import SockAddr, family_of, resolve, unusable_address
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.deadline import Deadline
+from mcast.net.entrance import Entrance, Rules
 from mcast.net.ratelimit import Counters, RateLimitedLog
 from mcast.net.threads import JOIN_TIMEOUT, OnCrash, OwnedThread
 from mcast.net.waker import wait_readable
+from mcast.shares import Shares, source_of
 from mcast.wire.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
@@ -54,8 +58,11 @@ class Listener:
         name: str = "listener",
         max_handlers: int = MAX_HANDLERS,
         counters: Counters | None = None,
+        rules: Rules | None = None,
     ) -> None:
         """Bind at once: raise ConfigError if the address cannot be used (it names the port).
+
+        Without `rules` a handler is called as soon as somebody has connected.
 
         The handler's connection is closed when it returns, unless it has called `detach()`. An
         empty host and `::` listen on every address, IPv4 and IPv6; a name on all it stands for.
@@ -63,11 +70,14 @@ class Listener:
         self._handle, self._name, self._max_handlers = handle, name, max_handlers
         self.counters = counters or Counters()
         self._log = RateLimitedLog(logger, self.counters)
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # guards the next two
+        self._shares = Shares(max_handlers)
         self._handlers: dict[Connection, OwnedThread] = {}
         self._stopping = threading.Event()
+        self._rules = rules
         self._thread = OwnedThread(f"{name}-accept", self._run, on_crash)
         self._sockets = _bind(parse_address(address) if isinstance(address, str) else address)
+        self._entrance = Entrance(name, rules, self._dispatch, self._log, on_crash) if rules else None
         host, port, *_ = self._sockets[0].getsockname()
         self.address = HostPort(host, port)
         """The address of the first socket, with its real port."""
@@ -82,7 +92,14 @@ class Listener:
         with self._lock:
             return len(self._handlers)
 
+    @property
+    def waiting(self) -> int:
+        """The number of connections that have said nothing that counts."""
+        return len(self._entrance) if self._entrance is not None else 0
+
     def start(self) -> None:
+        if self._entrance is not None:
+            self._entrance.start()
         self._thread.start()
 
     def stop(self) -> None:
@@ -96,6 +113,8 @@ class Listener:
         self._thread.join()
         for sock in self._sockets:
             sock.close()
+        if self._entrance is not None:
+            self._entrance.stop()
         with self._lock:
             handlers = dict(self._handlers)
         for connection in handlers:
@@ -133,14 +152,18 @@ class Listener:
             # ECONNABORTED and the like are the peer's business; without descriptors wait for some.
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
                 self._log.warning("accept_failed", "cannot accept connections: %s", error.strerror)
-                self._stopping.wait(_PAUSE)
+                if self._entrance is None or not self._entrance.make_room():
+                    self._stopping.wait(_PAUSE)
             return
         try:
             connection = Connection(sock, self._log)
         except PeerGone:
             self.counters.add("gone_before_start")
             return
-        self._dispatch(connection)
+        if self._entrance is not None:
+            self._entrance.enter(connection)
+        else:
+            self._dispatch(connection)
 
     def _dispatch(self, connection: Connection) -> None:
         thread = OwnedThread(
@@ -148,18 +171,13 @@ class Listener:
             lambda: self._serve(connection),
             lambda error: self._blame(connection, error),
         )
-        with self._lock:
-            busy = len(self._handlers) >= self._max_handlers
-            if not busy:
-                self._handlers[connection] = thread
-        if busy:
-            self._refuse(connection, f"all {self._max_handlers} handlers are busy")
+        if not self._take_place(connection, thread):
+            self._refuse(connection, f"all {self._max_handlers} handlers are busy, or all of its share")
             return
         try:
             thread.start()
         except RuntimeError as error:  # the system gives no more threads
-            with self._lock:
-                del self._handlers[connection]
+            self._give_place_back(connection)
             self._refuse(connection, str(error))
         else:
             self.counters.add("connections")
@@ -175,8 +193,20 @@ class Listener:
         finally:
             if not connection.detached:
                 connection.close()
-            with self._lock:
-                del self._handlers[connection]
+            self._give_place_back(connection)
+
+    def _take_place(self, connection: Connection, thread: OwnedThread) -> bool:
+        ip = connection.peer.ip
+        favoured = self._rules is not None and self._rules.is_favoured(ip)
+        with self._lock:
+            if is_room := self._shares.take(source_of(ip), favoured=favoured):
+                self._handlers[connection] = thread
+        return is_room
+
+    def _give_place_back(self, connection: Connection) -> None:
+        with self._lock:
+            del self._handlers[connection]
+            self._shares.give_back(source_of(connection.peer.ip))
 
     def _blame(self, connection: Connection, error: BaseException) -> None:
         extra: dict[str, Endpoint] = {"peer": connection.peer}

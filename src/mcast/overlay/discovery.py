@@ -17,14 +17,18 @@ A MISS says why. `absent` comes from the rendezvous point alone and is passed on
 came; among the other reasons the most telling one is passed on, `duplicate` being the least.
 Floods are never coalesced: two that wait for each other's would wait for ever.
 
+One source cannot have all floods and ids: when they are scarce, each is held to its share.
+
 A node (and a client, which is a leaf) floods for itself in the same way: only the asker differs.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from mcast.overlay.actions import Action, Ask, CancelAsks, ConnectionId, Reply
+from mcast.shares import UNCOUNTED, Shares, Source
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, MissReason
 
@@ -94,6 +98,7 @@ class Flood:
     waiting: set[str] = field(default_factory=set)
     misses: list[Miss] = field(default_factory=list)
     answered: bool = False  # by a neighbour, and not by the shell in its place
+    source: Source = UNCOUNTED  # which has a place among the floods as long as this one lasts
 
 
 def miss(disc: Disc, reason: MissReason, text: str = "") -> Miss:
@@ -117,6 +122,8 @@ class Discovery:
         self._seen: dict[bytes, float] = {}
         self._positive: dict[bytes, PositiveEntry] = {}
         self._floods: dict[bytes, Flood] = {}
+        self._ids, self._places = Shares(MAX_REQUESTS), Shares(MAX_FLOODS)
+        self._counted: deque[tuple[float, Source]] = deque()  # until when each place among the ids is held
         self.refused = 0  # requests beyond a bound
 
     def positive_entry(self, request: bytes, now: float) -> str | None:
@@ -142,28 +149,30 @@ class Discovery:
         fallback: Found | None,
         neighbours: Mapping[str, float],
         now: float,
+        source: Source = UNCOUNTED,
     ) -> list[Outcome]:
         """Take in a request.
 
         `known` is what this node answers by itself (None: it must ask), `fallback` what it answers
         if nobody else can. `neighbours` maps the names of those that can be asked to the round trip
-        to them in milliseconds.
+        to them in milliseconds. `source` is who has a share of what is bounded; UNCOUNTED is held to none.
         """
         self._forget(now)
         if disc.request in self._seen:
             return [Reply(asker, miss(disc, MissReason.DUPLICATE))]
-        if len(self._seen) >= MAX_REQUESTS:
+        if not self._ids.take(source):
             return [self._refuse(disc, asker)]
+        self._counted.append((now + REQUEST_TTL, source))
         self._seen[disc.request] = now + REQUEST_TTL
         if known is not None:
             return [Reply(asker, known)]
         if disc.hops >= MAX_HOPS:
             return [Reply(asker, fallback or miss(disc, MissReason.DEADLINE, f"{MAX_HOPS} hops"))]
-        if len(self._floods) >= MAX_FLOODS:
+        if not self._places.take(source):
             return [Reply(asker, fallback) if fallback else self._refuse(disc, asker)]
         in_time = replace(disc, remaining_ms=min(disc.remaining_ms, MAX_TIME_MS))
         deadline = now + in_time.remaining_ms / 1000
-        return self._flood(Flood(in_time, asker, deadline, fallback), neighbours)
+        return self._flood(Flood(in_time, asker, deadline, fallback, source=source), neighbours)
 
     def search(
         self,
@@ -185,7 +194,7 @@ class Discovery:
 
     def on_found(self, neighbour: str, answer: Found, now: float) -> list[Outcome]:
         """Take in a neighbour's FOUND: the first one ends the flood."""
-        flood = self._floods.pop(answer.request, None)
+        flood = self._ended(answer.request)
         if flood is None:
             return []
         self._positive[answer.request] = PositiveEntry(neighbour, now + REQUEST_TTL)
@@ -207,7 +216,7 @@ class Discovery:
         """Cancel what was asked on behalf of a connection that has closed, or of a search that is over."""
         gone = [flood for flood in self._floods.values() if flood.asker == asker]
         for flood in gone:
-            del self._floods[flood.disc.request]
+            self._ended(flood.disc.request)
         return [action for flood in gone for action in self._cancel(flood)]
 
     def on_time(self, now: float) -> list[Outcome]:
@@ -237,6 +246,13 @@ class Discovery:
         flood.misses.append(miss(disc, MissReason.DEADLINE if too_late else MissReason.DUPLICATE))
         return self._give_up(flood)
 
+    def _ended(self, request: bytes) -> Flood | None:
+        """Forget a flood, and give its place back."""
+        flood = self._floods.pop(request, None)
+        if flood is not None and not isinstance(flood.asker, OwnSearch):
+            self._places.give_back(flood.source)
+        return flood
+
     def _asks(self, disc: Disc, neighbours: Mapping[str, float]) -> Iterable[Ask]:
         hops = min(disc.hops + (disc.sender != self._me), MAX_HOPS)
         for name, rtt_ms in neighbours.items():
@@ -252,7 +268,7 @@ class Discovery:
         return neighbour not in (disc.sender, disc.origin) and neighbour not in disc.excluded
 
     def _give_up(self, flood: Flood) -> list[Outcome]:
-        del self._floods[flood.disc.request]
+        self._ended(flood.disc.request)
         answer: Found | Miss | None = flood.fallback
         if answer is None:
             told = min(flood.misses, key=lambda missed: _TELLING.index(missed.reason))
@@ -278,5 +294,7 @@ class Discovery:
         # All ids live equally long, so the oldest is always the first of the dict.
         while self._seen and next(iter(self._seen.values())) <= now:
             del self._seen[next(iter(self._seen))]
+        while self._counted and self._counted[0][0] <= now:
+            self._ids.give_back(self._counted.popleft()[1])
         while self._positive and next(iter(self._positive.values())).expires <= now:
             del self._positive[next(iter(self._positive))]

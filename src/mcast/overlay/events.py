@@ -9,6 +9,7 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 from mcast.overlay.actions import ConnectionId, Path, UpstreamId
+from mcast.shares import UNCOUNTED, Source
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Start, StopReason, Stream
 from mcast.wire.server import ContentInfo
@@ -22,6 +23,7 @@ class DiscReceived:
 
     connection: ConnectionId
     disc: Disc
+    source: Source = UNCOUNTED  # where it comes from, as `mcast.shares` counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ from mcast.overlay.neighbours import Neighbours
 from mcast.overlay.rendezvous import Servers
 from mcast.overlay.search import Search
 from mcast.overlay.table import State
+from mcast.shares import Source
 from mcast.wire.identity import Identity
 from mcast.wire.node import MAX_EXCLUDED, REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, StopReason, Stream
 
@@ -120,8 +121,8 @@ class NodeCore:
         match event:
             case TimePassed():
                 return self._on_time(now)
-            case DiscReceived(connection, disc):
-                return self._on_disc(disc, connection, now)
+            case DiscReceived(connection, disc, source):
+                return self._on_disc(disc, connection, source, now)
             case StreamReceived(connection, stream):
                 return self._on_stream(stream, connection, now)
             case Answered(neighbour, Found() as answer):
@@ -165,14 +166,14 @@ class NodeCore:
 
     # Who asks
 
-    def _on_disc(self, disc: Disc, connection: ConnectionId, now: float) -> list[Outcome]:
+    def _on_disc(self, disc: Disc, connection: ConnectionId, source: Source, now: float) -> list[Outcome]:
         if self._leaving:
             return [Reply(connection, miss(disc, MissReason.GONE, LEAVING_TEXT))]
         known = self._answer(disc, now)
         below = isinstance(known, Found) and self._is_below_excluded(disc)
         fallback = known if isinstance(known, Found) and below else None
         return self._discovery.on_disc(
-            disc, connection, None if below else known, fallback, self._neighbours.askable, now
+            disc, connection, None if below else known, fallback, self._neighbours.askable, now, source
         )
 
     def _answer(self, disc: Disc, now: float) -> Found | Miss | None:

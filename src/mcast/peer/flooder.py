@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from mcast.errors import McastError, WireError
 from mcast.net.backoff import Backoff
 from mcast.net.connection import Connection, PeerGone, connect
+from mcast.net.handshake import Credentials
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import Ask
@@ -72,11 +73,12 @@ class Neighbour:
 
     def __init__(
         self, name: str, address: str, watcher: Watcher, post: Post, on_crash: OnCrash,
-        timing: FlooderTiming = DEFAULT_TIMING,
+        timing: FlooderTiming = DEFAULT_TIMING, credentials: Credentials | None = None,
     ) -> None:  # fmt: skip
         """Begin to connect. `post` is handed Answered, Unasked and RoundTripMeasured."""
         self.name, self.address = name, address
         self._watcher, self._post, self._timing = watcher, post, timing
+        self._credentials = credentials
         self._backoff, self._missed = Backoff(timing.first_retry, timing.last_retry), False
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
@@ -153,7 +155,12 @@ class Neighbour:
                 continue
             try:
                 self._check_snub()
-                self._welcome(connect(self.address, self._timing.connect_timeout, cancel=self._stopping))
+                self._welcome(
+                    connect(
+                        self.address, self._timing.connect_timeout, cancel=self._stopping,
+                        credentials=self._credentials,
+                    )
+                )  # fmt: skip
             except McastError as error:
                 self._failed(str(error))
 
@@ -283,9 +290,12 @@ class Flooder:
     """All neighbours, by name."""
 
     def __init__(
-        self, watcher: Watcher, post: Post, on_crash: OnCrash, timing: FlooderTiming = DEFAULT_TIMING
-    ) -> None:
+        self, watcher: Watcher, post: Post, on_crash: OnCrash, timing: FlooderTiming = DEFAULT_TIMING,
+        *, credentials: Credentials | None = None,
+    ) -> None:  # fmt: skip
         self._watcher, self._post, self._on_crash, self._timing = watcher, post, on_crash, timing
+        self.credentials = credentials
+        """What this process shows to the nodes that it connects to."""
         # Both are replaced as a whole and never changed, as they are read by other threads than the one
         # that calls update(), and the decider's, which alone calls meet().
         self._neighbours: dict[str, Neighbour] = {}
@@ -324,7 +334,9 @@ class Flooder:
         return self._neighbours.get(name) or self._met.get(name)
 
     def _make(self, name: str, address: str, timing: FlooderTiming) -> Neighbour:
-        return Neighbour(name, address, self._watcher, self._post, self._on_crash, timing)
+        return Neighbour(
+            name, address, self._watcher, self._post, self._on_crash, timing, self.credentials
+        )  # fmt: skip
 
     def _replace(self, neighbours: dict[str, Neighbour]) -> None:
         """Put others in force, and stop those that are not among them."""

@@ -233,7 +233,7 @@ class NeighbourUpstream(Upstream):
             return warm
         if (address := self._flooder.address(self._name)) is None:  # the layout has changed since FOUND
             raise NoParentError(f"{self._name} is no neighbour any more")
-        return connect(address, CONNECT_TIMEOUT, cancel=cancel)
+        return connect(address, CONNECT_TIMEOUT, cancel=cancel, credentials=self._flooder.credentials)
 
     def _request(self, port: int, buffer_bytes: int) -> Message:
         asked = self._subscribe

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from mcast.errors import McastError, WireError
 from mcast.net.backoff import Backoff
 from mcast.net.connection import Connection, PeerGone, connect
+from mcast.net.handshake import Credentials
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.overlay.events import Advertised, AdvertsLost, Event, Introduced
 from mcast.peer.decider import Post
@@ -48,12 +49,12 @@ class NeighbourWatch:
 
     def __init__(
         self, name: str, address: str, me: Identity, post: Post, offer: Callable[[Event], bool],
-        on_crash: OnCrash, timing: WatchTiming = DEFAULT_TIMING,
+        on_crash: OnCrash, timing: WatchTiming = DEFAULT_TIMING, *, credentials: Credentials | None = None,
     ) -> None:  # fmt: skip
         """Begin to connect. `offer` is handed what the neighbour tells, `post` that it is void."""
         self.name, self.address = name, address
         self._neighbour, self._me = Identity.node(name), me
-        self._post, self._offer, self._timing = post, offer, timing
+        self._post, self._offer, self._timing, self._credentials = post, offer, timing, credentials
         self._backoff = Backoff(timing.first_retry, timing.last_retry)
         self._stopping = threading.Event()  # set under the lock
         self._lock = threading.Lock()
@@ -96,7 +97,9 @@ class NeighbourWatch:
         return self._over(has_connected=has_connected)
 
     def _connected(self) -> Connection:
-        connection = connect(self.address, self._timing.connect_timeout, cancel=self._stopping)
+        connection = connect(
+            self.address, self._timing.connect_timeout, cancel=self._stopping, credentials=self._credentials
+        )
         with self._lock:
             self._connection = connection
             if self._stopping.is_set():  # ask_to_stop() has not seen this one
@@ -133,9 +136,10 @@ class NeighbourWatches:
 
     def __init__(
         self, me: Identity, post: Post, offer: Callable[[Event], bool], on_crash: OnCrash,
-        timing: WatchTiming = DEFAULT_TIMING,
+        timing: WatchTiming = DEFAULT_TIMING, *, credentials: Credentials | None = None,
     ) -> None:  # fmt: skip
         self._me, self._post, self._offer, self._on_crash, self._timing = me, post, offer, on_crash, timing
+        self._credentials = credentials
         self._watches: dict[str, NeighbourWatch] = {}
 
     def update(self, addresses: Mapping[str, str]) -> None:
@@ -153,7 +157,8 @@ class NeighbourWatches:
 
     def _begin(self, name: str, address: str) -> NeighbourWatch:
         return NeighbourWatch(
-            name, address, self._me, self._post, self._offer, self._on_crash, self._timing
+            name, address, self._me, self._post, self._offer, self._on_crash, self._timing,
+            credentials=self._credentials,
         )  # fmt: skip
 
     def stop(self) -> None:

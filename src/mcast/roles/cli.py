@@ -18,16 +18,20 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NoReturn, TextIO, TypeAlias
 
 from mcast import __version__
+from mcast.config.key_file import read_key_file
 from mcast.errors import ConfigError, McastError
 from mcast.hostport import HostPort, parse_address
+from mcast.net.handshake import Credentials
 from mcast.net.line_writer import LineWriter
 from mcast.net.threads import CrashBox
 from mcast.roles import logs
 from mcast.roles.ending import ERROR_STATUS, Ending
 from mcast.roles.signals import Signals
+from mcast.wire.handshake import Role
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +102,9 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
     common.add_argument(
         "--log-format", choices=logs.FORMATS, default="text", help="lines for people or JSON (default: text)"
     )
+    common.add_argument(
+        "--key-file", type=Path, metavar="FILE", help="the key that all programs of this overlay share"
+    )
     common.add_argument("--version", action="version", version=f"{command.name} {__version__}")
     return parser
 
@@ -149,6 +156,11 @@ def peer_option(text: str) -> HostPort:
     if not address.host:
         raise argparse.ArgumentTypeError(f"'{text}' has no host: write HOST:PORT")
     return address
+
+
+def credentials_of(options: argparse.Namespace, role: Role) -> Credentials:
+    """Return what this process shows to others. Raises ConfigError if its `--key-file` cannot be used."""
+    return Credentials(role, read_key_file(options.key_file))
 
 
 def _run_body(command: Command, options: argparse.Namespace, lines: LineWriter) -> int:

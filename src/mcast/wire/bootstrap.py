@@ -35,6 +35,7 @@ class BootstrapFlag(IntEnum):
     LAYOUT = 2
     REFUSED = 3
     HEALTH = 4
+    PROBE = 5
 
 
 class NodeKind(IntEnum):
@@ -153,9 +154,16 @@ class Health(BootstrapPacket):
     streams: tuple[StreamHealth, ...] = ()
 
 
-BootstrapMessage = Register | LayoutMessage | Refused | Health
+@dataclass(frozen=True, slots=True)
+class Probe(BootstrapPacket):
+    """The bootstrapper asks for a sign of life; the answer is a Health, at once."""
 
-_PACKETS = by_flag(Register, LayoutMessage, Refused, Health)
+    FLAG = BootstrapFlag.PROBE
+
+
+BootstrapMessage = Register | LayoutMessage | Refused | Health | Probe
+
+_PACKETS = by_flag(Register, LayoutMessage, Refused, Health, Probe)
 
 
 def unpack(body: bytes) -> BootstrapMessage:

@@ -15,8 +15,9 @@ from enum import IntEnum
 from typing import ClassVar, Self
 
 from mcast.errors import UnknownMessageError, WireError
-from mcast.wire import bootstrap, node, server
+from mcast.wire import bootstrap, handshake, node, server
 from mcast.wire.bootstrap import BootstrapMessage
+from mcast.wire.handshake import HandshakeMessage, HandshakePacket
 from mcast.wire.node import NodeMessage, NodePacket
 from mcast.wire.server import ServerMessage, ServerPacket
 
@@ -31,14 +32,16 @@ class Protocol(IntEnum):
     NODE = 1
     SERVER = 2
     BOOTSTRAP = 3
+    HANDSHAKE = 4
 
 
-Message = NodeMessage | ServerMessage | BootstrapMessage
+Message = NodeMessage | ServerMessage | BootstrapMessage | HandshakeMessage
 
 _UNPACK: dict[int, Callable[[bytes], Message]] = {
     Protocol.NODE: node.unpack,
     Protocol.SERVER: server.unpack,
     Protocol.BOOTSTRAP: bootstrap.unpack,
+    Protocol.HANDSHAKE: handshake.unpack,
 }
 
 
@@ -84,6 +87,8 @@ class FrameHeader:
 def protocol_of(message: Message) -> Protocol:
     if isinstance(message, NodePacket):
         return Protocol.NODE
+    if isinstance(message, HandshakePacket):
+        return Protocol.HANDSHAKE
     return Protocol.SERVER if isinstance(message, ServerPacket) else Protocol.BOOTSTRAP
 
 
@@ -101,9 +106,11 @@ class FrameDecoder:
     every further `next` raises the same again.
     """
 
-    __slots__ = ("_data", "_error", "_header")
+    __slots__ = ("_data", "_error", "_header", "max_body")
 
     def __init__(self) -> None:
+        self.max_body = MAX_BODY
+        """Bytes: a longer frame is an error, whatever its protocol. Lower it for strangers."""
         self._data = bytearray()
         self._header: FrameHeader | None = None
         self._error: WireError | None = None
@@ -134,7 +141,10 @@ class FrameDecoder:
         if self._header is None:
             if len(self._data) < HEADER_SIZE:
                 return None
-            self._header = FrameHeader.unpack(self._take(HEADER_SIZE))
+            header = FrameHeader.unpack(self._take(HEADER_SIZE))
+            if header.length > self.max_body:
+                raise WireError(f"frame of {header.length} bytes, the most is {self.max_body} here")
+            self._header = header
         if len(self._data) < self._header.length:
             return None
         protocol, body = self._header.protocol, self._take(self._header.length)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mcast.config.networks import PRIVATE, Networks, parse_networks
 from mcast.config.reading import read_config
 from mcast.config.tables import unknown_key
 from mcast.errors import ConfigError
@@ -56,6 +57,7 @@ class ServerConfig:
     path: Path
     contents: tuple[ContentSpec, ...]
     cache: Path | None = None  # where prepared contents are kept; None: the user's cache
+    allow: Networks = PRIVATE  # who may ask, beside this host itself
 
 
 def load_server_config(path: Path, formats: Callable[[], Collection[str]] = input_formats) -> ServerConfig:
@@ -64,7 +66,7 @@ def load_server_config(path: Path, formats: Callable[[], Collection[str]] = inpu
     `formats` gives what ffmpeg can read; it is asked only if a content has a format.
     """
     keys = _Keys(read_config(path), str(path), "")
-    keys.allow("content", "cache")
+    keys.allow("content", "cache", "allow")
     cache = keys.optional("cache", str)
     tables = keys.optional("content", list) or []
     if not tables:
@@ -77,7 +79,20 @@ def load_server_config(path: Path, formats: Callable[[], Collection[str]] = inpu
         if spec.name in names:
             raise ConfigError(f"{path}: content '{spec.name}': the name is there twice; rename one")
         names.add(spec.name)
-    return ServerConfig(path, contents, None if cache is None else relative_to(path, cache))
+    place = None if cache is None else relative_to(path, cache)
+    return ServerConfig(path, contents, place, _allowed(keys))
+
+
+def _allowed(keys: "_Keys") -> Networks:
+    texts = keys.optional("allow", list)
+    if texts is None:
+        return PRIVATE
+    if not all(isinstance(text, str) for text in texts):
+        raise keys.error("allow", 'expected a list of networks, like ["10.0.0.0/8"]')
+    try:
+        return parse_networks(texts)
+    except ConfigError as error:
+        raise keys.error("allow", str(error)) from None
 
 
 class _Keys:

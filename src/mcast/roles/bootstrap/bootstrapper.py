@@ -1,8 +1,10 @@
 """The bootstrapper's work: registrations, sessions, changes of the layout, health.
 
-A node has one session. Of two processes with one name the later one wins: after a crash or a change of
-address the old connection may look alive for seconds, but the new process is the one that is there.
-The other one is told why, and its connection is closed.
+A node has one session. When another process comes under a name that has one, the older session is probed:
+after a crash or a change of address it may look alive for seconds. If it says anything within PROBE_TIMEOUT
+it keeps the name, and the newcomer is refused before it listens anywhere; else the newcomer has the name.
+
+A name is given to who calls from one of its addresses in the layout, or from the bootstrapper's own host.
 
 That a session has ended says nothing about the node's streams, so nothing else follows from it.
 """
@@ -17,24 +19,32 @@ from typing import Self
 from mcast import eventlog
 from mcast.config.layout import Layout
 from mcast.errors import ConfigError, WireError
-from mcast.hostport import HostPort
-from mcast.net.connection import Connection, PeerGone
+from mcast.hostport import HostPort, IPAddress
+from mcast.net.connection import Connection, PeerGone, say
+from mcast.net.entrance import Rules
+from mcast.net.handshake import Credentials
 from mcast.net.listener import Listener
 from mcast.net.ratelimit import Counters, RateLimitedLog
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.roles.bootstrap.identification import Identification
 from mcast.roles.bootstrap.registry import Change, NodeStatus, Registry
-from mcast.wire.bootstrap import Health, LayoutMessage, Refused, Register
+from mcast.wire.bootstrap import Health, LayoutMessage, Probe, Refused, Register
 from mcast.wire.frame import Message
+from mcast.wire.handshake import Role
 
 logger = logging.getLogger(__name__)
+
+KEYLESS = Credentials(Role.BOOTSTRAPPER)
 
 REGISTER_TIMEOUT = 5.0
 """Seconds until a newcomer, which occupies a handler, must have said who it is."""
 
 SEND_TIMEOUT = 2.0
 """Seconds that a node may take to accept a layout; a slower one has to connect again."""
+
+PROBE_TIMEOUT = 1.0
+"""Seconds for the older process of a name to say that it is there: a round trip and a hiccup."""
 
 SILENT = 10.0
 """Seconds without a report from a node, which sends one every 1 to 2 s: it is suspended or cut off."""
@@ -48,12 +58,16 @@ class _Session:
     # Held while a layout goes out, so that an older one never overtakes a newer one.
     lock: threading.Lock = field(default_factory=threading.Lock)
     sent: LayoutMessage | None = None
+    heard: threading.Event = field(default_factory=threading.Event)  # since it was probed
 
 
 class Bootstrapper:
     """Owns the listener, the watcher and the sessions of the nodes."""
 
-    def __init__(self, layout: Layout, source: str, address: HostPort, on_crash: OnCrash) -> None:
+    def __init__(
+        self, layout: Layout, source: str, address: HostPort, on_crash: OnCrash,
+        *, credentials: Credentials = KEYLESS,
+    ) -> None:  # fmt: skip
         """Bind the address at once. Raises ConfigError if it cannot be used."""
         self.counters = Counters()
         self._log = RateLimitedLog(logger, self.counters)
@@ -64,9 +78,12 @@ class Bootstrapper:
         self._registry = Registry()
         self._sessions: dict[str, _Session] = {}
         self._watcher = Watcher(on_crash, counters=self.counters)
+        rules = Rules(
+            credentials=credentials, first_message=REGISTER_TIMEOUT, is_favoured=self._is_of_the_layout
+        )
         try:
             self._listener = Listener(
-                address, self._handle, on_crash, name="bootstrap", counters=self.counters
+                address, self._handle, on_crash, name="bootstrap", counters=self.counters, rules=rules
             )
         except ConfigError:
             self._watcher.stop()
@@ -127,15 +144,17 @@ class Bootstrapper:
             raise WireError(f"a node begins with Register, not with {type(register).__name__}")
         with self._lock:
             layout = self._layout
-        node = self._identification.find(layout, register, connection.peer)
+        node = self._identification.find(layout, register, connection)
         if isinstance(node, str):
-            refusal = eventlog.event_extra("refused", whom=connection.peer, reason=node)
-            self._log.warning("refused_nodes", "refused %s: %s", connection.peer, node, extra=refusal)
-            connection.send(Refused(node), SEND_TIMEOUT)
+            self._refuse(connection, node)
             return
         session = _Session(node.name, connection, register.instance)
+        while (older := self._admit(session)) is not None:
+            if self._answers(older):
+                self._refuse(connection, _taken(node.name, older))
+                return
+            self._dismiss(older, f"another process has registered as '{node.name}' from {connection.peer}")
         connection.detach()
-        self._admit(session)
         try:
             self._deliver(session)
             self._watcher.watch(
@@ -146,15 +165,33 @@ class Bootstrapper:
         except PeerGone as error:
             self._end(session, str(error))
 
-    def _admit(self, session: _Session) -> None:
+    def _refuse(self, connection: Connection, reason: str) -> None:
+        refusal = eventlog.event_extra("refused", whom=connection.peer, reason=reason)
+        self._log.warning("refused_nodes", "refused %s: %s", connection.peer, reason, extra=refusal)
+        connection.send(Refused(reason), SEND_TIMEOUT)
+
+    def _is_of_the_layout(self, ip: IPAddress) -> bool:
+        return bool(self._layout.find_by_address(ip))  # no look-up of names: it must not wait
+
+    def _admit(self, session: _Session) -> _Session | None:
+        """Put a session in force; return the one of another process that is in its way, if there is one."""
         peer = session.connection.peer
         with self._lock:
-            old = self._sessions.get(session.name)
+            older = self._sessions.get(session.name)
+            if older is not None and older.instance != session.instance and not older.connection.closed:
+                return older
             self._sessions[session.name] = session
             before = self._registry.join(session.name, session.instance, str(peer), time.monotonic())
         self._note_arrival(session, before)
-        if old is not None:
-            self._dismiss(old, f"another process has registered as '{session.name}' from {peer}")
+        if older is not None:
+            older.connection.close()  # of the same process, which has connected anew
+        return None
+
+    def _answers(self, session: _Session) -> bool:
+        """Return whether a session's process says that it is there. Waits for that."""
+        session.heard.clear()
+        say(session.connection, Probe())
+        return session.heard.wait(PROBE_TIMEOUT)
 
     def _note_arrival(self, session: _Session, before: NodeStatus | None) -> None:
         name, peer = session.name, session.connection.peer
@@ -193,6 +230,7 @@ class Bootstrapper:
 
     def _heard(self, session: _Session, message: Message) -> None:
         """Take in a node's report. In the watcher's thread."""
+        session.heard.set()
         if not isinstance(message, Health):
             raise WireError(f"a node sends Health, not {type(message).__name__}")
         with self._lock:
@@ -214,6 +252,13 @@ class Bootstrapper:
             logger, "node_lost", "%s is gone: %s", session.name, reason,
             extra={"peer": session.connection.peer}, node=session.name, reason=reason,
         )  # fmt: skip
+
+
+def _taken(name: str, session: _Session) -> str:
+    return (
+        f"another process is '{name}' already, the one at {session.connection.peer}: "
+        "stop it first, or start this one under another --name"
+    )
 
 
 def _note_change(name: str, change: Change) -> None:

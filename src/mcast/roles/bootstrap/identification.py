@@ -7,10 +7,10 @@ import time
 from mcast.config.layout import Layout, NodeSpec
 from mcast.config.tables import some
 from mcast.errors import McastError
-from mcast.hostport import IPAddress
+from mcast.hostport import IPAddress, literal_ip
 from mcast.net.addresses import SockAddr, endpoint_of, resolve
+from mcast.net.connection import Connection
 from mcast.wire.bootstrap import Register
-from mcast.wire.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
 
@@ -31,13 +31,19 @@ class Identification:
         """Have nobody wait for a resolver any more."""
         self._names.given_up.set()
 
-    def find(self, layout: Layout, register: Register, peer: Endpoint) -> NodeSpec | str:
+    def find(self, layout: Layout, register: Register, connection: Connection) -> NodeSpec | str:
         """Return the node that calls, or a sentence that tells its user why there is none."""
+        peer = connection.peer
         if register.name:
             named = layout.find_by_name(register.name)
-            if named is not None:
+            if named is None:
+                return f"no node is called '{register.name}' in {self._source} (nodes: {some(layout.nodes)})"
+            if layout.open or self._may_bear(layout, named, connection):
                 return named
-            return f"no node is called '{register.name}' in {self._source} (nodes: {some(layout.nodes)})"
+            return (
+                f"'{named.name}' does not call from {peer.ip}, says {self._source}: add it to the aliases of "
+                f"nodes.{named.name}, or write open = true to let any address bear any name"
+            )
         found = layout.find_by_address(peer.ip, register.port, self._names.resolve)
         if len(found) == 1:
             return found[0]
@@ -48,6 +54,18 @@ class Identification:
             )
         names = some([node.name for node in found])
         return f"several nodes may call from {peer.ip} ({names}): start the node with --name NAME"
+
+    def _may_bear(self, layout: Layout, node: NodeSpec, connection: Connection) -> bool:
+        ip = connection.peer.ip
+        if ip.is_loopback or ip == connection.local.ip:  # this very host: whoever is on it may end us as well
+            return True
+        hosts = layout.hosts_of(node.name)
+        literal = [literal_ip(host) for host in hosts]
+        return ip in literal or any(
+            ip in self._names.resolve(host)
+            for host, found in zip(hosts, literal, strict=True)
+            if found is None
+        )
 
 
 class _Names:

@@ -11,7 +11,8 @@ from mcast.config.layout_text import count_links, describe
 from mcast.config.reading import read_config
 from mcast.errors import ConfigError
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
-from mcast.roles.cli import Command, Process, address_option, print_out, run
+from mcast.roles.cli import Command, Process, address_option, credentials_of, print_out, run
+from mcast.wire.handshake import Role
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,10 @@ def _body(options: argparse.Namespace, process: Process) -> int:
         return 0
     if options.address is None:
         raise ConfigError("--address HOST:PORT is missing: where nodes find the bootstrapper")
-    bootstrapper = Bootstrapper(layout, str(options.config), options.address, process.on_crash)
+    bootstrapper = Bootstrapper(
+        layout, str(options.config), options.address, process.on_crash,
+        credentials=credentials_of(options, Role.BOOTSTRAPPER),
+    )  # fmt: skip
 
     def read_again() -> None:
         try:

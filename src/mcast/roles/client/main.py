@@ -96,7 +96,7 @@ def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> 
     subscription = Subscription(
         neighbours=options.neighbours, content=options.content, latency_ms=options.latency,
         patience=options.wait, give_up=options.give_up, start=options.start,
-        media_ports=options.media_ports, trace=options.trace,
+        media_ports=options.media_ports, trace=options.trace, key_file=options.key_file,
     )  # fmt: skip
     output: Output | None = None
     closed: Ended | None = None

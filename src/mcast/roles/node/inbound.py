@@ -5,7 +5,8 @@
     actions  --reply, accepted, update, end--> FOUND, MISS, PORT, STOP
 
 A connection asks one thing at a time: DISC or STREAM, and the next when that is answered. The connection
-whose STREAM was accepted *is* the subscription and lives until either side ends it.
+whose STREAM was accepted *is* the subscription and lives until either side ends it. One that rests, with
+nothing asked or taken on it, has a time, and gives way when there are too many (`Crowd`).
 
 The watcher's thread calls what comes in, the decider's thread answers, and the media plane's tells of
 children whose lease is over.
@@ -21,16 +22,20 @@ from typing import Protocol, TypeAlias
 
 from mcast.errors import WireError
 from mcast.eventlog import note
+from mcast.hostport import IPAddress
 from mcast.media.child import ChildLost
 from mcast.net.connection import Connection, PeerGone, say
+from mcast.net.entrance import nobody
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import ConnectionId, Update
 from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, StreamReceived
 from mcast.overlay.further import usable
+from mcast.roles.node.crowd import Crowd
+from mcast.shares import UNCOUNTED, Source
 from mcast.wire.frame import Message
 from mcast.wire.identity import Identity
-from mcast.wire.node import Disc, Found, Miss, Port, Stop, StopReason, Stream, Watch
+from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Stop, StopReason, Stream, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +65,7 @@ class Inbound:
 
     number: ConnectionId
     connection: Connection
+    source: Source = UNCOUNTED  # which its questions count for
     asking: bool = False  # a DISC or STREAM that has not been answered: the next must wait
     stream: Stream | None = None  # asked for
     port: Port | None = None  # the newest answer
@@ -76,10 +82,15 @@ class InboundConnections:
     """Owns the connections and numbers them, so that the core can name them. Safe for all threads."""
 
     def __init__(
-        self, watcher: Watcher, events: Events, on_watch: OnWatch, *, most: int = MAX_INBOUND
-    ) -> None:
-        """`on_watch` is called, by the watcher's thread, with who would be told what this node streams."""
+        self, watcher: Watcher, events: Events, on_watch: OnWatch, *, most: int = MAX_INBOUND,
+        is_favoured: Callable[[IPAddress], bool] = nobody,
+    ) -> None:  # fmt: skip
+        """`on_watch` is called, by the watcher's thread, with who would be told what this node streams.
+
+        `is_favoured` tells whether an address is one of the layout's.
+        """
         self._watcher, self._events, self._on_watch, self._most = watcher, events, on_watch, most
+        self._crowd = Crowd(most, is_favoured)
         self._log = RateLimitedLog(logger)
         self._lock = threading.Lock()  # guards the next three
         self._numbers = itertools.count(1)  # never used twice: late news of one is not another's
@@ -100,9 +111,18 @@ class InboundConnections:
 
     def take(self, connection: Connection) -> None:
         """Take over a connection from the listener's handler. Raises PeerGone if it has ended already."""
-        if (link := self._add(connection)) is None:
+        admitted, gives_way = self._crowd.enter(number := next(self._numbers), connection.peer.ip)
+        if gives_way is not None and (resting := self.get(gives_way)) is not None:
+            self._log.info(
+                "crowded_out", "closed %s, which rests: too many connections", resting.connection.peer
+            )
+            resting.connection.close()  # the watcher sees that
+        if not admitted:
             self._log.warning("too_many_links", "refused %s: too many connections", connection.peer)
             return
+        link = Inbound(number, connection, self._crowd.source_of(connection.peer.ip))
+        with self._lock:
+            self._links[number] = link
         try:
             self._watcher.watch(
                 connection,
@@ -118,12 +138,13 @@ class InboundConnections:
         event: Event
         match message:
             case Disc() if link.stream is None and not link.asking:
-                event = DiscReceived(link.number, message)
+                event = DiscReceived(link.number, message, link.source)
             case Stream() if link.stream is None and not link.asking:
                 link.stream = message
                 event = StreamReceived(link.number, message)
             case Watch() if link.stream is None and not link.asking:
                 link.asking = True  # for good: nothing more may come on this connection
+                self._crowd.takes(link.number)  # nor does it rest: the advertiser bounds who watches
                 self._on_watch(message.sender, link.connection)
                 return
             case Stop():  # also behind a STREAM that was refused: the child takes its leave
@@ -133,8 +154,16 @@ class InboundConnections:
             case _:
                 raise WireError(f"{type(message).__name__} has no place here")
         link.asking = True
-        if not self._events.offer(event):
+        if not self._crowd.asks(link.number, link.source):
+            self._too_much(link, message)
+        elif not self._events.offer(event):
             raise WireError("too many requests at once")
+
+    def _too_much(self, link: Inbound, asked: Disc | Stream) -> None:
+        text = "too many requests from one address"
+        self._log.info("too_many_requests", "%s: %s", link.connection.peer, text)
+        miss = Miss(request=asked.request, content=asked.content, reason=MissReason.BUSY, text=text)
+        self.reply(link.number, miss)
 
     def _on_gone(self, link: Inbound, reason: str) -> None:
         if self._remove(link.number) is None:
@@ -164,12 +193,17 @@ class InboundConnections:
         link.connection.close()  # the watcher sees that, and the core is told
 
     def on_tick(self, now: float) -> None:
-        """Close the connections of those who have said BYE and no STOP. In the decider's thread."""
+        """Close the connections of those who have said BYE and no STOP, and of those who rest too long.
+
+        In the decider's thread.
+        """
         with self._lock:
             due = [number for number, until in self._byes.items() if until <= now]
             links = [self._links[number] for number in due if number in self._links]
             for number in due:
                 del self._byes[number]
+            resting = [self._links[number] for number in self._crowd.overdue(now) if number in self._links]
+            links += [link for link in resting if not link.asking and link.port is None]
         for link in links:
             link.connection.close()
 
@@ -181,11 +215,13 @@ class InboundConnections:
             return
         if isinstance(message, Miss):
             link.stream = None
+        self._crowd.rests(number)
         link.asking = False  # last: from here on the watcher's thread may take in the next request
         say(link.connection, message)
 
     def accepted(self, link: Inbound, port: Port) -> None:
         """Answer a STREAM with yes."""
+        self._crowd.takes(link.number)
         link.asking, link.port = False, port
         say(link.connection, port)
 
@@ -218,14 +254,7 @@ class InboundConnections:
         for link in links:
             link.connection.close()
 
-    def _add(self, connection: Connection) -> Inbound | None:
-        with self._lock:
-            if len(self._links) >= self._most:
-                return None
-            link = Inbound(next(self._numbers), connection)
-            self._links[link.number] = link
-            return link
-
     def _remove(self, number: ConnectionId) -> Inbound | None:
+        self._crowd.leave(number)
         with self._lock:
             return self._links.pop(number, None)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from mcast import eventlog
 from mcast.hostport import HostPort, parse_address
+from mcast.net.handshake import Credentials
 from mcast.net.ports import MediaPorts
 from mcast.roles import cli, logs
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.node.session import BootstrapSession
 from mcast.wire.bootstrap import INSTANCE_SIZE, LayoutMessage, Register
+from mcast.wire.handshake import Role
 from mcast.wire.identity import check_node_name
 
 logger = logging.getLogger(__name__)
@@ -42,12 +44,13 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         logs.speak_as(options.name)
     port = options.address.port if options.address is not None else 0
     register = Register(options.name, port, os.urandom(INSTANCE_SIZE))
-    session = BootstrapSession(options.bootstrap, register, process.on_crash)
+    credentials = cli.credentials_of(options, Role.NODE)
+    session = BootstrapSession(options.bootstrap, register, process.on_crash, credentials=credentials)
     session.start()
     try:
         layout = session.wait_for_layout(process.stop)
         if layout is not None:
-            _run(options, process, ports, session, layout)
+            _run(options, process, ports, session, layout, credentials)
     finally:
         session.stop()
     return 0
@@ -55,13 +58,13 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
 
 def _run(
     options: argparse.Namespace, process: cli.Process, ports: MediaPorts, session: BootstrapSession,
-    layout: LayoutMessage,
+    layout: LayoutMessage, credentials: Credentials,
 ) -> None:  # fmt: skip
     address = options.address or _listening_address(layout)
     logs.speak_as(layout.name)
     program = NodeProgram(
         layout, address, ports, session.send_health, process.on_crash,
-        takes_clients=not options.unlisted, trace_file=options.trace,
+        takes_clients=not options.unlisted, trace_file=options.trace, credentials=credentials,
     )  # fmt: skip
     process.begun.set()
     try:

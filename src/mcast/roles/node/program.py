@@ -20,6 +20,8 @@ from mcast.hostport import HostPort
 from mcast.media.feedback import FeedbackReader
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.connection import Connection
+from mcast.net.entrance import FIRST_QUESTION, Rules
+from mcast.net.handshake import Credentials
 from mcast.net.listener import Listener
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
@@ -37,16 +39,19 @@ from mcast.peer.upstream import NeighbourUpstream, Upstream
 from mcast.peer.watching import NeighbourWatches
 from mcast.roles.node.health import HealthReporter
 from mcast.roles.node.inbound import InboundConnections
+from mcast.roles.node.layout_peers import LayoutPeers
 from mcast.roles.node.performer import Performer
 from mcast.roles.node.relays import RelayDb
 from mcast.roles.node.server_upstream import ServerUpstream
 from mcast.roles.node.servers import ServerMonitors
 from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind
+from mcast.wire.handshake import Role
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
 
 logger = logging.getLogger(__name__)
 
+KEYLESS = Credentials(Role.NODE)
 SEED_BYTES = 16
 """Of what request ids are drawn from: as many as an id has."""
 
@@ -65,6 +70,7 @@ class NodeProgram:
         takes_clients: bool = True,
         trace_file: Path | None = None,
         timing: Timing = DEFAULT_TIMING,
+        credentials: Credentials = KEYLESS,
     ) -> None:
         """Listen at `address`. Raises ConfigError if that, or to write the trace, is not possible.
 
@@ -74,7 +80,9 @@ class NodeProgram:
         self._ports, self._on_crash = ports, on_crash
         seed, is_rendezvous = os.urandom(SEED_BYTES), layout.kind is NodeKind.RENDEZVOUS
         core = NodeCore(self._me, random.Random(seed), rendezvous=is_rendezvous)
-        self._listener = Listener(address, self._serve, on_crash, name="control")  # first: it may fail
+        self._credentials, self._peers = credentials, LayoutPeers()
+        rules = Rules(credentials=credentials, first_message=FIRST_QUESTION, is_favoured=self._peers.is_one)
+        self._listener = Listener(address, self._serve, on_crash, name="control", rules=rules)  # may fail
         try:
             header = trace.header(self._me, rendezvous=is_rendezvous, seed=seed)
             writer = TraceWriter(trace_file, header) if trace_file is not None else None
@@ -85,11 +93,15 @@ class NodeProgram:
         post = self._decider.post
         self._watcher, self._reader = Watcher(on_crash), FeedbackReader(on_crash)
         self._reaper = Worker("reaper", on_crash)
-        self._flooder = Flooder(self._watcher, post, on_crash)
-        self._monitors = ServerMonitors(self._watcher, post, on_crash)
+        self._flooder = Flooder(self._watcher, post, on_crash, credentials=credentials)
+        self._monitors = ServerMonitors(self._watcher, post, on_crash, credentials=credentials)
         self._advertiser = Advertiser(takes_clients=takes_clients)
-        self._watches = NeighbourWatches(self._me, post, self._decider.offer, on_crash)
-        self._inbound = InboundConnections(self._watcher, self._decider, self._advertiser.watch)
+        self._watches = NeighbourWatches(
+            self._me, post, self._decider.offer, on_crash, credentials=credentials
+        )  # fmt: skip
+        self._inbound = InboundConnections(
+            self._watcher, self._decider, self._advertiser.watch, is_favoured=self._peers.is_one
+        )
         self._relays = RelayDb(
             str(self._me), self._reader, ports, self._reaper,
             post=post, on_child_lost=self._inbound.on_child_lost, on_crash=on_crash, timing=timing,
@@ -124,6 +136,7 @@ class NodeProgram:
     def _take_in(self, layout: LayoutMessage) -> None:
         # The core first: what the new connections tell is then about those whom it knows.
         names = tuple(neighbour.name for neighbour in layout.neighbours)
+        self._peers.update(neighbour.address for neighbour in layout.neighbours)
         self._decider.post(LayoutChanged(names, layout.servers))
         addresses = {each.name: each.address for each in layout.neighbours}
         self._advertiser.update(names)
@@ -167,7 +180,9 @@ class NodeProgram:
         if isinstance(subscribe.parent, ServerParent):
             relay = self._relays.get(subscribe.content)
             due_at = relay.due_at(resume.next) if relay is not None and resume is not None else None
-            return ServerUpstream(subscribe, *surroundings, resume=resume, due_at=due_at)
+            return ServerUpstream(
+                subscribe, *surroundings, resume=resume, due_at=due_at, credentials=self._credentials
+            )
         return NeighbourUpstream(subscribe, *surroundings, flooder=self._flooder, me=self._me, resume=resume)
 
 

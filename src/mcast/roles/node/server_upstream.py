@@ -5,6 +5,7 @@ import time
 
 from mcast.errors import WireError
 from mcast.net.connection import Connection, connect, say
+from mcast.net.handshake import Credentials
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
@@ -12,6 +13,7 @@ from mcast.overlay.actions import ServerParent, Subscribe
 from mcast.peer.decider import Post
 from mcast.peer.upstream import CONNECT_TIMEOUT, Upstream
 from mcast.wire.frame import Message
+from mcast.wire.handshake import Role
 from mcast.wire.node import TOKEN_SIZE, MissReason, Port, StopReason
 from mcast.wire.position import Position
 from mcast.wire.server import Ready, Send, Sending, SendStatus, ServerStop
@@ -23,15 +25,19 @@ class ServerUpstream(Upstream):
     def __init__(
         self, subscribe: Subscribe, ports: MediaPorts, watcher: Watcher, post: Post, on_crash: OnCrash,
         *, resume: Position | None = None, due_at: float | None = None,
+        credentials: Credentials | None = None,
     ) -> None:  # fmt: skip
         """`due_at` is when the number to resume from was due, in monotonic seconds, if that is known."""
         super().__init__(subscribe, ports, watcher, post, on_crash, resume=resume)
         if not isinstance(subscribe.parent, ServerParent):
             raise TypeError(f"{subscribe.parent} is no server")
         self._address, self._due_at = subscribe.parent.address, due_at
+        self._credentials = credentials
 
     def _connect(self, cancel: threading.Event) -> Connection:
-        return connect(self._address, CONNECT_TIMEOUT, cancel=cancel)
+        return connect(
+            self._address, CONNECT_TIMEOUT, cancel=cancel, credentials=self._credentials, wanted=Role.SERVER
+        )
 
     def _request(self, port: int, buffer_bytes: int) -> Message:
         return Send(

@@ -18,11 +18,13 @@ from mcast.eventlog import note
 from mcast.net.backoff import Backoff
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.deadline import Deadline
+from mcast.net.handshake import Credentials
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.watcher import Watcher
 from mcast.overlay.events import Event, ServerListed, ServerLost, ServerMeasured
 from mcast.peer.decider import Post
 from mcast.wire.frame import Message
+from mcast.wire.handshake import Role
 from mcast.wire.server import Contents, Ping, Wake
 
 logger = logging.getLogger(__name__)
@@ -51,11 +53,12 @@ class ServerMonitor:
 
     def __init__(
         self, address: str, watcher: Watcher, post: Post, on_crash: OnCrash,
-        timing: MonitorTiming = DEFAULT_TIMING,
+        timing: MonitorTiming = DEFAULT_TIMING, credentials: Credentials | None = None,
     ) -> None:  # fmt: skip
         """Begin to connect."""
         self.address = address
         self._watcher, self._post, self._timing = watcher, post, timing
+        self._credentials = credentials
         self._backoff = Backoff(timing.first_retry, timing.last_retry)
         self._listed = False  # on the present connection
         self._names: list[str] | None = None  # of the contents, as they were last logged
@@ -104,7 +107,10 @@ class ServerMonitor:
                 self._watcher.unwatch(lists)  # no list may come in behind _lost()
 
     def _connect(self) -> Connection:
-        connection = connect(self.address, self._timing.ping_timeout, cancel=self._stopping)
+        connection = connect(
+            self.address, self._timing.ping_timeout, cancel=self._stopping,
+            credentials=self._credentials, wanted=Role.SERVER,
+        )  # fmt: skip
         with self._lock:
             self._connections.append(connection)
             if self._stopping.is_set():  # stop() has not seen this one
@@ -166,9 +172,11 @@ class ServerMonitors:
     """The monitors of all servers that the layout gives the rendezvous point."""
 
     def __init__(
-        self, watcher: Watcher, post: Post, on_crash: OnCrash, timing: MonitorTiming = DEFAULT_TIMING
-    ) -> None:
+        self, watcher: Watcher, post: Post, on_crash: OnCrash, timing: MonitorTiming = DEFAULT_TIMING,
+        *, credentials: Credentials | None = None,
+    ) -> None:  # fmt: skip
         self._watcher, self._post, self._on_crash, self._timing = watcher, post, on_crash, timing
+        self._credentials = credentials
         self._monitors: dict[str, ServerMonitor] = {}
 
     def update(self, addresses: Iterable[str]) -> None:
@@ -181,7 +189,9 @@ class ServerMonitors:
         self._replace({})
 
     def _monitor(self, address: str) -> ServerMonitor:
-        return ServerMonitor(address, self._watcher, self._post, self._on_crash, self._timing)
+        return ServerMonitor(
+            address, self._watcher, self._post, self._on_crash, self._timing, self._credentials
+        )
 
     def _replace(self, monitors: dict[str, ServerMonitor]) -> None:
         """Put others in force, and stop those that are not among them."""

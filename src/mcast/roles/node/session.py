@@ -22,11 +22,13 @@ from mcast.hostport import HostPort
 from mcast.net.backoff import Backoff
 from mcast.net.connection import Connection, connect
 from mcast.net.deadline import Deadline
+from mcast.net.handshake import Credentials
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.waker import Waker, wait_readable
-from mcast.wire.bootstrap import Health, LayoutMessage, Refused, Register
+from mcast.wire.bootstrap import Health, LayoutMessage, Probe, Refused, Register
 from mcast.wire.frame import Message
+from mcast.wire.handshake import Role
 
 logger = logging.getLogger(__name__)
 
@@ -70,9 +72,11 @@ class BootstrapSession:
         on_layout: OnLayout | None = None,
         rng: random.Random | None = None,
         timing: SessionTiming = DEFAULT_TIMING,
+        credentials: Credentials | None = None,
     ) -> None:
         """`on_layout` is called in the session's thread with each layout that differs from the last."""
         self._address, self._register, self._timing = address, register, timing
+        self._credentials = credentials
         self._backoff = Backoff(timing.first_retry, timing.last_retry, rng)
         self._log = RateLimitedLog(logger, interval=WAITING_LOG_INTERVAL)
         self._began = time.monotonic()
@@ -135,7 +139,7 @@ class BootstrapSession:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                with connect(self._address, self._timing.connect_timeout, cancel=self._stop) as connection:
+                with self._connect() as connection:
                     _Dialogue(self, connection).run()
                 pause = 0.0
             except _RefusedError as refusal:
@@ -145,6 +149,12 @@ class BootstrapSession:
             finally:
                 self._connected.clear()
             self._stop.wait(pause)
+
+    def _connect(self) -> Connection:
+        return connect(
+            self._address, self._timing.connect_timeout, cancel=self._stop,
+            credentials=self._credentials, wanted=Role.BOOTSTRAPPER,
+        )  # fmt: skip
 
     def _refused(self, text: str) -> float:
         with self._lock:
@@ -256,6 +266,8 @@ class _Dialogue:
                 self._session._new_layout(message)
             case Refused(text):
                 raise _RefusedError(text)
+            case Probe():
+                self._heartbeat = self._pause = Deadline(0.0)
             case _:
                 raise WireError(f"a bootstrapper does not send {type(message).__name__}")
 

@@ -11,9 +11,12 @@ from mcast.media.source.cache import Cache, default_cache
 from mcast.media.source.cache_upkeep import DEFAULT_DAYS, clean, describe, entries
 from mcast.media.source.catalogue import Catalogue
 from mcast.media.source.server_config import load_server_config
+from mcast.net.entrance import Rules
 from mcast.net.ports import MediaPorts
 from mcast.roles import cli
+from mcast.roles.server.guard import Guard
 from mcast.roles.server.program import ServerProgram
+from mcast.wire.handshake import Role
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +65,13 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     if options.prepare:
         _prepare(catalogue, process)
         return 0
-    process.on_hangup = lambda: _read_again(catalogue, config.path)
-    program = ServerProgram(catalogue, options.address, ports, options.pace_ms / 1000, process.on_crash)
+    guard = Guard(config.allow, str(config.path))
+    credentials = cli.credentials_of(options, Role.SERVER)
+    process.on_hangup = lambda: _read_again(catalogue, guard, config.path)
+    program = ServerProgram(
+        catalogue, options.address, ports, options.pace_ms / 1000, process.on_crash,
+        rules=Rules(credentials=credentials, objection=guard.objection),
+    )  # fmt: skip
     process.begun.set()
     try:
         program.start()
@@ -85,9 +93,11 @@ def _prepare(catalogue: Catalogue, process: cli.Process) -> None:
         catalogue.stop()
 
 
-def _read_again(catalogue: Catalogue, file: Path) -> None:
+def _read_again(catalogue: Catalogue, guard: Guard, file: Path) -> None:
     try:
-        catalogue.reload(load_server_config(file).contents)
+        config = load_server_config(file)
+        catalogue.reload(config.contents)
+        guard.allow(config.allow)
     except ConfigError as error:
         logger.error("SIGHUP: the last good file stays in use: %s", error)
     else:

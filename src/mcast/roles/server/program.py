@@ -28,6 +28,8 @@ from mcast.media.source.pool import LINGER, StreamingPool
 from mcast.media.source.streamer import Streamer
 from mcast.net.connection import Connection, PeerGone, say
 from mcast.net.deadline import Deadline
+from mcast.net.entrance import Rules
+from mcast.net.handshake import Credentials
 from mcast.net.listener import Listener
 from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import RateLimitedLog
@@ -35,12 +37,15 @@ from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
 from mcast.wire.frame import Message
+from mcast.wire.handshake import Role
 from mcast.wire.node import TOKEN_SIZE, StopReason
 from mcast.wire.position import Position
 from mcast.wire.server import Contents, Ping, Ready, Send, Sending, SendStatus, ServerStop, Wake
 
 logger = logging.getLogger(__name__)
 
+OPEN = Rules(credentials=Credentials(Role.SERVER))
+"""Whoever comes may ask."""
 FIRST_MESSAGE_TIMEOUT = 5.0
 """Seconds until a connection must have said what it is for."""
 PING_TIMEOUT = 30.0
@@ -68,11 +73,11 @@ class ServerProgram:
 
     def __init__(
         self, catalogue: Catalogue, address: HostPort, ports: MediaPorts, pace: float, on_crash: OnCrash,
-        *, linger: float = LINGER,
+        *, linger: float = LINGER, rules: Rules = OPEN,
     ) -> None:  # fmt: skip
         """Listen at `address`; `pace` and `linger` in seconds. Raises ConfigError if that is not possible."""
         self._catalogue, self._ports, self._on_crash = catalogue, ports, on_crash
-        self._listener = Listener(address, self._serve, on_crash, name="control")
+        self._listener = Listener(address, self._serve, on_crash, name="control", rules=rules)
         self._watcher = Watcher(on_crash)
         self._reader = FeedbackReader(on_crash)
         self._errands = Worker("errands", on_crash)

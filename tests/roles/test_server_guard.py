@@ -1,0 +1,53 @@
+"""Who may ask a server, as its file says."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from mcast.config.networks import PRIVATE, Networks, parse_networks
+from mcast.errors import ConfigError
+from mcast.media.source.server_config import load_server_config
+from mcast.net.connection import Connection
+from mcast.roles.server.guard import Guard
+from mcast.wire.endpoint import Endpoint
+
+CONTENT = '[[content]]\nname = "earth"\nsource = "earth.mp4"\n'
+
+
+def allowed_by(tmp_path: Path, text: str) -> Networks:
+    file = tmp_path / "server.toml"
+    file.write_text(text + CONTENT)
+    return load_server_config(file).allow
+
+
+def call(peer: str, here: str = "203.0.113.1") -> Connection:
+    return cast(Connection, SimpleNamespace(peer=Endpoint.of(peer, 1), local=Endpoint.of(here, 2)))
+
+
+def test_private_addresses_may_ask_unless_the_file_says_otherwise(tmp_path: Path) -> None:
+    assert allowed_by(tmp_path, "") == PRIVATE
+    assert allowed_by(tmp_path, 'allow = ["192.0.2.0/24"]\n') == parse_networks(["192.0.2.0/24"])
+
+
+@pytest.mark.parametrize("value", ['"10.0.0.0/8"', "[1]", '["lan"]'])
+def test_a_list_that_is_none_names_the_key(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match=r"server\.toml: allow: "):
+        allowed_by(tmp_path, f"allow = {value}\n")
+
+
+def test_the_host_itself_may_always_ask_and_others_only_from_the_list() -> None:
+    guard = Guard(parse_networks(["192.0.2.0/24"]), "server.toml")
+    assert guard.objection(call("192.0.2.7")) is None
+    assert guard.objection(call("203.0.113.1")) is None
+    assert guard.objection(call("127.0.0.1")) is None
+    objection = guard.objection(call("10.0.0.1"))
+    assert objection is not None
+    assert objection.startswith("10.0.0.1 is in no network of 'allow' in server.toml: add it")
+
+
+def test_a_changed_list_counts_from_then_on() -> None:
+    guard = Guard(PRIVATE, "server.toml")
+    guard.allow(parse_networks([]))
+    assert guard.objection(call("10.0.0.1")) is not None
