@@ -38,6 +38,8 @@ class Asker:
             self._client, self._content, "--duration", str(WATCHING), name=f"asking-{len(self.choices)}"
         )
         viewer.wait_joined()
+        # The choice was written before this line; without it, what the client says may be read sooner.
+        rendezvous.wait_for_event("serves", after=before, content=self._content)
         (choice, *_) = read_choices(rendezvous.events.read()[before:], self._content)
         self.choices.append((time.monotonic(), choice))
         viewer.program.wait(JOIN_TIMEOUT)
