@@ -114,10 +114,14 @@ class Network:
         most_delay: float = 0.02,
         media: bool = False,
         records: bool = False,
-        adverts: bool = True,
+        adverts: bool | None = None,
     ) -> None:
-        """Without `media` no number is ever sent, and parents count as fed: a quarter of the work."""
-        self.seed, self.media, self.records, self.adverts = seed, media, records, adverts
+        """Without `media` no number is ever sent, and parents count as fed: a quarter of the work.
+
+        Neighbours tell each other what they stream if `adverts` says so (None: as `media` does).
+        """
+        self.seed, self.media, self.records = seed, media, records
+        self.adverts = media if adverts is None else adverts
         self._addresses: dict[str, Endpoint] = {}  # of nodes, as clients are told them
         self._names: dict[str, str] = {}
         self.world, self.library = World(seed, most_delay), Library()
