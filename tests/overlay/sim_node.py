@@ -155,6 +155,8 @@ class SimNode(Process):
             self.steps.append((self.world.now, event, actions))
         for action in actions:
             self._perform(action)
+        if self._tick_at <= self.world.now:
+            return
         due = self.core.due
         latest = self.world.now + TICK
         if due is not None and due < latest:
