@@ -369,17 +369,21 @@ def replayable(scenario: str, seed: int) -> Iterator[None]:
 def main(argv: list[str] | None = None) -> int:
     """Run one scenario and print what happened in it."""
     from overlay import resilience
-    from overlay.scenarios import SCENARIOS
+    from overlay.scenarios import SCENARIOS, Run
 
-    trials = {"churn": resilience.churn, "resilience": resilience.crashes}
+    trials: dict[str, Callable[[int, int], Run]] = {
+        "churn": resilience.churn,
+        "resilience": resilience.crashes,
+    }
     parser = argparse.ArgumentParser(description="Run one simulated overlay again from its seed.")
     parser.add_argument("scenario", choices=sorted([*SCENARIOS, *trials]))
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--nodes", type=int, default=40, help="of churn and resilience (default: 40)")
     options = parser.parse_args(argv)
-    is_trial = options.scenario in trials
-    run = (trials[options.scenario](options.seed, options.nodes) if is_trial
-           else SCENARIOS[options.scenario](options.seed))  # fmt: skip
+    if options.scenario in trials:
+        run = trials[options.scenario](options.seed, options.nodes)
+    else:
+        run = SCENARIOS[options.scenario](options.seed)
     try:
         run.play()
     except AssertionError as error:

@@ -675,7 +675,7 @@ def test_a_node_that_leaves_meanwhile_still_says_that_the_content_is_over() -> N
 def test_a_content_may_end_while_its_parent_is_silent() -> None:
     branch = fed()
     branch.on_feed(1, Feed.SILENT, 9.0)
-    assert branch.state is State.REPAIRING
+    assert not branch.fed
     branch.on_over(1, 99, "", 9.1)
     assert branch.state is State.ENDING
 

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.overlay import actions as do
-from mcast.overlay.actions import NodeParent
 from mcast.overlay.admission import Admission
 from mcast.overlay.branch import JOIN_SECONDS, LINGER_SECONDS
 from mcast.overlay.events import GIVE_UP_SECONDS, Feed, FeedChanged, ParentLost
@@ -386,7 +385,7 @@ def other_parent(net: Network, name: str = "n3") -> tuple[str, str]:
 
 def test_with_two_parents_each_number_is_handed_on_once_and_the_worse_is_left_after_two_seconds() -> None:
     net, viewer = two_ways()
-    first, second = other_parent(net)
+    first, _ = other_parent(net)
     net.world.cut(first, "n3", control=False)
     net.at(0.22, lambda: net.world.mend(first, "n3"))  # long enough to be suspected, no failure
     net.run(0.5)
