@@ -1,6 +1,7 @@
 """An overlay node as a test wants it: it answers by the test's word, and sends real media."""
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,11 +17,11 @@ from mcast.net.ports import MediaPorts
 from mcast.net.threads import CrashBox
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
-from mcast.wire.node import Disc, MissReason, Stop, StopReason, Stream
+from mcast.wire.node import TOKEN_SIZE, Disc, MissReason, Stop, StopReason, Stream
 from mcast.wire.position import Position
 from mcast.wire.rtp import HEADER_SIZE
 from media.plane.streams import SSRC, datagram, train
-from roles.partners import N1, RP, TOKEN, Peer, found, miss, port_for, stop_for
+from roles.partners import N1, RP, Peer, found, miss, port_for, stop_for
 
 T = TypeVar("T")
 
@@ -74,11 +75,12 @@ class Node:
         The child is told, too, at which further addresses it may ask.
         """
         connection, asked = self.asked_to_stream()
+        token = os.urandom(TOKEN_SIZE)  # another each time: the last one's BYE may still be on its way
         port = self.fanout.admit(
-            CHILD, "viewer", HERE, HERE, TOKEN, start=asked.start, resume=asked.resume,
+            CHILD, "viewer", HERE, HERE, token, start=asked.start, resume=asked.resume,
             buffer_bytes=asked.buffer_bytes,
         )  # fmt: skip
-        answer = port_for(asked, path=path, port=port, ssrc=SSRC)
+        answer = port_for(asked, path=path, port=port, ssrc=SSRC, token=token)
         connection.send(replace(answer, further=tuple(map(endpoint, further))))
         return asked
 

@@ -73,7 +73,7 @@ class Fanout:
         )  # fmt: skip
         self._lock = threading.Lock()  # admission and closing
         self._closed = False
-        self._next_look = self._next_report = 0.0  # the feedback thread's
+        self._next_look = self._next_report = self._next_report_to_all = 0.0  # the feedback thread's
         reader.call(lambda: reader.attach(self))
 
     def __repr__(self) -> str:
@@ -178,12 +178,11 @@ class Fanout:
 
     def tick(self, now: float) -> float:
         """Do what is due (called by the reader); return when the next thing is."""
-        looks = now >= self._next_look
-        if looks:
+        if now >= self._next_look:
             self._next_look = now + self._timing.look
             self._rtcp.check_leases(now)
-        if looks or now >= self._next_report:
-            self._report(now, everyone=looks)
+        if now >= self._next_report:
+            self._report(now)
         self._release()
         due = min(self._next_look, self._next_report)
         if not self._children.busy:
@@ -191,15 +190,17 @@ class Fanout:
         self._children.feed(self._reader.total, now)
         return min(due, now + FEED_SECONDS)
 
-    def _report(self, now: float, *, everyone: bool) -> None:
-        """Send the SRs that are due; look at `everyone` even while media comes."""
+    def _report(self, now: float) -> None:
+        """Send the SRs that are due, and find out when to look again."""
         children, timing = self._children, self._timing
         quiet_from = children.last_push + timing.quiet
-        if everyone or now > quiet_from or children.busy:
+        pressing = now > quiet_from or children.busy
+        if pressing or now >= self._next_report_to_all:
+            self._next_report_to_all = now + timing.look
             self._rtcp.report_due(now)
         # On a grid that all contents of a process share, so that the thread wakes up once for all of them.
         step = timing.quiet_report
-        since = now if now > quiet_from or children.busy else quiet_from
+        since = now if pressing else quiet_from
         self._next_report = (since // step + 1) * step if len(children) else self._next_look
 
     def _close(self) -> None:

@@ -136,28 +136,12 @@ class IncomingStream:
             doubted=self._doubted,
         )
 
-    def _on_run(self, parent: Parent, run: Run, now: float) -> list[Train]:
-        first = extend(run.sequence, parent.next)
-        if first == parent.next or parent.start is None:
-            return self._take(parent, first, run, now)
-        return self._on_leap(parent, first, run, now)
-
-    def _on_leap(self, parent: Parent, first: int, run: Run, now: float) -> list[Train]:
-        """Take in what does not follow on what has come from a parent, unless it is too good to be true."""
-        leap, expected = parent.leap, parent.next
-        if leap.next is not None and not leap.is_one(first, expected):
-            claimed = extend(run.sequence, leap.next)  # further than 16 bits can tell: an SR has said so
-            first = claimed if 0 <= claimed - leap.next <= MAX_DROPOUT else first
-        if not leap.is_one(first, expected):
-            return self._take(parent, first, run, now)
-        if not leap.believe(first, first + run.count, expected, run):
-            self._doubted += 1
-            return []
-        kept = leap.take()
-        trains = [] if kept is None else self._take(parent, *kept, now)
-        return [*trains, *self._take(parent, first, run, now)]
-
-    def _take(self, parent: Parent, first: int, run: Run, now: float) -> list[Train]:
+    def _on_run(self, parent: Parent, run: Run, now: float, first: int | None = None) -> list[Train]:
+        """Take in a run from the number `first` on, found out by what has come from the parent before."""
+        if first is None:
+            first = extend(run.sequence, parent.next)
+            if first != parent.next and parent.start is not None:
+                return self._on_leap(parent, first, run, now)
         data, size, count = run.data, run.size, run.count
         spans = self.reception.accept(first, count, now)
         parent.on_media(first, count, spans, timestamp_at(data, 0), now)
@@ -173,6 +157,21 @@ class IncomingStream:
         parts = [train.slice(begin, begin + length) for begin, length in spans]
         self.bytes += sum(len(part.data) for part in parts)
         return parts
+
+    def _on_leap(self, parent: Parent, first: int, run: Run, now: float) -> list[Train]:
+        """Take in what does not follow on what has come from a parent, unless it is too good to be true."""
+        leap, expected = parent.leap, parent.next
+        if leap.next is not None and leap.next > expected and not leap.is_one(first, expected):
+            claimed = extend(run.sequence, leap.next)  # further than 16 bits can tell: an SR has said so
+            first = claimed if 0 <= claimed - leap.next <= MAX_DROPOUT else first
+        if not leap.is_one(first, expected):
+            return self._on_run(parent, run, now, first)
+        if not leap.believe(first, first + run.count, expected, run):
+            self._doubted += 1
+            return []
+        kept = leap.take()
+        trains = [] if kept is None else self._on_run(parent, kept[1], now, kept[0])
+        return [*trains, *self._on_run(parent, run, now, first)]
 
     def _on_rtcp(self, parent: Parent, packet: bytes, now: float) -> None:
         try:
@@ -196,10 +195,11 @@ class IncomingStream:
     def _is_believed(self, parent: Parent, number: int, now: float) -> bool:
         """Take in a parent's word that it goes on with `number`; return whether it is believed."""
         leap = parent.leap
-        is_leap = parent.start is not None and leap.is_one(number, parent.next)
-        if is_leap and not leap.believe(number, number, parent.next):
-            self._doubted += 1
-            return False
+        if parent.start is not None and leap.is_one(number, parent.next):
+            if not leap.believe(number, number, parent.next):
+                self._doubted += 1
+                return False
+            leap.take()  # what was kept of it is missing from now on, and asked for
         return self.reception.begin(number, now)
 
     # What is said

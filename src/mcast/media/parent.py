@@ -196,8 +196,8 @@ class Parent:
         elif not self._count(first, first + count, spans):
             return  # all of it has come from it before: no sign of life
         self.new += spans[0][1] if len(spans) == 1 else sum(length for _, length in spans)
-        self._silence.on_sign(now, normal=self.state is not ParentState.SILENT)
-        self._silence.media = self._starved = 0.0
+        self._silence.on_media(now, self.state is not ParentState.SILENT)
+        self._starved = 0.0
         if self.state is not ParentState.FED:
             self._change(ParentState.FED, now)
         if not self._begun:
@@ -206,7 +206,7 @@ class Parent:
 
     def on_report(self, report: SenderReport, others: Sequence[Packet], now: float) -> None:
         """Take in its SR, and what comes with it."""
-        self._silence.on_sign(now, normal=self.state is not ParentState.SILENT)
+        self._silence.on_report(now, self.state is not ParentState.SILENT)
         self.clock = WallClock(report.ntp, report.rtp, now)
         if not self._begun:
             self._begin(now)

@@ -97,6 +97,7 @@ class ChildReport:
 
 _HEADER = struct.Struct("!BBH")
 _TOKEN_HEADER = struct.Struct("!BBHI4s")
+_COUNTERS, _COUNTERS_AT = struct.Struct("!II"), 20  # an SR's packets and octets
 
 
 def find_token(data: bytes) -> bytes | None:
@@ -175,14 +176,36 @@ def sender_info(ssrc: int, newest: Train | None, age: float, packets: int, octet
     return SenderInfo(ssrc, newest.last_timestamp(), age, packets, octets)
 
 
-def sender_compound(
-    info: SenderInfo, cname: str, state: UpstreamState, wall: float, answer: ReferenceDelay | None = None
-) -> bytes:
-    """Build what a parent sends; `answer` is what it knows of the child's own time."""
-    packets = (info.at(wall), Sdes(info.ssrc, cname), state_app(info.ssrc, state))
-    if answer is None:
-        return pack_compound(packets)
-    return pack_compound((*packets, ExtendedReport(info.ssrc, delays=(answer,))))
+def sender_compound(info: SenderInfo, cname: str, state: UpstreamState, wall: float) -> bytes:
+    """Build what a parent sends."""
+    return pack_compound((info.at(wall), Sdes(info.ssrc, cname), state_app(info.ssrc, state)))
+
+
+class SenderRound:
+    """The SRs of one moment to all children: what they share is built once.
+
+    A thousand children of a source that is silent for a moment hear one each 30 ms.
+    """
+
+    def __init__(self, info: SenderInfo, cname: str, supply: Supply, wall: float, now: float) -> None:
+        """`info` describes the stream; what was sent differs by child."""
+        self._info, self._cname, self._supply = info, cname, supply
+        self._wall, self._now = wall, now
+        self._built: dict[int, bytes] = {}
+
+    def compound(
+        self, next_number: int, packets: int, octets: int, answer: ReferenceDelay | None = None
+    ) -> bytes:
+        """Build what a child hears that is sent `next_number` next."""
+        built = self._built.get(next_number)
+        if built is None:
+            told = self._supply.told(next_number, self._now)
+            built = self._built[next_number] = sender_compound(self._info, self._cname, told, self._wall)
+        compound = bytearray(built)
+        _COUNTERS.pack_into(compound, _COUNTERS_AT, packets & _U32, octets & _U32)
+        if answer is not None:
+            compound += ExtendedReport(self._info.ssrc, delays=(answer,)).pack()
+        return bytes(compound)
 
 
 def round_trip(block: ReportBlock, wall: float) -> float | None:

@@ -22,12 +22,12 @@ from mcast.media.feedback import FeedbackReader
 from mcast.media.repair import Repair
 from mcast.media.reports import (
     ChildReport,
+    SenderRound,
     Supply,
     find_token,
     read_child_report,
     reference_answer,
     round_trip,
-    sender_compound,
     sender_info,
 )
 from mcast.media.sockets import ChildSockets
@@ -100,31 +100,37 @@ class RtcpSession:
         """Send the SRs that are due: the sign of life of a parent that has no media, else the clock."""
         quiet = self._timing.quiet
         none_comes = now - self._children.last_push > quiet
+        told = self._round(now)
         for child in self._children.children():
             if none_comes or now >= child.next_report or child.hears_nothing(now, quiet):
-                self._report(child, now)
+                self._report(child, told, now)
 
     def close(self) -> None:
         """Hear nobody new."""
         self._sockets.close()
 
     def _report_to_all(self) -> None:
+        now = time.monotonic()
+        told = self._round(now)
         for child in self._children.children():
-            self._report(child, time.monotonic())
+            self._report(child, told, now)
 
-    def _report(self, child: Child, now: float) -> None:
+    def _round(self, now: float) -> SenderRound:
+        """Describe the stream as it is in this moment."""
+        children = self._children
+        info = sender_info(self._ssrc, children.newest, now - children.last_push, 0, 0)
+        return SenderRound(info, self._cname, self._supply, self._wall(), now)
+
+    def _report(self, child: Child, told: SenderRound, now: float) -> None:
         if child.sender is None:
             return
-        children = self._children
-        unknown = child.waits_for_keyframe or child.state is ChildState.WAITING
-        age = now - children.last_push
-        info = sender_info(self._ssrc, children.newest, age, child.datagrams, child.bytes)
-        state = self._supply.told(NEXT_UNKNOWN if unknown else child.cursor, now)
         answer = None
         if child.reference is not None:
             ssrc, reference, came = child.reference
-            answer = reference_answer(ssrc, reference, now - came)
-        child.sender.send_packet(sender_compound(info, self._cname, state, self._wall(), answer))
+            answer, child.reference = reference_answer(ssrc, reference, now - came), None
+        unknown = child.waits_for_keyframe or child.state is ChildState.WAITING
+        number = NEXT_UNKNOWN if unknown else child.cursor
+        child.sender.send_packet(told.compound(number, child.datagrams, child.bytes, answer))
         child.next_report = now + self._timing.sender_report
 
     # By what comes
@@ -199,7 +205,7 @@ class RtcpSession:
         if child.beside:  # it is in no hurry, and its uplink is in use
             child.pace = TokenBucket(catch_up_rate(self._children.rate(), beside=True), MIN_BURST, now)
         self._children.start(child, now)
-        self._report(child, now)  # tells where it begins, before the first datagram does
+        self._report(child, self._round(now), now)  # tells where it begins, before the first datagram does
         self._children.feed_child(child, self._reader.total, now)
 
     def _connect(self, child: Child, address: SockAddr) -> bool:

@@ -35,11 +35,23 @@ class Silence:
         self.media += step
         return step
 
-    def on_sign(self, now: float, *, normal: bool = True) -> None:
-        """Take in that something has come; `normal` tells that the gap before was no failure."""
+    def on_media(self, now: float, normal: bool) -> None:
+        """Take in that media has come; `normal` tells that the gap before was no failure."""
+        step = now - self._looked
+        gap = self.signs + (step if step < MAX_STEP else MAX_STEP)
+        self._looked = now
+        self.signs = self.media = 0.0
+        if gap > self._gap or now >= self._until:
+            self._learn(gap, now, normal)
+
+    def on_report(self, now: float, normal: bool) -> None:
+        """Take in that an SR has come: the same, but no media."""
         self.look(now)
         gap, self.signs = self.signs, 0.0
-        if self._gap < gap <= MAX_RHYTHM and normal:
+        self._learn(gap, now, normal)
+
+    def _learn(self, gap: float, now: float, normal: bool) -> None:
+        if normal and self._gap < gap <= MAX_RHYTHM:
             self._gap = gap
         if now >= self._until:
             self._gap, self._gap_before, self._until = 0.0, self._gap, now + GAP_MEMORY

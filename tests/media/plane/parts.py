@@ -52,6 +52,7 @@ class Viewer:
     paths: list[Path] = field(default_factory=list)
     trains: list[Train] = field(default_factory=list)
     told: list[tuple[UpstreamId, ParentState]] = field(default_factory=list)
+    outdone: list[UpstreamId] = field(default_factory=list)
     next: int = -1  # the number after the highest
 
     @property
@@ -139,6 +140,7 @@ class Family:
             lambda item: viewer.take_train(item),
             lambda upstream, event: viewer.take_event(upstream, event),
             self.crash,
+            on_outdone=lambda upstream: viewer.outdone.append(upstream),
             start=resume.next if resume is not None and resume.ssrc == SSRC else None,
             repair=repair,
             timing=self.timing,

@@ -1,18 +1,26 @@
 """Parent and child together, over real sockets: who begins where, and nothing twice or missing."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
+from typing import cast
 
 import pytest
 
 from helpers import wait_until
-from mcast.media.child import ChildState
+from mcast.media.child import Child, ChildState
+from mcast.media.fanout import Fanout
+from mcast.media.feedback import FeedbackReader
 from mcast.media.history import HistoryBounds
 from mcast.media.parent import ParentState
+from mcast.media.token_bucket import TokenBucket
+from mcast.net.ports import MediaPorts
+from mcast.net.udp import TrainSender
 from mcast.wire.node import Start
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 from mcast.wire.train import Train
-from media.plane.parts import PATIENT, Pusher, family
+from media.plane.parts import LOCAL, PATIENT, Pusher, family
 from media.plane.streams import SSRC, datagram, stream, train
 
 
@@ -176,9 +184,88 @@ def test_parent_that_is_cut_off_tells_its_children_at_once() -> None:
         parent.fanout.set_state(FeedState.CUT)
         wait_until(lambda: viewer.states[-1] is ParentState.CUT)
         assert ParentState.SILENT not in viewer.states
+        parent.fanout.set_state(FeedState.CUT, no_way=True)
+        wait_until(lambda: viewer.states[-1] is ParentState.NO_WAY)
         parent.fanout.set_state(FeedState.FED)
         parent.fanout.push(train(10, 10))
         wait_until(lambda: viewer.states[-1] is ParentState.FED)
+
+
+class Clockwork:
+    """A fanout whose feedback thread is the test: one live child, whose SRs are noted."""
+
+    def __init__(self) -> None:
+        self.total, self.calls, self.reports = TokenBucket(1e9, 1e9, 0.0), 0, list[float]()
+        self.now = 50.0
+        self.fanout = Fanout(
+            "news", Position(SSRC, 0), cast(FeedbackReader, self), MediaPorts(), on_lost=lambda *_: None
+        )
+        self.child = Child(
+            key=1, identity="c", token=b"t" * 16, local_ip=LOCAL, peer_ip=LOCAL, start=Start.KEYFRAME,
+            resume=None, lease_until=1e9, pace=TokenBucket(400, 64, 0.0),
+            repairs=TokenBucket(1, 1, 0.0), questions=TokenBucket(1, 1, 0.0),
+        )  # fmt: skip
+        self.child.sender = cast(TrainSender, self)
+        self.fanout._children.add(self.child)
+        self.push(0)
+        self.fanout._children.start(self.child, self.now)
+        self.run(0.2)
+        assert self.child.state is ChildState.LIVE
+
+    def call(self, function: Callable[[], None], *, wait: bool = False) -> None:
+        """Stand for the feedback thread: there is none, and nothing to register."""
+
+    def close(self, _sock: object) -> None:
+        """There is none to close."""
+
+    def send(self, item: Train) -> int:
+        return item.count
+
+    def send_packet(self, _packet: bytes) -> bool:
+        self.reports.append(self.now)
+        return True
+
+    def push(self, number: int) -> None:
+        self.fanout._children.push(train(number, 5, keys=[number]), self.now)
+
+    def run(self, seconds: float, *, media: bool = False) -> None:
+        """Let time pass: the fanout is called when it wants to be."""
+        end, due, step = self.now + seconds, 0.0, 0
+        self.reports.clear()
+        self.calls = 0
+        while self.now < end:
+            if media and (step := step + 1) % 10 == 0:
+                self.push(self.fanout.position.next)
+            if self.now >= due:
+                self.calls += 1
+                due = self.fanout.tick(self.now)
+            self.now += 0.001
+
+
+def test_a_parent_without_media_tells_so_each_30_ms() -> None:
+    works = Clockwork()
+    works.run(1.0, media=True)
+    began = works.now
+    works.run(1.0)
+    reports = [report for report in works.reports if report > began + 0.04]
+    assert reports[0] <= began + 0.05 + 0.03 + 0.003
+    pauses = [later - earlier for earlier, later in pairwise(reports)]
+    assert 0.027 <= min(pauses) <= max(pauses) <= 0.033
+
+
+def test_while_media_comes_the_thread_has_little_to_do() -> None:
+    works = Clockwork()
+    works.run(5.0, media=True)
+    assert len(works.reports) <= 6
+    assert works.calls <= 5 * 35
+
+
+def test_a_child_that_asks_hears_a_report_soon() -> None:
+    works = Clockwork()
+    works.run(1.5, media=True)
+    works.child.next_report = works.now + 0.2  # what a NACK does
+    works.run(0.35, media=True)
+    assert works.reports
 
 
 def test_reports_alone_are_no_sign_of_the_source() -> None:

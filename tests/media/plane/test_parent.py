@@ -5,7 +5,7 @@ from itertools import pairwise
 from mcast.media.incoming import IncomingStream
 from mcast.media.parent import Parent, ParentState
 from mcast.media.reception import HASTY_ASKS
-from mcast.media.reports import SenderInfo, Speaker, Supply, sender_compound
+from mcast.media.reports import SenderInfo, SenderRound, Speaker, Supply
 from mcast.media.timing import DEFAULT_TIMING
 from mcast.wire.position import Position
 from mcast.wire.rtcp import (
@@ -58,8 +58,8 @@ def report(
     answer: ReferenceDelay | None = None,
 ) -> bytes:
     info = SenderInfo(ssrc, timestamp=90_000, age=0.5, packets=7, octets=8)
-    told = Supply(state, since, no_way).told(next_number, 2.0)
-    return sender_compound(info, "parent", told, 1_700_000_000.25, answer)
+    told = SenderRound(info, "parent", Supply(state, since, no_way), 1_700_000_000.25, 2.0)
+    return told.compound(next_number, 7, 8, answer)
 
 
 def kinds(core: Only) -> list[ParentState]:

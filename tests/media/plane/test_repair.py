@@ -1,11 +1,24 @@
 """Repair: what a lossy path loses comes again, and only that."""
 
+import logging
 import random
+from typing import cast
+
+import pytest
 
 from helpers import wait_until
+from mcast.media.child import Child, ChildState
+from mcast.media.children import Children
+from mcast.media.history import History
+from mcast.media.repair import MIN_REPAIR_RATE, QUESTIONS, Repair
+from mcast.media.token_bucket import TokenBucket
+from mcast.net.ratelimit import RateLimitedLog
+from mcast.net.udp import TrainSender
+from mcast.wire.node import Start
+from mcast.wire.position import Position
 from mcast.wire.rtp import HEADER_SIZE
-from media.plane.parts import PATIENT, Pusher, family
-from media.plane.streams import number_of, train
+from media.plane.parts import LOCAL, PATIENT, Pusher, family
+from media.plane.streams import RATE, SIZE, number_of, train
 
 COUNT = 3_000
 
@@ -76,3 +89,122 @@ def test_a_path_that_repeats_everything_costs_nothing_downstream() -> None:
         wait_until(lambda: viewer.receiver.counters().duplicates == 80)
         assert viewer.numbers() == list(range(40))
         assert parent.child(viewer).resent == 0
+
+
+# The answers, one by one
+
+
+class Answers:
+    """A parent of live children, which ask at times that are handed in."""
+
+    def __init__(self, count: int = 2_000) -> None:
+        self.children = Children("news", History(0), RateLimitedLog(logging.getLogger(__name__)))
+        self.total = TokenBucket(1e9, 1e9, 0.0)
+        self.repair = Repair(self.children, self.total)
+        self.lookups: list[int] = []
+        self._read, self.children.read = self.children.read, self._count_read  # type: ignore[method-assign]
+        for first in range(0, count, 40):
+            self.children.push(train(first, 40), 0.0)
+
+    def _count_read(self, number: int) -> memoryview | None:
+        self.lookups.append(number)
+        return self._read(number)
+
+    def child(self, key: int = 1, *, cursor: int = 2_000, resume: Position | None = None) -> "Asker":
+        child = Child(
+            key=key, identity=f"c{key}", token=key.to_bytes(16, "big"), local_ip=LOCAL, peer_ip=LOCAL,
+            start=Start.KEYFRAME, resume=resume, lease_until=1e9, pace=TokenBucket(1, 1, 0.0),
+            repairs=TokenBucket(1, 1, 0.0), questions=TokenBucket(1, 1, 0.0), cursor=cursor,
+        )  # fmt: skip
+        child.state = ChildState.LIVE
+        child.round_trip.note(0.04)
+        return Asker(self.repair, child)
+
+
+class Asker:
+    """A child, and what it is sent."""
+
+    def __init__(self, repair: Repair, child: Child) -> None:
+        self._repair, self.state, self.got = repair, child, list[int]()
+        child.sender = cast(TrainSender, self)
+
+    def send_packet(self, packet: memoryview) -> bool:
+        self.got.append(number_of(packet[HEADER_SIZE:]))
+        return True
+
+    def ask(self, *numbers: int, now: float) -> list[int]:
+        """Ask for numbers; return what comes."""
+        self.got.clear()
+        self._repair.answer(self.state, [number & 0xFFFF for number in numbers], now)
+        return list(self.got)
+
+
+def test_a_number_is_sent_again_once_a_round_trip_and_twice_when_that_was_lost() -> None:
+    child = Answers().child()
+    assert child.ask(7, 9, now=1.0) == [7, 9]
+    assert child.ask(7, 9, now=1.02) == []
+    assert child.ask(9, now=1.05) == [9, 9]
+    assert child.ask(9, now=1.07) == []
+    assert (child.state.resent, child.state.unrepaired) == (4, 0)
+
+
+def test_what_was_passed_on_late_is_not_sent_again_to_who_asked_meanwhile() -> None:
+    answers = Answers(0)
+    answers.children.push(train(0, 10), 0.0)
+    answers.children.push(train(12, 10), 0.0)
+    child = answers.child(cursor=22)
+    assert child.ask(10, now=1.0) == []
+    answers.children.push(train(10, 2), 1.01)
+    assert child.ask(10, 11, now=1.03) == []
+    assert child.ask(10, 11, now=1.06) == [10, 11]
+
+
+def test_what_was_never_sent_to_a_child_is_not_repaired_unless_it_came_to_go_on() -> None:
+    answers = Answers()
+    late = answers.child(1)
+    late.state.floor = 1_000
+    assert late.ask(999, 1_000, 2_000, now=1.0) == [1_000]
+    resumed = answers.child(2, resume=Position(1, 1_000))
+    resumed.state.floor = 1_000
+    assert resumed.ask(999, 1_000, 2_000, now=1.0) == [999, 1_000]
+
+
+def test_many_children_that_miss_the_same_cost_one_lookup_each() -> None:
+    answers = Answers()
+    for key in range(1, 21):
+        child = answers.child(key)
+        for repeat in range(3):
+            child.ask(5, now=1.0 + repeat / 1000)
+    assert answers.lookups == [5] * 20
+
+
+def test_the_budget_of_a_child_is_the_streams_own_rate_and_nobody_elses() -> None:
+    answers = Answers()
+    greedy, other = answers.child(1), answers.child(2)
+    assert RATE > MIN_REPAIR_RATE
+    sent = 0
+    for step in range(200):
+        first = step * 7 % 1_900
+        sent += len(greedy.ask(*range(first, first + 100), now=1.0 + step / 100))
+    assert RATE < sent <= 3.1 * RATE  # two seconds, and one that was saved up
+    assert greedy.state.unrepaired > 0
+    assert other.ask(5, now=3.0) == [5]
+
+
+def test_repairs_come_before_catching_up_and_are_paid_by_it() -> None:
+    answers = Answers()
+    child = answers.child()
+    answers.total.take(2e9)  # all that those may have who catch up
+    before = answers.total.left(0.1)
+    assert child.ask(5, now=0.1) == [5]
+    assert answers.total.left(0.1) == before - SIZE
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_flood_of_questions_is_not_looked_up_without_end(held: bool) -> None:
+    answers = Answers(2_000 if held else 40)
+    child = answers.child()
+    for _ in range(100):
+        child.ask(*range(1_000), now=1.0)
+    assert len(answers.lookups) <= QUESTIONS * max(RATE, MIN_REPAIR_RATE)
+    assert child.state.unrepaired > 0

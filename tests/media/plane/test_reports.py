@@ -9,18 +9,24 @@ from hypothesis import strategies as st
 from mcast.errors import WireError
 from mcast.media.reports import (
     SenderInfo,
+    SenderRound,
     Speaker,
     Supply,
     find_token,
     read_child_report,
+    reference_answer,
+    reference_delay,
+    reference_time,
     round_trip,
     sender_compound,
     sender_info,
 )
 from mcast.wire.rtcp import (
     Bye,
+    ExtendedReport,
     FeedState,
     ReceiverReport,
+    ReferenceDelay,
     ReportBlock,
     Sdes,
     SenderReport,
@@ -93,6 +99,34 @@ def test_sender_report_tells_the_rtp_time_of_now() -> None:
     state = read_state(packets)
     assert state is not None
     assert (state.state, state.next) == (FeedState.FED, 77)
+
+
+def test_the_reports_of_one_moment_differ_by_what_each_child_was_sent() -> None:
+    info = SenderInfo(SSRC, timestamp=90_000, age=0.5, packets=0, octets=0)
+    told = SenderRound(info, "parent", Supply(), 1_700_000_000.25, 2.0)
+    for number, packets, octets in ((77, 3, 4), (77, 5, 6), (78, 5, (1 << 32) + 6)):
+        exactly = SenderInfo(SSRC, 90_000, 0.5, packets, octets)
+        alone = sender_compound(exactly, "parent", Supply().told(number, 2.0), 1_700_000_000.25)
+        assert told.compound(number, packets, octets) == alone
+    answer = reference_answer(5, 0x2345_6789, 0.25)
+    *_, last = unpack_compound(told.compound(77, 3, 4, answer))
+    assert last == ExtendedReport(SSRC, delays=(ReferenceDelay(5, 0x2345_6789, 16_384),))
+
+
+def test_a_childs_round_trip_is_what_the_answer_took_less_what_the_parent_waited() -> None:
+    report = read_child_report(Speaker(5, "me", TOKEN).compound(BLOCK, reference=reference_time(10.0)), SSRC)
+    assert (report.ssrc, report.reference) == (5, middle32(reference_time(10.0)))
+    answer = reference_answer(5, report.reference or 0, 0.25)
+    packets = [ExtendedReport(SSRC, delays=(answer,))]
+    assert abs((reference_delay(packets, 5, 10.0 + 0.25 + 0.08) or 0) - 0.08) < 0.001
+    assert reference_delay(packets, 5, 10.25 - 0.001) == 0.0  # no more exact than the clocks are
+    assert reference_delay(packets, 6, 10.5) is None  # somebody else's
+    assert reference_delay([], 5, 10.5) is None
+
+
+def test_a_child_says_that_another_parent_delivers() -> None:
+    assert not read_child_report(said(), SSRC).beside
+    assert read_child_report(Speaker(5, "me", TOKEN).compound(BLOCK, beside=True), SSRC).beside
 
 
 def test_sender_info_is_of_the_newest_datagram_if_there_is_one() -> None:

@@ -1,5 +1,7 @@
 """When a datagram is due: RTP time, least transit, latency."""
 
+from itertools import pairwise
+
 from mcast.media.timeline import MAX_DRIFT, WINDOW_SECONDS, Timeline
 
 
@@ -52,7 +54,7 @@ def test_a_longer_way_is_followed_by_one_percent_of_the_time_and_the_wait_for_ho
     timeline.change_way(5.1)
     delays = arrive(timeline, 5.0, 35.0, transit=0.3)
     assert abs(delays[0] - 0.6) < 0.01
-    steps = [later - earlier for earlier, later in zip(delays, delays[1:], strict=False)]
+    steps = [later - earlier for earlier, later in pairwise(delays)]
     assert max(steps) <= MAX_DRIFT * 0.01 + 1e-9  # no jump
     assert min(steps) >= -1e-9
     assert abs(delays[1_000] - 0.7) < 0.01  # half of it in 10 s

@@ -86,6 +86,23 @@ def test_each_number_is_handed_on_once_while_both_bring_all() -> None:
         assert (brought[0].lost, brought[1].lost) == (0, 0)
 
 
+def test_the_parent_that_brings_nothing_first_is_named_and_can_be_left() -> None:
+    timing = replace(PATIENT, outdone=0.3)
+    with family(timing=timing) as one, family(timing=timing) as two:
+        viewer = one.join(resume=Position(SSRC, 0), repair=True)
+        one.wait_live()
+        with streaming(one) as stream:
+            one.wait_next(100)
+            two.fanout.push(train(0, 40, keys=[0]))
+            two.adopt(viewer, 1, resume=Position(SSRC, 0))  # it brings what is old, and no more than that
+            wait_until(lambda: _brings(viewer, 1))
+            wait_until(lambda: viewer.outdone)
+            assert set(viewer.outdone) == {1}
+            viewer.receiver.remove_parent(1)
+            count = stream.end()
+        check_complete(viewer, count)
+
+
 def test_one_freezes_and_the_other_goes_on_without_a_gap() -> None:
     gate = Gate()
     with family(timing=replace(PATIENT, silence=0.3)) as one, family(timing=PATIENT) as two:
