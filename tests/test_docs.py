@@ -136,8 +136,11 @@ def test_the_table_of_threads_names_each_thread_that_the_code_starts() -> None:
         "bootstrap-accept",
         "ffmpeg-",
         "ffprobe-",
+        "lines",
+        "end-watch",
+        "look-up-",
     }
-    assert listed - started == others  # they are named by a variable, or by the system
+    assert listed - started == others  # they are named by a variable, by the system, or daemons
 
 
 # Constants

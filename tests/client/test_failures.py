@@ -61,3 +61,8 @@ def test_a_content_that_is_over_is_no_error() -> None:
 def test_any_other_end_is_one_with_its_reason(reason: StopReason) -> None:
     error = stop_error(options(), stop(reason, text="because"))
     assert str(error) == f"the stream of 'news' has ended: {reason.name.lower()} because"
+
+
+def test_the_end_of_a_stream_names_what_seemed_to_be_wrong_with_the_way() -> None:
+    error = stop_error(options(), stop(StopReason.CUT, text="no media for 5 s"), "no UDP: a firewall?")
+    assert str(error) == "the stream of 'news' has ended: cut no media for 5 s; no UDP: a firewall?"

@@ -26,7 +26,8 @@ from mcast.peer import upstream
 from mcast.peer.upstream import CONNECT_TIMEOUT
 from mcast.wire.frame import Message
 from mcast.wire.node import Disc, MissReason, Start, StopReason, Stream
-from roles.partners import N2, RP, disc, found, miss, read, silent_address, stop_for
+from media.plane.streams import SSRC
+from roles.partners import N2, RP, disc, found, miss, port_for, read, silent_address, stop_for
 
 
 def outcome(subscription: Subscription, answer: Callable[[], None] = lambda: None) -> Exception:
@@ -324,6 +325,18 @@ def test_silence_is_given_up(node: Node, joined: Subscription) -> None:
     node.fanout.dismiss(CHILD)
     assert "no media for 0.2 s" in ending(joined)
     assert node.heard_stop() is StopReason.UNSUBSCRIBE
+
+
+def test_udp_that_never_comes_is_named_at_the_end(node: Node, subscribe: Subscribe) -> None:
+    subscription = subscribe(give_up=0.2)
+    subscription.start()
+    connection, asked = node.asked_to_stream()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
+        mute.bind(("127.0.0.1", 0))
+        port = mute.getsockname()[1]
+        connection.send(port_for(asked, path=(RP,), port=port, ssrc=SSRC))
+        assert subscription.wait_joined(PATIENCE)
+        assert f"no UDP comes from 127.0.0.1:{port} though TCP is up: a firewall?" in ending(subscription)
 
 
 def test_another_stream_in_its_place_ends_it(node: Node, joined: Subscription) -> None:

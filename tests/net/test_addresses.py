@@ -1,13 +1,17 @@
 import socket
+import threading
+from collections.abc import Iterator
 from ipaddress import IPv4Address, ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.errors import ConfigError
+from helpers import wait_until
+from mcast.errors import ConfigError, UnreachableError
 from mcast.hostport import HostPort, literal_ip, parse_address, parse_host
 from mcast.net.addresses import endpoint_of, local_ip, peer_ip, resolve, sockaddr_of
+from mcast.net.connection import connect
 
 
 @pytest.mark.parametrize(
@@ -123,3 +127,49 @@ def test_the_addresses_of_a_dual_stack_connection_are_ipv4() -> None:
         server.accept()[0] as sock,
     ):
         assert (peer_ip(sock), local_ip(sock)) == (home, home)
+
+
+@pytest.fixture
+def dead_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Have no name server answer until the test ends; return who was asked for."""
+    asked: list[str] = []
+    end = threading.Event()
+
+    def never_answer(host: str, *_: object, **__: object) -> list[object]:
+        asked.append(host)
+        end.wait()
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure")
+
+    monkeypatch.setattr(socket, "getaddrinfo", never_answer)
+    yield asked
+    end.set()
+    wait_until(lambda: not any(thread.name.startswith("look-up-") for thread in threading.enumerate()))
+
+
+@pytest.mark.usefixtures("dead_resolver")
+def test_a_dead_resolver_is_waited_for_no_longer_than_there_is_time() -> None:
+    with pytest.raises(UnreachableError, match=r"'n1\.campus': no name server answers"):
+        resolve("n1.campus", 5000, 0.1)
+
+
+@pytest.mark.usefixtures("dead_resolver")
+def test_who_wants_to_go_does_not_wait_for_a_dead_resolver() -> None:
+    gone = threading.Event()
+    threading.Timer(0.1, gone.set).start()
+    with pytest.raises(UnreachableError, match="given up"):
+        resolve("n1.campus", 5000, cancelled=gone.is_set)
+
+
+def test_however_often_a_name_is_asked_for_one_thread_waits(dead_resolver: list[str]) -> None:
+    for _ in range(3):
+        with pytest.raises(UnreachableError):
+            resolve("n1.campus", 5000, 0.01)
+    assert dead_resolver == ["n1.campus"]
+
+
+@pytest.mark.usefixtures("dead_resolver")
+def test_connecting_is_given_up_while_the_name_is_looked_up() -> None:
+    gone = threading.Event()
+    threading.Timer(0.1, gone.set).start()
+    with pytest.raises(UnreachableError, match="given up"):
+        connect("n1.campus:5000", 600, cancel=gone)

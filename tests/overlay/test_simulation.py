@@ -385,7 +385,7 @@ def other_parent(net: Network, name: str = "n3") -> tuple[str, str]:
 
 def test_with_two_parents_each_number_is_handed_on_once_and_the_worse_is_left_after_two_seconds() -> None:
     net, viewer = two_ways()
-    first, _ = other_parent(net)
+    first, _second = other_parent(net)
     net.world.cut(first, "n3", control=False)
     net.at(0.22, lambda: net.world.mend(first, "n3"))  # long enough to be suspected, no failure
     net.run(0.5)

@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers import PATIENCE, wait_until
 from mcast import __version__, errors, eventlog
 from mcast.errors import McastError
 from mcast.net.threads import OwnedThread
@@ -164,7 +166,7 @@ def record(message: str, **extra: object) -> logging.LogRecord:
 
 @pytest.fixture
 def _spoken_by_n3() -> Iterator[None]:
-    with logs.configured("mcast-node", "info", "text"):
+    with logs.written_to_stderr() as lines, logs.configured("mcast-node", "info", "text", lines):
         logs.speak_as("n3")
         yield
 
@@ -269,7 +271,7 @@ def test_an_event_and_its_fields_stand_at_the_top_of_a_json_line(capsys: pytest.
 
 
 SCRIPT = """
-import argparse, sys, time
+import argparse, sys, threading, time
 from mcast.roles.cli import Command, run
 def body(options, process):
     process.on_hangup = lambda: print("again", flush=True)
@@ -315,16 +317,85 @@ def test_sigint_and_sigterm_stop_in_order_with_status_0(spawn: Spawn, number: si
     assert f"{number.name}: stopping" in err
 
 
-def test_a_body_that_does_not_stop_is_ended_soon_after_the_second_signal(spawn: Spawn) -> None:
-    process = spawn("import mcast.roles.cli as cli\ncli.HURRY = 0.1\nprocess.stop.wait()\n"
+def test_a_body_that_does_not_stop_is_ended_at_once_by_a_second_signal(spawn: Spawn) -> None:
+    process = spawn("import mcast.roles.ending as ending\nending.END_SECONDS = 600\n"
+                    "process.begun.set()\nprocess.stop.wait()\n"
                     "print('stopping', flush=True)\ntime.sleep(600)")  # fmt: skip
     process.send_signal(signal.SIGTERM)
     assert process.stdout is not None
     assert process.stdout.readline() == "stopping\n"
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert "SIGINT again" in err
+    assert "SIGINT again: ending at once" in err
+
+
+def test_a_body_that_hangs_is_ended_with_its_children_after_one_signal(spawn: Spawn) -> None:
+    process = spawn("import subprocess, mcast.roles.ending as ending\nending.END_SECONDS = 0.2\n"
+                    "child = subprocess.Popen(['sleep', '600'], process_group=0)\n"
+                    "print(child.pid, flush=True)\nprocess.begun.set()\n"
+                    "threading.Thread(target=time.sleep, args=[600], name='sleeper').start()\n"
+                    "time.sleep(600)")  # fmt: skip
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    process.terminate()
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1
+    assert "ending at once (threads: MainThread, signals, sleeper)" in err
+    wait_until(lambda: not is_alive(child), "the child's end")
+
+
+def test_a_program_that_hangs_before_it_has_begun_is_ended_with_status_0(
+    spawn: Spawn, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "config")
+    process = spawn(f"open({str(tmp_path / 'config')!r})")  # for which nobody writes
+    process.terminate()
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert "SIGTERM: stopping" in err
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("hang", ["process.stop.wait()", "process.begun.set()\nprocess.stop.wait()"])
+def test_a_reader_of_stderr_that_never_reads_stops_nothing(spawn: Spawn, hang: str) -> None:
+    process = spawn(
+        "import logging\nfor n in range(3000): logging.info('%d %s', n, 'x' * 1000)\n"
+        f"print('done', flush=True)\n{hang}\nlogging.info('the last')"
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "done\n"  # though its pipe is full
+    process.terminate()
+    assert process.wait(PATIENCE) == 0
+    assert process.stderr is not None
+    assert 0 < process.stderr.read().count("\n") < 100  # what a pipe holds
+
+
+def test_what_was_left_out_is_counted_and_said_when_somebody_reads_again(spawn: Spawn) -> None:
+    process = spawn(
+        "import logging\nfor n in range(3000): logging.info('%d %s', n, 'x' * 1000)\n"
+        "print('done', flush=True)\nprocess.stop.wait()\n"
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "done\n"
+    assert process.stderr is not None
+    read = 0
+    while "xxx" in (line := process.stderr.readline()):
+        read += 1
+    process.terminate()
+    _, err = process.communicate(timeout=PATIENCE)
+    missing = re.search(r"WARNING test: (\d+) lines were left out here", line)
+    assert missing, line
+    assert read + int(missing[1]) == 3000
+    assert read > 500
+    assert "SIGTERM: stopping" in err
+    assert process.returncode == 0
 
 
 def test_sighup_is_heard_and_ends_nothing(spawn: Spawn) -> None:

@@ -54,11 +54,14 @@ def test_a_player_that_is_closed_ends_it_with_status_0(neighbour: str) -> None:
     assert main(["--neighbour", neighbour, "--content", "news", "--player", "true"]) == 0
 
 
-def test_a_player_that_is_not_there_leaves_the_subscription(
-    neighbour: str, world: World, capsys: pytest.CaptureFixture[str]
+def test_a_player_that_cannot_be_started_leaves_the_subscription(
+    neighbour: str, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--neighbour", neighbour, "--content", "news", "--player", "no-such-player"]) == 2
-    assert "cannot start 'no-such-player'" in capsys.readouterr().err
+    player = tmp_path / "player"
+    player.write_bytes(b"\0no program")
+    player.chmod(0o755)
+    assert main(["--neighbour", neighbour, "--content", "news", "--player", str(player)]) == 2
+    assert f"cannot start '{player}'" in capsys.readouterr().err
     world.wait_idle()
 
 

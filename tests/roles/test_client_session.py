@@ -14,6 +14,7 @@ from helpers import PATIENCE, wait_until
 from mcast.client import Subscription
 from mcast.errors import StreamEndedError
 from mcast.media.output import Ended
+from mcast.roles import logs
 from mcast.roles.client.session import Session
 from mcast.wire.node import StopReason
 
@@ -168,8 +169,9 @@ def test_a_terminal_sees_how_it_goes(play: Play, monkeypatch: pytest.MonkeyPatch
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", terminal)
-    scene = play()
-    wait_until(lambda: "lost 0   rp > n1" in terminal.getvalue(), "the status line")
-    scene.stop.set()
-    scene.end()
+    with logs.written_to_stderr():
+        scene = play()
+        wait_until(lambda: "lost 0   rp > n1" in terminal.getvalue(), "the status line")
+        scene.stop.set()
+        scene.end()
     assert terminal.getvalue().endswith("\n")

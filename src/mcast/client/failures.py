@@ -23,12 +23,16 @@ def search_error(options: Options, failure: SearchFailure) -> McastError:
     return UnreachableError(f"no way to the content '{content}' through {neighbours} in {times} ({why})")
 
 
-def stop_error(options: Options, stop: Stop) -> StreamEndedError | None:
-    """Return the error for the end of a stream; None if the content is over."""
+def stop_error(options: Options, stop: Stop, doubt: str = "") -> StreamEndedError | None:
+    """Return the error for the end of a stream; None if the content is over.
+
+    `doubt` is what seemed to be wrong with the way from the parent.
+    """
     if stop.reason is StopReason.END:
         return None
     why = f"{stop.reason.name.lower()} {stop.text}".strip()
-    return StreamEndedError(f"the stream of '{options.content}' has ended: {why}")
+    told = [f"the stream of '{options.content}' has ended: {why}", *([doubt] if doubt else [])]
+    return StreamEndedError("; ".join(told))
 
 
 def _nobody(neighbours: str, text: str) -> str:

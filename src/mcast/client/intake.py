@@ -63,6 +63,11 @@ class Intake:
         """Return the first number that is still wanted."""
         return self._receiver.wanted
 
+    @property
+    def doubt(self) -> str:
+        """Return what seems to be wrong with the way from the parent, for people."""
+        return self._receiver.doubt
+
     def add_parent(
         self, upstream: UpstreamId, sock: socket, token: bytes, position: Position, start: int | None = None
     ) -> None:

@@ -242,7 +242,8 @@ class Leaf:
 
     def _on_over(self, stop: Stop) -> None:
         """Let what is held go out, and the queue end behind it."""
-        error, intake = stop_error(self._options, stop), self._intake
+        intake = self._intake
+        error = stop_error(self._options, stop, "" if intake is None else intake.doubt)
         if intake is not None:
             self._reaper.post(lambda: intake.put_out(stop.last))
         self._reaper.post(lambda: self._chunks.finish(error))

@@ -2,18 +2,22 @@
 
 import contextlib
 import socket
+from collections.abc import Callable
 
 from mcast.client.options import Options
 from mcast.net.addresses import SockAddr, endpoint_of, family_of, resolve
+from mcast.net.deadline import Deadline
 
 
-def check_machine(options: Options) -> None:
+def check_machine(options: Options, cancelled: Callable[[], bool] = lambda: False) -> None:
     """Raises ConfigError if a neighbour's name is unknown, or if no media port is free.
 
-    Looking up a name takes as long as the resolver likes; addresses are not looked up.
+    Raises UnreachableError if the names cannot be looked up within the time to search, or `cancelled` says
+    that nobody wants to know any more. Addresses are not looked up.
     """
+    deadline = Deadline(options.patience)
     for neighbour in options.neighbours:
-        address, *_ = resolve(neighbour.host, neighbour.port)
+        address, *_ = resolve(neighbour.host, neighbour.port, deadline, cancelled=cancelled)
         if options.media_ports.low:
             _check_ports(options, address)
 

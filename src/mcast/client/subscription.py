@@ -19,6 +19,7 @@ from mcast.client.options import (
 )
 from mcast.client.preflight import check_machine
 from mcast.client.statistics import Statistics
+from mcast.errors import UnreachableError
 from mcast.net.ports import MediaPorts
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class Subscription:
         self._chunks = ChunkQueue(queue_bytes)
         self._lock = threading.Lock()  # one thread starts it, one ends it
         self._leaf: Leaf | None = None
-        self._closed = False
+        self._closing, self._closed = threading.Event(), False
         self._told_path: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -135,6 +136,7 @@ class Subscription:
 
         What has come by then can still be read, without waiting for its time, before the iteration ends.
         """
+        self._closing.set()
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -156,14 +158,22 @@ class Subscription:
 
     # Entering step by step, for a program that has something else to look at meanwhile
 
-    def start(self) -> None:
-        """Begin to search, without waiting for what is found. Raises ConfigError."""
+    def start(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Begin to search, without waiting for what is found.
+
+        Only host names are waited for, until `cancelled` says that nobody wants to any more: then nothing
+        is begun. Raises ConfigError, and UnreachableError if no name server answers in time.
+        """
         with self._lock:
             if self._leaf is not None:
                 raise RuntimeError("a subscription can be entered once")
-            if self._closed:
+            try:
+                check_machine(self._options, lambda: cancelled() or self._closing.is_set())
+            except UnreachableError:
+                if not cancelled() and not self._closing.is_set():
+                    raise
+            if cancelled() or self._closing.is_set():
                 return
-            check_machine(self._options)
             self._leaf = Leaf(self._options, self._chunks, self._on_crash)
             self._leaf.start()
 

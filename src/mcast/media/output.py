@@ -7,26 +7,33 @@ counted. How it ended (the reader has gone, the disk is full) is asked with `end
 
 import contextlib
 import errno
+import fcntl
+import logging
 import os
 import select
 import stat
 import sys
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mcast.errors import ConfigError, McastError, StreamEndedError
+from mcast.errors import ConfigError, McastError, StreamEndedError, UnreachableError
+from mcast.net.deadline import Deadline
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.waker import Waker
 from mcast.wire.mpegts import PACKET
+
+logger = logging.getLogger(__name__)
 
 MAX_QUEUED = 32 * 1024 * 1024
 """Bytes that wait for a slow output: 50 s of 5 Mbit/s, so that a player may be paused for a moment."""
 CLOSE_SECONDS = 5.0
 """How long close() lets the queue drain. A disk takes 32 MiB in less."""
+HURRY_SECONDS = 0.5
+"""The same, once the program has been told to end: that is to take less than a second in all."""
+_LOOK = 0.05  # seconds between two looks at whether somebody is in a hurry
 _PIPE_STEP = 4096  # PIPE_BUF: a pipe that polls writable takes so much without blocking
 _FILE_STEP = 1024 * 1024
 
@@ -64,19 +71,28 @@ class Writer:
     """Owns a descriptor and the thread "output" that writes to it."""
 
     def __init__(
-        self, fd: int, name: str, on_crash: OnCrash, *, max_queued: int = MAX_QUEUED, replace: bool = False
+        self,
+        fd: int,
+        name: str,
+        on_crash: OnCrash,
+        *,
+        max_queued: int = MAX_QUEUED,
+        replace: bool = False,
+        hurry: threading.Event | None = None,
     ) -> None:
         """Take over a descriptor. With `replace` the file is emptied, but only when the first bytes come:
-        a stream that never begins does not cost an older recording."""
+        a stream that never begins does not cost an older recording. `hurry` is set when close() is to take
+        no longer than HURRY_SECONDS."""
         self.name = name
         self._replace = replace
+        self._hurry = hurry or threading.Event()
         self.dropped = 0
         self.written = 0
         self._fd, self._max_queued = fd, max_queued
         self._regular = stat.S_ISREG(os.fstat(fd).st_mode)
         self._condition = threading.Condition()
         self._queue: deque[bytes] = deque()
-        self._queued = 0
+        self._queued = self._accepted = 0
         self._closing = self._abandon = False
         self._ended: Ended | None = None
         self._waker = Waker()
@@ -96,6 +112,7 @@ class Writer:
                 return False
             self._queue.append(data)
             self._queued += len(data)
+            self._accepted += len(data)
             self._condition.notify()
             return True
 
@@ -111,20 +128,29 @@ class Writer:
             self._condition.notify()
         if already:
             return self._ended
-        if not drain or not self._wait_drained(time.monotonic() + CLOSE_SECONDS):
+        if not drain or not self._wait_drained():
             self._abandon = True
             self._waker.wake()
         self._thread.join()
+        if drain and self._abandon:
+            logger.warning(
+                "%s has not taken the last %d bytes in time", self.name, self._accepted - self.written
+            )
+            self._cut_half_packet()
         with contextlib.suppress(OSError):
             os.close(self._fd)
         self._waker.close()
         return self._ended
 
-    def _wait_drained(self, deadline: float) -> bool:
-        with self._condition:
-            return self._condition.wait_for(
-                lambda: self._queued == 0 or self._ended is not None, deadline - time.monotonic()
-            )
+    def _wait_drained(self) -> bool:
+        deadline = Deadline(CLOSE_SECONDS)
+        while not deadline.expired:
+            if self._hurry.is_set():
+                deadline = deadline.sooner(HURRY_SECONDS)
+            with self._condition:
+                if self._condition.wait_for(lambda: self._queued == 0 or self._ended is not None, _LOOK):
+                    return True
+        return False
 
     def _run(self) -> None:
         poll = select.poll()
@@ -163,9 +189,7 @@ class Writer:
         if error.errno in (errno.EPIPE, errno.ECONNRESET):
             self._end(Ended(f"{self.name} was closed"))
             return
-        if self._regular and self._replace:
-            with contextlib.suppress(OSError):  # a half TS packet is no use to anybody
-                os.ftruncate(self._fd, self.written - self.written % PACKET)
+        self._cut_half_packet()
         mend = (
             "free some space or choose another --output"
             if error.errno == errno.ENOSPC
@@ -173,6 +197,12 @@ class Writer:
         )
         text = f"cannot write to {self.name}: {error.strerror or error} after {self.written} bytes: {mend}"
         self._end(Ended(text, StreamEndedError(text)))
+
+    def _cut_half_packet(self) -> None:
+        """Leave whole TS packets in a file: a half one is no use to anybody."""
+        if self._regular and self._replace and self.written:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self.written - self.written % PACKET)
 
     def _end(self, ended: Ended) -> None:
         with self._condition:
@@ -190,15 +220,58 @@ def check_file(path: Path) -> None:
         raise _unusable(path, errno.ENOENT)
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise _unusable(path, errno.EACCES)
+    if path.is_file():
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            _lock(file.fileno(), path, fcntl.LOCK_SH)
 
 
-def file_output(path: Path, on_crash: OnCrash) -> Writer:
-    """Record to a file, replacing what it held. Raises ConfigError."""
+def file_output(path: Path, on_crash: OnCrash, hurry: threading.Event | None = None) -> Writer:
+    """Record to a file, replacing what it held. Raises ConfigError.
+
+    As long as it is open, no other mcast can record there.
+    """
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise _unusable(path, error.errno or errno.EIO) from None
-    return Writer(fd, str(path), on_crash, replace=True)
+    try:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            _lock(fd, path, fcntl.LOCK_EX)
+    except ConfigError:
+        os.close(fd)
+        raise
+    return Writer(fd, str(path), on_crash, replace=True, hurry=hurry)
+
+
+def fifo_output(path: Path, on_crash: OnCrash, seconds: float, hurry: threading.Event) -> Writer | None:
+    """Write to a FIFO once somebody reads it; None if `hurry` is set while nobody does.
+
+    Raises UnreachableError if nobody does within the time, and ConfigError.
+    """
+    deadline, said = Deadline(seconds), False
+    while (fd := _open_fifo(path)) is None:
+        if not said:
+            logger.info("%s waits for a reader", path)
+            said = True
+        if hurry.wait(deadline.sooner(_LOOK).timeout()):
+            return None
+        if deadline.expired:
+            raise UnreachableError(
+                f"--output {path}: nobody reads this FIFO (waited {seconds:g} s): start its reader first"
+            )
+    return Writer(fd, str(path), on_crash, hurry=hurry)
+
+
+def _open_fifo(path: Path) -> int | None:
+    """Open a FIFO without waiting; None if nobody reads it. Raises ConfigError."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise _unusable(path, error.errno or errno.EIO) from None
+    os.set_blocking(fd, True)
+    return fd
 
 
 def check_stdout() -> None:
@@ -207,10 +280,20 @@ def check_stdout() -> None:
         raise ConfigError("--output -: standard output is a terminal: redirect it, or name a file")
 
 
-def stdout_output(on_crash: OnCrash) -> Writer:
+def stdout_output(on_crash: OnCrash, hurry: threading.Event | None = None) -> Writer:
     """Write to standard output. Raises ConfigError if that is a terminal."""
     check_stdout()
-    return Writer(os.dup(sys.stdout.fileno()), "standard output", on_crash)
+    return Writer(os.dup(sys.stdout.fileno()), "standard output", on_crash, hurry=hurry)
+
+
+def _lock(fd: int, path: Path, how: int) -> None:
+    """Lock an open file, as long as it is open. Raises ConfigError if another process records there."""
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigError(f"--output {path}: another mcast records there: name another file") from None
+    except OSError:  # a file system without locks
+        return
 
 
 def _unusable(path: Path, number: int) -> ConfigError:

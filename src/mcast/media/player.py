@@ -8,27 +8,31 @@ Ctrl-C at the terminal reaches mcast, which then ends it: standard input closed,
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mcast.errors import ConfigError, StreamEndedError
 from mcast.media.output import MAX_QUEUED, Ended, Writer
 from mcast.media.source.ffmpeg import find_tool
+from mcast.net.deadline import Deadline
 from mcast.net.threads import OnCrash
 
 END_SECONDS = 8.0
 """How long a player may show what it has after the stream's end: its buffers hold a few seconds."""
-TERM_SECONDS = 1.0
-_BROKEN_PIPE_SECONDS = 1.0
+TERM_SECONDS = 0.4
+_BROKEN_PIPE_SECONDS = 0.3
+_LOOK = 0.05  # seconds between two looks at whether somebody is in a hurry
 
 
 def player_command(command: str | None, title: str, environment: Mapping[str, str]) -> list[str]:
     """Return the player's arguments: the user's command, or ffplay's.
 
-    Raises ConfigError if the command is no command line, or if ffplay would have no display: it
-    would hang without a word, or if ffplay is missing.
+    Raises ConfigError if the command is no command line, if the player is missing, or if ffplay would have
+    no display: it would hang without a word.
     """
     if command is not None:
         try:
@@ -37,6 +41,8 @@ def player_command(command: str | None, title: str, environment: Mapping[str, st
             raise ConfigError(f"--player '{command}': {error}") from None
         if not arguments:
             raise ConfigError("--player: no command is given")
+        if shutil.which(arguments[0]) is None:
+            raise ConfigError(f"--player: there is no program '{arguments[0]}': install it, or name another")
         return arguments
     if not environment.get("DISPLAY") and not environment.get("WAYLAND_DISPLAY"):
         raise ConfigError(
@@ -53,8 +59,16 @@ def player_command(command: str | None, title: str, environment: Mapping[str, st
 class Player:
     """Owns the player's process and the writer to its standard input."""
 
-    def __init__(self, arguments: Sequence[str], on_crash: OnCrash, *, max_queued: int = MAX_QUEUED) -> None:
-        """Start it. Raises ConfigError if it cannot be."""
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        on_crash: OnCrash,
+        *,
+        max_queued: int = MAX_QUEUED,
+        hurry: threading.Event | None = None,
+    ) -> None:
+        """Start it. Raises ConfigError if it cannot be. `hurry` is set when nobody waits for it any more."""
+        self._hurry = hurry or threading.Event()
         self.name = Path(arguments[0]).name
         try:
             self._process = subprocess.Popen(
@@ -65,7 +79,7 @@ class Player:
         assert self._process.stdin is not None
         fd = os.dup(self._process.stdin.fileno())  # the writer owns its descriptor
         self._process.stdin.close()
-        self._writer = Writer(fd, self.name, on_crash, max_queued=max_queued)
+        self._writer = Writer(fd, self.name, on_crash, max_queued=max_queued, hurry=self._hurry)
 
     def __repr__(self) -> str:
         return f"<Player {self.name} pid={self._process.pid} {self._writer!r}>"
@@ -100,7 +114,7 @@ class Player:
         """Close the player's input and end it: with `drain` it may first show what it has got."""
         before = self.ended()
         self._writer.close(drain=drain)
-        if drain and before is None and self._ends_within(END_SECONDS):
+        if drain and before is None and self._has_shown_all():
             return None
         for number, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, TERM_SECONDS)):
             if self._process.poll() is not None:
@@ -109,6 +123,14 @@ class Player:
                 os.killpg(self._process.pid, number)
             self._ends_within(seconds)
         return before
+
+    def _has_shown_all(self) -> bool:
+        """Wait until it has ended by itself; return False if it takes too long, or somebody is in a hurry."""
+        deadline = Deadline(END_SECONDS)
+        while not deadline.expired and not self._hurry.is_set():
+            if self._ends_within(_LOOK):
+                return True
+        return False
 
     def _ends_within(self, seconds: float) -> bool:
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -10,6 +10,7 @@ nobody who changes a parent, or ends the receiver, waits for it.
 """
 
 import contextlib
+import logging
 import random
 import select
 import socket
@@ -23,13 +24,16 @@ from mcast.media.incoming import IncomingStream, ReceiverCounters
 from mcast.media.parent import Parent, ParentCounters, ParentEvent, WallClock
 from mcast.media.reports import Speaker
 from mcast.media.timing import DEFAULT_TIMING, Timing
-from mcast.net.addresses import IPAddress, sockaddr_of
+from mcast.media.way import Way
+from mcast.net.addresses import IPAddress, endpoint_of, sockaddr_of
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.udp import enable_merging, receive, request_receive_buffer, set_receive_timeout
 from mcast.overlay.actions import UpstreamId
 from mcast.wire.position import Position
 from mcast.wire.train import Train
+
+logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.02
 """The clocks and the requests are looked at after each receive; this long after it at the latest."""
@@ -58,6 +62,7 @@ class _Line:
 
     parent: Parent
     sock: socket.socket
+    way: Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +119,7 @@ class Receiver:
         self._known: set[UpstreamId] = set()  # with the lock: parents that are not to be removed
         self._finished = False  # with the lock: all sockets are closed
         self._requested = threading.Event()  # for a thread without a socket to wait in
+        self._doubt = ""  # the thread's
         self._thread = OwnedThread(f"forward-{content}", self._run, on_crash)
 
     def __repr__(self) -> str:
@@ -140,6 +146,11 @@ class Receiver:
         Before anything has come that is the position of the first parent.
         """
         return Position(self._stream.ssrc, self._stream.reception.wanted)
+
+    @property
+    def doubt(self) -> str:
+        """Return what seems to be wrong with the way from a parent, for people; or nothing."""
+        return self._doubt
 
     @property
     def clock(self) -> WallClock | None:
@@ -239,6 +250,7 @@ class Receiver:
             now = time.monotonic()
             if received.data and not received.cut:
                 trains = self._stream.receive(line.parent, received.data, received.size, now)
+                line.way.on_received(received.data, received.size, line.parent.lost, now)
         for train in trains:
             self._on_train(train)
         self._do_due(line, now)
@@ -258,10 +270,18 @@ class Receiver:
 
     def _do_due(self, line: _Line, now: float) -> None:
         packet = self._stream.on_time(line.parent, now)
+        self._judge_way(line)  # before anybody hears of an end that it may explain
         for event in line.parent.events():
             self._on_parent(line.parent.upstream, event)
         if packet is not None:
             _send(line.sock, packet)
+
+    def _judge_way(self, line: _Line) -> None:
+        doubt = line.way.doubt(line.parent.state, line.parent.lost)
+        if doubt and doubt != self._doubt:  # said once, however often the parent is tried again
+            logger.warning("%s", doubt, extra={"content": self.content})
+        if doubt or line.way.is_open:
+            self._doubt = doubt
 
     def _do_requests(self) -> None:
         while self._requests:
@@ -278,7 +298,7 @@ class Receiver:
         parent = self._stream.add(
             request.upstream, speaker, request.position, time.monotonic(), request.start
         )
-        line = _Line(parent, request.sock)
+        line = _Line(parent, request.sock, Way(_peer_of(request.sock), time.monotonic()))
         self._lines = (*self._lines, line)
         self._poll.register(line.sock, select.POLLIN)
         return line
@@ -301,6 +321,13 @@ class Receiver:
         self._requests.clear()
         for line in self._lines:
             self._leave(line)
+
+
+def _peer_of(sock: socket.socket) -> str:
+    """Return HOST:PORT of the parent that a socket is connected to."""
+    with contextlib.suppress(OSError):
+        return str(endpoint_of(sock.getpeername()))
+    return "the parent"
 
 
 def _send(sock: socket.socket, packet: bytes) -> None:

@@ -31,10 +31,12 @@ MAX_SEQUENCE_GAP = 32_768
 MAX_JUMP = 1 << 24
 """What a parent may say that it has sent meanwhile: hours of a fast stream. More is a mistake."""
 
-HASTY_ASKS = 4
+HASTY_ASKS = 12
 """So often a number is asked for twice as often as answers may take: a NACK is small, half of the failures
-are lost NACKs, and the parent answers once per round trip all the same. Who still has no answer then
-has lost little by waiting, and mostly its parent misses the number, too."""
+are lost NACKs, and the parent answers once per round trip all the same. Who has no answer then mostly
+has a parent that misses the number, too."""
+ASK_SLACK = 0.003
+"""Seconds by which a number may be asked for too early: the next look may be 10 ms later."""
 
 _NEVER = float("-inf")
 
@@ -189,6 +191,7 @@ class Reception:
 
         A number that it was asked for and has not sent is the other parent's turn, if `other_has` it.
         """
+        now += ASK_SLACK
         if now < self._ask_at:
             return []
         numbers = self._collect(asking, now, most, other_has)

@@ -3,7 +3,7 @@
 A number is sent again at most once per round trip, however often it is asked for: children ask
 twice in that time, as NACKs are lost, too. Whose repair was lost gets two copies from then on. What
 the parent misses too comes by itself: it has asked its own parent, and passes on what comes at
-once; who asks for it in that moment need not get it twice.
+once. That counts as a repair: who asks for it in that moment need not get it twice.
 
 The budget of a child is a share of the stream's own rate, so that a flood of NACKs costs no more than
 the stream itself does. All children together share another one with those that catch up; repairs are
@@ -56,11 +56,11 @@ class Repair:
                 continue
             child.questions.take(1)
             number = extend(sequence, child.cursor)
-            if floor <= number < child.cursor and self._late(number) <= before:
+            if floor <= number < child.cursor:
                 self._send(child, number, before, now)
 
     def _send(self, child: Child, number: int, before: float, now: float) -> None:
-        last = child.repaired.get(number)
+        last = child.repaired.get(number) or self._children.late_sent.get(number)
         if last is not None and last > before:
             return
         datagram = self._children.read(number)
@@ -73,9 +73,6 @@ class Repair:
             self._total.take(len(datagram))
             child.resent += child.sender.send_packet(datagram)
         _remember(child, number, now)
-
-    def _late(self, number: int) -> float:
-        return self._children.late_sent.get(number, 0.0)
 
     def _allow(self, child: Child, now: float) -> None:
         """Let the budgets follow the stream's rate."""

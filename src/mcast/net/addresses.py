@@ -1,16 +1,21 @@
 """Addresses as the kernel speaks them: resolving, and reading them off sockets.
 
 Literal addresses never touch the resolver: where no name server answers (inside an emulator) a
-single useless look-up costs 5 s.
+single useless look-up costs 5 s and more, and nothing can interrupt it. So each look-up has a daemon
+thread, which is abandoned when nobody wants to wait any more; who asks for the same name then waits for
+the same thread, so there are never more of them than names.
 """
 
 import errno
 import socket
+import threading
+from collections.abc import Callable
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
-from mcast.errors import ConfigError
+from mcast.errors import ConfigError, UnreachableError
 from mcast.hostport import HostPort, IPAddress, literal_ip
+from mcast.net.deadline import Deadline
 from mcast.wire.endpoint import Endpoint
 
 __all__ = [
@@ -25,24 +30,81 @@ __all__ = [
     "unusable_address",
 ]
 
+_CANCEL_CHECK = 0.05
+"""Seconds between two looks at whether anybody still waits."""
+
 SockAddr: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
 
-def resolve(host: str, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> list[SockAddr]:
+def resolve(
+    host: str,
+    port: int,
+    timeout: Deadline | float | None = None,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> list[SockAddr]:
     """Return the socket addresses of a host, the preferred one first, at least one.
 
-    Raise ConfigError if the name is unknown. Names may block for as long as the resolver likes;
-    literal addresses return at once.
+    Raise ConfigError if the name is unknown, UnreachableError if the resolver does not answer in time, or
+    `cancelled`, which is asked each 50 ms, says that nobody wants to know any more. Literal addresses
+    return at once.
     """
     ip = literal_ip(host)
     if ip is not None:
         return [sockaddr_of(ip, port)]
-    try:
-        found = socket.getaddrinfo(host, port, type=kind)
-    except (socket.gaierror, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, socket.gaierror) else "no valid name"
-        raise ConfigError(f"cannot find the host '{host}': {reason}") from None
-    return list(dict.fromkeys(_checked(info[4]) for info in found))
+    deadline = Deadline.of(timeout)
+    look_up = _look_up(host, port)
+    while not look_up.done.wait(deadline.sooner(_CANCEL_CHECK).timeout()):
+        if cancelled():
+            raise UnreachableError(f"cannot find the host '{host}': given up")
+        if deadline.expired:
+            raise UnreachableError(f"cannot find the host '{host}': no name server answers")
+    return look_up.result()
+
+
+class _LookUp:
+    """One question to the resolver."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.done = threading.Event()
+        self._host, self._port = host, port
+        self._found: list[SockAddr] = []
+        self._reason = ""
+        self._thread = threading.Thread(target=self._run, name=f"look-up-{host}", daemon=True)
+        self._thread.start()
+
+    def result(self) -> list[SockAddr]:
+        """Return what was found. Raises ConfigError if nothing was."""
+        self._thread.join()  # it has said its last word
+        if not self._found:
+            raise ConfigError(f"cannot find the host '{self._host}': {self._reason}")
+        return list(self._found)
+
+    def _run(self) -> None:
+        try:
+            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            self._found = list(dict.fromkeys(_checked(info[4]) for info in found))
+        except UnicodeError:
+            self._reason = "no valid name"
+        except OSError as error:
+            self._reason = error.strerror or str(error)
+        finally:
+            with _look_ups_lock:
+                del _look_ups[self._host, self._port]
+            self.done.set()
+
+
+_look_ups: dict[tuple[str, int], _LookUp] = {}  # those that are under way
+_look_ups_lock = threading.Lock()
+
+
+def _look_up(host: str, port: int) -> _LookUp:
+    """Ask the resolver, or wait for an answer together with who has asked before."""
+    with _look_ups_lock:
+        found = _look_ups.get((host, port))
+        if found is None:
+            found = _look_ups[host, port] = _LookUp(host, port)
+        return found
 
 
 def sockaddr_of(ip: IPAddress, port: int) -> SockAddr:

@@ -326,7 +326,8 @@ def connect(
     target = _target(address)
     deadline = Deadline.of(timeout)
     reason: Exception = TimeoutError("no answer")
-    candidates = resolve(target.host or "localhost", target.port)
+    cancelled = (lambda: False) if cancel is None else cancel.is_set
+    candidates = resolve(target.host or "localhost", target.port, deadline, cancelled=cancelled)
     for index, candidate in enumerate(candidates):
         left = deadline.timeout()
         share = None if left is None else left / (len(candidates) - index)

@@ -299,8 +299,10 @@ class NodeCore:
     def _whom_to_ask(self, branch: Branch) -> tuple[tuple[Identity, ...], Mapping[str, float]]:
         """Return whom a flood should not lead to, and who of the neighbours may be asked."""
         names = {Identity.node(name): name for name in self._neighbours.askable}
-        if not set(names) - {*branch.excluded, *branch.helpless, *branch.below}:
-            branch.failed.clear()  # nobody else is left
+        is_first = branch.search is None or not branch.search.has_failed
+        if not is_first and not set(names) - {*branch.excluded, *branch.helpless, *branch.below}:
+            # Nobody else is left. Not so at first: a client has further neighbours that it has not met yet.
+            branch.failed.clear()
         askable = {
             name: self._neighbours.askable[name] for who, name in names.items() if who not in branch.below
         }

@@ -69,6 +69,11 @@ class Search:
         return f"<Search request={self.request.hex()} tries={self._tries}>"
 
     @property
+    def has_failed(self) -> bool:
+        """Tell whether a flood of this search has found nobody yet."""
+        return self._tries > 0
+
+    @property
     def flood_seconds(self) -> float:
         """Return how long the next flood may take."""
         if not self._repairs:

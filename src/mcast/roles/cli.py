@@ -23,8 +23,10 @@ from typing import NoReturn, TextIO, TypeAlias
 from mcast import __version__
 from mcast.errors import ConfigError, McastError
 from mcast.hostport import HostPort, parse_address
+from mcast.net.line_writer import LineWriter
 from mcast.net.threads import CrashBox
 from mcast.roles import logs
+from mcast.roles.ending import ERROR_STATUS, Ending
 from mcast.roles.signals import Signals
 
 logger = logging.getLogger(__name__)
@@ -38,13 +40,8 @@ STACK_BYTES = 256 * 1024
 MAX_DESCRIPTORS = 65_536
 """Soft limit asked for: one per viewer and content, and the same for control."""
 
-HURRY = 3.0
-"""Seconds an orderly end may still take after a second SIGINT or SIGTERM."""
-
 SEED_SPELLINGS = ("-address", "-config", "-bootstrap", "-content", "-neighbour")
 """Options of the project's first version, which took them with a single dash."""
-
-ERROR_STATUS = 1
 
 
 @dataclass
@@ -53,6 +50,11 @@ class Process:
 
     program: str
     stop: threading.Event = field(default_factory=threading.Event)
+    begun: threading.Event = field(default_factory=threading.Event)
+    """To be set when there is something that must end in order: peers that know us, files, children.
+
+    Until then a program that does not hear SIGTERM (it reads a file that hangs, say) is simply ended.
+    """
     on_hangup: Callable[[], None] | None = None  # called in the signals' thread at SIGHUP
 
     def __post_init__(self) -> None:
@@ -104,20 +106,23 @@ def run(command: Command, argv: Sequence[str] | None = None) -> int:
     """Run a program to its end; return its exit status. Never raises."""
     with contextlib.ExitStack() as process_wide:
         process_wide.callback(_flush, sys.stderr)
+        lines = process_wide.enter_context(logs.written_to_stderr())
         try:
             options = parser_of(command).parse_args(_long_spellings(sys.argv[1:] if argv is None else argv))
             process_wide.enter_context(_settings())
-            process_wide.enter_context(logs.configured(command.name, options.log_level, options.log_format))
-            return _run_body(command, options)
+            process_wide.enter_context(
+                logs.configured(command.name, options.log_level, options.log_format, lines)
+            )
+            return _run_body(command, options, lines)
         except SystemExit as end:  # argparse has printed what --help or --version asked for
             return _print_out() or (end.code if isinstance(end.code, int) else 0)
         except McastError as error:
-            return _fail(command.name, str(error), error.exit_status)
+            return _fail(lines, command.name, str(error), error.exit_status)
         except KeyboardInterrupt:
             return 0
         except BaseException as error:
             logger.critical("unexpected %s", type(error).__name__, exc_info=True)
-            return _fail(command.name, f"unexpected {type(error).__name__}: {error}", ERROR_STATUS)
+            return _fail(lines, command.name, f"unexpected {type(error).__name__}: {error}", ERROR_STATUS)
 
 
 def print_out(text: str) -> None:
@@ -146,9 +151,9 @@ def peer_option(text: str) -> HostPort:
     return address
 
 
-def _run_body(command: Command, options: argparse.Namespace) -> int:
+def _run_body(command: Command, options: argparse.Namespace, lines: LineWriter) -> int:
     process = Process(command.name)
-    hurry = _Hurry(process)
+    ending = Ending(process.stop, process.begun)
 
     def hang_up() -> None:
         if process.on_hangup is not None:
@@ -157,8 +162,8 @@ def _run_body(command: Command, options: argparse.Namespace) -> int:
             logger.info("SIGHUP: this program has nothing to read again")
 
     handlers = {
-        signal.SIGINT: lambda: hurry.asked("SIGINT"),
-        signal.SIGTERM: lambda: hurry.asked("SIGTERM"),
+        signal.SIGINT: lambda: ending.asked("SIGINT"),
+        signal.SIGTERM: lambda: ending.asked("SIGTERM"),
         signal.SIGHUP: hang_up,
     }
     with Signals(handlers, process.on_crash), _thread_crashes_go_to(process.on_crash):
@@ -166,38 +171,11 @@ def _run_body(command: Command, options: argparse.Namespace) -> int:
             status = command.body(options, process) or 0
         finally:
             process.stop.set()
-            hurry.cancel()
+            ending.over()
     if process.on_crash.error is not None:
         error = process.on_crash.error
-        return _fail(command.name, f"unexpected {type(error).__name__}: {error}", ERROR_STATUS)
+        return _fail(lines, command.name, f"unexpected {type(error).__name__}: {error}", ERROR_STATUS)
     return status
-
-
-class _Hurry:
-    """SIGINT and SIGTERM: the first asks for an orderly end, the second bounds its time."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-        self._timer: threading.Timer | None = None
-
-    def asked(self, name: str) -> None:
-        if not self._process.stop.is_set():
-            logger.info("%s: stopping", name)
-            self._process.stop.set()
-        elif self._timer is None:
-            logger.warning("%s again: stopping within %g s, whatever is unfinished", name, HURRY)
-            self._timer = threading.Timer(HURRY, self._end_now)
-            self._timer.daemon = True
-            self._timer.start()
-
-    def cancel(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer.join()
-
-    def _end_now(self) -> None:
-        logger.error("still not stopped: ending at once")
-        os._exit(ERROR_STATUS)
 
 
 def _long_spellings(argv: Sequence[str]) -> list[str]:
@@ -263,7 +241,6 @@ def _flush(stream: TextIO) -> None:
             os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def _fail(program: str, message: str, status: int) -> int:
-    with contextlib.suppress(OSError):
-        print(f"{program}: error: {logs.one_line(message)}", file=sys.stderr, flush=True)
+def _fail(lines: LineWriter, program: str, message: str, status: int) -> int:
+    lines.put(f"{program}: error: {logs.one_line(message)}\n", always=True)
     return status

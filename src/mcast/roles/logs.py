@@ -10,16 +10,22 @@ event's name and fields (`mcast.eventlog`). A JSON line has all of that at the t
 What a peer sends (a content's name, say) reaches messages, thread names and tracebacks. So lines are cleaned
 as a whole, in one place: control characters are shown by their escapes, and no line can be forged.
 Libraries get a logger by name and configure nothing; only `mcast.roles.cli` does.
+
+Who logs never waits. A line is formatted where it is said, as what it is about may change at any moment
+(the speaker's name, an object in its arguments); then it is queued, and a thread of its own writes it.
 """
 
 import contextlib
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TextIO
+from pathlib import Path
+
+from mcast.net.line_writer import LineWriter
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
@@ -32,30 +38,48 @@ _REQUEST_DIGITS = 8
 
 
 @dataclass
-class _Speaker:
-    """Who speaks in this process's lines."""
+class _Voice:
+    """Who speaks in this process's lines, and what takes them."""
 
-    name: str
+    name: str = "mcast"
+    writer: LineWriter | None = None
 
 
-_speaker = _Speaker("mcast")
+_voice = _Voice()
 
 
 def speak_as(name: str) -> None:
     """Put another name in front of all lines from now on: a node learns its own after its first lines."""
-    _speaker.name = name
+    _voice.name = name
+
+
+def writer() -> LineWriter | None:
+    """Return what writes to stderr without making anybody wait; None outside a program."""
+    return _voice.writer
 
 
 @contextlib.contextmanager
-def configured(program: str, level: str, style: str) -> Iterator[None]:
-    """Send all records of this process to stderr, instead of wherever they went before."""
-    handler = _StderrHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(program) if style == "json" else TextFormatter())
+def written_to_stderr() -> Iterator[LineWriter]:
+    """Have a thread write what this process says; at the end it gets some time to finish."""
+    with contextlib.ExitStack() as undo:
+        # Whoever has closed descriptor 2 before us wants to hear nothing.
+        own = LineWriter(sys.stderr or undo.enter_context(Path(os.devnull).open("w")))
+        undo.callback(own.close)
+        undo.callback(setattr, _voice, "writer", _voice.writer)
+        _voice.writer = own
+        yield own
+
+
+@contextlib.contextmanager
+def configured(program: str, level: str, style: str, lines: LineWriter) -> Iterator[None]:
+    """Send all records of this process to a writer, instead of wherever they went before."""
+    handler = _QueueHandler(lines, JsonFormatter(program) if style == "json" else TextFormatter())
     root = logging.getLogger()
-    handlers, old_level, speaker = root.handlers[:], root.level, _speaker.name
+    handlers, old_level, speaker = root.handlers[:], root.level, _voice.name
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     speak_as(program.removeprefix("mcast-"))
+    lines.left_out = handler.left_out
     try:
         yield
     finally:
@@ -99,7 +123,7 @@ class TextFormatter(LineFormatter):
     def line(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         moment = f"{clock}.{int(record.msecs):03d}"
-        return f"{moment} {record.levelname:<7} {_speaker.name}: {self._sentence(record)}"
+        return f"{moment} {record.levelname:<7} {_voice.name}: {self._sentence(record)}"
 
     def _sentence(self, record: logging.LogRecord) -> str:
         about = _about(record)
@@ -127,7 +151,7 @@ class JsonFormatter(LineFormatter):
             "time": f"{moment}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "program": self._program,
-            "speaker": _speaker.name,
+            "speaker": _voice.name,
             "logger": record.name,
             "thread": record.threadName,
             "message": record.getMessage(),
@@ -151,9 +175,26 @@ def _about(record: logging.LogRecord) -> dict[str, object]:
     return {**found, **fields} if isinstance(fields, Mapping) else found
 
 
-class _StderrHandler(logging.StreamHandler[TextIO]):
-    """Whoever reads our stderr may go away; that must neither end nor disturb a relay."""
+class _QueueHandler(logging.Handler):
+    """Makes records lines, and queues them."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- logging's name
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handleError(record)
+    def __init__(self, lines: LineWriter, formatter: LineFormatter) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self._lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception as error:
+            line = self.format(_own_record("cannot format the line '%s': %r", str(record.msg), error))
+        self._lines.put(f"{line}\n")
+
+    def left_out(self, count: int) -> str:
+        """Return the line that stands for those which found no room."""
+        text = "%d lines were left out here: nobody read them in time"
+        return f"{self.format(_own_record(text, count))}\n"
+
+
+def _own_record(text: str, *args: object) -> logging.LogRecord:
+    return logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, args, None)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from helpers import wait_until
-from mcast.errors import ConfigError, StreamEndedError
-from mcast.media.output import Writer, check_file, check_stdout, file_output, stdout_output
+from mcast.errors import ConfigError, StreamEndedError, UnreachableError
+from mcast.media.output import Writer, check_file, check_stdout, fifo_output, file_output, stdout_output
 from mcast.media.player import Player, player_command
 from mcast.net.threads import CrashBox
 
@@ -201,10 +201,15 @@ def test_without_a_display_it_says_what_to_do_instead(environment: dict[str, str
 
 
 def test_users_player_is_split_like_a_shell_does() -> None:
-    assert player_command("mpv --title='my news' -", "", {}) == ["mpv", "--title=my news", "-"]
+    assert player_command("cat --title='my news' -", "", {}) == ["cat", "--title=my news", "-"]
     for bad in ("", "  ", "mpv 'open"):
         with pytest.raises(ConfigError, match="--player"):
             player_command(bad, "", {})
+
+
+def test_a_missing_player_is_noticed_before_anything_is_joined() -> None:
+    with pytest.raises(ConfigError, match=r"--player: there is no program 'no-such-player': install it"):
+        player_command("no-such-player -", "", {})
 
 
 def test_player_that_is_not_there_is_a_configuration_error(crash: CrashBox) -> None:
@@ -223,3 +228,75 @@ def test_an_older_recording_is_replaced_only_when_the_first_bytes_come(
     output.write(bytes(188))
     output.close()
     assert kept.read_bytes() == bytes(188)
+
+
+def test_a_player_is_not_waited_for_once_the_user_wants_to_go(crash: CrashBox) -> None:
+    hurry = threading.Event()
+    player = Player(python("import sys, time; sys.stdin.buffer.read(); time.sleep(600)"), crash, hurry=hurry)
+    threading.Timer(0.2, hurry.set).start()
+    assert player.close() is None  # which would have waited for it
+
+
+def test_a_recording_is_one_writers_alone(tmp_path: Path, crash: CrashBox) -> None:
+    path = tmp_path / "news.ts"
+    first = file_output(path, crash)
+    first.write(PACKET)
+    for attempt in (lambda: check_file(path), lambda: file_output(path, crash)):
+        with pytest.raises(ConfigError, match=r"--output .*news\.ts: another mcast records there"):
+            attempt()
+    first.close()
+    assert path.read_bytes() == PACKET
+    check_file(path)
+    file_output(path, crash).close()
+
+
+def test_what_is_no_file_may_have_several_writers(crash: CrashBox) -> None:
+    null = Path("/dev/null")
+    outputs = [file_output(null, crash) for _ in range(2)]
+    check_file(null)
+    for output in outputs:
+        output.write(PACKET)
+        assert output.close() is None
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Path:
+    os.mkfifo(tmp_path / "fifo")
+    return tmp_path / "fifo"
+
+
+def test_a_fifo_waits_for_its_reader_and_gets_every_byte(fifo: Path, crash: CrashBox) -> None:
+    read: list[bytes] = []
+    reader = threading.Timer(0.1, lambda: read.append(fifo.read_bytes()))
+    reader.start()
+    output = fifo_output(fifo, crash, 30, threading.Event())
+    assert output is not None
+    for _ in range(100):
+        assert output.write(PACKET * 70)
+    assert output.close() is None
+    reader.join()
+    assert read == [PACKET * 7_000]
+
+
+def test_a_fifo_that_nobody_reads_is_given_up_in_time(fifo: Path, crash: CrashBox) -> None:
+    with pytest.raises(UnreachableError, match=r"fifo: nobody reads this FIFO \(waited 0\.1 s\)"):
+        fifo_output(fifo, crash, 0.1, threading.Event())
+
+
+def test_a_user_who_wants_to_go_ends_the_wait_for_a_reader(fifo: Path, crash: CrashBox) -> None:
+    hurry = threading.Event()
+    threading.Timer(0.1, hurry.set).start()
+    assert fifo_output(fifo, crash, 600, hurry) is None
+
+
+def test_who_is_told_to_end_does_not_wait_long_for_a_reader_that_sleeps(
+    crash: CrashBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcast.media.output.CLOSE_SECONDS", 600)
+    reading, writing = os.pipe()
+    hurry = threading.Event()
+    output = Writer(writing, "pipe", crash, hurry=hurry)
+    output.write(PACKET * 1_000)
+    hurry.set()
+    assert output.close() is None
+    os.close(reading)

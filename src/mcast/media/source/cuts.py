@@ -11,10 +11,11 @@ from typing import Self
 
 from mcast.errors import ConfigError
 from mcast.media.source.cache import Cache
+from mcast.media.source.cancelling import Cancelled, check_wanted, never
 from mcast.media.source.cutting import CUTTING_VERSION, Cutter
 from mcast.wire.mpegts import PACKET
 
-_BLOCK = PACKET * 16_384
+_BLOCK = PACKET * 4_096
 _HEADER = 64  # bytes; keeps the numbers behind it aligned
 
 
@@ -30,8 +31,10 @@ class Cuts:
         self.keyframes = self._view[keyframes:]  # 1: a keyframe starts here
 
     @classmethod
-    def open(cls, entry: Path, datagram_packets: int, packets: int, period: int) -> Self:
-        """Map the table of a cache entry, after making it if need be. Raises ConfigError."""
+    def open(
+        cls, entry: Path, datagram_packets: int, packets: int, period: int, cancelled: Cancelled = never
+    ) -> Self:
+        """Map the table of a cache entry, after making it if need be. Raises ConfigError, CancelledError."""
         path = entry / f"cuts-{datagram_packets}.v{CUTTING_VERSION}"
         expected = _header(datagram_packets, packets, period)
         for attempt in range(2):
@@ -46,7 +49,7 @@ class Cuts:
                     return cls(table, count)
                 table.close()
             if attempt == 0:
-                _make(entry, path, datagram_packets, period, expected)
+                _make(entry, path, datagram_packets, period, expected, cancelled)
         raise ConfigError(f"{path}: damaged; remove it")
 
     def close(self) -> None:
@@ -61,12 +64,15 @@ def _header(datagram_packets: int, packets: int, period: int) -> bytes:
     return text.encode().ljust(_HEADER, b"\0")
 
 
-def _make(entry: Path, path: Path, datagram_packets: int, period: int, header: bytes) -> None:
+def _make(
+    entry: Path, path: Path, datagram_packets: int, period: int, header: bytes, cancelled: Cancelled
+) -> None:
     times, starts, keyframes = array("Q"), array("I"), bytearray()
     cutter = Cutter(datagram_packets)
     packets = 0
     with (entry / "stream.ts").open("rb") as stream:
         while True:
+            check_wanted(cancelled)
             block = stream.read(_BLOCK)
             packets += len(block) // PACKET
             cuts = cutter.feed(block) if block else cutter.finish(period)

@@ -9,6 +9,7 @@ stream: a packet whose time is before the last one's, or far behind its end, com
 
 from dataclasses import dataclass, field
 
+from mcast.media.source.cancelling import Cancelled, never
 from mcast.media.source.ffmpeg import find_tool, lines_of
 from mcast.media.source.probe import Probe, number
 from mcast.media.source.tracks import Audio, Video
@@ -84,10 +85,10 @@ class _Walk:
         self._order, self._duration = order, duration
 
 
-def extents(path: str, found: Probe | None = None) -> Extents:
-    """Walk through all packets of a file. Raises SourceError."""
+def extents(path: str, found: Probe | None = None, cancelled: Cancelled = never) -> Extents:
+    """Walk through all packets of a file. Raises SourceError and CancelledError."""
     may_jump = found is not None and found.has_clock_jumps
-    walks = _walks(path, found.input_options if found else (), may_jump=may_jump)
+    walks = _walks(path, found.input_options if found else (), may_jump=may_jump, cancelled=cancelled)
     if found is None or not may_jump:
         return Extents({index: walk.straight for index, walk in walks.items()})
     held: list[Video | Audio] = [*found.streams.videos, *found.streams.audios]
@@ -96,7 +97,7 @@ def extents(path: str, found: Probe | None = None) -> Extents:
     return Extents({index: walk.lenient for index, walk in walks.items()})
 
 
-def _walks(path: str, options: tuple[str, ...], *, may_jump: bool) -> dict[int, _Walk]:
+def _walks(path: str, options: tuple[str, ...], *, may_jump: bool, cancelled: Cancelled) -> dict[int, _Walk]:
     entries = "packet=stream_index,pts_time,dts_time,duration_time,flags"
     command = [
         find_tool("ffprobe"),
@@ -110,7 +111,7 @@ def _walks(path: str, options: tuple[str, ...], *, may_jump: bool) -> dict[int, 
         path,
     ]
     found: dict[int, _Walk] = {}
-    for line in lines_of(command, path):
+    for line in lines_of(command, path, cancelled):
         index, time, order, duration, flags = [*line.split(","), "", "", "", "", ""][:5]
         time = order if time in ("N/A", "") else time
         order = time if order in ("N/A", "") else order

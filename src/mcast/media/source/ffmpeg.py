@@ -7,6 +7,7 @@ would stop them) and its first and last lines are kept: they say why a child fai
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -18,13 +19,17 @@ from types import TracebackType
 from typing import IO, Self
 
 from mcast.errors import ConfigError
+from mcast.media.source.cancelling import Cancelled, check_wanted, never
 from mcast.media.source.complaints import SourceError, how_to_install, missing_encoder, of_ffmpeg
 
-GRACE = 2.0
-"""Seconds between SIGINT and SIGKILL: ffmpeg needs a few milliseconds to end what it writes."""
+GRACE = 0.5
+"""Seconds between SIGINT and SIGKILL: ffmpeg needs a few milliseconds to end what it writes, and the
+server is to end within a second."""
 KEPT_LINES = 10
 """Lines of stderr that are kept, of its beginning and of its end: a broken file makes thousands."""
 MAX_LINE = 400  # characters of a line that are kept
+_POLL_MS = 100  # milliseconds between two looks at whether a child is still wanted
+_BLOCK = 1 << 20
 BACKGROUND = 10  # niceness: encoding must not delay the streams that run already
 
 
@@ -70,6 +75,15 @@ class Child:
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end by itself, give the exit status. Raises subprocess.TimeoutExpired."""
         return self._process.wait(timeout)
+
+    def read(self, cancelled: Cancelled) -> bytes:
+        """Return what comes next on stdout; nothing at its end. Raises CancelledError."""
+        poll = select.poll()
+        poll.register(self.stdout, select.POLLIN)
+        while True:
+            check_wanted(cancelled)
+            if poll.poll(_POLL_MS):
+                return os.read(self.stdout.fileno(), _BLOCK)
 
     def last_lines(self) -> list[str]:
         """Return the last lines of stderr; complete once the child has ended and was closed."""
@@ -117,11 +131,18 @@ class Child:
         return f"Child({self.name}, pid {self.pid}, status {self._process.poll()})"
 
 
-def lines_of(command: Sequence[str], source: str = "") -> Iterator[str]:
-    """Yield the lines of stdout as they come. Raises SourceError about `source` if the command fails."""
+def lines_of(command: Sequence[str], source: str = "", cancelled: Cancelled = never) -> Iterator[str]:
+    """Yield the lines of stdout as they come.
+
+    Raises SourceError about `source` if the command fails, and CancelledError.
+    """
     with Child(command) as child:
-        for line in child.stdout:
-            yield line.decode(errors="replace").rstrip("\n")
+        rest = b""
+        while block := child.read(cancelled):
+            *lines, rest = (rest + block).split(b"\n")
+            yield from (line.decode(errors="replace") for line in lines)
+        if rest:
+            yield rest.decode(errors="replace")
         child.wait()
     if child.wait():
         raise child.complaint(source)

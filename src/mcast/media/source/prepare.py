@@ -11,13 +11,13 @@ import json
 import logging
 import mmap
 import os
-import select
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from mcast.media.source.cache import Cache, CancelledError, create, identity_of
+from mcast.media.source.cache import Cache, create, identity_of
+from mcast.media.source.cancelling import Cancelled, never
 from mcast.media.source.complaints import SourceError
 from mcast.media.source.encoding import (
     KEYFRAME_INTERVAL,
@@ -38,8 +38,6 @@ from mcast.wire.mpegts import PACKET, PCR_CLOCK, PCR_WRAP, pcr_at
 logger = logging.getLogger(__name__)
 
 CLOCK = 90_000
-_BLOCK = PACKET * 4_096
-_POLL_MS = 200  # how soon a cancelled preparation ends
 _GROWTH, _GROWTH_SECONDS = 1.5, 30.0
 """A preparation ends when it is longer than expected by this factor and this time."""
 _HOLES, _HOLES_SECONDS = 10, 600.0
@@ -79,7 +77,7 @@ def prepare(
     quality: Quality,
     cache: Cache,
     *,
-    cancelled: Callable[[], bool],
+    cancelled: Cancelled,
     on_progress: Progress,
     wish: Wish = NO_WISH,
 ) -> Path:
@@ -112,18 +110,18 @@ def prepare(
 
 
 def is_prepared(
-    path: Path, quality: Quality, cache: Cache, cancelled: Callable[[], bool], wish: Wish = NO_WISH
+    path: Path, quality: Quality, cache: Cache, cancelled: Cancelled, wish: Wish = NO_WISH
 ) -> bool:
     """Tell whether `prepare` would have nothing to do."""
     return cache.find(_key(cache.digest_of(path, cancelled), quality, wish)) is not None
 
 
-def check(path: Path, quality: Quality, wish: Wish) -> None:
+def check(path: Path, quality: Quality, wish: Wish, cancelled: Cancelled = never) -> None:
     """Make sure that a file can be prepared, as far as can be told without reading all of it.
 
-    Raises SourceError, and ConfigError if the machine is not fit.
+    Raises SourceError, ConfigError if the machine is not fit, and CancelledError.
     """
-    found = probe(str(path))
+    found = probe(str(path), cancelled)
     require_encoders(surely_encoded(choose(found.streams, wish), quality))
 
 
@@ -137,7 +135,7 @@ def _make_of(
     quality: Quality,
     wish: Wish,
     work: Path,
-    cancelled: Callable[[], bool],
+    cancelled: Cancelled,
     on_progress: Progress,
 ) -> Description:
     before = identity_of(path)
@@ -158,12 +156,12 @@ def _make(
     quality: Quality,
     wish: Wish,
     work: Path,
-    cancelled: Callable[[], bool],
+    cancelled: Cancelled,
     on_progress: Progress,
 ) -> Description:
     source = str(path.resolve())
-    found = probe(source)
-    seen = extents(source, found)
+    found = probe(source, cancelled)
+    seen = extents(source, found, cancelled)
     pictures = {index: extent.packets for index, extent in seen.by_index.items()}
     choice = choose(with_counts(found.streams, pictures), wish)
     target = work / "stream.ts"
@@ -173,7 +171,7 @@ def _make(
         require_encoders(recipe.encoders)
         _check_holes(choice, seen, recipe.seconds)
         digest = _run(recipe, source, target, cancelled, on_progress)
-        surveyed, period = _measure(target, choice)
+        surveyed, period = _measure(target, choice, cancelled)
         if not surveyed.fault:
             return _describe(target, surveyed, period, digest)
         if not recipe.copies:
@@ -192,9 +190,7 @@ def _check_holes(choice: Choice, seen: Extents, seconds: float) -> None:
         )
 
 
-def _run(
-    recipe: Recipe, source: str, target: Path, cancelled: Callable[[], bool], on_progress: Progress
-) -> str:
+def _run(recipe: Recipe, source: str, target: Path, cancelled: Cancelled, on_progress: Progress) -> str:
     """Let ffmpeg fill the file, return its SHA-256."""
     command = [find_tool("ffmpeg"), "-nostdin", "-hide_banner", "-loglevel", "error"]
     command += [*recipe.arguments, "-f", "mpegts", "pipe:1"]
@@ -202,7 +198,7 @@ def _run(
     with create(target) as file:
         with Child(command, background=True) as ffmpeg:
             rest = b""
-            while block := _read(ffmpeg, cancelled):
+            while block := ffmpeg.read(cancelled):
                 block = rest + block
                 whole = len(block) - len(block) % PACKET
                 block, rest = without_tables(block[:whole], SDT_PID), block[whole:]
@@ -217,16 +213,6 @@ def _run(
         file.flush()
         os.fsync(file.fileno())
     return digest.hexdigest()
-
-
-def _read(ffmpeg: Child, cancelled: Callable[[], bool]) -> bytes:
-    poll = select.poll()
-    poll.register(ffmpeg.stdout, select.POLLIN)
-    while True:
-        if cancelled():
-            raise CancelledError
-        if poll.poll(_POLL_MS):
-            return os.read(ffmpeg.stdout.fileno(), _BLOCK)
 
 
 class _Meter:
@@ -249,17 +235,18 @@ class _Meter:
                 return
 
 
-def _measure(target: Path, choice: Choice) -> tuple[Survey, int]:
+def _measure(target: Path, choice: Choice, cancelled: Cancelled) -> tuple[Survey, int]:
     """Look through the new stream, return what it is and how long it lasts (90 kHz)."""
     with (
         target.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as stream,
         memoryview(stream) as view,
     ):
-        found = survey(view, has_video=choice.video is not None)
+        found = survey(view, has_video=choice.video is not None, cancelled=cancelled)
     # Picture and sounds are the first streams; subtitles come when somebody speaks.
     count = len(choice.audios) + (choice.video is not None)
-    ends = [extent for index, extent in extents(str(target)).by_index.items() if index < count]
+    by_index = extents(str(target), cancelled=cancelled).by_index
+    ends = [extent for index, extent in by_index.items() if index < count]
     if not ends:
         return replace(found, fault="it has no timestamps"), 0
     # From the durations of the frames: by the distance of the last PES packets, which hold several

@@ -18,6 +18,7 @@ from typing import Self
 
 from mcast.errors import ConfigError
 from mcast.media.source.cache_upkeep import touch
+from mcast.media.source.cancelling import Cancelled, never
 from mcast.media.source.cuts import Cuts
 from mcast.media.source.cutting import CUTTING_VERSION
 from mcast.media.source.prepare import CLOCK, Description
@@ -34,8 +35,13 @@ class Prepared:
     be taken out of the list while it is played.
     """
 
-    def __init__(self, entry: Path, datagram_packets: int, *, loop: bool) -> None:
-        """Open a cache entry. Raises ConfigError if it is damaged."""
+    def __init__(
+        self, entry: Path, datagram_packets: int, *, loop: bool, cancelled: Cancelled = never
+    ) -> None:
+        """Open a cache entry, after cutting it if need be.
+
+        Raises ConfigError if it is damaged, and CancelledError.
+        """
         self.loop, self._entry = loop, entry
         with contextlib.ExitStack() as undo:
             with _whole(entry):
@@ -48,7 +54,8 @@ class Prepared:
                     self._mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 if len(self._mapping) != self.description.packets * PACKET:
                     raise ValueError("its size is not as described")
-            self._cuts = Cuts.open(entry, datagram_packets, self.description.packets, self.description.period)
+            about = self.description
+            self._cuts = Cuts.open(entry, datagram_packets, about.packets, about.period, cancelled)
             undo.pop_all()
         self._stream = memoryview(self._mapping)
         self._origin = self.description.first_pcr // 300

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from mcast.media.source.cancelling import Cancelled, never
 from mcast.media.source.complaints import SourceError
 from mcast.media.source.ffmpeg import find_tool, lines_of
 from mcast.media.source.tracks import Audio, Programme, Streams, Subtitle, Video, is_secondary
@@ -28,11 +29,11 @@ class Probe:
         return bool({"mpegts", "mpeg", "flv", "hls"} & set(self.container.split(",")))
 
 
-def probe(path: str) -> Probe:
-    """Look into a file. Raises SourceError."""
-    found = _show(path)
+def probe(path: str, cancelled: Cancelled = never) -> Probe:
+    """Look into a file. Raises SourceError and CancelledError."""
+    found = _show(path, cancelled=cancelled)
     if found.container == "image2":
-        return _joined_pictures(path, found)
+        return _joined_pictures(path, found, cancelled)
     return found
 
 
@@ -61,12 +62,12 @@ def parse(text: str) -> Probe:
     return Probe(container, number(found["format"].get("start_time")), held)
 
 
-def _show(path: str, *options: str) -> Probe:
+def _show(path: str, *options: str, cancelled: Cancelled) -> Probe:
     command = [find_tool("ffprobe"), "-v", "error", *_ENTRIES, *options, path]
-    return parse("\n".join(lines_of(command, path)))
+    return parse("\n".join(lines_of(command, path, cancelled)))
 
 
-def _joined_pictures(path: str, found: Probe) -> Probe:
+def _joined_pictures(path: str, found: Probe, cancelled: Cancelled) -> Probe:
     """Look again into a file of one picture: ffmpeg takes its name for it that there is only one.
 
     Cameras put a small picture behind the large one; only pictures of one size are a film.
@@ -76,11 +77,15 @@ def _joined_pictures(path: str, found: Probe) -> Probe:
     entries = ("-show_entries", "frame=width,height", "-of", "csv=p=0")
     try:
         command = [find_tool("ffprobe"), "-v", "error", *options, *entries, path]
-        sizes = list(lines_of(command, path))
-        joined = _show(path, *options) if len(sizes) > 1 and len(set(sizes)) == 1 else None
+        sizes = list(lines_of(command, path, cancelled))
+        joined = _show(path, *options, cancelled=cancelled) if _are_a_film(sizes) else None
     except SourceError:  # no such demuxer: this codec's pictures are never joined
         joined = None
     return Probe(joined.container, joined.start, joined.streams, options) if joined else found
+
+
+def _are_a_film(sizes: Sequence[str]) -> bool:
+    return len(sizes) > 1 and len(set(sizes)) == 1
 
 
 def _is(stream: dict[str, Any], kind: str) -> bool:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from mcast import eventlog
+from mcast.net.line_writer import LineWriter
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +24,13 @@ def progress_of(name: str, stream: TextIO | None = None) -> Iterator[Callable[[f
     if not stream.isatty():
         yield _Log(name)
         return
-    bar = _Bar(name, stream)
+    lines = LineWriter(stream)  # a terminal that is stopped (Ctrl-S) must not stop the preparation
+    bar = _Bar(name, lines)
     try:
         yield bar
     finally:
         bar.clear()
+        lines.close()
 
 
 class _Log:
@@ -44,8 +47,8 @@ class _Log:
 
 
 class _Bar:
-    def __init__(self, name: str, stream: TextIO) -> None:
-        self._name, self._stream = name, stream
+    def __init__(self, name: str, lines: LineWriter) -> None:
+        self._name, self._lines = name, lines
         self._began, self._next = time.monotonic(), 0.0
 
     def __call__(self, done: float) -> None:
@@ -58,9 +61,7 @@ class _Bar:
         minutes, seconds = divmod(round(left), 60)
         bar = "#" * full + "." * (_WIDTH - full)
         text = f"preparing {self._name} [{bar}] {100 * done:3.0f} %, {minutes}:{seconds:02d} left"
-        self._stream.write(f"\r{text}\x1b[K")
-        self._stream.flush()
+        self._lines.offer(f"\r{text}\x1b[K")
 
     def clear(self) -> None:
-        self._stream.write("\r\x1b[K")
-        self._stream.flush()
+        self._lines.put("\r\x1b[K")

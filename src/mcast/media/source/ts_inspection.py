@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from mcast.media.source.cancelling import Cancelled, check_wanted, never
 from mcast.media.source.restamp import pes_at, timestamp_at
 from mcast.wire.mpegts import NULL_PID, PACKET, pcr_at, pid_at, random_access_at, starts_with_pat
 
@@ -38,13 +39,14 @@ class Survey:
     fault: str
 
 
-def survey(stream: Bytes, *, has_video: bool) -> Survey:
-    """Look through whole packets, any number of them. Raises nothing."""
+def survey(stream: Bytes, *, has_video: bool, cancelled: Cancelled = never) -> Survey:
+    """Look through whole packets, any number of them. Raises nothing but CancelledError."""
     counts: Counter[tuple[int, int, int]] = Counter()
     tables: list[int] = []
     pictures: list[int] = []
     pcr: int | None = None
     for begin in range(0, len(stream), _CHUNK * PACKET):
+        check_wanted(cancelled)
         chunk = bytes(stream[begin : begin + _CHUNK * PACKET])
         highs, lows, controls = chunk[1::PACKET], chunk[2::PACKET], chunk[3::PACKET]
         counts.update(zip(highs, lows, controls.translate(_HAS_PAYLOAD), strict=True))

@@ -82,6 +82,7 @@ class Bootstrapper:
         self._listener.start()
 
     def stop(self) -> None:
+        self._identification.give_up()
         self._listener.stop()
         self._watcher.stop()
         self._log.flush()

@@ -6,9 +6,9 @@ import time
 
 from mcast.config.layout import Layout, NodeSpec
 from mcast.config.tables import some
-from mcast.errors import ConfigError
+from mcast.errors import McastError
 from mcast.hostport import IPAddress
-from mcast.net.addresses import endpoint_of, resolve
+from mcast.net.addresses import SockAddr, endpoint_of, resolve
 from mcast.wire.bootstrap import Register
 from mcast.wire.endpoint import Endpoint
 
@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 RESOLVED_TTL = 30.0
 """Seconds for which a host name's addresses are remembered: many callers must not flood the resolver."""
+RESOLVE_SECONDS = 5.0
+"""For a name server to answer: as long as a node waits for its place."""
 
 
 class Identification:
@@ -24,6 +26,10 @@ class Identification:
     def __init__(self, source: str) -> None:
         self._source = source
         self._names = _Names()
+
+    def give_up(self) -> None:
+        """Have nobody wait for a resolver any more."""
+        self._names.given_up.set()
 
     def find(self, layout: Layout, register: Register, peer: Endpoint) -> NodeSpec | str:
         """Return the node that calls, or a sentence that tells its user why there is none."""
@@ -48,6 +54,7 @@ class _Names:
     """The addresses of the layout's host names, remembered for RESOLVED_TTL. Any thread may ask."""
 
     def __init__(self) -> None:
+        self.given_up = threading.Event()
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, tuple[IPAddress, ...]]] = {}
 
@@ -55,13 +62,16 @@ class _Names:
         now = time.monotonic()
         with self._lock:
             until, ips = self._known.get(host, (0.0, ()))
-        if now < until:
+        if now < until or self.given_up.is_set():
             return ips
         try:
-            ips = tuple(endpoint_of(address).ip for address in resolve(host, 0))
-        except ConfigError as error:
+            ips = tuple(endpoint_of(address).ip for address in self._look_up(host))
+        except McastError as error:
             logger.debug("! %s", error)
             ips = ()
         with self._lock:
             self._known[host] = (now + RESOLVED_TTL, ips)
         return ips
+
+    def _look_up(self, host: str) -> list[SockAddr]:
+        return resolve(host, 0, RESOLVE_SECONDS, cancelled=self.given_up.is_set)

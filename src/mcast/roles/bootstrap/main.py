@@ -62,6 +62,7 @@ def _body(options: argparse.Namespace, process: Process) -> int:
             bootstrapper.change_layout(changed)
 
     process.on_hangup = read_again
+    process.begun.set()
     with bootstrapper:
         _note_layout(options.config, layout)
         address = bootstrapper.address

@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import logging
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -24,11 +23,20 @@ from mcast.client.options import (
     check_seconds,
 )
 from mcast.errors import ConfigError, McastError
-from mcast.media.output import Ended, Output, check_file, check_stdout, file_output, stdout_output
+from mcast.media.output import (
+    Ended,
+    Output,
+    check_file,
+    check_stdout,
+    fifo_output,
+    file_output,
+    stdout_output,
+)
 from mcast.media.player import Player, player_command
 from mcast.roles import cli
 from mcast.roles.client.report import Report
 from mcast.roles.client.session import STOPPED_BY_USER, Session
+from mcast.roles.ending import ERROR_STATUS
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +82,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         _play(options, process, report)
     except BaseException as error:
         report.exit_reason = str(error) or type(error).__name__
-        report.exit_status = error.exit_status if isinstance(error, McastError) else cli.ERROR_STATUS
+        report.exit_status = error.exit_status if isinstance(error, McastError) else ERROR_STATUS
         with contextlib.suppress(ConfigError):  # what ended the program is what the user must know
             report.write_if(file)
         raise
@@ -93,11 +101,12 @@ def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> 
     output: Output | None = None
     closed: Ended | None = None
     try:
+        output = _awaited_fifo(options, process)
         with _taken_down(subscription, report):
-            if not _join(subscription, process.stop):
+            if not _join(subscription, process):
                 report.exit_reason = STOPPED_BY_USER
                 return
-            output = open_output()
+            output = output or open_output()
             session = Session(options.content, subscription, output, process.stop, options.duration)
             report.exit_reason = session.run()
     finally:
@@ -106,7 +115,7 @@ def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> 
     if closed is not None and closed.error is not None:  # the disk was full at the very end
         raise closed.error
     if process.on_crash.error is not None:  # a thread of the output has crashed, which stops the process
-        report.exit_reason, report.exit_status = str(process.on_crash.error), cli.ERROR_STATUS
+        report.exit_reason, report.exit_status = str(process.on_crash.error), ERROR_STATUS
 
 
 @contextlib.contextmanager
@@ -119,11 +128,12 @@ def _taken_down(subscription: Subscription, report: Report) -> Iterator[None]:
         report.statistics = subscription.statistics()
 
 
-def _join(subscription: Subscription, stop: threading.Event) -> bool:
+def _join(subscription: Subscription, process: cli.Process) -> bool:
     """Join, unless the user wants to go before; return whether it has. Raises McastError."""
-    subscription.start()
+    subscription.start(process.stop.is_set)
+    process.begun.set()
     while not subscription.wait_joined(_STEP):
-        if stop.is_set():
+        if process.stop.is_set():
             return False
     return True
 
@@ -133,15 +143,28 @@ def _checked_output(options: argparse.Namespace, process: cli.Process) -> Callab
 
     Raises ConfigError if it could not be opened, as far as that can be known now.
     """
+    stop = process.stop
     if options.output is None:
         command = player_command(options.player, options.content, os.environ)
-        return lambda: Player(command, process.on_crash)
+        return lambda: Player(command, process.on_crash, hurry=stop)
     if options.output == "-":
         check_stdout()
-        return lambda: stdout_output(process.on_crash)
+        return lambda: stdout_output(process.on_crash, stop)
     file = Path(options.output)
     check_file(file)
-    return lambda: file_output(file, process.on_crash)
+    return lambda: file_output(file, process.on_crash, stop)
+
+
+def _awaited_fifo(options: argparse.Namespace, process: cli.Process) -> Output | None:
+    """Open the output if it is a FIFO, once somebody reads it: before that no stream is asked for.
+
+    Returns None for anything else, and if the user wants to go before. Raises UnreachableError if nobody
+    reads it in time.
+    """
+    file = Path(options.output or "-")
+    if not file.is_fifo():
+        return None
+    return fifo_output(file, process.on_crash, options.wait, process.stop)
 
 
 def _checked(check: Callable[[T], object], value: T) -> T:

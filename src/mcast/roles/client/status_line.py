@@ -3,11 +3,11 @@
 12.0 s   2.41 Mbit/s   buffer 510 ms   lost 0   rp > n1 > n3
 """
 
-import contextlib
 import shutil
-import sys
 from dataclasses import dataclass
-from typing import TextIO
+
+from mcast.net.line_writer import LineWriter
+from mcast.roles import logs
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +27,25 @@ class Status:
 
 
 class StatusLine:
-    """Rewrites one line of a terminal; on anything else it is silent."""
+    """Rewrites one line of a terminal; on anything else it is silent.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        """`stream` is stderr unless another is named."""
-        self._stream, self._shown = stream or sys.stderr, False
-        self.enabled = self._stream.isatty()
+    It never waits: as long as the terminal takes nothing (Ctrl-S), the line stays as it is.
+    """
+
+    def __init__(self, lines: LineWriter | None = None) -> None:
+        """`lines` is what writes the program's log unless another is named."""
+        self._lines, self._shown = lines or logs.writer(), False
+        self.enabled = self._lines is not None and self._lines.is_terminal
 
     def show(self, status: Status) -> None:
         """Replace the line."""
-        if self.enabled:
+        if self._lines is not None and self.enabled:
             width = shutil.get_terminal_size().columns - 1
             self._shown = True
-            self._write(f"\r\x1b[K{str(status)[:width]}")
+            self._lines.offer(f"\r\x1b[K{str(status)[:width]}")
 
     def close(self) -> None:
         """Leave the last line standing."""
-        if self._shown:
+        if self._lines is not None and self._shown:
             self._shown = False
-            self._write("\n")
-
-    def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # the terminal has been closed: no reason to end a recording
-            self._stream.write(text)
-            self._stream.flush()
+            self._lines.put("\n")

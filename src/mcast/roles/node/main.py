@@ -63,6 +63,7 @@ def _run(
         layout, address, ports, session.send_health, process.on_crash,
         takes_clients=not options.unlisted, trace_file=options.trace,
     )  # fmt: skip
+    process.begun.set()
     try:
         program.start(layout)
         eventlog.note(logger, "listening", "listening at %s", program.address, address=program.address)

@@ -56,12 +56,15 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     config = load_server_config(options.config)
     cache = Cache(options.cache or config.cache or default_cache())
     catalogue = Catalogue(config.contents, config.path, cache, cache_days=options.cache_days)
-    catalogue.check()
+    catalogue.check(process.stop.is_set)
+    if process.stop.is_set():
+        return 0
     if options.prepare:
         _prepare(catalogue, process)
         return 0
     process.on_hangup = lambda: _read_again(catalogue, config.path)
     program = ServerProgram(catalogue, options.address, ports, options.pace_ms / 1000, process.on_crash)
+    process.begun.set()
     try:
         program.start()
         names, address = ", ".join(catalogue.names), program.address
@@ -73,6 +76,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
 
 
 def _prepare(catalogue: Catalogue, process: cli.Process) -> None:
+    process.begun.set()
     try:
         if catalogue.prepare_all(process.stop.is_set):
             logger.info("all contents are prepared")

@@ -1,0 +1,59 @@
+"""What gets through from one parent to its child, by UDP, while their TCP connection is up.
+
+Two faults look like a parent that is cut off, and only a look at what arrives tells them apart:
+
+    nothing ever arrives            a firewall lets TCP through and no UDP
+    small datagrams alone arrive    the path's MTU is smaller than media datagrams are: SRs come, and
+                                    datagrams of one null packet, and gaps between them that no repair fills
+
+Null packets without gaps mean nothing: the source is idle. Pure: no socket, no clock.
+"""
+
+from mcast.media.parent import ParentState
+from mcast.wire.mpegts import NULL_PID, PACKET, pid_at
+from mcast.wire.rtp import HEADER_SIZE, is_rtcp
+
+VANISHED_SECONDS = 1.0
+"""Small datagrams alone for so long, and numbers missing: repair has been tried many times."""
+_NULL_SIZE = HEADER_SIZE + PACKET
+_MEND = "try datagram_packets = 6 at the server"  # of 1,140 bytes: they fit even IPv6's least MTU
+_DEAD = (ParentState.SILENT, ParentState.REFUSED)
+
+
+class Way:
+    """Which of one parent's datagrams have arrived. The receiver's thread owns it."""
+
+    __slots__ = ("_address", "_heard_at", "_lost", "_media_at", "is_open")
+
+    def __init__(self, address: str, now: float) -> None:
+        """Expect datagrams from HOST:PORT."""
+        self._address = address
+        self._heard_at: float | None = None  # anything
+        self._media_at = now  # media, or the beginning
+        self._lost = 0  # numbers that were missing then
+        self.is_open = False  # media has come last
+
+    def on_received(self, data: bytes, size: int, lost: int, now: float) -> None:
+        """Take in one receive, in segments of `size`; `lost` of the parent's numbers are missing."""
+        self._heard_at = now
+        if _is_media(data, size):
+            self._media_at, self._lost, self.is_open = now, lost, True
+
+    def doubt(self, state: ParentState | None, lost: int) -> str:
+        """Return what seems to be wrong with the way, in a line for people; nothing if all may be well."""
+        if self._heard_at is None:
+            is_dead = state in _DEAD
+            return f"no UDP comes from {self._address} though TCP is up: a firewall?" if is_dead else ""
+        if lost <= self._lost:
+            return ""
+        if self._heard_at - self._media_at < VANISHED_SECONDS:
+            return ""
+        self.is_open = False
+        return f"only small datagrams arrive from {self._address}: MTU? {_MEND}"
+
+
+def _is_media(data: bytes, size: int) -> bool:
+    """Tell whether RTP has come that holds more than a null packet."""
+    if size < _NULL_SIZE or is_rtcp(data):
+        return False
+    return size > _NULL_SIZE or pid_at(data, HEADER_SIZE) != NULL_PID

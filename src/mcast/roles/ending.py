@@ -1,0 +1,100 @@
+"""How a program ends when it is told to: in order, but soon, and in every state.
+
+SIGINT and SIGTERM set the stop event, and whoever waits for anything looks at it. That takes less than a
+second. For the rest (a disk that hangs, a bug) there is a watch, so that nobody ever needs `kill -9`:
+
+    has not begun yet    nothing is to be put in order: the program is ended, status 0
+    is at work           END_SECONDS for an orderly end, then the program is ended, status 1
+    signal comes again   the program is ended at once, status 1
+
+Ended by the watch, a program takes its child processes with it: each is in a process group of its own and
+would hear of nothing.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import NoReturn
+
+from mcast.roles import logs
+
+logger = logging.getLogger(__name__)
+
+BEGIN_SECONDS = 0.3
+"""How long a program that has not begun yet may take to notice that it is to end."""
+END_SECONDS = 3.0
+"""How long an orderly end may take: three times what it should."""
+LOG_SECONDS = 0.1
+"""How long the last lines of a program that is ended may take."""
+_LOOK = 0.05
+"""Seconds between two looks at the clock, which goes on by no more at each: on a machine that is too busy to
+let us look, nothing else can have ended, either."""
+
+ERROR_STATUS = 1
+
+
+class Ending:
+    """Hears SIGINT and SIGTERM, and watches that an end follows."""
+
+    def __init__(self, stop: threading.Event, begun: threading.Event) -> None:
+        """`stop` is set at the first signal; as long as `begun` is not set, nothing must end in order."""
+        self._stop, self._begun = stop, begun
+        self._is_over = threading.Event()
+        self._watch: threading.Thread | None = None
+
+    def asked(self, name: str) -> None:
+        """Take in a signal. Called by the thread `signals` alone."""
+        if self._watch is not None:
+            logger.warning("%s again: ending at once, whatever is unfinished", name)
+            _end(ERROR_STATUS)
+        if not self._stop.is_set():
+            logger.info("%s: stopping", name)
+        watch = threading.Thread(target=self._run, name="end-watch", daemon=True)
+        watch.start()
+        self._watch = watch  # before the program may end, which joins it
+        self._stop.set()
+
+    def over(self) -> None:
+        """Take in that the program has ended in order."""
+        self._is_over.set()
+        if self._watch is not None:
+            self._watch.join()
+
+    def _run(self) -> None:
+        waited = 0.0
+        while not self._is_over.wait(_LOOK):
+            waited += _LOOK
+            if waited >= BEGIN_SECONDS and not self._begun.is_set():
+                _end(0)
+            if waited >= END_SECONDS:
+                threads = ", ".join(each.name for each in threading.enumerate() if not each.daemon)
+                logger.error("still not stopped: ending at once (threads: %s)", threads)
+                _end(ERROR_STATUS)
+
+
+def _end(status: int) -> NoReturn:
+    """End this process and its child processes, now."""
+    for child in _children():
+        with contextlib.suppress(OSError):
+            # Only a group of its own: a child in ours shares it with us, and perhaps with who started us.
+            (os.killpg if os.getpgid(child) == child else os.kill)(child, signal.SIGKILL)
+    if (lines := logs.writer()) is not None:
+        lines.flush(LOG_SECONDS)
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(status)
+
+
+def _children() -> list[int]:
+    """Return the processes that this one has started. /proc knows: nobody has to keep a list."""
+    me, found = str(os.getpid()), []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            # The name in parentheses may hold spaces and parentheses; behind it: state, parent, ...
+            if entry.read_text(errors="replace").rpartition(")")[2].split()[1] == me:
+                found.append(int(entry.parent.name))
+    return found

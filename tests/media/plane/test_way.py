@@ -1,0 +1,102 @@
+"""What a child can tell of the way from its parent, by what arrives and what does not."""
+
+import logging
+import socket
+from functools import partial
+from ipaddress import ip_address
+
+import pytest
+
+from helpers import Recorder, wait_until
+from mcast.media.parent import ParentState
+from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.timing import Timing
+from mcast.media.way import VANISHED_SECONDS, Way
+from mcast.net.ports import MediaPorts
+from mcast.wire.mpegts import NULL_PACKET
+from mcast.wire.position import Position
+from mcast.wire.rtp import HEADER_SIZE
+from media.plane.streams import SIZE, SSRC, datagram
+
+NULL = datagram(0)[:HEADER_SIZE] + NULL_PACKET
+REPORT = bytes.fromhex("80c8000600000000") + bytes(20)
+LATER = 100 + VANISHED_SECONDS
+
+
+@pytest.fixture
+def way() -> Way:
+    return Way("10.0.0.1:6000", 100.0)
+
+
+@pytest.mark.parametrize("state", [ParentState.SILENT, ParentState.REFUSED])
+def test_nothing_at_all_is_a_firewall(way: Way, state: ParentState) -> None:
+    assert way.doubt(state, 0) == "no UDP comes from 10.0.0.1:6000 though TCP is up: a firewall?"
+
+
+@pytest.mark.parametrize("state", [None, ParentState.CUT])
+def test_nothing_yet_is_nothing_to_tell(way: Way, state: ParentState | None) -> None:
+    assert way.doubt(state, 0) == ""
+
+
+def test_a_parent_that_falls_silent_later_is_no_firewall(way: Way) -> None:
+    way.on_received(datagram(0), SIZE, 0, 100.1)
+    assert way.doubt(ParentState.SILENT, 0) == ""
+
+
+@pytest.mark.parametrize("small", [NULL, REPORT])
+def test_small_datagrams_alone_with_gaps_between_them_are_a_small_mtu(way: Way, small: bytes) -> None:
+    way.on_received(small, len(small), 5, 100.1)
+    assert way.doubt(ParentState.FED, 5) == ""  # repair has not been tried yet
+    way.on_received(small, len(small), 9, LATER)
+    assert way.doubt(ParentState.FED, 9) == (
+        "only small datagrams arrive from 10.0.0.1:6000: MTU? try datagram_packets = 6 at the server"
+    )
+
+
+def test_null_packets_without_gaps_are_an_idle_source(way: Way) -> None:
+    for moment in (100.1, LATER, LATER + 10):
+        way.on_received(NULL, len(NULL), 0, moment)
+    assert way.doubt(ParentState.FED, 0) == ""
+
+
+def test_large_datagrams_that_vanish_later_are_noticed_too(way: Way) -> None:
+    way.on_received(datagram(0), SIZE, 3, LATER)
+    assert (way.is_open, way.doubt(ParentState.FED, 3)) == (True, "")
+    way.on_received(NULL, len(NULL), 8, LATER + 10)
+    assert "MTU" in way.doubt(ParentState.FED, 8)
+    assert not way.is_open
+    way.on_received(datagram(9), SIZE, 8, LATER + 11)
+    assert way.doubt(ParentState.FED, 8) == ""
+
+
+def test_one_packet_a_datagram_is_media(way: Way) -> None:
+    small = datagram(0, packets=1)
+    way.on_received(small, len(small), 1, LATER)
+    assert way.is_open
+
+
+def test_a_receiver_says_once_that_no_udp_comes(caplog: pytest.LogCaptureFixture) -> None:
+    crash = Recorder()
+    silent: set[int] = set()
+    receiver = Receiver(
+        "news",
+        Position(SSRC, 0),
+        "me",
+        Recorder(),
+        lambda upstream, _: silent.add(upstream),
+        crash,
+        timing=Timing(start_silence=0.05),
+    )
+    local = ip_address("127.0.0.1")
+    with caplog.at_level(logging.WARNING), receiver, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
+        mute.bind(("127.0.0.1", 0))
+        port = mute.getsockname()[1]
+        for upstream in range(2):  # it is tried again
+            sock, _ = open_media_socket(local, MediaPorts())
+            connect_media_socket(sock, local, port)
+            receiver.add_parent(upstream, sock, bytes(16), Position(SSRC, 0))
+            wait_until(partial(silent.__contains__, upstream), "silence")
+            receiver.remove_parent(upstream)
+        assert receiver.doubt == f"no UDP comes from 127.0.0.1:{port} though TCP is up: a firewall?"
+    assert [record.getMessage() for record in caplog.records].count(receiver.doubt) == 1
+    assert not crash.calls
