@@ -334,9 +334,9 @@ class Network:
                 relay = viewer.node.relays[viewer.content]
                 feeds = [inlet.feed for inlet in relay.receiver.inlets.values()]
                 assert Feed.FED in feeds, f"{viewer} is not fed: {feeds}"
-                assert viewer.lost(self._old) <= lost, f"{viewer}: {viewer.received}"
+                assert viewer.lost(self.repaired_by) <= lost, f"{viewer}: {viewer.received}"
 
-    def _old(self, ssrc: int) -> int:
+    def repaired_by(self, ssrc: int) -> int:
         """Return the number below which nothing may be missing any more."""
         timeline = self.library[ssrc]
         return int((self.now - YOUNG - timeline.begun) / (timeline.due(1) - timeline.due(0)))
