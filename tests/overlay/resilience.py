@@ -111,7 +111,8 @@ class Figures:
     round_trips: Sequence[float]  # of the others: from the loss until media came again
     longest_gap: float  # seconds, of any viewer
     lost: int  # numbers, at all viewers together
-    messages: int  # of the control plane, for whatever was going on
+    requests: int  # questions that were asked meanwhile, and answers
+    news: int  # all else that nodes told each other: paths, cuts, what they stream
 
     @property
     def median(self) -> float:
@@ -126,13 +127,14 @@ class Figures:
         return (
             f"{self.repairs} repairs, {self.without_gap} of them without a gap; the others fed again after "
             f"{self.median:.1f} round trips (median), {self.p99:.1f} (p99); "
-            f"{self.messages / max(self.repairs, 1):.0f} messages for each; "
+            f"{self.requests / max(self.repairs, 1):.0f} requests and answers for each, and "
+            f"{self.news / max(self.repairs, 1):.0f} messages that tell others of it; "
             f"longest gap {self.longest_gap * 1000:.0f} ms, {self.lost} numbers lost"
         )
 
 
-def figures(net: Network, since: float, messages: int) -> Figures:
-    """Return what repairs have cost since a moment at which so many messages had been sent."""
+def figures(net: Network, since: float, before: tuple[int, int]) -> Figures:
+    """Return what repairs have cost since a moment at which so much had been said."""
     taken = [float(str(fields["gap_ms"])) for at, _, fields in net.said("parent_taken") if at >= since]
     round_trip_ms = 1000 * net.world.most_delay  # twice half of it
     return Figures(
@@ -140,14 +142,16 @@ def figures(net: Network, since: float, messages: int) -> Figures:
         without_gap=sum(gap_ms == 0 for gap_ms in taken),
         round_trips=[gap_ms / round_trip_ms for gap_ms in taken if gap_ms],
         longest_gap=max((viewer.longest_gap for viewer in net.viewers), default=0.0),
-        lost=sum(viewer.lost() for viewer in net.viewers),
-        messages=messages_of(net) - messages,
+        lost=sum(viewer.lost(net.repaired_by) for viewer in net.viewers),
+        requests=messages_of(net)[0] - before[0],
+        news=messages_of(net)[1] - before[1],
     )
 
 
-def messages_of(net: Network) -> int:
-    """Return how many messages of the control plane have been sent so far."""
-    return sum(node.messages for node in net.everybody())
+def messages_of(net: Network) -> tuple[int, int]:
+    """Return how many requests and answers, and how many other messages, have been sent so far."""
+    nodes = net.everybody()
+    return sum(node.requests for node in nodes), sum(node.news for node in nodes)
 
 
 @dataclass
@@ -166,15 +170,15 @@ def churn(seed: int, nodes: int = 20, *, loss: bool = False) -> Trial:
     trial = Trial(life.net, lambda: None)
 
     def play() -> None:
-        since, messages = life.net.now, messages_of(life.net)
-        while life.net.now < since + 15:
+        since, before = life.net.now, messages_of(life.net)
+        while life.net.now < since + 10:
             what = life.random.choices([life.fail, life.mend, life.join], [9, 7, 4])[0]
             what()
             life.net.run(life.random.uniform(0.2, 2.0))
         while life.down:
             life.mend()
-        life.net.run(8)
-        trial.figures = figures(life.net, since, messages)
+        life.net.run(6)
+        trial.figures = figures(life.net, since, before)
         if not loss:
             life.net.world.control_loss = life.net.world.media_loss = 0.0
             _check_all_is_well(life.net)
@@ -183,8 +187,12 @@ def churn(seed: int, nodes: int = 20, *, loss: bool = False) -> Trial:
     return trial
 
 
-def crashes(seed: int, nodes: int = 40, *, seconds: float = 10.0, share: float = 0.01) -> Trial:
-    """Such a share of all nodes crashes each second, and starts again 5 s later."""
+def crashes(seed: int, nodes: int = 40, *, seconds: float | None = None, share: float = 0.01) -> Trial:
+    """Such a share of all nodes crashes each second, and starts again 5 s later.
+
+    For 10 s; where a hundred nodes crash sooner, for 4 s, as each second takes a while.
+    """
+    seconds = seconds if seconds is not None else 10.0 if nodes < 1000 else 4.0
     life = Life.begin(seed, nodes)
     trial = Trial(life.net, lambda: None)
 
@@ -195,15 +203,15 @@ def crashes(seed: int, nodes: int = 40, *, seconds: float = 10.0, share: float =
             life.net.at(5.0, lambda: life._start(name))
 
     def play() -> None:
-        since, messages, due = life.net.now, messages_of(life.net), 0.0
+        since, before, due = life.net.now, messages_of(life.net), 0.0
         while life.net.now < since + seconds:
             due += max(share * nodes, 0.5) / 10
             while due >= 1:
                 due -= 1
                 crash_one()
             life.net.run(0.1)
-        life.net.run(8)
-        trial.figures = figures(life.net, since, messages)
+        life.net.run(6)
+        trial.figures = figures(life.net, since, before)
         _check_all_is_well(life.net)
 
     trial.play = play

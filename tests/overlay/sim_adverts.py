@@ -35,7 +35,7 @@ class Watch:
     def tell(self, event: Event) -> None:
         """Carry a word of the neighbour's to who listens."""
         if self._wire is not None:
-            self._listener.messages += 1
+            self._listener.news += 1
             self._wire.answer(lambda: self._listener.handle(event))
 
     def _connect(self) -> None:

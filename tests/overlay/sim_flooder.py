@@ -33,11 +33,11 @@ class Call:
         self.connection: ConnectionId = callee.connected(self)
 
     def send(self, message: NodeMessage) -> None:
-        self.caller.messages += 1
+        self.caller.count(message)
         self.wire.ask(lambda: self.callee.received(self.connection, message))
 
     def answer(self, message: NodeMessage) -> None:
-        self.callee.messages += 1
+        self.callee.count(message)
         self.wire.answer(lambda: self.on_message(message))
 
 
@@ -74,7 +74,6 @@ class Flooder:
             connected(Call(self._node, process))  # type: ignore[arg-type]
             self._post(RoundTripMeasured(name, self._node.world.most_delay * 1000))
 
-        self._node.messages += 1
         if name in self._names or name in self._met:
             # Whatever it is called here, it is one host at the end of one link.
             host = self._node.net.name_of(name)

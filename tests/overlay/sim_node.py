@@ -13,7 +13,7 @@ from mcast.overlay.node_core import NodeCore
 from mcast.overlay.table import State
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity, IdentityKind
-from mcast.wire.node import MAX_FURTHER, Disc, NodeMessage, Port, Stop, StopReason, Stream
+from mcast.wire.node import MAX_FURTHER, Disc, Found, Miss, NodeMessage, Port, Stop, StopReason, Stream
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 from overlay.sim_adverts import SimAdverts
@@ -53,7 +53,7 @@ class SimNode(Process):
         self.core = NodeCore(me, Random(self.seed), rendezvous=rendezvous)
         self.flooder = Flooder(self, net.process, self.handle)
         self.adverts = SimAdverts(self)
-        self.messages = 0  # of the control plane, sent
+        self.requests = self.news = 0  # messages sent: questions and answers to them, and all others
         self.connections: dict[ConnectionId, Call] = {}
         self.upstreams: dict[UpstreamId, SimUpstream] = {}
         self.relays: dict[str, SimRelay] = {}
@@ -111,6 +111,13 @@ class SimNode(Process):
             call.wire.drop()
             self.handle(ev.ConnectionGone(connection, how))
 
+    def count(self, message: NodeMessage) -> None:
+        """Take in that this node sends a message."""
+        if isinstance(message, Disc | Stream | Found | Miss):
+            self.requests += 1
+        else:
+            self.news += 1
+
     def stop(self) -> None:
         """End in order, as SIGTERM makes it: when all children have gone elsewhere, or a little later."""
         if self.alive:
@@ -148,6 +155,8 @@ class SimNode(Process):
             self.steps.append((self.world.now, event, actions))
         for action in actions:
             self._perform(action)
+        if self._tick_at <= self.world.now:
+            return
         due = self.core.due
         latest = self.world.now + TICK
         if due is not None and due < latest:

@@ -114,10 +114,14 @@ class Network:
         most_delay: float = 0.02,
         media: bool = False,
         records: bool = False,
-        adverts: bool = True,
+        adverts: bool | None = None,
     ) -> None:
-        """Without `media` no number is ever sent, and parents count as fed: a quarter of the work."""
-        self.seed, self.media, self.records, self.adverts = seed, media, records, adverts
+        """Without `media` no number is ever sent, and parents count as fed: a quarter of the work.
+
+        Neighbours tell each other what they stream if `adverts` says so (None: as `media` does).
+        """
+        self.seed, self.media, self.records = seed, media, records
+        self.adverts = media if adverts is None else adverts
         self._addresses: dict[str, Endpoint] = {}  # of nodes, as clients are told them
         self._names: dict[str, str] = {}
         self.world, self.library = World(seed, most_delay), Library()
@@ -330,9 +334,9 @@ class Network:
                 relay = viewer.node.relays[viewer.content]
                 feeds = [inlet.feed for inlet in relay.receiver.inlets.values()]
                 assert Feed.FED in feeds, f"{viewer} is not fed: {feeds}"
-                assert viewer.lost(self._old) <= lost, f"{viewer}: {viewer.received}"
+                assert viewer.lost(self.repaired_by) <= lost, f"{viewer}: {viewer.received}"
 
-    def _old(self, ssrc: int) -> int:
+    def repaired_by(self, ssrc: int) -> int:
         """Return the number below which nothing may be missing any more."""
         timeline = self.library[ssrc]
         return int((self.now - YOUNG - timeline.begun) / (timeline.due(1) - timeline.due(0)))
@@ -365,9 +369,9 @@ def replayable(scenario: str, seed: int) -> Iterator[None]:
 def main(argv: list[str] | None = None) -> int:
     """Run one scenario and print what happened in it."""
     from overlay import resilience
-    from overlay.scenarios import SCENARIOS
+    from overlay.scenarios import SCENARIOS, Run
 
-    trials: dict[str, Callable[[int, int], resilience.Trial]] = {
+    trials: dict[str, Callable[[int, int], Run]] = {
         "churn": resilience.churn,
         "resilience": resilience.crashes,
     }
@@ -376,9 +380,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--nodes", type=int, default=40, help="of churn and resilience (default: 40)")
     options = parser.parse_args(argv)
-    is_trial = options.scenario in trials
-    run = (trials[options.scenario](options.seed, options.nodes) if is_trial
-           else SCENARIOS[options.scenario](options.seed))  # fmt: skip
+    if options.scenario in trials:
+        run = trials[options.scenario](options.seed, options.nodes)
+    else:
+        run = SCENARIOS[options.scenario](options.seed)
     try:
         run.play()
     except AssertionError as error:

@@ -433,6 +433,17 @@ def test_a_parent_that_accepts_and_says_that_it_is_cut_off_is_no_help_either() -
     assert left(branch.on_port(2, spare_port(version=2, cut=True), 1.05)) == [2]
 
 
+def test_a_child_that_goes_elsewhere_may_be_a_parent_now() -> None:
+    branch = fed()
+    branch.on_asked(stream(R2, sender=N4), 2, 0.5)
+    branch.on_lost(1, StopReason.CUT, "reset", 1.0)
+    assert branch.search is not None
+    branch.search.begin(1.05)
+    branch.on_not_found(MissReason.CUT, "", 1.1, unreachable=True)
+    branch.on_child_gone(2, Departure.UNSUBSCRIBED, 1.11)
+    assert branch.search.due == 1.11
+
+
 # Suspicion: make before break
 
 
@@ -663,7 +674,7 @@ def test_a_node_that_leaves_meanwhile_still_says_that_the_content_is_over() -> N
 
 def test_a_content_may_end_while_its_parent_is_silent() -> None:
     branch = fed()
-    states = []
+    states: list[State] = []
     branch.on_feed(1, Feed.SILENT, 9.0)
     states.append(branch.state)
     branch.on_over(1, 99, "", 9.1)

@@ -447,6 +447,21 @@ def test_the_spare_that_a_neighbour_has_advertised_is_asked_at_once() -> None:
     assert do.Advertise("news", (RP, N1), False) in actions
 
 
+def test_who_looks_for_a_parent_asks_a_neighbour_as_soon_as_that_one_says_that_it_is_fed() -> None:
+    core = fed_node()
+    core.handle(ParentLost(1, "reset"), 1.0)
+    asks = [
+        a for a in core.handle(Advertised("n2", "news", (RP, N2), True), 1.01) if isinstance(a, do.Subscribe)
+    ]
+    assert [(ask.parent, ask.resume, len(ask.request)) for ask in asks] == [(NodeParent("n2"), True, 16)]
+    assert core.handle(Advertised("n2", "news", (RP, N3, N2), True), 1.02) == [], "it is being asked"
+    core.handle(Accepted(2, port(RP, N2)), 1.03)
+    assert core.handle(Advertised("n2", "news", (RP, N2), True), 1.04) == []
+    core.handle(FeedChanged(2, Feed.FED), 1.05)
+    assert core.branches["news"].state is State.FED
+    assert core.handle(Advertised("n2", "news", (RP, N3, N2), True), 1.06) == []
+
+
 def test_neither_a_child_nor_who_is_below_it_is_asked() -> None:
     core = node("rp", "n2", "n3")
     core.handle(DiscReceived(1, disc()), 0.0)

@@ -25,18 +25,19 @@ from mcast.overlay.actions import (
     ConnectionId,
     Dismiss,
     Leave,
+    Parent,
     ServerParent,
     Supply,
     UpstreamId,
 )
 from mcast.overlay.branch_data import BranchData, UpstreamEntry, Why
-from mcast.overlay.candidates import Candidates
+from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.events import Departure, Feed
 from mcast.overlay.search import Search
 from mcast.overlay.steps import STEPS, tell
 from mcast.overlay.table import IGNORED, TABLE, Input, State
 from mcast.wire.identity import IdentityKind
-from mcast.wire.node import MissReason, Port, StopReason, Stream
+from mcast.wire.node import REQUEST_ID_SIZE, MissReason, Port, StopReason, Stream
 from mcast.wire.rtcp import FeedState
 
 JOIN_SECONDS = 5.0
@@ -102,6 +103,16 @@ class Branch(BranchData):
         self.request, self.candidates = self.search.request, candidates
         if self.state in SEEKING:
             candidates.hurry()
+        return self._take(Input.FOUND, Why(now))
+
+    def on_spare(self, parent: Parent, now: float) -> list[Action]:
+        """Ask a neighbour that has just said that it is fed, if nobody is being asked now."""
+        if self.state not in SEEKING or self.search is None or not self.candidates.is_over:
+            return []
+        if any(entry.accepted for upstream, entry in self.upstreams.items() if upstream != self.primary):
+            return []
+        self.request = self.chance.randbytes(REQUEST_ID_SIZE)
+        self.candidates = Candidates([parent], SPARE_PATIENCE)
         return self._take(Input.FOUND, Why(now))
 
     def on_not_found(
@@ -190,6 +201,8 @@ class Branch(BranchData):
         dismissed: list[Action] = []
         if self.admission.remove(connection):
             dismissed.append(Dismiss(connection, self.content))
+        if is_node and self.state in SEEKING and self.search is not None:
+            self.search.hurry(now)  # it has gone where it is fed: there is somebody new to ask
         return [*dismissed, *self._prune(now, deserted=is_node and how is not Departure.UNSUBSCRIBED)]
 
     def on_time(self, now: float) -> list[Action]:

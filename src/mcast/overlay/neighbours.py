@@ -162,7 +162,7 @@ class Neighbours:
 
     def part(self, branches: Branches) -> list[Action]:
         """Ask them no more, when nothing is looked for any more."""
-        if any(branch.state in SEEKING for branch in branches.values()):
+        if not self._acquaintances.met or any(branch.state in SEEKING for branch in branches.values()):
             return []
         return [Meet(())] if self._acquaintances.part() else []
 

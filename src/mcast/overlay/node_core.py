@@ -36,6 +36,7 @@ from mcast.overlay.discovery import (
 )
 from mcast.overlay.events import (
     Accepted,
+    Advertised,
     Answered,
     ConnectionGone,
     Departure,
@@ -144,6 +145,9 @@ class NodeCore:
                 return branch.on_drained(connections, now) if branch else []
             case Leaving():
                 return self._on_leaving(now)
+            case Advertised(neighbour, content):
+                self._neighbours.learn(event)
+                return self._on_spare(neighbour, content, now)
             case _:
                 self._learn(event, now)
                 return []
@@ -245,6 +249,13 @@ class NodeCore:
         if not self.rendezvous:
             return self._neighbours.spares(branch)
         return [*self._servers.spares(branch)]
+
+    def _on_spare(self, neighbour: str, content: str, now: float) -> list[Action]:
+        """Ask who has just been fed again, or for the first time: quicker than the next flood."""
+        branch, parent = self._branches.get(content), NodeParent(neighbour)
+        if branch is None or self.rendezvous or parent not in branch.spares():
+            return []
+        return branch.on_spare(parent, now)
 
     def _on_connection_gone(self, connection: ConnectionId, how: Departure, now: float) -> list[Outcome]:
         outcomes = self._discovery.on_asker_gone(connection)
