@@ -88,6 +88,11 @@ class Taker:
         assert ends(self.connection) is None
         self.leave()
 
+    def say_bye(self) -> None:
+        """End the media's side alone, as where its BYE overtakes the STOP."""
+        assert self._receiver is not None
+        self._receiver.stop()
+
     def fall_silent(self) -> None:
         turn_away(self._sock)
 
@@ -470,6 +475,18 @@ def test_a_taker_of_whom_nothing_is_heard_gets_stop_lease(
     assert ends(taker.connection) is StopReason.LEASE
     wait_until(lambda: not server._takers)
     taker.leave()
+
+
+def test_a_taker_whose_bye_overtakes_its_stop_has_left_in_order(world: World) -> None:
+    server = world.server(Contents("news"), linger=PATIENCE)
+    taker = Taker(server, "news").watch()
+    (known,) = server._takers.values()
+    taker.say_bye()
+    wait_until(lambda: not known.streamer.fanout.children())
+    assert [*server._takers.values()] == [known]
+    with listing(server) as lists:
+        taker.unsubscribe()
+        wait_running(lists)
 
 
 def test_stopping_tells_all_takers_and_ends_all(world: World) -> None:

@@ -299,10 +299,11 @@ class ServerProgram:
         )  # fmt: skip
 
     def _on_lost(self, key: ChildKey, lost: ChildLost) -> None:
+        # Who has said BYE gets no media any more. That is all: its connection is about to say why it leaves,
+        # and a BYE that overtakes the STOP must not make a taker that left in order look lost.
         taker = self._takers.get(key)
-        if taker is not None:
-            if lost is ChildLost.LEASE:
-                say(taker.connection, ServerStop(StopReason.LEASE, text="nothing was heard of you"))
+        if taker is not None and lost is ChildLost.LEASE:
+            say(taker.connection, ServerStop(StopReason.LEASE, text="nothing was heard of you"))
             taker.connection.close()  # the watcher sees that
 
     def _on_end(self, streamer: Streamer[Fanout], _last: int) -> None:
