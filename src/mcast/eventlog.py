@@ -38,7 +38,6 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "parent_lost": ("content", "parent", "cause", "after_ms"),
     "parent_taken": ("content", "parent", "gap_ms"),
     # the rendezvous point
-    "rendezvous_taken": ("node",),
     "server_listed": ("server", "contents"),
     "server_lost": ("server", "reason"),
     "server_choice": (

@@ -101,3 +101,31 @@ def test_a_client_goes_on_elsewhere_when_its_neighbour_freezes(build: Build) -> 
     report = assert_nothing_missed(topology, client)
     assert report["path"][-1] in ("n1", "n2")
     topology.nodes["n3"].send(signal.SIGCONT)
+
+
+def two_servers(build: Build) -> tuple[Topology, Client, str]:
+    """Watch what one of two servers with the same content sends; return also which one it is."""
+    topology = build({"rp": ["n1"], "n1": []}, servers=2)
+    for name in topology.servers:
+        topology.nodes["rp"].wait_for_event("server_listed", server=topology.addresses.of(name))
+    client, _ = joined(topology, at="n1")
+    address = topology.nodes["rp"].wait_for_event("serves", content="clip").text("server")
+    (active,) = (name for name in topology.servers if topology.addresses.of(name) == address)
+    return topology, client, active
+
+
+def test_another_server_goes_on_where_a_killed_one_has_stopped(build: Build) -> None:
+    topology, client, active = two_servers(build)
+    topology.servers[active].kill()
+    topology.nodes["rp"].wait_for_event("parent_taken", content="clip")
+    assert_nothing_missed(topology, client)
+
+
+def test_another_server_goes_on_where_one_hangs(build: Build) -> None:
+    topology, client, active = two_servers(build)
+    topology.servers[active].send(signal.SIGSTOP)
+    try:
+        topology.nodes["rp"].wait_for_event("parent_taken", content="clip")
+        assert_nothing_missed(topology, client)
+    finally:
+        topology.servers[active].send(signal.SIGCONT)

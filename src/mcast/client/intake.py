@@ -83,7 +83,7 @@ class Intake:
         self._receiver.remove_parent(upstream)
 
     def is_drained(self, last: int) -> bool:
-        """Tell whether nothing up to the number `last` is to come: it is here, or has missed its time."""
+        """Return whether nothing up to the number `last` is to come: it is here, or has missed its time."""
         if self._receiver.position.next <= last:
             return False
         return self._receiver.wanted.next > last or self._playback.finish(0)

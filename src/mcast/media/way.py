@@ -53,7 +53,7 @@ class Way:
 
 
 def _is_media(data: bytes, size: int) -> bool:
-    """Tell whether RTP has come that holds more than a null packet."""
+    """Return whether RTP has come that holds more than a null packet."""
     if size < _NULL_SIZE or is_rtcp(data):
         return False
     return size > _NULL_SIZE or pid_at(data, HEADER_SIZE) != NULL_PID

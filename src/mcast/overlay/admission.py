@@ -41,11 +41,11 @@ class Admission:
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether nobody takes the content or waits for it."""
+        """Return whether nobody takes the content or waits for it."""
         return not self.waiters and not self.children
 
     def holds(self, connection: ConnectionId) -> bool:
-        """Tell whether this connection takes the content or waits for it."""
+        """Return whether this connection takes the content or waits for it."""
         return connection in self.children or connection in self.waiters
 
     def remove(self, connection: ConnectionId) -> bool:

@@ -4,7 +4,7 @@
 behind a join with a *smaller* request id; otherwise it gets MISS(busy) at once and its client tries
 again with a new id. A join under id r waits at the next node only behind an id below r, so along any
 chain of waiting nodes the ids fall, and no chain can close to a ring: nobody waits for ever. Who comes
-to resume never waits: he gets CUT at once and asks another.
+to resume never waits: he is refused at once and asks another.
 
 **No loops.** PORT names the path from the rendezvous point. A node that finds itself in it leaves
 that parent; a child that is in it is refused. A node that is cut off from the source takes nobody in,

@@ -93,7 +93,7 @@ class BranchData:
 
     @property
     def fed(self) -> bool:
-        """Tell whether media comes to this node."""
+        """Return whether media comes to this node."""
         return self.state in (State.FED, State.DOUBTED, State.DOUBLED, State.LINGERING)
 
     @property

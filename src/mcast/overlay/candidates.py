@@ -40,7 +40,7 @@ class Candidates:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether nobody has been asked, and nobody is to be."""
+        """Return whether nobody has been asked, and nobody is to be."""
         return not self._left and self._asked is None
 
     @property
@@ -53,9 +53,9 @@ class Candidates:
         self._patience = SPARE_PATIENCE
 
     def is_late(self, now: float) -> bool:
-        """Tell whether the next one should be asked beside the last, which says nothing."""
+        """Return whether the next one should be asked beside the last, which says nothing."""
         return bool(self._left) and self.is_mute(now)
 
     def is_mute(self, now: float) -> bool:
-        """Tell whether the last one that was asked says nothing."""
+        """Return whether the last one that was asked says nothing."""
         return self.due is not None and now >= self.due

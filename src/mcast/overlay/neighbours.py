@@ -58,7 +58,7 @@ class Neighbours:
 
     @property
     def is_leaf(self) -> bool:
-        """Tell whether this is a client: nobody watches it, and nobody asks it."""
+        """Return whether this is a client: nobody watches it, and nobody asks it."""
         return self._me.kind is IdentityKind.CLIENT
 
     @property

@@ -97,7 +97,7 @@ class NodeCore:
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether no stream and no search is left. A flood for others is none of a node that leaves:
+        """Return whether no stream and no search is left. A flood for others is none of a node that leaves:
         its neighbours see the connection close."""
         return not self._branches
 

@@ -54,7 +54,7 @@ class Servers:
                 server.contents = {}
 
     def has(self, content: str) -> bool:
-        """Tell whether a server has this content."""
+        """Return whether a server has this content."""
         return any(content in (server.contents or {}) for server in self._servers.values())
 
     def doubts(self, now: float) -> str:

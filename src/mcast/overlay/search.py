@@ -70,7 +70,7 @@ class Search:
 
     @property
     def has_failed(self) -> bool:
-        """Tell whether a flood of this search has found nobody yet."""
+        """Return whether a flood of this search has found nobody yet."""
         return self._tries > 0
 
     @property

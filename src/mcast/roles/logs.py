@@ -21,6 +21,7 @@ import logging
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,15 +99,15 @@ def one_line(text: str) -> str:
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
-class LineFormatter(logging.Formatter):
+class LineFormatter(logging.Formatter, ABC):
     """Makes a record one clean line; those below say what stands in it."""
 
     def format(self, record: logging.LogRecord) -> str:
         return one_line(self.line(record))
 
+    @abstractmethod
     def line(self, record: logging.LogRecord) -> str:
         """Return the line as it would be if nobody meant harm."""
-        raise NotImplementedError
 
 
 class TextFormatter(LineFormatter):

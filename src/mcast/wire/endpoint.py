@@ -23,7 +23,7 @@ def is_link_local(ip: IpAddress) -> bool:
 
 
 def is_host(ip: IpAddress) -> bool:
-    """Tell whether this can be the address of one host: no group's, nobody's, no broadcast."""
+    """Return whether this can be the address of one host: no group's, nobody's, no broadcast."""
     return not (ip.is_multicast or ip.is_unspecified or (ip.version == _IPV4 and ip.is_reserved))
 
 

@@ -65,14 +65,14 @@ class _Content:
 
     @property
     def is_pending(self) -> bool:
-        """Tell whether there is something to prepare that has not been tried."""
+        """Return whether there is something to prepare that has not been tried."""
         return self.spec.path is not None and self.prepared is None and not self.failure
 
     def fail(self, why: str, reason: str, file: FileIdentity | None) -> None:
         self.failure, self.reason, self.failed_file, self.changed_file = why, reason, file, file
 
     def is_worth_a_try(self) -> bool:
-        """Tell whether the file of a failed content has changed, and has not changed since the last look."""
+        """Return whether the file of a failed content has changed, and rested since the last look."""
         if not self.failure or self.spec.path is None:
             return False
         before, self.changed_file = self.changed_file, identity_of(self.spec.path)
@@ -251,7 +251,7 @@ class Catalogue:
             self._wake.wait(LOOK_EACH)
 
     def _is_gone(self, content: _Content) -> bool:
-        """Tell whether a content is no more in the list, which was read anew."""
+        """Return whether a content is no more in the list, which was read anew."""
         with self._lock:
             return self._contents.get(content.spec.name) is not content
 

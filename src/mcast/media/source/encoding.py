@@ -149,7 +149,7 @@ class _Decision:
 
     @property
     def _is_joined(self) -> bool:
-        """Tell whether the clock of something that is sent jumps."""
+        """Return whether the clock of something that is sent jumps."""
         return any(extent.jumps for stream in self._sent if (extent := self.seen.of(stream)))
 
     @property
@@ -337,7 +337,7 @@ def _field_order(is_top_first: bool) -> str:
 
 
 def _may_have_fields(video: Video) -> bool:
-    """Tell whether pictures may come as fields: where that is not known, each one's own mark decides."""
+    """Return whether pictures may come as fields: where that is not known, each one's own mark decides."""
     is_known = video.field_order not in ("", "unknown")
     return video.is_interlaced or (not is_known and video.moves and video.pixel_format.startswith("yuv"))
 

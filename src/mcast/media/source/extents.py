@@ -123,6 +123,6 @@ def _walks(path: str, options: tuple[str, ...], *, may_jump: bool, cancelled: Ca
 
 
 def _gaps_are_seams(walks: list[_Walk]) -> bool:
-    """Tell whether all streams have the same few gaps: one stream's alone are its slow rhythm."""
+    """Return whether all streams have the same few gaps: one stream's alone are its slow rhythm."""
     gaps = {walk.gaps for walk in walks}
     return len(gaps) == 1 and all(0 < walk.gaps * MANY <= walk.straight.packets for walk in walks)

@@ -31,11 +31,11 @@ class Source(Protocol):
 
     @property
     def ended(self) -> bool:
-        """Tell whether everything was given."""
+        """Return whether everything was given."""
 
     @property
     def is_silent(self) -> bool:
-        """Tell whether nothing comes from the source for now: viewers are told to wait for it."""
+        """Return whether nothing comes from the source for now: viewers are told to wait for it."""
         return False
 
     def due(self, now: float) -> list[Train]:

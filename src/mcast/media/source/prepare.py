@@ -112,7 +112,7 @@ def prepare(
 def is_prepared(
     path: Path, quality: Quality, cache: Cache, cancelled: Cancelled, wish: Wish = NO_WISH
 ) -> bool:
-    """Tell whether `prepare` would have nothing to do."""
+    """Return whether `prepare` would have nothing to do."""
     return cache.find(_key(cache.digest_of(path, cancelled), quality, wish)) is not None
 
 

@@ -25,7 +25,7 @@ class Probe:
 
     @property
     def has_clock_jumps(self) -> bool:
-        """Tell whether the container's clock may jump, and ffmpeg then goes on as if it had not."""
+        """Return whether the container's clock may jump, and ffmpeg then goes on as if it had not."""
         return bool({"mpegts", "mpeg", "flv", "hls"} & set(self.container.split(",")))
 
 

@@ -66,7 +66,7 @@ class Video:
 
     @property
     def is_top_first(self) -> bool:
-        """Tell which field of an interlaced picture is shown first: the second letter says it."""
+        """Return which field of an interlaced picture is shown first: the second letter says it."""
         return self.field_order in ("tt", "bt")
 
     @property
@@ -128,7 +128,7 @@ class Choice:
 
     @property
     def is_still(self) -> bool:
-        """Tell whether this is one picture and nothing else."""
+        """Return whether this is one picture and nothing else."""
         return self.video is not None and not self.video.moves and not self.audios
 
 
@@ -209,7 +209,7 @@ def _same_language(one: str, other: str) -> bool:
 
 
 def is_secondary(disposition: Mapping[str, int], title: str) -> bool:
-    """Tell whether a sound is made for a few: a description, a commentary."""
+    """Return whether a sound is made for a few: a description, a commentary."""
     return any(disposition.get(kind) for kind in _SECONDARY) or bool(_SECONDARY_TITLE.search(title))
 
 

@@ -82,7 +82,7 @@ def without_tables(packets: bytes, pid: int) -> bytes:
 
 
 def holds_media(packets: bytes) -> bool:
-    """Tell whether picture or sound is among whole packets: tables and padding alone are no media."""
+    """Return whether picture or sound is among whole packets: tables and padding alone are no media."""
     ids = {(high & 0x1F) << 8 | low for high, low in zip(packets[1::PACKET], packets[2::PACKET], strict=True)}
     return not ids <= _NO_MEDIA
 
