@@ -14,7 +14,7 @@ from mcast.config.layout_text import count_links, describe, further_links, tree
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort, IPAddress
 from mcast.roles.bootstrap.main import read_layout
-from mcast.wire.bootstrap import LayoutMessage, Neighbour, NodeKind
+from mcast.wire.bootstrap import LayoutMessage, Neighbour, NodeKind, Policy
 from mcast.wire.frame import encode
 
 CONFIGS = Path(__file__).parents[2] / "resources" / "configs"
@@ -53,6 +53,31 @@ def changed(**changes: object) -> Table:
         else:
             table[key] = value
     return data
+
+
+def test_what_the_file_says_to_all_nodes_alike_travels_with_each_layout() -> None:
+    policy = Policy(repair_anyone=False, optimise=False, move_streams=True, parents=2, max_neighbours=7)
+    layout = campus(repair="neighbours", optimise=False, move_streams=True, parents=2, max_neighbours=7)
+    assert layout.message("n1", 1).policy == policy
+    assert campus(repair="anyone").message("n1", 1).policy == Policy()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("repair", "nobody", "'nobody' is neither 'anyone' nor 'neighbours'"),
+        ("repair", True, "True is neither 'anyone' nor 'neighbours'"),
+        ("optimise", "no", "'no' is text, expected true or false"),
+        ("move_streams", 1, "1 is a number, expected true or false"),
+        ("parents", 3, "3 is not from 1 to 2"),
+        ("parents", True, "True is true or false, expected a whole number"),
+        ("max_neighbours", 0, f"0 is not from 1 to {MAX_NEIGHBOURS}"),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(key: str, value: object, problem: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        campus(**{key: value})
+    assert str(error.value) == f"campus.toml: {key}: {problem}"
 
 
 def test_links_are_symmetric_and_each_end_has_its_own_address_for_the_other() -> None:

@@ -139,6 +139,8 @@ stream_healths = st.builds(
     fed=st.booleans(),
 )
 
+policies = st.builds(bootstrap.Policy, st.booleans(), st.booleans(), st.booleans(), unsigned(8), unsigned(16))
+
 bootstrap_messages: st.SearchStrategy[bootstrap.BootstrapMessage] = st.one_of(
     st.builds(bootstrap.Register, st.just("") | names, unsigned(16), exactly(16)),
     st.builds(
@@ -151,6 +153,7 @@ bootstrap_messages: st.SearchStrategy[bootstrap.BootstrapMessage] = st.one_of(
         tuples_of(texts),
         tuples_of(texts),
         unsigned(32),
+        policies,
     ),
     st.builds(bootstrap.Refused, texts),
     st.builds(bootstrap.Health, unsigned(64), tuples_of(stream_healths)),

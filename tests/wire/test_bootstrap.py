@@ -13,6 +13,7 @@ from mcast.wire.bootstrap import (
     LayoutMessage,
     Neighbour,
     NodeKind,
+    Policy,
     Refused,
     Register,
     StreamHealth,
@@ -42,6 +43,10 @@ EXAMPLES: list[tuple[BootstrapMessage, str]] = [
         "08 000b 01 0002 6e32 02 0003 643a33 09 0003 653a34 0a 0002 7270 0a 0002 7232 0b 0004 00000003",
     ),
     (LayoutMessage("n1", NodeKind.OVERLAY, ""), "02 04 0002 6e31 05 0001 00 06 0000"),
+    (
+        LayoutMessage("n1", NodeKind.OVERLAY, "", policy=Policy(False, False, True, 2, 9)),
+        "02 04 0002 6e31 05 0001 00 06 0000 0f 0015 01 0001 00 02 0001 00 03 0001 01 04 0001 02 05 0002 0009",
+    ),
     (Refused("who?"), "03 0c 0004 77686f3f"),
     (Health(60_000), "04 0d 0008 000000000000ea60"),
     (

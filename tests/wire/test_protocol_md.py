@@ -68,7 +68,7 @@ LABELS: dict[str, dict[str, type[Record]]] = {  # how the tables of TLVs call th
         "REFUSAL": handshake.Refusal,
     },
 }
-RECORDS = (server.ContentInfo, bootstrap.Neighbour, bootstrap.StreamHealth)
+RECORDS = (server.ContentInfo, bootstrap.Neighbour, bootstrap.Policy, bootstrap.StreamHealth)
 ENUMS = (
     identity.IdentityKind,
     frame.Protocol,

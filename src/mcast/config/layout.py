@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mcast.hostport import HostPort, IPAddress, literal_ip
-from mcast.wire.bootstrap import LayoutMessage, Neighbour, NodeKind
+from mcast.wire.bootstrap import DEFAULT_POLICY, LayoutMessage, Neighbour, NodeKind, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Layout:
     links: Mapping[str, tuple[Link, ...]]  # by the node they lead away from
     rendezvous: tuple[str, ...]
     open: bool = False  # whether a node's name may be borne from any address
+    policy: Policy = DEFAULT_POLICY
 
     def find_by_name(self, name: str) -> NodeSpec | None:
         """Return a node, None if there is none of this name."""
@@ -94,6 +95,7 @@ class Layout:
             servers=tuple(str(server) for server in self.servers_of(name)),
             rendezvous=self.rendezvous,
             version=version,
+            policy=self.policy,
         )
 
     @cached_property

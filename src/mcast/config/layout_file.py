@@ -16,13 +16,18 @@ from mcast.config.layout import Layout, Link, NodeSpec
 from mcast.config.tables import TableChecks, some
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort, literal_ip, parse_address, parse_host
+from mcast.wire.bootstrap import DEFAULT_POLICY, Policy
 from mcast.wire.identity import check_node_name
 
 MAX_NODES = 10_000
 MAX_NEIGHBOURS = 256
 """Of one node. Each gets a warm connection, and each discovery floods to all of them."""
 
-_TOP_KEYS = ("rendezvous", "nodes", "open")
+MAX_PARENTS = 2
+
+_POLICY_KEYS = ("repair", "optimise", "move_streams", "parents", "max_neighbours")
+_TOP_KEYS = ("rendezvous", "nodes", "open", *_POLICY_KEYS)
+_REPAIR = ("anyone", "neighbours")
 _NODE_KEYS = ("address", "aliases", "neighbours", "servers")
 _LINK_KEYS = ("node", "address")
 
@@ -45,7 +50,23 @@ class _Reader(TableChecks):
         for name in nodes:
             self._check_link_count(name, links)
         self._check_reachable(links, rendezvous[0])
-        return Layout(nodes, links, rendezvous, self._open(data))
+        return Layout(
+            nodes, links, rendezvous, self.flag("open", data.get("open", False)), self._policy(data)
+        )
+
+    def _policy(self, data: Mapping[str, object]) -> Policy:
+        default, repair = DEFAULT_POLICY, data.get("repair", _REPAIR[0])
+        if repair not in _REPAIR:
+            self.fail("repair", f"{repair!r} is neither {' nor '.join(map(repr, _REPAIR))}")
+        return Policy(
+            repair_anyone=repair == _REPAIR[0],
+            optimise=self.flag("optimise", data.get("optimise", default.optimise)),
+            move_streams=self.flag("move_streams", data.get("move_streams", default.move_streams)),
+            parents=self.number("parents", data.get("parents", default.parents), 1, MAX_PARENTS),
+            max_neighbours=self.number(
+                "max_neighbours", data.get("max_neighbours", default.max_neighbours), 1, MAX_NEIGHBOURS
+            ),
+        )
 
     def _node_tables(self, data: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
         nodes = self.table("nodes", self.required("", data, "nodes", "a table [nodes.NAME] per node"))
@@ -59,12 +80,6 @@ class _Reader(TableChecks):
             except ValueError as error:
                 self.fail("nodes", str(error))
         return {name: self.table(f"nodes.{name}", table) for name, table in nodes.items()}
-
-    def _open(self, data: Mapping[str, object]) -> bool:
-        value = data.get("open", False)
-        if not isinstance(value, bool):
-            self.fail("open", "expected true or false")
-        return value
 
     def _rendezvous(self, data: Mapping[str, object], nodes: Mapping[str, object]) -> tuple[str, ...]:
         value = self.required("", data, "rendezvous", 'the name of a node, or a list: ["rp", "rp2"]')

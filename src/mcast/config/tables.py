@@ -59,6 +59,20 @@ class TableChecks:
             self.fail(key, f"{value!r} is {_kind(value)}, expected {expected}")
         return value
 
+    def flag(self, key: str, value: object) -> bool:
+        """Return a value that must be true or false."""
+        if not isinstance(value, bool):
+            self.fail(key, f"{value!r} is {_kind(value)}, expected true or false")
+        return value
+
+    def number(self, key: str, value: object, least: int, most: int) -> int:
+        """Return a value that must be a whole number from `least` to `most`."""
+        if isinstance(value, bool) or not isinstance(value, int):
+            self.fail(key, f"{value!r} is {_kind(value)}, expected a whole number")
+        if not least <= value <= most:
+            self.fail(key, f"{value} is not from {least} to {most}")
+        return value
+
     def fail(self, key: str, problem: str) -> NoReturn:
         """Raise ConfigError; its text begins with the file and the key."""
         raise ConfigError(f"{self._source}: {key}: {problem}") from None

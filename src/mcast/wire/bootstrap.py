@@ -13,6 +13,7 @@ from mcast.wire.codec import (
     BOOLEAN,
     EXPLANATION,
     TEXT,
+    U8,
     U16,
     U32,
     U64,
@@ -53,6 +54,36 @@ class Neighbour(Record):
     address: str  # "host:port"
 
     SCHEMA = Schema(one(1, "name", NODE_NAME), one(2, "address", TEXT))
+
+
+@dataclass(frozen=True, slots=True)
+class Policy(Record):
+    """What the layout says to every node alike: what it may do to keep its streams whole, and to better them.
+
+    A key that a bootstrapper or a node does not know has its default there.
+    """
+
+    repair_anyone: bool = True
+    """Where no neighbour has a way, ask the bootstrapper for nodes beyond the file's links."""
+    optimise: bool = True
+    """Move a running stream to a clearly better path."""
+    move_streams: bool = False
+    """A rendezvous point moves a running stream to a clearly better server."""
+    parents: int = 1
+    """Parents that each content has all the time, 1 or 2."""
+    max_neighbours: int = 4
+    """Links of a node that the file does not name."""
+
+    SCHEMA = Schema(
+        maybe(1, "repair_anyone", BOOLEAN, True),
+        maybe(2, "optimise", BOOLEAN, True),
+        maybe(3, "move_streams", BOOLEAN, False),
+        maybe(4, "parents", U8, 1),
+        maybe(5, "max_neighbours", U16, 4),
+    )
+
+
+DEFAULT_POLICY = Policy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +152,7 @@ class LayoutMessage(BootstrapPacket):
         many(9, "servers", TEXT),
         many(10, "rendezvous", TEXT),
         maybe(11, "version", U32, 0),
+        maybe(15, "policy", packed(Policy), DEFAULT_POLICY),
     )
 
     name: str
@@ -131,6 +163,7 @@ class LayoutMessage(BootstrapPacket):
     servers: tuple[str, ...] = ()  # "host:port" each; only the rendezvous points get any
     rendezvous: tuple[str, ...] = ()  # names, the first serves
     version: int = 0
+    policy: Policy = DEFAULT_POLICY
 
 
 @dataclass(frozen=True, slots=True)
