@@ -16,7 +16,7 @@ EXPERIMENTS := clients contents monitoring teardown
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help python venv test fuzz lint format demo demo-play lab lab-clean experiments experiment-contents-made clean
+.PHONY: help python venv test fuzz lint format demo demo-play bench bench-quick lab lab-clean experiments experiment-contents-made clean
 
 help: ## list the targets
 	@echo "mcast: live audio and video over an application-level multicast overlay"
@@ -64,6 +64,12 @@ demo: python ## one video, five overlay nodes, four viewers, every byte checked
 
 demo-play: python ## the same in four ffplay windows
 	@$(RUN) -m tools.demo --play $(ARGS)
+
+bench: python ## what a relay costs beside the kernel's limit and others (needs root; half an hour)
+	@$(RUN) -m bench.relays $(ARGS)
+
+bench-quick: python ## the two rows of it that changes most often break (2 minutes)
+	@$(RUN) -m bench.relays --quick $(ARGS)
 
 lab: python ## a network of namespaces with a prompt (TOPOLOGY=, PLAN=; needs root)
 	@$(FETCH) lab

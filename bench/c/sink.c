@@ -1,0 +1,86 @@
+/* All children of a node, as receivers: they take what comes and count it.
+ *
+ *   sink COUNT FIRST_PORT plain|trains
+ *
+ * COUNT sockets on the ports from FIRST_PORT on, each for all addresses of this host, so every
+ * 127.x.y.z:PORT is a receiver. They are drained each millisecond and never waited for: no wake-up of theirs
+ * is charged to who sends. `trains` takes trains whole (UDP_GRO), as a next hop or a card that segments
+ * does; with `plain` the kernel cuts them on the sender's time, as for an ordinary player.
+ *
+ * RTP is counted apart (payload type 33), and how far the sequence numbers of each port went on (span): with N
+ * receivers a port and nothing lost, rtp = N * span but for a train at either end. A line of JSON answers each SIGUSR1.
+ */
+#include "sockets.h"
+
+enum { BATCH = 64, HEAD_BYTES = 64, RECEIVE_BYTES = 64 << 20, LOOK_NS = 1000000, RTP_HEADER = 12, TS_TYPE = 33 };
+
+static volatile sig_atomic_t asked;
+static uint64_t datagrams, bytes, rtp, span;
+
+static void on_signal(int number) {
+    (void)number;
+    asked = 1;
+}
+
+static void report(void) {
+    struct timespec cpu;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    printf("{\"datagrams\": %llu, \"bytes\": %llu, \"rtp\": %llu, \"span\": %llu, \"cpu\": %.6f}\n",
+           (unsigned long long)datagrams, (unsigned long long)bytes, (unsigned long long)rtp,
+           (unsigned long long)span, cpu.tv_sec + cpu.tv_nsec / 1e9);
+    fflush(stdout);
+    datagrams = bytes = rtp = span = 0;
+}
+
+static void count(int *highest, const uint8_t *head, int length, int size) {
+    int pieces = size ? (length + size - 1) / size : 1, last, ahead;
+    datagrams += pieces;
+    bytes += length;
+    if (length <= RTP_HEADER + 188 - 1 || (head[1] & 0x7f) != TS_TYPE) return; /* RTCP is shorter */
+    rtp += pieces;
+    last = ((head[2] << 8 | head[3]) + pieces - 1) & 0xffff;
+    ahead = (int16_t)(last - *highest);
+    if (*highest >= 0 && ahead > 0) span += ahead;
+    if (*highest < 0 || ahead > 0) *highest = last;
+}
+
+static void drain(int fd, int *highest) {
+    static struct mmsghdr messages[BATCH];
+    static struct iovec parts[BATCH];
+    static uint8_t heads[BATCH][HEAD_BYTES];
+    static char controls[BATCH][CONTROL_BYTES];
+    int got;
+    do {
+        for (int k = 0; k < BATCH; k++) {
+            parts[k] = (struct iovec){heads[k], HEAD_BYTES};
+            messages[k].msg_hdr = (struct msghdr){.msg_iov = parts + k, .msg_iovlen = 1,
+                                                  .msg_control = controls[k], .msg_controllen = CONTROL_BYTES};
+        }
+        got = recvmmsg(fd, messages, BATCH, MSG_TRUNC, NULL); /* the true length, whatever was copied */
+        for (int k = 0; k < got; k++) {
+            int length = messages[k].msg_len;
+            count(highest, heads[k], length, segment_size(&messages[k].msg_hdr, length));
+        }
+    } while (got == BATCH);
+}
+
+int main(int argc, char **argv) {
+    if (argc != 4) return 2;
+    int ports = atoi(argv[1]), first = atoi(argv[2]), *fds = calloc(ports, sizeof *fds), *highest = calloc(ports, sizeof *highest);
+    struct timespec look;
+    signal(SIGUSR1, on_signal);
+    prctl(PR_SET_TIMERSLACK, 1);
+    for (int i = 0; i < ports; i++) {
+        fds[i] = bound_socket(first + i, RECEIVE_BYTES);
+        highest[i] = -1;
+        if (!strcmp(argv[3], "trains")) take_trains(fds[i]);
+    }
+    puts("ready");
+    fflush(stdout);
+    for (;;) {
+        look = (struct timespec){0, LOOK_NS};
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &look, NULL);
+        for (int i = 0; i < ports; i++) drain(fds[i], highest + i);
+        if (asked) asked = 0, report();
+    }
+}

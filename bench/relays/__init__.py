@@ -1,0 +1,1 @@
+"""What a relay costs, measured beside the limit of the kernel and beside peers: `make bench`."""

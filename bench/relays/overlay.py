@@ -1,0 +1,100 @@
+"""A bootstrapper, a server and a rendezvous point on one core, and on the other the node that is measured.
+
+The server has many contents, all of them the same file: what differs between two loads is what the
+relay does, never what it is given.
+"""
+
+import contextlib
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from bench.relays.machine import CORE_UNDER_TEST, OTHER_CORE, on_core
+from mcast.hostport import HostPort
+from tools.demo.processes import ProgramProcess, role_command, stop_all
+
+HERE = "127.0.0.1"
+PREPARE_SECONDS = 300.0
+LIST_SECONDS = 60.0
+
+
+class Overlay:
+    """One server with many contents, a rendezvous point, and places for the nodes n1, n2 ... in a chain."""
+
+    def __init__(
+        self, folder: Path, source: Path, contents: int, *, nodes: int = 1, pace_ms: int | None = None
+    ) -> None:
+        """Start all but the nodes. Raises ProgramError."""
+        self.folder, self._started = folder, list[ProgramProcess]()
+        names = ["rp", *(f"n{number}" for number in range(1, nodes + 1))]
+        boot, server, *ports = _free_ports(2 + len(names))
+        self.contents = tuple(f"c{number}" for number in range(contents))
+        self.addresses = {name: HostPort(HERE, port) for name, port in zip(names, ports, strict=True)}
+        self._boot = f"{HERE}:{boot}"
+        layout, config = folder / "layout.toml", folder / "server.toml"
+        layout.write_text(_layout(names, self.addresses, f"{HERE}:{server}"))
+        config.write_text(_server(self.contents, source, folder))
+        pace = ["--pace-ms", str(pace_ms)] if pace_ms is not None else []
+        self._run("prepare", "server", "--prepare", "--config", str(config)).wait(PREPARE_SECONDS)
+        self._run("bootstrap", "bootstrap", "--address", self._boot, "--config", str(layout))
+        self._run("server", "server", "--address", f"{HERE}:{server}", "--config", str(config), *pace)
+        rendezvous = self._run("rp", "node", "--bootstrap", self._boot, "--name", "rp")
+        rendezvous.wait_for_event("server_listed", LIST_SECONDS)
+
+    @property
+    def feeding(self) -> tuple[int, ...]:
+        """Return the processes that bring the media to where it is measured."""
+        return tuple(program.pid for program in self._started if program.name in ("server", "rp"))
+
+    @contextlib.contextmanager
+    def node(self, name: str = "n1", *, checkout: Path | None = None) -> Iterator[ProgramProcess]:
+        """Run a node on the core under test; `checkout` has other sources than these."""
+        sources = {} if checkout is None else {"PYTHONPATH": str(checkout / "src")}
+        command = on_core(CORE_UNDER_TEST, role_command("node", "--bootstrap", self._boot, "--name", name))
+        program = self._start(name, command, sources)
+        try:
+            program.wait_for_event("node_up")
+            yield program
+        finally:
+            self._started.remove(program)
+            stop_all([program])
+
+    def close(self) -> None:
+        """End all that runs."""
+        stop_all(self._started)
+
+    def _run(self, name: str, *command: str) -> ProgramProcess:
+        return self._start(name, on_core(OTHER_CORE, role_command(*command)), {})
+
+    def _start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> ProgramProcess:
+        # A log of its own for each start: what an earlier node of this name has said is not waited for.
+        with tempfile.NamedTemporaryFile(
+            prefix=f"{name}-", suffix=".log", dir=self.folder, delete=False
+        ) as log:
+            path = Path(log.name)
+        program = ProgramProcess(name, command, path, environment=environment)
+        self._started.append(program)
+        return program
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server((HERE, 0))) for _ in range(count)]
+        return [sock.getsockname()[1] for sock in sockets]
+
+
+def _layout(names: Sequence[str], addresses: Mapping[str, HostPort], server: str) -> str:
+    nexts = dict(zip(names, [[name] for name in names[1:]], strict=False))
+    tables = [
+        f'[nodes.{name}]\naddress = "{addresses[name]}"\nneighbours = {nexts.get(name, [])!r}\n'
+        for name in names
+    ]
+    return 'rendezvous = "rp"\n' + "".join(tables).replace(
+        "[nodes.rp]\n", f'[nodes.rp]\nservers = ["{server}"]\n'
+    )
+
+
+def _server(contents: Sequence[str], source: Path, folder: Path) -> str:
+    tables = [f'[[content]]\nname = "{name}"\nsource = "{source}"\n' for name in contents]
+    return f'cache = "{folder / "cache"}"\n' + "".join(tables)
