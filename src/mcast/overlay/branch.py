@@ -178,7 +178,7 @@ class Branch(BranchData):
         if entry.silent or not entry.accepted:
             return []
         entry.silent = True
-        return renewal.on_silent(self, now) if upstream == self.primary else []
+        return renewal.on_silent(self, entry.parent, now)
 
     def on_feed(self, upstream: UpstreamId, feed: Feed, now: float) -> list[Action]:
         """Take in how it is with a parent's media."""

@@ -8,7 +8,7 @@ new one takes the old one's place. The parent sees that the same child has come 
 An attempt that fails costs nothing: the media goes on, and the next one comes later.
 """
 
-from mcast.overlay.actions import Action, Announce, Leave, Subscribe
+from mcast.overlay.actions import Action, Announce, Leave, Parent, Subscribe
 from mcast.overlay.branch_data import BranchData, UpstreamEntry
 from mcast.wire.node import REQUEST_ID_SIZE, StopReason
 
@@ -18,13 +18,11 @@ FIRST_WAIT, LAST_WAIT = 1.0, 30.0
 """Seconds from an attempt that has failed to the next one; doubled each time up to the last."""
 
 
-def on_silent(branch: BranchData, now: float) -> list[Action]:
-    """Say that the primary's control connection is silent; the first attempt is due at once."""
-    assert branch.primary is not None
+def on_silent(branch: BranchData, parent: Parent, now: float) -> list[Action]:
+    """Say that a parent's control connection is silent; if it is primary, an attempt is due at once."""
     branch.renewal_wait, branch.renewal_due, branch.silent_at = FIRST_WAIT, now, now
-    parent = branch.upstreams[branch.primary].parent
     fields = (("content", branch.content), ("parent", str(parent)))
-    text = f"[{branch.content}] nothing is heard on the control connection to {parent}; asking it anew"
+    text = f"[{branch.content}] nothing is heard on the control connection to {parent}; its media counts"
     return [Announce("control_silent", text, fields)]
 
 
