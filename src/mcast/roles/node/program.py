@@ -139,7 +139,7 @@ class NodeProgram:
         self._peers.update(neighbour.address for neighbour in layout.neighbours)
         self._decider.post(LayoutChanged(names, layout.servers))
         addresses = {each.name: each.address for each in layout.neighbours}
-        self._advertiser.update(names)
+        self._advertiser.update(addresses)
         self._flooder.update(addresses)
         self._watches.update(addresses)
         self._monitors.update(layout.servers)

@@ -31,7 +31,7 @@ class ServerUpstream(Upstream):
         super().__init__(subscribe, ports, watcher, post, on_crash, resume=resume)
         if not isinstance(subscribe.parent, ServerParent):
             raise TypeError(f"{subscribe.parent} is no server")
-        self._address, self._due_at = subscribe.parent.address, due_at
+        self._address, self._digest, self._due_at = subscribe.parent.address, subscribe.parent.digest, due_at
         self._credentials = credentials
 
     def _connect(self, cancel: threading.Event) -> Connection:
@@ -66,6 +66,9 @@ class ServerUpstream(Upstream):
 
     def _begin(self, sending: Sending) -> None:
         port = self._port_of(sending)
+        if self._digest and sending.digest and sending.digest != self._digest:
+            self._refuse(MissReason.GONE, "its file has changed since it was listed")
+            return
         say(self._connected, Ready())
         self._accept(port)
 
