@@ -5,9 +5,11 @@
 Starts a bootstrapper, a rendezvous point, one overlay node, one server and a client that watches all along.
 Then another process, at 127.0.0.2, opens thousands of silent connections to the node, the server and the
 bootstrapper, floods the node with DISC for what nobody has and the server with WAKE, and the
-node's media port with NACKs without a token. Meanwhile clients join one after the other. Printed are their
-times to the first media, and what the first client has lost. The attacker takes a whole core, or more:
-on a machine with few of them it delays everybody by that alone.
+node's media port with NACKs without a token. It takes streams and hears lists at the server until it is
+refused, keeps them, and comes again. Meanwhile clients join one after the other. Printed are their times to
+the first media, what the first client has lost, and how long a stranger elsewhere waits for the server's list
+and for a stream of it. The attacker takes a whole core, or more: on a machine with few of them it delays
+everybody by that alone.
 """
 
 import argparse
@@ -30,17 +32,20 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.viewers import free_ports, make_content, serve, start, write_configs  # noqa: E402
+from mcast.net.connection import connect  # noqa: E402
 from mcast.wire.frame import Message, encode  # noqa: E402
 from mcast.wire.identity import Identity  # noqa: E402
 from mcast.wire.node import Disc  # noqa: E402
 from mcast.wire.rtcp import pack_compound  # noqa: E402
 from mcast.wire.rtcp_packets import Nack, ReceiverReport  # noqa: E402
-from mcast.wire.server import Wake  # noqa: E402
+from mcast.wire.server import Contents, Send, Sending, SendStatus, Wake  # noqa: E402
 from tools.demo.processes import ProgramProcess, role_command, stop_all  # noqa: E402
 
 ATTACKER = "127.0.0.2"
 SILENT = 1500
 """Connections without a byte to each program, kept open and opened again when they are closed."""
+TAKERS, LISTENERS = 1100, 300
+"""Connections that take a stream or hear the list, and are kept: more than there may be."""
 TALKERS = 8
 """Connections that ask and ask, to the node and to the server each."""
 
@@ -49,13 +54,15 @@ def disc() -> Disc:
     return Disc(request=os.urandom(16), content="none", sender=Identity.client(bytes(16)), remaining_ms=4000)
 
 
-def keep_silent(port: int) -> None:
-    """Keep many connections open and say nothing."""
+def keep_open(port: int, count: int, first: Message | None = None) -> None:
+    """Keep many connections open, say one thing on each, or nothing, and do not read what comes."""
     held: list[socket.socket] = []
     while True:
-        while len(held) < SILENT:
+        for _ in range(count - len(held)):
             with contextlib.suppress(OSError):
                 held.append(socket.create_connection(("127.0.0.1", port), 1.0, (ATTACKER, 0)))
+                if first is not None:
+                    held[-1].sendall(encode(first))
         time.sleep(0.5)
         for sock in held:
             sock.setblocking(False)
@@ -98,10 +105,11 @@ def send_nacks(ports: list[int]) -> None:
 
 def attack(ports: list[int], media: list[int]) -> None:
     """Attack in every way at once until this process is killed."""
+    boot, _, node, server = ports
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16_384), hard))
-    boot, _, node, server = ports
-    work: list[Callable[[], None]] = [partial(keep_silent, port) for port in (boot, node, server)]
+    work: list[Callable[[], None]] = [partial(keep_open, port, SILENT) for port in (boot, node, server)]
+    work += [partial(keep_open, server, TAKERS, Send("noise")), partial(keep_open, server, LISTENERS, Wake())]
     work += [partial(ask_again_and_again, node, disc)] * TALKERS
     work += [partial(ask_again_and_again, server, Wake)] * TALKERS
     work += [partial(send_nacks, media)]
@@ -129,6 +137,20 @@ def join(folder: Path, node: int, number: int) -> float:
     )  # fmt: skip
     ProgramProcess(f"newcomer{number}", command, folder / f"newcomer{number}.log").wait(60)
     return float(json.loads(report.read_text())["join_ms"] or "nan")
+
+
+def ask_server(port: int) -> None:
+    """Print how long the server lets a stranger wait for its list and for a stream."""
+    for what, question in (("list", Wake()), ("stream", Send("noise"))):
+        began = time.monotonic()
+        with connect(f"127.0.0.1:{port}", 5.0, source="127.0.0.3") as connection:
+            connection.send(question)
+            answer = connection.receive(5.0)
+        is_good = isinstance(answer, Contents) or (
+            isinstance(answer, Sending) and answer.status is SendStatus.OK
+        )
+        print(f"                the server's {what} after {(time.monotonic() - began) * 1000:.0f} ms",
+              "" if is_good else answer)  # fmt: skip
 
 
 def figures(folder: Path, node: int, seconds: float, first: int) -> int:
@@ -168,6 +190,7 @@ def main() -> int:
             time.sleep(3.0)
             print("under attack:   ", end="", flush=True)
             figures(folder, ports[2], options.seconds, count)
+            ask_server(ports[3])
         finally:
             if attacker is not None:
                 attacker.kill()

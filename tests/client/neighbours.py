@@ -74,7 +74,14 @@ class Node:
 
         The child is told, too, at which further addresses it may ask.
         """
-        connection, asked = self.asked_to_stream()
+        self.admit(*self.asked_to_stream(), path, *further)
+        assert self.stream is not None
+        return self.stream
+
+    def admit(
+        self, connection: Connection, asked: Stream, path: tuple[Identity, ...] = (RP, N1), *further: str
+    ) -> None:
+        """Answer a STREAM with yes."""
         token = os.urandom(TOKEN_SIZE)  # another each time: the last one's BYE may still be on its way
         port = self.fanout.admit(
             CHILD, "viewer", HERE, HERE, token, start=asked.start, resume=asked.resume,
@@ -82,7 +89,6 @@ class Node:
         )  # fmt: skip
         answer = port_for(asked, path=path, port=port, ssrc=SSRC, token=token)
         connection.send(replace(answer, further=tuple(map(endpoint, further))))
-        return asked
 
     def die(self) -> None:
         """Be gone at once, as a process that was killed is: nobody listens, and all connections end."""

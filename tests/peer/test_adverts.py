@@ -23,7 +23,7 @@ HERE: Path = (RP, N1)
 @pytest.fixture
 def advertiser() -> Advertiser:
     advertiser = Advertiser()
-    advertiser.update(["n2"])
+    advertiser.update({"n2": "10.0.0.2:5000", "n3": "somewhere.example:5000"})
     return advertiser
 
 
@@ -143,6 +143,26 @@ def test_a_neighbour_has_room_for_two_connections_and_of_three_the_oldest_goes(
     advertiser: Advertiser, watch: Watch
 ) -> None:
     watchers = [watch() for _ in range(MAX_PER_NEIGHBOUR + 1)]
+    advertiser.on_tick(100.0)
+    assert [is_open(watcher) for watcher in watchers] == [False, True, True]
+
+
+def test_a_stranger_who_uses_a_neighbours_name_cannot_crowd_the_real_one_out(
+    advertiser: Advertiser, watch: Watch
+) -> None:
+    real = [watch(N2, "10.0.0.2") for _ in range(MAX_PER_NEIGHBOUR)]
+    strangers = [watch(N2, "10.9.9.9") for _ in range(MAX_OTHERS_PER_ADDRESS + 1)]
+    again = watch(N2, "10.0.0.2")
+    advertiser.on_tick(100.0)
+    assert [is_open(stranger) for stranger in strangers] == [True] * MAX_OTHERS_PER_ADDRESS + [False]
+    assert [is_open(watcher) for watcher in real] == [False, True]
+    assert is_open(again)
+
+
+def test_a_neighbour_known_by_a_host_name_alone_may_call_from_anywhere(
+    advertiser: Advertiser, watch: Watch
+) -> None:
+    watchers = [watch(Identity.node("n3"), f"10.0.0.{number}") for number in range(MAX_PER_NEIGHBOUR + 1)]
     advertiser.on_tick(100.0)
     assert [is_open(watcher) for watcher in watchers] == [False, True, True]
 

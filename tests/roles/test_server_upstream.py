@@ -48,9 +48,9 @@ def follow(watcher: Watcher, crash: Recorder, told: Told) -> Iterator[Follow]:
     """Follow the server at an address; at the end everything is left."""
     followed: list[ServerUpstream] = []
 
-    def follow(address: str, resume: Position | None = None) -> ServerUpstream:
-        subscribe = Subscribe(ID, "news", new_request(), ServerParent(address), 1)
-        upstream = ServerUpstream(subscribe, MediaPorts(), watcher, told, crash, resume=resume)
+    def follow(address: str, resume: Position | None = None, digest: bytes = b"") -> ServerUpstream:
+        subscribe = Subscribe(ID, "news", new_request(), ServerParent(address, digest), 1)
+        upstream = ServerUpstream(subscribe, MediaPorts(), watcher, told, crash, resume=lambda: resume)
         followed.append(upstream)
         upstream.start()
         return upstream
@@ -104,6 +104,27 @@ def test_a_server_that_accepts_is_told_that_the_socket_is_open(
 def test_it_says_from_which_number_on_it_is_to_be_fed(follow: Follow, peer: Peer) -> None:
     follow(peer.address, resume=Position(7, 1234))
     assert read(peer.accept(), Send).resume == Position(7, 1234)
+
+
+@pytest.mark.parametrize("resume", [None, STREAM])
+def test_a_server_that_sends_other_bytes_than_it_has_listed_is_not_taken(
+    follow: Follow, peer: Peer, told: Told, resume: Position | None
+) -> None:
+    follow(peer.address, resume=resume, digest=b"e" * 32)
+    connection = peer.accept()
+    read(connection, Send)
+    connection.send(accepting())
+    assert told.wait_for() == [Refused(ID, MissReason.GONE, "its file has changed since it was listed")]
+
+
+def test_a_server_that_sends_the_bytes_that_it_has_listed_is_taken(
+    follow: Follow, peer: Peer, told: Told
+) -> None:
+    follow(peer.address, resume=STREAM, digest=b"d" * 32)
+    connection = peer.accept()
+    read(connection, Send)
+    connection.send(accepting())
+    assert isinstance(told.wait_for()[0], Accepted)
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,29 @@ def test_the_first_taker_starts_a_stream_that_all_share_and_the_last_one_stops_i
     assert again.fanout.position == Position(2, 0)
 
 
+def test_a_stream_that_runs_keeps_its_digest_when_the_list_is_read_anew(
+    server: Server, film: ContentSpec
+) -> None:
+    old = server.pool.take("film")
+    before = old.digest
+    assert before == server.catalogue.digest("film")
+    server.catalogue.reload([replace(film, datagram_packets=4)])
+    assert server.catalogue.prepare_all()
+    now = server.catalogue.digest("film")
+    assert now not in (before, b"")
+    (listed,) = server.pool.contents()
+    assert (listed.digest, listed.running) == (now, ())  # nobody is told of a stream of other bytes
+    new = server.pool.take("film")
+    assert (new.digest, new is old) == (now, False)
+    (listed,) = server.pool.contents()
+    assert [position.ssrc for position in listed.running] == [new.ssrc]
+    again = server.pool.take("film", Position(old.ssrc, 3))  # who has it already goes on with it
+    assert again is old
+    assert again.digest == before
+    for streamer in (old, new, again):
+        server.pool.leave(streamer)
+
+
 def test_what_leaves_is_numbered_without_gaps_and_never_early(server: Server) -> None:
     content = server.catalogue.prepared("film")
     assert content is not None

@@ -38,6 +38,11 @@ class Source(Protocol):
         """Return whether nothing comes from the source for now: viewers are told to wait for it."""
         return False
 
+    @property
+    def digest(self) -> bytes:
+        """Return the digest of the bytes that it gives; empty where they exist only once."""
+        return b""
+
     def due(self, now: float) -> list[Train]:
         """Return what has become due since the last call."""
 
@@ -69,6 +74,10 @@ class PreparedSource(Source):
     def read(self, first: int, most: int) -> Train:
         """Return a train that begins with number `first`: what was sent, byte for byte. From any thread."""
         return self._prepared.train_at(first, self._ssrc, most)
+
+    @property
+    def digest(self) -> bytes:
+        return self._prepared.digest
 
     @property
     def ended(self) -> bool:

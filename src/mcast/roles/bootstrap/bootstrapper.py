@@ -5,6 +5,7 @@ after a crash or a change of address it may look alive for seconds. If it says a
 it keeps the name, and the newcomer is refused before it listens anywhere; else the newcomer has the name.
 
 A name is given to who calls from one of its addresses in the layout, or from the bootstrapper's own host.
+Where the layout is open, one other address may not take all names: it has a share.
 
 That a session has ended says nothing about the node's streams, so nothing else follows from it.
 """
@@ -29,6 +30,7 @@ from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.roles.bootstrap.identification import Identification
 from mcast.roles.bootstrap.registry import Change, NodeStatus, Registry
+from mcast.shares import UNCOUNTED, Source, share_of, source_of
 from mcast.wire.bootstrap import Health, LayoutMessage, Probe, Refused, Register
 from mcast.wire.frame import Message
 from mcast.wire.handshake import Role
@@ -55,6 +57,7 @@ class _Session:
     name: str
     connection: Connection
     instance: bytes
+    source: Source  # which its place counts for
     # Held while a layout goes out, so that an older one never overtakes a newer one.
     lock: threading.Lock = field(default_factory=threading.Lock)
     sent: LayoutMessage | None = None
@@ -148,7 +151,10 @@ class Bootstrapper:
         if isinstance(node, str):
             self._refuse(connection, node)
             return
-        session = _Session(node.name, connection, register.instance)
+        session = _Session(node.name, connection, register.instance, self._source_of(connection))
+        if self._is_too_much(session):
+            self._refuse(connection, f"too many nodes have registered from {connection.peer.ip}")
+            return
         while (older := self._admit(session)) is not None:
             if self._answers(older):
                 self._refuse(connection, _taken(node.name, older))
@@ -172,6 +178,21 @@ class Bootstrapper:
 
     def _is_of_the_layout(self, ip: IPAddress) -> bool:
         return bool(self._layout.find_by_address(ip))  # no look-up of names: it must not wait
+
+    def _source_of(self, connection: Connection) -> Source:
+        ip = connection.peer.ip
+        is_here = ip.is_loopback or ip == connection.local.ip
+        return UNCOUNTED if is_here or self._is_of_the_layout(ip) else source_of(ip)
+
+    def _is_too_much(self, session: _Session) -> bool:
+        """Return whether a session would be one more than its address may have, where names are scarce."""
+        if session.source == UNCOUNTED:
+            return False
+        with self._lock:
+            most, sessions = len(self._layout.nodes), self._sessions
+            if session.name in sessions or len(sessions) < most // 2:
+                return False
+            return sum(each.source == session.source for each in sessions.values()) >= share_of(most)
 
     def _admit(self, session: _Session) -> _Session | None:
         """Put a session in force; return the one of another process that is in its way, if there is one."""

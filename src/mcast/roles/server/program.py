@@ -7,6 +7,9 @@
 The handler of a connection reads its first message, which decides what the connection is for. The thread
 `errands` does what may take a while (end ffmpeg when a stream's last taker has left, send a long list), so
 the watcher never waits.
+
+Media knows better than TCP whether a taker lives. So its connection is *calm*: silence of TCP alone ends
+nothing, the lease does.
 """
 
 import itertools
@@ -26,6 +29,7 @@ from mcast.media.history import Archive
 from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pool import LINGER, StreamingPool
 from mcast.media.source.streamer import Streamer
+from mcast.net.calm import be_calm, heed_silence
 from mcast.net.connection import Connection, PeerGone, say
 from mcast.net.deadline import Deadline
 from mcast.net.entrance import Rules
@@ -36,6 +40,7 @@ from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
+from mcast.shares import Shares, source_of
 from mcast.wire.frame import Message
 from mcast.wire.handshake import Role
 from mcast.wire.node import TOKEN_SIZE, StopReason
@@ -53,9 +58,9 @@ PING_TIMEOUT = 30.0
 LIST_TIMEOUT = 1.0
 """Seconds that one peer may take to accept the list: the others wait for theirs meanwhile."""
 MAX_TAKERS = 1024
-"""Streams that are taken at a time. Beyond: FULL."""
+"""Streams that are taken at a time. Beyond, or beyond its share for one address: FULL."""
 MAX_LISTENERS = 256
-"""Connections that want to know the list. Beyond, a new one is closed."""
+"""Connections that want to know the list. Beyond, or beyond its share for one address, one is closed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +70,8 @@ class _Taker:
     number: int
     connection: Connection
     streamer: Streamer[Fanout]
+    is_deaf: bool = False  # the connection has fallen silent for good, the stream goes on
+    is_calm: bool = True  # silence of the connection alone does not end it
     is_lost: bool = True  # when it is gone, unless it was told otherwise: somebody may go on in its place
 
 
@@ -89,6 +96,7 @@ class ServerProgram:
         self._lock = threading.Lock()  # for what follows
         self._numbers = itertools.count(1)
         self._takers: dict[ChildKey, _Taker] = {}
+        self._taking, self._listening = Shares(MAX_TAKERS), Shares(MAX_LISTENERS)
         self._listeners: set[Connection] = set()  # those that want to know the list
         self._untold: set[Connection] = set()  # those of them that are to be told
         self._is_tell_posted = False  # the errand that tells them waits for its turn
@@ -147,10 +155,11 @@ class ServerProgram:
 
     def _serve_list(self, connection: Connection) -> None:
         with self._lock:
-            if is_room := len(self._listeners) < MAX_LISTENERS:
+            if is_room := self._listening.take(source_of(connection.peer.ip)):
                 self._listeners.add(connection)
         if not is_room:
-            self._note_refusal("listeners", "the list", connection, f"{MAX_LISTENERS} ask for it already")
+            text = f"too many ask for it: {MAX_LISTENERS}, or a quarter of that from one address"
+            self._note_refusal("listeners", "the list", connection, text)
             return
         try:
             self._watcher.watch(
@@ -171,7 +180,9 @@ class ServerProgram:
 
     def _forget_listener(self, connection: Connection) -> None:
         with self._lock:
-            self._listeners.discard(connection)
+            if connection in self._listeners:
+                self._listeners.remove(connection)
+                self._listening.give_back(source_of(connection.peer.ip))
             self._untold.discard(connection)
 
     def _tell_contents(self) -> None:
@@ -205,28 +216,31 @@ class ServerProgram:
     # CSND, OK, STOP
 
     def _serve_stream(self, connection: Connection, send: Send) -> None:
-        if len(self._takers) >= MAX_TAKERS:
-            text = f"{MAX_TAKERS} streams are taken already"
+        with self._lock:
+            is_room = self._taking.take(source_of(connection.peer.ip))
+        if not is_room:
+            text = f"too many streams are taken: {MAX_TAKERS}, or a quarter of that from one address"
             self._note_refusal("takers", "a stream", connection, text)
             connection.send(Sending(SendStatus.FULL, text=text))
             return
         try:
             streamer = self._pool.take(send.content, send.resume, overdue=send.overdue_ms / 1000)
-        except NotReadyError as error:
-            connection.send(Sending(error.status, text=str(error)))
-            return
         except McastError as error:
-            connection.send(Sending(SendStatus.ERROR, text=str(error)))
+            with self._lock:
+                self._taking.give_back(source_of(connection.peer.ip))
+            status = error.status if isinstance(error, NotReadyError) else SendStatus.ERROR
+            connection.send(Sending(status, text=str(error)))
             return
         taker = _Taker(next(self._numbers), connection, streamer)
         with self._lock:
             self._takers[taker.number] = taker
         try:
             connection.send(self._admit(taker, send))
+            be_calm(connection)
             self._watcher.watch(
                 connection,
                 lambda message: self._on_stream_message(taker, message),
-                lambda reason: self._leave(taker, reason),
+                lambda reason: self._on_taker_gone(taker, reason),
             )
             connection.detach()
         except McastError as error:
@@ -247,8 +261,7 @@ class ServerProgram:
             taker.number, str(connection.peer), connection.local.ip, connection.peer.ip, token,
             resume=send.resume, buffer_bytes=send.buffer_bytes,
         )  # fmt: skip
-        digest = self._catalogue.digest(send.content)
-        return Sending(SendStatus.OK, port, token, streamer.position, digest)
+        return Sending(SendStatus.OK, port, token, streamer.position, streamer.digest)
 
     def _on_stream_message(self, taker: _Taker, message: Message) -> None:
         match message:
@@ -260,11 +273,18 @@ class ServerProgram:
             case _:
                 raise WireError(f"{type(message).__name__} has no place in a running stream")
 
+    def _on_taker_gone(self, taker: _Taker, reason: str) -> None:
+        with self._lock:  # _on_lost() comes before or after
+            taker.is_deaf = taker.connection.fell_silent and taker.is_calm
+        if not taker.is_deaf:  # else its lease is what ends it
+            self._leave(taker, reason)
+
     def _leave(self, taker: _Taker, reason: str) -> None:
         """Dismiss a taker that has left; stop the stream if nobody is left who may want it."""
         with self._lock:
             if self._takers.pop(taker.number, None) is None:
                 return
+            self._taking.give_back(source_of(taker.connection.peer.ip))
         content, child = taker.streamer.content, taker.connection.peer
         eventlog.note(
             logger, "child_left", "%s has left: %s", child, reason,
@@ -302,9 +322,17 @@ class ServerProgram:
         # Who has said BYE gets no media any more. That is all: its connection is about to say why it leaves,
         # and a BYE that overtakes the STOP must not make a taker that left in order look lost.
         taker = self._takers.get(key)
-        if taker is not None and lost is ChildLost.LEASE:
+        if taker is None:
+            return
+        with self._lock:
+            taker.is_calm = False
+        if lost is ChildLost.BYE:
+            heed_silence(taker.connection)  # nothing else would end it, if no word comes
+        else:
             say(taker.connection, ServerStop(StopReason.LEASE, text="nothing was heard of you"))
             taker.connection.close()  # the watcher sees that
+        if taker.is_deaf:  # but of this one the watcher knows no more
+            self._leave(taker, lost.value)
 
     def _on_end(self, streamer: Streamer[Fanout], _last: int) -> None:
         """Tell all takers that a content is over: its last datagrams are on their way, or in the history."""
