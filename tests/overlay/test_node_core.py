@@ -363,7 +363,8 @@ def test_a_client_calls_until_its_neighbour_is_there() -> None:
     core, now = client("n1"), 0.0
     request = request_of(core.handle(Wanted("news", 10.0), now))
     for _ in range(5):
-        assert core.handle(Unasked("n1", request, "connection refused"), now) == []
+        waits = do.Await("news", "connection refused; asking again by itself")
+        assert core.handle(Unasked("n1", request, "connection refused"), now) == [waits]
         now += UNREACHABLE_PAUSE
         request = request_of(core.handle(TimePassed(), now))
     core.handle(Answered("n1", found(request)), now)
@@ -382,7 +383,10 @@ def test_a_client_that_collided_asks_again_under_another_id() -> None:
     core = client("n1")
     first = request_of(core.handle(Wanted("news", 10.0), 0.0))
     core.handle(Answered("n1", found(first)), 0.1)
-    assert core.handle(Refused(1, MissReason.BUSY), 0.2) == [do.Leave(1, "news", StopReason.UNSUBSCRIBE)]
+    assert core.handle(Refused(1, MissReason.BUSY), 0.2) == [
+        do.Leave(1, "news", StopReason.UNSUBSCRIBE),
+        do.Await("news", "busy; asking again by itself"),
+    ]
     again = core.handle(TimePassed(), 0.3)
     assert request_of(again) != first
 
