@@ -130,7 +130,8 @@ def test_a_server_that_sends_the_bytes_that_it_has_listed_is_taken(
 @pytest.mark.parametrize(
     ("answer", "reason", "text"),
     [
-        (Sending(SendStatus.PREPARING, text="90 % of it"), MissReason.CUT, "preparing 90 % of it"),
+        (Sending(SendStatus.PREPARING, text="90 % of it"), MissReason.CUT, "90 % of it"),
+        (Sending(SendStatus.PREPARING), MissReason.CUT, "preparing"),
         (Sending(SendStatus.ABSENT), MissReason.CUT, "absent"),
         (Sending(SendStatus.FULL), MissReason.CUT, "full"),
         (Sending(SendStatus.ERROR, text="no ffmpeg"), MissReason.CUT, "error no ffmpeg"),
@@ -151,6 +152,8 @@ def test_a_server_that_cannot_is_told_with_its_reason(
     assert isinstance(end, Refused)
     assert end.reason is reason
     assert text in end.text
+    passes_by_itself = isinstance(answer, Sending) and answer.status is SendStatus.PREPARING
+    assert (end.retry_ms > 0) is passes_by_itself
     leave(upstream)
     assert ends(connection)
     assert len(told.events) == 1
