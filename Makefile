@@ -16,7 +16,7 @@ EXPERIMENTS := clients contents monitoring teardown
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help python venv test fuzz lint format demo demo-play lab lab-clean experiments experiment-contents-made clean
+.PHONY: help python venv test fuzz lint format demo demo-play soak lab lab-clean experiments experiment-contents-made clean
 
 help: ## list the targets
 	@echo "mcast: live audio and video over an application-level multicast overlay"
@@ -64,6 +64,10 @@ demo: python ## one video, five overlay nodes, four viewers, every byte checked
 
 demo-play: python ## the same in four ffplay windows
 	@$(RUN) -m tools.demo --play $(ARGS)
+
+soak: python ## an hour under churn, loss and attack, nothing lost, nothing grown (ARGS="--minutes 5"; needs root)
+	@$(FETCH) lab
+	@$(RUN) -m tools.soak $(ARGS)
 
 lab: python ## a network of namespaces with a prompt (TOPOLOGY=, PLAN=; needs root)
 	@$(FETCH) lab
