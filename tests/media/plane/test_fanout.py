@@ -42,10 +42,10 @@ def test_child_begins_at_the_last_keyframe_and_goes_on_live() -> None:
 def test_a_fanout_that_is_closed_holds_no_media_as_long_as_others_hold_it() -> None:
     with family() as parent:
         item = train(0, 10)
-        held = sys.getrefcount(item.data)
+        held = sys.getrefcount(item)
         parent.fanout.push(item)
         parent.fanout.close()
-        assert (parent.fanout.position, sys.getrefcount(item.data)) == (Position(SSRC, 10), held)
+        assert (parent.fanout.position, sys.getrefcount(item)) == (Position(SSRC, 10), held)
 
 
 def test_child_of_a_stream_without_a_keyframe_yet_begins_at_the_first() -> None:
