@@ -6,9 +6,9 @@
     strangers  NACKs without a token, at a node's media ports
     nacks      an admitted viewer that asks for everything, again and again
 
-One after another, then all at once, then a pause; again and again until it is killed. A line of
-`phase NAME` begins each. `TARGETS` is a JSON object: the fields of `Targets`. It is a program of its own, to
-be run in the host that attacks: nothing but the targets' addresses hears of it.
+One after another, then all at once, then a pause; again and again until it is killed. A line
+`phase NAME SECONDS` (monotonic) begins each. `TARGETS` is a JSON object: the fields of `Targets`. It is a
+program of its own, to be run in the host that attacks: nothing but the targets' addresses hears of it.
 """
 
 import contextlib
@@ -60,6 +60,7 @@ class Targets:
     media: tuple[int, int]  # the node's lowest and highest media port that are attacked
     phase_seconds: float
     asks_per_second: float  # of each talker; 0: as many as it can
+    calls_per_second: float  # silent connections to each program; 0: as many as it can
     source: str = ""  # the local address; the system's choice if empty
 
     def to_json(self) -> str:
@@ -90,11 +91,13 @@ def disc() -> Disc:
 def keep_silent(targets: Targets, program: str, stop: threading.Event) -> None:
     """Keep many connections open and say nothing."""
     held: list[socket.socket] = []
+    pause = 1 / targets.calls_per_second if targets.calls_per_second else 0.0
     while not stop.is_set():
-        while len(held) < SILENT and not stop.is_set():
+        look = time.monotonic() + 0.5
+        while len(held) < SILENT and not stop.wait(pause) and time.monotonic() < look:
             with contextlib.suppress(OSError):
                 held.append(_call(targets, program))
-        stop.wait(0.5)
+        stop.wait(max(0.0, look - time.monotonic()))
         for sock in held:
             sock.setblocking(False)
         gone = [sock for sock in held if _is_closed(sock)]
@@ -216,7 +219,7 @@ def main(targets: Targets) -> None:
     everything = [each for work in ways.values() for each in work]
     while True:
         for name, work in [*ways.items(), ("all", everything), ("pause", [])]:
-            print(f"phase {name}", flush=True)
+            print(f"phase {name} {time.monotonic():.1f}", flush=True)
             attack(work, targets.phase_seconds)
 
 

@@ -15,7 +15,7 @@ from tools.soak.overlay import complaints, start_role
 
 STAY = (15.0, 90.0)
 """Seconds after it has joined: shorter and longer than leases, histories and what a lost child leaves."""
-PAUSE = (0.5, 6.0)
+PAUSE = (2.0, 40.0)
 WAIT_SECONDS = 30.0
 """For a way to the content: the neighbour may be under attack."""
 ENDS = (signal.SIGINT, signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGKILL)

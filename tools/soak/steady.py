@@ -26,6 +26,8 @@ LATENCY_MS = 2_000
 _STEP = 1_024  # datagrams made at a time
 _READ = 65_536
 _POLL = 0.5
+MOST_BREAKS = 1_000
+"""Of which it is noted when they were: to be compared with the log of whoever was attacked then."""
 
 
 class SteadyViewer:
@@ -39,6 +41,7 @@ class SteadyViewer:
         self._rest = b""
         self._bytes, self._last = 0, 0.0
         self._silence = 0.0
+        self._broken_at: list[float] = []
         self.output, theirs = os.pipe()
         try:
             self.program = start_role(
@@ -57,7 +60,8 @@ class SteadyViewer:
         self._hash.update(data)
         data = self._rest + data
         whole = len(data) - len(data) % PACKET
-        self._checker.feed(memoryview(data)[:whole])
+        if self._checker.feed(memoryview(data)[:whole]) and len(self._broken_at) < MOST_BREAKS:
+            self._broken_at.append(now)
         self._rest = data[whole:]
 
     def ask_to_end(self) -> None:
@@ -75,7 +79,7 @@ class SteadyViewer:
             problems.append("it did not put out what the server sent")
         return Watched(
             self.name, self.content, figures["duration_s"], figures["lost_datagrams"], self._checker.errors,
-            self._silence, tuple(problems),
+            self._silence, tuple(problems), tuple(self._broken_at),
         )  # fmt: skip
 
     def _problems(self, figures: dict[str, Any]) -> list[str]:

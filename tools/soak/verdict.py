@@ -72,6 +72,7 @@ class Watched:
     broken: int  # continuity counters, found in what it put out
     longest_silence: float  # seconds between two pieces of its output
     problems: tuple[str, ...] = ()
+    broken_at: tuple[float, ...] = ()  # monotonic seconds
 
 
 @dataclass(slots=True)
@@ -85,6 +86,7 @@ class Outcome:
     complaints: list[str] = field(default_factory=list)  # of logs
     ends: list[str] = field(default_factory=list)  # programs that did not end as they should
     joins: list[float] = field(default_factory=list)  # ms, of those who come and go
+    longest_pause: float = 0.0  # seconds that this very program was late: so busy was the machine
     attacks: Mapping[str, float] = field(default_factory=dict)  # seconds of each
 
 
