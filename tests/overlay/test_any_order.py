@@ -6,6 +6,7 @@ not accepted) is left out; what comes too late, twice, or from somebody else is 
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
 from typing import Any
@@ -40,7 +41,8 @@ _texts = st.sampled_from(["", "why", "é" * 200])
 _versions = st.sampled_from([0, 1, 2, (1 << 32) - 1])
 _connections = st.integers(1, 4)
 _fixed: Mapping[str, Any] = {
-    "request": st.sampled_from([R1, R2, R3]), "content": _contents, "hops": st.sampled_from([0, 31, 255]),
+    "request": st.sampled_from([R1, R2, R3]), "content": _contents,
+    "hops": st.sampled_from([0, 1, 2, 31, 255]),
 }  # fmt: skip
 _discs = st.builds(
     node.Disc, **_fixed, sender=_nodes, remaining_ms=st.sampled_from([0, 1, 4000, (1 << 32) - 1]),
@@ -98,38 +100,79 @@ OWN: list[st.SearchStrategy[Any]] = [
     st.just(ev.Leaving()),
 ]
 HAPPENINGS = st.lists(
-    st.tuples(st.one_of([*FROM_OTHERS, *OF_UPSTREAMS, *OWN]), st.sampled_from([0.0, 0.001, 0.3, 2.0, 11.0])),
-    max_size=40,
+    st.tuples(
+        st.sampled_from([*FROM_OTHERS * 2, *OF_UPSTREAMS * 2, *OWN]).flatmap(lambda drawn: drawn),
+        st.sampled_from([0.0, 0.0, 0.0, 0.001, 0.3, 2.0, 11.0]),
+    ),
+    min_size=30,
+    max_size=60,
 )
 
 
 class Shell:
-    """What a program knows of its upstreams: it posts of each only what can come of it."""
+    """What a program knows of what it has begun, so that most of what is drawn is about that.
+
+    Hops of 255 mark what is told as it was drawn: from nobody who was asked, about nothing that is known.
+    """
 
     def __init__(self, core: NodeCore) -> None:
         self._core, self._now = core, 0.0
-        self._open: dict[int, str] = {}  # upstream: its content
+        self._open: dict[int, do.Subscribe] = {}
         self._accepted: set[int] = set()
+        self._asked: list[do.Ask] = []
+        self._found: list[do.Reply] = []
 
     def tell(self, event: ev.Event, after: float) -> list[do.Action]:
         """Tell the core an event, if it can come; return the actions."""
         self._now += after
+        event = self._aimed(event)
         if not self._can_come(event):
             return []
         if isinstance(event, ev.Accepted):
             self._accepted.add(event.upstream)
         actions = self._core.handle(event, self._now)
         for action in actions:
-            if isinstance(action, do.Subscribe):
-                self._open[action.upstream] = action.content
-            elif isinstance(action, do.Leave):
-                del self._open[action.upstream]
+            self._note(action)
         return actions
+
+    def _note(self, action: do.Action) -> None:
+        match action:
+            case do.Subscribe():
+                self._open[action.upstream] = action
+            case do.Leave(upstream):
+                del self._open[upstream]
+            case do.Ask():
+                self._asked = [*self._asked[-5:], action]
+            case do.Reply(message=node.Found()):
+                self._found = [*self._found[-5:], action]
+
+    def _aimed(self, event: ev.Event) -> ev.Event:
+        """Have an event be about something that was begun."""
+        match event:
+            case ev.Answered(answer=answer) if self._asked and answer.hops != 255:
+                ask = self._asked[-1 - answer.hops % len(self._asked)]
+                request, content = ask.disc.request, ask.disc.content
+                return ev.Answered(ask.neighbour, replace(answer, request=request, content=content))
+            case ev.StreamReceived(stream=stream) if self._found and stream.hops != 255:
+                reply = self._found[-1 - stream.hops % len(self._found)]
+                request, content = reply.message.request, reply.message.content
+                return ev.StreamReceived(reply.connection, replace(stream, request=request, content=content))
+            case ev.Accepted(port=port) if self._open and port.hops != 255:
+                upstream = self._chosen(event.upstream)
+                return ev.Accepted(upstream, replace(port, content=self._open[upstream].content))
+            case ev.Refused() | ev.Stopped() | ev.ParentLost() | ev.FeedChanged() | ev.Outdone() if (
+                self._open
+            ):
+                return replace(event, upstream=self._chosen(event.upstream))
+        return event
+
+    def _chosen(self, number: int) -> int:
+        return list(self._open)[number % len(self._open)]
 
     def _can_come(self, event: ev.Event) -> bool:
         match event:
             case ev.Accepted(upstream, port):
-                return self._open.get(upstream, port.content) == port.content
+                return upstream not in self._open or self._open[upstream].content == port.content
             case ev.Refused(upstream):
                 return upstream not in self._accepted
             case (
@@ -139,8 +182,7 @@ class Shell:
                 | ev.Outdone(upstream)
             ):
                 return upstream in self._accepted
-            case _:
-                return True
+        return True
 
 
 def send(action: do.Action, me: Identity) -> None:
