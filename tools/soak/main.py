@@ -61,6 +61,7 @@ class Plan:
 
     seconds: float
     loss: float
+    latency_ms: int
     seed: int
     directory: Path
 
@@ -72,7 +73,9 @@ class Plan:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a soak; return its exit status."""
     options = _parser().parse_args(argv)
-    plan = Plan(options.minutes * 60, options.loss, options.seed, options.directory.absolute())
+    plan = Plan(
+        options.minutes * 60, options.loss, options.latency, options.seed, options.directory.absolute()
+    )
     return run_command("soak", lambda: _soak(plan))
 
 
@@ -85,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--minutes", type=_minutes, default=60.0, help="how long (default: %(default)g)")
     add("--loss", type=float, default=5.0, help="per cent, each way on every hop (default: %(default)g)")
+    add("--latency", type=int, default=2_000, metavar="MS",
+        help="of the steady viewers (default: %(default)s); more on a busy machine")  # fmt: skip
     add("--seed", type=int, default=random.SystemRandom().randrange(1_000_000), help="of who comes and goes")
     add("--directory", type=Path, default=Path("build/soak"), metavar="DIR",
         help="where contents, logs and the result go (default: %(default)s)")  # fmt: skip
@@ -218,7 +223,7 @@ class _Soak:
         host = CLIENT_HOSTS[number % len(CLIENT_HOSTS)]
         return SteadyViewer(
             self._lab, host, f"steady{number + 1}", CONTENTS[number % len(CONTENTS)],
-            self._neighbours[number % len(self._neighbours)],
+            self._neighbours[number % len(self._neighbours)], self._plan.latency_ms,
         )  # fmt: skip
 
     def _attack(self) -> NodeProcess:

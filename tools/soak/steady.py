@@ -22,7 +22,6 @@ from tools.lab.lab import Lab
 from tools.soak.overlay import start_role
 from tools.soak.verdict import Watched
 
-LATENCY_MS = 2_000
 _STEP = 1_024  # datagrams made at a time
 _READ = 65_536
 _POLL = 0.5
@@ -33,8 +32,8 @@ MOST_BREAKS = 1_000
 class SteadyViewer:
     """One client, and what has come out of it. `take` is called by the thread that reads."""
 
-    def __init__(self, lab: Lab, host: str, name: str, content: str, neighbour: str) -> None:
-        """Start it."""
+    def __init__(self, lab: Lab, host: str, name: str, content: str, neighbour: str, latency_ms: int) -> None:
+        """Start it; it waits for lost datagrams as long as `latency_ms`."""
         self.name, self.content = name, content
         self._report = lab.node_directory(host) / f"{name}.json"
         self._hash, self._checker = hashlib.sha256(), ContinuityChecker()
@@ -46,7 +45,7 @@ class SteadyViewer:
         try:
             self.program = start_role(
                 lab, host, name, "client", "--content", content, "--neighbour", neighbour, "--output", "-",
-                "--latency", str(LATENCY_MS), "--report", str(self._report), "--wait", "60", stdout=theirs,
+                "--latency", str(latency_ms), "--report", str(self._report), "--wait", "60", stdout=theirs,
             )  # fmt: skip
         finally:
             os.close(theirs)
