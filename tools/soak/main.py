@@ -192,7 +192,7 @@ class _Soak:
         outcome, attacker = self._outcome, self._attacker
         if attacker is not None:
             attacker.kill()
-            outcome.attacks = _attack_times(attacker.text(), self._plan.phase_seconds)
+            outcome.attacks = attack_times(attacker.text(), self._plan.phase_seconds)
             outcome.ends += [f"the attacker: {line}" for line in complaints(attacker)]
         self._churn.close()
         for viewer in self._steady:
@@ -254,7 +254,7 @@ class _Soak:
         )
 
 
-def _attack_times(log: str, phase_seconds: float) -> dict[str, float]:
+def attack_times(log: str, phase_seconds: float) -> dict[str, float]:
     """Return for how many seconds each attack has run; what was begun last counts, too."""
     begun = [line.split()[1] for line in log.splitlines() if line.startswith("phase ")]
     return {name: begun.count(name) * phase_seconds for name in dict.fromkeys(begun) if name != "pause"}
