@@ -199,28 +199,36 @@ def _is_closed(sock: socket.socket) -> bool:
         return True
 
 
-def attack(work: Sequence[Work], seconds: float) -> None:
+def everything(targets: Targets) -> list[Work]:
+    """Return all that can be done at once."""
+    return [each for work in attacks(targets).values() for each in work]
+
+
+def attack_in(work: Sequence[Work], seconds: float) -> None:
     """Attack in these ways for so long."""
     stop = threading.Event()
     threads = [threading.Thread(target=each, args=(stop,), daemon=True) for each in work]
     for thread in threads:
         thread.start()
-    time.sleep(seconds)
+    stop.wait(min(seconds, threading.TIMEOUT_MAX))
     stop.set()
     for thread in threads:
         thread.join()
 
 
-def main(targets: Targets) -> None:
-    """Attack in one way after another, then in all, then rest; for ever."""
+def raise_descriptor_limit() -> None:
+    """Let this process have as many connections as the system allows it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, MAX_DESCRIPTORS), hard))
-    ways = attacks(targets)
-    everything = [each for work in ways.values() for each in work]
+
+
+def main(targets: Targets) -> None:
+    """Attack in one way after another, then in all, then rest; for ever."""
+    raise_descriptor_limit()
     while True:
-        for name, work in [*ways.items(), ("all", everything), ("pause", [])]:
+        for name, work in [*attacks(targets).items(), ("all", everything(targets)), ("pause", [])]:
             print(f"phase {name} {time.monotonic():.1f}", flush=True)
-            attack(work, targets.phase_seconds)
+            attack_in(work, targets.phase_seconds)
 
 
 if __name__ == "__main__":
