@@ -37,7 +37,9 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "fed": ("content", "after_ms"),
     "parent_lost": ("content", "parent", "cause", "after_ms"),
     "parent_taken": ("content", "parent", "gap_ms"),
-    # the rendezvous point
+    # a rendezvous point
+    "rendezvous_taken": ("before", "cause"),
+    "rendezvous_given_back": ("to",),
     "server_listed": ("server", "contents"),
     "server_lost": ("server", "reason"),
     "server_choice": (

@@ -72,13 +72,16 @@ class SimNode(Process):
 
     # What happens to it
 
-    def set_layout(self, neighbours: Iterable[str], servers: Iterable[str] = ()) -> None:
+    def set_layout(
+        self, neighbours: Iterable[str], servers: Iterable[str] = (), rendezvous: tuple[str, ...] = ()
+    ) -> None:
         """Tell it its place, as the bootstrapper does."""
         around, servers = tuple(neighbours), tuple(servers)
         self.flooder.update(around)
-        self.handle(ev.LayoutChanged(around, servers))
+        self.handle(ev.LayoutChanged(around, servers, rendezvous))
+        seniors = rendezvous[: rendezvous.index(self.name)] if self.name in rendezvous else ()
         if self.net.adverts and self.me.kind is IdentityKind.NODE:
-            self.adverts.update(around)
+            self.adverts.update(around, seniors)
         for address in [address for address in self._monitors if address not in servers]:
             self._monitors.pop(address).stop()
         for address in servers:

@@ -21,21 +21,21 @@ def addresses(ranking: list[ServerParent]) -> list[str]:
 
 def test_a_content_is_there_if_a_server_lists_it() -> None:
     known = servers(A, B)
-    known.on_listed(B, (NEWS,))
+    known.on_listed(B, (NEWS,), 0.0)
     assert (known.has("news"), known.has("films")) == (True, False)
 
 
 def test_a_new_list_replaces_the_old_one() -> None:
     known = servers(A)
-    known.on_listed(A, (NEWS,))
-    known.on_listed(A, (FILMS,))
+    known.on_listed(A, (NEWS,), 0.0)
+    known.on_listed(A, (FILMS,), 0.0)
     assert (known.has("news"), known.has("films")) == (False, True)
 
 
 def test_the_best_measured_server_is_first_and_those_not_measured_last() -> None:
     known = servers(A, B, C)
     for address in (A, B, C):
-        known.on_listed(address, (NEWS,))
+        known.on_listed(address, (NEWS,), 0.0)
     known.on_measured(B, 900)
     known.on_measured(C, 500)
     assert addresses(known.ranking("news")) == [C, B, A]
@@ -43,8 +43,8 @@ def test_the_best_measured_server_is_first_and_those_not_measured_last() -> None
 
 def test_only_servers_that_have_the_content_are_ranked() -> None:
     known = servers(A, B)
-    known.on_listed(A, (NEWS,))
-    known.on_listed(B, (FILMS,))
+    known.on_listed(A, (NEWS,), 0.0)
+    known.on_listed(B, (FILMS,), 0.0)
     known.on_measured(B, 1)
     assert addresses(known.ranking("news")) == [A]
     assert known.ranking("nothing") == []
@@ -52,17 +52,17 @@ def test_only_servers_that_have_the_content_are_ranked() -> None:
 
 def test_a_server_that_is_lost_has_neither_contents_nor_measurements() -> None:
     known = servers(A)
-    known.on_listed(A, (NEWS,))
+    known.on_listed(A, (NEWS,), 0.0)
     known.on_measured(A, 500)
     known.on_lost(A, 1.0)
     assert (known.has("news"), known.ranking("news"), known.measurements()) == (False, [], {})
-    known.on_listed(A, (NEWS,))
+    known.on_listed(A, (NEWS,), 0.0)
     assert known.has("news")
 
 
 def test_a_server_that_has_never_answered_makes_the_list_uncertain_for_a_while() -> None:
     known = servers(A, B)
-    known.on_listed(A, (NEWS,))
+    known.on_listed(A, (NEWS,), 0.0)
     assert known.doubts(0.0) == f"server {B} has not answered yet"
     assert known.doubts(BENEFIT_OF_DOUBT) == ""
 
@@ -77,15 +77,15 @@ def test_that_it_cannot_be_reached_at_first_takes_no_doubt_away() -> None:
 
 def test_a_server_that_had_answered_and_is_lost_is_no_doubt() -> None:
     known = servers(A)
-    known.on_listed(A, ())
+    known.on_listed(A, (), 0.0)
     known.on_lost(A, 1.0)
     assert not known.doubts(1.0)
 
 
 def test_a_new_layout_keeps_what_is_known_of_those_that_stay() -> None:
     known = servers(A, B)
-    known.on_listed(A, (NEWS,))
-    known.on_listed(B, (FILMS,))
+    known.on_listed(A, (NEWS,), 0.0)
+    known.on_listed(B, (FILMS,), 0.0)
     known.on_layout((A, C), 5.0)
     assert (known.has("news"), known.has("films")) == (True, False)
     assert known.doubts(5.0 + BENEFIT_OF_DOUBT - 0.1) == f"server {C} has not answered yet"
@@ -93,7 +93,7 @@ def test_a_new_layout_keeps_what_is_known_of_those_that_stay() -> None:
 
 def test_what_is_told_of_a_stranger_is_not_kept() -> None:
     known = servers(A)
-    known.on_listed(B, (NEWS,))
+    known.on_listed(B, (NEWS,), 0.0)
     known.on_measured(B, 500)
     known.on_lost(B, 1.0)
     assert (known.has("news"), known.measurements()) == (False, {})
@@ -108,7 +108,7 @@ def test_measurements_are_told_by_server() -> None:
 def test_a_choice_is_explained_place_by_place() -> None:
     known = servers(A, B)
     for address in (A, B):
-        known.on_listed(address, (NEWS,))
+        known.on_listed(address, (NEWS,), 0.0)
     known.on_measured(B, 500)
     first, second = known.explain("news", known.ranking("news"))
     assert dict(first.fields) == {

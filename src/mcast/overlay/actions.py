@@ -5,7 +5,7 @@ done in order. They name connections and upstreams by number, neighbours by thei
 their content, so the same decisions run over sockets and in a simulation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from mcast.wire.endpoint import Endpoint
@@ -43,6 +43,7 @@ class ServerParent:
 
     address: str
     digest: bytes = b""  # of the content's bytes there; empty for a live input
+    goes_on: bool = field(default=True, compare=False)  # False: it has another stream of the content alone
 
     def __str__(self) -> str:
         return f"server {self.address}"
@@ -144,6 +145,14 @@ class CancelAsks:
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """When a number of a stream was due, in monotonic seconds: so the whole stream is dated."""
+
+    number: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Subscribe:
     """Ask a parent for the content: `Accepted` or `Refused` tells what it answers."""
 
@@ -155,6 +164,7 @@ class Subscribe:
     start: Start = Start.KEYFRAME
     resume: bool = False  # from the lowest number that this node still wants
     onward: Position | None = None  # from here: the first child has left another parent there
+    due: Due | None = None  # of a server that goes on with a stream: it keeps its clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from mcast.overlay.actions import (
     Parent,
     Path,
     SearchFailure,
-    ServerParent,
     UpstreamId,
 )
 from mcast.overlay.admission import Admission
@@ -69,7 +68,6 @@ class BranchData:
         self.upstreams: dict[UpstreamId, UpstreamEntry] = {}
         self.primary: UpstreamId | None = None
         self.path: Path = ()  # from the rendezvous point to here, by the primary or the last one there was
-        self.digest = b""  # of the content's bytes, at the rendezvous point
         self.position: Position | None = None
         self.version = 1  # of our own PORTs
         self.search: Search | None = None
@@ -137,9 +135,7 @@ class BranchData:
     def make_primary(self, upstream: UpstreamId) -> None:
         """Let a parent's path count from now on."""
         self.primary = upstream
-        parent = self.upstreams[upstream].parent
         self.path = (*self.upstreams[upstream].path, self.me)
-        self.digest = parent.digest if isinstance(parent, ServerParent) else b""
 
 
 def _identities(parents: Iterable[tuple[Parent, Path]]) -> tuple[Identity, ...]:

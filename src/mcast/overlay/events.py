@@ -236,10 +236,14 @@ class ServerLost:
 
 @dataclass(frozen=True, slots=True)
 class LayoutChanged:
-    """This node's place: its neighbours, and at a rendezvous point the servers."""
+    """This node's place: its neighbours, and at a rendezvous point the servers.
+
+    `rendezvous` names all rendezvous points in their order; empty where that is not known.
+    """
 
     neighbours: tuple[str, ...]
     servers: tuple[str, ...] = ()
+    rendezvous: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,10 +59,11 @@ def ask_next(branch: BranchData, why: Why) -> list[Action]:
     upstream = next(branch.numbers)
     before, branch.asked_last = branch.asked_last, parent
     branch.upstreams[upstream] = UpstreamEntry(parent)
-    resumes = branch.state is not State.JOINING
+    goes_on = not isinstance(parent, ServerParent) or parent.goes_on
+    resumes = goes_on and branch.state is not State.JOINING
     ask = Subscribe(
         upstream, branch.content, branch.request, parent, branch.hops, branch.start, resumes,
-        None if resumes else branch.onward,
+        branch.onward if goes_on and not resumes else None,
     )  # fmt: skip
     if isinstance(parent, ServerParent) and isinstance(before, ServerParent):
         return [_failover(branch, before, parent, why.text), ask]

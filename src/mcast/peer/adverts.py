@@ -18,12 +18,14 @@ from mcast.net.connection import Connection, say
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.overlay.actions import Advertise, Introduce
 from mcast.wire.identity import Identity
-from mcast.wire.node import MAX_PATH, Advert
+from mcast.wire.node import MAX_PATH, Advert, Watch
 
 logger = logging.getLogger(__name__)
 
 KEEPALIVE = 2.0
 """Seconds between two words to a watcher, if nothing changes: 40 bytes each."""
+LEAST_KEEPALIVE = 0.2
+"""The same for a watcher that asks to hear more often."""
 MAX_PER_NEIGHBOUR = 2
 """Connections of one neighbour of the layout: a new one may come before the old one is known to be dead.
 Of more the oldest is closed, so that nobody who uses a neighbour's name can keep it out."""
@@ -41,6 +43,7 @@ class _Watcher:
     sender: Identity
     connection: Connection
     untold: dict[str, None]  # contents, in the order of their changes
+    keepalive: float = KEEPALIVE
     said_at: float = 0.0  # what the node is
 
 
@@ -52,7 +55,7 @@ class Advertiser:
         self._self = Advert(takes_clients=takes_clients)
         self._adverts: dict[str, Advert] = {}
         self._neighbours: frozenset[Identity] = frozenset()  # replaced as a whole, by any thread
-        self._new: queue.SimpleQueue[tuple[Identity, Connection]] = queue.SimpleQueue()
+        self._new: queue.SimpleQueue[tuple[Watch, Connection]] = queue.SimpleQueue()
         self._watchers: list[_Watcher] = []  # the oldest first
         self._log = RateLimitedLog(logger)
 
@@ -66,9 +69,9 @@ class Advertiser:
         """Take in who is to find room at any time. From any thread."""
         self._neighbours = frozenset(map(Identity.node, neighbours))
 
-    def watch(self, sender: Identity, connection: Connection) -> None:
+    def watch(self, watch: Watch, connection: Connection) -> None:
         """Tell somebody, from the next tick on, what there is to be told. From any thread."""
-        self._new.put((sender, connection))
+        self._new.put((watch, connection))
 
     def advertise(self, news: Advertise) -> None:
         """Tell how this node streams a content."""
@@ -92,12 +95,13 @@ class Advertiser:
         while not self._new.empty():
             self._admit(*self._new.get())
         for watcher in self._watchers:
-            if now >= watcher.said_at + KEEPALIVE:
+            if now >= watcher.said_at + watcher.keepalive:
                 watcher.said_at = now
                 say(watcher.connection, self._self)
             _tell(watcher, self._adverts)
 
-    def _admit(self, sender: Identity, connection: Connection) -> None:
+    def _admit(self, watch: Watch, connection: Connection) -> None:
+        sender = watch.sender
         if sender in self._neighbours:
             self._replace_oldest(sender)
         elif not self._has_room(connection):
@@ -106,7 +110,9 @@ class Advertiser:
             )
             connection.close()
             return
-        self._watchers.append(_Watcher(sender, connection, dict.fromkeys(self._adverts)))
+        wished = watch.every_ms / 1000 if watch.every_ms else KEEPALIVE
+        keepalive = min(max(wished, LEAST_KEEPALIVE), KEEPALIVE)
+        self._watchers.append(_Watcher(sender, connection, dict.fromkeys(self._adverts), keepalive))
 
     def _replace_oldest(self, sender: Identity) -> None:
         before = [watcher for watcher in self._watchers if watcher.sender == sender]

@@ -16,6 +16,7 @@ from mcast.errors import ConfigError
 from mcast.media.history import Archive
 from mcast.media.source.cache import Cache
 from mcast.media.source.catalogue import Catalogue, NotReadyError
+from mcast.media.source.pacing import Overdue
 from mcast.media.source.pool import MAX_STREAMS, StreamingPool
 from mcast.media.source.prepared import Prepared
 from mcast.media.source.server_config import ContentSpec
@@ -239,7 +240,7 @@ def test_two_servers_with_one_digest_make_one_stream_byte_for_byte(
         first = server.pool.take("film", Position(77, begin))
         wait_until(lambda: sent(first) > 60)  # it is in the next round
         server.pool.close()
-        second = other.pool.take("film", first.position, overdue=5.0)
+        second = other.pool.take("film", first.position, overdue=Overdue(5.0))
         wait_until(lambda: sent(second) > 100)
         other.pool.close()
         reference = content_between(content, begin, second.position.next, 77)

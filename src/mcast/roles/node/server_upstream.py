@@ -9,7 +9,7 @@ from mcast.net.handshake import Credentials
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
-from mcast.overlay.actions import ServerParent, Subscribe
+from mcast.overlay.actions import Due, ServerParent, Subscribe
 from mcast.peer.decider import Post
 from mcast.peer.upstream import CONNECT_TIMEOUT, Upstream
 from mcast.wire.frame import Message
@@ -24,14 +24,14 @@ class ServerUpstream(Upstream):
 
     def __init__(
         self, subscribe: Subscribe, ports: MediaPorts, watcher: Watcher, post: Post, on_crash: OnCrash,
-        *, resume: Position | None = None, due_at: float | None = None,
+        *, resume: Position | None = None, due: Due | None = None,
         credentials: Credentials | None = None,
     ) -> None:  # fmt: skip
-        """`due_at` is when the number to resume from was due, in monotonic seconds, if that is known."""
+        """`due` tells when a number of the stream to resume was due, if that is known: it keeps its clock."""
         super().__init__(subscribe, ports, watcher, post, on_crash, resume=resume)
         if not isinstance(subscribe.parent, ServerParent):
             raise TypeError(f"{subscribe.parent} is no server")
-        self._address, self._due_at = subscribe.parent.address, due_at
+        self._address, self._due = subscribe.parent.address, due
         self._credentials = credentials
 
     def _connect(self, cancel: threading.Event) -> Connection:
@@ -40,14 +40,18 @@ class ServerUpstream(Upstream):
         )
 
     def _request(self, port: int, buffer_bytes: int) -> Message:
+        overdue_ms, number = self._overdue(self.resume) if self.resume is not None else (0, None)
         return Send(
-            self.content, resume=self.resume, port=port, buffer_bytes=buffer_bytes,
-            overdue_ms=self._overdue_ms(),
+            self.content, resume=self.resume, port=port, buffer_bytes=buffer_bytes, overdue_ms=overdue_ms,
+            due=number,
         )  # fmt: skip
 
-    def _overdue_ms(self) -> int:
-        """Return how late the number to resume from is by now: so the stream keeps its clock."""
-        return 0 if self._due_at is None else max(0, round((time.monotonic() - self._due_at) * 1000))
+    def _overdue(self, resume: Position) -> tuple[int, int | None]:
+        """Return how long ago a number was due, and which, if it is not the one to resume from."""
+        if self._due is None:
+            return 0, None
+        late_ms = round((time.monotonic() - self._due.at) * 1000)
+        return max(0, late_ms), None if self._due.number == resume.next else self._due.number
 
     def _on_message(self, message: Message) -> None:
         match message:
