@@ -84,8 +84,9 @@ class Topology:
 
     def __init__(
         self, directory: Path, stock: Stock, links: Links, *, contents: Sequence[str], servers: int = 1,
-        addresses: LoopbackAddresses | None = None,
+        addresses: LoopbackAddresses | None = None, standbys: Sequence[str] = (),
     ) -> None:  # fmt: skip
+        self.standbys = tuple(standbys)
         self.directory, self.stock, self.contents = directory, stock, tuple(contents)
         self.links = {name: list(neighbours) for name, neighbours in links.items()}
         self.server_names = tuple(f"s{number + 1}" for number in range(servers))
@@ -122,8 +123,9 @@ class Topology:
 
     def start_bootstrapper(self, *options: str) -> ProgramProcess:
         layout = write_layout(
-            self.directory / "layout.json", self.addresses, self.links, tuple(self.server_addresses)
-        )
+            self.directory / "layout.json", self.addresses, self.links, tuple(self.server_addresses),
+            *self.standbys,
+        )  # fmt: skip
         address = self.addresses.of("bootstrap")
         command = role_command("bootstrap", "--address", address, "--config", str(layout), *options)
         self.bootstrapper = self.run("bootstrap", *command)
