@@ -37,6 +37,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "fed": ("content", "after_ms"),
     "parent_lost": ("content", "parent", "cause", "after_ms"),
     "parent_taken": ("content", "parent", "gap_ms"),
+    "begun_anew": ("content", "parent", "ssrc"),
     # a rendezvous point
     "rendezvous_taken": ("before", "cause"),
     "rendezvous_given_back": ("to",),

@@ -224,7 +224,7 @@ class SimNode(Process):
                 self._receive(upstream, content)
             case do.Leave(upstream, content, reason):
                 self._leave(upstream, content, reason)
-            case do.CloseRelay(content):
+            case do.CloseRelay(content) | do.BeginAnew(content):
                 relay = self.relays.pop(content)
                 relay.receiver.close()
                 relay.fanout.is_open = False
@@ -344,6 +344,8 @@ class SimNode(Process):
         fanout = SimFanout(self, ssrc, FeedState.WAITING)
         receiver = SimReceiver(self, ssrc, fanout.push, self.handle)
         relay = self.relays[content] = SimRelay(fanout, receiver)
+        if (viewer := self.viewers.get(content)) is not None and viewer.state == "watching":
+            fanout.viewer = partial(viewer.on_media, ssrc)  # it has begun anew
         return relay
 
     def _leave(self, upstream: UpstreamId, content: str, reason: StopReason) -> None:

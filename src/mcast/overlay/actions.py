@@ -195,6 +195,17 @@ class CloseRelay:
 
 
 @dataclass(frozen=True, slots=True)
+class BeginAnew:
+    """Stop to receive and to send this content: another stream of it begins here, by the next `Receive`.
+
+    The child inside this process stays. Never waits.
+    """
+
+    content: str
+    stream: Position
+
+
+@dataclass(frozen=True, slots=True)
 class Supply:
     """Tell the content's children, in the SRs, how this node itself is fed."""
 
@@ -262,6 +273,7 @@ Action: TypeAlias = (
     | Receive
     | Leave
     | CloseRelay
+    | BeginAnew
     | Supply
     | Advertise
     | Introduce

@@ -19,6 +19,7 @@ This module decides what an event means (an `Input` of the table); what is done 
 
 from collections.abc import Mapping
 
+from mcast.overlay import anew
 from mcast.overlay.actions import (
     LOCAL,
     Action,
@@ -165,6 +166,9 @@ class Branch(BranchData):
         """Take in that a parent is gone, or has ended the stream."""
         if upstream != self.primary:
             return self._other_lost(upstream, now)
+        self.replaced = reason is StopReason.REPLACED
+        if self.replaced and self.search is not None:
+            self.search.hurry(now)
         return self._take(Input.LOST, Why(now, text, upstream=upstream, end=reason))
 
     def on_feed(self, upstream: UpstreamId, feed: Feed, now: float) -> list[Action]:
@@ -207,6 +211,7 @@ class Branch(BranchData):
 
     def on_time(self, now: float) -> list[Action]:
         """Do what is due."""
+        anew.on_time(self, now)
         if self.deadline is not None and now >= self.deadline:
             return self._on_expired(now)
         if self.state in ASKING and self.candidates.is_late(now):
@@ -237,9 +242,14 @@ class Branch(BranchData):
             return self.on_refused(upstream, MissReason.LOOP, "it is below this node", now)
         if port.cut:
             return self.on_refused(upstream, MissReason.CUT, "it is cut off itself", now)
-        if self.position is not None and port.stream.ssrc != self.position.ssrc:
+        is_another = self.position is not None and port.stream.ssrc != self.position.ssrc
+        if is_another and not anew.may_begin(self, entry.parent, now):
             return self.on_refused(upstream, MissReason.GONE, "it streams the content anew", now)
         entry.accepted, entry.path, entry.version = True, port.path, port.version
+        if is_another:
+            self.position = port.stream
+            begun = self._take(Input.BEGUN_ANEW, Why(now, upstream=upstream))
+            return [*begun, *self._prune(now, deserted=True)]  # the children are about to come again
         if self.state is State.JOINING:
             self.position = port.stream
             self.make_primary(upstream)
@@ -330,6 +340,7 @@ class Branch(BranchData):
         if cell.next is not self.state:
             self.deadline = self._deadline_of(cell.next, why.now)
             self.state = cell.next
+            self.replaced &= cell.next is not State.FED
         return [action for step in cell.steps for action in STEPS[step](self, why)]
 
     def _deadline_of(self, state: State, now: float) -> float | None:

@@ -77,6 +77,8 @@ class BranchData:
         self.onward: Position | None = None  # where the first child has left another parent
         self.give_up = GIVE_UP_SECONDS
         self.leave_reason = StopReason.UNSUBSCRIBE
+        self.replaced = False  # the parent has begun another stream
+        self.hurried = False  # to take another stream, as this one is given up
         self.lost_by = ""  # how the last parent was lost
         self.refusals: list[str] = []
         self.asked_last: Parent | None = None

@@ -285,6 +285,7 @@ class NodeCore:
     def _look_around(self, branch: Branch, request: bytes, now: float) -> Iterable[Action]:
         """Find whom to ask: by a flood, or at a rendezvous point among its servers, too."""
         servers = [each for each in branch.spares() if isinstance(each, ServerParent)]
+        servers += self._root.others(branch, now)
         if servers and (self.serves or not _is_first_flood(branch)):
             return branch.on_found(Candidates(servers), now)
         if not self._root.asks_neighbours():

@@ -8,6 +8,7 @@ need be from a server: so a standby below a rendezvous point that dies takes its
 from collections.abc import Iterable
 from dataclasses import replace
 
+from mcast.overlay import anew
 from mcast.overlay.actions import Action, Announce, Parent, ServerParent, Subscribe
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.candidates import Candidates
@@ -94,6 +95,11 @@ class Root:
         if self._is_alone:
             return [*servers]
         return [*servers, *neighbours] if self.serves(now) else [*neighbours, *servers]
+
+    def others(self, branch: BranchData, now: float) -> list[ServerParent]:
+        """Return the servers that can begin another stream, if it is time for that (anew.py)."""
+        others = self.servers.others(branch, now) if self.is_rendezvous else []
+        return [parent for parent in others if anew.may_begin(branch, parent, now)]
 
     def asks_neighbours(self) -> bool:
         """Return whether a flood for this node itself may find something."""

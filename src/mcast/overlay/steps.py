@@ -6,6 +6,7 @@ step is taken is in table.py; nothing is decided here but *how*.
 
 from collections.abc import Callable, Mapping
 
+from mcast.overlay import anew
 from mcast.overlay.actions import (
     Action,
     Announce,
@@ -126,7 +127,8 @@ def receive_too(branch: BranchData, why: Why) -> list[Action]:
 def drop(branch: BranchData, _why: Why) -> list[Action]:
     assert branch.primary is not None
     gone, branch.primary = branch.primary, None
-    branch.failed[branch.upstreams[gone].parent] = branch.upstreams[gone].path
+    if not branch.replaced:  # else it is the first to be asked again
+        branch.failed[branch.upstreams[gone].parent] = branch.upstreams[gone].path
     return _leave(branch, [gone], StopReason.UNSUBSCRIBE)
 
 
@@ -146,6 +148,12 @@ def leave_others(branch: BranchData, _why: Why) -> list[Action]:
     branch.candidates, branch.search = Candidates(()), None
     others = [upstream for upstream in branch.upstreams if upstream != branch.primary]
     return _leave(branch, others, StopReason.UNSUBSCRIBE)
+
+
+def begin_anew(branch: BranchData, why: Why) -> list[Action]:
+    assert why.upstream is not None
+    parent = branch.upstreams[why.upstream].parent
+    return [*anew.begin(branch, why), *tell(branch), *_serves(branch, parent)]
 
 
 def renew(branch: BranchData, _why: Why) -> list[Action]:
@@ -267,6 +275,7 @@ STEPS: Mapping[Step, Callable[[BranchData, Why], list[Action]]] = {
     Step.DROP: drop,
     Step.PROMOTE: promote,
     Step.LEAVE_OTHERS: leave_others,
+    Step.BEGIN_ANEW: begin_anew,
     Step.RENEW: renew,
     Step.TELL_CUT: tell_cut,
     Step.TELL_NO_WAY: tell_no_way,
