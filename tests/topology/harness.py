@@ -140,6 +140,10 @@ class Topology:
 
     def start_server(self, name: str, *options: str, contents: Sequence[str] | None = None) -> ProgramProcess:
         config = self.stock.write_config(self.directory / f"{name}.toml", contents or self.contents)
+        return self.start_configured_server(name, config, *options)
+
+    def start_configured_server(self, name: str, config: Path, *options: str) -> ProgramProcess:
+        """Start a server with a file of the test's own."""
         command = role_command(
             "server", "--address", self.addresses.of(name), "--config", str(config), *options
         )

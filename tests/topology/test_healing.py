@@ -129,3 +129,33 @@ def test_another_server_goes_on_where_one_hangs(build: Build) -> None:
         assert_nothing_missed(topology, client)
     finally:
         topology.servers[active].send(signal.SIGCONT)
+
+
+LIVE = """
+[[content]]
+name = "live"
+source = "testsrc2=size=320x180:rate=25"
+format = "lavfi"
+"""
+
+
+def test_a_live_content_goes_on_at_another_server_and_its_viewers_stay(build: Build) -> None:
+    topology = build({"rp": ["n1"], "n1": []}, servers=2, start=False)
+    topology.start_bootstrapper()
+    for name in topology.links:
+        topology.start_node(name)
+    config = topology.directory / "live.toml"
+    config.write_text(LIVE)
+    for name in topology.server_names:
+        topology.start_configured_server(name, config)
+        topology.nodes["rp"].wait_for_event("server_listed", server=topology.addresses.of(name))
+    wait_until(lambda: topology.finds("n1", "live"), "the live content")
+    client = topology.client("n1", "live")
+    client.wait_for_media(MORE)
+    address = topology.nodes["rp"].wait_for_event("serves", content="live").text("server")
+    (active,) = (name for name in topology.servers if topology.addresses.of(name) == address)
+    topology.servers[active].kill()
+    client.program.wait_for_event("begun_anew", content="live")
+    client.wait_for_media(client.written + MORE)
+    report = client.stop()
+    assert (report["discontinuities"], report["lost_datagrams"], report["continuity_errors"]) == (1, 0, 0)

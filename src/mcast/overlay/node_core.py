@@ -102,7 +102,7 @@ class NodeCore:
 
     @property
     def servers(self) -> Servers:
-        """Return what is known of the servers. Not to be changed."""
+        """Return what is known of the servers."""
         return self._root.servers
 
     @property
@@ -223,19 +223,15 @@ class NodeCore:
         neighbour = self._discovery.positive_entry(stream.request, now)
         if neighbour is None or neighbour not in self._neighbours:
             return [Reply(connection, refusal(stream, MissReason.GONE))]
-        return self._begin(stream, connection, Candidates([NodeParent(neighbour)]), now)
+        candidates = Candidates([NodeParent(neighbour)])
+        return self._branch(stream.content).on_routed(stream, connection, candidates, now)
 
     def _begin_at_server(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
         begun = self._root.begin(stream, now)
         if begun is None:
             return [Reply(connection, refusal(stream, MissReason.GONE, "no server has it now"))]
         why, candidates = begun
-        return [*why, *self._begin(stream, connection, candidates, now)]
-
-    def _begin(
-        self, stream: Stream, connection: ConnectionId, candidates: Candidates, now: float
-    ) -> list[Action]:
-        return self._branch(stream.content).on_routed(stream, connection, candidates, now)
+        return [*why, *self._branch(stream.content).on_routed(stream, connection, candidates, now)]
 
     def _branch(self, content: str) -> Branch:
         branch = Branch(content, self.me, self._numbers, self._chance, self._spares)
