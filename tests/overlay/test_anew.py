@@ -116,6 +116,14 @@ def test_another_stream_is_not_taken_on_suspicion_nor_while_the_stream_itself_ma
     assert not anew.may_begin(branch, node, branch.cut_at)
 
 
+def test_a_stream_that_never_brought_media_is_not_followed_by_another_one() -> None:
+    branch = repairing()
+    branch.has_been_fed = False
+    assert not anew.may_begin(branch, ServerParent("10.0.6.10:7000"), 100.0)
+    branch.replaced = True
+    assert anew.may_begin(branch, NodeParent("n9"), 100.0)
+
+
 def test_a_parent_that_has_begun_anew_is_believed_at_once_and_asked_first() -> None:
     branch = fed()
     assert branch.primary is not None

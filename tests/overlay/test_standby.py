@@ -5,6 +5,7 @@ import pytest
 from mcast.overlay.actions import Announce, NodeParent, ServerParent
 from mcast.overlay.seniority import GRACE_SECONDS, Seniority
 from overlay.effort import TIMEOUT, seeds
+from overlay.resilience import churn
 from overlay.sim_watchdog import Watchdog
 from overlay.simulation import Network, Viewer
 
@@ -210,6 +211,13 @@ def test_the_first_and_its_server_may_die_at_once(seed: int) -> None:
     net.run(3)
     unharmed(net)
     assert len(streams(net)) == 1
+
+
+@pytest.mark.parametrize("seed", seeds(2))
+def test_whatever_fails_rendezvous_points_too_who_has_a_way_to_one_is_fed_again(seed: int) -> None:
+    trial = churn(seed, 12 + seed * 7 % 30, standbys=2)
+    trial.play()
+    assert trial.figures is not None
 
 
 def test_two_that_cannot_see_each_other_serve_both_and_carry_the_same_stream() -> None:

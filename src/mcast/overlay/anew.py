@@ -9,6 +9,9 @@ break in picture and sound, so it is taken only where nothing else is left:
     at once     at a rendezvous point whose server is gone, when no other can go on with the stream
     after 1 s   without any media, when nobody offers the stream itself
 
+A stream that has never brought any media is not followed by another one: where no media comes through,
+streams would follow each other without end.
+
 Who takes another stream begins a relay for it and sends its children away as REPLACED. They come again at
 once, and the break goes down the tree. The child inside a client stays: its output goes on behind the break.
 """
@@ -29,8 +32,10 @@ def may_begin(branch: BranchData, parent: Parent, now: float) -> bool:
     """Return whether another stream is to be taken, if this parent has one."""
     if branch.state is not State.REPAIRING:
         return False
+    if branch.replaced:
+        return True
     is_orphan = isinstance(parent, ServerParent) and _has_no_parent(branch)
-    return branch.replaced or is_orphan or _is_long(branch, now)
+    return branch.has_been_fed and (is_orphan or _is_long(branch, now))
 
 
 def on_time(branch: BranchData, now: float) -> None:
@@ -58,6 +63,7 @@ def begin(branch: BranchData, why: Why) -> list[Action]:
     for upstream in others:
         del branch.upstreams[upstream]
     branch.candidates, branch.search, branch.refusals, branch.failed = Candidates(()), None, [], {}
+    branch.has_been_fed = False
     branch.replaced, branch.told_no_way, branch.lost_by, branch.cut_at = False, False, "", None
     branch.make_primary(why.upstream)
     children = [connection for connection in branch.children if connection != LOCAL]

@@ -175,6 +175,7 @@ class Branch(BranchData):
         """Take in how it is with a parent's media."""
         entry = self.upstreams[upstream]
         entry.feed = feed
+        self.has_been_fed |= feed is Feed.FED
         if upstream != self.primary:
             return self._on_other_feed(upstream, feed, now)
         if self.state is State.ENDING or (entry.leaving and feed in _FEEDS):
@@ -187,6 +188,18 @@ class Branch(BranchData):
         """Take in which of two parents brings nothing that the other has not brought before."""
         happened = Input.OUTDONE if upstream == self.primary else Input.OTHER_OUTDONE
         return self._take(happened, Why(now))
+
+    def on_better(self, parent: Parent, now: float) -> list[Action]:
+        """Move to a parent that is better than the present one, which is left when both bring media."""
+        assert self.primary is not None
+        self.target, self.upstreams[self.primary].leaving = parent, True
+        return self._take(Input.LEAVES, Why(now, "it is clearly worse now", upstream=self.primary))
+
+    def on_better_failed(self, now: float) -> list[Action]:
+        """Stay at the present parent after all."""
+        assert self.primary is not None
+        self.target, self.upstreams[self.primary].leaving = None, False
+        return self._take(Input.FEEDS, Why(now, upstream=self.primary))
 
     def on_drained(self, connections: tuple[ConnectionId, ...], now: float) -> list[Action]:
         """Take in which children have got everything."""

@@ -78,8 +78,10 @@ class BranchData:
         self.give_up = GIVE_UP_SECONDS
         self.leave_reason = StopReason.UNSUBSCRIBE
         self.replaced = False  # the parent has begun another stream
+        self.has_been_fed = False  # media of this stream has come
         self.hurried = False  # to take another stream, as this one is given up
         self.lost_by = ""  # how the last parent was lost
+        self.target: Parent | None = None  # while the stream moves there, though nothing is wrong
         self.refusals: list[str] = []
         self.asked_last: Parent | None = None
         self.last: int | None = None  # number of the content's last datagram
@@ -132,6 +134,9 @@ class BranchData:
 
     def spares(self) -> list[Parent]:
         """Return who could feed this node at once, the best first, and who was no help last."""
+        if self.target is not None and self.state is State.DOUBTED:
+            asked = any(entry.parent == self.target for entry in self.upstreams.values())
+            return [] if asked else [self.target]
         return sorted(self._spares(self), key=lambda parent: parent in self.failed)
 
     def make_primary(self, upstream: UpstreamId) -> None:

@@ -244,6 +244,7 @@ class LayoutChanged:
     neighbours: tuple[str, ...]
     servers: tuple[str, ...] = ()
     rendezvous: tuple[str, ...] = ()
+    move_streams: bool = False  # to a server that is clearly better
 
 
 @dataclass(frozen=True, slots=True)

@@ -368,6 +368,7 @@ class NodeCore:
         outcomes = self._discovery.on_time(now)
         for branch in list(self._branches.values()):
             outcomes += branch.on_time(now)
+        outcomes += self._root.move(self._branches.values(), now)
         outcomes += self._neighbours.renew(self._branches, now)
         return outcomes
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from mcast.overlay import anew
 from mcast.overlay.actions import Action, Announce, Parent, ServerParent, Subscribe
+from mcast.overlay.branch import Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.events import (
@@ -21,6 +22,7 @@ from mcast.overlay.events import (
     ServerLost,
     ServerMeasured,
 )
+from mcast.overlay.moving import Mover
 from mcast.overlay.rendezvous import Servers
 from mcast.overlay.seniority import Seniority
 from mcast.wire.identity import Identity
@@ -35,13 +37,15 @@ class Root:
         self.is_rendezvous = rendezvous
         """Whether the layout's list names this node."""
         self.servers = Servers()
+        self._mover, self._moves = Mover(self.servers), False
         self._me, self._seniority = me, Seniority()
         self._is_alone = True
 
     def learn(self, event: Event, now: float) -> None:
         """Take in what concerns servers, or other rendezvous points."""
         match event:
-            case LayoutChanged(_, servers, names):
+            case LayoutChanged(_, servers, names, moves):
+                self._moves = moves
                 if names:
                     self.is_rendezvous = self._me.name in names
                     self._is_alone = names == (self._me.name,)
@@ -100,6 +104,10 @@ class Root:
         """Return the servers that can begin another stream, if it is time for that (anew.py)."""
         others = self.servers.others(branch, now) if self.is_rendezvous else []
         return [parent for parent in others if anew.may_begin(branch, parent, now)]
+
+    def move(self, branches: Iterable[Branch], now: float) -> list[Action]:
+        """Move streams to clearly better servers, if that is wished."""
+        return self._mover.on_time(branches, now) if self._moves else []
 
     def asks_neighbours(self) -> bool:
         """Return whether a flood for this node itself may find something."""

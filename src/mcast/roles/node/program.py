@@ -134,7 +134,9 @@ class NodeProgram:
         # The core first: what the new connections tell is then about those whom it knows.
         names = tuple(neighbour.name for neighbour in layout.neighbours)
         self._peers.update(neighbour.address for neighbour in layout.neighbours)
-        self._decider.post(LayoutChanged(names, layout.servers, _rendezvous(layout)))
+        self._decider.post(
+            LayoutChanged(names, layout.servers, _rendezvous(layout), layout.policy.move_streams)
+        )
         addresses = {each.name: each.address for each in layout.neighbours}
         self._advertiser.update(names)
         self._flooder.update(addresses)
