@@ -1,8 +1,9 @@
 """What the rendezvous point knows of its servers, and in which order it asks them."""
 
-from mcast.overlay.actions import ServerParent
+from mcast.overlay.actions import Due, ServerParent
 from mcast.overlay.choice import Measurement
-from mcast.overlay.rendezvous import BENEFIT_OF_DOUBT, Servers
+from mcast.overlay.rendezvous import BENEFIT_OF_DOUBT, MAX_STREAMS, REMEMBERED, Servers
+from mcast.wire.position import Position
 from mcast.wire.server import ContentInfo
 
 A, B, C = "10.0.6.10:7000", "10.0.6.11:7000", "10.0.6.12:7000"
@@ -118,3 +119,87 @@ def test_a_choice_is_explained_place_by_place() -> None:
     assert first.event == second.event == "server_choice"
     assert dict(second.fields)["metric"] is None
     assert second.text == f"[news] server choice 2: {A}: not measured yet"
+
+
+# Streams that run
+
+ONE, TWO = b"1" * 32, b"2" * 32
+
+
+def news(digest: bytes = ONE, *running: Position) -> ContentInfo:
+    return ContentInfo("news", digest=digest, running=running)
+
+
+def goes_on(known: Servers, ssrc: int, now: float = 1.0) -> list[tuple[str, bool]]:
+    """Return who is asked to go on with a stream, and whether it can, in this order."""
+    return [(each.address, each.goes_on) for each in known.ranking_onward("news", ssrc, now)]
+
+
+def test_a_stream_that_runs_is_joined_before_another_one_is_begun_at_a_better_server() -> None:
+    known = servers(A, B)
+    known.on_listed(A, (news(),), 0.0)
+    known.on_listed(B, (news(ONE, Position(7, 40)),), 0.0)
+    known.on_measured(A, 100)
+    known.on_measured(B, 900)
+    assert addresses(known.ranking("news")) == [B, A]
+
+
+def test_who_wants_a_certain_stream_asks_who_runs_it_then_who_has_its_bytes_then_the_others() -> None:
+    known = servers(A, B, C)
+    known.on_listed(A, (news(TWO, Position(9, 1)),), 0.0)
+    known.on_listed(B, (news(ONE),), 0.0)
+    known.on_listed(C, (news(ONE, Position(7, 40)),), 0.0)
+    assert goes_on(known, 7) == [(C, True), (B, True), (A, False)]
+
+
+def test_the_bytes_of_a_stream_are_remembered_for_a_minute_after_it_was_listed_last() -> None:
+    known = servers(A, B, C)
+    known.on_listed(A, (news(ONE, Position(7, 40)),), 0.0)
+    known.on_listed(B, (news(ONE),), 0.0)
+    known.on_listed(C, (news(TWO),), 0.0)
+    known.on_lost(A, 100.0)
+    assert goes_on(known, 7, 100.0 + REMEMBERED - 1) == [(B, True), (C, False)]
+    assert goes_on(known, 7, 100.0 + REMEMBERED) == [(B, False), (C, False)]
+
+
+def test_of_a_stream_that_nobody_remembers_there_is_no_doubt_where_all_have_the_same_bytes() -> None:
+    known = servers(A, B)
+    known.on_listed(A, (news(ONE),), 0.0)
+    known.on_listed(B, (news(ONE),), 0.0)
+    assert goes_on(known, 7) == [(A, True), (B, True)]
+    known.on_listed(B, (news(TWO),), 0.0)
+    assert goes_on(known, 7) == [(A, False), (B, False)]
+
+
+def test_a_live_input_is_gone_on_with_only_where_it_runs() -> None:
+    known = servers(A, B)
+    known.on_listed(A, (news(b"", Position(7, 40)),), 0.0)
+    known.on_listed(B, (news(b"", Position(8, 40)),), 0.0)
+    assert goes_on(known, 7) == [(A, True), (B, False)]
+    known.on_lost(A, 1.0)
+    assert goes_on(known, 7) == [(B, False)]
+
+
+def test_bytes_that_a_server_has_prepared_since_under_the_name_are_not_those_of_its_running_stream() -> None:
+    known = servers(A, B)
+    known.on_listed(A, (news(ONE, Position(7, 40)),), 0.0)
+    known.on_listed(A, (news(TWO, Position(7, 90)),), 5.0)
+    known.on_listed(B, (news(TWO),), 5.0)
+    assert goes_on(known, 7, 6.0) == [(A, True), (B, False)]
+
+
+def test_a_stream_is_dated_by_the_head_that_was_listed_last() -> None:
+    known = servers(A)
+    known.on_listed(A, (news(ONE, Position(7, 40)),), 3.0)
+    assert known.due("news", 7) == Due(40, 3.0)
+    known.on_accepted("news", ServerParent(A, ONE), Position(7, 50), 4.0)
+    assert known.due("news", 7) == Due(50, 4.0)
+    assert known.due("news", 8) is None
+
+
+def test_no_more_streams_are_remembered_than_there_is_room_for() -> None:
+    known = servers(A)
+    for ssrc in range(MAX_STREAMS + 1):
+        known.on_listed(A, (news(ONE, Position(ssrc, 1)),), 0.0)
+    assert known.due("news", 0) is None
+    assert known.due("news", MAX_STREAMS) is not None

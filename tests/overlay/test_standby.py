@@ -1,10 +1,19 @@
 """Several rendezvous points: which one serves, and what viewers see when the first one dies and returns."""
 
+from dataclasses import replace
+
 import pytest
 
-from mcast.overlay.actions import Announce, NodeParent, ServerParent
+from mcast.overlay.actions import Announce, Due, NodeParent, ServerParent, Subscribe
+from mcast.overlay.events import Accepted, LayoutChanged, ServerListed, ServerLost, StreamReceived
 from mcast.overlay.seniority import GRACE_SECONDS, Seniority
+from mcast.overlay.table import State
+from mcast.wire.identity import Identity
+from mcast.wire.position import Position
+from mcast.wire.server import ContentInfo
+from overlay.cores import SERVERS, node, rendezvous
 from overlay.effort import TIMEOUT, seeds
+from overlay.messages import port, stream
 from overlay.resilience import churn
 from overlay.sim_watchdog import Watchdog
 from overlay.simulation import Network, Viewer
@@ -131,6 +140,31 @@ def test_a_standby_tells_the_distance_of_its_way_to_the_first_and_none_when_it_s
 
 def distance(net: Network, name: str) -> int | None:
     return net.nodes[name].adverts._distance
+
+
+def test_a_server_that_goes_on_with_a_stream_of_which_nothing_has_come_here_is_told_when_it_was_due() -> None:
+    core = rendezvous("news", servers=SERVERS[:2])
+    one, other = SERVERS[:2]
+    info = ContentInfo("news", digest=b"d" * 32)
+    core.handle(ServerListed(one, (replace(info, running=(Position(7, 900),)),)), 3.0)
+    core.handle(ServerListed(other, (info,)), 3.0)
+    core.handle(ServerLost(one, "gone"), 4.0)
+    asked = core.handle(StreamReceived(1, stream(resume=Position(7, 880))), 4.1)
+    (subscribe,) = [action for action in asked if isinstance(action, Subscribe)]
+    assert (subscribe.parent, subscribe.onward) == (ServerParent(other, b"d" * 32), Position(7, 880))
+    assert subscribe.due == Due(900, 3.0)
+
+
+def test_a_list_that_changes_at_run_time_makes_a_node_a_rendezvous_point_or_takes_that_away() -> None:
+    core = node("rp", me=Identity.node("n1"))
+    core.handle(LayoutChanged(("rp",), SERVERS[:1], ("n1", "rp")), 1.0)
+    core.handle(ServerListed(SERVERS[0], (ContentInfo("news"),)), 1.0)
+    assert (core.rendezvous, core.serves) == (True, True)
+    core.handle(StreamReceived(1, stream()), 1.1)
+    core.handle(Accepted(1, port()), 1.2)
+    core.handle(LayoutChanged(("rp",), (), ("rp",)), 2.0)
+    assert (core.rendezvous, core.serves) == (False, False)
+    assert core.branches["news"].state is State.FED  # what streams here streams on
 
 
 # The first dies, and returns

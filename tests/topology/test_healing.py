@@ -48,6 +48,24 @@ def test_a_killed_relay_is_gone_around_and_no_packet_is_missing(build: Build) ->
     assert relay not in report["path"]
 
 
+def test_without_a_bootstrapper_streams_and_repairs_go_on_and_nodes_come_back_by_themselves(
+    build: Build,
+) -> None:
+    topology = build(DIAMOND)
+    client, path = joined(topology)
+    bootstrapper = topology.bootstrapper
+    assert bootstrapper is not None
+    bootstrapper.kill()
+    for name in topology.links:
+        topology.nodes[name].wait_for_event("bootstrapper_lost")
+    topology.nodes[path[1]].kill()
+    topology.nodes["n3"].wait_for_event("parent_taken", content="clip")
+    again = topology.start_bootstrapper()
+    for name in set(topology.links) - {path[1]}:
+        again.wait_for_event("node_registered", node=name)
+    assert_nothing_missed(topology, client)
+
+
 def test_a_client_goes_on_at_its_other_neighbour_when_its_own_is_killed(build: Build) -> None:
     topology = build(DIAMOND)
     client, path = joined(topology, "--neighbour", topology.addresses.of("n2"), at="n1")
