@@ -1,4 +1,4 @@
-"""What a node that takes part in a content's tree answers by itself to those who look for the content."""
+"""What a node that takes part in a content answers to a DISC for it."""
 
 from mcast.overlay.branch import Branch
 from mcast.overlay.discovery import found, miss
@@ -7,7 +7,7 @@ from mcast.wire.node import Disc, Found, Miss, MissReason
 
 
 def answer_of(branch: Branch, disc: Disc) -> Found | Miss | None:
-    """Return the answer; None if others must be asked."""
+    """Return what this node answers by itself; None if it must ask others."""
     match branch.state:
         # What others could offer would not help: a STREAM that comes through here is refused.
         case State.CUT | State.REPAIRING:
@@ -23,6 +23,6 @@ def answer_of(branch: Branch, disc: Disc) -> Found | Miss | None:
     return None
 
 
-def is_below_excluded(branch: Branch, disc: Disc) -> bool:
-    """Return whether this node is fed by one that is not to be asked: then it is a second choice."""
-    return not set(disc.excluded).isdisjoint(branch.path)
+def is_below_excluded(branch: Branch | None, disc: Disc) -> bool:
+    """Return whether this node is fed by way of somebody to whom the request should not lead."""
+    return branch is not None and not set(disc.excluded).isdisjoint(branch.path)

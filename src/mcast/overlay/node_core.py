@@ -189,8 +189,7 @@ class NodeCore:
         if self._leaving:
             return [Reply(connection, miss(disc, MissReason.GONE, LEAVING_TEXT))]
         known = self._answer(disc, now)
-        branch = self._branches.get(disc.content)
-        below = isinstance(known, Found) and branch is not None and is_below_excluded(branch, disc)
+        below = isinstance(known, Found) and is_below_excluded(self._branches.get(disc.content), disc)
         fallback = known if isinstance(known, Found) and below else None
         return self._discovery.on_disc(
             disc, connection, None if below else known, fallback, self._neighbours.askable, now, source
