@@ -107,13 +107,13 @@ def test_it_says_from_which_number_on_it_is_to_be_fed(follow: Follow, peer: Peer
     assert read(peer.accept(), Send).resume == Position(7, 1234)
 
 
-@pytest.mark.parametrize(("number", "told"), [(1234, None), (2000, 2000)])
+@pytest.mark.parametrize(("number", "named"), [(1234, None), (2000, 2000)])
 def test_it_says_how_late_the_stream_is_by_any_number_of_it(
-    follow: Follow, peer: Peer, number: int, told: int | None
+    follow: Follow, peer: Peer, number: int, named: int | None
 ) -> None:
     follow(peer.address, resume=Position(7, 1234), due=Due(number, time.monotonic() - 2.0))
     asked = read(peer.accept(), Send)
-    assert asked.due == told
+    assert asked.due == named
     assert 2_000 <= asked.overdue_ms < 2_000 + PATIENCE * 1000
 
 

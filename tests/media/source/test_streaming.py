@@ -256,6 +256,18 @@ def test_two_servers_with_one_digest_make_one_stream_byte_for_byte(
         assert b"".join(again) == wire(first)
 
 
+def test_the_clock_of_a_stream_may_be_told_by_a_number_ahead_of_where_it_is_begun(server: Server) -> None:
+    content = server.catalogue.prepared("film")
+    assert content is not None
+    ahead = content.due_by(content.time_of(10) + 2 * 90_000)
+    streamer = server.pool.take("film", Position(77, 10), overdue=Overdue(0.0, ahead))
+    wait_until(lambda: sent(streamer) > ahead - 10)
+    moment, head = streamer.fanout.trains[0]
+    assert head.first == 10
+    at_once = [train for then, train in streamer.fanout.trains if then - moment < 1.0]
+    assert at_once[-1].next >= ahead
+
+
 def wire(streamer: Streamer[Sink]) -> bytes:
     return b"".join(train.data for _, train in streamer.fanout.trains)
 
