@@ -39,7 +39,10 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "parent_taken": ("content", "parent", "gap_ms"),
     "control_silent": ("content", "parent"),
     "control_renewed": ("content", "parent", "after_ms"),
-    # the rendezvous point
+    "begun_anew": ("content", "parent", "ssrc"),
+    # a rendezvous point
+    "rendezvous_taken": ("before", "cause"),
+    "rendezvous_given_back": ("to",),
     "server_listed": ("server", "contents"),
     "server_lost": ("server", "reason"),
     "server_choice": (

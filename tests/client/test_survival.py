@@ -109,3 +109,22 @@ def test_nobody_who_was_only_named_is_called_while_ones_own_neighbours_give_a_wa
     assert read(subscription, len(payload(10, 10))) == payload(10, 10)
     other_node.peer.stop_listening()
     assert other_node.peer.taken == ()
+
+
+def test_who_is_told_that_the_stream_was_begun_anew_reads_on_in_the_other_one(
+    node: Node, other_node: Node, subscribe: Subscribe
+) -> None:
+    subscription = subscribe(node.address, other_node.address, give_up=PATIENCE)
+    subscription.start()
+    other_node.miss(MissReason.BUSY)
+    node.take_in()
+    assert subscription.wait_joined()
+    node.push(0, 10)
+    assert read(subscription, len(payload(0, 10))) == payload(0, 10)
+    node.begin_anew()
+    other_node.miss(MissReason.CUT)
+    assert node.take_in().resume == Position(SSRC, 10)
+    node.push(0, 5)
+    assert read(subscription, len(payload(0, 5))) == payload(0, 5)
+    figures = subscription.statistics()
+    assert (figures.discontinuities, figures.lost_datagrams, figures.ssrc) == (1, 0, SSRC + 1)

@@ -110,11 +110,22 @@ def test_the_message_tells_a_node_all_about_its_place() -> None:
     )
 
 
-def test_the_first_rendezvous_serves_and_a_spare_one_shares_its_servers() -> None:
+def test_a_standby_is_a_rendezvous_point_too_and_shares_the_servers_of_the_first() -> None:
     layout = campus(rendezvous=["rp", "n2"])
-    assert [layout.kind_of(name) for name in ("rp", "n2")] == [NodeKind.RENDEZVOUS, NodeKind.OVERLAY]
+    assert {layout.kind_of(name) for name in ("rp", "n2")} == {NodeKind.RENDEZVOUS}
+    assert layout.kind_of("n1") is NodeKind.OVERLAY
     assert layout.servers_of("n2") == layout.servers_of("rp") == (HostPort("10.0.6.10", 7000),)
     assert layout.servers_of("n1") == ()
+
+
+def test_a_standby_is_told_who_stands_before_it_and_where_it_reaches_them() -> None:
+    layout = campus(rendezvous=["rp", "n1", "n2"])
+    assert layout.message("rp", 1).seniors == layout.message("n3", 1).seniors == ()
+    reached = dict(layout.neighbours_of("n2"))
+    assert layout.message("n2", 1).seniors == (
+        Neighbour("rp", "10.0.4.10:5000"),
+        Neighbour("n1", reached["n1"]),
+    )
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,20 @@ class Life:
     down: dict[str, Callable[[], None]] = field(default_factory=dict)  # what is broken, and how it is mended
 
     @classmethod
-    def begin(cls, seed: int, nodes: int, *, loss: bool = False, records: bool = False) -> "Life":
+    def begin(
+        cls, seed: int, nodes: int, *, loss: bool = False, records: bool = False, standbys: int = 0
+    ) -> "Life":
         """Return an overlay in which viewers watch, about one for each two nodes."""
         random = Random(seed)
-        net = Network(graph(random, nodes), media=True, servers=("s1", "s2"), seed=seed, records=records)
+        roots = ["rp", *random.sample([f"n{number}" for number in range(1, nodes)], standbys)]
+        net = Network(
+            graph(random, nodes),
+            media=True,
+            servers=("s1", "s2"),
+            seed=seed,
+            records=records,
+            rendezvous=roots,
+        )
         names = sorted(net.nodes)
         for _ in range(max(4, nodes // 2)):
             net.client(*random.sample(names, random.choice([1, 2])), after=random.uniform(0, 1))
@@ -46,10 +56,11 @@ class Life:
         return cls(net, random, Watchdog(net))
 
     def relays(self) -> list[str]:
-        """Return the living nodes, but for the rendezvous point, that others are fed by."""
-        return [node.name for node in self.net.nodes.values()
-                if node.alive and not node.frozen and not node.core.rendezvous and node.relays
-                and not node.is_leaving]  # fmt: skip
+        """Return the living nodes, but for the last rendezvous point, that others are fed by."""
+        living = [node for node in self.net.nodes.values()
+                  if node.alive and not node.frozen and not node.is_leaving]  # fmt: skip
+        roots = [node for node in living if node.core.rendezvous]
+        return [node.name for node in living if node.relays and (node not in roots or len(roots) > 1)]
 
     def fail(self) -> None:
         """Let one thing fail, of any kind."""
@@ -164,9 +175,9 @@ class Trial(Run):
         yield str(self.figures)
 
 
-def churn(seed: int, nodes: int = 20, *, loss: bool = False) -> Trial:
+def churn(seed: int, nodes: int = 20, *, loss: bool = False, standbys: int = 0) -> Trial:
     """One thing after another fails, of whatever kind, and is mended; viewers come meanwhile."""
-    life = Life.begin(seed, nodes, loss=loss)
+    life = Life.begin(seed, nodes, loss=loss, standbys=standbys)
     trial = Trial(life.net, lambda: None)
 
     def play() -> None:

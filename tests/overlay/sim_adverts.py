@@ -15,13 +15,16 @@ RETRY = 1.0
 """Seconds until a neighbour that could not be reached is watched again."""
 LOOK, SILENCE = 2.0, 6.0
 """Seconds between two looks whether a watched neighbour still says something, and until it has not."""
+SENIOR_LOOK, SENIOR_SILENCE = 0.25, 1.0
+"""The same for a rendezvous point, by one that stands behind it."""
 
 
 class Watch:
     """One node listens to one neighbour."""
 
-    def __init__(self, listener: "SimNode", name: str) -> None:
+    def __init__(self, listener: "SimNode", name: str, *, is_senior: bool = False) -> None:
         self._listener, self._name = listener, name
+        self._look_s, self._silence = (SENIOR_LOOK, SENIOR_SILENCE) if is_senior else (LOOK, SILENCE)
         self._wire: Wire | None = None
         self._is_over = False
         self._heard = listener.world.now
@@ -72,8 +75,8 @@ class Watch:
             return
         if process.alive and not process.frozen and wire.link.control_down_since is None:
             self._heard = world.now
-        if self._listener.frozen or world.now - self._heard < SILENCE:
-            world.clock.after(LOOK, lambda: self._look(wire, process))
+        if self._listener.frozen or world.now - self._heard < self._silence:
+            world.clock.after(self._look_s, lambda: self._look(wire, process))
         else:
             wire.hang_up()
             self._gone("silence")
@@ -89,13 +92,14 @@ class SimAdverts:
         self._adverts: dict[str, do.Advertise] = {}
         self._distance: int | None = None
 
-    def update(self, names: Iterable[str]) -> None:
-        """Listen to these neighbours."""
-        wanted = set(names)
+    def update(self, names: Iterable[str], seniors: Iterable[str] = ()) -> None:
+        """Listen to these neighbours, and to these rendezvous points, which may be some of them."""
+        first = set(seniors)
+        wanted = set(names) | first
         for name in [name for name in self._watches if name not in wanted]:
             self._watches.pop(name).stop()
         for name in sorted(wanted - set(self._watches)):
-            self._watches[name] = Watch(self._node, name)
+            self._watches[name] = Watch(self._node, name, is_senior=name in first)
 
     def close(self) -> None:
         for watch in self._watches.values():

@@ -72,13 +72,16 @@ class SimNode(Process):
 
     # What happens to it
 
-    def set_layout(self, neighbours: Iterable[str], servers: Iterable[str] = ()) -> None:
+    def set_layout(
+        self, neighbours: Iterable[str], servers: Iterable[str] = (), rendezvous: tuple[str, ...] = ()
+    ) -> None:
         """Tell it its place, as the bootstrapper does."""
         around, servers = tuple(neighbours), tuple(servers)
         self.flooder.update(around)
-        self.handle(ev.LayoutChanged(around, servers))
+        self.handle(ev.LayoutChanged(around, servers, rendezvous))
+        seniors = rendezvous[: rendezvous.index(self.name)] if self.name in rendezvous else ()
         if self.net.adverts and self.me.kind is IdentityKind.NODE:
-            self.adverts.update(around)
+            self.adverts.update(around, seniors)
         for address in [address for address in self._monitors if address not in servers]:
             self._monitors.pop(address).stop()
         for address in servers:
@@ -221,7 +224,7 @@ class SimNode(Process):
                 self._receive(upstream, content)
             case do.Leave(upstream, content, reason):
                 self._leave(upstream, content, reason)
-            case do.CloseRelay(content):
+            case do.CloseRelay(content) | do.BeginAnew(content):
                 relay = self.relays.pop(content)
                 relay.receiver.close()
                 relay.fanout.is_open = False
@@ -343,6 +346,8 @@ class SimNode(Process):
         fanout = SimFanout(self, ssrc, FeedState.WAITING)
         receiver = SimReceiver(self, ssrc, fanout.push, self.handle)
         relay = self.relays[content] = SimRelay(fanout, receiver)
+        if (viewer := self.viewers.get(content)) is not None and viewer.state == "watching":
+            fanout.viewer = partial(viewer.on_media, ssrc)  # it has begun anew
         return relay
 
     def _leave(self, upstream: UpstreamId, content: str, reason: StopReason) -> None:

@@ -110,15 +110,14 @@ class Watchdog:
         return any(name in near and self._is_whole(viewer.node.name, name) for name in viewer.neighbours)
 
     def _connected_nodes(self) -> set[str]:
-        """Return the nodes that living nodes and whole links connect to the rendezvous point."""
+        """Return the nodes that living nodes and whole links connect to a rendezvous point."""
         net = self._net
         around: dict[str, list[str]] = {}
         for one, other in net.links:
             around.setdefault(one, []).append(other)
             around.setdefault(other, []).append(one)
-        if not self._lives(net.rendezvous):
-            return set()
-        known, new = {net.rendezvous}, deque([net.rendezvous])
+        roots = [name for name in net.rendezvous if self._lives(name)]
+        known, new = set(roots), deque(roots)
         while new:
             at = new.popleft()
             for name in around.get(at, ()):

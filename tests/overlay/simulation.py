@@ -13,7 +13,7 @@ neighbours tell each other), sim_watchdog (what must hold at every moment).
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -107,7 +107,7 @@ class Network:
         self,
         links: Iterable[tuple[str, str]],
         *,
-        rendezvous: str = "rp",
+        rendezvous: str | Sequence[str] = "rp",
         contents: Iterable[str] | Mapping[str, SimContent] = ("news",),
         servers: Iterable[str] = ("s1",),
         seed: int = 0,
@@ -125,7 +125,7 @@ class Network:
         self._addresses: dict[str, Endpoint] = {}  # of nodes, as clients are told them
         self._names: dict[str, str] = {}
         self.world, self.library = World(seed, most_delay), Library()
-        self.rendezvous = rendezvous
+        self.rendezvous = (rendezvous,) if isinstance(rendezvous, str) else tuple(rendezvous)
         named = contents if isinstance(contents, Mapping) else dict.fromkeys(contents, ENDLESS)
         self.contents: dict[str, SimContent] = dict(named)
         self.links = [tuple(sorted(link)) for link in links]
@@ -135,7 +135,7 @@ class Network:
         self.nodes: dict[str, SimNode] = {}
         for address in servers:
             self.start_server(address)
-        for name in sorted({rendezvous, *(name for link in self.links for name in link)}):
+        for name in sorted({*self.rendezvous, *(name for link in self.links for name in link)}):
             self._start(name)
         for name in self.nodes:
             self._tell_layout(name)
@@ -179,13 +179,15 @@ class Network:
         me = Identity.node(name)
         if name in self.nodes:
             self.past.append(self.nodes[name])
-        node = self.nodes[name] = SimNode(self, name, me, rendezvous=name == self.rendezvous)
+        node = self.nodes[name] = SimNode(self, name, me, rendezvous=name in self.rendezvous)
         return node
 
     def _tell_layout(self, name: str) -> None:
         around = sorted({b if a == name else a for a, b in self.links if name in (a, b)} - {name})
         order = self.world.random.sample(around, len(around))
-        self.nodes[name].set_layout(order, self.servers if name == self.rendezvous else ())
+        self.nodes[name].set_layout(
+            order, self.servers if name in self.rendezvous else (), rendezvous=self.rendezvous
+        )
 
     def client(
         self, *neighbours: str, content: str = "news", after: float = 0.0, patience: float = PATIENCE

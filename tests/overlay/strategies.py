@@ -43,7 +43,9 @@ seconds = st.floats(0, 1e6)
 paths = tuples(identities)
 flags = st.booleans()
 positions = st.none() | st.builds(Position, unsigned(32), numbers)
-parents = names.map(do.NodeParent) | st.builds(do.ServerParent, texts, st.just(b"") | exactly(32))
+parents = names.map(do.NodeParent) | st.builds(
+    do.ServerParent, texts, st.just(b"") | exactly(32), st.booleans()
+)
 answers = node_messages.filter(lambda message: type(message).__name__ in ("Found", "Miss"))
 discs = node_messages.filter(lambda message: type(message).__name__ == "Disc")
 miss_reasons, stop_reasons = st.sampled_from(MissReason), st.sampled_from(StopReason)
@@ -74,7 +76,7 @@ EVENT_PARTS: Mapping[type[ev.Event], list[Strategy]] = {
     ev.ServerListed: [texts, tuples(content_infos)],
     ev.ServerMeasured: [texts, unsigned(32)],
     ev.ServerLost: [texts, texts],
-    ev.LayoutChanged: [tuples(names), tuples(texts)],
+    ev.LayoutChanged: [tuples(names), tuples(texts), tuples(names), flags],
     ev.TimePassed: [],
     ev.Leaving: [],
 }
@@ -89,10 +91,21 @@ ACTION_PARTS: Mapping[type[do.Action], list[Strategy]] = {
     do.Await: [contents, texts],
     do.Ask: [names, discs],
     do.CancelAsks: [requests, tuples(names)],
-    do.Subscribe: [ids, contents, requests, parents, unsigned(8), st.sampled_from(Start), flags, positions],
+    do.Subscribe: [
+        ids,
+        contents,
+        requests,
+        parents,
+        unsigned(8),
+        st.sampled_from(Start),
+        flags,
+        positions,
+        st.none() | st.builds(do.Due, numbers, st.floats(0, 1e6)),
+    ],
     do.Receive: [ids, contents],
     do.Leave: [ids, contents, stop_reasons],
     do.CloseRelay: [contents],
+    do.BeginAnew: [contents, st.builds(Position, unsigned(32), numbers)],
     do.Supply: [contents, st.sampled_from(FeedState), flags],
     do.Advertise: [contents, paths, flags],
     do.Introduce: [st.none() | unsigned(8)],

@@ -20,29 +20,30 @@ _OF_PARENT = {
     Input.NEWS, Input.FEEDS, Input.SUSPECTED, Input.SILENT, Input.STARVES, Input.NO_WAY, Input.LEAVES,
     Input.LOST, Input.OVER,
 }  # fmt: skip
+_ANEW = {Input.BEGUN_ANEW}
 _OF_OTHER = {Input.OTHER_FEEDS, Input.OTHER_LOST, Input.OUTDONE, Input.OTHER_OUTDONE}
 
 IMPOSSIBLE: Mapping[State, set[Input]] = {
     # Nobody has asked for anything, so there is nothing that could answer, fail, feed or end.
     State.ABSENT: set(Input) - _BEGINS,
     # A branch begins once; and there is no parent before one has been found.
-    State.SEARCHING: _BEGINS | _ANSWERED | _OF_PARENT | _OF_OTHER | {Input.DRAINED, Input.EXPIRED},
+    State.SEARCHING: _BEGINS | _ANEW | _ANSWERED | _OF_PARENT | _OF_OTHER | {Input.DRAINED, Input.EXPIRED},
     # No parent has accepted, so none is there to feed, to end or to be lost; the search has found somebody.
-    State.JOINING: _BEGINS | {Input.FOUND, Input.NOWHERE} | _OF_PARENT | _OF_OTHER
+    State.JOINING: _BEGINS | _ANEW | {Input.FOUND, Input.NOWHERE} | _OF_PARENT | _OF_OTHER
     | {Input.DRAINED, Input.EXPIRED},
     # The parent is there, so none is searched; being fed has no end of its own.
     # It may be asked anew, though, and take us in once more (renewal.py).
-    State.FED: _BEGINS | _SOUGHT - {Input.ACCEPTED} | {Input.DRAINED, Input.EXPIRED},
+    State.FED: _BEGINS | _ANEW | _SOUGHT | {Input.DRAINED, Input.EXPIRED},
     # Who repairs never gives up because of a flood: REPAIRING has its own time, DOUBTED ends with its parent.
-    State.DOUBTED: _BEGINS | {Input.FAILED, Input.DRAINED, Input.EXPIRED},
-    State.DOUBLED: _BEGINS | _SOUGHT | {Input.DRAINED, Input.EXPIRED},
-    State.CUT: _BEGINS | _SOUGHT | {Input.DRAINED},
+    State.DOUBTED: _BEGINS | _ANEW | {Input.FAILED, Input.DRAINED, Input.EXPIRED},
+    State.DOUBLED: _BEGINS | _ANEW | _SOUGHT | {Input.DRAINED, Input.EXPIRED},
+    State.CUT: _BEGINS | _ANEW | _SOUGHT | {Input.DRAINED},
     State.REPAIRING: _BEGINS | {Input.FAILED, Input.DRAINED},
     # No child is left that could leave.
-    State.LINGERING: _BEGINS | _SOUGHT | {Input.DRAINED, Input.EMPTIED, Input.DESERTED},
+    State.LINGERING: _BEGINS | _ANEW | _SOUGHT | {Input.DRAINED, Input.EMPTIED, Input.DESERTED},
     # Who leaves looks for nobody any more; what is over meanwhile is over at once.
-    State.HANDOVER: _BEGINS | _SOUGHT | {Input.DRAINED},
-    State.ENDING: _BEGINS | _SOUGHT,
+    State.HANDOVER: _BEGINS | _ANEW | _SOUGHT | {Input.DRAINED},
+    State.ENDING: _BEGINS | _ANEW | _SOUGHT,
 }  # fmt: skip
 
 FEEDING = [State.FED, State.DOUBTED, State.DOUBLED, State.CUT, State.REPAIRING, State.HANDOVER, State.ENDING]
@@ -145,8 +146,9 @@ def test_one_copy_comes_in_wherever_no_second_parent_is_looked_for_or_compared(s
     ends = (State.ABSENT, State.HANDOVER, State.ENDING)  # which leave all parents themselves, soon
     if state not in second:
         return
+    leaves = (Input.OTHER_LOST, Input.BEGUN_ANEW)  # the step BEGIN_ANEW leaves all others, too
     for happened, cell in TABLE[state].items():
-        if cell.next not in (*second, *ends) and happened is not Input.OTHER_LOST:
+        if cell.next not in (*second, *ends) and happened not in leaves:
             assert Step.LEAVE_OTHERS in cell.steps, happened
 
 

@@ -1,5 +1,6 @@
 """The rendezvous point at one server: CSND, OK, STOP, and leaving at every moment."""
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -8,7 +9,7 @@ from helpers import PATIENCE, Recorder, wait_until
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.ports import MediaPorts
 from mcast.net.watcher import Watcher
-from mcast.overlay.actions import ServerParent, Subscribe
+from mcast.overlay.actions import Due, ServerParent, Subscribe
 from mcast.overlay.events import Accepted, Event, ParentLost, Refused, Stopped
 from mcast.roles.node.server_upstream import ServerUpstream
 from mcast.wire.frame import Message
@@ -48,9 +49,13 @@ def follow(watcher: Watcher, crash: Recorder, told: Told) -> Iterator[Follow]:
     """Follow the server at an address; at the end everything is left."""
     followed: list[ServerUpstream] = []
 
-    def follow(address: str, resume: Position | None = None, digest: bytes = b"") -> ServerUpstream:
+    def follow(
+        address: str, resume: Position | None = None, digest: bytes = b"", due: Due | None = None
+    ) -> ServerUpstream:
         subscribe = Subscribe(ID, "news", new_request(), ServerParent(address, digest), 1)
-        upstream = ServerUpstream(subscribe, MediaPorts(), watcher, told, crash, resume=lambda: resume)
+        upstream = ServerUpstream(
+            subscribe, MediaPorts(), watcher, told, crash, resume=lambda: resume, due=lambda _: due
+        )
         followed.append(upstream)
         upstream.start()
         return upstream
@@ -125,6 +130,22 @@ def test_a_server_that_sends_the_bytes_that_it_has_listed_is_taken(
     read(connection, Send)
     connection.send(accepting())
     assert isinstance(told.wait_for()[0], Accepted)
+
+
+@pytest.mark.parametrize(("number", "named"), [(1234, None), (2000, 2000)])
+def test_it_says_how_late_the_stream_is_by_any_number_of_it(
+    follow: Follow, peer: Peer, number: int, named: int | None
+) -> None:
+    follow(peer.address, resume=Position(7, 1234), due=Due(number, time.monotonic() - 2.0))
+    asked = read(peer.accept(), Send)
+    assert asked.due == named
+    assert 2_000 <= asked.overdue_ms < 2_000 + PATIENCE * 1000
+
+
+def test_who_resumes_nothing_says_nothing_of_being_late(follow: Follow, peer: Peer) -> None:
+    follow(peer.address, due=Due(5, time.monotonic() - 2.0))
+    asked = read(peer.accept(), Send)
+    assert (asked.resume, asked.overdue_ms, asked.due) == (None, 0, None)
 
 
 @pytest.mark.parametrize(

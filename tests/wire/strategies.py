@@ -81,7 +81,7 @@ node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
         leaving=st.booleans(),
         further=st.lists(hosts, max_size=node.MAX_FURTHER).map(tuple),
     ),
-    st.builds(node.Watch, **_fixed, sender=identities),
+    st.builds(node.Watch, **_fixed, sender=identities, every_ms=st.integers(0, 0xFFFF)),
     st.builds(
         node.Advert,
         **_fixed,
@@ -117,7 +117,15 @@ content_infos = st.builds(
 server_messages: st.SearchStrategy[server.ServerMessage] = st.one_of(
     st.builds(server.Wake),
     st.builds(server.Contents, tuples_of(content_infos)),
-    st.builds(server.Send, contents, st.none() | positions, unsigned(16), unsigned(32), unsigned(32)),
+    st.builds(
+        server.Send,
+        contents,
+        st.none() | positions,
+        unsigned(16),
+        unsigned(32),
+        unsigned(32),
+        st.none() | unsigned(64),
+    ),
     st.builds(
         server.Sending,
         st.sampled_from(server.SendStatus),
@@ -157,6 +165,7 @@ bootstrap_messages: st.SearchStrategy[bootstrap.BootstrapMessage] = st.one_of(
         tuples_of(texts),
         unsigned(32),
         policies,
+        tuples_of(st.builds(bootstrap.Neighbour, names, texts)),
     ),
     st.builds(bootstrap.Refused, texts),
     st.builds(bootstrap.Health, unsigned(64), tuples_of(stream_healths)),

@@ -47,6 +47,10 @@ EXAMPLES: list[tuple[BootstrapMessage, str]] = [
         LayoutMessage("n1", NodeKind.OVERLAY, "", policy=Policy(False, False, True, 2, 9)),
         "02 04 0002 6e31 05 0001 00 06 0000 0f 0015 01 0001 00 02 0001 00 03 0001 01 04 0001 02 05 0002 0009",
     ),
+    (
+        LayoutMessage("n1", NodeKind.RENDEZVOUS, "", seniors=(Neighbour("rp", "a:1"),)),
+        "02 04 0002 6e31 05 0001 01 06 0000 20 000b 01 0002 7270 02 0003 613a31",
+    ),
     (Refused("who?"), "03 0c 0004 77686f3f"),
     (Health(60_000), "04 0d 0008 000000000000ea60"),
     (

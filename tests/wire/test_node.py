@@ -110,6 +110,7 @@ EXAMPLES: list[tuple[NodeMessage, str]] = [
         "13 0007 04 0a000501 1388  13 0013 06 20010db8000000000000000000000001 1389",
     ),
     (Watch(sender=N1), f"07 {NO_ID} 00 00 00 0000 01 0004 00 02 6e31"),
+    (Watch(sender=N1, every_ms=250), f"07 {NO_ID} 00 00 00 0000 01 0004 00 02 6e31 20 0002 00fa"),
     (
         Advert(content="news", path=(Identity.node("rp"), N1), fed=True),
         f"08 {NO_ID} 00 00 04 6e657773 0000 14 0004 00 02 7270  14 0004 00 02 6e31  15 0001 01",

@@ -66,15 +66,16 @@ def free_address(ip: str) -> str:
 
 
 def write_layout(
-    file: Path, addresses: LoopbackAddresses, links: dict[str, list[str]], servers: tuple[str, ...]
-) -> Path:
+    file: Path, addresses: LoopbackAddresses, links: dict[str, list[str]], servers: tuple[str, ...],
+    *standbys: str,
+) -> Path:  # fmt: skip
     """Write the bootstrapper's file; the first node is the rendezvous point, `servers` are addresses."""
     rendezvous = next(iter(links))
     nodes = {
         name: {"address": addresses.of(name), "neighbours": neighbours} for name, neighbours in links.items()
     }
     layout = {
-        "rendezvous": rendezvous,
+        "rendezvous": [rendezvous, *standbys],
         "nodes": {**nodes, rendezvous: {**nodes[rendezvous], "servers": list(servers)}},
     }
     file.write_text(json.dumps(layout, indent=2) + "\n")

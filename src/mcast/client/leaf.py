@@ -162,6 +162,8 @@ class Leaf:
                 self._leave(action.upstream, action.reason)
             case do.CloseRelay():
                 self._close_intake()
+            case do.BeginAnew():
+                self._begin_anew(action)
             case do.AwaitDrain():
                 self._last = action.last
             case do.Announce():
@@ -242,6 +244,11 @@ class Leaf:
         if self._intake is not None:
             self._intake.ask_to_stop()
             self._reaper.post(self._intake.stop)
+
+    def _begin_anew(self, action: do.BeginAnew) -> None:
+        if self._intake is not None:
+            former = self._intake.begin_anew(action.stream)
+            self._reaper.post(former.stop)
 
     def _on_joined(self, path: Path) -> None:
         self._awaited = ""

@@ -81,8 +81,16 @@ class Layout:
         return self.nodes[name].servers or self.nodes[self.rendezvous[0]].servers
 
     def kind_of(self, name: str) -> NodeKind:
-        """Return whether a node is to be the rendezvous point or an overlay node."""
-        return NodeKind.RENDEZVOUS if name == self.rendezvous[0] else NodeKind.OVERLAY
+        """Return whether a node is a rendezvous point, the first one or a standby, or an overlay node."""
+        return NodeKind.RENDEZVOUS if name in self.rendezvous else NodeKind.OVERLAY
+
+    def seniors_of(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Return the rendezvous points before this one in the list, and where it reaches them."""
+        if name not in self.rendezvous:
+            return ()
+        around = dict(self.neighbours_of(name))
+        before = self.rendezvous[: self.rendezvous.index(name)]
+        return tuple((each, around.get(each) or str(self.nodes[each].address)) for each in before)
 
     def message(self, name: str, version: int) -> LayoutMessage:
         """Return the message that tells a node its place."""
@@ -96,6 +104,7 @@ class Layout:
             rendezvous=self.rendezvous,
             version=version,
             policy=self.policy,
+            seniors=tuple(Neighbour(other, address) for other, address in self.seniors_of(name)),
         )
 
     @cached_property

@@ -5,7 +5,7 @@ done in order. They name connections and upstreams by number, neighbours by thei
 their content, so the same decisions run over sockets and in a simulation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from mcast.wire.endpoint import Endpoint
@@ -43,6 +43,7 @@ class ServerParent:
 
     address: str
     digest: bytes = b""  # of the content's bytes there; empty for a live input
+    goes_on: bool = field(default=True, compare=False)  # False: it has another stream of the content alone
 
     def __str__(self) -> str:
         return f"server {self.address}"
@@ -153,6 +154,14 @@ class CancelAsks:
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """When a number of a stream was due, in monotonic seconds: so the whole stream is dated."""
+
+    number: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Subscribe:
     """Ask a parent for the content: `Accepted` or `Refused` tells what it answers."""
 
@@ -164,6 +173,7 @@ class Subscribe:
     start: Start = Start.KEYFRAME
     resume: bool = False  # from the lowest number that this node still wants
     onward: Position | None = None  # from here: the first child has left another parent there
+    due: Due | None = None  # of a server that goes on with a stream: it keeps its clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +201,17 @@ class CloseRelay:
     """Stop to receive and to send this content. Never waits."""
 
     content: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeginAnew:
+    """Stop to receive and to send this content: another stream of it begins here, by the next `Receive`.
+
+    The child inside this process stays. Never waits.
+    """
+
+    content: str
+    stream: Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +283,7 @@ Action: TypeAlias = (
     | Receive
     | Leave
     | CloseRelay
+    | BeginAnew
     | Supply
     | Advertise
     | Introduce

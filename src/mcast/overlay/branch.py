@@ -19,7 +19,7 @@ This module decides what an event means (an `Input` of the table); what is done 
 
 from collections.abc import Mapping
 
-from mcast.overlay import renewal
+from mcast.overlay import anew, renewal
 from mcast.overlay.actions import (
     LOCAL,
     Action,
@@ -180,6 +180,9 @@ class Branch(BranchData):
             return self._other_lost(upstream, now)
         if reason is StopReason.REPLACED and self.is_silent and self.state is State.DOUBLED:
             return self.on_outdone(upstream, now)  # by its own successor
+        self.replaced = reason is StopReason.REPLACED
+        if self.replaced and self.search is not None:
+            self.search.hurry(now)
         return self._take(Input.LOST, Why(now, text, upstream=upstream, end=reason))
 
     def on_control_silent(self, upstream: UpstreamId, now: float) -> list[Action]:
@@ -194,6 +197,7 @@ class Branch(BranchData):
         """Take in how it is with a parent's media."""
         entry = self.upstreams[upstream]
         entry.feed = feed
+        self.has_been_fed |= feed is Feed.FED
         if upstream != self.primary:
             return self._on_other_feed(upstream, feed, now)
         if self.state is State.ENDING or (entry.leaving and feed in _FEEDS):
@@ -207,6 +211,18 @@ class Branch(BranchData):
         is_primary = upstream == self.primary or self.is_silent  # of two, the one that can be talked to stays
         happened = Input.OUTDONE if is_primary else Input.OTHER_OUTDONE
         return self._take(happened, Why(now))
+
+    def on_better(self, parent: Parent, now: float) -> list[Action]:
+        """Move to a parent that is better than the present one, which is left when both bring media."""
+        assert self.primary is not None
+        self.target, self.upstreams[self.primary].leaving = parent, True
+        return self._take(Input.LEAVES, Why(now, "it is clearly worse now", upstream=self.primary))
+
+    def on_better_failed(self, now: float) -> list[Action]:
+        """Stay at the present parent after all."""
+        assert self.primary is not None
+        self.target, self.upstreams[self.primary].leaving = None, False
+        return self._take(Input.FEEDS, Why(now, upstream=self.primary))
 
     def on_drained(self, connections: tuple[ConnectionId, ...], now: float) -> list[Action]:
         """Take in which children have got everything."""
@@ -240,6 +256,7 @@ class Branch(BranchData):
 
     def on_time(self, now: float) -> list[Action]:
         """Do what is due."""
+        anew.on_time(self, now)
         if self.deadline is not None and now >= self.deadline:
             return self._on_expired(now)
         if self.state in ASKING and self.candidates.is_late(now):
@@ -270,9 +287,14 @@ class Branch(BranchData):
             return self.on_refused(upstream, MissReason.LOOP, "it is below this node", now)
         if port.cut:
             return self.on_refused(upstream, MissReason.CUT, "it is cut off itself", now)
-        if self.position is not None and port.stream.ssrc != self.position.ssrc:
+        is_another = self.position is not None and port.stream.ssrc != self.position.ssrc
+        if is_another and not anew.may_begin(self, entry.parent, now):
             return self.on_refused(upstream, MissReason.GONE, "it streams the content anew", now)
         entry.accepted, entry.path, entry.version = True, port.path, port.version
+        if is_another:
+            self.position = port.stream
+            begun = self._take(Input.BEGUN_ANEW, Why(now, upstream=upstream))
+            return [*begun, *self._prune(now, deserted=True)]  # the children are about to come again
         if self.state is State.JOINING:
             self.position = port.stream
             self.make_primary(upstream)
@@ -375,6 +397,7 @@ class Branch(BranchData):
         if cell.next is not self.state:
             self.deadline = self._deadline_of(cell.next, why.now)
             self.state = cell.next
+            self.replaced &= cell.next is not State.FED
         return [action for step in cell.steps for action in STEPS[step](self, why)]
 
     def _deadline_of(self, state: State, now: float) -> float | None:

@@ -11,7 +11,6 @@ from mcast.overlay.actions import (
     Parent,
     Path,
     SearchFailure,
-    ServerParent,
     UpstreamId,
 )
 from mcast.overlay.admission import Admission
@@ -72,7 +71,6 @@ class BranchData:
         self.upstreams: dict[UpstreamId, UpstreamEntry] = {}
         self.primary: UpstreamId | None = None
         self.path: Path = ()  # from the rendezvous point to here, by the primary or the last one there was
-        self.digest = b""  # of the content's bytes, at the rendezvous point
         self.position: Position | None = None
         self.version = 1  # of our own PORTs
         self.search: Search | None = None
@@ -82,7 +80,11 @@ class BranchData:
         self.onward: Position | None = None  # where the first child has left another parent
         self.give_up = GIVE_UP_SECONDS
         self.leave_reason = StopReason.UNSUBSCRIBE
+        self.replaced = False  # the parent has begun another stream
+        self.has_been_fed = False  # media of this stream has come
+        self.hurried = False  # to take another stream, as this one is given up
         self.lost_by = ""  # how the last parent was lost
+        self.target: Parent | None = None  # while the stream moves there, though nothing is wrong
         self.refusals: list[str] = []
         self.asked_last: Parent | None = None
         self.last: int | None = None  # number of the content's last datagram
@@ -141,14 +143,15 @@ class BranchData:
 
     def spares(self) -> list[Parent]:
         """Return who could feed this node at once, the best first, and who was no help last."""
+        if self.target is not None and self.state is State.DOUBTED:
+            asked = any(entry.parent == self.target for entry in self.upstreams.values())
+            return [] if asked else [self.target]
         return sorted(self._spares(self), key=lambda parent: parent in self.failed)
 
     def make_primary(self, upstream: UpstreamId) -> None:
         """Let a parent's path count from now on."""
         self.primary = upstream
-        parent = self.upstreams[upstream].parent
         self.path = (*self.upstreams[upstream].path, self.me)
-        self.digest = parent.digest if isinstance(parent, ServerParent) else b""
 
 
 def _identities(parents: Iterable[tuple[Parent, Path]]) -> tuple[Identity, ...]:

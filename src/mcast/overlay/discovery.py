@@ -23,7 +23,7 @@ A node (and a client, which is a leaf) floods for itself in the same way: only t
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -221,6 +221,21 @@ class Discovery:
         for flood in gone:
             self._ended(flood.disc.request)
         return [action for flood in gone for action in self._cancel(flood)]
+
+    def on_known(self, has: Callable[[str], bool]) -> list[Outcome]:
+        """Answer the floods of others for what this node can give by itself from now on."""
+        known = [
+            flood
+            for flood in self._floods.values()
+            if not isinstance(flood.asker, OwnSearch) and has(flood.disc.content)
+        ]
+        for flood in known:
+            self._ended(flood.disc.request)
+        return [
+            outcome
+            for flood in known
+            for outcome in (self._answer(flood, found(flood.disc, self._me)), *self._cancel(flood))
+        ]
 
     def on_time(self, now: float) -> list[Outcome]:
         """Give up the floods whose time is over."""

@@ -256,10 +256,15 @@ class ServerLost:
 
 @dataclass(frozen=True, slots=True)
 class LayoutChanged:
-    """This node's place: its neighbours, and at a rendezvous point the servers."""
+    """This node's place: its neighbours, and at a rendezvous point the servers.
+
+    `rendezvous` names all rendezvous points in their order; empty where that is not known.
+    """
 
     neighbours: tuple[str, ...]
     servers: tuple[str, ...] = ()
+    rendezvous: tuple[str, ...] = ()
+    move_streams: bool = False  # to a server that is clearly better
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,10 @@ Branches = Mapping[str, Branch]
 class Neighbours:
     """The neighbours of one node. Times are monotonic seconds."""
 
-    def __init__(self, me: Identity, *, rendezvous: bool) -> None:
-        self._me, self._rendezvous = me, rendezvous
+    def __init__(self, me: Identity) -> None:
+        self._me = me
+        self.is_root = False
+        """Whether streams begin at this node now."""
         self._round_trips_ms: dict[str, float] = {}  # by name
         self._adverts, self._introductions = Adverts(), Introductions()
         self._acquaintances = Acquaintances()
@@ -93,7 +95,7 @@ class Neighbours:
         return [] if self.is_leaf else [*self._introduce(), *self._advertise(branches)]
 
     def _introduce(self) -> list[Action]:
-        distance = 0 if self._rendezvous else self._introductions.distance()
+        distance = 0 if self.is_root else self._introductions.distance()
         if self._is_introduced and distance == self._distance:
             return []
         self._is_introduced, self._distance = True, distance

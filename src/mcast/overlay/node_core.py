@@ -18,9 +18,11 @@ from mcast.overlay.actions import (
     NodeParent,
     Parent,
     Reply,
+    ServerParent,
     UpstreamId,
 )
 from mcast.overlay.admission import refusal
+from mcast.overlay.answers import answer_of, is_below_excluded
 from mcast.overlay.branch import SEEKING, Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.candidates import Candidates
@@ -45,15 +47,11 @@ from mcast.overlay.events import (
     Drained,
     Event,
     FeedChanged,
-    LayoutChanged,
     Leaving,
     Outdone,
     ParentLost,
     Refused,
     Renewed,
-    ServerListed,
-    ServerLost,
-    ServerMeasured,
     Stopped,
     StreamReceived,
     TimePassed,
@@ -64,6 +62,7 @@ from mcast.overlay.events import (
 )
 from mcast.overlay.neighbours import Neighbours
 from mcast.overlay.rendezvous import Servers
+from mcast.overlay.root import Root
 from mcast.overlay.search import Search
 from mcast.overlay.table import State
 from mcast.shares import Source
@@ -79,14 +78,25 @@ class NodeCore:
     """What one overlay node, rendezvous point or client knows and decides."""
 
     def __init__(self, me: Identity, chance: Chance, *, rendezvous: bool = False) -> None:
-        self.me, self.rendezvous = me, rendezvous
+        self.me = me
         self._chance = chance
         self._numbers = itertools.count(1)
         self._discovery = Discovery(me)
-        self._servers = Servers()
-        self._neighbours = Neighbours(me, rendezvous=rendezvous)
+        self._root = Root(me, rendezvous=rendezvous)
+        self._neighbours = Neighbours(me)
         self._branches: dict[str, Branch] = {}
         self._leaving = False
+        self._now = 0.0  # of the event that is being handled
+
+    @property
+    def rendezvous(self) -> bool:
+        """Return whether this node is a rendezvous point, be it a standby."""
+        return self._root.is_rendezvous
+
+    @property
+    def serves(self) -> bool:
+        """Return whether streams begin here: not so at a standby."""
+        return self._neighbours.is_root
 
     @property
     def branches(self) -> Mapping[str, Branch]:
@@ -95,8 +105,8 @@ class NodeCore:
 
     @property
     def servers(self) -> Servers:
-        """Return what is known of the servers. Not to be changed."""
-        return self._servers
+        """Return what is known of the servers."""
+        return self._root.servers
 
     @property
     def is_idle(self) -> bool:
@@ -107,13 +117,16 @@ class NodeCore:
     @property
     def due(self) -> float | None:
         """Return when `TimePassed` has to be told next, if the ten times a second are not enough."""
-        times = [self._discovery.due, *(branch.due for branch in self._branches.values())]
+        times = [self._discovery.due, self._root.due, *(branch.due for branch in self._branches.values())]
         return min((time for time in times if time is not None), default=None)
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take in what happened at `now` (monotonic seconds); return what is to be done, in order."""
+        self._now = now
         actions = list(self._resolve(self._decide(event, now), now))
+        actions += self._resolve(self._review(now), now)
         actions += self._continue_searches(now)
+        actions = self._root.dated(actions, self._branches.values())
         actions += self._forget_ended(now)
         actions += self._neighbours.part(self._branches)
         return [
@@ -161,18 +174,20 @@ class NodeCore:
     # What it comes to know
 
     def _learn(self, event: Event, now: float) -> None:
-        match event:
-            case LayoutChanged(_, servers):
-                self._neighbours.learn(event)
-                self._servers.on_layout(servers if self.rendezvous else (), now)
-            case ServerListed(server, contents):
-                self._servers.on_listed(server, contents)
-            case ServerMeasured(server, delay_us):
-                self._servers.on_measured(server, delay_us)
-            case ServerLost(server):
-                self._servers.on_lost(server, now)
-            case _:
-                self._neighbours.learn(event)
+        self._neighbours.learn(event)
+        self._root.learn(event, now)
+
+    def _review(self, now: float) -> list[Outcome]:
+        """Do what follows when this node begins to serve, or gives that back."""
+        self._neighbours.is_root = self._root.serves(now)
+        if (news := self._root.news(now)) is None:
+            return []
+        if not self.serves:
+            return [*news]
+        for branch in self._branches.values():
+            if branch.state in SEEKING and branch.search is not None:
+                branch.search.hurry(now)
+        return [*news, *self._discovery.on_known(self.servers.has)]
 
     # Who asks
 
@@ -180,7 +195,7 @@ class NodeCore:
         if self._leaving:
             return [Reply(connection, miss(disc, MissReason.GONE, LEAVING_TEXT))]
         known = self._answer(disc, now)
-        below = isinstance(known, Found) and self._is_below_excluded(disc)
+        below = isinstance(known, Found) and is_below_excluded(self._branches.get(disc.content), disc)
         fallback = known if isinstance(known, Found) and below else None
         return self._discovery.on_disc(
             disc, connection, None if below else known, fallback, self._neighbours.askable, now, source
@@ -189,28 +204,9 @@ class NodeCore:
     def _answer(self, disc: Disc, now: float) -> Found | Miss | None:
         """Return what this node knows by itself; None if it must ask."""
         branch = self._branches.get(disc.content)
-        if branch is not None and (answer := self._answer_of(branch, disc)) is not None:
+        if branch is not None and (answer := answer_of(branch, disc)) is not None:
             return answer
-        return self._servers.answer(disc, self.me, now) if self.rendezvous else None
-
-    def _answer_of(self, branch: Branch, disc: Disc) -> Found | Miss | None:
-        match branch.state:
-            # What others could offer would not help: a STREAM that comes through here is refused.
-            case State.CUT | State.REPAIRING:
-                return miss(disc, MissReason.CUT)
-            case State.DOUBTED:
-                return miss(disc, MissReason.BUSY, "its parent is suspected")
-            case State.FED | State.DOUBLED | State.LINGERING:
-                if disc.asker in branch.path:
-                    return miss(disc, MissReason.LOOP)
-                return found(disc, self.me)
-            case State.ENDING | State.HANDOVER:
-                return miss(disc, MissReason.GONE, "the content is ending")
-        return None
-
-    def _is_below_excluded(self, disc: Disc) -> bool:
-        branch = self._branches.get(disc.content)
-        return branch is not None and not set(disc.excluded).isdisjoint(branch.path)
+        return self.servers.answer(disc, self.me, now) if self._root.serves(now) else None
 
     def _on_stream(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
         branch = self._branches.get(stream.content)
@@ -221,24 +217,23 @@ class NodeCore:
         if len(self._branches) >= MAX_CONTENTS:
             full = refusal(stream, MissReason.FULL, f"{MAX_CONTENTS} contents")
             return [Reply(connection, full)]
-        if self.rendezvous:
+        if self._root.serves(now):
             return self._begin_at_server(stream, connection, now)
         neighbour = self._discovery.positive_entry(stream.request, now)
         if neighbour is None or neighbour not in self._neighbours:
             return [Reply(connection, refusal(stream, MissReason.GONE))]
-        parent = Candidates([NodeParent(neighbour)])
-        return self._branch(stream.content).on_routed(stream, connection, parent, now)
+        candidates = Candidates([NodeParent(neighbour)])
+        return self._branch(stream.content).on_routed(stream, connection, candidates, now)
 
     def _begin_at_server(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
-        if text := self._servers.preparing(stream.content):
-            retry_ms = self._servers.turn_ms(now)
+        if text := self.servers.preparing(stream.content):
+            retry_ms = self.servers.turn_ms(now)
             return [Reply(connection, refusal(stream, MissReason.CUT, text, retry_ms))]
-        ranking = self._servers.ranking(stream.content)
-        if not ranking:
+        begun = self._root.begin(stream, now)
+        if begun is None:
             return [Reply(connection, refusal(stream, MissReason.GONE, "no server has it now"))]
-        why = self._servers.explain(stream.content, ranking)
-        branch = self._branch(stream.content)
-        return [*why, *branch.on_routed(stream, connection, Candidates(ranking), now)]
+        why, candidates = begun
+        return [*why, *self._branch(stream.content).on_routed(stream, connection, candidates, now)]
 
     def _branch(self, content: str) -> Branch:
         branch = Branch(content, self.me, self._numbers, self._chance, self._spares)
@@ -246,14 +241,13 @@ class NodeCore:
         return branch
 
     def _spares(self, branch: BranchData) -> list[Parent]:
-        if not self.rendezvous:
-            return self._neighbours.spares(branch)
-        return [*self._servers.spares(branch)]
+        neighbours = self._neighbours.spares(branch)
+        return self._root.spares(branch, neighbours, self._now) if self.rendezvous else neighbours
 
     def _on_spare(self, neighbour: str, content: str, now: float) -> list[Action]:
         """Ask who has just been fed again, or for the first time: quicker than the next flood."""
         branch, parent = self._branches.get(content), NodeParent(neighbour)
-        if branch is None or self.rendezvous or parent not in branch.spares():
+        if branch is None or parent not in branch.spares():
             return []
         return branch.on_spare(parent, now)
 
@@ -287,21 +281,26 @@ class NodeCore:
         return actions
 
     def _look_around(self, branch: Branch, request: bytes, now: float) -> Iterable[Action]:
-        """Find whom to ask: by a flood, or at the rendezvous point among its servers."""
-        if not self.rendezvous:
-            excluded, askable = self._whom_to_ask(branch)
-            seconds = branch.search.flood_seconds if branch.search is not None else OWN_FLOOD_SECONDS
-            flood = self._discovery.search(branch.content, request, excluded, askable, now, seconds)
-            return self._resolve(flood, now)
-        if servers := branch.spares():
+        """Find whom to ask: by a flood, or at a rendezvous point among its servers, too."""
+        servers = [each for each in branch.spares() if isinstance(each, ServerParent)]
+        servers += self._root.others(branch, now)
+        if servers and (self.serves or not _is_first_flood(branch)):
             return branch.on_found(Candidates(servers), now)
-        return branch.on_not_found(MissReason.CUT, "no other server has it", now)
+        if not self._root.asks_neighbours():
+            return branch.on_not_found(MissReason.CUT, "no other server has it", now)
+        excluded, askable = self._whom_to_ask(branch)
+        seconds = branch.search.flood_seconds if branch.search is not None else OWN_FLOOD_SECONDS
+        flood = self._discovery.search(branch.content, request, excluded, askable, now, seconds)
+        return self._resolve(flood, now)
 
     def _whom_to_ask(self, branch: Branch) -> tuple[tuple[Identity, ...], Mapping[str, float]]:
         """Return whom a flood should not lead to, and who of the neighbours may be asked."""
         names = {Identity.node(name): name for name in self._neighbours.askable}
-        is_first = branch.search is None or not branch.search.has_failed
-        if not is_first and not set(names) - {*branch.excluded, *branch.helpless, *branch.below}:
+        if not _is_first_flood(branch) and not set(names) - {
+            *branch.excluded,
+            *branch.helpless,
+            *branch.below,
+        }:
             # Nobody else is left. Not so at first: a client has further neighbours that it has not met yet.
             branch.failed.clear()
         askable = {
@@ -347,6 +346,7 @@ class NodeCore:
         match event:
             case Accepted(upstream, port):
                 self._neighbours.on_port(port)
+                self._root.on_accepted(branch.content, branch.upstreams[upstream].parent, port.stream, now)
                 return branch.on_port(upstream, port, now)
             case Refused(upstream, reason, text, retry_ms):
                 return branch.on_refused(upstream, reason, text, now, retry_ms=retry_ms)
@@ -372,6 +372,7 @@ class NodeCore:
         outcomes = self._discovery.on_time(now)
         for branch in list(self._branches.values()):
             outcomes += branch.on_time(now)
+        outcomes += self._root.move(self._branches.values(), now)
         outcomes += self._neighbours.renew(self._branches, now)
         return outcomes
 
@@ -391,6 +392,10 @@ class NodeCore:
 def _begun(branch: Branch, now: float) -> bytes | None:
     """Return the id of the flood that a branch is to begin now; None if it is to begin none."""
     return branch.search.begin(now) if branch.search is not None and _searches(branch) else None
+
+
+def _is_first_flood(branch: Branch) -> bool:
+    return branch.search is None or not branch.search.has_failed
 
 
 def _searches(branch: Branch) -> bool:

@@ -6,7 +6,7 @@ step is taken is in table.py; nothing is decided here but *how*.
 
 from collections.abc import Callable, Mapping
 
-from mcast.overlay import renewal
+from mcast.overlay import anew, renewal
 from mcast.overlay.actions import (
     Action,
     Announce,
@@ -60,10 +60,11 @@ def ask_next(branch: BranchData, why: Why) -> list[Action]:
     upstream = next(branch.numbers)
     before, branch.asked_last = branch.asked_last, parent
     branch.upstreams[upstream] = UpstreamEntry(parent)
-    resumes = branch.state is not State.JOINING
+    goes_on = not isinstance(parent, ServerParent) or parent.goes_on
+    resumes = goes_on and branch.state is not State.JOINING
     ask = Subscribe(
         upstream, branch.content, branch.request, parent, branch.hops, branch.start, resumes,
-        None if resumes else branch.onward,
+        branch.onward if goes_on and not resumes else None,
     )  # fmt: skip
     if isinstance(parent, ServerParent) and isinstance(before, ServerParent):
         return [_failover(branch, before, parent, why.text), ask]
@@ -126,7 +127,8 @@ def receive_too(branch: BranchData, why: Why) -> list[Action]:
 def drop(branch: BranchData, _why: Why) -> list[Action]:
     assert branch.primary is not None
     gone, branch.primary = branch.primary, None
-    branch.failed[branch.upstreams[gone].parent] = branch.upstreams[gone].path
+    if not branch.replaced:  # else it is the first to be asked again
+        branch.failed[branch.upstreams[gone].parent] = branch.upstreams[gone].path
     return _leave(branch, [gone], StopReason.UNSUBSCRIBE)
 
 
@@ -150,6 +152,12 @@ def leave_others(branch: BranchData, _why: Why) -> list[Action]:
     branch.candidates, branch.search = Candidates(()), None
     others = [upstream for upstream in branch.upstreams if upstream != branch.primary]
     return _leave(branch, others, StopReason.UNSUBSCRIBE)
+
+
+def begin_anew(branch: BranchData, why: Why) -> list[Action]:
+    assert why.upstream is not None
+    parent = branch.upstreams[why.upstream].parent
+    return [*anew.begin(branch, why), *tell(branch), *_serves(branch, parent)]
 
 
 def renew(branch: BranchData, _why: Why) -> list[Action]:
@@ -271,6 +279,7 @@ STEPS: Mapping[Step, Callable[[BranchData, Why], list[Action]]] = {
     Step.DROP: drop,
     Step.PROMOTE: promote,
     Step.LEAVE_OTHERS: leave_others,
+    Step.BEGIN_ANEW: begin_anew,
     Step.RENEW: renew,
     Step.TELL_CUT: tell_cut,
     Step.TELL_NO_WAY: tell_no_way,

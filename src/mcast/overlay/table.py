@@ -68,6 +68,7 @@ class Input(Enum):
     NOWHERE = "no way was found; the search goes on"
     LATE = "the parents asked say nothing, and there is another to ask"
     ACCEPTED = "a parent has taken this node in"
+    BEGUN_ANEW = "a parent has taken this node in, with another stream, and nothing else is left"
     PASSED_OVER = "a parent has refused, and there is another to ask"
     REFUSED = "the last parent that could be asked has refused"
     MISSED = "the last parent that could be asked has refused, and the search goes on"
@@ -111,6 +112,7 @@ class Step(Enum):
     DROP = "forget the parent"
     PROMOTE = "make the parent that feeds the primary one"
     LEAVE_OTHERS = "leave all parents but the primary one"
+    BEGIN_ANEW = "give up the stream, send the children away, and open the relay on another stream"
     RENEW = "tell the children the path"
     TELL_CUT = "tell the children that no media comes, and that this node sees to it"
     TELL_NO_WAY = "tell the children that no way was found"
@@ -261,6 +263,7 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
         Input.FEEDS: _to(State.FED, Step.STOP_SEEKING, Step.LEAVE_OTHERS, Step.TELL_FED),
         Input.OTHER_FEEDS: _to(State.FED, Step.STOP_SEEKING, Step.PROMOTE, Step.LEAVE_OTHERS, Step.TELL_FED),
         Input.NOWHERE: _to(State.REPAIRING, Step.TELL_NO_WAY),
+        Input.BEGUN_ANEW: _to(State.FED, Step.BEGIN_ANEW),
         Input.LOST: _to(State.REPAIRING, Step.TELL_LOST, Step.DROP),
         Input.EXPIRED: _END,
         Input.OVER: _CONTENT_OVER,

@@ -22,12 +22,14 @@ from mcast.net.connection import Connection, say
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.overlay.actions import Advertise, Introduce
 from mcast.wire.identity import Identity
-from mcast.wire.node import MAX_PATH, Advert
+from mcast.wire.node import MAX_PATH, Advert, Watch
 
 logger = logging.getLogger(__name__)
 
 KEEPALIVE = 2.0
 """Seconds between two words to a watcher, if nothing changes: 40 bytes each."""
+LEAST_KEEPALIVE = 0.2
+"""The same for a watcher that asks to hear more often."""
 MAX_PER_NEIGHBOUR = 2
 """Connections of one neighbour of the layout: a new one may come before the old one is known to be dead.
 Of more the oldest is closed, so that nobody on its host who uses its name can keep it out."""
@@ -46,6 +48,7 @@ class _Watcher:
     connection: Connection
     is_neighbour: bool  # by name and address
     untold: dict[str, None]  # contents, in the order of their changes
+    keepalive: float = KEEPALIVE
     said_at: float = 0.0  # what the node is
 
 
@@ -58,7 +61,7 @@ class Advertiser:
         self._adverts: dict[str, Advert] = {}
         # Where it is known. Replaced as a whole, by any thread.
         self._neighbours: Mapping[Identity, IPAddress | None] = {}
-        self._new: queue.SimpleQueue[tuple[Identity, Connection]] = queue.SimpleQueue()
+        self._new: queue.SimpleQueue[tuple[Watch, Connection]] = queue.SimpleQueue()
         self._watchers: list[_Watcher] = []  # the oldest first
         self._log = RateLimitedLog(logger)
 
@@ -74,9 +77,9 @@ class Advertiser:
             Identity.node(name): parse_address(address).ip for name, address in neighbours.items()
         }
 
-    def watch(self, sender: Identity, connection: Connection) -> None:
+    def watch(self, watch: Watch, connection: Connection) -> None:
         """Tell somebody, from the next tick on, what there is to be told. From any thread."""
-        self._new.put((sender, connection))
+        self._new.put((watch, connection))
 
     def advertise(self, news: Advertise) -> None:
         """Tell how this node streams a content."""
@@ -100,12 +103,13 @@ class Advertiser:
         while not self._new.empty():
             self._admit(*self._new.get())
         for watcher in self._watchers:
-            if now >= watcher.said_at + KEEPALIVE:
+            if now >= watcher.said_at + watcher.keepalive:
                 watcher.said_at = now
                 say(watcher.connection, self._self)
             _tell(watcher, self._adverts)
 
-    def _admit(self, sender: Identity, connection: Connection) -> None:
+    def _admit(self, watch: Watch, connection: Connection) -> None:
+        sender = watch.sender
         if is_neighbour := self._is_neighbour(sender, connection):
             self._replace_oldest(sender)
         elif not self._has_room(connection):
@@ -114,7 +118,10 @@ class Advertiser:
             )
             connection.close()
             return
-        self._watchers.append(_Watcher(sender, connection, is_neighbour, dict.fromkeys(self._adverts)))
+        wished = watch.every_ms / 1000 if watch.every_ms else KEEPALIVE
+        keepalive = min(max(wished, LEAST_KEEPALIVE), KEEPALIVE)
+        untold = dict.fromkeys(self._adverts)
+        self._watchers.append(_Watcher(sender, connection, is_neighbour, untold, keepalive))
 
     def _is_neighbour(self, sender: Identity, connection: Connection) -> bool:
         if sender not in self._neighbours:

@@ -153,6 +153,7 @@ class LayoutMessage(BootstrapPacket):
         many(10, "rendezvous", TEXT),
         maybe(11, "version", U32, 0),
         maybe(15, "policy", packed(Policy), DEFAULT_POLICY),
+        many(32, "seniors", packed(Neighbour)),
     )
 
     name: str
@@ -161,9 +162,10 @@ class LayoutMessage(BootstrapPacket):
     aliases: tuple[str, ...] = ()  # further addresses that this node may call from
     neighbours: tuple[Neighbour, ...] = ()
     servers: tuple[str, ...] = ()  # "host:port" each; only the rendezvous points get any
-    rendezvous: tuple[str, ...] = ()  # names, the first serves
+    rendezvous: tuple[str, ...] = ()  # names; of those that live the first serves
     version: int = 0
     policy: Policy = DEFAULT_POLICY
+    seniors: tuple[Neighbour, ...] = ()  # the rendezvous points before this one, and where it reaches them
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Any, ClassVar
 
 from mcast.errors import WireError
-from mcast.wire.codec import BOOLEAN, EXPLANATION, U8, U32, Reader, Writer, enumerated, fixed
+from mcast.wire.codec import BOOLEAN, EXPLANATION, U8, U16, U32, Reader, Writer, enumerated, fixed
 from mcast.wire.content import CONTENT_NAME8
 from mcast.wire.endpoint import HOST_ENDPOINT, OPTIONAL_ENDPOINT, Endpoint
 from mcast.wire.fields import Record, Schema, by_flag, many, maybe, one, read_flag, some
@@ -99,6 +99,7 @@ ADVERTISED_PATH = many(20, "path", IDENTITY, most=MAX_PATH)
 FED = maybe(21, "fed", BOOLEAN, False)
 DISTANCE = maybe(22, "distance", U8)
 TAKES_CLIENTS = maybe(23, "takes_clients", BOOLEAN, False)
+EVERY = maybe(32, "every_ms", U16, 0)
 RETRY = maybe(40, "retry_ms", U32, 0)
 
 
@@ -232,9 +233,10 @@ class Watch(NodePacket):
     """Tell me, on this connection, what you stream from now on. Names no content."""
 
     FLAG = NodeFlag.WATCH
-    SCHEMA = Schema(SENDER)
+    SCHEMA = Schema(SENDER, EVERY)
 
     sender: Identity
+    every_ms: int = 0  # say something so often, though nothing changes; 0: as often as to anybody
     request: RequestId = bytes(REQUEST_ID_SIZE)  # nobody answers under it
     content: str = ""
 

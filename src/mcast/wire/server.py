@@ -106,6 +106,7 @@ REASON = one(11, "reason", enumerated(StopReason, StopReason.ERROR))
 LAST = maybe(12, "last", NUMBER)
 NONCE = one(13, "nonce", U64)
 OVERDUE = maybe(14, "overdue_ms", U32, 0)
+DUE = maybe(32, "due", NUMBER)
 
 
 class ServerPacket(Record):
@@ -150,13 +151,14 @@ class Send(ServerPacket):
     """The rendezvous point asks for a content, from a position or from where the server likes."""
 
     FLAG = ServerFlag.CSND
-    SCHEMA = Schema(CONTENT, RESUME, PORT, BUFFER, OVERDUE)
+    SCHEMA = Schema(CONTENT, RESUME, PORT, BUFFER, OVERDUE, DUE)
 
     content: str
     resume: Position | None = None
     port: int = 0  # the rendezvous point's UDP port, a hint
     buffer_bytes: int = 0  # of its receive buffer, 0 unknown
     overdue_ms: int = 0  # how long ago the datagram at `resume` was due: the new server keeps that clock
+    due: int | None = None  # the number that was due then, if it is another one than that of `resume`
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from mcast.errors import ConfigError
 from mcast.media.history import Archive
 from mcast.media.source.cache import Cache
 from mcast.media.source.catalogue import Catalogue, NotReadyError
+from mcast.media.source.pacing import Overdue
 from mcast.media.source.pool import MAX_STREAMS, StreamingPool
 from mcast.media.source.prepared import Prepared
 from mcast.media.source.server_config import ContentSpec
@@ -262,7 +263,7 @@ def test_two_servers_with_one_digest_make_one_stream_byte_for_byte(
         first = server.pool.take("film", Position(77, begin))
         wait_until(lambda: sent(first) > 60)  # it is in the next round
         server.pool.close()
-        second = other.pool.take("film", first.position, overdue=5.0)
+        second = other.pool.take("film", first.position, overdue=Overdue(5.0))
         wait_until(lambda: sent(second) > 100)
         other.pool.close()
         reference = content_between(content, begin, second.position.next, 77)
@@ -276,6 +277,18 @@ def test_two_servers_with_one_digest_make_one_stream_byte_for_byte(
         assert archive is not None
         again = [archive(number, 1).data for number in range(begin, first.position.next)]
         assert b"".join(again) == wire(first)
+
+
+def test_the_clock_of_a_stream_may_be_told_by_a_number_ahead_of_where_it_is_begun(server: Server) -> None:
+    content = server.catalogue.prepared("film")
+    assert content is not None
+    ahead = content.due_by(content.time_of(10) + 2 * 90_000)
+    streamer = server.pool.take("film", Position(77, 10), overdue=Overdue(0.0, ahead))
+    wait_until(lambda: sent(streamer) > ahead - 10)
+    moment, head = streamer.fanout.trains[0]
+    assert head.first == 10
+    at_once = [train for then, train in streamer.fanout.trains if then - moment < 1.0]
+    assert at_once[-1].next >= ahead
 
 
 def wire(streamer: Streamer[Sink]) -> bytes:

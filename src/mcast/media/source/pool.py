@@ -29,7 +29,7 @@ from typing import Generic
 from mcast import eventlog
 from mcast.media.history import Archive
 from mcast.media.source.catalogue import Catalogue, NotReadyError
-from mcast.media.source.pacing import PreparedSource
+from mcast.media.source.pacing import NOT_OVERDUE, Overdue, PreparedSource
 from mcast.media.source.streamer import DEFAULT_PACE, SinkT, Streamer
 from mcast.net.threads import OnCrash
 from mcast.wire.position import Position
@@ -79,10 +79,12 @@ class StreamingPool(Generic[SinkT]):
         self._lock = threading.Lock()
         self._uses: dict[Streamer[SinkT], _Use] = {}  # the oldest first
 
-    def take(self, content: str, resume: Position | None = None, *, overdue: float = 0.0) -> Streamer[SinkT]:
+    def take(
+        self, content: str, resume: Position | None = None, *, overdue: Overdue = NOT_OVERDUE
+    ) -> Streamer[SinkT]:
         """Return a streamer of the content, started if need be. Pair with `leave`.
 
-        `resume` names a stream and the number to go on at, which was due `overdue` seconds ago. Raises
+        `resume` names a stream and the number to go on at; `overdue` says how late that is. Raises
         NotReadyError, and ConfigError if a live input lacks ffmpeg or no fanout can be made.
         """
         with self._lock:
@@ -157,14 +159,14 @@ class StreamingPool(Generic[SinkT]):
         running = [streamer for streamer in running if streamer.digest == digest]
         return max(running, key=lambda streamer: self._uses[streamer].takers > 0, default=None)
 
-    def _begin(self, content: str, resume: Position | None, overdue: float) -> Streamer[SinkT]:
+    def _begin(self, content: str, resume: Position | None, overdue: Overdue) -> Streamer[SinkT]:
         if len(self._running(content)) >= MAX_STREAMS:
             raise NotReadyError(SendStatus.FULL, f"{MAX_STREAMS} streams of '{content}' run already")
         if resume is None or not self._is_prepared(content):
-            resume, overdue = Position(self._new_ssrc(), 0), 0.0
+            resume, overdue = Position(self._new_ssrc(), 0), NOT_OVERDUE
         return self._start(content, resume, overdue)
 
-    def _start(self, content: str, position: Position, overdue: float) -> Streamer[SinkT]:
+    def _start(self, content: str, position: Position, overdue: Overdue) -> Streamer[SinkT]:
         source = self._catalogue.open_source(content, position)
         archive = None
         if isinstance(source, PreparedSource):

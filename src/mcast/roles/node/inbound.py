@@ -38,7 +38,6 @@ from mcast.overlay.further import usable
 from mcast.roles.node.crowd import Crowd
 from mcast.shares import UNCOUNTED, Source
 from mcast.wire.frame import Message
-from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Stop, StopReason, Stream, Watch
 
 logger = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ BYE_GRACE = 1.0
 be overtaken by the BYE, has come by then."""
 
 
-OnWatch: TypeAlias = Callable[[Identity, Connection], None]
+OnWatch: TypeAlias = Callable[[Watch, Connection], None]
 
 
 class Events(Protocol):
@@ -150,7 +149,7 @@ class InboundConnections:
             case Watch() if link.stream is None and not link.asking:
                 link.asking = True  # for good: nothing more may come on this connection
                 self._crowd.takes(link.number)  # nor does it rest: the advertiser bounds who watches
-                self._on_watch(message.sender, link.connection)
+                self._on_watch(message, link.connection)
                 return
             case Stop():  # also behind a STREAM that was refused: the child takes its leave
                 is_leaving = message.reason is StopReason.LEAVING

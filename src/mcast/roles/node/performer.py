@@ -83,7 +83,7 @@ class Performer:
                 self._receive(self._upstreams[upstream])
             case do.Leave(upstream, _, reason):
                 self._leave(self._upstreams.pop(upstream), reason)
-            case do.CloseRelay(content):
+            case do.CloseRelay(content) | do.BeginAnew(content):
                 self._relays.close(content)
             case do.Supply(content, state, no_way):
                 self._relays.supply(content, state, no_way=no_way)

@@ -28,7 +28,7 @@ from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
 from mcast.overlay import trace
-from mcast.overlay.actions import Action, ServerParent, Subscribe
+from mcast.overlay.actions import Action, Due, ServerParent, Subscribe
 from mcast.overlay.events import LayoutChanged
 from mcast.overlay.node_core import NodeCore
 from mcast.peer.adverts import Advertiser
@@ -75,7 +75,7 @@ class NodeProgram:
 
         `takes_clients`: neighbours may name this node to their clients, for when they fail themselves.
         """
-        self._me, self._kind = Identity.node(layout.name), layout.kind
+        self._me = Identity.node(layout.name)
         self._ports, self._on_crash = ports, on_crash
         seed, is_rendezvous = os.urandom(SEED_BYTES), layout.kind is NodeKind.RENDEZVOUS
         core = NodeCore(self._me, random.Random(seed), rendezvous=is_rendezvous)
@@ -127,21 +127,20 @@ class NodeProgram:
         self._listener.start()
 
     def update(self, layout: LayoutMessage) -> None:
-        """Take in a new layout: neighbours and servers. Waits for the threads of those that are gone."""
-        if layout.kind is not self._kind:
-            kind = layout.kind.name.lower()
-            logger.warning("the layout has changed this node's kind to %s: restart it", kind)
+        """Take in a new layout: kind, neighbours, servers. Waits for the threads of those that are gone."""
         self._take_in(layout)
 
     def _take_in(self, layout: LayoutMessage) -> None:
         # The core first: what the new connections tell is then about those whom it knows.
         names = tuple(neighbour.name for neighbour in layout.neighbours)
         self._peers.update(neighbour.address for neighbour in layout.neighbours)
-        self._decider.post(LayoutChanged(names, layout.servers))
+        self._decider.post(
+            LayoutChanged(names, layout.servers, _rendezvous(layout), layout.policy.move_streams)
+        )
         addresses = {each.name: each.address for each in layout.neighbours}
         self._advertiser.update(addresses)
         self._flooder.update(addresses)
-        self._watches.update(addresses)
+        self._watches.update(addresses, {each.name: each.address for each in layout.seniors})
         self._monitors.update(layout.servers)
         note(
             logger, "node_up", "%s", _describe(layout), node=layout.name, address=self.address,
@@ -178,12 +177,27 @@ class NodeProgram:
     def _upstream(self, subscribe: Subscribe, resume: Resume) -> Upstream:
         surroundings = (self._ports, self._watcher, self._decider.post, self._on_crash)
         if isinstance(subscribe.parent, ServerParent):
-            relay = self._relays.get(subscribe.content)
-            due_at = relay.due_at if relay is not None else None
+            due = partial(self._due, subscribe)
             return ServerUpstream(
-                subscribe, *surroundings, resume=resume, due_at=due_at, credentials=self._credentials
+                subscribe, *surroundings, resume=resume, due=due, credentials=self._credentials
             )
         return NeighbourUpstream(subscribe, *surroundings, flooder=self._flooder, me=self._me, resume=resume)
+
+    def _due(self, subscribe: Subscribe, resume: Position) -> Due | None:
+        """Return when a number of the stream to resume was due: by what has come of it, or by hearsay."""
+        relay = self._relays.get(subscribe.content)
+        due_at = relay.due_at(resume.next) if relay is not None else None
+        return subscribe.due if due_at is None else Due(resume.next, due_at)
+
+
+def _rendezvous(layout: LayoutMessage) -> tuple[str, ...]:
+    """Return the layout's rendezvous points, of which this node is one if its kind says so.
+
+    A bootstrapper that knows of one alone names standbys, too, and has them relay.
+    """
+    if layout.kind is NodeKind.RENDEZVOUS:
+        return layout.rendezvous if layout.name in layout.rendezvous else (layout.name,)
+    return tuple(name for name in layout.rendezvous if name != layout.name)
 
 
 def _describe(layout: LayoutMessage) -> str:

@@ -27,6 +27,7 @@ from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import Archive
 from mcast.media.source.catalogue import Catalogue, NotReadyError
+from mcast.media.source.pacing import Overdue
 from mcast.media.source.pool import LINGER, StreamingPool
 from mcast.media.source.streamer import Streamer
 from mcast.net.calm import be_calm, heed_silence
@@ -224,7 +225,8 @@ class ServerProgram:
             connection.send(Sending(SendStatus.FULL, text=text))
             return
         try:
-            streamer = self._pool.take(send.content, send.resume, overdue=send.overdue_ms / 1000)
+            overdue = Overdue(send.overdue_ms / 1000, send.due)
+            streamer = self._pool.take(send.content, send.resume, overdue=overdue)
         except McastError as error:
             with self._lock:
                 self._taking.give_back(source_of(connection.peer.ip))
