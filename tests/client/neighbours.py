@@ -22,7 +22,7 @@ from mcast.wire.node import TOKEN_SIZE, Disc, MissReason, Stop, StopReason, Stre
 from mcast.wire.position import Position
 from mcast.wire.rtp import HEADER_SIZE
 from mcast.wire.train import NULL_DATAGRAM, Train, make_trains
-from media.plane.streams import SSRC, datagram, train
+from media.plane.streams import SSRC, datagram
 from roles.partners import N1, RP, Peer, found, miss, port_for, stop_for
 
 T = TypeVar("T")

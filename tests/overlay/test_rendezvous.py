@@ -1,5 +1,7 @@
 """What the rendezvous point knows of its servers, and in which order it asks them."""
 
+from dataclasses import replace
+
 from mcast.overlay.actions import Due, ServerParent
 from mcast.overlay.choice import Measurement
 from mcast.overlay.rendezvous import (
@@ -160,6 +162,12 @@ def test_nobody_waits_for_a_preparation_while_another_server_is_ready() -> None:
         known.on_measured(address, {A: 1, B: 900, C: 2}[address])
     assert isinstance(answer(known), Found)
     assert addresses(known.ranking("news")) == [B, A, C]
+
+
+def test_a_stream_that_runs_on_while_its_content_is_prepared_anew_can_be_joined() -> None:
+    known = servers(A)
+    known.on_listed(A, (replace(preparing(1), running=(Position(7, 100),)),), 0.0)
+    assert isinstance(answer(known), Found)
 
 
 def test_a_preparation_that_has_failed_is_asked_for_so_that_the_server_says_why() -> None:

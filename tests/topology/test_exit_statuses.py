@@ -194,7 +194,7 @@ def test_a_node_that_is_started_a_second_time_is_told_that_it_runs_already(build
     assert first.status is None
 
 
-def test_a_server_that_is_started_a_second_time_is_told_that_it_runs_already(
+def test_who_comes_to_a_servers_port_with_the_wrong_program_is_told_what_runs_there(
     build: Build, run: Run, stock: Stock, tmp_path: Path
 ) -> None:
     topology = build({"rp": []}, start=False)
@@ -203,6 +203,9 @@ def test_a_server_that_is_started_a_second_time_is_told_that_it_runs_already(
     status, line = run("server", "--address", topology.addresses.of("s1"), "--config", str(config))
     assert status == 2
     assert "mcast-server runs here already, at port" in line
+    client = topology.client("s1", "clip", "--wait", "1")
+    assert client.program.wait(LIMIT) == 4
+    assert "this is a mcast-server, not a mcast-node: check the address" in last_line(client.program)
 
 
 def test_a_node_that_the_layout_does_not_know_is_status_2(build: Build) -> None:

@@ -33,7 +33,6 @@ from mcast.overlay.discovery import (
     Outcome,
     OwnAnswer,
     OwnSearch,
-    found,
     miss,
 )
 from mcast.overlay.events import (

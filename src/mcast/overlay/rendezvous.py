@@ -115,8 +115,7 @@ class Servers:
         """
         infos = list(self._infos(content))
         told = [info.format for info in infos if info.readiness is Readiness.PREPARING]
-        is_ready = any(info.readiness is Readiness.READY for info in infos)
-        return "" if is_ready or not told else told[0] or "preparing"
+        return "" if any(map(_is_ready, infos)) or not told else told[0] or "preparing"
 
     def answer(self, disc: Disc, me: Identity, now: float) -> Found | Miss:
         """Answer a DISC for a content that the rendezvous point does not stream."""
@@ -140,7 +139,7 @@ class Servers:
         return f"server {', '.join(doubtful)} has not answered yet" if doubtful else ""
 
     def ranking(self, content: str) -> list[ServerParent]:
-        """Return the servers that have a content: first those that stream it, then the best; last, not ready."""
+        """Return the servers that have a content: who streams it, then the best; last who is not ready."""
         by_metric = self._by_metric(content)
         order = sorted(by_metric, key=lambda address: not self._servers[address].runs(content))
         order.sort(key=lambda address: not self._is_ready(address, content))
@@ -239,6 +238,11 @@ class Servers:
 
     def _is_doubtful(self, server: Server, now: float) -> bool:
         return server.contents is None and now - server.named_at < BENEFIT_OF_DOUBT
+
+
+def _is_ready(info: ContentInfo) -> bool:
+    """Return whether a content can be sent now: what was prepared before a server's file changed runs on."""
+    return info.readiness is Readiness.READY or bool(info.running)
 
 
 def _place(content: str, place: int, address: str, measured: Measurement | None) -> Announce:

@@ -12,6 +12,7 @@ import logging
 import os
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from mcast.errors import ConfigError
@@ -47,6 +48,7 @@ from mcast.roles.node.servers import ServerMonitors
 from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind
 from mcast.wire.handshake import Role
 from mcast.wire.identity import Identity
+from mcast.wire.position import Position
 
 logger = logging.getLogger(__name__)
 
