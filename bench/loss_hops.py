@@ -32,6 +32,8 @@ from tools.lab.topology import CanvasPosition, Device, Interface, LabLink, Netwo
 EVENTS = ("control_silent", "control_renewed", "parent_lost", "cut", "attached", "child_left")
 """What is counted of each log."""
 JOIN_SECONDS = 120.0
+LOOK = 0.2
+"""Seconds between two looks at who has ended."""
 HERE, CLEAN = CanvasPosition(0, 0), LinkOptions()
 BOOTSTRAPPER = "10.99.0.100:4000"
 
@@ -126,13 +128,18 @@ class Chain:
                  "--latency", str(self.latency_ms), "--output", os.devnull, "--report", report)  # fmt: skip
 
     def watch(self, seconds: float) -> dict[str, float]:
-        """Let it run; return which clients have ended, and after how many seconds."""
-        began, ended = time.monotonic(), dict[str, float]()
+        """Let it run; return which clients have ended, and after how many seconds.
+
+        Print for how long this process was not run, at worst: then the others were not, either.
+        """
+        began, ended, stalled = time.monotonic(), dict[str, float](), 0.0
         while (lasted := time.monotonic() - began) < seconds and len(ended) < len(self.clients):
-            time.sleep(0.5)
+            time.sleep(LOOK)
+            stalled = max(stalled, time.monotonic() - began - lasted - LOOK)
             for name in self.clients:
                 if self.programs[name].status is not None:
                     ended.setdefault(name, lasted)
+        print(f"this machine stood still for up to {stalled * 1000:.0f} ms")
         return ended
 
     def count(self) -> dict[str, Counter[str]]:
