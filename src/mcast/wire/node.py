@@ -99,8 +99,8 @@ ADVERTISED_PATH = many(20, "path", IDENTITY, most=MAX_PATH)
 FED = maybe(21, "fed", BOOLEAN, False)
 DISTANCE = maybe(22, "distance", U8)
 TAKES_CLIENTS = maybe(23, "takes_clients", BOOLEAN, False)
+RETRY = maybe(24, "retry_ms", U32, 0)
 EVERY = maybe(32, "every_ms", U16, 0)
-RETRY = maybe(40, "retry_ms", U32, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
