@@ -72,11 +72,13 @@ class SimNode(Process):
 
     # What happens to it
 
-    def set_layout(self, neighbours: Iterable[str], servers: Iterable[str] = ()) -> None:
+    def set_layout(
+        self, neighbours: Iterable[str], servers: Iterable[str] = (), *, joined: bool = False
+    ) -> None:
         """Tell it its place, as the bootstrapper does."""
         around, servers = tuple(neighbours), tuple(servers)
         self.flooder.update(around)
-        self.handle(ev.LayoutChanged(around, servers))
+        self.handle(ev.LayoutChanged(around, servers, joined=joined))
         if self.net.adverts and self.me.kind is IdentityKind.NODE:
             self.adverts.update(around)
         for address in [address for address in self._monitors if address not in servers]:
@@ -233,6 +235,12 @@ class SimNode(Process):
                 self.adverts.introduce(distance)
             case do.Meet(neighbours):
                 self.flooder.meet(tuple(map(str, neighbours)))
+            case do.Reach(nodes):
+                self.flooder.reach(tuple(node.name for node in nodes))
+            case do.Seek():
+                self.net.bootstrapper.offer(self)
+            case do.TakeLinks(names):
+                self.net.bootstrapper.link(self, names)
             case do.AwaitDrain(content, last):
                 self.relays[content].last = last
             case do.Announce(event, _, fields):

@@ -19,6 +19,7 @@ import pytest
 from helpers import Recorder, wait_until
 from mcast.config.layout import Layout
 from mcast.config.layout_file import parse_layout
+from mcast.config.opening import OPEN_TO_ALL
 from mcast.hostport import HostPort
 from mcast.net import connection as connection_module
 from mcast.net.connection import Connection, PeerGone, connect
@@ -231,7 +232,7 @@ def test_a_name_is_not_borne_from_elsewhere_unless_the_layout_is_open() -> None:
     refusal = identification.find(layout(), asked, connection)
     assert isinstance(refusal, str)
     assert refusal.startswith("'n1' does not call from 10.9.9.9, says campus.toml: add it to the aliases of")
-    found = identification.find(replace(layout(), open=True), asked, connection)
+    found = identification.find(replace(layout(), open=OPEN_TO_ALL), asked, connection)
     assert not isinstance(found, str)
     assert found.name == "n1"
     here = cast(Connection, SimpleNamespace(peer=at, local=Endpoint.of("10.9.9.9", 4000)))

@@ -20,6 +20,7 @@ from mcast.peer.upstream import Upstream
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.performer import Performer
 from mcast.roles.node.relays import RelayDb
+from mcast.wire.bootstrap import Links, Seek
 from mcast.wire.node import MissReason, StopReason
 from mcast.wire.position import Position
 from roles.partners import N1, RP, disc, new_request, stream_of
@@ -54,6 +55,7 @@ class Scene:
     def __init__(self, watcher: Watcher, reader: FeedbackReader, crash: Recorder) -> None:
         self.posted: list[Event] = []
         self.changes = Recorder()
+        self.said: list[Seek | Links] = []  # to the bootstrapper
         self.made: dict[int, FakeUpstream] = {}
         self.reaper = Worker("reaper", crash)
         self.reaper.start()
@@ -66,7 +68,7 @@ class Scene:
         flooder = Flooder(watcher, self.post, crash)
         self.performer = Performer(
             inbound, flooder, self.advertiser, self.relays, self.reaper, self._make, self.post,
-            lambda: self.changes("tree"),
+            lambda: self.changes("tree"), self.said.append,
         )  # fmt: skip
 
     def offer(self, event: Event) -> bool:

@@ -82,7 +82,7 @@ def test_a_node_learns_its_place_and_reports_its_health(start_session: StartSess
         place = session.wait_for_layout(NEVER)
         assert place is not None
         assert (place.name, session.connected) == ("n1", True)
-        session.send_health(streaming("news"))
+        session.say(streaming("news"))
         wait_until(lambda: "news" in bootstrapper.nodes()["n1"].streams)
 
 
@@ -92,7 +92,7 @@ def test_the_node_may_start_first_and_says_that_it_waits(
     caplog.set_level("INFO")
     session = start_session(free_address)
     wait_until(lambda: f"waiting for the bootstrapper at {free_address}: nobody answers" in caplog.text)
-    session.send_health(streaming("told before it was connected"))
+    session.say(streaming("told before it was connected"))
     with make_bootstrapper(free_address) as bootstrapper:
         assert session.wait_for_layout(NEVER) is not None
         wait_until(lambda: bootstrapper.nodes()["n1"].streams)
@@ -170,7 +170,7 @@ def test_losing_the_bootstrapper_is_told_once_and_healed(
         address = bootstrapper.address
     wait_until(lambda: "still without the bootstrapper" in caplog.text)
     with make_bootstrapper(address) as bootstrapper:
-        session.send_health(streaming("news"))
+        session.say(streaming("news"))
         wait_until(lambda: bootstrapper.nodes() and bootstrapper.nodes()["n1"].streams)
     assert caplog.text.count("lost the bootstrapper, carrying on without it") >= 1
 
@@ -188,7 +188,7 @@ def test_reports_that_come_together_travel_as_the_last_one(start_session: StartS
         session = start_session(bootstrapper.address)
         session.wait_for_layout(NEVER)
         for number in range(1000):
-            session.send_health(streaming(f"content-{number}"))
+            session.say(streaming(f"content-{number}"))
         wait_until(lambda: "content-999" in bootstrapper.nodes()["n1"].streams)
         assert bootstrapper.counters["health"] < 100
 

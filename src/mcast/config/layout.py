@@ -12,9 +12,10 @@ host (a demonstration on localhost) are then told apart by the ports they listen
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from mcast.config.opening import CLOSED, Opening
 from mcast.hostport import HostPort, IPAddress, literal_ip
 from mcast.wire.bootstrap import DEFAULT_POLICY, LayoutMessage, Neighbour, NodeKind, Policy
 
@@ -44,8 +45,9 @@ class Layout:
     nodes: Mapping[str, NodeSpec]
     links: Mapping[str, tuple[Link, ...]]  # by the node they lead away from
     rendezvous: tuple[str, ...]
-    open: bool = False  # whether a node's name may be borne from any address
+    open: Opening = CLOSED
     policy: Policy = DEFAULT_POLICY
+    joined: frozenset[str] = frozenset()  # the nodes that the file does not name
 
     def find_by_name(self, name: str) -> NodeSpec | None:
         """Return a node, None if there is none of this name."""
@@ -96,7 +98,32 @@ class Layout:
             rendezvous=self.rendezvous,
             version=version,
             policy=self.policy,
+            joined=name in self.joined,
         )
+
+    def extended(self, nodes: Mapping[str, NodeSpec], links: Mapping[str, Iterable[str]]) -> "Layout":
+        """Return this layout with nodes that the file does not name, and the links that they have chosen.
+
+        A link to a node that does not exist is left out.
+        """
+        both: dict[str, dict[str, None]] = {}
+        for name, others in links.items():
+            for other in others:
+                if other != name and (other in self.nodes or other in nodes):
+                    both.setdefault(name, {})[other] = None
+                    both.setdefault(other, {})[name] = None
+        everybody = {**nodes, **self.nodes}
+        added = {
+            name: tuple(Link(other, everybody[other].address) for other in others)
+            for name, others in both.items()
+        }
+        return replace(
+            self,
+            nodes={**self.nodes, **nodes},
+            links={name: _without_doubles((*self.links.get(name, ()), *added.get(name, ())))
+                   for name in everybody},
+            joined=frozenset(nodes),
+        )  # fmt: skip
 
     @cached_property
     def _hosts(self) -> dict[str, tuple[str, ...]]:
@@ -121,3 +148,11 @@ class Layout:
             for name, hosts in self._hosts.items()
             if any(literal_ip(host) is None and ip in resolve(host) for host in hosts)
         ]
+
+
+def _without_doubles(links: Iterable[Link]) -> tuple[Link, ...]:
+    """Return the links, of each neighbour the first one: the file's word counts before a newcomer's."""
+    first: dict[str, Link] = {}
+    for link in links:
+        first.setdefault(link.neighbour, link)
+    return tuple(first.values())

@@ -86,6 +86,7 @@ class BranchData:
         self.cut_at: float | None = None
         self.told_no_way = False
         self.deadline: float | None = None  # of the state
+        self.moving = False  # to another parent, though the present one feeds this node
         self.cut_by_word = False  # the parent's PORT said so; its media has not stopped yet
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from mcast.overlay.actions import ConnectionId, Path, UpstreamId
 from mcast.shares import UNCOUNTED, Source
+from mcast.wire.bootstrap import DEFAULT_POLICY, Neighbour, Policy
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Start, StopReason, Stream
 from mcast.wire.server import ContentInfo
@@ -240,6 +241,15 @@ class LayoutChanged:
 
     neighbours: tuple[str, ...]
     servers: tuple[str, ...] = ()
+    policy: Policy = DEFAULT_POLICY
+    joined: bool = False  # the layout's file does not name this node, which chooses its neighbours itself
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """The bootstrapper says who is up, and where each can be reached."""
+
+    nodes: tuple[Neighbour, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +285,7 @@ Event: TypeAlias = (
     | ServerMeasured
     | ServerLost
     | LayoutChanged
+    | Offered
     | TimePassed
     | Leaving
 )
