@@ -52,7 +52,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     session.start()
     try:
         # Again when the layout names this node no more: it waits, idle, until it does.
-        while (layout := session.wait_for_layout(process.stop)) is not None:
+        while not process.stop.is_set() and (layout := session.wait_for_layout(process.stop)) is not None:
             _run(options, process, ports, session, layout, credentials)
     finally:
         session.stop()
