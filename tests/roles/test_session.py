@@ -17,7 +17,16 @@ from mcast.net.connection import Connection
 from mcast.net.listener import Listener
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.node.session import BootstrapSession, SessionTiming
-from mcast.wire.bootstrap import Health, LayoutMessage, Refused, Register, StreamHealth
+from mcast.wire.bootstrap import (
+    Candidates,
+    Health,
+    LayoutMessage,
+    Links,
+    Refused,
+    Register,
+    Seek,
+    StreamHealth,
+)
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
 
@@ -224,3 +233,32 @@ def test_a_bootstrapper_that_misbehaves_is_tried_again(
         start_session(listener.address, timing=replace(QUICK, answer_timeout=0.1))
         wait_until(lambda: listener.counters["connections"] >= 3)
     assert any(part in caplog.text for part in complaint.split("|"))
+
+
+def test_a_node_that_the_layout_names_no_more_is_removed_and_waits_until_it_is_named_again(
+    start_session: StartSession,
+) -> None:
+    with make_bootstrapper() as bootstrapper:
+        session = start_session(bootstrapper.address)
+        assert session.wait_for_layout(NEVER) is not None
+        alone = {"rendezvous": "rp", "nodes": {"rp": {"address": "10.0.0.9:5000"}}}
+        bootstrapper.change_layout(parse_layout(alone, "campus.toml"))
+        wait_until(lambda: session.removed)
+        bootstrapper.change_layout(layout())
+        assert session.wait_for_layout(NEVER) is not None
+        assert not session.removed
+
+
+def test_who_is_offered_is_handed_on_and_links_are_said_again_on_each_connection(
+    start_session: StartSession,
+) -> None:
+    offers = Recorder()
+    with make_bootstrapper() as bootstrapper:
+        session = start_session(bootstrapper.address)
+        assert session.wait_for_layout(NEVER) is not None
+        session.follow(Recorder(), offers)
+        session.say(Seek("news"))
+        wait_until(lambda: offers.calls)
+        assert isinstance(offers.calls[0], Candidates)
+        session.say(Links(("n2",)))
+        wait_until(lambda: session._registration().links == ("n2",))

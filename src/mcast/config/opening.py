@@ -54,7 +54,7 @@ def parse_opening(texts: Iterable[str]) -> Opening:
 
 def _is_network(text: str) -> bool:
     # "10.0.0", too, is meant for one: to take it for a name would admit nobody, without a word.
-    return "/" in text or literal_ip(text) is not None or not text.strip("0123456789.:")
+    return "/" in text or literal_ip(text) is not None or (text != "" and not text.strip("0123456789.:"))
 
 
 def _pattern(text: str) -> str:
