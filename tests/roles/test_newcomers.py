@@ -1,4 +1,4 @@
-"""Nodes that the file does not name, and whom a node is offered that needs others: alone, and over sockets."""
+"""Nodes that the file does not name, and whom a node is offered that needs others."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,8 +1,7 @@
-"""An overlay that changes while it streams: nodes join and leave, links are cut, added, removed. Real processes."""
+"""An overlay that changes while it streams: nodes join and leave, links are removed. Real processes."""
 
 import json
 import signal
-from pathlib import Path
 
 from tools.demo.plan import LoopbackAddresses, free_address
 from tools.demo.processes import ProgramProcess
@@ -167,7 +166,7 @@ def path(client: Client) -> list[str]:
     return client.program.wait_for_event("joined").names("path")
 
 
-def test_a_file_with_a_bad_pattern_is_refused_with_one_line(build: Build, tmp_path: Path) -> None:
+def test_a_file_with_a_bad_pattern_is_refused_with_one_line(build: Build) -> None:
     topology = build({"rp": []}, start=False)
     topology.start_bootstrapper().stop()
     file = topology.directory / "layout.json"
