@@ -13,7 +13,7 @@ from mcast.config.layout_file import parse_layout
 from mcast.hostport import HostPort
 from mcast.net.connection import Connection, connect
 from mcast.roles.bootstrap import newcomers as newcomers_module
-from mcast.roles.bootstrap.bootstrapper import SEEK_PAUSE, Bootstrapper
+from mcast.roles.bootstrap.bootstrapper import ASK_PAUSE, Bootstrapper
 from mcast.roles.bootstrap.newcomers import Newcomers
 from mcast.roles.bootstrap.offers import connected, offers
 from mcast.roles.bootstrap.registry import NodeStatus
@@ -251,7 +251,7 @@ def test_who_asks_again_and_again_is_answered_now_and_then(dial: Dial) -> None:
         newcomer.send(Seek())
     told(newcomer, Candidates)
     with pytest.raises(TimeoutError):
-        newcomer.receive(SEEK_PAUSE / 2)
+        newcomer.receive(ASK_PAUSE / 2)
 
 
 def test_a_newcomer_s_name_is_not_given_to_a_second_process_while_the_first_one_answers(dial: Dial) -> None:

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from mcast.client import Subscription
-from tools.demo.check import origin_problems
+from tools.demo.check import Sent, origin_problems
 from tools.demo.processes import wait_until
 from topology.conftest import Build
 from topology.harness import Topology
@@ -29,7 +29,7 @@ class Viewer:
         for chunk in self.subscription:
             self.data += chunk
 
-    def problems(self, sent: bytes) -> list[str]:
+    def problems(self, sent: Sent) -> list[str]:
         figures = self.subscription.statistics()
         assert figures.first_number is not None
         wrong = [f"{figures.lost_datagrams} lost"] if figures.lost_datagrams else []

@@ -106,24 +106,15 @@ class Layout:
 
         A link to a node that does not exist is left out.
         """
-        both: dict[str, dict[str, None]] = {}
-        for name, others in links.items():
-            for other in others:
-                if other != name and (other in self.nodes or other in nodes):
-                    both.setdefault(name, {})[other] = None
-                    both.setdefault(other, {})[name] = None
         everybody = {**nodes, **self.nodes}
-        added = {
-            name: tuple(Link(other, everybody[other].address) for other in others)
-            for name, others in both.items()
-        }
+        pairs = [(n, other) for n, others in links.items() for other in others if n != other in everybody]
+        added: dict[str, list[Link]] = {name: [] for name in nodes}
+        for one, other in (*pairs, *((other, name) for name, other in pairs)):
+            added.setdefault(one, []).append(Link(other, everybody[other].address))
+        changed = {name: _first_of_each((*self.links.get(name, ()), *more)) for name, more in added.items()}
         return replace(
-            self,
-            nodes={**self.nodes, **nodes},
-            links={name: _without_doubles((*self.links.get(name, ()), *added.get(name, ())))
-                   for name in everybody},
-            joined=frozenset(nodes),
-        )  # fmt: skip
+            self, nodes={**self.nodes, **nodes}, links={**self.links, **changed}, joined=frozenset(nodes)
+        )
 
     @cached_property
     def _hosts(self) -> dict[str, tuple[str, ...]]:
@@ -150,8 +141,8 @@ class Layout:
         ]
 
 
-def _without_doubles(links: Iterable[Link]) -> tuple[Link, ...]:
-    """Return the links, of each neighbour the first one: the file's word counts before a newcomer's."""
+def _first_of_each(links: Iterable[Link]) -> tuple[Link, ...]:
+    """Return the first link to each neighbour: the file's word counts before a newcomer's."""
     first: dict[str, Link] = {}
     for link in links:
         first.setdefault(link.neighbour, link)

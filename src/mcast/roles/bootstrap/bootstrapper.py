@@ -12,6 +12,7 @@ That a session has ended says nothing about the node's streams, so nothing else 
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Collection, Iterable
@@ -32,7 +33,7 @@ from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
 from mcast.roles.bootstrap.identification import Identification
-from mcast.roles.bootstrap.newcomers import MAX_CHOSEN, Newcomers
+from mcast.roles.bootstrap.newcomers import Newcomers
 from mcast.roles.bootstrap.offers import connected, offers
 from mcast.roles.bootstrap.registry import Change, NodeStatus, Registry
 from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, Probe, Refused, Register, Seek
@@ -55,8 +56,8 @@ PROBE_TIMEOUT = 1.0
 SILENT = 10.0
 """Seconds without a report from a node, which sends one every 1 to 2 s: it is suspended or cut off."""
 
-SEEK_PAUSE = 0.5
-"""Seconds between two answers to one node that asks for others: it asks more rarely by itself."""
+ASK_PAUSE = 0.5
+"""Seconds in which one node is offered others once, and chooses neighbours once: it does so more rarely."""
 
 
 @dataclass(eq=False, slots=True)
@@ -68,7 +69,8 @@ class _Session:
     lock: threading.Lock = field(default_factory=threading.Lock)
     sent: LayoutMessage | None = None
     heard: threading.Event = field(default_factory=threading.Event)  # since it was probed
-    offered_at: float = 0.0  # the watcher's
+    offered_at: float = -math.inf  # the watcher's, like the next
+    linked_at: float = -math.inf
 
 
 class Bootstrapper:
@@ -285,19 +287,23 @@ class Bootstrapper:
 
     def _offer(self, session: _Session, content: str) -> None:
         now = time.monotonic()
-        if now < session.offered_at + SEEK_PAUSE:
+        if now < session.offered_at + ASK_PAUSE:
             return
         session.offered_at = now
         with self._lock:
             layout, up = self._newcomers.layout, self._registry.snapshot()
             if self._usable is None:
-                there = connected(layout, up)
-                self._usable = frozenset(n for n in there if self._newcomers.chosen(n) < MAX_CHOSEN)
-            found = offers(session.name, session.connection.peer.ip, content, layout, up, self._usable)
+                self._usable = connected(layout, up) - self._newcomers.full()
+            usable = self._usable
+        found = offers(session.name, session.connection.peer.ip, content, layout, up, usable)
         logger.debug("= %s is offered %s", session.name, ", ".join(each.name for each in found) or "nobody")
         say(session.connection, Candidates(found))
 
     def _link(self, session: _Session, names: tuple[str, ...]) -> None:
+        now = time.monotonic()
+        if now < session.linked_at + ASK_PAUSE:
+            return
+        session.linked_at = now
         with self._lock:
             if self._sessions.get(session.name) is not session:
                 return
@@ -315,9 +321,9 @@ class Bootstrapper:
             if self._sessions.get(session.name) is not session:
                 return
             changes = self._registry.heard(session.name, message, time.monotonic())
-        self.counters.add("health")
         for change in changes:
             _note_change(session.name, change)
+        self.counters.add("health")  # last: who has seen it counted finds the rest in the log
 
     def _end(self, session: _Session, reason: str) -> None:
         session.connection.close()

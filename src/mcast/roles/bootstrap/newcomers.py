@@ -79,17 +79,20 @@ class Newcomers:
         self._extend()
         return before
 
-    def chosen(self, name: str) -> int:
-        """Return how many newcomers have chosen a node."""
-        return sum(name in each.links for each in self._known.values())
+    def full(self) -> frozenset[str]:
+        """Return the nodes that as many newcomers have chosen as may."""
+        chosen = Counter(name for each in self._known.values() for name in each.links)
+        return frozenset(name for name, count in chosen.items() if count >= MAX_CHOSEN)
 
     def _put(self, name: str, newcomer: Newcomer, links: Iterable[str]) -> set[str]:
         before = self._neighbours_of(name)
         # Those that it has are kept when the other end is full, so that no look at the list loses one.
+        full = self.full()
         taken = [
-            other for other in dict.fromkeys(links)
-            if other != name and (other in before or self.chosen(other) < MAX_CHOSEN)
-        ]  # fmt: skip
+            other
+            for other in dict.fromkeys(links)
+            if other != name and (other in before or other not in full)
+        ]
         self._known[name] = Newcomer(name, newcomer.address, tuple(taken[: self._file.policy.max_neighbours]))
         self._extend()
         return {name} | before | self._neighbours_of(name)
