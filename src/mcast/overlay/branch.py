@@ -111,7 +111,7 @@ class Branch(BranchData):
             return False
         return self.cut_by_word or self.upstreams[self.primary].feed in (Feed.CUT, Feed.NO_WAY)
 
-    def on_better(self, candidates: Candidates, request: bytes, now: float) -> list[Action]:
+    def on_way_home(self, candidates: Candidates, request: bytes, now: float) -> list[Action]:
         """Go on at another parent, found by a flood of this id, though nothing is wrong with the present one.
 
         It is left when the other one feeds this node; if that one refuses, it stays.

@@ -37,4 +37,4 @@ def on_answer(
     assert neighbour is not None, "FOUND has just made the entry"
     if Identity.node(neighbour) in branch.excluded:
         return []  # the parent has become a neighbour
-    return branch.on_better(Candidates([NodeParent(neighbour)]), answer.request, now)
+    return branch.on_way_home(Candidates([NodeParent(neighbour)]), answer.request, now)
