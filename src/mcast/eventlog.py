@@ -23,6 +23,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "node_registered": ("node", "address"),
     "node_replaced": ("node", "address", "before"),
     "node_lost": ("node", "reason"),
+    "node_linked": ("node", "neighbours"),
     "node_streams": ("content", "node", "path", "children", "fed"),
     "node_pruned": ("content", "node"),
     # a node
@@ -32,6 +33,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "attached": ("content", "child", "path"),
     "child_left": ("content", "child", "reason"),
     "pruned": ("content", "received", "lost", "repaired", "duplicates"),
+    "link_beyond_file": ("content", "parent", "taken"),
+    "node_removed": ("node",),
     # a node that repairs; a client, too
     "cut": ("content", "cause"),
     "fed": ("content", "after_ms"),

@@ -321,3 +321,43 @@ def test_the_example_files_are_in_order(name: str) -> None:
 def test_json_says_the_same_as_toml() -> None:
     toml, json = (read_layout(CONFIGS / f"campus-layout.{suffix}") for suffix in ("toml", "json"))
     assert toml == json
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "ip", "admitted"),
+    [
+        (False, "lab-1", "10.0.0.1", False),
+        (True, "lab-1", "192.0.2.1", True),
+        (["lab-*"], "lab-1", "192.0.2.1", True),
+        (["lab-*"], "lax-1", "192.0.2.1", False),
+        (["lab-?"], "lab-12", "192.0.2.1", False),
+        (["10.0.0.0/8"], "who", "10.200.0.1", True),
+        (["10.0.0.0/8"], "who", "11.0.0.1", False),
+        (["10.0.0.7"], "who", "10.0.0.7", True),
+        (["2001:db8::/32", "lab-*"], "who", "2001:db8::5", True),
+        ([], "lab-1", "10.0.0.1", False),
+    ],
+)
+def test_a_layout_is_open_to_networks_and_to_names(value: object, name: str, ip: str, admitted: bool) -> None:
+    assert campus(open=value).open.admits(name, ip_address(ip)) is admitted
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (["10.0.0.0/99"], "open: '10.0.0.0/99' is no network: write 10.0.0.0/8"),
+        (["10.0.0.1/8"], "open: '10.0.0.1/8' is no network: it has bits set behind its length"),
+        (["10.0.0"], "open: '10.0.0' is no network: write 10.0.0.0/8"),
+        (["lab-[0-9]"], "open: 'lab-[0-9]': '[' has no meaning here"),
+        ([""], "open: '' is neither a network nor a pattern for names"),
+        (["lab-*", "lab-*"], "open: 'lab-*' is there twice"),
+        ([5], "open: 5 is a number, expected text"),
+        ("lab-*", "open: 'lab-*' is no list: write true, false or"),
+        (1, "open: 1 is no list"),
+    ],
+)
+def test_a_bad_pattern_is_refused_in_one_line(value: object, problem: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        campus(open=value)
+    assert str(refused.value).startswith(f"campus.toml: {problem}")
+    assert "\n" not in str(refused.value)

@@ -10,11 +10,14 @@ from overlay.sim_watchdog import Watchdog
 from overlay.simulation import Network
 
 
-def graph(random: Random, nodes: int) -> list[tuple[str, str]]:
-    """Return a connected graph in which most nodes have two to five neighbours: a campus, not a star."""
+def graph(random: Random, nodes: int, *, tree: bool = False) -> list[tuple[str, str]]:
+    """Return a connected graph in which most nodes have two to five neighbours: a campus, not a star.
+
+    In a `tree` every node that has others below it is a cut vertex.
+    """
     names = ["rp", *(f"n{number}" for number in range(1, nodes))]
     links = {(names[random.randrange(max(0, at - 20), at)], names[at]) for at in range(1, nodes)}
-    while len(links) < 2 * nodes - 2 and nodes > 5:
+    while len(links) < 2 * nodes - 2 and nodes > 5 and not tree:
         at = random.randrange(nodes)
         other = random.randrange(max(0, at - 20), min(nodes, at + 20))
         if at != other and (names[max(at, other)], names[min(at, other)]) not in links:
@@ -33,19 +36,18 @@ class Life:
 
     @classmethod
     def begin(
-        cls, seed: int, nodes: int, *, loss: bool = False, records: bool = False, standbys: int = 0
-    ) -> "Life":
-        """Return an overlay in which viewers watch, about one for each two nodes."""
+        cls, seed: int, nodes: int, *, loss: bool = False, records: bool = False, offers: bool = False,
+        standbys: int = 0,
+    ) -> "Life":  # fmt: skip
+        """Return an overlay in which viewers watch, about one for each two nodes.
+
+        With `offers` there is a bootstrapper that tells who is up; it is needed, as the layout is a tree.
+        """
         random = Random(seed)
         roots = ["rp", *random.sample([f"n{number}" for number in range(1, nodes)], standbys)]
-        net = Network(
-            graph(random, nodes),
-            media=True,
-            servers=("s1", "s2"),
-            seed=seed,
-            records=records,
-            rendezvous=roots,
-        )
+        links = graph(random, nodes, tree=offers)
+        net = Network(links, media=True, servers=("s1", "s2"), seed=seed, records=records, offers=offers,
+                      rendezvous=roots)  # fmt: skip
         names = sorted(net.nodes)
         for _ in range(max(4, nodes // 2)):
             net.client(*random.sample(names, random.choice([1, 2])), after=random.uniform(0, 1))
@@ -175,9 +177,11 @@ class Trial(Run):
         yield str(self.figures)
 
 
-def churn(seed: int, nodes: int = 20, *, loss: bool = False, standbys: int = 0) -> Trial:
+def churn(
+    seed: int, nodes: int = 20, *, loss: bool = False, offers: bool = False, standbys: int = 0
+) -> Trial:
     """One thing after another fails, of whatever kind, and is mended; viewers come meanwhile."""
-    life = Life.begin(seed, nodes, loss=loss, standbys=standbys)
+    life = Life.begin(seed, nodes, loss=loss, offers=offers, standbys=standbys)
     trial = Trial(life.net, lambda: None)
 
     def play() -> None:

@@ -69,6 +69,13 @@ class Flooder:
         """Let these be asked, too."""
         self._met = addresses
 
+    def reach(self, names: tuple[str, ...]) -> None:
+        """Connect to these, too."""
+        new = [name for name in names if name not in self._met]
+        self._met = names
+        for name in new:
+            self.connect(name, partial(self._rest, name), _nothing)
+
     def connect(self, name: str, connected: Callable[[Call], None], failed: Callable[[str], None]) -> None:
         def done(process: Process) -> None:
             connected(Call(self._node, process))  # type: ignore[arg-type]
@@ -123,7 +130,7 @@ class Flooder:
     def _rest(self, name: str, call: Call) -> None:
         """Keep a connection for the next question, or for a subscription."""
         calls = self._idle.setdefault(name, [])
-        if len(calls) >= MAX_IDLE or name not in self._names:
+        if len(calls) >= MAX_IDLE or name not in (*self._names, *self._met):
             call.wire.hang_up()
             return
         call.on_message = _nothing

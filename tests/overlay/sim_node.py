@@ -73,12 +73,17 @@ class SimNode(Process):
     # What happens to it
 
     def set_layout(
-        self, neighbours: Iterable[str], servers: Iterable[str] = (), rendezvous: tuple[str, ...] = ()
+        self,
+        neighbours: Iterable[str],
+        servers: Iterable[str] = (),
+        *,
+        rendezvous: tuple[str, ...] = (),
+        joined: bool = False,
     ) -> None:
         """Tell it its place, as the bootstrapper does."""
         around, servers = tuple(neighbours), tuple(servers)
         self.flooder.update(around)
-        self.handle(ev.LayoutChanged(around, servers, rendezvous))
+        self.handle(ev.LayoutChanged(around, servers, joined=joined, rendezvous=rendezvous))
         seniors = rendezvous[: rendezvous.index(self.name)] if self.name in rendezvous else ()
         if self.net.adverts and self.me.kind is IdentityKind.NODE:
             self.adverts.update(around, seniors)
@@ -236,6 +241,12 @@ class SimNode(Process):
                 self.adverts.introduce(distance)
             case do.Meet(neighbours):
                 self.flooder.meet(tuple(map(str, neighbours)))
+            case do.Reach(nodes):
+                self.flooder.reach(tuple(node.name for node in nodes))
+            case do.Seek():
+                self.net.bootstrapper.offer(self)
+            case do.TakeLinks(names):
+                self.net.bootstrapper.link(self, names)
             case do.AwaitDrain(content, last):
                 self.relays[content].last = last
             case do.Announce(event, _, fields):

@@ -7,8 +7,8 @@ nodes' lives run in a second. Everything comes from the seed: the same seed give
     PYTHONPATH=src:tests python -m overlay.simulation resilience --nodes 2000 --seed 1
 
 The parts: sim_world (time, links, connections), sim_node, sim_flooder and sim_upstream (a node's shell),
-sim_server (servers, and how they are watched), sim_media (numbers, silence, repair), sim_adverts (what
-neighbours tell each other), sim_watchdog (what must hold at every moment).
+sim_server (servers, and how they are watched), sim_bootstrap (who offers others), sim_media (numbers,
+silence, repair), sim_adverts (what neighbours tell each other), sim_watchdog (what must hold at all times).
 """
 
 import argparse
@@ -24,6 +24,7 @@ from mcast.overlay.table import State
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
 from mcast.wire.node import Stop, StopReason
+from overlay.sim_bootstrap import SimBootstrapper
 from overlay.sim_media import Numbers
 from overlay.sim_node import SimNode
 from overlay.sim_server import Library, SimContent, SimServer, Timeline
@@ -115,11 +116,14 @@ class Network:
         media: bool = False,
         records: bool = False,
         adverts: bool | None = None,
+        offers: bool = False,
     ) -> None:
         """Without `media` no number is ever sent, and parents count as fed: a quarter of the work.
 
-        Neighbours tell each other what they stream if `adverts` says so (None: as `media` does).
+        Neighbours tell each other what they stream if `adverts` says so (None: as `media` does). With
+        `offers` there is a bootstrapper that tells who is up; else who asks it is told nothing.
         """
+        self.bootstrapper = SimBootstrapper(self, offers=offers)
         self.seed, self.media, self.records = seed, media, records
         self.adverts = media if adverts is None else adverts
         self._addresses: dict[str, Endpoint] = {}  # of nodes, as clients are told them
@@ -136,9 +140,9 @@ class Network:
         for address in servers:
             self.start_server(address)
         for name in sorted({*self.rendezvous, *(name for link in self.links for name in link)}):
-            self._start(name)
+            self.begin(name)
         for name in self.nodes:
-            self._tell_layout(name)
+            self.tell_layout(name)
         self.run(2.5)  # servers are listed, connections are warm
 
     # Who is there
@@ -170,24 +174,25 @@ class Network:
     def start(self, name: str, *neighbours: str) -> SimNode:
         """Start a node, anew or for the first time, and tell its neighbours of new links."""
         self.links += [tuple(sorted((name, neighbour))) for neighbour in neighbours]
-        node = self._start(name)
+        node = self.begin(name)
         for each in (name, *neighbours):
-            self._tell_layout(each)
+            self.tell_layout(each)
         return node
 
-    def _start(self, name: str) -> SimNode:
+    def begin(self, name: str) -> SimNode:
         me = Identity.node(name)
         if name in self.nodes:
             self.past.append(self.nodes[name])
         node = self.nodes[name] = SimNode(self, name, me, rendezvous=name in self.rendezvous)
         return node
 
-    def _tell_layout(self, name: str) -> None:
+    def tell_layout(self, name: str) -> None:
         around = sorted({b if a == name else a for a, b in self.links if name in (a, b)} - {name})
         order = self.world.random.sample(around, len(around))
         self.nodes[name].set_layout(
-            order, self.servers if name in self.rendezvous else (), rendezvous=self.rendezvous
-        )
+            order, self.servers if name in self.rendezvous else (), rendezvous=self.rendezvous,
+            joined=name in self.bootstrapper.joined,
+        )  # fmt: skip
 
     def client(
         self, *neighbours: str, content: str = "news", after: float = 0.0, patience: float = PATIENCE

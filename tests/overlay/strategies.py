@@ -18,7 +18,9 @@ from wire.strategies import (
     exactly,
     identities,
     names,
+    neighbours,
     node_messages,
+    policies,
     texts,
     unsigned,
 )
@@ -76,7 +78,8 @@ EVENT_PARTS: Mapping[type[ev.Event], list[Strategy]] = {
     ev.ServerListed: [texts, tuples(content_infos)],
     ev.ServerMeasured: [texts, unsigned(32)],
     ev.ServerLost: [texts, texts],
-    ev.LayoutChanged: [tuples(names), tuples(texts), tuples(names), flags],
+    ev.LayoutChanged: [tuples(names), tuples(texts), tuples(names), flags, policies, flags],
+    ev.Offered: [tuples(neighbours)],
     ev.TimePassed: [],
     ev.Leaving: [],
 }
@@ -110,6 +113,9 @@ ACTION_PARTS: Mapping[type[do.Action], list[Strategy]] = {
     do.Advertise: [contents, paths, flags],
     do.Introduce: [st.none() | unsigned(8)],
     do.Meet: [tuples(endpoints)],
+    do.Reach: [tuples(neighbours)],
+    do.Seek: [st.just("") | contents],
+    do.TakeLinks: [tuples(names)],
     do.AwaitDrain: [contents, numbers],
     do.Announce: [texts, texts, fields],
 }

@@ -74,7 +74,7 @@ def test_a_live_content_whose_server_hangs_is_left_after_a_second() -> None:
 def test_a_server_with_the_same_bytes_is_taken_before_one_that_has_others() -> None:
     net = watching(content=SimContent())
     net.start_server("s0", {"news": SimContent(digest=bytes(31) + b"1")})
-    net._tell_layout("rp")
+    net.tell_layout("rp")
     net.run(2)
     net.kill(active(net))
     net.run(2)

@@ -66,6 +66,14 @@ def test_who_has_a_way_is_fed_again_and_nothing_loops_whatever_fails(seed: int) 
 
 
 @pytest.mark.parametrize("seed", seeds(1))
+def test_the_same_holds_where_who_has_no_way_is_offered_others(seed: int) -> None:
+    trial = resilience.churn(seed, 16, offers=True)
+    trial.play()
+    assert trial.figures is not None
+    assert trial.figures.lost == 0
+
+
+@pytest.mark.parametrize("seed", seeds(1))
 def test_the_same_holds_while_messages_and_datagrams_are_lost(seed: int) -> None:
     resilience.churn(seed, 16, loss=True).play()
 

@@ -19,6 +19,7 @@ import pytest
 from helpers import Recorder, wait_until
 from mcast.config.layout import Layout
 from mcast.config.layout_file import parse_layout
+from mcast.config.opening import OPEN_TO_ALL
 from mcast.hostport import HostPort
 from mcast.net import connection as connection_module
 from mcast.net.connection import Connection, PeerGone, connect
@@ -230,7 +231,7 @@ def test_a_name_is_not_borne_from_elsewhere_unless_the_layout_is_open() -> None:
     refusal = identification.find(layout(), asked, connection)
     assert isinstance(refusal, str)
     assert refusal.startswith("'n1' does not call from 10.9.9.9, says campus.toml: add it to the aliases of")
-    found = identification.find(replace(layout(), open=True), asked, connection)
+    found = identification.find(replace(layout(), open=OPEN_TO_ALL), asked, connection)
     assert not isinstance(found, str)
     assert found.name == "n1"
     here = cast(Connection, SimpleNamespace(peer=at, local=Endpoint.of("10.9.9.9", 4000)))
@@ -247,7 +248,7 @@ def test_one_strange_address_has_a_share_of_the_names_where_the_layout_is_open(
     strange = [b"", *[b"one"] * 21, b"two"]  # of 40 names 20 may be anybody's, and one address's share is 16
     sources = iter(strange)
     monkeypatch.setattr(Bootstrapper, "_source_of", lambda *_: next(sources))
-    open_to_all = replace(layout(more=more), open=True)
+    open_to_all = replace(layout(more=more), open=OPEN_TO_ALL)
     with (
         Bootstrapper(open_to_all, "campus.toml", HostPort("127.0.0.1", 0), crashes) as bootstrapper,
         contextlib.ExitStack() as stack,

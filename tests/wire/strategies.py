@@ -150,26 +150,31 @@ stream_healths = st.builds(
     fed=st.booleans(),
 )
 
+neighbours = st.builds(bootstrap.Neighbour, names, texts)
 policies = st.builds(bootstrap.Policy, st.booleans(), st.booleans(), st.booleans(), unsigned(8), unsigned(16))
 
 bootstrap_messages: st.SearchStrategy[bootstrap.BootstrapMessage] = st.one_of(
-    st.builds(bootstrap.Register, st.just("") | names, unsigned(16), exactly(16)),
+    st.builds(bootstrap.Register, st.just("") | names, unsigned(16), exactly(16), tuples_of(names)),
     st.builds(
         bootstrap.LayoutMessage,
         names,
         st.sampled_from(bootstrap.NodeKind),
         texts,
         tuples_of(texts),
-        tuples_of(st.builds(bootstrap.Neighbour, names, texts)),
+        tuples_of(neighbours),
         tuples_of(texts),
         tuples_of(texts),
         unsigned(32),
         policies,
-        tuples_of(st.builds(bootstrap.Neighbour, names, texts)),
+        st.booleans(),
+        tuples_of(neighbours),
     ),
-    st.builds(bootstrap.Refused, texts),
-    st.builds(bootstrap.Health, unsigned(64), tuples_of(stream_healths)),
+    st.builds(bootstrap.Refused, texts, st.booleans()),
+    st.builds(bootstrap.Health, unsigned(64), tuples_of(stream_healths), tuples_of(names)),
     st.just(bootstrap.Probe()),
+    st.builds(bootstrap.Seek, st.just("") | contents),
+    st.builds(bootstrap.Candidates, tuples_of(neighbours)),
+    st.builds(bootstrap.Links, tuples_of(names)),
 )
 
 handshake_messages: st.SearchStrategy[handshake.HandshakeMessage] = st.one_of(

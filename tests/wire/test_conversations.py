@@ -51,13 +51,19 @@ def frames(data: bytes) -> Iterator[bytes]:
         data = data[size:]
 
 
-NEW_MESSAGES = (Watch, Advert, bootstrap.Probe)
+NEW_MESSAGES = (Watch, Advert, bootstrap.Probe, bootstrap.Seek, bootstrap.Candidates, bootstrap.Links)
 """An old node closes the connection on WATCH and ADVERT, which have one of their own: nothing else is lost.
-It takes PROBE for an error and registers anew: the newcomer has the name then, as always there.
+It takes PROBE for an error and registers anew: the newcomer has the name then, as always there. An old
+bootstrapper does so with SEEK, and the session begins anew.
 """
 NEW_FLAGS: dict[type[IntEnum], set[IntEnum]] = {
     NodeFlag: {NodeFlag.WATCH, NodeFlag.ADVERT},
-    bootstrap.BootstrapFlag: {bootstrap.BootstrapFlag.PROBE},
+    bootstrap.BootstrapFlag: {
+        bootstrap.BootstrapFlag.PROBE,
+        bootstrap.BootstrapFlag.SEEK,
+        bootstrap.BootstrapFlag.CANDIDATES,
+        bootstrap.BootstrapFlag.LINKS,
+    },
 }
 
 
@@ -149,7 +155,8 @@ OLD_VALUES: dict[type[IntEnum], set[int]] = {
 }
 SINCE_THEN = {
     ("Disc", 16), ("Miss", 24), ("Port", 17), ("Port", 18), ("Port", 19), ("Send", 14), ("Send", 32),
-    ("LayoutMessage", 15), ("LayoutMessage", 32),
+    ("LayoutMessage", 15), ("LayoutMessage", 21), ("LayoutMessage", 32),
+    ("Register", 20), ("Refused", 22), ("Health", 23),
 }  # TLVs that have been added and are skipped there  # fmt: skip
 
 
@@ -189,7 +196,13 @@ def test_whatever_this_version_writes_the_old_one_reads(message: Message) -> Non
     if isinstance(message, Disc):
         old = dataclasses.replace(message, origin=None)
     elif isinstance(message, bootstrap.LayoutMessage):
-        old = dataclasses.replace(message, policy=bootstrap.DEFAULT_POLICY, seniors=())
+        old = dataclasses.replace(message, policy=bootstrap.DEFAULT_POLICY, joined=False, seniors=())
+    elif isinstance(message, bootstrap.Register):
+        old = dataclasses.replace(message, links=())
+    elif isinstance(message, bootstrap.Refused):
+        old = dataclasses.replace(message, removed=False)
+    elif isinstance(message, bootstrap.Health):
+        old = dataclasses.replace(message, beyond=())
     elif isinstance(message, Port):
         old = dataclasses.replace(message, no_way=False, leaving=False, further=())
     elif isinstance(message, Miss):

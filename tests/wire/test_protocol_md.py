@@ -59,6 +59,9 @@ LABELS: dict[str, dict[str, type[Record]]] = {  # how the tables of TLVs call th
         "REFUSED": bootstrap.Refused,
         "HEALTH": bootstrap.Health,
         "PROBE": bootstrap.Probe,
+        "SEEK": bootstrap.Seek,
+        "CANDIDATES": bootstrap.Candidates,
+        "LINKS": bootstrap.Links,
     },
     "Handshake": {
         "GREETING": handshake.Greeting,

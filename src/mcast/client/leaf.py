@@ -172,6 +172,8 @@ class Leaf:
                 self._tell(action)
             case do.Reply() | do.Dismiss() | do.Advertise() | do.Introduce():
                 pass  # for children and neighbours that ask: a leaf has none
+            case do.Reach() | do.Seek() | do.TakeLinks():
+                pass  # a leaf knows no bootstrapper
 
     def _tell(self, action: do.Accept | do.Update | do.End | do.Fail | do.Await | do.Supply) -> None:
         """Tell the reader what has become of its wish."""
@@ -195,7 +197,7 @@ class Leaf:
         self._flooder.ask(action)
 
     def _meet(self, action: do.Meet) -> None:
-        for gone in self._flooder.meet(map(str, action.neighbours)):
+        for gone in self._flooder.meet({str(each): str(each) for each in action.neighbours}):
             self._reaper.post(gone.stop)
 
     def _announce(self, action: do.Announce) -> None:

@@ -12,9 +12,10 @@ host (a demonstration on localhost) are then told apart by the ports they listen
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from mcast.config.opening import CLOSED, Opening
 from mcast.hostport import HostPort, IPAddress, literal_ip
 from mcast.wire.bootstrap import DEFAULT_POLICY, LayoutMessage, Neighbour, NodeKind, Policy
 
@@ -44,8 +45,9 @@ class Layout:
     nodes: Mapping[str, NodeSpec]
     links: Mapping[str, tuple[Link, ...]]  # by the node they lead away from
     rendezvous: tuple[str, ...]
-    open: bool = False  # whether a node's name may be borne from any address
+    open: Opening = CLOSED
     policy: Policy = DEFAULT_POLICY
+    joined: frozenset[str] = frozenset()  # the nodes that the file does not name
 
     def find_by_name(self, name: str) -> NodeSpec | None:
         """Return a node, None if there is none of this name."""
@@ -105,6 +107,22 @@ class Layout:
             version=version,
             policy=self.policy,
             seniors=tuple(Neighbour(other, address) for other, address in self.seniors_of(name)),
+            joined=name in self.joined,
+        )
+
+    def extended(self, nodes: Mapping[str, NodeSpec], links: Mapping[str, Iterable[str]]) -> "Layout":
+        """Return this layout with nodes that the file does not name, and the links that they have chosen.
+
+        A link to a node that does not exist is left out.
+        """
+        everybody = {**nodes, **self.nodes}
+        pairs = [(n, other) for n, others in links.items() for other in others if n != other in everybody]
+        added: dict[str, list[Link]] = {name: [] for name in nodes}
+        for one, other in (*pairs, *((other, name) for name, other in pairs)):
+            added.setdefault(one, []).append(Link(other, everybody[other].address))
+        changed = {name: _first_of_each((*self.links.get(name, ()), *more)) for name, more in added.items()}
+        return replace(
+            self, nodes={**self.nodes, **nodes}, links={**self.links, **changed}, joined=frozenset(nodes)
         )
 
     @cached_property
@@ -130,3 +148,11 @@ class Layout:
             for name, hosts in self._hosts.items()
             if any(literal_ip(host) is None and ip in resolve(host) for host in hosts)
         ]
+
+
+def _first_of_each(links: Iterable[Link]) -> tuple[Link, ...]:
+    """Return the first link to each neighbour: the file's word counts before a newcomer's."""
+    first: dict[str, Link] = {}
+    for link in links:
+        first.setdefault(link.neighbour, link)
+    return tuple(first.values())

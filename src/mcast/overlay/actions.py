@@ -8,6 +8,7 @@ their content, so the same decisions run over sockets and in a simulation.
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from mcast.wire.bootstrap import Neighbour
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, MissReason, Start, Stop, StopReason, Stream
@@ -257,6 +258,33 @@ class AwaitDrain:
     last: int
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Connect to these, too, and measure how far they are; and let none of those before be asked any more.
+
+    Each is dialled at most once in 5 s. Never waits.
+    """
+
+    nodes: tuple[Neighbour, ...]
+
+
+# To the bootstrapper: said to nobody where there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Seek:
+    """Have nodes offered that are up: `Offered`. Without a content: to choose neighbours among them."""
+
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeLinks:
+    """Say whom this node, which the layout's file does not name, has chosen as its neighbours."""
+
+    neighbours: tuple[str, ...]
+
+
 # To people
 
 
@@ -288,6 +316,9 @@ Action: TypeAlias = (
     | Advertise
     | Introduce
     | Meet
+    | Reach
+    | Seek
+    | TakeLinks
     | AwaitDrain
     | Announce
 )

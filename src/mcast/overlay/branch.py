@@ -103,9 +103,29 @@ class Branch(BranchData):
         """Take in whom the search has found."""
         assert self.search is not None
         self.request, self.candidates = self.search.request, candidates
-        if self.state in SEEKING:
+        if self.state in SEEKING and not self.moving:
             candidates.hurry()
         return self._take(Input.FOUND, Why(now))
+
+    def awaits_parent(self, now: float) -> bool:
+        """Return whether a parent that is cut off itself may still find a way for all below it."""
+        if self.primary is None or self.cut_at is None or now >= self.cut_at + REPAIR_WAIT_SECONDS:
+            return False
+        return self.cut_by_word or self.upstreams[self.primary].feed in (Feed.CUT, Feed.NO_WAY)
+
+    def on_way_home(self, candidates: Candidates, request: bytes, now: float) -> list[Action]:
+        """Go on at another parent, found by a flood of this id, though nothing is wrong with the present one.
+
+        It is left when the other one feeds this node; if that one refuses, it stays.
+        """
+        if self.state is not State.FED:
+            return []
+        self.moving = True
+        actions = self._take(Input.LEAVES, Why(now, "there is a better one", upstream=self.primary))
+        if self.search is None:
+            return actions  # a spare one is asked
+        self.search.take_over(request)
+        return [*actions, *self.on_found(candidates, now)]
 
     def on_spare(self, parent: Parent, now: float) -> list[Action]:
         """Ask a neighbour that has just said that it is fed, if nobody is being asked now."""
@@ -324,7 +344,7 @@ class Branch(BranchData):
         if feed is not Feed.FED:
             return self._other_lost(upstream, now)
         actions = self._take(Input.OTHER_FEEDS, Why(now, upstream=upstream))
-        if self.primary is not None and self.upstreams[self.primary].leaving:
+        if self.primary is not None and (self.moving or self.upstreams[self.primary].leaving):
             actions += self._take(Input.LEAVES, Why(now, "the parent leaves", upstream=self.primary))
         return actions
 
@@ -348,6 +368,8 @@ class Branch(BranchData):
 
     def _no_candidate(self, reason: MissReason, text: str, now: float, retry_ms: int = 0) -> list[Action]:
         self.candidates = Candidates(())
+        if self.moving:
+            return self._take(Input.FEEDS, Why(now, upstream=self.primary))  # so it stays where it is
         if self.search is None:
             return self._take(Input.REFUSED, Why(now, text, refuse=reason, retry_ms=retry_ms))
         failure = self.search.on_missed(reason, text, now, retry_ms=retry_ms)
@@ -394,6 +416,8 @@ class Branch(BranchData):
         if cell is None:
             assert happened in IGNORED[self.state], f"[{self.content}] {happened} cannot come in {self.state}"
             return []
+        if cell.next not in (State.DOUBTED, State.DOUBLED):
+            self.moving = False
         if cell.next is not self.state:
             self.deadline = self._deadline_of(cell.next, why.now)
             self.state = cell.next

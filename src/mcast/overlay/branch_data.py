@@ -91,6 +91,7 @@ class BranchData:
         self.cut_at: float | None = None
         self.told_no_way = False
         self.deadline: float | None = None  # of the state
+        self.moving = False  # to another parent, though the present one feeds this node
         self.renewal_due = self.renewal_wait = self.silent_at = 0.0  # renewal.py
         self.cut_by_word = False  # the parent's PORT said so; its media has not stopped yet
 

@@ -65,6 +65,7 @@ class OwnSearch:
     """Who asks, where this node asks for itself."""
 
     content: str
+    homing: bool = False  # it is fed, and looks for a way by the links of the layout
 
 
 Asker: TypeAlias = ConnectionId | OwnSearch
@@ -185,6 +186,8 @@ class Discovery:
         neighbours: Mapping[str, float],
         now: float,
         seconds: float = OWN_FLOOD_SECONDS,
+        *,
+        homing: bool = False,
     ) -> list[Outcome]:
         """Flood for this node itself; an `OwnAnswer` comes of it within so many seconds."""
         self._forget(now)
@@ -193,7 +196,7 @@ class Discovery:
             request=request, content=content, sender=self._me, origin=self._me, excluded=excluded,
             remaining_ms=round(seconds * 1000),
         )  # fmt: skip
-        return self._flood(Flood(disc, OwnSearch(content), now + seconds), neighbours)
+        return self._flood(Flood(disc, OwnSearch(content, homing), now + seconds), neighbours)
 
     def on_found(self, neighbour: str, answer: Found, now: float) -> list[Outcome]:
         """Take in a neighbour's FOUND: the first one ends the flood."""

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from mcast.overlay.actions import ConnectionId, Path, UpstreamId
 from mcast.shares import UNCOUNTED, Source
+from mcast.wire.bootstrap import DEFAULT_POLICY, Neighbour, Policy
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Start, StopReason, Stream
 from mcast.wire.server import ContentInfo
@@ -265,6 +266,15 @@ class LayoutChanged:
     servers: tuple[str, ...] = ()
     rendezvous: tuple[str, ...] = ()
     move_streams: bool = False  # to a server that is clearly better
+    policy: Policy = DEFAULT_POLICY
+    joined: bool = False  # the layout's file does not name this node, which chooses its neighbours itself
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """The bootstrapper says who is up, and where each can be reached."""
+
+    nodes: tuple[Neighbour, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +309,7 @@ Event: TypeAlias = (
     | ServerMeasured
     | ServerLost
     | LayoutChanged
+    | Offered
     | TimePassed
     | Leaving
 )

@@ -9,7 +9,7 @@ it likes. A client asks those it was told of only after its own neighbours have 
 longer than it searches, and never at an address that may mean another host to it than to who has told it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 from mcast.overlay.events import Introduced
 from mcast.wire.endpoint import Endpoint, IpAddress
@@ -57,6 +57,11 @@ class Introductions:
     def keep(self, neighbours: Mapping[str, float]) -> None:
         """Forget who is no neighbour any more."""
         self._known = {name: told for name, told in self._known.items() if name in neighbours}
+
+    @property
+    def names(self) -> Set[str]:
+        """Return who has said what it is, and is heard of still."""
+        return self._known.keys()
 
     def distance(self) -> int | None:
         """Return how many links the nearest rendezvous point is away; None where it is not known."""

@@ -3,7 +3,8 @@
 Who there is, it knows from the layout; a client from its user, and while it searches from its parents
 (further.py). How far away each one is, is measured: it decides how long a flood may take, and who is asked
 first. What each streams is advertised, so the way is known before it is needed (spares.py). What each is, is
-introduced, so that a client can be told whom else it may ask.
+introduced, so that a client can be told whom else it may ask. Where all of them are of no use, the
+bootstrapper offers others (beyond.py).
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,21 +21,24 @@ from mcast.overlay.actions import (
     Path,
     Update,
 )
+from mcast.overlay.beyond import Beyond
 from mcast.overlay.branch import SEEKING, Branch
 from mcast.overlay.branch_data import BranchData
+from mcast.overlay.chance import Chance
 from mcast.overlay.events import (
     Advertised,
     AdvertsLost,
     Event,
     Introduced,
     LayoutChanged,
+    Offered,
     RoundTripMeasured,
 )
 from mcast.overlay.further import RENEW_SECONDS, Acquaintances, Introductions
 from mcast.overlay.spares import Adverts
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity, IdentityKind
-from mcast.wire.node import Port
+from mcast.wire.node import MAX_EXCLUDED, Port
 
 Branches = Mapping[str, Branch]
 
@@ -42,8 +46,9 @@ Branches = Mapping[str, Branch]
 class Neighbours:
     """The neighbours of one node. Times are monotonic seconds."""
 
-    def __init__(self, me: Identity) -> None:
+    def __init__(self, me: Identity, chance: Chance) -> None:
         self._me = me
+        self._beyond = Beyond(chance)
         self.is_root = False
         """Whether streams begin at this node now."""
         self._round_trips_ms: dict[str, float] = {}  # by name
@@ -66,12 +71,24 @@ class Neighbours:
     @property
     def askable(self) -> Mapping[str, float]:
         """Return who can be asked, and how many milliseconds there and back it takes."""
-        return {**self._round_trips_ms, **dict.fromkeys(self._acquaintances, 0.0)}
+        others = dict.fromkeys(self._acquaintances, 0.0) if self.is_leaf else self._beyond.askable
+        return {**self._round_trips_ms, **others}
+
+    @property
+    def own(self) -> Mapping[str, float]:
+        """Return the same of those that the layout (a client's user) names."""
+        return self._round_trips_ms
+
+    @property
+    def parents_beyond(self) -> tuple[str, ...]:
+        """Return the parents that are no neighbours by the layout."""
+        return self._beyond.parents
 
     def learn(self, event: Event) -> None:
         """Take in what is told by or of a neighbour."""
         match event:
             case LayoutChanged(names):
+                self._beyond.on_layout(event)
                 self._round_trips_ms = {name: self._round_trips_ms.get(name, 0.0) for name in names}
                 self._introductions.keep(self._round_trips_ms)
             case RoundTripMeasured(name, round_trip_ms) if name in self._round_trips_ms:
@@ -162,11 +179,49 @@ class Neighbours:
         is_news = self._acquaintances.meet(self._round_trips_ms, now)
         return [Meet(self._acquaintances.met)] if is_news else []
 
-    def part(self, branches: Branches) -> list[Action]:
-        """Ask them no more, when nothing is looked for any more."""
+    def part(self, branches: Branches, now: float) -> list[Action]:
+        """Ask those beyond the neighbours no more, when nothing is looked for any more."""
+        if not self.is_leaf:
+            return [*self._beyond.note_strays(branches), *self._beyond.part(branches, now)]
         if not self._acquaintances.met or any(branch.state in SEEKING for branch in branches.values()):
             return []
         return [Meet(())] if self._acquaintances.part() else []
+
+    # Those that the bootstrapper offers
+
+    def seek(self, content: str, now: float) -> list[Action]:
+        """Have others offered, as no neighbour has a way to a content."""
+        return [] if self.is_leaf else self._beyond.seek(content, now)
+
+    def on_offered(self, offered: Offered, now: float) -> list[Action]:
+        """Take in who is up."""
+        return self._beyond.on_offered(offered.nodes, now)
+
+    def on_round_trip(self, measured: RoundTripMeasured) -> bool:
+        """Take in how far somebody is; return whether there is somebody new to ask."""
+        self.learn(measured)
+        return self._beyond.on_round_trip(measured.neighbour, measured.round_trip_ms)
+
+    def strayed(self, branches: Branches, now: float) -> list[Branch]:
+        """Return the contents for which a way by the layout's links is to be looked for now."""
+        return self._beyond.strayed(branches, now)
+
+    def choose(self, now: float) -> list[Action]:
+        """Choose neighbours, where that is this node's to do."""
+        return self._beyond.on_time(self._introductions.names, self._introductions.distance(), now)
+
+
+def whom_to_ask(
+    branch: Branch, known: Mapping[str, float]
+) -> tuple[tuple[Identity, ...], Mapping[str, float]]:  # fmt: skip
+    """Return whom a branch's flood should not lead to, and who of those that are known may be asked."""
+    names = {Identity.node(name): name for name in known}
+    is_first = branch.search is None or not branch.search.has_failed
+    if not is_first and not set(names) - {*branch.excluded, *branch.helpless, *branch.below}:
+        # Nobody else is left. Not so at first: a client has further neighbours that it has not met yet.
+        branch.failed.clear()
+    askable = {name: known[name] for who, name in names.items() if who not in branch.below}
+    return (*branch.excluded, *branch.helpless)[:MAX_EXCLUDED], askable
 
 
 def _is_client(identity: Identity) -> bool:

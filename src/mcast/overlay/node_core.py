@@ -11,6 +11,7 @@ servers; a client is a leaf: nobody asks it, and the one child it has is inside 
 import itertools
 from collections.abc import Iterable, Mapping
 
+from mcast.overlay import homing
 from mcast.overlay.actions import (
     LOCAL,
     Action,
@@ -47,10 +48,12 @@ from mcast.overlay.events import (
     Event,
     FeedChanged,
     Leaving,
+    Offered,
     Outdone,
     ParentLost,
     Refused,
     Renewed,
+    RoundTripMeasured,
     Stopped,
     StreamReceived,
     TimePassed,
@@ -59,14 +62,14 @@ from mcast.overlay.events import (
     UpstreamEvent,
     Wanted,
 )
-from mcast.overlay.neighbours import Neighbours
+from mcast.overlay.neighbours import Neighbours, whom_to_ask
 from mcast.overlay.rendezvous import Servers
 from mcast.overlay.root import Root
 from mcast.overlay.search import Search
 from mcast.overlay.table import State
 from mcast.shares import Source
 from mcast.wire.identity import Identity
-from mcast.wire.node import MAX_EXCLUDED, REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, StopReason, Stream
+from mcast.wire.node import REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, StopReason, Stream
 
 MAX_CONTENTS = 256
 """Contents that one node relays at a time. Beyond: MISS(full)."""
@@ -82,7 +85,7 @@ class NodeCore:
         self._numbers = itertools.count(1)
         self._discovery = Discovery(me)
         self._root = Root(me, rendezvous=rendezvous)
-        self._neighbours = Neighbours(me)
+        self._neighbours = Neighbours(me, chance)
         self._branches: dict[str, Branch] = {}
         self._leaving = False
         self._now = 0.0  # of the event that is being handled
@@ -101,6 +104,11 @@ class NodeCore:
     def branches(self) -> Mapping[str, Branch]:
         """Return what this node takes part in, by content. Not to be changed."""
         return self._branches
+
+    @property
+    def parents_beyond(self) -> tuple[str, ...]:
+        """Return the parents that are no neighbours by the layout."""
+        return self._neighbours.parents_beyond
 
     @property
     def servers(self) -> Servers:
@@ -127,7 +135,7 @@ class NodeCore:
         actions += self._continue_searches(now)
         actions = self._root.dated(actions, self._branches.values())
         actions += self._forget_ended(now)
-        actions += self._neighbours.part(self._branches)
+        actions += self._neighbours.part(self._branches, now)
         return [
             *self._neighbours.naming(actions, self._branches),
             *self._neighbours.news(self._branches),
@@ -146,7 +154,7 @@ class NodeCore:
             case Answered(neighbour, Miss() as answer):
                 return self._discovery.on_miss(neighbour, answer)
             case Unasked(neighbour, request, text):
-                return self._discovery.on_unasked(neighbour, request, text)
+                return self._on_unasked(neighbour, request, text, now)
             case ConnectionGone(connection, how):
                 return self._on_connection_gone(connection, how, now)
             case Wanted():
@@ -166,6 +174,10 @@ class NodeCore:
             case Advertised(neighbour, content):
                 self._neighbours.learn(event)
                 return self._on_spare(neighbour, content, now)
+            case RoundTripMeasured() if self._neighbours.on_round_trip(event):
+                return self._hurry(now)
+            case Offered():
+                return self._neighbours.on_offered(event, now)
             case _:
                 self._learn(event, now)
                 return []
@@ -287,25 +299,10 @@ class NodeCore:
             return branch.on_found(Candidates(servers), now)
         if not self._root.asks_neighbours():
             return branch.on_not_found(MissReason.CUT, "no other server has it", now)
-        excluded, askable = self._whom_to_ask(branch)
+        excluded, askable = whom_to_ask(branch, self._neighbours.askable)
         seconds = branch.search.flood_seconds if branch.search is not None else OWN_FLOOD_SECONDS
         flood = self._discovery.search(branch.content, request, excluded, askable, now, seconds)
         return self._resolve(flood, now)
-
-    def _whom_to_ask(self, branch: Branch) -> tuple[tuple[Identity, ...], Mapping[str, float]]:
-        """Return whom a flood should not lead to, and who of the neighbours may be asked."""
-        names = {Identity.node(name): name for name in self._neighbours.askable}
-        if not _is_first_flood(branch) and not set(names) - {
-            *branch.excluded,
-            *branch.helpless,
-            *branch.below,
-        }:
-            # Nobody else is left. Not so at first: a client has further neighbours that it has not met yet.
-            branch.failed.clear()
-        askable = {
-            name: self._neighbours.askable[name] for who, name in names.items() if who not in branch.below
-        }
-        return (*branch.excluded, *branch.helpless)[:MAX_EXCLUDED], askable
 
     def _resolve(self, outcomes: Iterable[Outcome], now: float) -> Iterable[Action]:
         """Hand the answers to this node's own floods to their searches."""
@@ -317,6 +314,8 @@ class NodeCore:
 
     def _on_own_answer(self, own: OwnAnswer, now: float) -> list[Action]:
         branch = self._branches.get(own.search.content)
+        if own.search.homing:
+            return homing.on_answer(self._discovery, branch, own.answer, now)
         if branch is None or branch.search is None or not _searches(branch):
             return []
         answer = own.answer
@@ -330,11 +329,29 @@ class NodeCore:
         return branch.on_found(Candidates([NodeParent(neighbour)]), now)
 
     def _ask_others(self, branch: Branch, now: float) -> list[Action]:
-        """Have a client search on at once among those whom its parents have named."""
-        met = self._neighbours.meet(now) if branch.state in SEEKING else []
+        """Have a client search on among those whom its parents have named, and a node have some offered."""
+        if branch.state not in SEEKING:
+            return []
+        if not self._neighbours.is_leaf:
+            return [] if branch.awaits_parent(now) else self._neighbours.seek(branch.content, now)
+        met = self._neighbours.meet(now)
         if met and branch.search is not None:
             branch.search.hurry(now)
         return met
+
+    def _hurry(self, now: float) -> list[Action]:
+        """Ask one who was offered and can be asked now, without the pauses between floods."""
+        for branch in self._branches.values():
+            if branch.state in SEEKING and branch.search is not None:
+                branch.search.hurry(now)
+        return []
+
+    def _on_unasked(self, neighbour: str, request: bytes, text: str, now: float) -> list[Outcome]:
+        """Take in that a neighbour could not be asked; where nobody could, have others offered."""
+        outcomes = self._discovery.on_unasked(neighbour, request, text)
+        missed = [each.message for each in outcomes if isinstance(each, Reply)]
+        cut = [each for each in missed if isinstance(each, Miss) and each.reason is MissReason.CUT]
+        return [*outcomes, *(act for each in cut for act in self._neighbours.seek(each.content, now))]
 
     # Parents
 
@@ -373,6 +390,9 @@ class NodeCore:
             outcomes += branch.on_time(now)
         outcomes += self._root.move(self._branches.values(), now)
         outcomes += self._neighbours.renew(self._branches, now)
+        outcomes += self._neighbours.choose(now)
+        strayed = self._neighbours.strayed(self._branches, now)
+        outcomes += homing.look(self._discovery, strayed, self._neighbours.own, self._chance, now)
         return outcomes
 
     def _on_leaving(self, now: float) -> list[Outcome]:

@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mcast.errors import McastError, WireError
@@ -56,8 +56,8 @@ class FlooderTiming:
 
 DEFAULT_TIMING = FlooderTiming()
 FURTHER_TIMING = FlooderTiming(first_retry=10.0, last_retry=10.0, hurries=False)
-"""For addresses that we were only told of: each is dialled at most once in 5 s (`Backoff` halves at most), so
-that nobody can have many clients hammer at a stranger."""
+"""For addresses that we were only told of, by a parent or the bootstrapper: each is dialled at most once in
+5 s (`Backoff` halves at most), so that nobody can have many clients hammer at a stranger."""
 
 
 @dataclass(slots=True)
@@ -315,17 +315,18 @@ class Flooder:
             }
         )
 
-    def meet(self, addresses: Iterable[str]) -> list[Neighbour]:
-        """Let these be asked, too, under their addresses as names, and none of those who were met before.
+    def meet(self, addresses: Mapping[str, str]) -> list[Neighbour]:
+        """Let these be asked, too, by their names, and none of those who were met before.
 
         Never waits. Returns who is not to be asked any more: the caller sees to it that each is stopped.
         """
         before = self._met
+        kept = {name: known for name, known in before.items() if addresses.get(name) == known.address}
         self._met = {
-            address: before.get(address) or self._make(address, address, FURTHER_TIMING)
-            for address in addresses
+            name: kept.get(name) or self._make(name, address, FURTHER_TIMING)
+            for name, address in addresses.items()
         }
-        gone = [neighbour for name, neighbour in before.items() if name not in self._met]
+        gone = [neighbour for name, neighbour in before.items() if name not in kept]
         for neighbour in gone:
             neighbour.ask_to_stop()
         return gone
@@ -372,7 +373,7 @@ class Flooder:
 
     def stop(self) -> None:
         """Close all connections and end all threads."""
-        met = self.meet(())
+        met = self.meet({})
         self._replace({})
         for neighbour in met:
             neighbour.stop()

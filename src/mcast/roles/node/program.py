@@ -30,7 +30,7 @@ from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
 from mcast.overlay import trace
 from mcast.overlay.actions import Action, Due, ServerParent, Subscribe
-from mcast.overlay.events import LayoutChanged
+from mcast.overlay.events import LayoutChanged, Offered
 from mcast.overlay.node_core import NodeCore
 from mcast.peer.adverts import Advertiser
 from mcast.peer.decider import Decider
@@ -45,7 +45,7 @@ from mcast.roles.node.performer import Performer
 from mcast.roles.node.relays import RelayDb
 from mcast.roles.node.server_upstream import ServerUpstream
 from mcast.roles.node.servers import ServerMonitors
-from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind
+from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, NodeKind, Seek
 from mcast.wire.handshake import Role
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
@@ -65,7 +65,7 @@ class NodeProgram:
         layout: LayoutMessage,
         address: HostPort,
         ports: MediaPorts,
-        send_health: Callable[[Health], None],
+        say: Callable[[Health | Seek | Links], None],
         on_crash: OnCrash,
         *,
         takes_clients: bool = True,
@@ -75,7 +75,8 @@ class NodeProgram:
     ) -> None:
         """Listen at `address`. Raises ConfigError if that, or to write the trace, is not possible.
 
-        `takes_clients`: neighbours may name this node to their clients, for when they fail themselves.
+        `say` tells the bootstrapper something and must not wait. `takes_clients`: neighbours may name this
+        node to their clients, for when they fail themselves.
         """
         self._me = Identity.node(layout.name)
         self._ports, self._on_crash = ports, on_crash
@@ -108,10 +109,10 @@ class NodeProgram:
             post=post, on_child_lost=self._inbound.on_child_lost,
             on_child_caught_up=self._inbound.on_child_caught_up, on_crash=on_crash, timing=timing,
         )  # fmt: skip
-        self._health = HealthReporter(lambda: core.branches, self._relays, send_health)
+        self._health = HealthReporter(lambda: core.branches, lambda: core.parents_beyond, self._relays, say)
         self._performer = Performer(
             self._inbound, self._flooder, self._advertiser, self._relays, self._reaper, self._upstream,
-            post, self._health.on_tree_change,
+            post, self._health.on_tree_change, say,
         )  # fmt: skip
 
     @property
@@ -132,12 +133,19 @@ class NodeProgram:
         """Take in a new layout: kind, neighbours, servers. Waits for the threads of those that are gone."""
         self._take_in(layout)
 
+    def take_offer(self, offer: Candidates) -> None:
+        """Take in whom the bootstrapper offers."""
+        self._decider.post(Offered(offer.nodes))
+
     def _take_in(self, layout: LayoutMessage) -> None:
         # The core first: what the new connections tell is then about those whom it knows.
         names = tuple(neighbour.name for neighbour in layout.neighbours)
         self._peers.update(neighbour.address for neighbour in layout.neighbours)
+        policy = layout.policy
         self._decider.post(
-            LayoutChanged(names, layout.servers, _rendezvous(layout), layout.policy.move_streams)
+            LayoutChanged(
+                names, layout.servers, _rendezvous(layout), policy.move_streams, policy, layout.joined
+            )
         )
         addresses = {each.name: each.address for each in layout.neighbours}
         self._advertiser.update(addresses)
