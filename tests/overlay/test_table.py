@@ -33,7 +33,7 @@ IMPOSSIBLE: Mapping[State, set[Input]] = {
     | {Input.DRAINED, Input.EXPIRED},
     # The parent is there, so none is searched; being fed has no end of its own.
     # It may be asked anew, though, and take us in once more (renewal.py).
-    State.FED: _BEGINS | _ANEW | _SOUGHT | {Input.DRAINED, Input.EXPIRED},
+    State.FED: _BEGINS | _ANEW | _SOUGHT - {Input.ACCEPTED} | {Input.DRAINED, Input.EXPIRED},
     # Who repairs never gives up because of a flood: REPAIRING has its own time, DOUBTED ends with its parent.
     State.DOUBTED: _BEGINS | _ANEW | {Input.FAILED, Input.DRAINED, Input.EXPIRED},
     State.DOUBLED: _BEGINS | _ANEW | _SOUGHT | {Input.DRAINED, Input.EXPIRED},

@@ -198,7 +198,7 @@ class Bootstrapper:
         return UNCOUNTED if is_here or self._is_of_the_layout(ip) else source_of(ip)
 
     def _lack_of_room(self, session: _Session, node: NodeSpec) -> str | None:
-        """Return why there is no room for a session, among the file's names or newcomers, if there is none."""
+        """Return why there is no room for a session, of the file or a newcomer; None if there is."""
         with self._lock:
             if node.name not in self._file.nodes:
                 return self._newcomers.lack_of_room(node)
