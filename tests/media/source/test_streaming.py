@@ -347,7 +347,7 @@ def test_contents_are_prepared_in_the_background_and_meanwhile_said_to_be(
 ) -> None:
     path = source("old.avi")
     with Server([ContentSpec("film", str(path), path)], Cache(tmp_path)) as server:
-        with pytest.raises(NotReadyError, match="'film': preparing") as caught:
+        with pytest.raises(NotReadyError, match="preparing") as caught:
             server.pool.take("film")
         assert caught.value.status is SendStatus.PREPARING
         assert (server.pool.contents()[0].format, server.pool.contents()[0].digest) == ("preparing", b"")
