@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from mcast.errors import ConfigError
 from tools.demo.event_log import JSON_LOGS, EventLog, JsonValue
-from tools.demo.processes import ProgramProcess, stop_all, wait_until
+from tools.demo.processes import ProgramProcess, environment_with, stop_all, wait_until
 from tools.experiments.addresses import CHECKOUT, load_addresses
 from tools.experiments.branches import Branch, Branches
 from tools.experiments.counting import Counting
@@ -36,7 +36,7 @@ class NodeProcess(ProgramProcess):
         self.name, self.command = name, list(command)
         self.log = lab.node_directory(node) / f"{name}.log"
         self.events = EventLog(self.log)
-        environment = {**os.environ, "MCAST_PYTHON": sys.executable}
+        environment = environment_with({"MCAST_PYTHON": sys.executable})
         with self.log.open("ab") as log:
             self.process = lab.popen(node, command, stdout=log, stderr=subprocess.STDOUT, env=environment)
         self.started = time.monotonic()
@@ -48,7 +48,7 @@ class Viewer:
 
     node: str
     content: str
-    program: NodeProcess
+    program: ProgramProcess
     recording: Path
     report: Path
 
