@@ -122,6 +122,19 @@ class DeployedScenario:
         (found,) = (program for program in self._programs if program.name in _names(node))
         return found
 
+    @property
+    def bootstrapper(self) -> NodeProcess:
+        """The bootstrapper: it hears from every node where its media comes from."""
+        (found,) = (program for program in self._programs if program.name.endswith("-bootstrap"))
+        return found
+
+    def restart(self, node: str) -> None:
+        """Start an overlay node again that has ended, and wait until it is up."""
+        ended = self.program(node)
+        heard = len(ended.events)
+        self._programs.remove(ended)
+        self._start(node, "core-node").wait_for_event("listening", READY_TIMEOUT, after=heard)
+
     def server_of(self, content: str) -> str:
         """Return which server the rendezvous takes a content from at present."""
         events = self.program(self.rendezvous).events.read()

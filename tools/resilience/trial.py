@@ -57,7 +57,7 @@ class Trial:
         self.outcome = Outcome(without_bootstrapper=without_bootstrapper)
         self.viewers: dict[str, Viewer] = {}
         self.paths: dict[str, list[str]] = {}  # of each client, when it had joined
-        self.struck = 0.0  # Unix seconds
+        self.joined = self.struck = 0.0  # Unix seconds
 
     def play(self) -> Outcome:
         """Play it from the first client to the last; what went wrong is in the outcome."""
@@ -121,6 +121,7 @@ class Trial:
         for name, neighbours in case.viewers.items():
             options = ("--latency", str(case.latency_ms), *case.client_options)
             self.viewers[name] = watch(name, name, neighbours, *options)
+        self.joined = time.time()
         self.paths = wait_recording([self.viewers[name] for name in case.viewers])
 
     def _end(self) -> None:
@@ -152,16 +153,30 @@ class Trial:
 
     def _look_at_logs(self) -> None:
         """Find out when the last of those right below the victim had noticed that it fails."""
-        moments = [
-            min((at for at, event in self.overlay.said_since(name, self.struck) if event.name in TELLING),
-                default=None)
-            for name in children_of(self.outcome.victim, self.paths)
-        ]  # fmt: skip
-        known = [moment for moment in moments if moment is not None]
+        heard = [self._told_by(name) for name in children_of(self.outcome.victim, self.paths)]
+        before = [[at for at in moments if at < self.struck] for moments in heard]
+        behind = [[at for at in moments if at >= self.struck] for moments in heard]
+        known = [moments[0] for moments in behind if moments]
         if known:
             self.outcome.noticed_ms = (max(known) - self.struck) * 1000
-        if len(known) < len(moments) and self.case.goals.noticed_ms:
+        # Who has moved before was no child any more: a busy machine moves nodes without any failure.
+        if self.case.goals.noticed_ms and any(
+            not after and not early for after, early in zip(behind, before, strict=True)
+        ):
             self.outcome.problems.append(f"not all children of {self.outcome.victim} have noticed")
+
+    def _told_by(self, name: str) -> list[float]:
+        """Return when a node or client has shown, in this run, that something fails above it.
+
+        A suspicion alone is no event: but whoever suspects asks another parent, and that one says so.
+        """
+        said = self.overlay.said_since(name, self.joined)
+        attached = [
+            at for node in self.overlay.plan.links for at, event in self.overlay.said_since(node, self.joined)
+            if event.name == "attached" and event.text("child") == name
+        ]  # fmt: skip
+        first = attached[:1] if min(attached, default=self.struck) < self.struck else []
+        return sorted([*(at for at, event in said if event.name in TELLING), *attached[len(first) :]])
 
     def _count_copies(self) -> None:
         """Count how often the stream comes to each host of the lab: in units of what the server sends."""
