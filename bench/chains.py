@@ -3,7 +3,7 @@
     sudo python3 bench/chains.py                     3 hops, 20 ms round trip, 10 % loss each way, 60 s each
     sudo python3 bench/chains.py --seconds 20 --only srt
 
-Their users chain them hop by hop: `srt-live-transmit` on every host, or `ristsender` and `ristreceiver`, joined
+Their users chain them hop by hop: `srt-live-transmit` on every host, or `ristsender`, `ristreceiver`, joined
 by plain UDP where one hands on to the next (Debian: srt-tools, rist-tools). The links are the lab's, with the
 figures of `make resilience ARGS=three-hops-10`: run that beside it. Then, without loss, the process in the
 middle of the chain is killed with -9, and started again after a second, as a supervisor would do.
