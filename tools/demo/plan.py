@@ -15,7 +15,7 @@ has chosen: so two demonstrations can run at the same time, beside whatever else
 import json
 import random
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -77,21 +77,22 @@ class Addresses(Protocol):
 
 
 def write_layout(
-    file: Path, addresses: Addresses, links: dict[str, list[str]], servers: tuple[str, ...], *,
-    rendezvous: Sequence[str] = (), keys: Mapping[str, JsonValue] | None = None,
+    file: Path, addresses: Addresses, links: dict[str, list[str]], servers: tuple[str, ...],
+    *standbys: str, keys: Mapping[str, JsonValue] | None = None,
 ) -> Path:  # fmt: skip
-    """Write the bootstrapper's file.
+    """Write the bootstrapper's file; the first node is the rendezvous point, `servers` are addresses.
 
-    The first node is the rendezvous point, unless some are named; `servers` are addresses, `keys` stand at
-    the top of the file.
+    `keys` stand at the top of the file.
     """
-    roots = list(rendezvous) or [next(iter(links))]
-    nodes: dict[str, dict[str, object]] = {
+    rendezvous = next(iter(links))
+    nodes = {
         name: {"address": addresses.of(name), "neighbours": neighbours} for name, neighbours in links.items()
     }
-    for root in roots:
-        nodes[root]["servers"] = list(servers)
-    layout = {"rendezvous": roots[0] if len(roots) == 1 else roots, **(keys or {}), "nodes": nodes}
+    layout = {
+        "rendezvous": [rendezvous, *standbys],
+        **(keys or {}),
+        "nodes": {**nodes, rendezvous: {**nodes[rendezvous], "servers": list(servers)}},
+    }
     file.write_text(json.dumps(layout, indent=2) + "\n")
     return file
 

@@ -135,7 +135,7 @@ class Overlay:
         links = {name: list(neighbours) for name, neighbours in self.plan.links.items()}
         return write_layout(
             self.directory / "layout.json", self.ground, links, servers,
-            rendezvous=self.plan.rendezvous, keys=self.plan.keys,
+            *self.plan.rendezvous[1:], keys=self.plan.keys,
         )  # fmt: skip
 
     def _wait_up(self, name: str, behind: Mapping[str, int]) -> None:
