@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from mcast.wire.mpegts import PACKET
 
 _STRIDE = 1024 * PACKET  # equal recordings are compared in large pieces
-_ANCHOR = 4 * PACKET  # so much has to be equal for the two to be in step again: single packets may repeat
+_ANCHORS = (4 * PACKET, PACKET)
+"""So much has to be equal for the two to be in step again. A single packet may repeat: it comes second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +31,18 @@ def compare(recording: bytes, witness: bytes, start: int, end: int) -> Compariso
 
     A recording that stops early lacks the rest. `start` below 0: it begins before the witness does.
     """
+    whole = len(recording) // PACKET * PACKET
     here, there = max(0, -start), max(0, start)
-    wanted, missing, foreign = (end - there) // PACKET, 0, 0
+    wanted, missing, foreign = (end - there) // PACKET, 0, int(whole < len(recording))
     while there < end:
         equal = _equal_bytes(recording, here, witness, there)
         here, there = here + equal, there + equal
         if there >= end:
             break
-        if here >= len(recording):
+        if here >= whole:
             missing += (end - there) // PACKET
             break
-        again = _find(witness, recording[here : here + _ANCHOR], there)
+        again = _again(witness, recording[here : min(here + _ANCHORS[0], whole)], there)
         if again < 0:
             foreign, here = foreign + 1, here + PACKET
         else:
@@ -57,6 +59,12 @@ def _equal_bytes(one: bytes, at: int, other: bytes, other_at: int) -> int:
                 break
             at, other_at = at + len(piece), other_at + len(piece)
     return at - begin
+
+
+def _again(witness: bytes, piece: bytes, start: int) -> int:
+    """Return where a recording goes on in the witness; -1 if nowhere."""
+    found = (_find(witness, piece[:size], start) for size in _ANCHORS)
+    return next((at for at in found if at >= 0), -1)
 
 
 def _find(data: bytes, piece: bytes, start: int) -> int:

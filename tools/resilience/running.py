@@ -12,6 +12,9 @@ from tools.resilience.overlay import Overlay
 from tools.resilience.setting import Setting
 from tools.resilience.trial import Outcome, Trial
 
+MOST_REPEATS = 3
+"""Runs that are repeated at least, if need be; at most as many as are wanted. Then they count as they are."""
+
 
 def run_case(case: Case, setting: Setting) -> Row:
     """Run a case; return its row. Raises ConfigError if it cannot run here, else ProgramError."""
@@ -68,7 +71,8 @@ class _Runs:
         case, number = self._case, len(self._outcomes)
         without = number % 2 == 1 and not case.spares_bootstrapper
         outcome = Trial(case, overlay, self._random, without_bootstrapper=without).play()
-        repeat = outcome.was_disturbed and self._disturbed < max(3, self._wanted)
+        may_repeat = self._setting.repeats and self._disturbed < max(MOST_REPEATS, self._wanted)
+        repeat = outcome.was_disturbed and may_repeat
         if repeat:
             self._disturbed += 1
         else:

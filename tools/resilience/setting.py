@@ -17,6 +17,7 @@ class Setting:
     runs: int | None = None  # None: as often as each row says
     seconds: float | None = None  # of the long rows; None: as long as each says
     began: float = 0.0  # monotonic
+    repeats: bool = True  # runs beside which the sleeper overslept are repeated
 
     def random(self, name: str) -> Random:
         """Return a row's own randomness: it does not depend on which rows ran before."""
