@@ -9,10 +9,10 @@ from typing import Protocol, Self
 
 from mcast.errors import ConfigError
 from tools.demo.plan import LoopbackAddresses
-from tools.demo.processes import ProgramProcess
-from tools.experiments.deployment import NodeProcess
+from tools.demo.processes import ProgramProcess, environment_with
 from tools.lab.lab import Lab
 from tools.lab.options import LinkOptions
+from tools.lab.programs import NodeProcess
 from tools.lab.topology import CanvasPosition, Device, Interface, LabLink, Network, Scenario
 
 SWITCH = "sw"
@@ -74,7 +74,7 @@ class Star:
         return f"{_ip(self._numbers[name])}:{PORT}"
 
     def start(self, host: str, name: str, command: Sequence[str]) -> ProgramProcess:
-        return NodeProcess(self.lab, host, name, command)
+        return NodeProcess(self.lab, host, name, command, environment=environment_with({}))
 
     def impair(self, host: str, *, delay_ms: float, loss: float) -> None:
         """Delay what a host sends, and lose some per cent of it."""
