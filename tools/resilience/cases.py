@@ -81,7 +81,7 @@ def _restart_victim(trial: Trial) -> None:
 
 
 def _end_relay_in_order(trial: Trial) -> None:
-    """End the clients' own node by SIGTERM."""
+    """End the clients' own node by SIGTERM, and start it again: for that it needs the bootstrapper."""
     victim = trial.hit("n1")
     trial.overlay.programs[victim].stop(signal.SIGTERM, HANDOVER_TIMEOUT)
     trial.overlay.restart(victim)
@@ -142,6 +142,7 @@ PLANNED_RESTART = Case(
     Plan({"rp": ["n1", "n2", "n3"], "n1": ["n2", "n3"], "n2": ["n3"], "n3": []}),
     {f"c{number}": ("n1",) for number in range(1, BEHIND_A_RELAY + 1)}, _end_relay_in_order,
     latency_ms=100, aftermath=2.0, picture=SMALL,
+    spares_bootstrapper=True,
 )  # fmt: skip
 TWO_PARENTS = Case(
     "two-parents", "--parents 2, kill -9 of a relay on either path",
