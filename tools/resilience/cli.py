@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--runs", type=_count, metavar="N", help="how often each (default: as the row says)")
     add("--seconds", type=float, metavar="S", help="how long the long rows take (default: as the row says)")
     add("--seed", type=_count, metavar="N", help="what is chosen at random (default: drawn, and told)")
+    add("--debug", action="store_true", help="let all programs log each decision, to find faults")
     add("--directory", type=Path, default=Path("build/resilience/run"), metavar="DIR",
         help="where logs and results go (default: %(default)s)")  # fmt: skip
     add("--version", action="version", version=f"mcast's resilience {__version__}")
@@ -73,7 +74,7 @@ def _run_all(options: argparse.Namespace) -> int:
     directory = options.directory.absolute()
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
-    setting = Setting(directory, seed, options.runs, options.seconds, time.monotonic())
+    setting = Setting(directory, seed, options.runs, options.seconds, time.monotonic(), options.debug)
     print(f"seed {seed}; {machine()}", flush=True)
     rows = [_run(name, setting) for name in options.names or ROWS]
     _tell(rows, setting)

@@ -34,6 +34,7 @@ class Plan:
     servers: tuple[str, ...] = ("s1",)
     keys: Mapping[str, JsonValue] = field(default_factory=dict)  # at the top of the layout file
     node_options: tuple[str, ...] = ()
+    log_options: tuple[str, ...] = ()  # of nodes and clients
 
     @property
     def hosts(self) -> list[str]:
@@ -89,7 +90,7 @@ class Overlay:
         named = [part for each in neighbours for part in ("--neighbour", self.ground.of(each))]
         command = role_command(
             "client", "--content", self.footage.name, *named,
-            "--output", str(recording), "--report", str(report), *options,
+            "--output", str(recording), "--report", str(report), *options, *self.plan.log_options,
         )  # fmt: skip
         program = self.ground.start(host, name, command)
         self.viewers[name] = Viewer(host, self.footage.name, program, recording, report)
@@ -127,8 +128,8 @@ class Overlay:
                 self.directory / "contents.json", {self.footage.name: self.footage.source}, self.footage.cache
             )
             return role_command("server", "--address", here, "--config", str(config))
-        options = ("--bootstrap", self.ground.of(BOOTSTRAP), "--name", name, *self.plan.node_options)
-        return role_command("node", *options)
+        options = ("--bootstrap", self.ground.of(BOOTSTRAP), "--name", name)
+        return role_command("node", *options, *self.plan.node_options, *self.plan.log_options)
 
     def _layout(self) -> Path:
         servers = tuple(self.ground.of(name) for name in self.plan.servers)

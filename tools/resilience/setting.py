@@ -17,6 +17,7 @@ class Setting:
     runs: int | None = None  # None: as often as each row says
     seconds: float | None = None  # of the long rows; None: as long as each says
     began: float = 0.0  # monotonic
+    debug: bool = False  # all programs log what they decide on, and what follows
     repeats: bool = True  # runs beside which the sleeper overslept are repeated
 
     def random(self, name: str) -> Random:
