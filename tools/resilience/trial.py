@@ -61,13 +61,15 @@ class Trial:
 
     def play(self) -> Outcome:
         """Play it from the first client to the last; what went wrong is in the outcome."""
-        with Sleeper() as sleeper:
-            try:
-                self._play()
-            except ProgramError as error:
-                self.outcome.problems.append(str(error))
-                self.overlay.stop_viewers()
-        self.outcome.overslept_ms = sleeper.overslept_ms
+        try:
+            self._join()
+            with Sleeper() as sleeper:  # not before: a dozen programs that start keep any machine busy
+                self._fail_and_heal()
+            self.outcome.overslept_ms = sleeper.overslept_ms
+            self._end()
+        except ProgramError as error:
+            self.outcome.problems.append(str(error))
+            self.overlay.stop_viewers()
         return self.outcome
 
     # --- what cases do ---
@@ -93,8 +95,7 @@ class Trial:
 
     # --- the run ---
 
-    def _play(self) -> None:
-        self._join()
+    def _fail_and_heal(self) -> None:
         self.outcome.moment_s = self.random.uniform(*CALM)
         time.sleep(self.outcome.moment_s)  # times that are part of what is measured, here and below
         if self.outcome.without_bootstrapper:
@@ -109,7 +110,6 @@ class Trial:
         if self.case.goals.copies:
             self._count_copies()
         self._look_at_logs()
-        self._end()
 
     def _join(self) -> None:
         """Let all clients join, the witness first: it has everything that the others have."""
