@@ -147,8 +147,8 @@ class _Churn:
 
     def _join(self) -> None:
         watch, latency = self._overlay.watch, ("--latency", str(LATENCY_MS))
-        wait_recording([watch(WITNESS, "rp", ("rp",), *latency)])
-        wait_recording([watch(name, name, asked, *latency) for name, asked in self._asked.items()])
+        wait_recording({WITNESS: watch(WITNESS, "rp", ("rp",), *latency)})
+        wait_recording({name: watch(name, name, asked, *latency) for name, asked in self._asked.items()})
         self._setting.say(f"{NAME}: {len(self._asked)} clients watch")
 
     def _disturb(self) -> None:

@@ -51,6 +51,7 @@ class Overlay:
         self.ground, self.plan, self.footage, self.directory = ground, plan, footage, directory
         self.programs: dict[str, ProgramProcess] = {}
         self.viewers: dict[str, Viewer] = {}
+        self._watched = 0
         self.directory.mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
@@ -92,7 +93,8 @@ class Overlay:
             "client", "--content", self.footage.name, *named,
             "--output", str(recording), "--report", str(report), *options, *self.plan.log_options,
         )  # fmt: skip
-        program = self.ground.start(host, name, command)
+        self._watched += 1  # a log of its own for each: nobody shall find what an earlier client has said
+        program = self.ground.start(host, f"{name}-{self._watched}", command)
         self.viewers[name] = Viewer(host, self.footage.name, program, recording, report)
         return self.viewers[name]
 
@@ -162,12 +164,12 @@ def time_of(event: LoggedEvent) -> float:
     return datetime.fromisoformat(event.text("time")).timestamp()
 
 
-def wait_recording(viewers: Sequence[Viewer]) -> dict[str, list[str]]:
+def wait_recording(viewers: Mapping[str, Viewer]) -> dict[str, list[str]]:
     """Wait until all clients have written something; return the path of each by its name."""
     paths = {}
-    for viewer in viewers:
+    for name, viewer in viewers.items():
         wait_until(partial(_has_written, viewer), f"{viewer.program.name}'s first bytes", JOIN_TIMEOUT)
-        paths[viewer.program.name] = viewer.program.wait_for_event("joined", JOIN_TIMEOUT).names("path")
+        paths[name] = viewer.program.wait_for_event("joined", JOIN_TIMEOUT).names("path")
     return paths
 
 

@@ -117,12 +117,12 @@ class Trial:
         witness_latency = ("--latency", str(case.latency_ms))
         host = case.witnesses[0]
         self.viewers[WITNESS] = watch(WITNESS, host, case.witnesses, *witness_latency)
-        wait_recording([self.viewers[WITNESS]])
+        wait_recording(self.viewers)
         for name, neighbours in case.viewers.items():
             options = ("--latency", str(case.latency_ms), *case.client_options)
             self.viewers[name] = watch(name, name, neighbours, *options)
         self.joined = time.time()
-        self.paths = wait_recording([self.viewers[name] for name in case.viewers])
+        self.paths = wait_recording({name: self.viewers[name] for name in case.viewers})
 
     def _end(self) -> None:
         """End all clients once each must have what the witness has now, and compare their recordings."""
