@@ -37,7 +37,10 @@ def _thaw(trial: Trial) -> None:
 
 
 def _cut_relay(trial: Trial) -> None:
-    trial.star.cut(trial.hit(_inner(trial)))
+    """Cut a relay off; it is cut when the command that does it has ended, which may take a while."""
+    victim = _inner(trial)
+    trial.star.cut(victim)
+    trial.hit(victim)
 
 
 def _heal_link(trial: Trial) -> None:
