@@ -11,7 +11,18 @@ from typing import TypeAlias
 from mcast.overlay.actions import ConnectionId, Path, UpstreamId
 from mcast.shares import UNCOUNTED, Source
 from mcast.wire.endpoint import Endpoint
-from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Start, StopReason, Stream
+from mcast.wire.node import (
+    ContentsPage,
+    Disc,
+    Found,
+    ListContents,
+    Miss,
+    MissReason,
+    Port,
+    Start,
+    StopReason,
+    Stream,
+)
 from mcast.wire.server import ContentInfo
 
 # From those who ask this node
@@ -32,6 +43,15 @@ class StreamReceived:
 
     connection: ConnectionId
     stream: Stream
+
+
+@dataclass(frozen=True, slots=True)
+class ListReceived:
+    """A client or a neighbour asks which contents there are."""
+
+    connection: ConnectionId
+    question: ListContents
+    source: Source = UNCOUNTED  # where it comes from, as `mcast.shares` counts
 
 
 class Departure(Enum):
@@ -89,10 +109,10 @@ class Unwanted:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A neighbour has answered a DISC."""
+    """A neighbour has answered a DISC or a LIST."""
 
     neighbour: str
-    answer: Found | Miss
+    answer: Found | Miss | ContentsPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +276,7 @@ class Leaving:
 Event: TypeAlias = (
     DiscReceived
     | StreamReceived
+    | ListReceived
     | ConnectionGone
     | Drained
     | Wanted

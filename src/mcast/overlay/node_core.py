@@ -59,6 +59,7 @@ from mcast.overlay.events import (
     Unwanted,
     Wanted,
 )
+from mcast.overlay.listing import Listings
 from mcast.overlay.neighbours import Neighbours
 from mcast.overlay.rendezvous import Servers
 from mcast.overlay.search import Search
@@ -82,6 +83,7 @@ class NodeCore:
         self._discovery = Discovery(me)
         self._servers = Servers()
         self._neighbours = Neighbours(me, rendezvous=rendezvous)
+        self._listings = Listings(me, self._servers if rendezvous else None, self._neighbours)
         self._branches: dict[str, Branch] = {}
         self._leaving = False
 
@@ -109,7 +111,8 @@ class NodeCore:
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take in what happened at `now` (monotonic seconds); return what is to be done, in order."""
-        actions = list(self._resolve(self._decide(event, now), now))
+        actions = self._listings.handle(event, now)
+        actions += self._resolve(self._decide(event, now), now)
         actions += self._continue_searches(now)
         actions += self._forget_ended(now)
         actions += self._neighbours.part(self._branches)
