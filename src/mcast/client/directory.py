@@ -15,7 +15,7 @@ from mcast.hostport import HostPort
 from mcast.net.connection import Connection, connect
 from mcast.net.deadline import Deadline
 from mcast.net.handshake import Credentials
-from mcast.wire.content import ContentInfo
+from mcast.wire.content import ContentInfo, Readiness
 from mcast.wire.handshake import Role
 from mcast.wire.identity import CLIENT_ID_SIZE, Identity
 from mcast.wire.node import ContentsPage, ListContents, Miss
@@ -103,6 +103,15 @@ def _page(connection: Connection, me: Identity, after: str, deadline: Deadline) 
     if not isinstance(answer, ContentsPage):
         raise WireError(f"{connection.peer} sent {type(answer).__name__} where its contents were asked")
     return answer
+
+
+def kind_of(info: ContentInfo) -> str:
+    """Return what a content is, in a word: live, file, loop, preparing, failed."""
+    if info.readiness is not Readiness.READY:
+        return info.readiness.name.lower()
+    if not info.duration_ms:
+        return "live"
+    return "loop" if info.loop else "file"
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:

@@ -5,10 +5,10 @@ import contextlib
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from mcast.client.directory import Directory, list_contents, suggestion
+from mcast.client.directory import Directory, kind_of, list_contents, suggestion
 from mcast.errors import McastError, NotFoundError
 from mcast.roles import cli
-from mcast.wire.content import ContentInfo, Readiness
+from mcast.wire.content import ContentInfo
 
 HEAD = ("NAME", "KIND", "DURATION", "SIZE", "RATE", "BIT RATE", "FORMAT")
 HINT_SECONDS = 2.0
@@ -38,15 +38,6 @@ def row_of(info: ContentInfo) -> tuple[str, ...]:
     size = f"{info.width}x{info.height}" if info.width else "-"
     bit_rate = f"{info.bit_rate / 1e6:.2f} Mbit/s" if info.bit_rate else "-"
     return (info.name, kind_of(info), duration_of(info), size, rate, bit_rate, info.format or "-")
-
-
-def kind_of(info: ContentInfo) -> str:
-    """Return what a content is, in a word."""
-    if info.readiness is not Readiness.READY:
-        return info.readiness.name.lower()
-    if not info.duration_ms:
-        return "live"
-    return "loop" if info.loop else "file"
 
 
 def duration_of(info: ContentInfo) -> str:

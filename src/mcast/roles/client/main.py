@@ -37,6 +37,7 @@ from mcast.media.output import (
 from mcast.media.player import Player, player_command
 from mcast.net.deadline import Deadline
 from mcast.roles import cli
+from mcast.roles.client.gateway import add_gateway_options, serve, settings_of
 from mcast.roles.client.listing import print_list, with_suggestion
 from mcast.roles.client.notice import Notice
 from mcast.roles.client.report import Report
@@ -75,14 +76,17 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="how long to look for another way if nothing comes (default: %(default)g)")  # fmt: skip
     add("--report", type=Path, metavar="FILE", help="write figures of the run there at the end (JSON)")
     add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
+    add_gateway_options(add)
     add("--trace", type=Path, metavar="FILE", help="write each decision there (JSON lines), to find faults")
 
 
 def _body(options: argparse.Namespace, process: cli.Process) -> int:
     if options.list:
         return print_list(options, process)
+    if (http := settings_of(options)) is not None:
+        return serve(options, http, process)
     if options.content is None:
-        raise ConfigError("--content NAME is missing; see what there is with --list")
+        raise ConfigError("--content NAME is missing; see what there is with --list, or serve it with --http")
     if options.output is not None and options.player is not None:
         raise ConfigError("--output and --player exclude each other: give one")
     file: Path | None = options.report
