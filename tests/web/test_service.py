@@ -31,10 +31,12 @@ class Endless:
 
     def __init__(self, piece: bytes = b"") -> None:
         self.piece, self.asked, self.closed = piece, threading.Event(), threading.Event()
+        self.times = 0
 
     def __iter__(self) -> Iterator[bytes]:
         while not self.closed.wait(0.01):
             self.asked.set()
+            self.times += 1
             yield self.piece
 
     def close(self) -> None:
@@ -273,6 +275,13 @@ def test_two_hundred_viewers_at_once_are_answered(serve: Serve) -> None:
         for sock in socks:
             sock.sendall(request)
         assert all(sock.recv(12) == b"HTTP/1.1 200" for sock in socks)
+
+
+def test_while_nothing_comes_a_stream_is_asked_again_at_once(serve: Serve, program: Program) -> None:
+    with socket.create_connection(serve().address, timeout=20) as sock:
+        sock.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert sock.recv(12) == b"HTTP/1.1 200"
+        wait_until(lambda: program.streams[0].times >= 3, timeout=timing.SEND_SECONDS / 2)
 
 
 def test_a_stream_of_nothing_ends_when_its_viewer_has_gone(serve: Serve, program: Program) -> None:

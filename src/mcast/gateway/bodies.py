@@ -48,7 +48,7 @@ def stream_body(lease: Lease) -> RingBody:
 
 
 def mp4_body(lease: Lease) -> RingBody:
-    """Return the head of an MP4 and its fragments, from the last one on.
+    """Return the head of an MP4 and its fragments, from the last keyframe on.
 
     Raises RequestError if nothing comes, or if ffmpeg can make no MP4 of it, and ConfigError without ffmpeg.
     """
@@ -59,7 +59,7 @@ def mp4_body(lease: Lease) -> RingBody:
     head = remux.head(FIRST_SECONDS)
     if not head:
         raise _no_mp4(channel.content, remux)
-    return RingBody(lease, remux.fragments, max(0, remux.fragments.head - 1), head)
+    return RingBody(lease, remux.fragments, max(remux.start_number, remux.fragments.tail), head)
 
 
 def nothing_yet(content: str) -> RequestError:

@@ -8,7 +8,6 @@ joining --accepted--> on --the content is over, the stream has ended, stop--> ov
 import logging
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 
 from mcast.client import Statistics, Subscription
@@ -27,6 +26,9 @@ MAX_BUFFERED = 32 * 1024 * 1024
 """Bytes of the stream that are kept for viewers: 50 s of 5 Mbit/s. Who is further behind is cut."""
 GATHER = 0.05
 """Seconds of the stream that are handed on at once: 20 times a second each viewer's thread is woken."""
+PICTURE_AHEAD = 6
+"""Pieces behind a keyframe's first that a picture is made of: a third of a second, so that it is whole."""
+PICTURE_SECONDS = 1.0  # to wait for those pieces
 _RATE_SECONDS = 2.0  # over which the bit rate is measured
 
 
@@ -49,7 +51,7 @@ class Channel:
         self.pictures = Pictures()
         self._cutter = PieceCutter()
         self._lock = threading.Lock()  # guards what follows
-        self._starts: deque[int] = deque(maxlen=3)  # where in the ring the stream may be begun
+        self._start = 0  # where in the ring the last keyframe is
         self._remux: Remux | None = None
         self._settled = threading.Event()  # it is on, or over
         self._first_start = threading.Event()  # there is something to show, or never will be
@@ -87,36 +89,34 @@ class Channel:
 
     def wait_start(self, timeout: float) -> bool:
         """Wait until the stream can be begun; return whether it can."""
-        return self._first_start.wait(timeout) and bool(self._starts)
+        return self._first_start.wait(timeout) and self.ring.head > 0
 
-    def start_number(self, back: int = 0) -> int:
-        """Return where in the ring to begin: at the last keyframe, or at an earlier one."""
+    def start_number(self) -> int:
+        """Return where in the ring to begin: at the last keyframe."""
         with self._lock:
-            return self._start_number(back)
+            return self._start_number()
 
-    def _start_number(self, back: int) -> int:
-        starts = [number for number in self._starts if number >= self.ring.tail]
-        return starts[max(0, len(starts) - 1 - back)] if starts else self.ring.head
+    def _start_number(self) -> int:
+        return max(self._start, self.ring.tail)
 
     def newest(self) -> bytes:
-        """Return the stream from the last keyframe on: for a picture."""
+        """Return the stream from the last keyframe on, once that is whole: for a picture."""
+        number = self.start_number()
         try:
-            return b"".join(self.ring.read(self.start_number(), 0))
+            self.ring.read(number + PICTURE_AHEAD, PICTURE_SECONDS)
+            return b"".join(self.ring.read(number, 0))
         except FellBehind:
             return b""
 
     def remux(self) -> Remux:
-        """Return what makes MP4 of it, started for the first who asks. Raises ConfigError without ffmpeg.
-
-        It gets the group of pictures before the last keyframe, too: so a first fragment is there at once.
-        """
+        """Return what makes MP4 of it, started for the first who asks. Raises ConfigError without ffmpeg."""
         with self._lock:
             if self._remux is not None and self._remux.is_over and not self.is_over:
                 self._remux.stop()  # ffmpeg has ended: it is tried again
                 self._remux = None
             if self._remux is None:
                 self._remux = Remux(self.content, self.programme, self._on_crash)
-                for data in self.ring.read(self._start_number(back=1), 0):
+                for data in self.ring.read(self._start_number(), 0):
                     self._remux.write(data)
             return self._remux
 
@@ -170,7 +170,7 @@ class Channel:
         self.segments.add(piece)
         with self._lock:
             if piece.is_start:
-                self._starts.append(self.ring.head)
+                self._start = self.ring.head
             self.ring.append(piece.data)
             if self._remux is not None:
                 self._remux.write(piece.data)

@@ -17,6 +17,8 @@ KEPT = 8
 """Segments that can still be fetched: a slow player asks for one that has just left the list."""
 LISTED = 5
 """Segments in the list: a player begins at the last but two (RFC 8216, 6.3.3), some 6 s behind."""
+FIRST = 3
+"""Segments that the first list has: Chromium takes a shorter one for broken."""
 MAX_BYTES = 64 * 1024 * 1024
 """Bytes of all segments of a content: a content without keyframes must not eat the memory."""
 LEAP = 12.0
@@ -87,9 +89,10 @@ class Segments:
             self._condition.notify_all()
 
     def wait_first(self, timeout: float) -> bool:
-        """Wait for a first segment; return whether there is one."""
+        """Wait until there are `FIRST` segments, or time is over; return whether there is any."""
         with self._condition:
-            return bool(self._condition.wait_for(lambda: self._kept or self._is_over, timeout) and self._kept)
+            self._condition.wait_for(lambda: len(self._kept) >= FIRST or self._is_over, timeout)
+            return bool(self._kept)
 
     def get(self, number: int) -> Segment | None:
         """Return a segment; None if it is kept no more, or is still to come."""

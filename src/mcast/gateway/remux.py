@@ -18,6 +18,8 @@ from mcast.web.ring import Ring
 
 MAX_FRAGMENTS = 32 * 1024 * 1024
 """Bytes of fragments that are kept: a viewer that is further behind is cut."""
+FRAGMENT_SECONDS = 0.2
+"""Of a fragment, at most: a browser shows the first one at once, and is that much behind the stream."""
 MAX_FED = 16 * 1024 * 1024
 """Bytes that wait for ffmpeg, which takes them at once unless the machine is too busy."""
 _BLOCK = 1 << 18
@@ -29,10 +31,11 @@ def command_of(programme: Programme) -> list[str]:
     flags = "+".join([*(["frag_keyframe"] if has_video else []), "empty_moov", "default_base_moof"])
     return [
         *(find_tool("ffmpeg"), "-hide_banner", "-loglevel", "fatal"),
-        *("-f", "mpegts", "-probesize", "1000000", "-analyzeduration", "1000000", "-i", "pipe:0"),
+        *("-f", "mpegts", "-probesize", "1000000", "-analyzeduration", "500000"),
+        *("-fpsprobesize", "0", "-i", "pipe:0"),
         *("-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy"),
         *(("-bsf:a", "aac_adtstoasc") if programme.has_adts else ()),
-        *(() if has_video else ("-frag_duration", "1000000")),
+        *("-frag_duration", str(round(FRAGMENT_SECONDS * 1e6))),
         *("-f", "mp4", "-movflags", flags, "pipe:1"),
     ]
 
@@ -51,6 +54,7 @@ class Remux:
         self._process.stdin.close()
         self._writer = Writer(fd, "ffmpeg", on_crash, max_queued=MAX_FED)
         self.fragments: Ring[bytes] = Ring(MAX_FRAGMENTS, len)
+        self.start_number = 0  # of the last fragment that begins at a keyframe
         self._reader = FragmentReader()
         self._begun = threading.Event()  # a fragment is there, or none ever will be
         self._thread = OwnedThread(f"remux-{content}", self._run, on_crash)
@@ -89,6 +93,8 @@ class Remux:
         try:
             while data := os.read(self._process.stdout.fileno(), _BLOCK):
                 for fragment in self._reader.feed(data):
+                    if fragment.is_start:
+                        self.start_number = self.fragments.head
                     self.fragments.append(fragment.data)
                     self._begun.set()
         except BoxError:

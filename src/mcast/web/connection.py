@@ -169,8 +169,9 @@ class ViewerConnection:
                     return
 
     def _has_hung_up(self) -> bool:
+        self._sock.settimeout(0)  # with a timeout recv() would wait for it, in spite of MSG_DONTWAIT
         try:
-            return not self._sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            return not self._sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return False
 

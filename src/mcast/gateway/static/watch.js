@@ -117,15 +117,18 @@ class Card {
   start() {
     for (const other of cards.values()) other.stop();
     this.failure = "";
+    history.replaceState(null, "", `#${this.content.url}`);
     const video = this.video = document.createElement("video");
     video.controls = true;
-    video.autoplay = true;
     video.playsInline = true;
-    const sources = video.canPlayType(HLS) ? ["/index.m3u8", ".mp4"] : [".mp4", "/index.m3u8"];
+    const sources = [".mp4", "/index.m3u8"]; // MP4 begins sooner; Apple's browsers want HLS for what has no end
+    if (navigator.vendor.startsWith("Apple") && video.canPlayType(HLS)) sources.reverse();
     const next = () => {
       const ending = sources.shift();
-      if (ending) video.src = absolute(this.content, ending);
-      else this.fail(video.error ? video.error.message : "");
+      if (ending) {
+        video.src = absolute(this.content, ending);
+        video.play().catch(() => {}); // a browser that forbids it shows its own button
+      } else this.fail(video.error ? video.error.message : "");
     };
     video.addEventListener("error", () => { if (this.video === video) next(); });
     this.screen.append(video);
@@ -188,6 +191,18 @@ function show(told) {
   say(`${count ? words : "No contents: no server has any, or none is up"}${told.text ? ` (${told.text})` : ""}`);
   byId("filter").hidden = count < MANY;
   filter();
+  playLinked();
+}
+
+// A link to /#NAME plays that content, once it is there.
+let linked = decodeURIComponent(location.hash.slice(1));
+
+function playLinked() {
+  const card = linked && cards.get(linked);
+  if (!card) return;
+  linked = "";
+  card.root.scrollIntoView();
+  card.start();
 }
 
 function say(text) {
