@@ -47,7 +47,8 @@ def make(file: Path, *, video: bool = True) -> None:
     picture = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25") if video else ()
     subprocess.run(
         [
-            "ffmpeg", "-v", "error", "-y", *picture, "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
+            "ffmpeg", "-v", "error", "-y", *picture,
+            "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
             "-t", str(SECONDS), "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
             "-g", str(25 * KEYFRAME_SECONDS), "-sc_threshold", "0", "-c:a", "aac", "-f", "mpegts",
             "-pat_period", "3600", "-sdt_period", "3600", "-muxdelay", "0.3", str(file),

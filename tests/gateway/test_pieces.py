@@ -1,6 +1,8 @@
 """Where a stream may be begun, segments of it, and fragments of MP4: pure, on bytes that ffmpeg has made."""
 
+import contextlib
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -33,7 +35,7 @@ def test_a_stream_may_be_begun_at_each_keyframe_however_it_arrives(stream: bytes
         starts_with_pat(start.data, 0) and random_access_at(start.data, 2 * PACKET) for start in starts
     )
     times = [start.time for start in starts]
-    gaps = [seconds_between(a, b) for a, b in zip(times, times[1:], strict=False)]
+    gaps = [seconds_between(a, b) for a, b in pairwise(times)]
     assert gaps == pytest.approx([KEYFRAME_SECONDS] * len(gaps))
 
 
@@ -180,8 +182,9 @@ def test_a_stream_without_keyframes_does_not_eat_the_memory() -> None:
 @pytest.fixture(scope="module")
 def mp4(stream: bytes, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     file = tmp_path_factory.mktemp("mp4") / "earth.mp4"
+    flags = "frag_keyframe+empty_moov+default_base_moof"
     command = ["ffmpeg", "-v", "error", "-i", "pipe:0", "-c", "copy", "-bsf:a", "aac_adtstoasc",
-               "-frag_duration", "200000", "-movflags", "frag_keyframe+empty_moov+default_base_moof", file]  # fmt: skip
+               "-frag_duration", "200000", "-movflags", flags, str(file)]  # fmt: skip
     subprocess.run(command, input=stream, check=True)
     return file.read_bytes()
 
@@ -201,7 +204,5 @@ def test_fragments_are_told_apart_and_those_with_a_keyframe_are_known(mp4: bytes
 @given(st.binary(max_size=200))
 def test_any_bytes_are_fragments_or_no_mp4(data: bytes) -> None:
     reader = FragmentReader()
-    try:
-        reader.feed(data)
-    except BoxError as error:
-        assert str(error)
+    with contextlib.suppress(BoxError):
+        assert all(fragment.data in data for fragment in reader.feed(data))

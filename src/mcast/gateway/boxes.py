@@ -1,4 +1,4 @@
-"""Fragmented MP4 as ffmpeg writes it (ISO 14496-12): a head, then fragments, some of which begin at a keyframe.
+"""Fragmented MP4 as ffmpeg writes it (ISO 14496-12): a head, then fragments, some of them from a keyframe on.
 
 Of a `moof` only its first `traf` is looked at: ffmpeg writes the picture first.
 """
