@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from http import HTTPStatus
 
-from mcast.gateway.channels import Lease
+from mcast.gateway.channels import Hold
 from mcast.gateway.remux import Remux
 from mcast.web.connection import Cut
 from mcast.web.request import RequestError
@@ -16,10 +16,10 @@ FIRST_SECONDS = 10.0
 
 
 class RingBody:
-    """A ring from a number on, for one viewer, who holds a lease as long."""
+    """A ring from a number on, for one viewer, who has a hold on its channel as long."""
 
-    def __init__(self, lease: Lease, ring: Ring[bytes], number: int, head: bytes = b"") -> None:
-        self._lease, self._ring, self._number, self._head = lease, ring, number, head
+    def __init__(self, hold: Hold, ring: Ring[bytes], number: int, head: bytes = b"") -> None:
+        self._hold, self._ring, self._number, self._head = hold, ring, number, head
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield what comes, and b"" at least each half second. Raises Cut for a viewer that is too slow."""
@@ -35,31 +35,31 @@ class RingBody:
             yield b"".join(items)
 
     def close(self) -> None:
-        """Give the lease back."""
-        self._lease.close()
+        """Let go of the channel."""
+        self._hold.close()
 
 
-def stream_body(lease: Lease) -> RingBody:
+def stream_body(hold: Hold) -> RingBody:
     """Return the transport stream from the last keyframe on. Raises RequestError if nothing comes."""
-    channel = lease.channel
+    channel = hold.channel
     if not channel.wait_start(FIRST_SECONDS):
         raise nothing_yet(channel.content)
-    return RingBody(lease, channel.ring, channel.start_number())
+    return RingBody(hold, channel.ring, channel.start_number())
 
 
-def mp4_body(lease: Lease) -> RingBody:
+def mp4_body(hold: Hold) -> RingBody:
     """Return the head of an MP4 and its fragments, from the last keyframe on.
 
     Raises RequestError if nothing comes, or if ffmpeg can make no MP4 of it, and ConfigError without ffmpeg.
     """
-    channel = lease.channel
+    channel = hold.channel
     if not channel.wait_start(FIRST_SECONDS):
         raise nothing_yet(channel.content)
     remux = channel.remux()
     head = remux.head(FIRST_SECONDS)
     if not head:
         raise _no_mp4(channel.content, remux)
-    return RingBody(lease, remux.fragments, max(remux.start_number, remux.fragments.tail), head)
+    return RingBody(hold, remux.fragments, max(remux.start_number, remux.fragments.tail), head)
 
 
 def nothing_yet(content: str) -> RequestError:

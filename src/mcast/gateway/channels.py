@@ -1,6 +1,6 @@
 """All contents that somebody watches: tuned in for the first viewer, left a while after the last.
 
-A viewer holds a *lease* on a channel as long as it is served. One that comes back for each segment (HLS) is
+A viewer has a *hold* on a channel as long as it is served. One that comes back for each segment (HLS) is
 taken to be there for a few segments more.
 """
 
@@ -42,7 +42,7 @@ class _Entry:
     keep_until: float = 0.0
 
 
-class Lease:
+class Hold:
     """One viewer's hold on a channel. To be closed once."""
 
     def __init__(self, channel: Channel, give_back: Callable[[float], None]) -> None:
@@ -90,8 +90,8 @@ class Channels:
     ) -> None:
         self.stop()
 
-    def open(self, content: str) -> Lease:
-        """Return a lease on a content's channel, once it is on. Raises RequestError.
+    def open(self, content: str) -> Hold:
+        """Return a hold on a content's channel, once it is on. Raises RequestError.
 
         As long as the channel is joining, this waits; a content that is absent, and an overlay that cannot
         be reached, are errors of their own.
@@ -99,21 +99,21 @@ class Channels:
         if self._running(content) is None and (complaint := self._known.complaint(content)):
             raise RequestError(HTTPStatus.NOT_FOUND, complaint)
         entry = self._enter(content)
-        lease = Lease(entry.channel, lambda stays: self._leave(entry, stays))
+        hold = Hold(entry.channel, lambda stays: self._leave(entry, stays))
         try:
             entry.channel.wait_joined()
         except McastError as error:
-            lease.close()
+            hold.close()
             raise _refusal(error) from None
-        return lease
+        return hold
 
-    def running(self, content: str) -> Lease | None:
-        """Return a lease on a channel that is on already, None if nobody watches this content."""
+    def running(self, content: str) -> Hold | None:
+        """Return a hold on a channel that is on already, None if nobody watches this content."""
         with self._lock:
             if (entry := self._entries.get(content)) is None:
                 return None
             entry.viewers += 1
-        return Lease(entry.channel, lambda stays: self._leave(entry, stays))
+        return Hold(entry.channel, lambda stays: self._leave(entry, stays))
 
     def figures(self) -> dict[str, tuple[Figures, int]]:
         """Return how each channel goes, and how many viewers hold it."""

@@ -14,7 +14,7 @@ from mcast.client.directory import Directory, kind_of
 from mcast.errors import ConfigError, McastError
 from mcast.gateway.bodies import FIRST_SECONDS, mp4_body, nothing_yet, stream_body
 from mcast.gateway.channel import Figures
-from mcast.gateway.channels import RETRY_SECONDS, Channels, Lease
+from mcast.gateway.channels import RETRY_SECONDS, Channels, Hold
 from mcast.gateway.contents import KnownContents
 from mcast.gateway.picture import FRESH_SECONDS
 from mcast.web.request import Request, RequestError
@@ -79,11 +79,11 @@ class Site:
         if request.is_head:
             self._check(content)
             return Response(_Nothing(), kind, headers=_NEVER_STORED, is_public=True)
-        lease = self._channels.open(content)
+        hold = self._channels.open(content)
         try:
-            body: Stream = stream_body(lease) if ending == "ts" else mp4_body(lease)
+            body: Stream = stream_body(hold) if ending == "ts" else mp4_body(hold)
         except BaseException:
-            lease.close()
+            hold.close()
             raise
         return Response(body, kind, headers=_NEVER_STORED, is_public=True)
 
@@ -93,8 +93,8 @@ class Site:
             raise RequestError(HTTPStatus.NOT_FOUND, complaint)
 
     def _picture(self, content: str, request: Request) -> Response:
-        with self._channels.open(content) as lease:
-            channel = lease.channel
+        with self._channels.open(content) as hold:
+            channel = hold.channel
             if not channel.wait_start(FIRST_SECONDS):
                 raise nothing_yet(content)
             if channel.programme.video is None:
@@ -105,29 +105,29 @@ class Site:
     # HLS
 
     def _index(self, content: str) -> Response:
-        with self._channels.open(content) as lease:
-            segments = lease.channel.segments
-            self._stay(lease)
+        with self._channels.open(content) as hold:
+            segments = hold.channel.segments
+            self._stay(hold)
             if not segments.wait_first(FIRST_SECONDS):
                 raise nothing_yet(content)
             playlist = segments.playlist().encode()
         return Response(playlist, M3U8, headers=_NEVER_STORED, is_public=True)
 
     def _segment(self, content: str, number: str) -> Response:
-        lease = self._channels.running(content)
-        if lease is None:
+        hold = self._channels.running(content)
+        if hold is None:
             raise RequestError(HTTPStatus.NOT_FOUND, f"nobody watches '{content}': begin with its index.m3u8")
-        with lease:
-            self._stay(lease)
+        with hold:
+            self._stay(hold)
             is_number = number.isascii() and number.isdigit() and len(number) < 19
-            segment = lease.channel.segments.get(int(number)) if is_number else None
+            segment = hold.channel.segments.get(int(number)) if is_number else None
         if segment is None:
             raise RequestError(HTTPStatus.NOT_FOUND, f"the segment {number} is kept no more, or yet to come")
         headers = {"Cache-Control": "max-age=60"}
         return Response(segment.data, TS, headers=headers, is_public=True, has_ranges=True)
 
-    def _stay(self, lease: Lease) -> None:
-        lease.stay(SEGMENTS_AWAY * lease.channel.segments.longest)
+    def _stay(self, hold: Hold) -> None:
+        hold.stay(SEGMENTS_AWAY * hold.channel.segments.longest)
 
     # What there is
 
