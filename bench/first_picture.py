@@ -2,9 +2,9 @@
 
     python3 bench/first_picture.py --runs 20 --mbits 1
 
-Starts an overlay of one node, a server and `mcast-client --http` as real processes on this machine, and Chromium
-(Debian's package), which plays the content as MP4 and as HLS: while somebody watches it already, and as the first
-viewer. The time runs from setting the source to the event `playing`.
+Starts an overlay of one node, a server and `mcast-client --http` as real processes on this machine, and
+Chromium (Debian's package), which plays the content as MP4 and as HLS: while somebody watches it already, and
+as the first viewer. The time runs from setting the source to the event `playing`.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "tests")]
 
-from bench.gateway import address_of, start_gateway  # noqa: E402
+from bench.http_viewers import address_of, start_gateway  # noqa: E402
 from bench.viewers import free_ports, make_content  # noqa: E402
 from gateway.browser import Browser, browsing  # noqa: E402
 from tools.demo.processes import ProgramProcess, stop_all  # noqa: E402

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self, cast
+from typing import cast
 
 import pytest
 
@@ -66,14 +66,13 @@ class Played:
         self._began, self._sent = 0.0, 0
         self.closed = threading.Event()
 
-    def __enter__(self) -> Self:
+    def start(self, _cancelled: Callable[[], bool]) -> None:
+        self._began = time.monotonic()
+
+    def wait_joined(self, _timeout: float) -> bool:
         if self._error is not None:
             raise self._error
-        self._began = time.monotonic()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        return True
 
     def read(self, timeout: float | None = None) -> bytes:
         if self.closed.wait(min(0.01, timeout or 0.01)) or self._sent >= len(self._stream) * self._rounds:

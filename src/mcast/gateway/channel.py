@@ -53,6 +53,7 @@ class Channel:
         self._lock = threading.Lock()  # guards what follows
         self._start = 0  # where in the ring the last keyframe is
         self._remux: Remux | None = None
+        self._stopping = threading.Event()
         self._settled = threading.Event()  # it is on, or over
         self._first_start = threading.Event()  # there is something to show, or never will be
         self._error: McastError | None = None
@@ -66,9 +67,13 @@ class Channel:
         """Begin to join."""
         self._thread.start()
 
+    def ask_to_stop(self) -> None:
+        """Let the thread leave the stream and end: to end many at once, before each one's stop()."""
+        self._stopping.set()
+
     def stop(self) -> None:
         """Leave the stream, and end everything."""
-        self._subscription.close()
+        self.ask_to_stop()
         self._thread.join()
 
     @property
@@ -128,15 +133,24 @@ class Channel:
 
     def _run(self) -> None:
         try:
-            with self._subscription:
+            if self._join():
                 self._settled.set()
-                while self._take():
+                while not self._stopping.is_set() and self._take():
                     pass
         except McastError as error:
             self._error = error
             logger.info("[%s] %s", self.content, error)
         finally:
+            self._subscription.close()
             self._end()
+
+    def _join(self) -> bool:
+        """Join the stream; return False if nobody wants it any more. Raises McastError."""
+        self._subscription.start(self._stopping.is_set)
+        while not self._stopping.is_set():
+            if self._subscription.wait_joined(GATHER):
+                return True
+        return False
 
     def _end(self) -> None:
         self.ring.finish()

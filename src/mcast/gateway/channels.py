@@ -133,6 +133,8 @@ class Channels:
             self._is_stopped = True
             entries, self._entries = list(self._entries.values()), {}
         for entry in entries:
+            entry.channel.ask_to_stop()
+        for entry in entries:
             entry.channel.stop()
 
     def _running(self, content: str) -> Channel | None:

@@ -1,6 +1,6 @@
 """What the gateway costs while many viewers watch one content over HTTP.
 
-    python3 bench/gateway.py --viewers 100 --mbits 5 --seconds 20
+    python3 bench/http_viewers.py --viewers 100 --mbits 5 --seconds 20
 
 Starts an overlay of one node, a server and `mcast-client --http` as real processes on this machine, reads
 /noise.ts by so many connections, lets them settle, and reads from /proc what CPU time and memory the gateway
