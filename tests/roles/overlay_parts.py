@@ -93,7 +93,7 @@ class Contents:
 
     def open_source(self, name: str, position: Position) -> Source:
         if name in self.preparing:
-            raise NotReadyError(SendStatus.PREPARING, "half of it")
+            raise NotReadyError(SendStatus.PREPARING, "preparing half of it")
         if name not in self.lengths:
             raise NotReadyError(SendStatus.ABSENT, f"there is no content '{name}' here")
         return self.make_source(position, self.lengths[name])

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from client.neighbours import Node, meanwhile
 from mcast.errors import StreamEndedError
 from mcast.media.output import Ended, Writer
 from mcast.roles.client.main import main
 from mcast.roles.client.session import Session
+from mcast.wire.node import StopReason
 from roles.overlay_parts import Contents, World
 
 RECORD = f"{sys.executable} -c 'import sys; sys.stdin.buffer.read()'"
@@ -99,6 +101,26 @@ def test_a_join_that_fails_touches_no_file(neighbour: str, tmp_path: Path) -> No
         assert main(["--neighbour", neighbour, "--content", "olds", "--output", str(file)]) == 3
     assert older.read_bytes() == b"an older recording"
     assert not missing.exists()
+
+
+def test_a_content_that_ends_before_any_media_came_is_status_4_and_touches_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node, older = Node(), tmp_path / "older.ts"
+    older.write_bytes(b"an older recording")
+
+    def end_at_once() -> None:
+        node.take_in()
+        node.say_stop(StopReason.END, last=0)
+
+    try:
+        with meanwhile(end_at_once):
+            status = main(["--neighbour", node.address, "--content", "news", "--output", str(older)])
+    finally:
+        node.close()
+    assert status == 4
+    assert "error: the content 'news' has ended before any media came" in capsys.readouterr().err
+    assert older.read_bytes() == b"an older recording"
 
 
 def test_an_older_recording_is_replaced(neighbour: str, tmp_path: Path) -> None:

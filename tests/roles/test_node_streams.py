@@ -97,7 +97,7 @@ def test_a_server_that_has_not_answered_makes_no_content_absent(world: World) ->
         world.close()
 
 
-def test_a_server_that_is_still_preparing_is_told_to_the_viewer(world: World) -> None:
+def test_a_server_that_lists_what_it_still_prepares_is_told_to_the_viewer(world: World) -> None:
     contents = Contents("news")
     contents.preparing.add("news")
     rp, n1 = world.line(contents)
@@ -113,6 +113,7 @@ def test_a_server_that_is_still_preparing_is_told_to_the_viewer(world: World) ->
     answer = viewer.next(Miss)
     assert answer.reason is MissReason.CUT
     assert "preparing half of it" in answer.text
+    assert answer.retry_ms > 0, "all the way down the viewer hears that it is worth waiting for"
     viewer.request = new_request()  # the connection may ask again
     viewer.ask()
     viewer.next(Found)

@@ -438,7 +438,7 @@ def test_what_cannot_be_sent_is_told_with_its_status(world: World) -> None:
         told.append((taker.answer.status, taker.answer.text))
         taker.leave()
     assert told == [
-        (SendStatus.PREPARING, "half of it"),
+        (SendStatus.PREPARING, "preparing half of it"),
         (SendStatus.ABSENT, "there is no content 'olds' here"),
         (SendStatus.ERROR, "ffmpeg is missing"),
     ]

@@ -149,7 +149,7 @@ OLD_VALUES: dict[type[IntEnum], set[int]] = {
     identity.IdentityKind: {0, 1},
 }
 SINCE_THEN = {
-    ("Disc", 16), ("Miss", 40), ("Port", 17), ("Port", 18), ("Port", 19), ("Send", 14),
+    ("Disc", 16), ("Miss", 24), ("Port", 17), ("Port", 18), ("Port", 19), ("Send", 14),
 }  # TLVs that have been added and are skipped there  # fmt: skip
 
 

@@ -56,7 +56,7 @@ from mcast.wire.rtcp import FeedState
 
 logger = logging.getLogger(__name__)
 
-SILENT_SOURCE = "the server waits: nothing comes from the content's source"
+SILENT_SOURCE = "the source is silent, or its next keyframe is to come"
 _SEED_BYTES = 16
 
 

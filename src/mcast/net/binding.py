@@ -4,6 +4,7 @@ import socket
 
 from mcast.hostport import HostPort
 from mcast.net.addresses import SockAddr, family_of, resolve, unusable_address
+from mcast.net.holder import holder_of
 
 BACKLOG = 1024
 """Connections that wait for accept(): the default of 128 overflows when an audience joins at once."""
@@ -24,7 +25,7 @@ def listen(address: HostPort) -> list[socket.socket]:
     except OSError as error:
         for sock in sockets:
             sock.close()
-        raise unusable_address(address._replace(port=port), error) from None
+        raise unusable_address(address._replace(port=port), error, holder_of(address, error)) from None
     return sockets
 
 

@@ -124,7 +124,7 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Await:
-    """Tell the local child what it waits for, while the search goes on: "preparing 43 %"."""
+    """Tell the local child why it still waits, while the search goes on: "preparing 43 %"."""
 
     content: str
     text: str

@@ -27,7 +27,6 @@ from mcast.overlay.actions import (
     Dismiss,
     Leave,
     Parent,
-    SearchFailure,
     ServerParent,
     Supply,
     UpstreamId,
@@ -132,8 +131,8 @@ class Branch(BranchData):
             self.failed.clear()  # nobody else is left
         failure = self.search.on_missed(reason, text, now, unreachable=unreachable, retry_ms=retry_ms)
         happened = Input.NOWHERE if failure is None else Input.FAILED
-        taken = self._take(happened, Why(now, text, refuse=reason, failure=failure))
-        return [*self._awaited(retry_ms, text, failure), *taken]
+        why = Why(now, text, refuse=reason, retry_ms=retry_ms, failure=failure)
+        return [*self._awaited(why, unreachable=unreachable), *self._take(happened, why)]
 
     def on_port(self, upstream: UpstreamId, port: Port, now: float) -> list[Action]:
         """Take in a parent's PORT: its answer to STREAM, or news."""
@@ -306,13 +305,17 @@ class Branch(BranchData):
             return self._take(Input.REFUSED, Why(now, text, refuse=reason, retry_ms=retry_ms))
         failure = self.search.on_missed(reason, text, now, retry_ms=retry_ms)
         happened = Input.MISSED if failure is None else Input.FAILED
-        taken = self._take(happened, Why(now, text, refuse=reason, failure=failure))
-        return [*self._awaited(retry_ms, text, failure), *taken]
+        why = Why(now, text, refuse=reason, retry_ms=retry_ms, failure=failure)
+        return [*self._awaited(why), *self._take(happened, why)]
 
-    def _awaited(self, retry_ms: int, text: str, failure: SearchFailure | None) -> list[Action]:
-        """Tell the local child what it waits for, if it is worth waiting for."""
-        is_worth_it = retry_ms > 0 and failure is None and LOCAL in self.admission.waiters
-        return [Await(self.content, text)] if is_worth_it else []
+    def _awaited(self, why: Why, *, unreachable: bool = False) -> list[Action]:
+        """Tell the local child why it still waits, if the search goes on."""
+        if why.failure is not None or LOCAL not in self.admission.waiters:
+            return []
+        if why.retry_ms:
+            return [Await(self.content, why.text)]
+        missed = why.text if unreachable else f"{why.refuse.name.lower()} {why.text}".strip()
+        return [Await(self.content, f"{missed}; asking again by itself")]
 
     def _on_expired(self, now: float) -> list[Action]:
         if self.state is State.JOINING:

@@ -75,8 +75,7 @@ class Servers:
         """
         infos = list(self._infos(content))
         told = [info.format for info in infos if info.readiness is Readiness.PREPARING]
-        is_ready = any(info.readiness is Readiness.READY for info in infos)
-        return "" if is_ready or not told else told[0] or "preparing"
+        return "" if any(map(_is_ready, infos)) or not told else told[0] or "preparing"
 
     def answer(self, disc: Disc, me: Identity, now: float) -> Found | Miss:
         """Answer a DISC for a content that the rendezvous point does not stream."""
@@ -109,7 +108,7 @@ class Servers:
         having = [a for a, server in self._servers.items() if content in (server.contents or {})]
         measured = {a: m for a in having if (m := self._servers[a].pings.measurement()) is not None}
         order = [*ranked(measured), *sorted(set(having) - set(measured))]
-        order.sort(key=lambda address: self._info(address, content).readiness is not Readiness.READY)
+        order.sort(key=lambda address: not _is_ready(self._info(address, content)))
         return [ServerParent(address, self._info(address, content).digest) for address in order]
 
     def spares(self, branch: BranchData) -> list[ServerParent]:
@@ -145,6 +144,11 @@ class Servers:
 
     def _is_doubtful(self, server: Server, now: float) -> bool:
         return server.contents is None and now - server.named_at < BENEFIT_OF_DOUBT
+
+
+def _is_ready(info: ContentInfo) -> bool:
+    """Return whether a content can be sent now: what was prepared before a server's file changed runs on."""
+    return info.readiness is Readiness.READY or bool(info.running)
 
 
 def _place(content: str, place: int, address: str, measured: Measurement | None) -> Announce:
