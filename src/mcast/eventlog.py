@@ -68,6 +68,9 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "waiting": ("content", "reason"),
     "joined": ("content", "path", "request"),
     "left": ("content", "reason"),
+    # a client that serves HTTP
+    "channel_opened": ("content",),
+    "channel_closed": ("content",),
     # a client and a node
     "ended": ("content", "reason"),
 }  # fmt: skip

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mcast.overlay.actions import ConnectionId
 from mcast.overlay.events import Answered, Event, RoundTripMeasured, Unasked
-from mcast.wire.node import Disc, Found, Miss, NodeMessage, Stream
+from mcast.wire.node import ContentsPage, Disc, Found, ListContents, Miss, NodeMessage, Stream
 from overlay.sim_world import Process, Wire, connect
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Flooder:
         calls = self._idle.get(name)
         return calls.pop() if calls else None
 
-    def ask(self, name: str, disc: Disc) -> None:
+    def ask(self, name: str, disc: Disc | ListContents) -> None:
         self.asking[disc.request, name] = None
         if (call := self.take(name)) is not None:
             self._ask_on(name, disc, call)
@@ -112,7 +112,7 @@ class Flooder:
                 call.wire.hang_up()
         self._idle, self.asking = {}, {}
 
-    def _ask_on(self, name: str, disc: Disc, call: Call) -> None:
+    def _ask_on(self, name: str, disc: Disc | ListContents, call: Call) -> None:
         if (disc.request, name) not in self.asking:  # cancelled meanwhile
             self._rest(name, call)
             return
@@ -122,7 +122,9 @@ class Flooder:
         call.send(disc)
 
     def _on_answer(self, name: str, request: bytes, call: Call, message: NodeMessage) -> None:
-        assert isinstance(message, Found | Miss), f"{self._node.name} was told {message} by {name}"
+        assert isinstance(message, Found | Miss | ContentsPage), (
+            f"{self._node.name} was told {message} by {name}"
+        )
         if self.asking.pop((request, name), None) is not None:
             self._rest(name, call)
             self._post(Answered(name, message))

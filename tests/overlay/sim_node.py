@@ -13,7 +13,18 @@ from mcast.overlay.node_core import NodeCore
 from mcast.overlay.table import State
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity, IdentityKind
-from mcast.wire.node import MAX_FURTHER, Disc, Found, Miss, NodeMessage, Port, Stop, StopReason, Stream
+from mcast.wire.node import (
+    MAX_FURTHER,
+    Disc,
+    Found,
+    ListContents,
+    Miss,
+    NodeMessage,
+    Port,
+    Stop,
+    StopReason,
+    Stream,
+)
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 from overlay.sim_adverts import SimAdverts
@@ -105,6 +116,8 @@ class SimNode(Process):
         match message:
             case Disc():
                 self.handle(ev.DiscReceived(connection, message))
+            case ListContents():
+                self.handle(ev.ListReceived(connection, message))
             case Stream():
                 self.handle(ev.StreamReceived(connection, message))
             case Stop(reason=StopReason.LEAVING):
@@ -219,7 +232,7 @@ class SimNode(Process):
         match action:
             case do.Reply(connection, message):
                 self._to(connection, message)
-            case do.Ask(neighbour, disc):
+            case do.Ask(neighbour, disc) | do.AskList(neighbour, disc):
                 self.flooder.ask(neighbour, disc)
             case do.CancelAsks(request, neighbours):
                 self.flooder.cancel(request, neighbours)

@@ -8,8 +8,18 @@ from hypothesis import strategies as st
 from mcast.overlay import actions as do
 from mcast.overlay import events as ev
 from mcast.overlay.actions import SearchFailure
-from mcast.wire.node import MissReason, Port, Start, Stop, StopReason, Stream
-from mcast.wire.position import Position
+from mcast.wire.node import (
+    ContentsPage,
+    Found,
+    ListContents,
+    Miss,
+    MissReason,
+    Port,
+    Start,
+    Stop,
+    StopReason,
+    Stream,
+)
 from mcast.wire.rtcp import FeedState
 from wire.strategies import (
     content_infos,
@@ -24,6 +34,7 @@ from wire.strategies import (
     texts,
     unsigned,
 )
+from wire.strategies import positions as wire_positions
 
 T = TypeVar("T")
 Strategy: TypeAlias = st.SearchStrategy[Any]
@@ -44,11 +55,11 @@ numbers = unsigned(64)
 seconds = st.floats(0, 1e6)
 paths = tuples(identities)
 flags = st.booleans()
-positions = st.none() | st.builds(Position, unsigned(32), numbers)
+positions = st.none() | wire_positions
 parents = names.map(do.NodeParent) | st.builds(
     do.ServerParent, texts, st.just(b"") | exactly(32), st.booleans()
 )
-answers = node_messages.filter(lambda message: type(message).__name__ in ("Found", "Miss"))
+answers = node_messages.filter(lambda message: isinstance(message, Found | Miss | ContentsPage))
 discs = node_messages.filter(lambda message: type(message).__name__ == "Disc")
 miss_reasons, stop_reasons = st.sampled_from(MissReason), st.sampled_from(StopReason)
 failures = st.builds(SearchFailure, miss_reasons, texts, st.integers(0, 9), st.booleans(), st.booleans())
@@ -56,6 +67,7 @@ fields = tuples(st.tuples(texts, st.none() | st.integers() | texts | st.booleans
 
 EVENT_PARTS: Mapping[type[ev.Event], list[Strategy]] = {
     ev.DiscReceived: [ids, discs],
+    ev.ListReceived: [ids, kind_of(ListContents)],
     ev.StreamReceived: [ids, kind_of(Stream)],
     ev.ConnectionGone: [ids, st.sampled_from(ev.Departure)],
     ev.Renewed: [contents, ids, tuples(ids)],
@@ -93,6 +105,7 @@ ACTION_PARTS: Mapping[type[do.Action], list[Strategy]] = {
     do.Fail: [contents, failures],
     do.Await: [contents, texts],
     do.Ask: [names, discs],
+    do.AskList: [names, kind_of(ListContents)],
     do.CancelAsks: [requests, tuples(names)],
     do.Subscribe: [
         ids,
@@ -108,7 +121,7 @@ ACTION_PARTS: Mapping[type[do.Action], list[Strategy]] = {
     do.Receive: [ids, contents],
     do.Leave: [ids, contents, stop_reasons],
     do.CloseRelay: [contents],
-    do.BeginAnew: [contents, st.builds(Position, unsigned(32), numbers)],
+    do.BeginAnew: [contents, wire_positions],
     do.Supply: [contents, st.sampled_from(FeedState), flags],
     do.Advertise: [contents, paths, flags],
     do.Introduce: [st.none() | unsigned(8)],

@@ -48,6 +48,21 @@ _fixed = {
     "port": unsigned(16),
 }
 
+content_infos = st.builds(
+    server.ContentInfo,
+    name=contents,
+    format=texts,
+    duration_ms=unsigned(64),
+    bit_rate=unsigned(64),
+    frame_rate_milli=unsigned(32),
+    width=unsigned(16),
+    height=unsigned(16),
+    loop=st.booleans(),
+    digest=exactly(0) | exactly(32),
+    running=tuples_of(positions),
+    readiness=st.sampled_from(server.Readiness),
+)
+
 node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
     st.builds(
         node.Disc,
@@ -58,6 +73,15 @@ node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
         origin=st.none() | identities,
     ),
     st.builds(node.Found, **_fixed, sender=identities),
+    st.builds(node.ListContents, **_fixed, sender=identities, remaining_ms=unsigned(32), after=contents),
+    st.builds(
+        node.ContentsPage,
+        **_fixed,
+        contents=tuples_of(content_infos),
+        more=st.booleans(),
+        age_ms=unsigned(32),
+        text=texts,
+    ),
     st.builds(
         node.Miss, **_fixed, reason=st.sampled_from(node.MissReason), text=texts, retry_ms=unsigned(32)
     ),
@@ -97,21 +121,6 @@ node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
         last=st.none() | numbers,
         text=texts,
     ),
-)
-
-content_infos = st.builds(
-    server.ContentInfo,
-    name=contents,
-    format=texts,
-    duration_ms=unsigned(64),
-    bit_rate=unsigned(64),
-    frame_rate_milli=unsigned(32),
-    width=unsigned(16),
-    height=unsigned(16),
-    loop=st.booleans(),
-    digest=exactly(0) | exactly(32),
-    running=tuples_of(positions),
-    readiness=st.sampled_from(server.Readiness),
 )
 
 server_messages: st.SearchStrategy[server.ServerMessage] = st.one_of(

@@ -21,7 +21,7 @@ from mcast.net.connection import PeerGone
 from mcast.wire import bootstrap, endpoint, identity, node, position, server
 from mcast.wire.frame import HEADER_SIZE, FrameDecoder, Message, encode
 from mcast.wire.identity import Identity
-from mcast.wire.node import Advert, Disc, Miss, NodeFlag, NodePacket, Port, Watch
+from mcast.wire.node import Advert, ContentsPage, Disc, ListContents, Miss, NodeFlag, NodePacket, Port, Watch
 from mcast.wire.position import Position
 from mcast.wire.server import Send, ServerPacket
 from peers import tcp_pair
@@ -51,13 +51,17 @@ def frames(data: bytes) -> Iterator[bytes]:
         data = data[size:]
 
 
-NEW_MESSAGES = (Watch, Advert, bootstrap.Probe, bootstrap.Seek, bootstrap.Candidates, bootstrap.Links)
-"""An old node closes the connection on WATCH and ADVERT, which have one of their own: nothing else is lost.
+NEW_MESSAGES = (
+    Watch, Advert, ListContents, ContentsPage, bootstrap.Probe, bootstrap.Seek, bootstrap.Candidates,
+    bootstrap.Links,
+)  # fmt: skip
+"""An old node closes the connection on WATCH and ADVERT, which have one of their own, and on LIST, whose
+asker then asks another: nothing else is lost.
 It takes PROBE for an error and registers anew: the newcomer has the name then, as always there. An old
 bootstrapper does so with SEEK, and the session begins anew.
 """
 NEW_FLAGS: dict[type[IntEnum], set[IntEnum]] = {
-    NodeFlag: {NodeFlag.WATCH, NodeFlag.ADVERT},
+    NodeFlag: {NodeFlag.WATCH, NodeFlag.ADVERT, NodeFlag.LIST, NodeFlag.CONTENTS},
     bootstrap.BootstrapFlag: {
         bootstrap.BootstrapFlag.PROBE,
         bootstrap.BootstrapFlag.SEEK,

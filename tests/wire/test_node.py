@@ -143,7 +143,7 @@ FOUND = f"02 {ID} 00 00 04 6e657773 0000 "
     ("wire", "problem"),
     [
         ("", "cut short"),
-        ("09", r"unknown NodeFlag 9 \(known: 1 DISC, 2 FOUND"),
+        ("63", r"unknown NodeFlag 99 \(known: 1 DISC, 2 FOUND"),
         ("02 0001", "FOUND: cut short"),
         (FOUND, "FOUND: sender is missing"),
         (FOUND + "01 0004 00 02 6e31 01 0004 00 02 6e31", "FOUND: sender stands there 2 times"),

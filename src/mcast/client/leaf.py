@@ -170,7 +170,7 @@ class Leaf:
                 self._announce(action)
             case do.Accept() | do.Update() | do.End() | do.Fail() | do.Await() | do.Supply():
                 self._tell(action)
-            case do.Reply() | do.Dismiss() | do.Advertise() | do.Introduce():
+            case do.Reply() | do.AskList() | do.Dismiss() | do.Advertise() | do.Introduce():
                 pass  # for children and neighbours that ask: a leaf has none
             case do.Reach() | do.Seek() | do.TakeLinks():
                 pass  # a leaf knows no bootstrapper

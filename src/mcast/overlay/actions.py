@@ -11,7 +11,18 @@ from typing import TypeAlias
 from mcast.wire.bootstrap import Neighbour
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
-from mcast.wire.node import Disc, Found, Miss, MissReason, Start, Stop, StopReason, Stream
+from mcast.wire.node import (
+    ContentsPage,
+    Disc,
+    Found,
+    ListContents,
+    Miss,
+    MissReason,
+    Start,
+    Stop,
+    StopReason,
+    Stream,
+)
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 
@@ -61,7 +72,7 @@ class Reply:
     """Send this answer; the connection stays open for the next request."""
 
     connection: ConnectionId
-    message: Found | Miss
+    message: Found | Miss | ContentsPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +152,14 @@ class Ask:
 
     neighbour: str
     disc: Disc
+
+
+@dataclass(frozen=True, slots=True)
+class AskList:
+    """Hand a LIST on to a neighbour; what comes of it is an `Answered` or an `Unasked`."""
+
+    neighbour: str
+    question: ListContents
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +325,7 @@ Action: TypeAlias = (
     | Fail
     | Await
     | Ask
+    | AskList
     | CancelAsks
     | Subscribe
     | Receive

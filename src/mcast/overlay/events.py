@@ -12,7 +12,18 @@ from mcast.overlay.actions import ConnectionId, Path, UpstreamId
 from mcast.shares import UNCOUNTED, Source
 from mcast.wire.bootstrap import DEFAULT_POLICY, Neighbour, Policy
 from mcast.wire.endpoint import Endpoint
-from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Start, StopReason, Stream
+from mcast.wire.node import (
+    ContentsPage,
+    Disc,
+    Found,
+    ListContents,
+    Miss,
+    MissReason,
+    Port,
+    Start,
+    StopReason,
+    Stream,
+)
 from mcast.wire.server import ContentInfo
 
 # From those who ask this node
@@ -33,6 +44,15 @@ class StreamReceived:
 
     connection: ConnectionId
     stream: Stream
+
+
+@dataclass(frozen=True, slots=True)
+class ListReceived:
+    """A client or a neighbour asks which contents there are."""
+
+    connection: ConnectionId
+    question: ListContents
+    source: Source = UNCOUNTED  # where it comes from, as `mcast.shares` counts
 
 
 class Departure(Enum):
@@ -102,10 +122,10 @@ class Unwanted:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A neighbour has answered a DISC."""
+    """A neighbour has answered a DISC or a LIST."""
 
     neighbour: str
-    answer: Found | Miss
+    answer: Found | Miss | ContentsPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +313,7 @@ UpstreamEvent: TypeAlias = Accepted | Refused | Stopped | ParentLost | ControlSi
 Event: TypeAlias = (
     DiscReceived
     | StreamReceived
+    | ListReceived
     | ConnectionGone
     | Renewed
     | Drained

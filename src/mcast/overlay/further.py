@@ -68,6 +68,11 @@ class Introductions:
         distances = [told.distance + 1 for told in self._known.values() if told.distance is not None]
         return min((each for each in distances if each <= MAX_DISTANCE), default=None)
 
+    def distance_of(self, neighbour: str) -> int:
+        """Return how many links a neighbour says it is away from a rendezvous point; many if it is silent."""
+        told = self._known.get(neighbour)
+        return _last(None if told is None else told.distance)
+
     def named(self, preferred: Iterable[str]) -> tuple[Endpoint, ...]:
         """Return where clients may turn to, the best first: who streams already, who is near the source."""
         first = set(preferred)

@@ -101,6 +101,13 @@ class Neighbours:
                 self._adverts.on_lost(name)
                 self._introductions.on_lost(name)
 
+    def nearest_to_rendezvous(self) -> list[tuple[str, float]]:
+        """Return who can be asked, who says that a rendezvous point is nearest first; and the round trips."""
+        ranked = sorted(
+            self.askable.items(), key=lambda each: (self._introductions.distance_of(each[0]), each[1])
+        )
+        return [*ranked]
+
     def spares(self, branch: BranchData) -> list[Parent]:
         """Return the neighbours that could feed a branch at once, the best first."""
         return self._adverts.spares(branch, self._round_trips_ms)

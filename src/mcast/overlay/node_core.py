@@ -62,6 +62,7 @@ from mcast.overlay.events import (
     UpstreamEvent,
     Wanted,
 )
+from mcast.overlay.listing import Listings
 from mcast.overlay.neighbours import Neighbours, whom_to_ask
 from mcast.overlay.rendezvous import Servers
 from mcast.overlay.root import Root
@@ -86,6 +87,7 @@ class NodeCore:
         self._discovery = Discovery(me)
         self._root = Root(me, rendezvous=rendezvous)
         self._neighbours = Neighbours(me, chance)
+        self._listings = Listings(me, self._root, self._neighbours)
         self._branches: dict[str, Branch] = {}
         self._leaving = False
         self._now = 0.0  # of the event that is being handled
@@ -130,7 +132,8 @@ class NodeCore:
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take in what happened at `now` (monotonic seconds); return what is to be done, in order."""
         self._now = now
-        actions = list(self._resolve(self._decide(event, now), now))
+        actions = self._listings.handle(event, now)
+        actions += self._resolve(self._decide(event, now), now)
         actions += self._resolve(self._review(now), now)
         actions += self._continue_searches(now)
         actions = self._root.dated(actions, self._branches.values())

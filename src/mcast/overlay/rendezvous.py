@@ -127,6 +127,13 @@ class Servers:
             return miss(disc, MissReason.CUT, doubts)
         return miss(disc, MissReason.ABSENT)
 
+    def listed(self) -> Iterator[ContentInfo]:
+        """Yield all contents; of one that several servers have, what the best of them says."""
+        for content in {name for server in self._servers.values() for name in server.contents or {}}:
+            best = self._servers[self.ranking(content)[0].address].info(content)
+            assert best is not None, "the ranking names only those that list it"
+            yield best
+
     def turn_ms(self, now: float) -> int:
         """Return in how many milliseconds one who waits for a content should ask again."""
         earliest = max(now + FIRST_TURN, self._last_turn + 1 / TURNS)

@@ -15,7 +15,6 @@ from mcast.errors import UnknownMessageError, WireError
 from mcast.wire.codec import (
     BOOLEAN,
     EXPLANATION,
-    TEXT,
     U8,
     U16,
     U32,
@@ -27,11 +26,12 @@ from mcast.wire.codec import (
     packed,
 )
 from mcast.wire.content import CONTENT_NAME
+from mcast.wire.content import DIGEST_SIZE as DIGEST_SIZE
+from mcast.wire.content import ContentInfo as ContentInfo
+from mcast.wire.content import Readiness as Readiness
 from mcast.wire.fields import Record, Schema, many, maybe, one, read_flag
 from mcast.wire.node import TOKEN_SIZE, StopReason
 from mcast.wire.position import NUMBER, POSITION, Position
-
-DIGEST_SIZE = 32  # SHA-256 of a prepared content's bytes
 
 
 class ServerFlag(IntEnum):
@@ -51,45 +51,6 @@ class SendStatus(IntEnum):
     PREPARING = 2  # ffmpeg is still at it
     FULL = 3  # no room for another stream or child
     ERROR = 4  # `text` says what
-
-
-class Readiness(IntEnum):
-    """Whether a content can be sent now."""
-
-    READY = 0
-    PREPARING = 1  # soon
-    FAILED = 2  # not before its file has changed
-
-
-@dataclass(frozen=True, slots=True)
-class ContentInfo(Record):
-    """One content in a server's list. 0 stands for an unknown number."""
-
-    name: str
-    format: str = ""  # for people: codecs, container
-    duration_ms: int = 0  # 0: a live input, or unknown
-    bit_rate: int = 0  # bit/s
-    frame_rate_milli: int = 0  # frames in 1,000 s
-    width: int = 0
-    height: int = 0
-    loop: bool = False
-    digest: bytes = b""  # of the prepared bytes; empty while preparing and for live inputs
-    running: tuple[Position, ...] = ()  # the streams that run now, and their heads
-    readiness: Readiness = Readiness.READY
-
-    SCHEMA = Schema(
-        one(1, "name", CONTENT_NAME),
-        maybe(2, "format", TEXT, ""),
-        maybe(3, "duration_ms", U64, 0),
-        maybe(4, "bit_rate", U64, 0),
-        maybe(5, "frame_rate_milli", U32, 0),
-        maybe(6, "width", U16, 0),
-        maybe(7, "height", U16, 0),
-        maybe(8, "loop", BOOLEAN, False),
-        maybe(9, "digest", fixed(0, DIGEST_SIZE), b""),
-        many(10, "running", POSITION),
-        maybe(11, "readiness", enumerated(Readiness, Readiness.READY), Readiness.READY),
-    )
 
 
 CONTENTS = many(1, "contents", packed(ContentInfo))

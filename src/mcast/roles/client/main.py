@@ -24,7 +24,7 @@ from mcast.client.options import (
     check_neighbour,
     check_seconds,
 )
-from mcast.errors import ConfigError, McastError, UnreachableError
+from mcast.errors import ConfigError, McastError, NotFoundError, UnreachableError
 from mcast.media.output import (
     Ended,
     Output,
@@ -37,6 +37,8 @@ from mcast.media.output import (
 from mcast.media.player import Player, player_command
 from mcast.net.deadline import Deadline
 from mcast.roles import cli
+from mcast.roles.client.gateway import add_gateway_options, serve, settings_of
+from mcast.roles.client.listing import print_list, with_suggestion
 from mcast.roles.client.notice import Notice
 from mcast.roles.client.report import Report
 from mcast.roles.client.session import STOPPED_BY_USER, Session
@@ -57,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--content", required=True, type=_content, metavar="NAME", help="what to play")
+    add("--content", type=_content, metavar="NAME", help="what to play")
+    add("--list", action="store_true", help="print which contents the overlay has, and exit")
     add("--neighbour", required=True, action="append", dest="neighbours", type=_neighbour,
         metavar="HOST:PORT", help="the nearest overlay node; given several times, all are asked")  # fmt: skip
     add("--output", metavar="FILE", help="record to a file (-: standard output) instead of playing")
@@ -73,10 +76,17 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="how long to look for another way if nothing comes (default: %(default)g)")  # fmt: skip
     add("--report", type=Path, metavar="FILE", help="write figures of the run there at the end (JSON)")
     add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
+    add_gateway_options(add)
     add("--trace", type=Path, metavar="FILE", help="write each decision there (JSON lines), to find faults")
 
 
 def _body(options: argparse.Namespace, process: cli.Process) -> int:
+    if options.list:
+        return print_list(options, process)
+    if (http := settings_of(options)) is not None:
+        return serve(options, http, process)
+    if options.content is None:
+        raise ConfigError("--content NAME is missing; see what there is with --list, or serve it with --http")
     if options.output is not None and options.player is not None:
         raise ConfigError("--output and --player exclude each other: give one")
     file: Path | None = options.report
@@ -84,7 +94,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         raise ConfigError(f"--report {file}: there is no such folder, or this is one: name a file")
     report = Report(options.content, playout_latency_ms=options.latency)
     try:
-        _play(options, process, report)
+        _play_or_suggest(options, process, report)
     except BaseException as error:
         report.exit_reason = str(error) or type(error).__name__
         report.exit_status = error.exit_status if isinstance(error, McastError) else ERROR_STATUS
@@ -93,6 +103,13 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         raise
     report.write_if(file)
     return 0
+
+
+def _play_or_suggest(options: argparse.Namespace, process: cli.Process, report: Report) -> None:
+    try:
+        _play(options, process, report)
+    except NotFoundError as error:
+        raise with_suggestion(error, options, process) from None
 
 
 def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> None:

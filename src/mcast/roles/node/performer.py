@@ -59,7 +59,7 @@ class Performer:
         match action:
             case do.Reply(number, message):
                 self._inbound.reply(number, message)
-            case do.Ask():
+            case do.Ask() | do.AskList():
                 self._flooder.ask(action)
             case do.CancelAsks(request, neighbours):
                 self._flooder.cancel(request, neighbours)
