@@ -32,10 +32,13 @@ class Life:
     down: dict[str, Callable[[], None]] = field(default_factory=dict)  # what is broken, and how it is mended
 
     @classmethod
-    def begin(cls, seed: int, nodes: int, *, loss: bool = False, records: bool = False) -> "Life":
+    def begin(
+        cls, seed: int, nodes: int, *, loss: bool = False, records: bool = False, parents: int = 1
+    ) -> "Life":
         """Return an overlay in which viewers watch, about one for each two nodes."""
         random = Random(seed)
-        net = Network(graph(random, nodes), media=True, servers=("s1", "s2"), seed=seed, records=records)
+        net = Network(graph(random, nodes), media=True, servers=("s1", "s2"), seed=seed, records=records,
+                      parents=parents)  # fmt: skip
         names = sorted(net.nodes)
         for _ in range(max(4, nodes // 2)):
             net.client(*random.sample(names, random.choice([1, 2])), after=random.uniform(0, 1))
@@ -164,9 +167,9 @@ class Trial(Run):
         yield str(self.figures)
 
 
-def churn(seed: int, nodes: int = 20, *, loss: bool = False) -> Trial:
+def churn(seed: int, nodes: int = 20, *, loss: bool = False, parents: int = 1) -> Trial:
     """One thing after another fails, of whatever kind, and is mended; viewers come meanwhile."""
-    life = Life.begin(seed, nodes, loss=loss)
+    life = Life.begin(seed, nodes, loss=loss, parents=parents)
     trial = Trial(life.net, lambda: None)
 
     def play() -> None:

@@ -76,7 +76,7 @@ class SimNode(Process):
         """Tell it its place, as the bootstrapper does."""
         around, servers = tuple(neighbours), tuple(servers)
         self.flooder.update(around)
-        self.handle(ev.LayoutChanged(around, servers))
+        self.handle(ev.LayoutChanged(around, servers, self.net.parents))
         if self.net.adverts and self.me.kind is IdentityKind.NODE:
             self.adverts.update(around)
         for address in [address for address in self._monitors if address not in servers]:

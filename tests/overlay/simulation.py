@@ -115,12 +115,13 @@ class Network:
         media: bool = False,
         records: bool = False,
         adverts: bool | None = None,
+        parents: int = 1,
     ) -> None:
         """Without `media` no number is ever sent, and parents count as fed: a quarter of the work.
 
         Neighbours tell each other what they stream if `adverts` says so (None: as `media` does).
         """
-        self.seed, self.media, self.records = seed, media, records
+        self.seed, self.media, self.records, self.parents = seed, media, records, parents
         self.adverts = media if adverts is None else adverts
         self._addresses: dict[str, Endpoint] = {}  # of nodes, as clients are told them
         self._names: dict[str, str] = {}
@@ -256,7 +257,8 @@ class Network:
             if node.flooder.asking:
                 yield f"{node.name} asks"
             for branch in node.core.branches.values():
-                if branch.state is not State.FED or len(branch.upstreams) != 1:
+                is_doubled = self.parents > 1 and branch.state is State.DOUBLED
+                if not is_doubled and (branch.state is not State.FED or len(branch.upstreams) != 1):
                     yield f"{node.name}: {branch}"
 
     def said(self, event: str) -> list[tuple[float, str, dict[str, object]]]:
@@ -286,7 +288,8 @@ class Network:
         """One copy per link, no loops, every parent knows its child: to be asked when all is quiet."""
         for node in self.all_nodes():
             assert set(node.core.branches) == set(node.relays)
-            assert len(node.upstreams) == len(node.relays), f"{node.name} keeps {node.upstreams}"
+            taken = sum(len(branch.upstreams) for branch in node.core.branches.values())
+            assert len(node.relays) <= taken == len(node.upstreams), f"{node.name} keeps {node.upstreams}"
             for content, branch in node.core.branches.items():
                 self._check_branch(node, content, branch)
 
@@ -311,7 +314,9 @@ class Network:
                 continue
             child = node.connections[connection].caller
             takers.append(child.name)
-            assert child.core.branches[content].path[:-1] == branch.path
+            below = child.core.branches[content]
+            if below.primary is not None and child.upstreams[below.primary].source_process is node:
+                assert below.path[:-1] == branch.path
         assert len(takers) == len(set(takers)), f"{node.name} sends {content} twice over one link: {takers}"
 
     def _way_up(self, node: SimNode, content: str) -> list[Identity]:

@@ -38,7 +38,7 @@ def tuples(values: st.SearchStrategy[T]) -> st.SearchStrategy[tuple[T, ...]]:
 
 ids = st.integers(0, 1 << 40)
 requests = exactly(16)
-numbers = unsigned(64)
+numbers = unsigned(63)
 seconds = st.floats(0, 1e6)
 paths = tuples(identities)
 flags = st.booleans()
@@ -72,7 +72,7 @@ EVENT_PARTS: Mapping[type[ev.Event], list[Strategy]] = {
     ev.ServerListed: [texts, tuples(content_infos)],
     ev.ServerMeasured: [texts, unsigned(32)],
     ev.ServerLost: [texts, texts],
-    ev.LayoutChanged: [tuples(names), tuples(texts)],
+    ev.LayoutChanged: [tuples(names), tuples(texts), st.sampled_from([1, 2])],
     ev.TimePassed: [],
     ev.Leaving: [],
 }

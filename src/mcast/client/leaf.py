@@ -108,8 +108,8 @@ class Leaf:
         neighbours = names_of(self._options.neighbours)
         logger.info("[%s] searching by way of %s", self._options.content, ", ".join(neighbours.values()))
         self._flooder.update(neighbours)
-        self._decider.post(LayoutChanged(tuple(neighbours)))
         options = self._options
+        self._decider.post(LayoutChanged(tuple(neighbours), parents=options.parents))
         self._decider.post(Wanted(options.content, options.patience, options.start, options.give_up))
 
     def stop(self) -> None:

@@ -33,6 +33,7 @@ from mcast.overlay.actions import (
 from mcast.overlay.branch_data import BranchData, UpstreamEntry, Why
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.events import Departure, Feed
+from mcast.overlay.pairing import PAIR_SECONDS
 from mcast.overlay.search import Search
 from mcast.overlay.steps import STEPS, tell
 from mcast.overlay.table import IGNORED, TABLE, Input, State
@@ -66,8 +67,11 @@ _INPUTS: Mapping[Feed, Input] = {
 }
 SEEKING = frozenset({State.DOUBTED, State.REPAIRING})
 """States in which another parent is looked for while children are there."""
-ASKING = frozenset({State.JOINING, *SEEKING})
+ASKING = frozenset({State.JOINING, State.PAIRING, *SEEKING})
 """States in which candidates are asked."""
+
+PAIRABLE = frozenset({State.FED, State.DOUBLED})
+"""States in which another second parent may be asked for."""
 
 
 class Branch(BranchData):
@@ -181,6 +185,8 @@ class Branch(BranchData):
 
     def on_outdone(self, upstream: UpstreamId, now: float) -> list[Action]:
         """Take in which of two parents brings nothing that the other has not brought before."""
+        if self.wish.parents > 1:
+            return []
         happened = Input.OUTDONE if upstream == self.primary else Input.OTHER_OUTDONE
         return self._take(happened, Why(now))
 
@@ -213,6 +219,8 @@ class Branch(BranchData):
             return self._take(Input.LATE, Why(now, "no answer yet"))
         if self.state in SEEKING and self.candidates.is_mute(now):
             return self._no_candidate(MissReason.DEADLINE, "no answer yet", now)
+        if self.state in PAIRABLE and self.pairing.begin(now, self.may_pair):
+            return self._take(Input.PAIRS, Why(now))
         return []
 
     def tell_clients(self) -> list[Action]:
@@ -285,6 +293,8 @@ class Branch(BranchData):
             return self._take(Input.PASSED_OVER, Why(now, text))
         if self.state is State.JOINING and self.upstreams:
             return []  # asked beside it, and may still answer
+        if self.state is State.PAIRING and len(self.upstreams) > 1:
+            return []  # the same
         if self.state in SEEKING and self.candidates.is_over:
             return []  # it was late, so the search goes on already
         return self._no_candidate(reason, text, now)
@@ -304,6 +314,8 @@ class Branch(BranchData):
         if self.cut_by_word and self.primary is not None and self.upstreams[self.primary].feed is Feed.FED:
             # The parent has been saying "cut" for as long as we wait, yet its media has never stopped.
             return self.on_feed(self.primary, Feed.FED, now)
+        if self.state is State.PAIRING:
+            return self._take(Input.EXPIRED, Why(now))
         text = self._given_up() if self.state is State.REPAIRING else "leaving"
         end = StopReason.LEAVING if self.state is State.HANDOVER else StopReason.CUT
         return self._take(Input.EXPIRED, Why(now, text, upstream=self.primary, end=end))
@@ -329,6 +341,7 @@ class Branch(BranchData):
             return []
         if cell.next is not self.state:
             self.deadline = self._deadline_of(cell.next, why.now)
+            self.pairing.on_state(self.state, cell.next, why.now)
             self.state = cell.next
         return [action for step in cell.steps for action in STEPS[step](self, why)]
 
@@ -337,6 +350,8 @@ class Branch(BranchData):
             case State.JOINING:
                 servers = isinstance(self.candidates.first, ServerParent)
                 return now + (SERVER_JOIN_SECONDS if servers else JOIN_SECONDS)
+            case State.PAIRING:
+                return now + PAIR_SECONDS
             case State.CUT:
                 return now + REPAIR_WAIT_SECONDS
             case State.REPAIRING:

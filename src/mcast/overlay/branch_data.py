@@ -18,11 +18,14 @@ from mcast.overlay.admission import Admission
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.chance import Chance
 from mcast.overlay.events import GIVE_UP_SECONDS, Feed
+from mcast.overlay.pairing import Pairing, Wish, inner, shared
 from mcast.overlay.search import Search
 from mcast.overlay.table import State
 from mcast.wire.identity import Identity
 from mcast.wire.node import MissReason, Start, StopReason, Stream
 from mcast.wire.position import Position
+
+_FED = frozenset({State.FED, State.PAIRING, State.DOUBTED, State.DOUBLED, State.LINGERING})
 
 
 @dataclass(slots=True)
@@ -60,10 +63,13 @@ class BranchData:
     """One content. Times are monotonic seconds."""
 
     def __init__(
-        self, content: str, me: Identity, numbers: Iterator[UpstreamId], chance: Chance, spares: Spares
-    ) -> None:
+        self, content: str, me: Identity, numbers: Iterator[UpstreamId], chance: Chance, spares: Spares,
+        wish: Wish | None = None,
+    ) -> None:  # fmt: skip
         """Begin with nothing. `numbers` gives each new upstream of this node its id."""
         self.content, self.me, self.numbers, self.chance, self._spares = content, me, numbers, chance, spares
+        self.wish = wish or Wish()
+        self.pairing = Pairing(chance, self.wish)
         self.state = State.ABSENT
         self.admission = Admission(content)
         self.upstreams: dict[UpstreamId, UpstreamEntry] = {}
@@ -94,7 +100,16 @@ class BranchData:
     @property
     def fed(self) -> bool:
         """Return whether media comes to this node."""
-        return self.state in (State.FED, State.DOUBTED, State.DOUBLED, State.LINGERING)
+        return self.state in _FED
+
+    @property
+    def others(self) -> list[UpstreamId]:
+        """Return the parents beside the primary that have accepted."""
+        return [
+            upstream
+            for upstream, entry in self.upstreams.items()
+            if entry.accepted and upstream != self.primary
+        ]
 
     @property
     def children(self) -> Mapping[ConnectionId, Stream]:
@@ -123,8 +138,10 @@ class BranchData:
     def due(self) -> float | None:
         """Return when `on_time` has something to do, as far as it is known."""
         is_seeking = self.state in (State.DOUBTED, State.REPAIRING)
+        pairs = self.pairing.due if self.state in (State.FED, State.DOUBLED) else None
         times = (
             self.deadline,
+            pairs,
             self.candidates.due if self.candidates or is_seeking else None,
             self.search.due if self.search is not None else None,
         )
@@ -133,6 +150,27 @@ class BranchData:
     def spares(self) -> list[Parent]:
         """Return who could feed this node at once, the best first, and who was no help last."""
         return sorted(self._spares(self), key=lambda parent: parent in self.failed)
+
+    def may_pair(self) -> bool:
+        """Return whether to ask for a second parent now: the primary one is a node, and brings media.
+
+        In the place of another one only if its path has something in common with the primary's, and somebody
+        is known whose path has not.
+        """
+        entry = None if self.primary is None else self.upstreams[self.primary]
+        if entry is None or not isinstance(entry.parent, NodeParent) or entry.feed is not Feed.FED:
+            return False
+        return not self.others or (self.overlap > 0 and bool(self.spares()))
+
+    @property
+    def overlap(self) -> int:
+        """Return how many nodes the paths of both parents have in common, but for the rendezvous point."""
+        return sum(shared(self.upstreams[other].path, self.path) for other in self.others)
+
+    @property
+    def avoided(self) -> tuple[Identity, ...]:
+        """Return which nodes a second parent's path should do without."""
+        return tuple(node for node in inner(self.path) if node != self.me) if self.pairing.is_strict else ()
 
     def make_primary(self, upstream: UpstreamId) -> None:
         """Let a parent's path count from now on."""

@@ -236,10 +236,11 @@ class ServerLost:
 
 @dataclass(frozen=True, slots=True)
 class LayoutChanged:
-    """This node's place: its neighbours, and at a rendezvous point the servers."""
+    """This node's place: its neighbours, at a rendezvous point the servers; and what it wants of parents."""
 
     neighbours: tuple[str, ...]
     servers: tuple[str, ...] = ()
+    parents: int = 1  # of each content, all the time
 
 
 @dataclass(frozen=True, slots=True)

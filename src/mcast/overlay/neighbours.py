@@ -7,6 +7,7 @@ introduced, so that a client can be told whom else it may ask.
 """
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from mcast.overlay.actions import (
@@ -32,9 +33,10 @@ from mcast.overlay.events import (
 )
 from mcast.overlay.further import RENEW_SECONDS, Acquaintances, Introductions
 from mcast.overlay.spares import Adverts
+from mcast.overlay.table import State
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity, IdentityKind
-from mcast.wire.node import Port
+from mcast.wire.node import MAX_EXCLUDED, Port
 
 Branches = Mapping[str, Branch]
 
@@ -84,7 +86,24 @@ class Neighbours:
 
     def spares(self, branch: BranchData) -> list[Parent]:
         """Return the neighbours that could feed a branch at once, the best first."""
+        if branch.state in (State.PAIRING, State.DOUBLED):
+            return self._adverts.partners(branch, self._round_trips_ms)
         return self._adverts.spares(branch, self._round_trips_ms)
+
+    def whom_to_ask(self, branch: Branch) -> tuple[tuple[Identity, ...], Mapping[str, float]]:
+        """Return whom a flood should not lead to, and who of the neighbours may be asked."""
+        names = {Identity.node(name): name for name in self.askable}
+        if branch.state is State.PAIRING:
+            return branch.avoided[:MAX_EXCLUDED], self._but_for(frozenset(branch.excluded), names)
+        is_first = branch.search is None or not branch.search.has_failed
+        if not is_first and not set(names) - {*branch.excluded, *branch.helpless, *branch.below}:
+            # Nobody else is left. Not so at first: a client has further neighbours that it has not met yet.
+            branch.failed.clear()
+        return (*branch.excluded, *branch.helpless)[:MAX_EXCLUDED], self._but_for(branch.below, names)
+
+    def _but_for(self, others: AbstractSet[Identity], names: Mapping[Identity, str]) -> Mapping[str, float]:
+        askable = self.askable
+        return {name: askable[name] for who, name in names.items() if who not in others}
 
     # What they are told
 

@@ -60,12 +60,13 @@ from mcast.overlay.events import (
     Wanted,
 )
 from mcast.overlay.neighbours import Neighbours
+from mcast.overlay.pairing import Wish
 from mcast.overlay.rendezvous import Servers
 from mcast.overlay.search import Search
 from mcast.overlay.table import State
 from mcast.shares import Source
 from mcast.wire.identity import Identity
-from mcast.wire.node import MAX_EXCLUDED, REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, StopReason, Stream
+from mcast.wire.node import REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, StopReason, Stream
 
 MAX_CONTENTS = 256
 """Contents that one node relays at a time. Beyond: MISS(full)."""
@@ -83,6 +84,7 @@ class NodeCore:
         self._servers = Servers()
         self._neighbours = Neighbours(me, rendezvous=rendezvous)
         self._branches: dict[str, Branch] = {}
+        self._wish = Wish()
         self._leaving = False
 
     @property
@@ -156,8 +158,9 @@ class NodeCore:
 
     def _learn(self, event: Event, now: float) -> None:
         match event:
-            case LayoutChanged(_, servers):
+            case LayoutChanged(_, servers, parents):
                 self._neighbours.learn(event)
+                self._wish.parents = parents
                 self._servers.on_layout(servers if self.rendezvous else (), now)
             case ServerListed(server, contents):
                 self._servers.on_listed(server, contents)
@@ -200,7 +203,7 @@ class NodeCore:
                 return miss(disc, MissReason.CUT)
             case State.DOUBTED:
                 return miss(disc, MissReason.BUSY, "its parent is suspected")
-            case State.FED | State.DOUBLED | State.LINGERING:
+            case State.FED | State.PAIRING | State.DOUBLED | State.LINGERING:
                 if disc.asker in branch.path:
                     return miss(disc, MissReason.LOOP)
                 return found(disc, self.me)
@@ -241,7 +244,7 @@ class NodeCore:
         return self._branch(stream.content).on_routed(stream, connection, candidates, now)
 
     def _branch(self, content: str) -> Branch:
-        branch = Branch(content, self.me, self._numbers, self._chance, self._spares)
+        branch = Branch(content, self.me, self._numbers, self._chance, self._spares, self._wish)
         self._branches[content] = branch
         return branch
 
@@ -289,25 +292,13 @@ class NodeCore:
     def _look_around(self, branch: Branch, request: bytes, now: float) -> Iterable[Action]:
         """Find whom to ask: by a flood, or at the rendezvous point among its servers."""
         if not self.rendezvous:
-            excluded, askable = self._whom_to_ask(branch)
+            excluded, askable = self._neighbours.whom_to_ask(branch)
             seconds = branch.search.flood_seconds if branch.search is not None else OWN_FLOOD_SECONDS
             flood = self._discovery.search(branch.content, request, excluded, askable, now, seconds)
             return self._resolve(flood, now)
         if servers := branch.spares():
             return branch.on_found(Candidates(servers), now)
         return branch.on_not_found(MissReason.CUT, "no other server has it", now)
-
-    def _whom_to_ask(self, branch: Branch) -> tuple[tuple[Identity, ...], Mapping[str, float]]:
-        """Return whom a flood should not lead to, and who of the neighbours may be asked."""
-        names = {Identity.node(name): name for name in self._neighbours.askable}
-        is_first = branch.search is None or not branch.search.has_failed
-        if not is_first and not set(names) - {*branch.excluded, *branch.helpless, *branch.below}:
-            # Nobody else is left. Not so at first: a client has further neighbours that it has not met yet.
-            branch.failed.clear()
-        askable = {
-            name: self._neighbours.askable[name] for who, name in names.items() if who not in branch.below
-        }
-        return (*branch.excluded, *branch.helpless)[:MAX_EXCLUDED], askable
 
     def _resolve(self, outcomes: Iterable[Outcome], now: float) -> Iterable[Action]:
         """Hand the answers to this node's own floods to their searches."""
@@ -392,4 +383,4 @@ def _begun(branch: Branch, now: float) -> bytes | None:
 
 
 def _searches(branch: Branch) -> bool:
-    return branch.state is State.SEARCHING or branch.state in SEEKING
+    return branch.state in (State.SEARCHING, State.PAIRING) or branch.state in SEEKING

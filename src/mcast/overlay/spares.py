@@ -5,11 +5,12 @@ Each node tells its neighbours, on a connection of its own, by which path it str
 whether it is fed, and tells changes only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mcast.overlay.actions import NodeParent, Parent, Path
 from mcast.overlay.branch_data import BranchData
+from mcast.overlay.pairing import shared
 from mcast.wire.identity import Identity
 
 MAX_ADVERTS = 1024
@@ -59,13 +60,35 @@ class Adverts:
         One that does not hang below a present parent is better, then a short path, then a near neighbour.
         After `MAX_SPARES` that were no help a search is quicker.
         """
-        parents, helpless, below = set(branch.excluded), set(branch.helpless), branch.below
-        ranked: list[tuple[bool, int, float, str]] = []
+        parents, helpless = set(branch.excluded), set(branch.helpless)
+        below = branch.below
+        ranked = [
+            (not parents.isdisjoint(advert.path), len(advert.path), round_trip_ms, name)
+            for name, advert, round_trip_ms in self._able(branch, round_trips_ms)
+            if helpless.isdisjoint(advert.path[1:]) and Identity.node(name) not in below
+        ]
+        return [NodeParent(name) for *_, name in sorted(ranked)[:MAX_SPARES]]
+
+    def partners(self, branch: BranchData, round_trips_ms: Mapping[str, float]) -> list[Parent]:
+        """Return the neighbours that could be a second parent, those first whose path shares least.
+
+        Only those that share nothing, as long as such are looked for.
+        """
+        ranked = sorted(
+            (shared(advert.path, branch.path), len(advert.path), round_trip_ms, name)
+            for name, advert, round_trip_ms in self._able(branch, round_trips_ms)
+        )
+        most = 0 if branch.pairing.is_strict else len(branch.path)
+        return [NodeParent(name) for common, *_, name in ranked[:MAX_SPARES] if common <= most]
+
+    def _able(
+        self, branch: BranchData, round_trips_ms: Mapping[str, float]
+    ) -> Iterator[tuple[str, Advert, float]]:
+        """Yield who is fed, but for this node's parents and those above which it is itself."""
+        near = set(branch.excluded)
         for name, round_trip_ms in round_trips_ms.items():
             advert = self._adverts.get(name, {}).get(branch.content)
-            identity = Identity.node(name)
-            if advert is None or not advert.fed or identity in below or identity in parents:
+            if advert is None or not advert.fed or Identity.node(name) in near:
                 continue
-            if branch.me not in advert.path and helpless.isdisjoint(advert.path[1:]):
-                ranked.append((not parents.isdisjoint(advert.path), len(advert.path), round_trip_ms, name))
-        return [NodeParent(name) for *_, name in sorted(ranked)[:MAX_SPARES]]
+            if branch.me not in advert.path:
+                yield name, advert, round_trip_ms

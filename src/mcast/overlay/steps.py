@@ -33,12 +33,36 @@ def search(_branch: BranchData, _why: Why) -> list[Action]:
 
 
 def seek(branch: BranchData, why: Why) -> list[Action]:
-    branch.candidates, branch.search, branch.refusals = Candidates(branch.spares(), SPARE_PATIENCE), None, []
+    branch.candidates, branch.search, branch.refusals = Candidates(()), None, []
     branch.told_no_way = False
+    if branch.others:  # asked in peace, it has accepted already: its media is on the way
+        return []
+    branch.candidates = Candidates(branch.spares(), SPARE_PATIENCE)
     if branch.candidates:
         branch.request = branch.chance.randbytes(REQUEST_ID_SIZE)
         return ask_next(branch, why)
     return search_on(branch, why)
+
+
+def pair(branch: BranchData, why: Why) -> list[Action]:
+    branch.candidates, branch.search, branch.refusals = Candidates(branch.spares()), None, []
+    if branch.candidates:
+        branch.request = branch.chance.randbytes(REQUEST_ID_SIZE)
+        return ask_next(branch, why)
+    branch.search = Search(branch.chance, why.now, 0.0)  # one flood: the next try is planned by pairing
+    return []
+
+
+def take_second(branch: BranchData, why: Why) -> list[Action]:
+    assert why.upstream is not None
+    entry, common = branch.upstreams[why.upstream], branch.overlap
+    fields = (("content", branch.content), ("parent", str(entry.parent)), ("shared", common))
+    text = f"[{branch.content}] fed by {entry.parent}, too; nodes that both paths share: {common}"
+    told = Announce("second_parent", text, fields)
+    if len(entry.path) + 1 >= len(branch.path):
+        return [told]
+    branch.make_primary(why.upstream)
+    return [told, *tell(branch)]
 
 
 def search_on(branch: BranchData, why: Why) -> list[Action]:
@@ -130,7 +154,7 @@ def drop(branch: BranchData, _why: Why) -> list[Action]:
 
 
 def promote(branch: BranchData, why: Why) -> list[Action]:
-    others = [o for o, entry in branch.upstreams.items() if o != branch.primary and entry.accepted]
+    others = branch.others
     taken = why.upstream if why.upstream in others else others[0]
     assert taken is not None
     branch.make_primary(taken)
@@ -251,6 +275,8 @@ def _failover(branch: BranchData, before: ServerParent, parent: ServerParent, ca
 STEPS: Mapping[Step, Callable[[BranchData, Why], list[Action]]] = {
     Step.SEARCH: search,
     Step.SEEK: seek,
+    Step.PAIR: pair,
+    Step.TAKE_SECOND: take_second,
     Step.SEARCH_ON: search_on,
     Step.STOP_SEEKING: stop_seeking,
     Step.ASK_NEXT: ask_next,

@@ -68,6 +68,7 @@ class NodeProgram:
         on_crash: OnCrash,
         *,
         takes_clients: bool = True,
+        parents: int | None = None,
         trace_file: Path | None = None,
         timing: Timing = DEFAULT_TIMING,
         credentials: Credentials = KEYLESS,
@@ -75,7 +76,9 @@ class NodeProgram:
         """Listen at `address`. Raises ConfigError if that, or to write the trace, is not possible.
 
         `takes_clients`: neighbours may name this node to their clients, for when they fail themselves.
+        `parents`: of each content, where it is not to be as many as the layout says.
         """
+        self._parents = parents
         self._me, self._kind = Identity.node(layout.name), layout.kind
         self._ports, self._on_crash = ports, on_crash
         seed, is_rendezvous = os.urandom(SEED_BYTES), layout.kind is NodeKind.RENDEZVOUS
@@ -137,7 +140,8 @@ class NodeProgram:
         # The core first: what the new connections tell is then about those whom it knows.
         names = tuple(neighbour.name for neighbour in layout.neighbours)
         self._peers.update(neighbour.address for neighbour in layout.neighbours)
-        self._decider.post(LayoutChanged(names, layout.servers))
+        parents = self._parents or layout.policy.parents
+        self._decider.post(LayoutChanged(names, layout.servers, parents))
         addresses = {each.name: each.address for each in layout.neighbours}
         self._advertiser.update(names)
         self._flooder.update(addresses)
