@@ -37,6 +37,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "fed": ("content", "after_ms"),
     "parent_lost": ("content", "parent", "cause", "after_ms"),
     "parent_taken": ("content", "parent", "gap_ms"),
+    "better_way": ("content", "parent", "before", "why"),
     "second_parent": ("content", "parent", "shared"),
     # the rendezvous point
     "server_listed": ("server", "contents"),

@@ -170,3 +170,7 @@ def told(actions: Iterable[do.Action]) -> list[tuple[bool, bool, bool]]:
 def supplied(actions: Iterable[do.Action]) -> list[do.Supply]:
     """Return what the SRs are to say."""
     return [action for action in actions if isinstance(action, do.Supply)]
+
+
+def unmeasured(*_: object) -> None:
+    """Return how a path is: it is not known."""

@@ -129,7 +129,9 @@ class SimAdverts:
             watch.tell(event)
 
     def _advertised(self, news: do.Advertise) -> Advertised:
-        return Advertised(self._node.name, news.content, news.path, news.fed)
+        return Advertised(
+            self._node.name, news.content, news.path, news.fed, news.delay_ms, news.lost_permille
+        )
 
     def _introduced(self) -> Introduced:
         return Introduced(self._node.name, self._distance, self._node.net.address_of(self._node.name))

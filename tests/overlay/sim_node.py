@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mcast.overlay import actions as do
 from mcast.overlay import events as ev
 from mcast.overlay.actions import LOCAL, ConnectionId, NodeParent, ServerParent, UpstreamId
+from mcast.overlay.better import Told
 from mcast.overlay.node_core import NodeCore
 from mcast.overlay.table import State
 from mcast.wire.endpoint import Endpoint
@@ -60,6 +61,7 @@ class SimNode(Process):
         self.viewers: dict[str, Viewer] = {}
         self.said: list[tuple[float, str, dict[str, object]]] = []
         self.steps: list[tuple[float, ev.Event, Sequence[do.Action]]] = []
+        self.measured: dict[UpstreamId, Told] = {}
         self._monitors: dict[str, Monitor] = {}
         self.is_leaving = False
         self._next_connection = 0
@@ -76,7 +78,7 @@ class SimNode(Process):
         """Tell it its place, as the bootstrapper does."""
         around, servers = tuple(neighbours), tuple(servers)
         self.flooder.update(around)
-        self.handle(ev.LayoutChanged(around, servers, self.net.parents))
+        self.handle(ev.LayoutChanged(around, servers, self.net.policy))
         if self.net.adverts and self.me.kind is IdentityKind.NODE:
             self.adverts.update(around)
         for address in [address for address in self._monitors if address not in servers]:
@@ -196,7 +198,16 @@ class SimNode(Process):
                 self._stop_child(connection, content, StopReason.LEASE)
                 self.gone(connection)
             relay.receiver.look()
+            if self.net.policy.optimise:
+                self._measure(relay)
             self._tell_drained(content, relay)
+
+    def _measure(self, relay: SimRelay) -> None:
+        for upstream, inlet in relay.receiver.inlets.items():
+            before = self.measured.get(upstream, Told())
+            told = self.measured[upstream] = before.renewed(inlet.quality())
+            if told != before and told.delay_ms is not None:
+                self.handle(ev.HopMeasured(upstream, told.delay_ms, told.lost_permille))
 
     def _tell_drained(self, content: str, relay: SimRelay) -> None:
         if relay.last is not None:

@@ -80,7 +80,7 @@ class Watchdog:
             for content, branch in node.core.branches.items():
                 taken = [entry for entry in branch.upstreams.values() if entry.accepted]
                 assert len(taken) <= 2, f"{node.name} has three parents: {branch}"
-                if len(taken) == 2 and not node.frozen and self._net.parents == 1:
+                if len(taken) == 2 and not node.frozen and self._net.policy.parents == 1:
                     since = self._doubles[node.name, content] = before.get((node.name, content), now)
                     assert now - since <= CHANGE_SECONDS, (
                         f"{node.name} has two parents since {since:.2f}: {branch}"

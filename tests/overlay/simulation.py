@@ -21,6 +21,7 @@ from mcast.overlay.actions import LOCAL, NodeParent, SearchFailure
 from mcast.overlay.branch import Branch
 from mcast.overlay.events import Feed, Unwanted, Wanted
 from mcast.overlay.table import State
+from mcast.wire.bootstrap import Policy
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
 from mcast.wire.node import Stop, StopReason
@@ -116,12 +117,14 @@ class Network:
         records: bool = False,
         adverts: bool | None = None,
         parents: int = 1,
+        optimise: bool = False,
     ) -> None:
         """Without `media` no number is ever sent, and parents count as fed: a quarter of the work.
 
         Neighbours tell each other what they stream if `adverts` says so (None: as `media` does).
         """
-        self.seed, self.media, self.records, self.parents = seed, media, records, parents
+        self.seed, self.media, self.records = seed, media, records
+        self.policy = Policy(parents=parents, optimise=optimise)
         self.adverts = media if adverts is None else adverts
         self._addresses: dict[str, Endpoint] = {}  # of nodes, as clients are told them
         self._names: dict[str, str] = {}
@@ -257,7 +260,7 @@ class Network:
             if node.flooder.asking:
                 yield f"{node.name} asks"
             for branch in node.core.branches.values():
-                is_doubled = self.parents > 1 and branch.state is State.DOUBLED
+                is_doubled = self.policy.parents > 1 and branch.state is State.DOUBLED
                 if not is_doubled and (branch.state is not State.FED or len(branch.upstreams) != 1):
                     yield f"{node.name}: {branch}"
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mcast.overlay import actions as do
 from mcast.overlay import events as ev
 from mcast.overlay.actions import SearchFailure
+from mcast.wire.bootstrap import Policy
 from mcast.wire.node import MissReason, Port, Start, Stop, StopReason, Stream
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
@@ -39,6 +40,7 @@ def tuples(values: st.SearchStrategy[T]) -> st.SearchStrategy[tuple[T, ...]]:
 ids = st.integers(0, 1 << 40)
 requests = exactly(16)
 numbers = unsigned(63)
+policies = st.builds(Policy, st.booleans(), st.booleans(), st.booleans(), unsigned(8), unsigned(16))
 seconds = st.floats(0, 1e6)
 paths = tuples(identities)
 flags = st.booleans()
@@ -65,14 +67,15 @@ EVENT_PARTS: Mapping[type[ev.Event], list[Strategy]] = {
     ev.Stopped: [ids, stop_reasons, st.none() | numbers, texts],
     ev.ParentLost: [ids, texts],
     ev.Outdone: [ids],
-    ev.Advertised: [names, contents, paths, st.booleans()],
+    ev.HopMeasured: [ids, unsigned(16), unsigned(16)],
+    ev.Advertised: [names, contents, paths, st.booleans(), st.none() | unsigned(16), unsigned(16)],
     ev.Introduced: [names, st.none() | unsigned(8), st.none() | endpoints],
     ev.AdvertsLost: [names],
     ev.FeedChanged: [ids, st.sampled_from(ev.Feed), unsigned(32)],
     ev.ServerListed: [texts, tuples(content_infos)],
     ev.ServerMeasured: [texts, unsigned(32)],
     ev.ServerLost: [texts, texts],
-    ev.LayoutChanged: [tuples(names), tuples(texts), st.sampled_from([1, 2])],
+    ev.LayoutChanged: [tuples(names), tuples(texts), policies],
     ev.TimePassed: [],
     ev.Leaving: [],
 }
@@ -91,7 +94,7 @@ ACTION_PARTS: Mapping[type[do.Action], list[Strategy]] = {
     do.Leave: [ids, contents, stop_reasons],
     do.CloseRelay: [contents],
     do.Supply: [contents, st.sampled_from(FeedState), flags],
-    do.Advertise: [contents, paths, flags],
+    do.Advertise: [contents, paths, flags, st.none() | unsigned(16), unsigned(16)],
     do.Introduce: [st.none() | unsigned(8)],
     do.Meet: [tuples(endpoints)],
     do.AwaitDrain: [contents, numbers],

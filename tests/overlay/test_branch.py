@@ -45,6 +45,7 @@ from overlay.branches import (
     spare_port,
     supplied,
     told,
+    unmeasured,
 )
 from overlay.cores import SERVERS, misses, without_announcements
 from overlay.messages import N1, N2, N3, R1, R2, R3, RP, VIEWER, port, stream
@@ -491,10 +492,10 @@ def test_a_frozen_parent_that_wakes_up_before_another_was_found_is_kept() -> Non
 
 def test_the_worse_of_two_parents_is_left() -> None:
     branch = doubled()
-    actions = branch.on_outdone(2, 3.1)
+    actions = branch.on_outdone(2, 3.1, unmeasured)
     assert (left(actions), branch.primary, told(actions)) == ([2], 1, [])
     branch = doubled()
-    actions = branch.on_outdone(1, 3.1)
+    actions = branch.on_outdone(1, 3.1, unmeasured)
     assert (left(actions), branch.primary, told(actions)) == ([1], 2, [(False, False, False)])
 
 

@@ -10,6 +10,7 @@ from mcast.overlay.events import Departure, Feed, LayoutChanged, StreamReceived,
 from mcast.overlay.pairing import LONGEST_PAUSE, PAIR_SECONDS, SPREAD, Pairing, Wish, shared
 from mcast.overlay.spares import Adverts
 from mcast.overlay.table import State
+from mcast.wire.bootstrap import Policy
 from mcast.wire.node import MissReason, StopReason
 from overlay import resilience
 from overlay.branches import (
@@ -25,6 +26,7 @@ from overlay.branches import (
     said,
     spare_port,
     told,
+    unmeasured,
 )
 from overlay.cores import fed_node
 from overlay.effort import TIMEOUT, seeds
@@ -76,9 +78,9 @@ def test_as_long_as_the_first_brings_nothing_there_is_no_second() -> None:
 def test_both_are_kept_however_their_race_ends() -> None:
     branch = paired()
     assert branch.state is State.DOUBLED
-    assert branch.on_outdone(1, 8.0) == branch.on_outdone(2, 10.0) == []
+    assert branch.on_outdone(1, 8.0, unmeasured) == branch.on_outdone(2, 10.0, unmeasured) == []
     branch.wish.parents = 1
-    assert left(branch.on_outdone(2, 12.0)) == [2], "the layout says one again"
+    assert left(branch.on_outdone(2, 12.0, unmeasured)) == [2], "the layout says one again"
 
 
 def test_the_loss_of_the_first_is_no_cut_and_the_next_second_is_asked_for_soon() -> None:
@@ -165,7 +167,7 @@ def test_whose_path_shares_nothing_comes_first_and_the_others_when_there_is_nobo
 
 def test_a_second_is_searched_around_the_path_of_the_first_and_then_anywhere() -> None:
     core = fed_node(RP, N3)
-    core.handle(LayoutChanged(("rp", "n2"), parents=2), 0.3)
+    core.handle(LayoutChanged(("rp", "n2"), policy=Policy(parents=2)), 0.3)
     branch = core.branches["news"]
     branch.on_feed(1, Feed.FED, 0.4)
     branch.pairing.on_state(State.JOINING, State.FED, 0.4)
@@ -189,7 +191,7 @@ def test_a_second_that_shares_something_gives_way_to_one_that_does_not() -> None
 
 def test_a_child_may_be_a_second_parent_and_its_loss_ends_both_halves() -> None:
     core = fed_node()
-    core.handle(LayoutChanged(("rp", "n2"), parents=2), 0.3)
+    core.handle(LayoutChanged(("rp", "n2"), policy=Policy(parents=2)), 0.3)
     core.handle(StreamReceived(2, stream(R2, sender=N2)), 0.4)
     branch = core.branches["news"]
     assert N2 in branch.below

@@ -13,7 +13,7 @@ from overlay.branches import IN, absent
 from tools.state_table import PAGE, main, replaced, section, section_of
 
 _BEGINS = {Input.WANTED, Input.ROUTED}
-_ASIDE = {Input.PAIRS}
+_ASIDE = {Input.PAIRS, Input.MOVES}
 _SEARCHED = {Input.FOUND, Input.NOWHERE, Input.FAILED}
 _ANSWERED = {Input.LATE, Input.ACCEPTED, Input.PASSED_OVER, Input.REFUSED, Input.MISSED}
 _SOUGHT = _SEARCHED | _ANSWERED
@@ -32,7 +32,7 @@ IMPOSSIBLE: Mapping[State, set[Input]] = {
     State.JOINING: _BEGINS | _ASIDE | {Input.FOUND, Input.NOWHERE} | _OF_PARENT | _OF_OTHER
     | {Input.DRAINED, Input.EXPIRED},
     # The parent is there, so none is searched; being fed has no end of its own.
-    State.FED: _BEGINS | _SOUGHT | {Input.DRAINED, Input.EXPIRED},
+    State.FED: _BEGINS | {Input.MOVES} | _SOUGHT | {Input.DRAINED, Input.EXPIRED},
     # Two are wanted: one flood, and no end of the search but with it.
     State.PAIRING: _BEGINS | _ASIDE | {Input.NOWHERE, Input.MISSED, Input.DRAINED},
     # Who repairs never gives up because of a flood: REPAIRING has its own time, DOUBTED ends with its parent.

@@ -49,6 +49,7 @@ from mcast.peer.decider import Decider
 from mcast.peer.flooder import Flooder
 from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream
+from mcast.wire.bootstrap import Policy
 from mcast.wire.handshake import Role
 from mcast.wire.identity import CLIENT_ID_SIZE, MAX_NODE_NAME, Identity
 from mcast.wire.node import Stop, StopReason
@@ -109,7 +110,7 @@ class Leaf:
         logger.info("[%s] searching by way of %s", self._options.content, ", ".join(neighbours.values()))
         self._flooder.update(neighbours)
         options = self._options
-        self._decider.post(LayoutChanged(tuple(neighbours), parents=options.parents))
+        self._decider.post(LayoutChanged(tuple(neighbours), policy=Policy(parents=options.parents)))
         self._decider.post(Wanted(options.content, options.patience, options.start, options.give_up))
 
     def stop(self) -> None:

@@ -82,6 +82,7 @@ class ParentCounters:
     datagrams: int  # each number once
     new: int  # of these, which no other parent had brought before
     lost: int  # that it has sent and that did not come from it (yet)
+    skipped: int  # that did not come in their turn, whether repaired later or not
     next: int  # the number after the highest that it has sent
     jitter_ms: float
     round_trip_ms: float | None
@@ -120,6 +121,7 @@ class Parent:
         self.received = 0  # each number once
         self.new = 0  # what no other parent had brought before
         self.nack_sent = 0
+        self.skipped = 0
         self._speaker, self._timing = speaker, timing
         self._events: list[ParentEvent] = []
         self._begun = False
@@ -181,6 +183,7 @@ class Parent:
             datagrams=self.received,
             new=self.new,
             lost=self.lost,
+            skipped=self.skipped,
             next=self.next,
             jitter_ms=self._jitter * 1000 / CLOCK_RATE,
             round_trip_ms=None if rtt is None else rtt * 1000,
@@ -288,6 +291,7 @@ class Parent:
         count = sum(min(begin + length, before) - begin for begin, length in spans if begin < before)
         if end > before:
             count += end - max(first, before)
+            self.skipped += max(0, first - before)
             self.next = end
         self.received += count
         return count > 0

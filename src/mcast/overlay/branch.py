@@ -17,7 +17,7 @@ own, and there may be several: while candidates are asked side by side, or while
 This module decides what an event means (an `Input` of the table); what is done is in steps.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from mcast.overlay.actions import (
     LOCAL,
@@ -30,6 +30,7 @@ from mcast.overlay.actions import (
     Supply,
     UpstreamId,
 )
+from mcast.overlay.better import Better, Quality
 from mcast.overlay.branch_data import BranchData, UpstreamEntry, Why
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.events import Departure, Feed
@@ -183,12 +184,25 @@ class Branch(BranchData):
         told: list[Action] = [Supply(self.content, _FEEDS[feed])] if feed in _FEEDS else []
         return [*told, *self._take(_INPUTS[feed], Why(now, feed.name.lower(), upstream=upstream))]
 
-    def on_outdone(self, upstream: UpstreamId, now: float) -> list[Action]:
-        """Take in which of two parents brings nothing that the other has not brought before."""
+    def on_outdone(
+        self, upstream: UpstreamId, now: float, quality: Callable[[BranchData, UpstreamId], Quality | None]
+    ) -> list[Action]:
+        """Take in which of two parents brings nothing that the other has not brought before.
+
+        Where a way is tried that seems better, what is measured on both decides: `quality` tells it.
+        """
         if self.wish.parents > 1:
             return []
-        happened = Input.OUTDONE if upstream == self.primary else Input.OTHER_OUTDONE
-        return self._take(happened, Why(now))
+        if self.target is not None and self.state is State.DOUBLED and self.primary is not None:
+            present, (tried,) = quality(self, self.primary), (quality(self, other) for other in self.others)
+            return self._on_tried(present, tried, now)
+        is_primary = upstream == self.primary and not self.has_moved
+        return self._take(Input.OUTDONE if is_primary else Input.OTHER_OUTDONE, Why(now))
+
+    def on_better(self, better: Better, now: float) -> list[Action]:
+        """Try a way that seems to be better: its parent in addition, for the time being."""
+        self.target = better.parent
+        return self._take(Input.PAIRS, Why(now))
 
     def on_drained(self, connections: tuple[ConnectionId, ...], now: float) -> list[Action]:
         """Take in which children have got everything."""
@@ -237,6 +251,13 @@ class Branch(BranchData):
         return [*self._take(Input.LEAVING, left), *self._prune(now)]
 
     # Which input it is
+
+    def _on_tried(self, present: Quality | None, tried: Quality | None, now: float) -> list[Action]:
+        self.target = None
+        self.has_moved = present is not None and tried is not None and tried.cost < present.cost
+        if not self.has_moved:
+            return self._take(Input.OTHER_OUTDONE, Why(now))
+        return self._take(Input.MOVES, Why(now, f"{tried} instead of {present}"))
 
     def _on_accepted(
         self, upstream: UpstreamId, entry: UpstreamEntry, port: Port, now: float
@@ -341,6 +362,8 @@ class Branch(BranchData):
             return []
         if cell.next is not self.state:
             self.deadline = self._deadline_of(cell.next, why.now)
+            if cell.next not in (State.PAIRING, State.DOUBLED):
+                self.target, self.has_moved = None, False
             self.pairing.on_state(self.state, cell.next, why.now)
             self.state = cell.next
         return [action for step in cell.steps for action in STEPS[step](self, why)]

@@ -15,6 +15,7 @@ from mcast.overlay.actions import (
     UpstreamId,
 )
 from mcast.overlay.admission import Admission
+from mcast.overlay.better import Quality
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.chance import Chance
 from mcast.overlay.events import GIVE_UP_SECONDS, Feed
@@ -38,6 +39,7 @@ class UpstreamEntry:
     version: int = 0  # of the parent's newest PORT
     feed: Feed = Feed.WAITING
     leaving: bool = False  # it is about to end
+    hop: Quality | None = None  # delay of the last hop, losses on the whole way; None: not measured yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class BranchData:
         self.content, self.me, self.numbers, self.chance, self._spares = content, me, numbers, chance, spares
         self.wish = wish or Wish()
         self.pairing = Pairing(chance, self.wish)
+        self.target: NodeParent | None = None  # whose path will be this node's, if it proves better
+        self.has_moved = False  # to it, and the former parent is still there
         self.state = State.ABSENT
         self.admission = Admission(content)
         self.upstreams: dict[UpstreamId, UpstreamEntry] = {}
@@ -151,14 +155,24 @@ class BranchData:
         """Return who could feed this node at once, the best first, and who was no help last."""
         return sorted(self._spares(self), key=lambda parent: parent in self.failed)
 
+    @property
+    def is_well(self) -> bool:
+        """Return whether a node, and no server, brings media."""
+        entry = None if self.primary is None else self.upstreams[self.primary]
+        return entry is not None and isinstance(entry.parent, NodeParent) and entry.feed is Feed.FED
+
+    @property
+    def may_move(self) -> bool:
+        """Return whether it may move to a better path: one parent is wanted, and it is well."""
+        return self.wish.optimise and self.wish.parents == 1 and self.state is State.FED and self.is_well
+
     def may_pair(self) -> bool:
         """Return whether to ask for a second parent now: the primary one is a node, and brings media.
 
         In the place of another one only if its path has something in common with the primary's, and somebody
         is known whose path has not.
         """
-        entry = None if self.primary is None else self.upstreams[self.primary]
-        if entry is None or not isinstance(entry.parent, NodeParent) or entry.feed is not Feed.FED:
+        if not self.is_well:
             return False
         return not self.others or (self.overlap > 0 and bool(self.spares()))
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from mcast.overlay.actions import ConnectionId, Path, UpstreamId
 from mcast.shares import UNCOUNTED, Source
+from mcast.wire.bootstrap import DEFAULT_POLICY, Policy
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Start, StopReason, Stream
 from mcast.wire.server import ContentInfo
@@ -179,6 +180,15 @@ class Outdone:
 
 
 @dataclass(frozen=True, slots=True)
+class HopMeasured:
+    """How it is with what comes from a parent has changed."""
+
+    upstream: UpstreamId
+    delay_ms: int  # of the last hop: half a round trip
+    lost_permille: int  # of the datagrams, on the whole way from the rendezvous point
+
+
+@dataclass(frozen=True, slots=True)
 class Advertised:
     """A neighbour says how it streams a content: its path, empty if it streams it no more."""
 
@@ -186,6 +196,8 @@ class Advertised:
     content: str
     path: Path
     fed: bool
+    delay_ms: int | None = None  # of a datagram from the rendezvous point to there; None: not known
+    lost_permille: int = 0  # of the datagrams are lost on that way, before repair
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,11 +248,11 @@ class ServerLost:
 
 @dataclass(frozen=True, slots=True)
 class LayoutChanged:
-    """This node's place: its neighbours, at a rendezvous point the servers; and what it wants of parents."""
+    """This node's place: its neighbours, and at a rendezvous point the servers; and what it may do."""
 
     neighbours: tuple[str, ...]
     servers: tuple[str, ...] = ()
-    parents: int = 1  # of each content, all the time
+    policy: Policy = DEFAULT_POLICY
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +264,9 @@ class TimePassed:
 class Leaving:
     """This process is about to end."""
 
+
+UpstreamEvent: TypeAlias = Accepted | Refused | Stopped | ParentLost | FeedChanged | Outdone | HopMeasured
+"""What is told of one subscription at a parent."""
 
 Event: TypeAlias = (
     DiscReceived
@@ -269,6 +284,7 @@ Event: TypeAlias = (
     | ParentLost
     | FeedChanged
     | Outdone
+    | HopMeasured
     | Advertised
     | Introduced
     | AdvertsLost

@@ -17,10 +17,13 @@ from mcast.overlay.actions import (
     Advertise,
     Introduce,
     Meet,
+    NodeParent,
     Parent,
     Path,
     Update,
+    UpstreamId,
 )
+from mcast.overlay.better import Quality, Told
 from mcast.overlay.branch import SEEKING, Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.events import (
@@ -49,7 +52,7 @@ class Neighbours:
         self._round_trips_ms: dict[str, float] = {}  # by name
         self._adverts, self._introductions = Adverts(), Introductions()
         self._acquaintances = Acquaintances()
-        self._advertised: dict[str, tuple[Path, bool]] = {}  # by us
+        self._advertised: dict[str, tuple[Path, bool, Told]] = {}  # by us
         self._distance: int | None = None  # as we have told it last
         self._is_introduced = False
         self._named: dict[str, tuple[Endpoint, ...]] = {}  # to the clients of a content
@@ -76,8 +79,9 @@ class Neighbours:
                 self._introductions.keep(self._round_trips_ms)
             case RoundTripMeasured(name, round_trip_ms) if name in self._round_trips_ms:
                 self._round_trips_ms[name] = round_trip_ms
-            case Advertised(name, content, path, fed) if name in self._round_trips_ms:
-                self._adverts.on_advertised(name, content, path, fed=fed)
+            case Advertised(name, content, path, fed, delay, lost) if name in self._round_trips_ms:
+                quality = None if delay is None else Quality(delay, lost)
+                self._adverts.on_advertised(name, content, path, fed=fed, quality=quality)
             case Introduced(name) if name in self._round_trips_ms:
                 self._introductions.on_introduced(event)
             case AdvertsLost(name):
@@ -119,15 +123,33 @@ class Neighbours:
         return [Introduce(distance)]
 
     def _advertise(self, branches: Branches) -> list[Action]:
-        present = {b.content: (b.path, b.fed) for b in branches.values() if b.path}
+        present = {b.content: (b.path, b.fed, self._told_of(b)) for b in branches.values() if b.path}
         news: list[Action] = [
-            Advertise(content, *told)
-            for content, told in present.items()
-            if self._advertised.get(content) != told
+            Advertise(content, path, fed, told.delay_ms, told.lost_permille)
+            for content, (path, fed, told) in present.items()
+            if self._advertised.get(content) != (path, fed, told)
         ]
         news += [Advertise(content, (), False) for content in self._advertised if content not in present]
         self._advertised = present
         return news
+
+    def _told_of(self, branch: Branch) -> Told:
+        before = self._advertised.get(branch.content)
+        return (before[2] if before is not None else Told()).renewed(self.quality(branch))
+
+    # How paths are
+
+    def quality(self, branch: BranchData, upstream: UpstreamId | None = None) -> Quality | None:
+        """Return how the path by way of an upstream, else of the primary one, is; None: not known."""
+        entry = branch.upstreams.get(upstream or branch.primary or 0)
+        if entry is None or entry.hop is None or not isinstance(entry.parent, NodeParent):
+            return None
+        above = self._adverts.quality(entry.parent.name, branch.content)
+        return None if above is None else replace(entry.hop, delay_ms=above.delay_ms + entry.hop.delay_ms)
+
+    def offers(self, branch: BranchData) -> Iterable[tuple[Quality, NodeParent]]:
+        """Return how the paths by way of others would be."""
+        return self._adverts.offers(branch, self._round_trips_ms)
 
     # What clients are told of them
 

@@ -21,6 +21,8 @@ from mcast.overlay.actions import (
     UpstreamId,
 )
 from mcast.overlay.admission import refusal
+from mcast.overlay.answers import answer_of, is_below_excluded
+from mcast.overlay.better import BetterWays, Quality
 from mcast.overlay.branch import SEEKING, Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.candidates import Candidates
@@ -44,6 +46,7 @@ from mcast.overlay.events import (
     Drained,
     Event,
     FeedChanged,
+    HopMeasured,
     LayoutChanged,
     Leaving,
     Outdone,
@@ -57,6 +60,7 @@ from mcast.overlay.events import (
     TimePassed,
     Unasked,
     Unwanted,
+    UpstreamEvent,
     Wanted,
 )
 from mcast.overlay.neighbours import Neighbours
@@ -84,7 +88,7 @@ class NodeCore:
         self._servers = Servers()
         self._neighbours = Neighbours(me, rendezvous=rendezvous)
         self._branches: dict[str, Branch] = {}
-        self._wish = Wish()
+        self._wish, self._better = Wish(), BetterWays(chance)
         self._leaving = False
 
     @property
@@ -121,6 +125,8 @@ class NodeCore:
         ]
 
     def _decide(self, event: Event, now: float) -> Iterable[Outcome]:
+        if isinstance(event, UpstreamEvent):
+            return self._on_upstream(event, now)
         match event:
             case TimePassed():
                 return self._on_time(now)
@@ -140,7 +146,9 @@ class NodeCore:
                 return self._on_wanted(event, now)
             case Unwanted(content):
                 return self._on_unwanted(content, now)
-            case Accepted() | Refused() | Stopped() | ParentLost() | FeedChanged() | Outdone():
+            case (
+                Accepted() | Refused() | Stopped() | ParentLost() | FeedChanged() | Outdone() | HopMeasured()
+            ):
                 return self._on_upstream(event, now)
             case Drained(content, connections):
                 branch = self._branches.get(content)
@@ -158,9 +166,9 @@ class NodeCore:
 
     def _learn(self, event: Event, now: float) -> None:
         match event:
-            case LayoutChanged(_, servers, parents):
+            case LayoutChanged(_, servers, policy):
                 self._neighbours.learn(event)
-                self._wish.parents = parents
+                self._wish.parents, self._wish.optimise = policy.parents, policy.optimise
                 self._servers.on_layout(servers if self.rendezvous else (), now)
             case ServerListed(server, contents):
                 self._servers.on_listed(server, contents)
@@ -177,7 +185,7 @@ class NodeCore:
         if self._leaving:
             return [Reply(connection, miss(disc, MissReason.GONE, LEAVING_TEXT))]
         known = self._answer(disc, now)
-        below = isinstance(known, Found) and self._is_below_excluded(disc)
+        below = isinstance(known, Found) and is_below_excluded(self._branches.get(disc.content), disc)
         fallback = known if isinstance(known, Found) and below else None
         return self._discovery.on_disc(
             disc, connection, None if below else known, fallback, self._neighbours.askable, now, source
@@ -186,7 +194,7 @@ class NodeCore:
     def _answer(self, disc: Disc, now: float) -> Found | Miss | None:
         """Return what this node knows by itself; None if it must ask."""
         branch = self._branches.get(disc.content)
-        if branch is not None and (answer := self._answer_of(branch, disc)) is not None:
+        if branch is not None and (answer := answer_of(branch, disc)) is not None:
             return answer
         if not self.rendezvous:
             return None
@@ -195,25 +203,6 @@ class NodeCore:
         if doubts := self._servers.doubts(now):
             return miss(disc, MissReason.CUT, doubts)
         return miss(disc, MissReason.ABSENT)
-
-    def _answer_of(self, branch: Branch, disc: Disc) -> Found | Miss | None:
-        match branch.state:
-            # What others could offer would not help: a STREAM that comes through here is refused.
-            case State.CUT | State.REPAIRING:
-                return miss(disc, MissReason.CUT)
-            case State.DOUBTED:
-                return miss(disc, MissReason.BUSY, "its parent is suspected")
-            case State.FED | State.PAIRING | State.DOUBLED | State.LINGERING:
-                if disc.asker in branch.path:
-                    return miss(disc, MissReason.LOOP)
-                return found(disc, self.me)
-            case State.ENDING | State.HANDOVER:
-                return miss(disc, MissReason.GONE, "the content is ending")
-        return None
-
-    def _is_below_excluded(self, disc: Disc) -> bool:
-        branch = self._branches.get(disc.content)
-        return branch is not None and not set(disc.excluded).isdisjoint(branch.path)
 
     def _on_stream(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
         branch = self._branches.get(stream.content)
@@ -330,7 +319,9 @@ class NodeCore:
     # Parents
 
     def _on_upstream(
-        self, event: Accepted | Refused | Stopped | ParentLost | FeedChanged | Outdone, now: float
+        self,
+        event: Accepted | Refused | Stopped | ParentLost | FeedChanged | Outdone | HopMeasured,
+        now: float,
     ) -> list[Action]:
         branch = self._of_upstream(event.upstream)
         if branch is None:
@@ -350,7 +341,10 @@ class NodeCore:
             case FeedChanged(upstream, feed):
                 return branch.on_feed(upstream, feed, now)
             case Outdone(upstream):
-                return branch.on_outdone(upstream, now)
+                return branch.on_outdone(upstream, now, self._neighbours.quality)
+            case HopMeasured(upstream, delay_ms, lost_permille):
+                branch.upstreams[upstream].hop = Quality(delay_ms, lost_permille)
+                return []
 
     def _of_upstream(self, upstream: UpstreamId) -> Branch | None:
         return next((b for b in self._branches.values() if upstream in b.upstreams), None)
@@ -361,6 +355,10 @@ class NodeCore:
         outcomes = self._discovery.on_time(now)
         for branch in list(self._branches.values()):
             outcomes += branch.on_time(now)
+        if self._wish.optimise:
+            ways = self._better.find(self._branches, self._neighbours.quality, self._neighbours.offers, now)
+            for content, better in ways.items():
+                outcomes += self._branches[content].on_better(better, now)
         outcomes += self._neighbours.renew(self._branches, now)
         return outcomes
 

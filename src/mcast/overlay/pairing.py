@@ -37,6 +37,7 @@ class Wish:
     """What a node wants of its parents. All branches of a node share one."""
 
     parents: int = 1  # all the time
+    optimise: bool = False  # move to a clearly better path
 
 
 class Pairing:

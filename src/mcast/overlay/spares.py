@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mcast.overlay.actions import NodeParent, Parent, Path
+from mcast.overlay.better import Quality
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.pairing import shared
 from mcast.wire.identity import Identity
@@ -21,12 +22,16 @@ MAX_SPARES = 4
 each other, one after another."""
 
 
+_AT_ONCE = Quality(0.0)  # the rendezvous point
+
+
 @dataclass(frozen=True, slots=True)
 class Advert:
     """How a neighbour streams one content."""
 
     path: Path  # from the rendezvous point to the neighbour
     fed: bool
+    quality: Quality | None = None  # of that path; None: not known
 
 
 class Adverts:
@@ -35,13 +40,15 @@ class Adverts:
     def __init__(self) -> None:
         self._adverts: dict[str, dict[str, Advert]] = {}
 
-    def on_advertised(self, neighbour: str, content: str, path: Path, *, fed: bool) -> None:
+    def on_advertised(
+        self, neighbour: str, content: str, path: Path, *, fed: bool, quality: Quality | None = None
+    ) -> None:
         """Take in a neighbour's word; an empty path withdraws it."""
         told = self._adverts.setdefault(neighbour, {})
         if not path:
             told.pop(content, None)
         elif content in told or len(told) < MAX_ADVERTS:
-            told[content] = Advert(path, fed)
+            told[content] = Advert(path, fed, _AT_ONCE if len(path) == 1 else quality)
 
     def on_lost(self, neighbour: str) -> None:
         """Forget a neighbour of which nothing is heard any more."""
@@ -80,6 +87,22 @@ class Adverts:
         )
         most = 0 if branch.pairing.is_strict else len(branch.path)
         return [NodeParent(name) for common, *_, name in ranked[:MAX_SPARES] if common <= most]
+
+    def quality(self, neighbour: str, content: str) -> Quality | None:
+        """Return how a neighbour's path is, None if that is not known."""
+        advert = self._adverts.get(neighbour, {}).get(content)
+        return None if advert is None else advert.quality
+
+    def offers(
+        self, branch: BranchData, round_trips_ms: Mapping[str, float]
+    ) -> Iterator[tuple[Quality, NodeParent]]:
+        """Yield how this node's path would be by way of others that could feed it."""
+        below = branch.below
+        for name, advert, round_trip_ms in self._able(branch, round_trips_ms):
+            known = advert.quality
+            if known is not None and round_trip_ms > 0.0 and Identity.node(name) not in below:
+                way = Quality(known.delay_ms + round_trip_ms / 2, known.lost_permille)
+                yield way, NodeParent(name)
 
     def _able(
         self, branch: BranchData, round_trips_ms: Mapping[str, float]

@@ -45,7 +45,8 @@ def seek(branch: BranchData, why: Why) -> list[Action]:
 
 
 def pair(branch: BranchData, why: Why) -> list[Action]:
-    branch.candidates, branch.search, branch.refusals = Candidates(branch.spares()), None, []
+    wanted = branch.spares() if branch.target is None else [branch.target]
+    branch.candidates, branch.search, branch.refusals = Candidates(wanted), None, []
     if branch.candidates:
         branch.request = branch.chance.randbytes(REQUEST_ID_SIZE)
         return ask_next(branch, why)
@@ -55,6 +56,8 @@ def pair(branch: BranchData, why: Why) -> list[Action]:
 
 def take_second(branch: BranchData, why: Why) -> list[Action]:
     assert why.upstream is not None
+    if branch.target is not None:  # that is for its measured path to decide
+        return []
     entry, common = branch.upstreams[why.upstream], branch.overlap
     fields = (("content", branch.content), ("parent", str(entry.parent)), ("shared", common))
     text = f"[{branch.content}] fed by {entry.parent}, too; nodes that both paths share: {common}"
@@ -63,6 +66,15 @@ def take_second(branch: BranchData, why: Why) -> list[Action]:
         return [told]
     branch.make_primary(why.upstream)
     return [told, *tell(branch)]
+
+
+def tell_better(branch: BranchData, why: Why) -> list[Action]:
+    assert branch.primary is not None
+    (other,) = branch.others
+    parent, before = (str(branch.upstreams[each].parent) for each in (other, branch.primary))
+    fields = (("content", branch.content), ("parent", parent), ("before", before), ("why", why.text))
+    text = f"[{branch.content}] moves from {before} to {parent}: {why.text}"
+    return [Announce("better_way", text, fields)]
 
 
 def search_on(branch: BranchData, why: Why) -> list[Action]:
@@ -277,6 +289,7 @@ STEPS: Mapping[Step, Callable[[BranchData, Why], list[Action]]] = {
     Step.SEEK: seek,
     Step.PAIR: pair,
     Step.TAKE_SECOND: take_second,
+    Step.TELL_BETTER: tell_better,
     Step.SEARCH_ON: search_on,
     Step.STOP_SEEKING: stop_seeking,
     Step.ASK_NEXT: ask_next,

@@ -4,7 +4,7 @@
     SEARCHING   children wait; neighbours are asked who can give it
     JOINING     children wait; one or more parents have been asked to feed this node
     FED         a parent brings media, or says that media is to come; children get it
-    PAIRING     as FED, and nothing is wrong: a second parent is asked for all the same, as two are wanted
+    PAIRING     as FED, and nothing is wrong: another parent is asked, as two are wanted or one is better
     DOUBTED     as FED, but the parent is suspected: a second one is looked for, in addition
     DOUBLED     two parents feed this node; the better one will be kept, or both where two are wanted
     CUT         the parent says that it is cut off and repairs: children are told, and we wait for it
@@ -65,7 +65,8 @@ class Input(Enum):
     FOUND = "a neighbour has a way"
     FAILED = "the search is over without a parent"
     NOWHERE = "no way was found; the search goes on"
-    PAIRS = "two parents are wanted, and it is time to ask for the second, or for a better second"
+    PAIRS = "two parents are wanted, and it is time to ask for a second; or a better path is known"
+    MOVES = "the other parent's path has proven better"
     LATE = "the parents asked say nothing, and there is another to ask"
     ACCEPTED = "a parent has taken this node in"
     PASSED_OVER = "a parent has refused, and there is another to ask"
@@ -98,6 +99,7 @@ class Step(Enum):
     SEEK = "look for another parent: the spare ones first"
     PAIR = "ask for a second parent"
     TAKE_SECOND = "say that there is a second parent; if its path is shorter, make it the primary one"
+    TELL_BETTER = "say that a better path is taken"
     SEARCH_ON = "flood for another parent, as all spare ones have refused"
     STOP_SEEKING = "look for no other parent any more"
     ASK_NEXT = "ask the next candidate"
@@ -255,6 +257,7 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
         Input.NEWS: _to(State.DOUBLED, Step.RENEW),
         Input.OTHER_OUTDONE: _to(State.FED, Step.LEAVE_OTHERS),
         Input.PAIRS: _to(State.PAIRING, Step.LEAVE_OTHERS, Step.PAIR),
+        Input.MOVES: _to(State.DOUBLED, Step.TELL_BETTER, Step.PROMOTE, Step.RENEW),
         Input.OTHER_LOST: _to(State.FED),
         Input.OUTDONE: _SWITCH,
         Input.SILENT: _SWITCH,

@@ -30,6 +30,8 @@ Of more the oldest is closed, so that nobody who uses a neighbour's name can kee
 MAX_OTHERS = 64
 """Watchers that the layout does not name (yet): it may reach them before it reaches us."""
 MAX_OTHERS_PER_ADDRESS = 8
+MAX_DELAY_MS = 0xFFFF
+"""What the field holds; a minute is as bad as any more."""
 BURST = 64
 """ADVERTs to one watcher at a time: they fit its socket's buffer. The rest follows at the next ticks."""
 
@@ -73,7 +75,10 @@ class Advertiser:
     def advertise(self, news: Advertise) -> None:
         """Tell how this node streams a content."""
         if news.path and len(news.path) <= MAX_PATH:
-            self._adverts[news.content] = Advert(content=news.content, path=news.path, fed=news.fed)
+            self._adverts[news.content] = Advert(
+                content=news.content, path=news.path, fed=news.fed,
+                delay_ms=_fitting(news.delay_ms), lost_permille=news.lost_permille,
+            )  # fmt: skip
         else:  # a longer path nobody could read
             self._adverts.pop(news.content, None)
         for watcher in self._watchers:
@@ -117,6 +122,10 @@ class Advertiser:
     def _has_room(self, connection: Connection) -> bool:
         others = Counter(w.connection.peer.ip for w in self._watchers if w.sender not in self._neighbours)
         return others.total() < MAX_OTHERS and others[connection.peer.ip] < MAX_OTHERS_PER_ADDRESS
+
+
+def _fitting(delay_ms: int | None) -> int | None:
+    return None if delay_ms is None else min(delay_ms, MAX_DELAY_MS)
 
 
 def _tell(watcher: _Watcher, adverts: dict[str, Advert]) -> None:

@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Any, ClassVar
 
 from mcast.errors import WireError
-from mcast.wire.codec import BOOLEAN, EXPLANATION, U8, U32, Reader, Writer, enumerated, fixed
+from mcast.wire.codec import BOOLEAN, EXPLANATION, U8, U16, U32, Reader, Writer, enumerated, fixed
 from mcast.wire.content import CONTENT_NAME8
 from mcast.wire.endpoint import HOST_ENDPOINT, OPTIONAL_ENDPOINT, Endpoint
 from mcast.wire.fields import Record, Schema, by_flag, many, maybe, one, read_flag, some
@@ -99,6 +99,8 @@ ADVERTISED_PATH = many(20, "path", IDENTITY, most=MAX_PATH)
 FED = maybe(21, "fed", BOOLEAN, False)
 DISTANCE = maybe(22, "distance", U8)
 TAKES_CLIENTS = maybe(23, "takes_clients", BOOLEAN, False)
+DELAY = maybe(40, "delay_ms", U16)
+LOST = maybe(41, "lost_permille", U16, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +241,7 @@ class Advert(NodePacket):
     """How the sender streams a content; or, without a content's name, what the sender is."""
 
     FLAG = NodeFlag.ADVERT
-    SCHEMA = Schema(ADVERTISED_PATH, FED, DISTANCE, TAKES_CLIENTS)
+    SCHEMA = Schema(ADVERTISED_PATH, FED, DISTANCE, TAKES_CLIENTS, DELAY, LOST)
 
     request: RequestId = bytes(REQUEST_ID_SIZE)
     content: str = ""
@@ -247,6 +249,8 @@ class Advert(NodePacket):
     fed: bool = False
     distance: int | None = None  # links to the nearest rendezvous point; None: it knows of none
     takes_clients: bool = False  # it may be named to clients
+    delay_ms: int | None = None  # of a datagram from the rendezvous point to the sender; None: not known
+    lost_permille: int = 0  # of the datagrams are lost on that way, before repair
 
 
 NodeMessage = Disc | Found | Miss | Stream | Port | Stop | Watch | Advert

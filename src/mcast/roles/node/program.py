@@ -12,6 +12,7 @@ import logging
 import os
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from mcast.errors import ConfigError
@@ -38,6 +39,7 @@ from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream, Upstream
 from mcast.peer.watching import NeighbourWatches
 from mcast.roles.node.health import HealthReporter
+from mcast.roles.node.hop_meter import HopMeter
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.layout_peers import LayoutPeers
 from mcast.roles.node.performer import Performer
@@ -109,6 +111,7 @@ class NodeProgram:
             str(self._me), self._reader, ports, self._reaper,
             post=post, on_child_lost=self._inbound.on_child_lost, on_crash=on_crash, timing=timing,
         )  # fmt: skip
+        self._meter = HopMeter(self._relays, post)
         self._health = HealthReporter(lambda: core.branches, self._relays, send_health)
         self._performer = Performer(
             self._inbound, self._flooder, self._advertiser, self._relays, self._reaper, self._upstream,
@@ -140,8 +143,8 @@ class NodeProgram:
         # The core first: what the new connections tell is then about those whom it knows.
         names = tuple(neighbour.name for neighbour in layout.neighbours)
         self._peers.update(neighbour.address for neighbour in layout.neighbours)
-        parents = self._parents or layout.policy.parents
-        self._decider.post(LayoutChanged(names, layout.servers, parents))
+        policy = replace(layout.policy, parents=self._parents or layout.policy.parents)
+        self._decider.post(LayoutChanged(names, layout.servers, policy))
         addresses = {each.name: each.address for each in layout.neighbours}
         self._advertiser.update(names)
         self._flooder.update(addresses)
@@ -177,6 +180,7 @@ class NodeProgram:
         self._inbound.on_tick(now)
         self._advertiser.on_tick(now)
         self._relays.on_tick()
+        self._meter.on_tick(now)
         self._health.on_tick(now)
 
     def _upstream(self, subscribe: Subscribe, resume: Position | None) -> Upstream:

@@ -8,13 +8,13 @@ Order and completeness are restored by the final receiver.
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from mcast.media.child import ChildLost
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.incoming import ReceiverCounters
-from mcast.media.parent import ParentEvent
+from mcast.media.parent import ParentCounters, ParentEvent
 from mcast.media.receiver import Receiver
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
@@ -77,6 +77,10 @@ class Relay:
     def counters(self) -> ReceiverCounters:
         """Return what has come so far."""
         return self._receiver.counters()
+
+    def parents(self) -> Mapping[UpstreamId, ParentCounters]:
+        """Return what each parent has brought."""
+        return self._receiver.parents()
 
     def add_parent(
         self, upstream: UpstreamId, sock: socket.socket, token: bytes, position: Position, start: int | None
