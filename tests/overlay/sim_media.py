@@ -399,6 +399,11 @@ class SimReceiver:
             self.start = self.next = number
         self.next = max(self.next, number)
 
+    def reach_back(self, number: int) -> None:
+        """Want the stream from a lower number on, for a child's sake."""
+        if self.start is not None and self.next - HISTORY <= number < self.start:
+            self.start = number
+
     def missing(self) -> list[Span]:
         return (
             [] if self.start is None else self.have.missing(max(self.start, self.next - HISTORY), self.next)

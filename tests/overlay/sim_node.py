@@ -279,6 +279,8 @@ class SimNode(Process):
             viewer.on_path(accept.path, cut=False)
             relay.fanout.viewer = partial(viewer.on_media, relay.fanout.ssrc)
         elif call := self.connections.get(connection):
+            if stream.resume is not None and stream.resume.ssrc == relay.receiver.ssrc:
+                relay.receiver.reach_back(stream.resume.next)
             relay.fanout.admit(connection, call.caller, stream.resume)
             call.accepted = stream
             self._to(connection, self._port(stream, accept.path, accept.version, accept.further))

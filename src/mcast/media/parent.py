@@ -217,6 +217,11 @@ class Parent:
         if sample is not None:
             self.round_trip.note(max(sample, _MIN_ROUND_TRIP))
 
+    def reach_back(self, number: int) -> None:
+        """Ask it for numbers below those that it has sent, as well."""
+        if self.start is not None and number < self.start:
+            self.start = number
+
     def go_on(self, number: int) -> None:
         """Take in its word that it goes on with `number`: what is below has been sent."""
         if self.start is None:

@@ -73,7 +73,11 @@ class Advertiser:
         self._new.put((sender, connection))
 
     def advertise(self, news: Advertise) -> None:
-        """Tell how this node streams a content."""
+        """Tell how this node streams a content: at once whether it is fed, the rest at the next tick.
+
+        A failure changes the paths of a whole subtree several times, and the last one is enough to know.
+        """
+        before = self._adverts.get(news.content)
         if news.path and len(news.path) <= MAX_PATH:
             self._adverts[news.content] = Advert(
                 content=news.content, path=news.path, fed=news.fed,
@@ -81,9 +85,12 @@ class Advertiser:
             )  # fmt: skip
         else:  # a longer path nobody could read
             self._adverts.pop(news.content, None)
+        after = self._adverts.get(news.content)
+        is_urgent = before is None or after is None or before.fed != after.fed
         for watcher in self._watchers:
             watcher.untold[news.content] = None
-            _tell(watcher, self._adverts)
+            if is_urgent:
+                _tell(watcher, self._adverts)
 
     def introduce(self, news: Introduce) -> None:
         """Tell, at the next tick, how far the rendezvous point is."""

@@ -95,6 +95,9 @@ class Relay:
     def admit(self, link: Inbound, accept: Accept) -> Port:
         """Take a child in; return the PORT to answer it with. Raises McastError if it cannot be."""
         stream, token = accept.stream, os.urandom(TOKEN_SIZE)
+        if stream.resume is not None and stream.resume.ssrc == self.position.ssrc:
+            # This node may have begun later than where that child goes on, for another one's sake.
+            self._receiver.reach_back(stream.resume.next)
         port = self.fanout.admit(
             link.number, str(stream.sender), link.connection.local.ip, link.connection.peer.ip, token,
             resume=stream.resume, start=stream.start, buffer_bytes=stream.buffer_bytes,
