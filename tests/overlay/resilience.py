@@ -190,13 +190,15 @@ def churn(seed: int, nodes: int = 20, *, loss: bool = False, parents: int = 1) -
     return trial
 
 
-def crashes(seed: int, nodes: int = 40, *, seconds: float | None = None, share: float = 0.01) -> Trial:
+def crashes(
+    seed: int, nodes: int = 40, *, seconds: float | None = None, share: float = 0.01, parents: int = 1
+) -> Trial:
     """Such a share of all nodes crashes each second, and starts again 5 s later.
 
     For 10 s; where a hundred nodes crash sooner, for 4 s, as each second takes a while.
     """
     seconds = seconds if seconds is not None else 10.0 if nodes < 1000 else 4.0
-    life = Life.begin(seed, nodes)
+    life = Life.begin(seed, nodes, parents=parents)
     trial = Trial(life.net, lambda: None)
 
     def crash_one() -> None:

@@ -379,7 +379,7 @@ def main(argv: list[str] | None = None) -> int:
     from overlay import resilience
     from overlay.scenarios import SCENARIOS, Run
 
-    trials: dict[str, Callable[[int, int], Run]] = {
+    trials: dict[str, Callable[..., Run]] = {
         "churn": resilience.churn,
         "resilience": resilience.crashes,
     }
@@ -387,9 +387,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("scenario", choices=sorted([*SCENARIOS, *trials]))
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--nodes", type=int, default=40, help="of churn and resilience (default: 40)")
+    parser.add_argument("--parents", type=int, choices=(1, 2), default=1, help="of churn and resilience")
     options = parser.parse_args(argv)
     if options.scenario in trials:
-        run = trials[options.scenario](options.seed, options.nodes)
+        run = trials[options.scenario](options.seed, options.nodes, parents=options.parents)
     else:
         run = SCENARIOS[options.scenario](options.seed)
     try:

@@ -764,3 +764,12 @@ def test_what_concerns_another_parent_than_the_primary_costs_that_one_alone() ->
 
 def test_it_shows_where_it_stands() -> None:
     assert repr(joining()).startswith("<Branch news JOINING {1: UpstreamEntry(")
+
+
+def test_a_parent_that_waits_for_media_itself_is_kept_when_nobody_else_was_found() -> None:
+    branch = repairing(SPARE)
+    branch.on_port(2, spare_port(), 1.1)
+    branch.on_feed(2, Feed.WAITING, 1.2)
+    actions = branch.on_time(1.0 + GIVE_UP_SECONDS)
+    assert "parent_taken" in events(actions)
+    assert (branch.state, ended(actions), branch.path[-2].name) == (State.FED, {}, "n3")

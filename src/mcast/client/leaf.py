@@ -110,6 +110,8 @@ class Leaf:
         logger.info("[%s] searching by way of %s", self._options.content, ", ".join(neighbours.values()))
         self._flooder.update(neighbours)
         options = self._options
+        if options.parents > len(neighbours):
+            logger.warning("[%s] name two neighbours to be fed by two: one is all there is", options.content)
         self._decider.post(LayoutChanged(tuple(neighbours), policy=Policy(parents=options.parents)))
         self._decider.post(Wanted(options.content, options.patience, options.start, options.give_up))
 

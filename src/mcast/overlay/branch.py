@@ -337,6 +337,9 @@ class Branch(BranchData):
             return self.on_feed(self.primary, Feed.FED, now)
         if self.state is State.PAIRING:
             return self._take(Input.EXPIRED, Why(now))
+        if self.state is State.REPAIRING and self.others:
+            # It lives and says that media is to come, which is more than nobody.
+            return self._take(Input.OTHER_FEEDS, Why(now, upstream=self.others[0]))
         text = self._given_up() if self.state is State.REPAIRING else "leaving"
         end = StopReason.LEAVING if self.state is State.HANDOVER else StopReason.CUT
         return self._take(Input.EXPIRED, Why(now, text, upstream=self.primary, end=end))
