@@ -43,6 +43,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "control_silent": ("content", "parent"),
     "control_renewed": ("content", "parent", "after_ms"),
     "begun_anew": ("content", "parent", "ssrc"),
+    "better_way": ("content", "parent", "before", "why"),
+    "second_parent": ("content", "parent", "shared"),
     # a rendezvous point
     "rendezvous_taken": ("before", "cause"),
     "rendezvous_given_back": ("to",),

@@ -37,7 +37,7 @@ class Life:
     @classmethod
     def begin(
         cls, seed: int, nodes: int, *, loss: bool = False, records: bool = False, offers: bool = False,
-        standbys: int = 0,
+        standbys: int = 0, parents: int = 1,
     ) -> "Life":  # fmt: skip
         """Return an overlay in which viewers watch, about one for each two nodes.
 
@@ -47,7 +47,7 @@ class Life:
         roots = ["rp", *random.sample([f"n{number}" for number in range(1, nodes)], standbys)]
         links = graph(random, nodes, tree=offers)
         net = Network(links, media=True, servers=("s1", "s2"), seed=seed, records=records, offers=offers,
-                      rendezvous=roots)  # fmt: skip
+                      rendezvous=roots, parents=parents)  # fmt: skip
         names = sorted(net.nodes)
         for _ in range(max(4, nodes // 2)):
             net.client(*random.sample(names, random.choice([1, 2])), after=random.uniform(0, 1))
@@ -178,10 +178,11 @@ class Trial(Run):
 
 
 def churn(
-    seed: int, nodes: int = 20, *, loss: bool = False, offers: bool = False, standbys: int = 0
-) -> Trial:
+    seed: int, nodes: int = 20, *, loss: bool = False, offers: bool = False, standbys: int = 0,
+    parents: int = 1,
+) -> Trial:  # fmt: skip
     """One thing after another fails, of whatever kind, and is mended; viewers come meanwhile."""
-    life = Life.begin(seed, nodes, loss=loss, offers=offers, standbys=standbys)
+    life = Life.begin(seed, nodes, loss=loss, offers=offers, standbys=standbys, parents=parents)
     trial = Trial(life.net, lambda: None)
 
     def play() -> None:
@@ -202,13 +203,15 @@ def churn(
     return trial
 
 
-def crashes(seed: int, nodes: int = 40, *, seconds: float | None = None, share: float = 0.01) -> Trial:
+def crashes(
+    seed: int, nodes: int = 40, *, seconds: float | None = None, share: float = 0.01, parents: int = 1
+) -> Trial:
     """Such a share of all nodes crashes each second, and starts again 5 s later.
 
     For 10 s; where a hundred nodes crash sooner, for 4 s, as each second takes a while.
     """
     seconds = seconds if seconds is not None else 10.0 if nodes < 1000 else 4.0
-    life = Life.begin(seed, nodes)
+    life = Life.begin(seed, nodes, parents=parents)
     trial = Trial(life.net, lambda: None)
 
     def crash_one() -> None:

@@ -11,6 +11,8 @@ from overlay.sim_world import Process, Wire, connect
 if TYPE_CHECKING:
     from overlay.sim_node import SimNode
 
+TICK = 0.1
+"""Seconds for which a new path is held back: it may change again."""
 RETRY = 1.0
 """Seconds until a neighbour that could not be reached is watched again."""
 LOOK, SILENCE = 2.0, 6.0
@@ -90,6 +92,7 @@ class SimAdverts:
         self._watches: dict[str, Watch] = {}
         self._watchers: dict[Watch, None] = {}
         self._adverts: dict[str, do.Advertise] = {}
+        self._held: set[str] = set()  # contents of which a new path is told in a moment
         self._distance: int | None = None
 
     def update(self, names: Iterable[str], seniors: Iterable[str] = ()) -> None:
@@ -118,11 +121,21 @@ class SimAdverts:
         self._watchers.pop(watch, None)
 
     def advertise(self, news: do.Advertise) -> None:
+        before = self._adverts.get(news.content)
         if news.path:
             self._adverts[news.content] = news
         else:
             self._adverts.pop(news.content, None)
-        self._tell(self._advertised(news))
+        if before is None or not news.path or before.fed != news.fed:
+            self._tell(self._advertised(news))
+        elif news.content not in self._held:
+            self._held.add(news.content)
+            self._node.world.clock.after(TICK, partial(self._tell_held, news.content))
+
+    def _tell_held(self, content: str) -> None:
+        self._held.discard(content)
+        if content in self._adverts and self._node.alive:
+            self._tell(self._advertised(self._adverts[content]))
 
     def introduce(self, distance: int | None) -> None:
         self._distance = distance
@@ -133,7 +146,9 @@ class SimAdverts:
             watch.tell(event)
 
     def _advertised(self, news: do.Advertise) -> Advertised:
-        return Advertised(self._node.name, news.content, news.path, news.fed)
+        return Advertised(
+            self._node.name, news.content, news.path, news.fed, news.delay_ms, news.lost_permille
+        )
 
     def _introduced(self) -> Introduced:
         return Introduced(self._node.name, self._distance, self._node.net.address_of(self._node.name))

@@ -79,7 +79,10 @@ class Flooder:
     def connect(self, name: str, connected: Callable[[Call], None], failed: Callable[[str], None]) -> None:
         def done(process: Process) -> None:
             connected(Call(self._node, process))  # type: ignore[arg-type]
-            self._post(RoundTripMeasured(name, self._node.world.most_delay * 1000))
+            seconds = self._node.world.most_delay
+            if self._node.net.policy.optimise:
+                seconds = 2 * self._node.world.link(self._node.name, process.name).media_delay
+            self._post(RoundTripMeasured(name, seconds * 1000))
 
         if name in self._names or name in self._met:
             # Whatever it is called here, it is one host at the end of one link.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mcast.overlay import actions as do
 from mcast.overlay import events as ev
 from mcast.overlay.actions import LOCAL, ConnectionId, NodeParent, ServerParent, UpstreamId
+from mcast.overlay.better import Told
 from mcast.overlay.node_core import NodeCore
 from mcast.overlay.table import State
 from mcast.wire.endpoint import Endpoint
@@ -71,6 +72,7 @@ class SimNode(Process):
         self.viewers: dict[str, Viewer] = {}
         self.said: list[tuple[float, str, dict[str, object]]] = []
         self.steps: list[tuple[float, ev.Event, Sequence[do.Action]]] = []
+        self.measured: dict[UpstreamId, Told] = {}
         self._monitors: dict[str, Monitor] = {}
         self.is_leaving = False
         self._next_connection = 0
@@ -94,7 +96,8 @@ class SimNode(Process):
         """Tell it its place, as the bootstrapper does."""
         around, servers = tuple(neighbours), tuple(servers)
         self.flooder.update(around)
-        self.handle(ev.LayoutChanged(around, servers, joined=joined, rendezvous=rendezvous))
+        policy = self.net.policy
+        self.handle(ev.LayoutChanged(around, servers, joined=joined, rendezvous=rendezvous, policy=policy))
         seniors = rendezvous[: rendezvous.index(self.name)] if self.name in rendezvous else ()
         if self.net.adverts and self.me.kind is IdentityKind.NODE:
             self.adverts.update(around, seniors)
@@ -217,7 +220,16 @@ class SimNode(Process):
                 self._stop_child(connection, content, StopReason.LEASE)
                 self.gone(connection)
             relay.receiver.look()
+            if self.net.policy.optimise:
+                self._measure(relay)
             self._tell_drained(content, relay)
+
+    def _measure(self, relay: SimRelay) -> None:
+        for upstream, inlet in relay.receiver.inlets.items():
+            before = self.measured.get(upstream, Told())
+            told = self.measured[upstream] = before.renewed(inlet.quality())
+            if told != before and told.delay_ms is not None:
+                self.handle(ev.HopMeasured(upstream, told.delay_ms, told.lost_permille))
 
     def _tell_drained(self, content: str, relay: SimRelay) -> None:
         if relay.last is not None:
@@ -297,6 +309,8 @@ class SimNode(Process):
             viewer.on_path(accept.path, cut=False)
             relay.fanout.viewer = partial(viewer.on_media, relay.fanout.ssrc)
         elif call := self.connections.get(connection):
+            if stream.resume is not None and stream.resume.ssrc == relay.receiver.ssrc:
+                relay.receiver.reach_back(stream.resume.next)
             relay.fanout.admit(connection, call.caller, stream.resume)
             call.accepted = stream
             self._to(connection, self._port(stream, accept.path, accept.version, accept.further))

@@ -21,6 +21,7 @@ from mcast.overlay.actions import LOCAL, NodeParent, SearchFailure
 from mcast.overlay.branch import Branch
 from mcast.overlay.events import Feed, Unwanted, Wanted
 from mcast.overlay.table import State
+from mcast.wire.bootstrap import Policy
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
 from mcast.wire.node import Stop, StopReason
@@ -116,6 +117,8 @@ class Network:
         media: bool = False,
         records: bool = False,
         adverts: bool | None = None,
+        parents: int = 1,
+        optimise: bool = False,
         offers: bool = False,
     ) -> None:
         """Without `media` no number is ever sent, and parents count as fed: a quarter of the work.
@@ -125,6 +128,7 @@ class Network:
         """
         self.bootstrapper = SimBootstrapper(self, offers=offers)
         self.seed, self.media, self.records = seed, media, records
+        self.policy = Policy(parents=parents, optimise=optimise)
         self.adverts = media if adverts is None else adverts
         self._addresses: dict[str, Endpoint] = {}  # of nodes, as clients are told them
         self._names: dict[str, str] = {}
@@ -263,7 +267,8 @@ class Network:
             if node.flooder.asking:
                 yield f"{node.name} asks"
             for branch in node.core.branches.values():
-                if branch.state is not State.FED or len(branch.upstreams) != 1:
+                is_doubled = self.policy.parents > 1 and branch.state is State.DOUBLED
+                if not is_doubled and (branch.state is not State.FED or len(branch.upstreams) != 1):
                     yield f"{node.name}: {branch}"
 
     def said(self, event: str) -> list[tuple[float, str, dict[str, object]]]:
@@ -293,7 +298,8 @@ class Network:
         """One copy per link, no loops, every parent knows its child: to be asked when all is quiet."""
         for node in self.all_nodes():
             assert set(node.core.branches) == set(node.relays)
-            assert len(node.upstreams) == len(node.relays), f"{node.name} keeps {node.upstreams}"
+            taken = sum(len(branch.upstreams) for branch in node.core.branches.values())
+            assert len(node.relays) <= taken == len(node.upstreams), f"{node.name} keeps {node.upstreams}"
             for content, branch in node.core.branches.items():
                 self._check_branch(node, content, branch)
 
@@ -318,7 +324,9 @@ class Network:
                 continue
             child = node.connections[connection].caller
             takers.append(child.name)
-            assert child.core.branches[content].path[:-1] == branch.path
+            below = child.core.branches[content]
+            if below.primary is not None and child.upstreams[below.primary].source_process is node:
+                assert below.path[:-1] == branch.path
         assert len(takers) == len(set(takers)), f"{node.name} sends {content} twice over one link: {takers}"
 
     def _way_up(self, node: SimNode, content: str) -> list[Identity]:
@@ -378,7 +386,7 @@ def main(argv: list[str] | None = None) -> int:
     from overlay import resilience
     from overlay.scenarios import SCENARIOS, Run
 
-    trials: dict[str, Callable[[int, int], Run]] = {
+    trials: dict[str, Callable[..., Run]] = {
         "churn": resilience.churn,
         "resilience": resilience.crashes,
     }
@@ -386,9 +394,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("scenario", choices=sorted([*SCENARIOS, *trials]))
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--nodes", type=int, default=40, help="of churn and resilience (default: 40)")
+    parser.add_argument("--parents", type=int, choices=(1, 2), default=1, help="of churn and resilience")
     options = parser.parse_args(argv)
     if options.scenario in trials:
-        run = trials[options.scenario](options.seed, options.nodes)
+        run = trials[options.scenario](options.seed, options.nodes, parents=options.parents)
     else:
         run = SCENARIOS[options.scenario](options.seed)
     try:

@@ -51,7 +51,7 @@ def tuples(values: st.SearchStrategy[T]) -> st.SearchStrategy[tuple[T, ...]]:
 
 ids = st.integers(0, 1 << 40)
 requests = exactly(16)
-numbers = unsigned(64)
+numbers = unsigned(63)
 seconds = st.floats(0, 1e6)
 paths = tuples(identities)
 flags = st.booleans()
@@ -83,7 +83,8 @@ EVENT_PARTS: Mapping[type[ev.Event], list[Strategy]] = {
     ev.ParentLost: [ids, texts],
     ev.ControlSilent: [ids],
     ev.Outdone: [ids],
-    ev.Advertised: [names, contents, paths, st.booleans()],
+    ev.HopMeasured: [ids, unsigned(16), unsigned(16)],
+    ev.Advertised: [names, contents, paths, st.booleans(), st.none() | unsigned(16), unsigned(16)],
     ev.Introduced: [names, st.none() | unsigned(8), st.none() | endpoints],
     ev.AdvertsLost: [names],
     ev.FeedChanged: [ids, st.sampled_from(ev.Feed), unsigned(32)],
@@ -123,7 +124,7 @@ ACTION_PARTS: Mapping[type[do.Action], list[Strategy]] = {
     do.CloseRelay: [contents],
     do.BeginAnew: [contents, wire_positions],
     do.Supply: [contents, st.sampled_from(FeedState), flags],
-    do.Advertise: [contents, paths, flags],
+    do.Advertise: [contents, paths, flags, st.none() | unsigned(16), unsigned(16)],
     do.Introduce: [st.none() | unsigned(8)],
     do.Meet: [tuples(endpoints)],
     do.Reach: [tuples(neighbours)],

@@ -128,7 +128,7 @@ class Shell:
         event = self._aimed(event)
         if not self._can_come(event):
             return []
-        if isinstance(event, ev.Accepted):
+        if isinstance(event, ev.Accepted) and event.upstream in self._open:
             self._accepted.add(event.upstream)
         actions = self._core.handle(event, self._now)
         for action in actions:

@@ -17,6 +17,7 @@ from overlay.branches import (
     lingering,
     spare_port,
     told,
+    unmeasured,
 )
 from overlay.cores import misses
 from overlay.messages import N1, N3, R2, RP, stream
@@ -74,7 +75,7 @@ def test_two_upstreams_and_one_path() -> None:
     actions += branch.on_feed(2, Feed.FED, 1.1)
     actions += branch.on_port(2, spare_port(RP, N3, version=2), 1.2)
     assert told(actions) == []
-    assert told(branch.on_outdone(1, 3.1)) == [(False, False, False)]
+    assert told(branch.on_outdone(1, 3.1, unmeasured)) == [(False, False, False)]
     assert branch.path == (RP, N3, N1)
 
 
@@ -92,7 +93,7 @@ def test_a_ring_starves_visibly() -> None:
 
 def test_of_two_upstreams_by_one_uplink_the_worse_is_left() -> None:
     branch = doubled()
-    assert left(branch.on_outdone(2, 3.1)) == [2]
+    assert left(branch.on_outdone(2, 3.1, unmeasured)) == [2]
     assert branch.state is State.FED
 
 

@@ -177,6 +177,8 @@ def test_a_bug_is_in_the_report_too(neighbour: str, tmp_path: Path, monkeypatch:
         (["--content", "x", "--wait", "nan"], "no number of seconds above 0"),
         (["--content", "x", "--latency", "-1"], "no number of milliseconds"),
         (["--content", "x", "--latency", "60001"], "no number of milliseconds"),
+        (["--content", "x", "--parents", "3"], "no number of parents"),
+        (["--content", "x", "--parents", "two"], "no number of parents"),
         (["--content", "x", "--output", "-", "--player", "true"], "exclude each other"),
         (["--content", "x", "--output", "/nonexistent/file"], "/nonexistent/file"),
         (["--content", "x", "--output", "/"], "directory"),

@@ -113,6 +113,8 @@ node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
         fed=st.booleans(),
         distance=st.none() | unsigned(8),
         takes_clients=st.booleans(),
+        delay_ms=st.none() | unsigned(16),
+        lost_permille=unsigned(16),
     ),
     st.builds(
         node.Stop,

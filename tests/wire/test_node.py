@@ -115,6 +115,10 @@ EXAMPLES: list[tuple[NodeMessage, str]] = [
         Advert(content="news", path=(Identity.node("rp"), N1), fed=True),
         f"08 {NO_ID} 00 00 04 6e657773 0000 14 0004 00 02 7270  14 0004 00 02 6e31  15 0001 01",
     ),
+    (
+        Advert(content="news", path=(N1,), fed=True, delay_ms=40, lost_permille=12),
+        f"08 {NO_ID} 00 00 04 6e657773 0000 14 0004 00 02 6e31  15 0001 01  28 0002 0028 29 0002 000c",
+    ),
     (Advert(content="news"), f"08 {NO_ID} 00 00 04 6e657773 0000"),
     (
         Advert(distance=2, takes_clients=True),

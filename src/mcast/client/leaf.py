@@ -49,6 +49,7 @@ from mcast.peer.decider import Decider
 from mcast.peer.flooder import Flooder
 from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream
+from mcast.wire.bootstrap import Policy
 from mcast.wire.handshake import Role
 from mcast.wire.identity import CLIENT_ID_SIZE, MAX_NODE_NAME, Identity
 from mcast.wire.node import Stop, StopReason
@@ -116,8 +117,10 @@ class Leaf:
         neighbours = names_of(self._options.neighbours)
         logger.info("[%s] searching by way of %s", self._options.content, ", ".join(neighbours.values()))
         self._flooder.update(neighbours)
-        self._decider.post(LayoutChanged(tuple(neighbours)))
         options = self._options
+        if options.parents > len(neighbours):
+            logger.warning("[%s] name two neighbours to be fed by two: one is all there is", options.content)
+        self._decider.post(LayoutChanged(tuple(neighbours), policy=Policy(parents=options.parents)))
         self._decider.post(Wanted(options.content, options.patience, options.start, options.give_up))
 
     def stop(self) -> None:

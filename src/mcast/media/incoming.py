@@ -114,6 +114,12 @@ class IncomingStream:
             self._nacks_of_former += former.nack_sent
         self._race = None
 
+    def reach_back(self, number: int, now: float) -> None:
+        """Want the stream from a lower number on: somebody below lacks what this child never asked for."""
+        if self.reception.reach_back(number, now):
+            for parent in self._parents.values():
+                parent.reach_back(number)
+
     def parents(self) -> dict[UpstreamId, ParentCounters]:
         """Describe what each parent has brought so far. From any thread."""
         return {upstream: parent.counters() for upstream, parent in dict(self._parents).items()}

@@ -83,6 +83,13 @@ class _Remove:
     upstream: UpstreamId
 
 
+@dataclass(frozen=True, slots=True)
+class _ReachBack:
+    """A request: want the stream from this lower number on."""
+
+    number: int
+
+
 class Receiver:
     """Owns the sockets of one content's parents and the thread "forward-<content>"."""
 
@@ -115,7 +122,7 @@ class Receiver:
         self._poll = select.poll()  # the thread's
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._requests: deque[_Add | _Remove] = deque()  # changed with the lock held
+        self._requests: deque[_Add | _Remove | _ReachBack] = deque()  # changed with the lock held
         self._known: set[UpstreamId] = set()  # with the lock: parents that are not to be removed
         self._finished = False  # with the lock: all sockets are closed
         self._requested = threading.Event()  # for a thread without a socket to wait in
@@ -204,6 +211,12 @@ class Receiver:
             self._requests.append(_Remove(upstream))
         self._requested.set()
 
+    def reach_back(self, number: int) -> None:
+        """Ask for what lies between a number and the start as well, if that is not too long ago."""
+        with self._lock:
+            self._requests.append(_ReachBack(number))
+        self._requested.set()
+
     def start(self) -> None:
         """Start the thread: it says hello at once."""
         self._thread.start()
@@ -288,6 +301,8 @@ class Receiver:
             request = self._requests.popleft()
             if isinstance(request, _Add):
                 self._do_due(self._add(request), time.monotonic())  # the hello
+            elif isinstance(request, _ReachBack):
+                self._stream.reach_back(request.number, time.monotonic())
             else:
                 for line in self._lines:
                     if line.parent.upstream == request.upstream:

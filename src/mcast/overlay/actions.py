@@ -250,6 +250,8 @@ class Advertise:
     content: str
     path: Path
     fed: bool
+    delay_ms: int | None = None  # of a datagram from the rendezvous point to here; None: not known
+    lost_permille: int = 0  # of the datagrams are lost on that way, before repair
 
 
 @dataclass(frozen=True, slots=True)

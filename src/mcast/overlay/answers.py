@@ -14,7 +14,7 @@ def answer_of(branch: Branch, disc: Disc) -> Found | Miss | None:
             return miss(disc, MissReason.CUT)
         case State.DOUBTED:
             return miss(disc, MissReason.BUSY, "its parent is suspected")
-        case State.FED | State.DOUBLED | State.LINGERING:
+        case State.FED | State.PAIRING | State.DOUBLED | State.LINGERING:
             if disc.asker in branch.path:
                 return miss(disc, MissReason.LOOP)
             return found(disc, branch.me)

@@ -17,7 +17,7 @@ own, and there may be several: while candidates are asked side by side, or while
 This module decides what an event means (an `Input` of the table); what is done is in steps.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from mcast.overlay import anew, renewal
 from mcast.overlay.actions import (
@@ -32,9 +32,11 @@ from mcast.overlay.actions import (
     Supply,
     UpstreamId,
 )
+from mcast.overlay.better import Better, Quality
 from mcast.overlay.branch_data import BranchData, UpstreamEntry, Why
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.events import Departure, Feed
+from mcast.overlay.pairing import PAIR_SECONDS
 from mcast.overlay.search import Search
 from mcast.overlay.steps import STEPS, tell
 from mcast.overlay.table import IGNORED, TABLE, Input, State
@@ -68,8 +70,11 @@ _INPUTS: Mapping[Feed, Input] = {
 }
 SEEKING = frozenset({State.DOUBTED, State.REPAIRING})
 """States in which another parent is looked for while children are there."""
-ASKING = frozenset({State.JOINING, *SEEKING})
+ASKING = frozenset({State.JOINING, State.PAIRING, *SEEKING})
 """States in which candidates are asked."""
+
+PAIRABLE = frozenset({State.FED, State.DOUBLED})
+"""States in which another second parent may be asked for."""
 
 
 class Branch(BranchData):
@@ -199,7 +204,7 @@ class Branch(BranchData):
         if upstream != self.primary:
             return self._other_lost(upstream, now)
         if reason is StopReason.REPLACED and self.is_silent and self.state is State.DOUBLED:
-            return self.on_outdone(upstream, now)  # by its own successor
+            return self._take(Input.OUTDONE, Why(now))  # by its own successor
         self.replaced = reason is StopReason.REPLACED
         if self.replaced and self.search is not None:
             self.search.hurry(now)
@@ -226,22 +231,40 @@ class Branch(BranchData):
         told: list[Action] = [Supply(self.content, _FEEDS[feed])] if feed in _FEEDS else []
         return [*told, *self._take(_INPUTS[feed], Why(now, feed.name.lower(), upstream=upstream))]
 
-    def on_outdone(self, upstream: UpstreamId, now: float) -> list[Action]:
-        """Take in which of two parents brings nothing that the other has not brought before."""
-        is_primary = upstream == self.primary or self.is_silent  # of two, the one that can be talked to stays
-        happened = Input.OUTDONE if is_primary else Input.OTHER_OUTDONE
-        return self._take(happened, Why(now))
+    def on_outdone(
+        self, upstream: UpstreamId, now: float, quality: Callable[[BranchData, UpstreamId], Quality | None]
+    ) -> list[Action]:
+        """Take in which of two parents brings nothing that the other has not brought before.
 
-    def on_better(self, parent: Parent, now: float) -> list[Action]:
-        """Move to a parent that is better than the present one, which is left when both bring media."""
+        Where a way is tried that seems better, what is measured on both decides: `quality` tells it.
+        """
+        if not self.others:
+            return []  # the other one has left meanwhile
+        if self.is_silent:
+            return self._take(Input.OUTDONE, Why(now))  # of two, the one that can be talked to stays
+        if self.wish.parents > 1:
+            return []
+        if self.target is not None and self.state is State.DOUBLED and self.primary is not None:
+            present, (tried,) = quality(self, self.primary), (quality(self, other) for other in self.others)
+            return self._on_tried(present, tried, now)
+        is_primary = upstream == self.primary and not self.has_moved
+        return self._take(Input.OUTDONE if is_primary else Input.OTHER_OUTDONE, Why(now))
+
+    def on_better(self, better: Better, now: float) -> list[Action]:
+        """Try a way that seems to be better: its parent in addition, for the time being."""
+        self.target = better.parent
+        return self._take(Input.PAIRS, Why(now))
+
+    def on_better_server(self, server: ServerParent, now: float) -> list[Action]:
+        """Move to a server that is better than the present one, which is left when both bring media."""
         assert self.primary is not None
-        self.target, self.upstreams[self.primary].leaving = parent, True
+        self.better_server, self.upstreams[self.primary].leaving = server, True
         return self._take(Input.LEAVES, Why(now, "it is clearly worse now", upstream=self.primary))
 
-    def on_better_failed(self, now: float) -> list[Action]:
-        """Stay at the present parent after all."""
+    def on_better_server_failed(self, now: float) -> list[Action]:
+        """Stay at the present server after all."""
         assert self.primary is not None
-        self.target, self.upstreams[self.primary].leaving = None, False
+        self.better_server, self.upstreams[self.primary].leaving = None, False
         return self._take(Input.FEEDS, Why(now, upstream=self.primary))
 
     def on_drained(self, connections: tuple[ConnectionId, ...], now: float) -> list[Action]:
@@ -283,6 +306,10 @@ class Branch(BranchData):
             return self._take(Input.LATE, Why(now, "no answer yet"))
         if self.state in SEEKING and self.candidates.is_mute(now):
             return self._no_candidate(MissReason.DEADLINE, "no answer yet", now)
+        if self.state is State.DOUBLED and self.wish.parents > 1 and (silent := self._leave_silent(now)):
+            return silent
+        if self.state in PAIRABLE and self.pairing.begin(now, self.may_pair):
+            return self._take(Input.PAIRS, Why(now))
         return renewal.on_time(self, now) if self.state is State.FED else []
 
     def tell_clients(self) -> list[Action]:
@@ -299,6 +326,21 @@ class Branch(BranchData):
         return [*self._take(Input.LEAVING, left), *self._prune(now)]
 
     # Which input it is
+
+    def _on_tried(self, present: Quality | None, tried: Quality | None, now: float) -> list[Action]:
+        self.target = None
+        self.has_moved = present is not None and tried is not None and tried.cost < present.cost
+        if not self.has_moved:
+            return self._take(Input.OTHER_OUTDONE, Why(now))
+        return self._take(Input.MOVES, Why(now, f"{tried} instead of {present}"))
+
+    def _leave_silent(self, now: float) -> list[Action]:
+        """Leave one of two parents that nothing is heard of but media: another is asked for afterwards."""
+        if self.is_silent:
+            return self._take(Input.OUTDONE, Why(now))
+        if any(self.upstreams[other].silent for other in self.others):
+            return self._take(Input.OTHER_OUTDONE, Why(now))
+        return []
 
     def _on_accepted(
         self, upstream: UpstreamId, entry: UpstreamEntry, port: Port, now: float
@@ -362,6 +404,8 @@ class Branch(BranchData):
             return self._take(Input.PASSED_OVER, Why(now, text))
         if self.state is State.JOINING and self.upstreams:
             return []  # asked beside it, and may still answer
+        if self.state is State.PAIRING and len(self.upstreams) > 1:
+            return []  # the same
         if self.state in SEEKING and self.candidates.is_over:
             return []  # it was late, so the search goes on already
         return self._no_candidate(reason, text, now, retry_ms)
@@ -393,6 +437,11 @@ class Branch(BranchData):
         if self.cut_by_word and self.primary is not None and self.upstreams[self.primary].feed is Feed.FED:
             # The parent has been saying "cut" for as long as we wait, yet its media has never stopped.
             return self.on_feed(self.primary, Feed.FED, now)
+        if self.state is State.PAIRING:
+            return self._take(Input.EXPIRED, Why(now))
+        if self.state is State.REPAIRING and self.others:
+            # It lives and says that media is to come, which is more than nobody.
+            return self._take(Input.OTHER_FEEDS, Why(now, upstream=self.others[0]))
         text = self._given_up() if self.state is State.REPAIRING else "leaving"
         end = StopReason.LEAVING if self.state is State.HANDOVER else StopReason.CUT
         return self._take(Input.EXPIRED, Why(now, text, upstream=self.primary, end=end))
@@ -420,6 +469,9 @@ class Branch(BranchData):
             self.moving = False
         if cell.next is not self.state:
             self.deadline = self._deadline_of(cell.next, why.now)
+            if cell.next not in (State.PAIRING, State.DOUBLED):
+                self.target, self.has_moved = None, False
+            self.pairing.on_state(self.state, cell.next, why.now)
             self.state = cell.next
             self.replaced &= cell.next is not State.FED
         return [action for step in cell.steps for action in STEPS[step](self, why)]
@@ -429,6 +481,8 @@ class Branch(BranchData):
             case State.JOINING:
                 servers = isinstance(self.candidates.first, ServerParent)
                 return now + (SERVER_JOIN_SECONDS if servers else JOIN_SECONDS)
+            case State.PAIRING:
+                return now + PAIR_SECONDS
             case State.CUT:
                 return now + REPAIR_WAIT_SECONDS
             case State.REPAIRING:

@@ -220,6 +220,15 @@ class Outdone:
 
 
 @dataclass(frozen=True, slots=True)
+class HopMeasured:
+    """How it is with what comes from a parent has changed."""
+
+    upstream: UpstreamId
+    delay_ms: int  # of the last hop: half a round trip
+    lost_permille: int  # of the datagrams, on the whole way from the rendezvous point
+
+
+@dataclass(frozen=True, slots=True)
 class Advertised:
     """A neighbour says how it streams a content: its path, empty if it streams it no more."""
 
@@ -227,6 +236,8 @@ class Advertised:
     content: str
     path: Path
     fed: bool
+    delay_ms: int | None = None  # of a datagram from the rendezvous point to there; None: not known
+    lost_permille: int = 0  # of the datagrams are lost on that way, before repair
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +288,7 @@ class ServerLost:
 
 @dataclass(frozen=True, slots=True)
 class LayoutChanged:
-    """This node's place: its neighbours, and at a rendezvous point the servers.
+    """This node's place: its neighbours, and at a rendezvous point the servers; and what it may do.
 
     `rendezvous` names all rendezvous points in their order; empty where that is not known.
     """
@@ -307,7 +318,9 @@ class Leaving:
     """This process is about to end."""
 
 
-UpstreamEvent: TypeAlias = Accepted | Refused | Stopped | ParentLost | ControlSilent | FeedChanged | Outdone
+UpstreamEvent: TypeAlias = (
+    Accepted | Refused | Stopped | ParentLost | ControlSilent | FeedChanged | Outdone | HopMeasured
+)
 """What is told of one subscription at a parent."""
 
 Event: TypeAlias = (

@@ -67,16 +67,16 @@ class Mover:
             return []
         del self._better[content]
         self._moving[content], self._rests_until[content] = now + MOVE_SECONDS, now + REST_SECONDS
-        return branch.on_better(better, now)
+        return branch.on_better_server(better, now)
 
     def _watch(self, branch: Branch, now: float) -> list[Action]:
         """Look whether a move has come to its end, or has to be given up."""
-        if branch.target is None or branch.state is not State.DOUBTED:
+        if branch.better_server is None or branch.state is not State.DOUBTED:
             del self._moving[branch.content]
-            branch.target = None
+            branch.better_server = None
         elif now >= self._moving[branch.content]:
             del self._moving[branch.content]
-            return branch.on_better_failed(now)
+            return branch.on_better_server_failed(now)
         return []
 
     def _clearly_better(self, branch: Branch, now: float) -> ServerParent | None:

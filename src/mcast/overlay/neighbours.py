@@ -8,6 +8,7 @@ bootstrapper offers others (beyond.py).
 """
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from mcast.overlay.actions import (
@@ -17,10 +18,13 @@ from mcast.overlay.actions import (
     Advertise,
     Introduce,
     Meet,
+    NodeParent,
     Parent,
     Path,
     Update,
+    UpstreamId,
 )
+from mcast.overlay.better import Quality, Told
 from mcast.overlay.beyond import Beyond
 from mcast.overlay.branch import SEEKING, Branch
 from mcast.overlay.branch_data import BranchData
@@ -36,6 +40,7 @@ from mcast.overlay.events import (
 )
 from mcast.overlay.further import RENEW_SECONDS, Acquaintances, Introductions
 from mcast.overlay.spares import Adverts
+from mcast.overlay.table import State
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity, IdentityKind
 from mcast.wire.node import MAX_EXCLUDED, Port
@@ -54,7 +59,7 @@ class Neighbours:
         self._round_trips_ms: dict[str, float] = {}  # by name
         self._adverts, self._introductions = Adverts(), Introductions()
         self._acquaintances = Acquaintances()
-        self._advertised: dict[str, tuple[Path, bool]] = {}  # by us
+        self._advertised: dict[str, tuple[Path, bool, Told]] = {}  # by us
         self._distance: int | None = None  # as we have told it last
         self._is_introduced = False
         self._named: dict[str, tuple[Endpoint, ...]] = {}  # to the clients of a content
@@ -93,8 +98,9 @@ class Neighbours:
                 self._introductions.keep(self._round_trips_ms)
             case RoundTripMeasured(name, round_trip_ms) if name in self._round_trips_ms:
                 self._round_trips_ms[name] = round_trip_ms
-            case Advertised(name, content, path, fed) if name in self._round_trips_ms:
-                self._adverts.on_advertised(name, content, path, fed=fed)
+            case Advertised(name, content, path, fed, delay, lost) if name in self._round_trips_ms:
+                quality = None if delay is None else Quality(delay, lost)
+                self._adverts.on_advertised(name, content, path, fed=fed, quality=quality)
             case Introduced(name) if name in self._round_trips_ms:
                 self._introductions.on_introduced(event)
             case AdvertsLost(name):
@@ -110,7 +116,24 @@ class Neighbours:
 
     def spares(self, branch: BranchData) -> list[Parent]:
         """Return the neighbours that could feed a branch at once, the best first."""
+        if branch.state in (State.PAIRING, State.DOUBLED):
+            return self._adverts.partners(branch, self._round_trips_ms)
         return self._adverts.spares(branch, self._round_trips_ms)
+
+    def whom_to_ask(self, branch: Branch) -> tuple[tuple[Identity, ...], Mapping[str, float]]:
+        """Return whom a flood should not lead to, and who of the neighbours may be asked."""
+        names = {Identity.node(name): name for name in self.askable}
+        if branch.state is State.PAIRING:
+            return branch.avoided[:MAX_EXCLUDED], self._but_for(frozenset(branch.excluded), names)
+        is_first = branch.search is None or not branch.search.has_failed
+        if not is_first and not set(names) - {*branch.excluded, *branch.helpless, *branch.below}:
+            # Nobody else is left. Not so at first: a client has further neighbours that it has not met yet.
+            branch.failed.clear()
+        return (*branch.excluded, *branch.helpless)[:MAX_EXCLUDED], self._but_for(branch.below, names)
+
+    def _but_for(self, others: AbstractSet[Identity], names: Mapping[Identity, str]) -> Mapping[str, float]:
+        askable = self.askable
+        return {name: askable[name] for who, name in names.items() if who not in others}
 
     # What they are told
 
@@ -126,15 +149,33 @@ class Neighbours:
         return [Introduce(distance)]
 
     def _advertise(self, branches: Branches) -> list[Action]:
-        present = {b.content: (b.path, b.fed) for b in branches.values() if b.path}
+        present = {b.content: (b.path, b.fed, self._told_of(b)) for b in branches.values() if b.path}
         news: list[Action] = [
-            Advertise(content, *told)
-            for content, told in present.items()
-            if self._advertised.get(content) != told
+            Advertise(content, path, fed, told.delay_ms, told.lost_permille)
+            for content, (path, fed, told) in present.items()
+            if self._advertised.get(content) != (path, fed, told)
         ]
         news += [Advertise(content, (), False) for content in self._advertised if content not in present]
         self._advertised = present
         return news
+
+    def _told_of(self, branch: Branch) -> Told:
+        before = self._advertised.get(branch.content)
+        return (before[2] if before is not None else Told()).renewed(self.quality(branch))
+
+    # How paths are
+
+    def quality(self, branch: BranchData, upstream: UpstreamId | None = None) -> Quality | None:
+        """Return how the path by way of an upstream, else of the primary one, is; None: not known."""
+        entry = branch.upstreams.get(upstream or branch.primary or 0)
+        if entry is None or entry.hop is None or not isinstance(entry.parent, NodeParent):
+            return None
+        above = self._adverts.quality(entry.parent.name, branch.content)
+        return None if above is None else replace(entry.hop, delay_ms=above.delay_ms + entry.hop.delay_ms)
+
+    def offers(self, branch: BranchData) -> Iterable[tuple[Quality, NodeParent]]:
+        """Return how the paths by way of others would be."""
+        return self._adverts.offers(branch, self._round_trips_ms)
 
     # What clients are told of them
 
@@ -216,19 +257,6 @@ class Neighbours:
     def choose(self, now: float) -> list[Action]:
         """Choose neighbours, where that is this node's to do."""
         return self._beyond.on_time(self._introductions.names, self._introductions.distance(), now)
-
-
-def whom_to_ask(
-    branch: Branch, known: Mapping[str, float]
-) -> tuple[tuple[Identity, ...], Mapping[str, float]]:  # fmt: skip
-    """Return whom a branch's flood should not lead to, and who of those that are known may be asked."""
-    names = {Identity.node(name): name for name in known}
-    is_first = branch.search is None or not branch.search.has_failed
-    if not is_first and not set(names) - {*branch.excluded, *branch.helpless, *branch.below}:
-        # Nobody else is left. Not so at first: a client has further neighbours that it has not met yet.
-        branch.failed.clear()
-    askable = {name: known[name] for who, name in names.items() if who not in branch.below}
-    return (*branch.excluded, *branch.helpless)[:MAX_EXCLUDED], askable
 
 
 def _is_client(identity: Identity) -> bool:

@@ -24,6 +24,7 @@ from mcast.overlay.actions import (
 )
 from mcast.overlay.admission import refusal
 from mcast.overlay.answers import answer_of, is_below_excluded
+from mcast.overlay.better import BetterWays, Quality
 from mcast.overlay.branch import SEEKING, Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.candidates import Candidates
@@ -47,6 +48,8 @@ from mcast.overlay.events import (
     Drained,
     Event,
     FeedChanged,
+    HopMeasured,
+    LayoutChanged,
     Leaving,
     Offered,
     Outdone,
@@ -63,7 +66,8 @@ from mcast.overlay.events import (
     Wanted,
 )
 from mcast.overlay.listing import Listings
-from mcast.overlay.neighbours import Neighbours, whom_to_ask
+from mcast.overlay.neighbours import Neighbours
+from mcast.overlay.pairing import Wish
 from mcast.overlay.rendezvous import Servers
 from mcast.overlay.root import Root
 from mcast.overlay.search import Search
@@ -89,6 +93,7 @@ class NodeCore:
         self._neighbours = Neighbours(me, chance)
         self._listings = Listings(me, self._root, self._neighbours)
         self._branches: dict[str, Branch] = {}
+        self._wish, self._better = Wish(), BetterWays(chance)
         self._leaving = False
         self._now = 0.0  # of the event that is being handled
 
@@ -145,6 +150,8 @@ class NodeCore:
         ]
 
     def _decide(self, event: Event, now: float) -> Iterable[Outcome]:
+        if isinstance(event, UpstreamEvent):
+            return self._on_upstream(event, now)
         match event:
             case TimePassed():
                 return self._on_time(now)
@@ -164,8 +171,6 @@ class NodeCore:
                 return self._on_wanted(event, now)
             case Unwanted(content):
                 return self._on_unwanted(content, now)
-            case _ if isinstance(event, UpstreamEvent):
-                return self._on_upstream(event, now)
             case Renewed(content, connection, former):
                 branch = self._branches.get(content)
                 return branch.on_renewed(connection, former) if branch else []
@@ -188,6 +193,8 @@ class NodeCore:
     # What it comes to know
 
     def _learn(self, event: Event, now: float) -> None:
+        if isinstance(event, LayoutChanged):
+            self._wish.parents, self._wish.optimise = event.policy.parents, event.policy.optimise
         self._neighbours.learn(event)
         self._root.learn(event, now)
 
@@ -250,7 +257,7 @@ class NodeCore:
         return [*why, *self._branch(stream.content).on_routed(stream, connection, candidates, now)]
 
     def _branch(self, content: str) -> Branch:
-        branch = Branch(content, self.me, self._numbers, self._chance, self._spares)
+        branch = Branch(content, self.me, self._numbers, self._chance, self._spares, self._wish)
         self._branches[content] = branch
         return branch
 
@@ -302,7 +309,7 @@ class NodeCore:
             return branch.on_found(Candidates(servers), now)
         if not self._root.asks_neighbours():
             return branch.on_not_found(MissReason.CUT, "no other server has it", now)
-        excluded, askable = whom_to_ask(branch, self._neighbours.askable)
+        excluded, askable = self._neighbours.whom_to_ask(branch)
         seconds = branch.search.flood_seconds if branch.search is not None else OWN_FLOOD_SECONDS
         flood = self._discovery.search(branch.content, request, excluded, askable, now, seconds)
         return self._resolve(flood, now)
@@ -380,7 +387,10 @@ class NodeCore:
             case FeedChanged(upstream, feed):
                 return branch.on_feed(upstream, feed, now)
             case Outdone(upstream):
-                return branch.on_outdone(upstream, now)
+                return branch.on_outdone(upstream, now, self._neighbours.quality)
+            case HopMeasured(upstream, delay_ms, lost_permille):
+                branch.upstreams[upstream].hop = Quality(delay_ms, lost_permille)
+                return []
 
     def _of_upstream(self, upstream: UpstreamId) -> Branch | None:
         return next((b for b in self._branches.values() if upstream in b.upstreams), None)
@@ -392,6 +402,10 @@ class NodeCore:
         for branch in list(self._branches.values()):
             outcomes += branch.on_time(now)
         outcomes += self._root.move(self._branches.values(), now)
+        if self._wish.optimise:
+            ways = self._better.find(self._branches, self._neighbours.quality, self._neighbours.offers, now)
+            for content, better in ways.items():
+                outcomes += self._branches[content].on_better(better, now)
         outcomes += self._neighbours.renew(self._branches, now)
         outcomes += self._neighbours.choose(now)
         strayed = self._neighbours.strayed(self._branches, now)
@@ -421,4 +435,4 @@ def _is_first_flood(branch: Branch) -> bool:
 
 
 def _searches(branch: Branch) -> bool:
-    return branch.state is State.SEARCHING or branch.state in SEEKING
+    return branch.state in (State.SEARCHING, State.PAIRING) or branch.state in SEEKING

@@ -34,12 +34,48 @@ def search(_branch: BranchData, _why: Why) -> list[Action]:
 
 
 def seek(branch: BranchData, why: Why) -> list[Action]:
-    branch.candidates, branch.search, branch.refusals = Candidates(branch.spares(), SPARE_PATIENCE), None, []
+    branch.candidates, branch.search, branch.refusals = Candidates(()), None, []
     branch.told_no_way = False
+    if branch.others:  # asked in peace, it has accepted already: its media is on the way
+        return []
+    branch.candidates = Candidates(branch.spares(), SPARE_PATIENCE)
     if branch.candidates:
         branch.request = branch.chance.randbytes(REQUEST_ID_SIZE)
         return ask_next(branch, why)
     return search_on(branch, why)
+
+
+def pair(branch: BranchData, why: Why) -> list[Action]:
+    wanted = branch.spares() if branch.target is None else [branch.target]
+    branch.candidates, branch.search, branch.refusals = Candidates(wanted), None, []
+    if branch.candidates:
+        branch.request = branch.chance.randbytes(REQUEST_ID_SIZE)
+        return ask_next(branch, why)
+    branch.search = Search(branch.chance, why.now, 0.0)  # one flood: the next try is planned by pairing
+    return []
+
+
+def take_second(branch: BranchData, why: Why) -> list[Action]:
+    assert why.upstream is not None
+    if branch.target is not None:  # that is for its measured path to decide
+        return []
+    entry, common = branch.upstreams[why.upstream], branch.overlap
+    fields = (("content", branch.content), ("parent", str(entry.parent)), ("shared", common))
+    text = f"[{branch.content}] fed by {entry.parent}, too; nodes that both paths share: {common}"
+    told = Announce("second_parent", text, fields)
+    if len(entry.path) + 1 >= len(branch.path):
+        return [told]
+    branch.make_primary(why.upstream)
+    return [told, *tell(branch)]
+
+
+def tell_better(branch: BranchData, why: Why) -> list[Action]:
+    assert branch.primary is not None
+    (other,) = branch.others
+    parent, before = (str(branch.upstreams[each].parent) for each in (other, branch.primary))
+    fields = (("content", branch.content), ("parent", parent), ("before", before), ("why", why.text))
+    text = f"[{branch.content}] moves from {before} to {parent}: {why.text}"
+    return [Announce("better_way", text, fields)]
 
 
 def search_on(branch: BranchData, why: Why) -> list[Action]:
@@ -133,7 +169,7 @@ def drop(branch: BranchData, _why: Why) -> list[Action]:
 
 
 def promote(branch: BranchData, why: Why) -> list[Action]:
-    others = [o for o, entry in branch.upstreams.items() if o != branch.primary and entry.accepted]
+    others = branch.others
     taken = why.upstream if why.upstream in others else others[0]
     assert taken is not None
     is_renewal = branch.upstreams[taken].renews and branch.is_silent
@@ -264,6 +300,9 @@ def _failover(branch: BranchData, before: ServerParent, parent: ServerParent, ca
 STEPS: Mapping[Step, Callable[[BranchData, Why], list[Action]]] = {
     Step.SEARCH: search,
     Step.SEEK: seek,
+    Step.PAIR: pair,
+    Step.TAKE_SECOND: take_second,
+    Step.TELL_BETTER: tell_better,
     Step.SEARCH_ON: search_on,
     Step.STOP_SEEKING: stop_seeking,
     Step.ASK_NEXT: ask_next,

@@ -46,6 +46,7 @@ _MODULES: tuple[ModuleType, ...] = (
     mcast.wire.identity,
     mcast.wire.position,
     mcast.wire.endpoint,
+    mcast.wire.bootstrap,
     mcast.wire.rtcp_app,
     mcast.wire.bootstrap,
 )

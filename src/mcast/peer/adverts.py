@@ -36,6 +36,8 @@ Of more the oldest is closed, so that nobody on its host who uses its name can k
 MAX_OTHERS = 64
 """Watchers that the layout does not name (yet): it may reach them before it reaches us."""
 MAX_OTHERS_PER_ADDRESS = 8
+MAX_DELAY_MS = 0xFFFF
+"""What the field holds; a minute is as bad as any more."""
 BURST = 64
 """ADVERTs to one watcher at a time: they fit its socket's buffer. The rest follows at the next ticks."""
 
@@ -82,14 +84,24 @@ class Advertiser:
         self._new.put((watch, connection))
 
     def advertise(self, news: Advertise) -> None:
-        """Tell how this node streams a content."""
+        """Tell how this node streams a content: at once whether it is fed, the rest at the next tick.
+
+        A failure changes the paths of a whole subtree several times, and the last one is enough to know.
+        """
+        before = self._adverts.get(news.content)
         if news.path and len(news.path) <= MAX_PATH:
-            self._adverts[news.content] = Advert(content=news.content, path=news.path, fed=news.fed)
+            self._adverts[news.content] = Advert(
+                content=news.content, path=news.path, fed=news.fed,
+                delay_ms=_fitting(news.delay_ms), lost_permille=news.lost_permille,
+            )  # fmt: skip
         else:  # a longer path nobody could read
             self._adverts.pop(news.content, None)
+        after = self._adverts.get(news.content)
+        is_urgent = before is None or after is None or before.fed != after.fed
         for watcher in self._watchers:
             watcher.untold[news.content] = None
-            _tell(watcher, self._adverts)
+            if is_urgent:
+                _tell(watcher, self._adverts)
 
     def introduce(self, news: Introduce) -> None:
         """Tell, at the next tick, how far the rendezvous point is."""
@@ -139,6 +151,10 @@ class Advertiser:
     def _has_room(self, connection: Connection) -> bool:
         others = Counter(w.connection.peer.ip for w in self._watchers if not w.is_neighbour)
         return others.total() < MAX_OTHERS and others[connection.peer.ip] < MAX_OTHERS_PER_ADDRESS
+
+
+def _fitting(delay_ms: int | None) -> int | None:
+    return None if delay_ms is None else min(delay_ms, MAX_DELAY_MS)
 
 
 def _tell(watcher: _Watcher, adverts: dict[str, Advert]) -> None:

@@ -133,7 +133,9 @@ class NeighbourWatch:
             return Introduced(self.name, advert.distance, connection.peer if advert.takes_clients else None)
         if advert.path and advert.path[-1] != self._neighbour:
             raise WireError(f"{self.name} tells a path to {advert.path[-1]}")
-        return Advertised(self.name, advert.content, advert.path, advert.fed)
+        return Advertised(
+            self.name, advert.content, advert.path, advert.fed, advert.delay_ms, advert.lost_permille
+        )
 
 
 class NeighbourWatches:

@@ -103,6 +103,8 @@ DISTANCE = maybe(22, "distance", U8)
 TAKES_CLIENTS = maybe(23, "takes_clients", BOOLEAN, False)
 RETRY = maybe(24, "retry_ms", U32, 0)
 EVERY = maybe(32, "every_ms", U16, 0)
+DELAY = maybe(40, "delay_ms", U16)
+LOST = maybe(41, "lost_permille", U16, 0)
 AFTER = maybe(50, "after", CONTENT_NAME, "")
 CONTENTS = many(51, "contents", packed(ContentInfo))
 MORE = maybe(52, "more", BOOLEAN, False)
@@ -252,7 +254,7 @@ class Advert(NodePacket):
     """How the sender streams a content; or, without a content's name, what the sender is."""
 
     FLAG = NodeFlag.ADVERT
-    SCHEMA = Schema(ADVERTISED_PATH, FED, DISTANCE, TAKES_CLIENTS)
+    SCHEMA = Schema(ADVERTISED_PATH, FED, DISTANCE, TAKES_CLIENTS, DELAY, LOST)
 
     request: RequestId = bytes(REQUEST_ID_SIZE)
     content: str = ""
@@ -260,6 +262,8 @@ class Advert(NodePacket):
     fed: bool = False
     distance: int | None = None  # links to the nearest rendezvous point; None: it knows of none
     takes_clients: bool = False  # it may be named to clients
+    delay_ms: int | None = None  # of a datagram from the rendezvous point to the sender; None: not known
+    lost_permille: int = 0  # of the datagrams are lost on that way, before repair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

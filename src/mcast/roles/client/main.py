@@ -22,6 +22,7 @@ from mcast.client.options import (
     check_content,
     check_latency,
     check_neighbour,
+    check_parents,
     check_seconds,
 )
 from mcast.errors import ConfigError, McastError, NotFoundError, UnreachableError
@@ -74,6 +75,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="how long to search for a way to the content (default: %(default)g)")  # fmt: skip
     add("--give-up", type=_positive, default=DEFAULT_GIVE_UP, metavar="SECONDS",
         help="how long to look for another way if nothing comes (default: %(default)g)")  # fmt: skip
+    add("--parents", type=_parents, default=1, metavar="1|2",
+        help="2: take it from two neighbours at once: no failure on one way costs anything")  # fmt: skip
     add("--report", type=Path, metavar="FILE", help="write figures of the run there at the end (JSON)")
     add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
     add_gateway_options(add)
@@ -118,7 +121,8 @@ def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> 
     subscription = Subscription(
         neighbours=options.neighbours, content=options.content, latency_ms=options.latency,
         patience=options.wait, give_up=options.give_up, start=options.start,
-        media_ports=options.media_ports, trace=options.trace, key_file=options.key_file,
+        media_ports=options.media_ports, parents=options.parents, trace=options.trace,
+        key_file=options.key_file,
     )  # fmt: skip
     output: Output | None = None
     closed: Ended | None = None
@@ -252,6 +256,12 @@ def _latency(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"'{text}' is no number of milliseconds")
     return _checked(check_latency, int(text))
+
+
+def _parents(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of parents: 1 or 2")
+    return _checked(check_parents, int(text))
 
 
 PROGRAM = cli.Command(

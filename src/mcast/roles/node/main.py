@@ -38,6 +38,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
     add("--unlisted", action="store_true",
         help="do not have neighbours name this node to their clients, for when they fail")  # fmt: skip
+    add("--parents", type=int, choices=(1, 2), metavar="1|2",
+        help="2: take each content from two neighbours at once (default: what the layout says)")  # fmt: skip
     add("--trace", type=Path, metavar="FILE", help="write every decision to FILE, as lines of JSON")
 
 
@@ -67,7 +69,8 @@ def _run(
     logs.speak_as(layout.name)
     program = NodeProgram(
         layout, address, ports, session.say, process.on_crash,
-        takes_clients=not options.unlisted, trace_file=options.trace, credentials=credentials,
+        takes_clients=not options.unlisted, parents=options.parents, trace_file=options.trace,
+        credentials=credentials,
     )  # fmt: skip
     process.begun.set()
     is_removed = False

@@ -12,6 +12,7 @@ import logging
 import os
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +40,7 @@ from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream, Resume, Upstream
 from mcast.peer.watching import NeighbourWatches
 from mcast.roles.node.health import HealthReporter
+from mcast.roles.node.hop_meter import HopMeter
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.layout_peers import LayoutPeers
 from mcast.roles.node.performer import Performer
@@ -69,6 +71,7 @@ class NodeProgram:
         on_crash: OnCrash,
         *,
         takes_clients: bool = True,
+        parents: int | None = None,
         trace_file: Path | None = None,
         timing: Timing = DEFAULT_TIMING,
         credentials: Credentials = KEYLESS,
@@ -76,9 +79,10 @@ class NodeProgram:
         """Listen at `address`. Raises ConfigError if that, or to write the trace, is not possible.
 
         `say` tells the bootstrapper something and must not wait. `takes_clients`: neighbours may name this
-        node to their clients, for when they fail themselves.
+        node to their clients, for when they fail themselves. `parents`: of each content, where it is not to
+        be as many as the layout says.
         """
-        self._me = Identity.node(layout.name)
+        self._me, self._parents = Identity.node(layout.name), parents
         self._ports, self._on_crash = ports, on_crash
         seed, is_rendezvous = os.urandom(SEED_BYTES), layout.kind is NodeKind.RENDEZVOUS
         core = NodeCore(self._me, random.Random(seed), rendezvous=is_rendezvous)
@@ -109,6 +113,7 @@ class NodeProgram:
             post=post, on_child_lost=self._inbound.on_child_lost,
             on_child_caught_up=self._inbound.on_child_caught_up, on_crash=on_crash, timing=timing,
         )  # fmt: skip
+        self._meter = HopMeter(self._relays, post)
         self._health = HealthReporter(lambda: core.branches, lambda: core.parents_beyond, self._relays, say)
         self._performer = Performer(
             self._inbound, self._flooder, self._advertiser, self._relays, self._reaper, self._upstream,
@@ -141,7 +146,7 @@ class NodeProgram:
         # The core first: what the new connections tell is then about those whom it knows.
         names = tuple(neighbour.name for neighbour in layout.neighbours)
         self._peers.update(neighbour.address for neighbour in layout.neighbours)
-        policy = layout.policy
+        policy = replace(layout.policy, parents=self._parents or layout.policy.parents)
         self._decider.post(
             LayoutChanged(
                 names, layout.servers, _rendezvous(layout), policy.move_streams, policy, layout.joined
@@ -182,6 +187,7 @@ class NodeProgram:
         self._inbound.on_tick(now)
         self._advertiser.on_tick(now)
         self._relays.on_tick()
+        self._meter.on_tick(now)
         self._health.on_tick(now)
 
     def _upstream(self, subscribe: Subscribe, resume: Resume) -> Upstream:
