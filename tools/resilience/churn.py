@@ -107,7 +107,7 @@ def graph(random: Random, nodes: int = NODES) -> dict[str, list[str]]:
 def run(setting: Setting) -> Row:
     """Run it once."""
     random = setting.random(NAME)
-    plan = Plan(graph(random))
+    plan = Plan(graph(random), log_options=setting.log_options)
     directory = setting.directory / NAME
     with Loopback(directory) as ground, Overlay(ground, plan, prepared(SMALL), directory) as overlay:
         overlay.start()

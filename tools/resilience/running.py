@@ -12,7 +12,6 @@ from tools.resilience.overlay import Overlay
 from tools.resilience.setting import Setting
 from tools.resilience.trial import Outcome, Trial
 
-DEBUG = ("--log-level", "debug")
 MOST_REPEATS = 3
 """Runs that are repeated at least, if need be; at most as many as are wanted. Then they count as they are."""
 
@@ -21,9 +20,8 @@ def run_case(case: Case, setting: Setting) -> Row:
     """Run a case; return its row. Raises ConfigError if it cannot run here, else ProgramError."""
     if setting.seconds is not None and case.picture.name == "broad":
         case = replace(case, aftermath=setting.seconds)
-    if setting.debug:
-        case = replace(case, plan=replace(case.plan, log_options=DEBUG))
-    return _Runs(case, setting).row()
+    plan = replace(case.plan, log_options=setting.log_options)
+    return _Runs(replace(case, plan=plan), setting).row()
 
 
 class _Runs:

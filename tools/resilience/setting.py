@@ -24,6 +24,11 @@ class Setting:
         """Return a row's own randomness: it does not depend on which rows ran before."""
         return Random(f"{self.seed} {name}")
 
+    @property
+    def log_options(self) -> tuple[str, ...]:
+        """Return the options of all nodes and clients that say how much they log."""
+        return ("--log-level", "debug") if self.debug else ()
+
     def say(self, text: str) -> None:
         """Tell the user what happens."""
         print(f"{time.monotonic() - self.began:7.1f} s  {text}", flush=True)
