@@ -139,6 +139,7 @@ class Shell:
         match action:
             case do.Subscribe():
                 self._open[action.upstream] = action
+                self._accepted.discard(action.upstream)  # what was told before was about nothing
             case do.Leave(upstream):
                 del self._open[upstream]
             case do.Ask():

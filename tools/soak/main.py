@@ -49,7 +49,7 @@ goes through all eight nodes, and here they share two cores: more would try the 
 ATTACKED_PORTS = 8
 """The node takes the lowest free port for each content."""
 SAMPLE_SECONDS, TOLD_SECONDS, TICK_SECONDS = 5.0, 60.0, 0.25
-JOIN_TIMEOUT, END_TIMEOUT = 60.0, 30.0
+JOIN_TIMEOUT, END_TIMEOUT = 180.0, 60.0
 LONGEST_PHASE, PHASES = 60.0, 50
 """Seconds of one way to attack, and how many of them a shorter run has at least."""
 LEAST_JOINS_A_MINUTE = 5

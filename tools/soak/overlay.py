@@ -35,9 +35,9 @@ MEDIA_PORTS = (20_000, 20_255)
 """Of the nodes: known, so that the attacker needs not look for them."""
 PACE = ("--pace-ms", "20")
 """Fewer and longer trains: a machine of two cores carries it all."""
-READY_TIMEOUT = 60.0
+READY_TIMEOUT = 180.0
 PREPARE_TIMEOUT = 300.0
-STOP_TIMEOUT = 10.0
+STOP_TIMEOUT = 30.0
 
 EARTH = Picture(
     "earth", "testsrc2=size=320x180:rate=25", "sine=frequency=440:sample_rate=48000",

@@ -45,7 +45,7 @@ class SteadyViewer:
         try:
             self.program = start_role(
                 lab, host, name, "client", "--content", content, "--neighbour", neighbour, "--output", "-",
-                "--latency", str(latency_ms), "--report", str(self._report), "--wait", "60", stdout=theirs,
+                "--latency", str(latency_ms), "--report", str(self._report), "--wait", "180", stdout=theirs,
             )  # fmt: skip
         finally:
             os.close(theirs)

@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.02
 """The clocks and the requests are looked at after each receive; this long after it at the latest."""
 
+DOUBTS_SAID = 16
+"""Complaints about ways that are remembered, so that each is logged once."""
+
 
 def open_media_socket(local_ip: IPAddress, ports: MediaPorts) -> tuple[socket.socket, int]:
     """Bind the socket that will hear a parent; return it and the receive buffer granted (for STREAM).
@@ -127,6 +130,7 @@ class Receiver:
         self._finished = False  # with the lock: all sockets are closed
         self._requested = threading.Event()  # for a thread without a socket to wait in
         self._doubt = ""  # the thread's
+        self._doubts_said: deque[str] = deque(maxlen=DOUBTS_SAID)  # the thread's
         self._thread = OwnedThread(f"forward-{content}", self._run, on_crash)
 
     def __repr__(self) -> str:
@@ -291,7 +295,9 @@ class Receiver:
 
     def _judge_way(self, line: _Line) -> None:
         doubt = line.way.doubt(line.parent.state, line.parent.lost)
-        if doubt and doubt != self._doubt:  # said once, however often the parent is tried again
+        # Said once, however often the parent is tried again, and whatever comes from the other one.
+        if doubt and doubt not in self._doubts_said:
+            self._doubts_said.append(doubt)
             logger.warning("%s", doubt, extra={"content": self.content})
         if doubt or line.way.is_open:
             self._doubt = doubt
