@@ -260,7 +260,7 @@ def test_a_newcomer_s_name_is_not_given_to_a_second_process_while_the_first_one_
     second = dial(node("lab-1", instance=b"j" * 16))
     first.receive(10)  # the probe
     first.send(Health(1))
-    assert "another process is 'lab-1' already" in told(second, Refused).text
+    assert "runs here already, as 'lab-1'" in told(second, Refused).text
 
 
 def test_a_newcomer_comes_back_under_its_name_when_its_old_process_says_nothing(dial: Dial) -> None:
