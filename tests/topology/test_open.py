@@ -102,7 +102,7 @@ def test_a_node_that_the_file_does_not_name_joins_feeds_and_leaves(build: Build)
     topology = build({"rp": ["n1"], "n1": []}, addresses=WithNewcomers())
     change_file(topology, open=["lab-*"])
     node = join(topology, "lab-1")
-    client = watch(topology, "lab-1", "--neighbour", topology.addresses.of("n1"), "--latency", "100")
+    client = watch(topology, "lab-1", "--latency", "100")
     assert "lab-1" in client.program.wait_for_event("joined").names("path")
     assert node.stop(signal.SIGTERM) == 0
     bootstrapper(topology).wait_for_event("node_lost", node="lab-1")
