@@ -198,7 +198,8 @@ class SimNode(Process):
             if self.net.media and self.world.now >= self._look_at:
                 self._look_at = self.world.now + TICK - 1e-9
                 self._look()
-        self._tick_at = self.world.now + self._pause()
+        # Who is frozen does not do what is due, so that would be due for ever.
+        self._tick_at = self.world.now + (TICK if self.frozen else self._pause())
         self.world.clock.at(self._tick_at, partial(self._tick, self._tick_at))
 
     def _pause(self) -> float:

@@ -4,19 +4,19 @@ import pytest
 
 from mcast.overlay import actions as do
 from mcast.overlay.actions import LOCAL, SearchFailure, ServerParent
-from mcast.overlay.branch import (
+from mcast.overlay.branch import Branch
+from mcast.overlay.candidates import PATIENCE, SPARE_PATIENCE, Candidates
+from mcast.overlay.events import GIVE_UP_SECONDS, Departure, Feed
+from mcast.overlay.search import MAX_TRIES
+from mcast.overlay.table import State
+from mcast.overlay.transitions import (
     DRAIN_SECONDS,
     HANDOVER_SECONDS,
     JOIN_SECONDS,
     LINGER_SECONDS,
     REPAIR_WAIT_SECONDS,
     SERVER_JOIN_SECONDS,
-    Branch,
 )
-from mcast.overlay.candidates import PATIENCE, SPARE_PATIENCE, Candidates
-from mcast.overlay.events import GIVE_UP_SECONDS, Departure, Feed
-from mcast.overlay.search import MAX_TRIES
-from mcast.overlay.table import State
 from mcast.wire.node import MissReason, Port, StopReason
 from mcast.wire.rtcp import FeedState
 from overlay.branches import (

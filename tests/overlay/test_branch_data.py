@@ -1,9 +1,9 @@
 """What a branch knows: who is excluded, who could feed it, when something is due."""
 
 from mcast.overlay.actions import NodeParent, ServerParent
-from mcast.overlay.branch import JOIN_SECONDS, REPAIR_WAIT_SECONDS
 from mcast.overlay.candidates import PATIENCE, SPARE_PATIENCE
 from mcast.overlay.events import Departure, Feed
+from mcast.overlay.transitions import JOIN_SECONDS, REPAIR_WAIT_SECONDS
 from mcast.wire.identity import Identity
 from mcast.wire.node import MissReason
 from overlay.branches import (

@@ -87,7 +87,7 @@ def test_each_cell_is_a_transition_or_ignored_or_impossible(state: State) -> Non
 def test_what_is_ignored_changes_nothing(state: State) -> None:
     for happened in IGNORED[state]:
         branch = branch_in(state)
-        assert branch._take(happened, Why(0.0)) == [], happened
+        assert branch.take(happened, Why(0.0)) == [], happened
         assert branch.state is state, happened
 
 
@@ -95,7 +95,7 @@ def test_what_is_ignored_changes_nothing(state: State) -> None:
 def test_what_is_impossible_is_a_bug_of_the_caller(state: State) -> None:
     for happened in IMPOSSIBLE[state]:
         with pytest.raises(AssertionError, match=f"{happened} cannot come in {state}"):
-            branch_in(state)._take(happened, Why(0.0))
+            branch_in(state).take(happened, Why(0.0))
 
 
 def test_each_step_has_its_function_and_its_place_in_the_table() -> None:

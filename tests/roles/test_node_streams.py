@@ -7,7 +7,7 @@ import pytest
 from helpers import PATIENCE, wait_until
 from mcast.media.timing import Timing
 from mcast.net.connection import PeerGone
-from mcast.overlay import branch, branch_data
+from mcast.overlay import branch_data, transitions
 from mcast.overlay.actions import ServerParent
 from mcast.overlay.rendezvous import Servers
 from mcast.wire.identity import Identity
@@ -247,7 +247,7 @@ def test_an_end_above_waits_for_the_last_datagram_but_not_for_ever(
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     caplog.set_level("INFO")
-    monkeypatch.setattr(branch, "DRAIN_SECONDS", 0.4)
+    monkeypatch.setattr(transitions, "DRAIN_SECONDS", 0.4)
     viewer, asked, above = follow_at_peer(world, peer)
     above.send(port_for(asked, port=silent_port))
     viewer.next(Port)

@@ -135,7 +135,7 @@ server_messages: st.SearchStrategy[server.ServerMessage] = st.one_of(
         unsigned(16),
         unsigned(32),
         unsigned(32),
-        st.none() | unsigned(64),
+        st.none() | numbers,
     ),
     st.builds(
         server.Sending,

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 
 from mcast.overlay.actions import Action, NodeParent
 from mcast.overlay.branch import Branch
+from mcast.overlay.branch_data import Why
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.chance import Chance
 from mcast.overlay.discovery import Discovery, Outcome
+from mcast.overlay.table import Input, State
 from mcast.wire.identity import Identity
 from mcast.wire.node import REQUEST_ID_SIZE, Found, Miss
 
@@ -37,4 +39,19 @@ def on_answer(
     assert neighbour is not None, "FOUND has just made the entry"
     if Identity.node(neighbour) in branch.excluded:
         return []  # the parent has become a neighbour
-    return branch.on_way_home(Candidates([NodeParent(neighbour)]), answer.request, now)
+    return _go_home(branch, Candidates([NodeParent(neighbour)]), answer.request, now)
+
+
+def _go_home(branch: Branch, candidates: Candidates, request: bytes, now: float) -> list[Action]:
+    """Go on at another parent, found by a flood of this id, though nothing is wrong with the present one.
+
+    It is left when the other one feeds this node; if that one refuses, it stays.
+    """
+    if branch.state is not State.FED:
+        return []
+    branch.moving = True
+    actions = branch.take(Input.LEAVES, Why(now, "there is a better one", upstream=branch.primary))
+    if branch.search is None:
+        return actions  # a spare one is asked
+    branch.search.take_over(request)
+    return [*actions, *branch.on_found(candidates, now)]

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 from mcast.overlay.actions import Action, ServerParent
 from mcast.overlay.branch import Branch
+from mcast.overlay.branch_data import Why
 from mcast.overlay.choice import Measurement
 from mcast.overlay.rendezvous import Servers
-from mcast.overlay.table import State
+from mcast.overlay.table import Input, State
 
 LEAST_SHARE = 0.3
 LEAST_GAIN_US = 20_000
@@ -67,7 +68,7 @@ class Mover:
             return []
         del self._better[content]
         self._moving[content], self._rests_until[content] = now + MOVE_SECONDS, now + REST_SECONDS
-        return branch.on_better_server(better, now)
+        return _move(branch, better, now)
 
     def _watch(self, branch: Branch, now: float) -> list[Action]:
         """Look whether a move has come to its end, or has to be given up."""
@@ -76,7 +77,7 @@ class Mover:
             branch.better_server = None
         elif now >= self._moving[branch.content]:
             del self._moving[branch.content]
-            return branch.on_better_server_failed(now)
+            return _stay(branch, now)
         return []
 
     def _clearly_better(self, branch: Branch, now: float) -> ServerParent | None:
@@ -93,3 +94,17 @@ class Mover:
 def _is_clear(measured: Mapping[str, Measurement], better: str, present: str) -> bool:
     gain = measured[present].metric - measured[better].metric
     return gain >= max(LEAST_GAIN_US, LEAST_SHARE * measured[present].metric)
+
+
+def _move(branch: Branch, server: ServerParent, now: float) -> list[Action]:
+    """Move to a server that is better than the present one, which is left when both bring media."""
+    assert branch.primary is not None
+    branch.better_server, branch.upstreams[branch.primary].leaving = server, True
+    return branch.take(Input.LEAVES, Why(now, "it is clearly worse now", upstream=branch.primary))
+
+
+def _stay(branch: Branch, now: float) -> list[Action]:
+    """Stay at the present server after all."""
+    assert branch.primary is not None
+    branch.better_server, branch.upstreams[branch.primary].leaving = None, False
+    return branch.take(Input.FEEDS, Why(now, upstream=branch.primary))

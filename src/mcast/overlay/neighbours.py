@@ -125,8 +125,7 @@ class Neighbours:
         names = {Identity.node(name): name for name in self.askable}
         if branch.state is State.PAIRING:
             return branch.avoided[:MAX_EXCLUDED], self._but_for(frozenset(branch.excluded), names)
-        is_first = branch.search is None or not branch.search.has_failed
-        if not is_first and not set(names) - {*branch.excluded, *branch.helpless, *branch.below}:
+        if not branch.is_first_flood and not set(names) - {*branch.excluded, *branch.helpless, *branch.below}:
             # Nobody else is left. Not so at first: a client has further neighbours that it has not met yet.
             branch.failed.clear()
         return (*branch.excluded, *branch.helpless)[:MAX_EXCLUDED], self._but_for(branch.below, names)

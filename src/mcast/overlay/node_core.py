@@ -11,7 +11,7 @@ servers; a client is a leaf: nobody asks it, and the one child it has is inside 
 import itertools
 from collections.abc import Iterable, Mapping
 
-from mcast.overlay import homing
+from mcast.overlay import homing, upstreams
 from mcast.overlay.actions import (
     LOCAL,
     Action,
@@ -24,7 +24,7 @@ from mcast.overlay.actions import (
 )
 from mcast.overlay.admission import refusal
 from mcast.overlay.answers import answer_of, is_below_excluded
-from mcast.overlay.better import BetterWays, Quality
+from mcast.overlay.better import BetterWays
 from mcast.overlay.branch import SEEKING, Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.candidates import Candidates
@@ -42,22 +42,15 @@ from mcast.overlay.events import (
     Advertised,
     Answered,
     ConnectionGone,
-    ControlSilent,
     Departure,
     DiscReceived,
     Drained,
     Event,
-    FeedChanged,
-    HopMeasured,
     LayoutChanged,
     Leaving,
     Offered,
-    Outdone,
-    ParentLost,
-    Refused,
     Renewed,
     RoundTripMeasured,
-    Stopped,
     StreamReceived,
     TimePassed,
     Unasked,
@@ -74,7 +67,7 @@ from mcast.overlay.search import Search
 from mcast.overlay.table import State
 from mcast.shares import Source
 from mcast.wire.identity import Identity
-from mcast.wire.node import REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, StopReason, Stream
+from mcast.wire.node import REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, Stream
 
 MAX_CONTENTS = 256
 """Contents that one node relays at a time. Beyond: MISS(full)."""
@@ -205,9 +198,7 @@ class NodeCore:
             return []
         if not self.serves:
             return [*news]
-        for branch in self._branches.values():
-            if branch.state in SEEKING and branch.search is not None:
-                branch.search.hurry(now)
+        self._hurry(now)
         return [*news, *self._discovery.on_known(self.servers.has)]
 
     # Who asks
@@ -297,7 +288,7 @@ class NodeCore:
     def _continue_searches(self, now: float) -> list[Action]:
         actions: list[Action] = []
         for branch in list(self._branches.values()):
-            while (request := _begun(branch, now)) is not None:
+            while (request := branch.begin_flood(now)) is not None:
                 actions += self._look_around(branch, request, now)
         return actions
 
@@ -305,7 +296,7 @@ class NodeCore:
         """Find whom to ask: by a flood, or at a rendezvous point among its servers, too."""
         servers = [each for each in branch.spares() if isinstance(each, ServerParent)]
         servers += self._root.others(branch, now)
-        if servers and (self.serves or not _is_first_flood(branch)):
+        if servers and (self.serves or not branch.is_first_flood):
             return branch.on_found(Candidates(servers), now)
         if not self._root.asks_neighbours():
             return branch.on_not_found(MissReason.CUT, "no other server has it", now)
@@ -326,7 +317,7 @@ class NodeCore:
         branch = self._branches.get(own.search.content)
         if own.search.homing:
             return homing.on_answer(self._discovery, branch, own.answer, now)
-        if branch is None or branch.search is None or not _searches(branch):
+        if branch is None or branch.search is None or not branch.is_searching:
             return []
         answer = own.answer
         if isinstance(answer, Miss):
@@ -369,28 +360,11 @@ class NodeCore:
         branch = self._of_upstream(event.upstream)
         if branch is None:
             return []  # left meanwhile
-        match event:
-            case Accepted(upstream, port):
-                self._neighbours.on_port(port)
-                self._root.on_accepted(branch.content, branch.upstreams[upstream].parent, port.stream, now)
-                return branch.on_port(upstream, port, now)
-            case Refused(upstream, reason, text, retry_ms):
-                return branch.on_refused(upstream, reason, text, now, retry_ms=retry_ms)
-            case Stopped(upstream, StopReason.END, int() as last, text):
-                return branch.on_over(upstream, last, text, now)
-            case Stopped(upstream, stop, _, text):
-                return branch.on_lost(upstream, stop, text, now)
-            case ParentLost(upstream, text):
-                return branch.on_lost(upstream, StopReason.CUT, text, now)
-            case ControlSilent(upstream):
-                return branch.on_control_silent(upstream, now)
-            case FeedChanged(upstream, feed):
-                return branch.on_feed(upstream, feed, now)
-            case Outdone(upstream):
-                return branch.on_outdone(upstream, now, self._neighbours.quality)
-            case HopMeasured(upstream, delay_ms, lost_permille):
-                branch.upstreams[upstream].hop = Quality(delay_ms, lost_permille)
-                return []
+        if isinstance(event, Accepted):
+            parent = branch.upstreams[event.upstream].parent
+            self._neighbours.on_port(event.port)
+            self._root.on_accepted(branch.content, parent, event.port.stream, now)
+        return upstreams.take_in(branch, event, self._neighbours.quality, now)
 
     def _of_upstream(self, upstream: UpstreamId) -> Branch | None:
         return next((b for b in self._branches.values() if upstream in b.upstreams), None)
@@ -423,16 +397,3 @@ class NodeCore:
             # Its search is over with it; what is still asked would be answered to nobody.
             actions += self._resolve(self._discovery.on_asker_gone(OwnSearch(branch.content)), now)
         return actions
-
-
-def _begun(branch: Branch, now: float) -> bytes | None:
-    """Return the id of the flood that a branch is to begin now; None if it is to begin none."""
-    return branch.search.begin(now) if branch.search is not None and _searches(branch) else None
-
-
-def _is_first_flood(branch: Branch) -> bool:
-    return branch.search is None or not branch.search.has_failed
-
-
-def _searches(branch: Branch) -> bool:
-    return branch.state in (State.SEARCHING, State.PAIRING) or branch.state in SEEKING
