@@ -30,7 +30,7 @@ from overlay.branches import (
 )
 from overlay.cores import fed_node
 from overlay.effort import TIMEOUT, seeds
-from overlay.messages import N1, N2, N3, R2, RP, stream
+from overlay.messages import N1, N2, N3, R2, RP, port, stream
 from overlay.simulation import Network, replayable
 from overlay.test_resilience import parent, watching
 
@@ -112,6 +112,14 @@ def test_a_first_parent_that_cannot_be_talked_to_is_asked_anew_before_a_second_i
     branch.on_control_silent(1, 5.0)
     assert asks(branch.on_time(5.0)) == ["n2"]
     assert branch.state is State.FED
+
+
+def test_when_the_first_says_that_it_is_cut_off_the_second_s_path_counts_and_its_news_are_told() -> None:
+    branch = paired()
+    assert told(branch.on_port(1, port(RP, N2, version=2, cut=True), 20.0)) == [(False, False, False)]
+    assert branch.path == (RP, N4, N3, N1)
+    assert told(branch.on_port(2, port(RP, N5, N3, version=2), 21.0)) == [(False, False, False)]
+    assert branch.path == (RP, N5, N3, N1)
 
 
 def test_the_loss_of_the_second_is_told_to_nobody() -> None:

@@ -205,6 +205,8 @@ class BranchData:
 
     def make_primary(self, upstream: UpstreamId) -> None:
         """Let a parent's path count from now on."""
+        if upstream != self.primary:
+            self.cut_by_word = False  # that was another one's word
         self.primary = upstream
         self.path = (*self.upstreams[upstream].path, self.me)
 
