@@ -52,7 +52,8 @@ class Branches:
             return hosts[parent].host
         if child in hosts:  # a client
             return hosts[child].host
-        return parse_address(dict(layout.neighbours_of(child))[parent]).host
+        usual = str(layout.nodes[parent].address)  # over a link beyond the file
+        return parse_address(dict(layout.neighbours_of(child)).get(parent, usual)).host
 
     def _address(self, client: str) -> str:
         return self._routes.source(client, self._addresses.hosts[client].host)
