@@ -16,7 +16,7 @@ EXPERIMENTS := clients contents monitoring teardown
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help python venv test fuzz lint format demo demo-play bench bench-quick lab lab-clean experiments experiment-contents-made clean
+.PHONY: help python venv test fuzz lint format demo demo-play bench bench-quick soak lab lab-clean experiments experiment-contents-made clean
 
 help: ## list the targets
 	@echo "mcast: live audio and video over an application-level multicast overlay"
@@ -70,6 +70,10 @@ bench: python ## what a relay costs beside the kernel's limit and others (needs 
 
 bench-quick: python ## the two rows of it that changes most often break (2 minutes)
 	@$(RUN) -m bench.relays --quick $(ARGS)
+
+soak: python ## an hour under churn, loss and attack, nothing lost, nothing grown (ARGS="--minutes 5"; needs root)
+	@$(FETCH) lab
+	@$(RUN) -m tools.soak $(ARGS)
 
 lab: python ## a network of namespaces with a prompt (TOPOLOGY=, PLAN=; needs root)
 	@$(FETCH) lab

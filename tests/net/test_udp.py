@@ -72,6 +72,14 @@ def test_one_send_arrives_as_one_piece_and_says_its_segment_size() -> None:
         assert receive(receiving) == Received(item.data, SIZE, sending.getsockname())
 
 
+def test_what_was_received_stays_as_it_was_when_more_comes() -> None:
+    with pair() as (sending, receiving):
+        first, second = train(0, 5), train(5, 7)
+        for item in (first, second):
+            TrainSender(sending).send(item)
+        assert [receive(receiving).data, receive(receiving).data] == [first.data, second.data]
+
+
 def test_packet_of_any_size_goes_out_whole_whatever_the_segment_size_is() -> None:
     with pair() as (sending, receiving):
         sender = TrainSender(sending)

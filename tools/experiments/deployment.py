@@ -3,10 +3,9 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,32 +13,20 @@ from types import TracebackType
 from typing import Any, Self
 
 from mcast.errors import ConfigError
-from tools.demo.event_log import JSON_LOGS, EventLog, JsonValue
-from tools.demo.processes import ProgramProcess, stop_all, wait_until
+from tools.demo.event_log import JSON_LOGS, JsonValue
+from tools.demo.processes import stop_all, wait_until
 from tools.experiments.addresses import CHECKOUT, load_addresses
 from tools.experiments.branches import Branch, Branches
 from tools.experiments.counting import Counting
 from tools.experiments.routes import Routes
 from tools.lab.lab import Lab
+from tools.lab.programs import NodeProcess
 from tools.lab.topology import LabLink
 
 READY_TIMEOUT = 30.0
 """Seconds for all nodes to be up and all servers to be heard: in simple_1 a handshake with s2 takes four."""
 JOIN_TIMEOUT = 20.0
 """Seconds for a client to join."""
-
-
-class NodeProcess(ProgramProcess):
-    """A program in a node of the lab, and its log in the node's directory."""
-
-    def __init__(self, lab: Lab, node: str, name: str, command: Sequence[str]) -> None:
-        self.name, self.command = name, list(command)
-        self.log = lab.node_directory(node) / f"{name}.log"
-        self.events = EventLog(self.log)
-        environment = {**os.environ, "MCAST_PYTHON": sys.executable}
-        with self.log.open("ab") as log:
-            self.process = lab.popen(node, command, stdout=log, stderr=subprocess.STDOUT, env=environment)
-        self.started = time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +100,7 @@ class DeployedScenario:
                 str(CHECKOUT / "bin" / "core-client"), self.scenario, content,
                 *JSON_LOGS, "--output", str(recording), "--report", str(report), *options,
             ],
+            environment=_environment(),
         )  # fmt: skip
         self._programs.append(program)
         return Viewer(node, content, program, recording, report)
@@ -159,8 +147,9 @@ class DeployedScenario:
     def _start(self, node: str, command: str) -> NodeProcess:
         role = command.removeprefix("core-")
         program = NodeProcess(
-            self.lab, node, f"{node}-{role}", [str(CHECKOUT / "bin" / command), self.scenario, *JSON_LOGS]
-        )
+            self.lab, node, f"{node}-{role}", [str(CHECKOUT / "bin" / command), self.scenario, *JSON_LOGS],
+            environment=_environment(),
+        )  # fmt: skip
         self._programs.append(program)
         return program
 
@@ -186,3 +175,8 @@ def deploy(scenario: str, directory: Path) -> Iterator[tuple[DeployedScenario, C
 
 def _names(node: str) -> tuple[str, str]:
     return f"{node}-node", f"{node}-server"
+
+
+def _environment() -> dict[str, str]:
+    """Return what `bin/core-*` are told: to run with this interpreter."""
+    return {**os.environ, "MCAST_PYTHON": sys.executable}

@@ -81,6 +81,12 @@ class Children:
             lag = self._history.lag(number)
         return self.last_push - lag if self.last_push else None
 
+    def forget_media(self) -> None:
+        """Hold no media any more. Nothing is pushed, and nobody is fed, from now on."""
+        with self._lock:
+            self._history.clear()
+        self.newest = None
+
     # Who there is
 
     def add(self, child: Child) -> Child | None:

@@ -206,6 +206,9 @@ class Fanout:
     def _close(self) -> None:
         for child in self._children.children():
             self._children.remove(child.key)
+        # What a stream leaves behind refers to itself in circles (callbacks): Python's collector, which comes
+        # rarely, would find it after minutes, with 8 s of media each.
+        self._children.forget_media()
         self._rtcp.close()
         self._release()
 

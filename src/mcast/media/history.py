@@ -103,6 +103,12 @@ class History:
                 self._put(part, now)
         self._trim(now)
 
+    def clear(self) -> None:
+        """Hold nothing any more; the head stays."""
+        del self._trains[:], self._firsts[:], self._times[:], self._keyframes[:]
+        self._dropped = self.bytes = 0
+        self._gone = self.head
+
     def after(self, number: int, most: int) -> Train | None:
         """Return a train of up to `most` datagrams, from the first one held at `number` or after it."""
         if self._archive is not None and number < self.tail:

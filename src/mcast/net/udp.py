@@ -14,6 +14,7 @@ import contextlib
 import errno
 import socket
 import struct
+import threading
 from dataclasses import dataclass
 
 from mcast.net.addresses import IPAddress, SockAddr, family_of, sockaddr_of
@@ -117,13 +118,28 @@ def receive(sock: socket.socket, *, wait: bool = True) -> Received:
     port is closed, and other OSErrors.
     """
     flags = 0 if wait else socket.MSG_DONTWAIT
-    # A fresh object of 64 KiB, shrunk in place, is cheaper than a kept buffer and a copy out of it.
-    data, ancillary, result, address = sock.recvmsg(_MAX_RECEIVE, _ANCILLARY, flags)
-    size = len(data)
+    buffer = _kept.buffer
+    count, ancillary, result, address = sock.recvmsg_into((buffer,), _ANCILLARY, flags)
+    size = count
     for level, kind, value in ancillary:
         if level == socket.IPPROTO_UDP and kind == UDP_GRO:
             size = _GRO_SIZE.unpack_from(value)[0]
-    return Received(data, size, address, bool(result & socket.MSG_TRUNC))
+    return Received(bytes(buffer[:count]), size, address, bool(result & socket.MSG_TRUNC))
+
+
+class _Kept(threading.local):
+    """A buffer for each thread that receives.
+
+    recvmsg() would give a fresh object of 64 KiB, shrunk to what has come, and save the copy (0.5 us, 5 us
+    for a full train). But each thread holds one while it waits, and what is kept for seconds comes to lie
+    between them: the C library then finds no place for the next, and a node takes three times its histories.
+    """
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(_MAX_RECEIVE))
+
+
+_kept = _Kept()
 
 
 class TrainSender:

@@ -1,5 +1,6 @@
 """Parent and child together, over real sockets: who begins where, and nothing twice or missing."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -36,6 +37,15 @@ def test_child_begins_at_the_last_keyframe_and_goes_on_live() -> None:
         assert viewer.numbers() == list(range(400, 510))
         assert viewer.lost == 0
         assert viewer.receiver.position == Position(SSRC, 510)
+
+
+def test_a_fanout_that_is_closed_holds_no_media_as_long_as_others_hold_it() -> None:
+    with family() as parent:
+        item = train(0, 10)
+        held = sys.getrefcount(item)
+        parent.fanout.push(item)
+        parent.fanout.close()
+        assert (parent.fanout.position, sys.getrefcount(item)) == (Position(SSRC, 10), held)
 
 
 def test_child_of_a_stream_without_a_keyframe_yet_begins_at_the_first() -> None:

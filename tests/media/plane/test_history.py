@@ -42,6 +42,15 @@ def test_gaps_are_left_out_and_late_trains_fill_them() -> None:
     assert history.bytes == 15 * SIZE
 
 
+def test_cleared_history_holds_nothing_and_goes_on_behind_its_head() -> None:
+    history = filled((0, 10), (10, 10), keys=(2,))
+    history.clear()
+    assert (history.tail, history.head, history.bytes, history.last_keyframe) == (20, 20, 0, None)
+    assert history.since(0, 99) == []
+    history.insert(train(20, 5), 0.0)
+    assert numbers_of(history.since(0, 99)) == list(range(20, 25))
+
+
 def test_last_keyframe_is_known_also_when_it_came_late() -> None:
     history = filled((0, 5), (10, 5), (20, 5), keys=(2, 7, 12))
     assert history.last_keyframe == 12
