@@ -1,6 +1,7 @@
 """Peers for tests of connections: plain sockets that send any bytes, drip, delay, reset."""
 
 import contextlib
+import ctypes
 import logging
 import socket
 import struct
@@ -11,6 +12,8 @@ from mcast.net.ratelimit import RateLimitedLog
 from mcast.wire.bootstrap import Refused
 from mcast.wire.frame import FrameHeader, Message, encode
 
+_SO_ATTACH_FILTER = 26
+
 HELLO = Refused("hello")  # any small message will do
 
 
@@ -19,10 +22,15 @@ def frame(text: str) -> bytes:
 
 
 @contextlib.contextmanager
-def tcp_pair(log: RateLimitedLog | None = None) -> Iterator[tuple[Connection, socket.socket]]:
-    """Give one end as a connection, the other as the plain socket of a peer that may do anything."""
+def tcp_pair(
+    log: RateLimitedLog | None = None, *, host: str = "127.0.0.1"
+) -> Iterator[tuple[Connection, socket.socket]]:
+    """Give one end as a connection, the other as the plain socket of a peer that may do anything.
+
+    `host` is the peer's address.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        peer = socket.create_connection(listening.getsockname())
+        peer = socket.create_connection(listening.getsockname(), source_address=(host, 0))
         sock, _ = listening.accept()
     with peer, Connection(sock, log or RateLimitedLog(logging.getLogger("peers"))) as connection:
         peer.settimeout(10)
@@ -33,6 +41,18 @@ def reset(sock: socket.socket) -> None:
     """Close with RST, like a process that crashed with data unread."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
+
+
+_DROP_ALL = struct.pack("HBBI", 6, 0, 0, 0)  # struct sock_filter: return 0, none of the packet
+
+
+def drop_all_that_comes(sock: socket.socket) -> None:
+    """Let the kernel drop every packet of this TCP connection, acknowledgements too: as if the way were cut.
+
+    No datagram is concerned. Needs no privilege (SO_ATTACH_FILTER, socket(7)).
+    """
+    program = ctypes.create_string_buffer(_DROP_ALL)
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(program)))
 
 
 def read_to_end(sock: socket.socket) -> bytes:

@@ -37,6 +37,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "fed": ("content", "after_ms"),
     "parent_lost": ("content", "parent", "cause", "after_ms"),
     "parent_taken": ("content", "parent", "gap_ms"),
+    "control_silent": ("content", "parent"),
+    "control_renewed": ("content", "parent", "after_ms"),
     # the rendezvous point
     "server_listed": ("server", "contents"),
     "server_lost": ("server", "reason"),

@@ -7,11 +7,12 @@ import pytest
 from helpers import Recorder, wait_until
 from mcast.errors import WireError
 from mcast.net import connection as connection_module
+from mcast.net.calm import Calm
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.ratelimit import Counters
 from mcast.net.watcher import Watcher
 from mcast.wire.frame import Message
-from peers import HELLO, frame, read_to_end, reset, tcp_pair, text_of, unknown_frame
+from peers import HELLO, drop_all_that_comes, frame, read_to_end, reset, tcp_pair, text_of, unknown_frame
 
 Pair = tuple[Connection, socket.socket]
 
@@ -225,3 +226,55 @@ def test_a_thousand_connections_that_come_and_go_while_it_watches(watcher: Watch
             peer.sendall(frame("x"))
     wait_until(lambda: len(watcher) == 0, "all to be gone")
     assert len(ear.gone) == 1000
+
+
+# Connections whose silence ends nothing
+
+QUICK = Calm(idle=1, interval=1, silence=1.5)
+
+
+def test_silence_of_a_calm_connection_is_told_once_and_ends_nothing(crashes: Recorder, pair: Pair) -> None:
+    connection, peer = pair
+    ear, silent = Ear(), Recorder()
+    with Watcher(crashes, calm=QUICK) as watcher:
+        watcher.watch(connection, ear.hear, ear.gone)
+        watcher.tolerate_silence(connection, lambda: silent("silent"))
+        drop_all_that_comes(connection.sock)
+        assert silent.wait_for() == ["silent"]
+        wait_until(lambda: not watcher._calm_ones, "nobody is looked at any more")
+        assert (silent.calls, ear.gone.calls, connection.closed, len(watcher)) == (["silent"], [], False, 1)
+        peer.settimeout(0.01)
+        with pytest.raises(TimeoutError):  # nor was the peer told anything: no RST
+            peer.recv(1)
+
+
+def test_an_idle_peer_that_lives_is_not_silent(crashes: Recorder, pair: Pair) -> None:
+    connection, _ = pair
+    ear, silent, looks = Ear(), Recorder(), Recorder()
+    with Watcher(crashes, calm=QUICK) as watcher:
+        watcher.watch(connection, ear.hear, ear.gone)
+        watcher.tolerate_silence(connection, lambda: silent("silent"))
+        look = watcher._look_for_silence
+        watcher._look_for_silence = lambda: (look(), looks("look"))  # type: ignore[method-assign,assignment,func-returns-value]
+        looks.wait_for(3)  # of one second each: longer than QUICK's silence
+    assert silent.calls == []
+
+
+def test_a_calm_connection_ends_at_once_by_the_peers_word(watcher: Watcher) -> None:
+    for end in (socket.socket.close, reset):
+        with tcp_pair() as (connection, peer):
+            ear, silent = Ear(), Recorder()
+            watcher.watch(connection, ear.hear, ear.gone)
+            watcher.tolerate_silence(connection, lambda silent=silent: silent("silent"))  # type: ignore[misc]
+            end(peer)
+            ear.gone.wait_for()
+            assert (silent.calls, connection.fell_silent) == ([], False)
+
+
+def test_to_tolerate_the_silence_of_a_connection_that_is_gone_is_harmless(
+    watcher: Watcher, pair: Pair
+) -> None:
+    connection, _ = pair
+    connection.close()
+    watcher.tolerate_silence(connection, lambda: None)
+    assert len(watcher) == 0

@@ -31,7 +31,8 @@ IMPOSSIBLE: Mapping[State, set[Input]] = {
     State.JOINING: _BEGINS | {Input.FOUND, Input.NOWHERE} | _OF_PARENT | _OF_OTHER
     | {Input.DRAINED, Input.EXPIRED},
     # The parent is there, so none is searched; being fed has no end of its own.
-    State.FED: _BEGINS | _SOUGHT | {Input.DRAINED, Input.EXPIRED},
+    # It may be asked anew, though, and take us in once more (renewal.py).
+    State.FED: _BEGINS | _SOUGHT - {Input.ACCEPTED} | {Input.DRAINED, Input.EXPIRED},
     # Who repairs never gives up because of a flood: REPAIRING has its own time, DOUBTED ends with its parent.
     State.DOUBTED: _BEGINS | {Input.FAILED, Input.DRAINED, Input.EXPIRED},
     State.DOUBLED: _BEGINS | _SOUGHT | {Input.DRAINED, Input.EXPIRED},

@@ -61,7 +61,7 @@ def follow(watcher: Watcher, crash: Recorder, told: Told) -> Iterator[Follow]:
             wait_until(lambda: "1 idle" in repr(flooder._neighbours["rp"]))
         subscribe = Subscribe(ID, "news", new_request(), NodeParent(name), hops, start)
         upstream = NeighbourUpstream(
-            subscribe, MediaPorts(), watcher, told, crash, flooder=flooder, me=N1, resume=resume
+            subscribe, MediaPorts(), watcher, told, crash, flooder=flooder, me=N1, resume=lambda: resume
         )
         followed.append(upstream)
         upstream.start()

@@ -16,12 +16,11 @@ from mcast.overlay.actions import NodeParent, Subscribe
 from mcast.overlay.events import Event, Stopped
 from mcast.peer.adverts import Advertiser
 from mcast.peer.flooder import Flooder
-from mcast.peer.upstream import Upstream
+from mcast.peer.upstream import Resume, Upstream
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.performer import Performer
 from mcast.roles.node.relays import RelayDb
 from mcast.wire.node import MissReason, StopReason
-from mcast.wire.position import Position
 from roles.partners import N1, RP, disc, new_request, stream_of
 
 
@@ -30,8 +29,8 @@ class FakeUpstream:
 
     ends = threading.Event()
 
-    def __init__(self, subscribe: Subscribe, resume: Position | None) -> None:
-        self.id, self.content, self.resume = subscribe.upstream, subscribe.content, resume
+    def __init__(self, subscribe: Subscribe, resume: Resume) -> None:
+        self.id, self.content, self.resume = subscribe.upstream, subscribe.content, resume()
         self.accepted = None
         self.started = self.joined = False
         self.left: StopReason | None = None
@@ -61,7 +60,8 @@ class Scene:
         inbound = InboundConnections(watcher, self, self.advertiser.watch)
         self.relays = RelayDb(
             "n1", reader, MediaPorts(), self.reaper,
-            post=self.post, on_child_lost=inbound.on_child_lost, on_crash=crash,
+            post=self.post, on_child_lost=inbound.on_child_lost,
+            on_child_caught_up=inbound.on_child_caught_up, on_crash=crash,
         )  # fmt: skip
         flooder = Flooder(watcher, self.post, crash)
         self.performer = Performer(
@@ -80,7 +80,7 @@ class Scene:
         for action in actions:
             self.performer.perform(action)
 
-    def _make(self, subscribe: Subscribe, resume: Position | None) -> Upstream:
+    def _make(self, subscribe: Subscribe, resume: Resume) -> Upstream:
         self.made[subscribe.upstream] = FakeUpstream(subscribe, resume)
         return cast(Upstream, self.made[subscribe.upstream])
 

@@ -76,7 +76,8 @@ class Scene:
         self.reaper.start()
         self.db = RelayDb(
             "n1", above.reader, MediaPorts(), self.reaper,
-            post=self.posted, on_child_lost=self.lost, on_crash=above.crash, timing=above.timing,
+            post=self.posted, on_child_lost=self.lost, on_child_caught_up=Recorder(),
+            on_crash=above.crash, timing=above.timing,
         )  # fmt: skip
         self._open = contextlib.ExitStack()
         self._links = 0

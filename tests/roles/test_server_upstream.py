@@ -50,7 +50,7 @@ def follow(watcher: Watcher, crash: Recorder, told: Told) -> Iterator[Follow]:
 
     def follow(address: str, resume: Position | None = None) -> ServerUpstream:
         subscribe = Subscribe(ID, "news", new_request(), ServerParent(address), 1)
-        upstream = ServerUpstream(subscribe, MediaPorts(), watcher, told, crash, resume=resume)
+        upstream = ServerUpstream(subscribe, MediaPorts(), watcher, told, crash, resume=lambda: resume)
         followed.append(upstream)
         upstream.start()
         return upstream

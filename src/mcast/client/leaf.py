@@ -190,10 +190,11 @@ class Leaf:
         logger.info("%s", action.text, extra=eventlog.event_extra(action.event, **dict(action.fields)))
 
     def _subscribe(self, action: do.Subscribe) -> None:
+        intake = self._intake if action.resume else None
         upstream = NeighbourUpstream(
             action, self._options.media_ports, self._watcher, self._decider.post, self._on_crash,
             flooder=self._flooder, me=self._me,
-            resume=self._intake.wanted if action.resume and self._intake is not None else None,
+            resume=lambda: None if intake is None else intake.wanted,
         )  # fmt: skip
         self._upstreams[action.upstream] = upstream
         upstream.start()

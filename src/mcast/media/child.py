@@ -68,6 +68,8 @@ class ChildLost(Enum):
 
 
 OnLost: TypeAlias = Callable[[ChildKey, ChildLost], None]
+OnCaughtUp: TypeAlias = Callable[[ChildKey], None]
+"""Told once of each child that came to resume, when it gets the stream as it comes."""
 
 
 @dataclass(slots=True, eq=False)

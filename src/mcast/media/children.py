@@ -64,6 +64,7 @@ class Children:
         self._tokens: dict[bytes, Child] = {}
         self._former: deque[bytes] = deque(maxlen=FORMER_TOKENS)
         self._live: tuple[Child, ...] = ()
+        self._caught_up: list[ChildKey] = []  # who has come to resume, and lags behind no more
         self._catching: dict[ChildKey, Child] = {}
         self._retired: list[tuple[int, socket.socket]] = []
 
@@ -128,6 +129,12 @@ class Children:
                 for child in self._children.values()
                 if child.has_all(last, self._history, now - SETTLED_SECONDS)
             )
+
+    def take_caught_up(self) -> list[ChildKey]:
+        """Return the children that came to resume and have become live since the last call."""
+        with self._lock:
+            caught_up, self._caught_up = self._caught_up, []
+        return caught_up
 
     @property
     def busy(self) -> bool:
@@ -273,6 +280,8 @@ class Children:
             if child.cursor == self._history.head:
                 if child.late:  # came while it was fed: they go out the next time, then it is live
                     return None
+                if child.resume is not None and not child.began_live:
+                    self._caught_up.append(child.key)
                 child.began_live = True
                 self._change(child, ChildState.LIVE)
                 return None

@@ -18,7 +18,7 @@ import threading
 import time
 
 from mcast.errors import StreamEndedError
-from mcast.media.child import Child, ChildKey, ChildSnapshot, OnLost, first_burst
+from mcast.media.child import Child, ChildKey, ChildSnapshot, OnCaughtUp, OnLost, first_burst
 from mcast.media.children import MIN_CATCH_UP_RATE, Children
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import DEFAULT_BOUNDS, Archive, History, HistoryBounds
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 
 class Fanout:
-    """Feeds one content's children. `on_lost` is called by the feedback thread."""
+    """Feeds one content's children. `on_lost` and `on_caught_up` are called by the feedback thread."""
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class Fanout:
         ports: MediaPorts,
         *,
         on_lost: OnLost,
+        on_caught_up: OnCaughtUp = lambda _: None,
         cname: str = "mcast",
         bounds: HistoryBounds = DEFAULT_BOUNDS,
         archive: Archive | None = None,
@@ -64,7 +65,7 @@ class Fanout:
         """
         self.content, self._ssrc = content, position.ssrc
         self.counters = Counters()
-        self._reader, self._timing = reader, timing
+        self._reader, self._timing, self._on_caught_up = reader, timing, on_caught_up
         log = RateLimitedLog(logger, self.counters)
         self._children = Children(content, History(position.next, bounds, archive), log)
         self._rtcp = RtcpSession(
@@ -181,6 +182,8 @@ class Fanout:
         if now >= self._next_look:
             self._next_look = now + self._timing.look
             self._rtcp.check_leases(now)
+            for key in self._children.take_caught_up():
+                self._on_caught_up(key)
         if now >= self._next_report:
             self._report(now)
         self._release()

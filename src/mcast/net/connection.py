@@ -21,7 +21,6 @@ import contextlib
 import logging
 import os
 import socket
-import sys
 import threading
 import time
 from collections import deque
@@ -31,6 +30,7 @@ from typing import Self
 
 from mcast.errors import McastError, UnknownMessageError, UnreachableError, WireError
 from mcast.hostport import HostPort
+from mcast.net import tcp
 from mcast.net.addresses import endpoint_of, resolve
 from mcast.net.deadline import Deadline
 from mcast.net.handshake import Credentials, Dialling
@@ -63,8 +63,6 @@ RECEIVE_BYTES = 65_536
 MAX_UNREAD_READS = 16
 """Reads that empty a socket before it is closed: a peer that floods it gets its RST after 1 MiB."""
 
-_RTT_AT = 68  # offset of tcpi_rtt, 32 bits of microseconds, in struct tcp_info (linux/tcp.h)
-
 
 class PeerGone(UnreachableError):  # noqa: N818 -- it is an event as much as an error
     """The connection has ended: the peer closed it, the network lost it, or we closed it."""
@@ -94,6 +92,8 @@ class Connection:
         """Whether the reader gets the messages of the handshake. Otherwise they mean that it has failed."""
         self.unknown_messages = 0
         """How many messages were skipped, because only a newer version knows them."""
+        self.fell_silent = False
+        """Whether it has ended because nothing was heard, or taken, any more: by nobody's word."""
         try:
             self.peer: Endpoint = endpoint_of(sock.getpeername())
             self.local: Endpoint = endpoint_of(sock.getsockname())
@@ -112,6 +112,7 @@ class Connection:
         deadline = Deadline.of(timeout)
         left = deadline.timeout()
         if not self._send_lock.acquire(timeout=-1 if left is None else max(left, SEND_LOCK_TIMEOUT)):
+            self.fell_silent = True
             self.close()
             raise PeerGone(f"{self.peer} takes no data")
         try:
@@ -180,11 +181,7 @@ class Connection:
 
     def round_trip_ms(self) -> float:
         """Return TCP's own smoothed estimate of the round trip in milliseconds; 0 where it is not known."""
-        with contextlib.suppress(OSError, PeerGone), self.held():
-            info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RTT_AT + 4)
-            if len(info) == _RTT_AT + 4:
-                return int.from_bytes(info[_RTT_AT:], sys.byteorder) / 1000
-        return 0.0
+        return tcp.round_trip_ms(self._sock)
 
     @property
     def closed(self) -> bool:
@@ -199,6 +196,11 @@ class Connection:
     def detach(self) -> None:
         """Hand the connection over: from now on somebody else than the listener owns and closes it."""
         self._detached = True
+
+    @property
+    def sock(self) -> socket.socket:
+        """The socket, for its options. It is valid only while the connection is held."""
+        return self._sock
 
     def fileno(self) -> int:
         """Return the descriptor. It is valid only while the connection is held."""
@@ -301,13 +303,8 @@ class Connection:
     def _skip(self, error: UnknownMessageError) -> None:
         self._frame_started = None
         self.unknown_messages += 1
-        self._log.info(
-            "unknown_messages",
-            "skipped a message of %s that this version does not know: %s",
-            self.peer,
-            error,
-            extra={"peer": self.peer},
-        )
+        text = "skipped a message of %s that this version does not know: %s"
+        self._log.info("unknown_messages", text, self.peer, error, extra={"peer": self.peer})
 
     def _send_all(self, data: bytes, deadline: Deadline) -> None:
         rest = memoryview(data)
@@ -316,6 +313,7 @@ class Connection:
                 sent = self._sock.send(rest, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
             except BlockingIOError:
                 if deadline.expired or not wait_writable(self._sock.fileno(), deadline):
+                    self.fell_silent = True
                     raise PeerGone(f"{self.peer} takes no data") from None
             except OSError as error:
                 raise self._gone(error) from None
@@ -340,6 +338,7 @@ class Connection:
         if self._closed:
             return PeerGone(f"the connection to {self.peer} is closed")
         if error is not None:
+            self.fell_silent = tcp.is_silence(error)
             return PeerGone(f"the connection to {self.peer} is lost: {reason_of(error)}")
         if self._decoder.pending:
             return PeerGone(f"{self.peer} closed the connection in the middle of a frame")

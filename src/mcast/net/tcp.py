@@ -1,8 +1,10 @@
 """Plain TCP sockets, as every connection has them: dialled within a time, and set to notice dead peers."""
 
+import contextlib
 import errno
 import os
 import socket
+import sys
 import threading
 
 from mcast.hostport import HostPort, parse_address
@@ -17,6 +19,13 @@ DEAD_PEER_TIMEOUT_MS = 10_000
 
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL = 5, 2
 """Seconds: an idle peer whose host vanished is noticed within DEAD_PEER_TIMEOUT_MS after these."""
+
+_SILENT_ERRORS = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH})
+"""How the kernel says that nobody has answered; the latter two if a router has said why, meanwhile."""
+
+_LAST_DATA_AT, _LAST_ACK_AT, _RTT_AT = 52, 56, 68
+"""Offsets in struct tcp_info (linux/tcp.h), 32 bits each: tcpi_last_data_recv and tcpi_last_ack_recv in
+milliseconds, tcpi_rtt in microseconds."""
 
 CANCEL_CHECK = 0.05
 """Seconds between two looks at the cancel event of connect()."""
@@ -69,6 +78,29 @@ def set_options(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL)
+
+
+def silent_seconds(sock: socket.socket) -> float:
+    """Return for how long the peer's kernel has said nothing; 0 where that is not known."""
+    return min(_info(sock, _LAST_DATA_AT), _info(sock, _LAST_ACK_AT)) / 1000
+
+
+def round_trip_ms(sock: socket.socket) -> float:
+    """Return TCP's own smoothed estimate of the round trip in milliseconds; 0 where it is not known."""
+    return _info(sock, _RTT_AT) / 1000
+
+
+def _info(sock: socket.socket, offset: int) -> int:
+    with contextlib.suppress(OSError):
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, offset + 4)
+        if len(info) == offset + 4:
+            return int.from_bytes(info[offset:], sys.byteorder)
+    return 0
+
+
+def is_silence(error: OSError) -> bool:
+    """Return whether a connection was lost because nothing was heard, and not by anybody's word."""
+    return error.errno in _SILENT_ERRORS
 
 
 def reason_of(error: Exception) -> str:

@@ -6,6 +6,9 @@ wait, and send with `timeout=0` only. A peer costs one read of at most 64 KiB pe
 one delays the others by little; one that breaks the protocol costs its own connection only, and a
 message that only a newer version knows costs nothing but itself (connection.py).
 
+A connection that is beside a running stream is watched *calmly* (calm.py): its silence is told, and ends
+nothing.
+
 unwatch() waits for a callback of that very connection to end, so that afterwards none will run. So
 never call it while holding a lock that the callback takes.
 """
@@ -13,12 +16,14 @@ never call it while holding a lock that the callback takes.
 import logging
 import selectors
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from mcast.errors import WireError
+from mcast.net.calm import DEFAULT_CALM, Calm, be_calm, is_silent
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.ratelimit import Counters, RateLimitedLog
 from mcast.net.threads import OnCrash, OwnedThread
@@ -30,6 +35,9 @@ logger = logging.getLogger(__name__)
 CHECK_INTERVAL = 0.5
 """Seconds between two looks at frames that were begun and are not complete."""
 
+SILENCE_LOOK = 1.0
+"""Seconds between two looks at how long calm connections have been silent."""
+
 UNWATCH_TIMEOUT = 5.0
 """Seconds that a callback may take before unwatch() calls it a bug."""
 
@@ -39,20 +47,27 @@ class _Watched:
     connection: Connection
     on_message: Callable[[Message], None]
     on_gone: Callable[[str], None]
+    on_silent: Callable[[], None] | None = None  # calm, and not told yet
 
 
 class Watcher:
     """Owns one thread and the connections that were handed to it."""
 
-    def __init__(self, on_crash: OnCrash, *, name: str = "watcher", counters: Counters | None = None) -> None:
-        self._log = RateLimitedLog(logger, counters)
+    def __init__(
+        self, on_crash: OnCrash, *, name: str = "watcher", counters: Counters | None = None,
+        calm: Calm = DEFAULT_CALM,
+    ) -> None:  # fmt: skip
+        self._log, self._calm = RateLimitedLog(logger, counters), calm
+        self._calm_ones: set[_Watched] = set()  # the thread's
+        self._look_at = 0.0  # the thread's
         self._selector, self._waker = selectors.DefaultSelector(), Waker()
         self._selector.register(self._waker, selectors.EVENT_READ)
-        # Guards the three below. The selector is changed under it as well: epoll allows that while
+        # Guards the four below. The selector is changed under it as well: epoll allows that while
         # another thread waits.
         self._changed = threading.Condition()
         self._watched: dict[Connection, _Watched] = {}
         self._fresh: list[_Watched] = []
+        self._calmed: list[_Watched] = []
         self._busy: Connection | None = None
         self._stopping = threading.Event()
         self._thread = OwnedThread(name, self._run, on_crash)
@@ -110,6 +125,18 @@ class Watcher:
                 raise RuntimeError(f"a callback of {connection} takes too long")
         return watched is not None
 
+    def tolerate_silence(self, connection: Connection, on_silent: Callable[[], None]) -> None:
+        """Let silence end a watched connection no more; `on_silent` is called once, when it falls silent.
+
+        Harmless if the connection is gone.
+        """
+        be_calm(connection, self._calm)
+        with self._changed:
+            if (watched := self._watched.get(connection)) is not None:
+                watched.on_silent = on_silent
+                self._calmed.append(watched)
+        self._waker.wake()
+
     def __len__(self) -> int:
         with self._changed:
             return len(self._watched)
@@ -129,7 +156,7 @@ class Watcher:
     def _run(self) -> None:
         unfinished: set[_Watched] = set()
         while not self._stopping.is_set():
-            events = self._selector.select(CHECK_INTERVAL if unfinished else None)
+            events = self._selector.select(self._patience(bool(unfinished)))
             ready = {key.data: None for key, _ in events if key.data is not None}
             self._waker.drain()
             ready |= dict.fromkeys(self._take_fresh())
@@ -140,6 +167,27 @@ class Watcher:
                     unfinished.add(watched)
                 else:
                     unfinished.discard(watched)
+            if self._calm_ones and time.monotonic() >= self._look_at:
+                self._look_for_silence()
+
+    def _patience(self, has_unfinished: bool) -> float | None:
+        """Return how long to wait, at most, for something to arrive."""
+        with self._changed:
+            self._calm_ones.update(self._calmed)
+            self._calmed.clear()
+        if not self._calm_ones:
+            return CHECK_INTERVAL if has_unfinished else None
+        until_look = max(0.0, self._look_at - time.monotonic())
+        return min(CHECK_INTERVAL, until_look) if has_unfinished else until_look
+
+    def _look_for_silence(self) -> None:
+        self._look_at = time.monotonic() + SILENCE_LOOK
+        for watched in tuple(self._calm_ones):
+            if is_silent(watched.connection, self._calm):
+                self._calm_ones.discard(watched)
+                self._call(watched, self._tell_silence)
+            elif self._watched.get(watched.connection) is not watched:
+                self._calm_ones.discard(watched)
 
     def _take_fresh(self) -> list[_Watched]:
         with self._changed:
@@ -148,16 +196,25 @@ class Watcher:
 
     def _serve(self, watched: _Watched) -> bool:
         """Read one connection once; return whether a frame has begun and is not complete."""
+        return self._call(watched, self._read)
+
+    def _call(self, watched: _Watched, do: Callable[[_Watched], bool]) -> bool:
+        """Do something with a connection, unless it is watched no more; meanwhile unwatch() waits."""
         with self._changed:
             if self._watched.get(watched.connection) is not watched:
                 return False
             self._busy = watched.connection
         try:
-            return self._read(watched)
+            return do(watched)
         finally:
             with self._changed:
                 self._busy = None
                 self._changed.notify_all()
+
+    def _tell_silence(self, watched: _Watched) -> bool:
+        assert watched.on_silent is not None
+        watched.on_silent()
+        return False
 
     def _read(self, watched: _Watched) -> bool:
         connection = watched.connection

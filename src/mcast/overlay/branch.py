@@ -19,6 +19,7 @@ This module decides what an event means (an `Input` of the table); what is done 
 
 from collections.abc import Mapping
 
+from mcast.overlay import renewal
 from mcast.overlay.actions import (
     LOCAL,
     Action,
@@ -145,7 +146,9 @@ class Branch(BranchData):
             return self.on_lost(upstream, StopReason.CUT, text, now)
         entry = self.upstreams.pop(upstream)
         left = self._left(upstream)
-        if self.state not in ASKING:
+        if entry.renews:
+            renewal.on_failed(self, now)
+        if entry.renews or self.state not in ASKING:
             return [left]
         if self.state in SEEKING and reason is not MissReason.BUSY:
             self.failed[entry.parent] = entry.path
@@ -165,7 +168,17 @@ class Branch(BranchData):
         """Take in that a parent is gone, or has ended the stream."""
         if upstream != self.primary:
             return self._other_lost(upstream, now)
+        if reason is StopReason.REPLACED and self.is_silent and self.state is State.DOUBLED:
+            return self.on_outdone(upstream, now)  # by its own successor
         return self._take(Input.LOST, Why(now, text, upstream=upstream, end=reason))
+
+    def on_control_silent(self, upstream: UpstreamId, now: float) -> list[Action]:
+        """Take in that nothing is heard on a parent's control connection: that is no loss."""
+        entry = self.upstreams[upstream]
+        if entry.silent or not entry.accepted:
+            return []
+        entry.silent = True
+        return renewal.on_silent(self, entry.parent, now)
 
     def on_feed(self, upstream: UpstreamId, feed: Feed, now: float) -> list[Action]:
         """Take in how it is with a parent's media."""
@@ -181,7 +194,8 @@ class Branch(BranchData):
 
     def on_outdone(self, upstream: UpstreamId, now: float) -> list[Action]:
         """Take in which of two parents brings nothing that the other has not brought before."""
-        happened = Input.OUTDONE if upstream == self.primary else Input.OTHER_OUTDONE
+        is_primary = upstream == self.primary or self.is_silent  # of two, the one that can be talked to stays
+        happened = Input.OUTDONE if is_primary else Input.OTHER_OUTDONE
         return self._take(happened, Why(now))
 
     def on_drained(self, connections: tuple[ConnectionId, ...], now: float) -> list[Action]:
@@ -189,6 +203,15 @@ class Branch(BranchData):
         if self.state is not State.ENDING:
             return []
         return [*self._take(Input.DRAINED, Why(now, drained=connections)), *self._prune(now)]
+
+    def on_renewed(self, connection: ConnectionId, former: tuple[ConnectionId, ...]) -> list[Action]:
+        """Leave out the older subscriptions of a child that gets everything on a newer one."""
+        if connection not in self.children:
+            return []
+        sender = self.children[connection].sender
+        old = [each for each in former if each in self.children and self.children[each].sender == sender]
+        dismissed = [Dismiss(each, self.content) for each in old]
+        return [*dismissed, *self.admission.end(old, StopReason.REPLACED, None, "you have come anew")]
 
     def on_child_gone(self, connection: ConnectionId, how: Departure, now: float) -> list[Action]:
         """Remove a child, in whichever state; prune what nobody takes any more.
@@ -213,7 +236,7 @@ class Branch(BranchData):
             return self._take(Input.LATE, Why(now, "no answer yet"))
         if self.state in SEEKING and self.candidates.is_mute(now):
             return self._no_candidate(MissReason.DEADLINE, "no answer yet", now)
-        return []
+        return renewal.on_time(self, now) if self.state is State.FED else []
 
     def tell_clients(self) -> list[Action]:
         """Tell the clients among the children again how it is: whom else they may ask has changed."""
@@ -275,7 +298,9 @@ class Branch(BranchData):
 
     def _other_lost(self, upstream: UpstreamId, now: float) -> list[Action]:
         entry = self.upstreams.pop(upstream)
-        if self.state in SEEKING:
+        if entry.renews:
+            renewal.on_failed(self, now)
+        elif self.state in SEEKING:
             self.failed[entry.parent] = entry.path
         return [self._left(upstream), *self._take(Input.OTHER_LOST, Why(now))]
 

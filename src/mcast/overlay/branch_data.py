@@ -35,6 +35,8 @@ class UpstreamEntry:
     version: int = 0  # of the parent's newest PORT
     feed: Feed = Feed.WAITING
     leaving: bool = False  # it is about to end
+    silent: bool = False  # nothing is heard on its control connection
+    renews: bool = False  # asked to take the place of a subscription at the same parent that is silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class BranchData:
         self.cut_at: float | None = None
         self.told_no_way = False
         self.deadline: float | None = None  # of the state
+        self.renewal_due = self.renewal_wait = self.silent_at = 0.0  # renewal.py
         self.cut_by_word = False  # the parent's PORT said so; its media has not stopped yet
 
     def __repr__(self) -> str:
@@ -95,6 +98,11 @@ class BranchData:
     def fed(self) -> bool:
         """Return whether media comes to this node."""
         return self.state in (State.FED, State.DOUBTED, State.DOUBLED, State.LINGERING)
+
+    @property
+    def is_silent(self) -> bool:
+        """Return whether nothing is heard on the control connection of the primary."""
+        return self.primary is not None and self.upstreams[self.primary].silent
 
     @property
     def children(self) -> Mapping[ConnectionId, Stream]:

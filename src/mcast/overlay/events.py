@@ -51,6 +51,18 @@ class ConnectionGone:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewed:
+    """A child that has subscribed anew gets everything on its new connection.
+
+    `former` are its older ones: for the same content, by the same name, from the same address.
+    """
+
+    content: str
+    connection: ConnectionId
+    former: tuple[ConnectionId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Drained:
     """These children of a content have got everything up to its last number."""
 
@@ -148,6 +160,13 @@ class ParentLost:
 
     upstream: UpstreamId
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSilent:
+    """Nothing is heard on the control connection of a parent that had accepted. Its media may come."""
+
+    upstream: UpstreamId
 
 
 class Feed(Enum):
@@ -252,22 +271,21 @@ class Leaving:
     """This process is about to end."""
 
 
+UpstreamEvent: TypeAlias = Accepted | Refused | Stopped | ParentLost | ControlSilent | FeedChanged | Outdone
+"""What is told of one subscription at a parent."""
+
 Event: TypeAlias = (
     DiscReceived
     | StreamReceived
     | ConnectionGone
+    | Renewed
     | Drained
     | Wanted
     | Unwanted
     | Answered
     | Unasked
     | RoundTripMeasured
-    | Accepted
-    | Refused
-    | Stopped
-    | ParentLost
-    | FeedChanged
-    | Outdone
+    | UpstreamEvent
     | Advertised
     | Introduced
     | AdvertsLost

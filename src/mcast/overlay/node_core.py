@@ -39,6 +39,7 @@ from mcast.overlay.events import (
     Advertised,
     Answered,
     ConnectionGone,
+    ControlSilent,
     Departure,
     DiscReceived,
     Drained,
@@ -49,6 +50,7 @@ from mcast.overlay.events import (
     Outdone,
     ParentLost,
     Refused,
+    Renewed,
     ServerListed,
     ServerLost,
     ServerMeasured,
@@ -57,6 +59,7 @@ from mcast.overlay.events import (
     TimePassed,
     Unasked,
     Unwanted,
+    UpstreamEvent,
     Wanted,
 )
 from mcast.overlay.neighbours import Neighbours
@@ -138,8 +141,11 @@ class NodeCore:
                 return self._on_wanted(event, now)
             case Unwanted(content):
                 return self._on_unwanted(content, now)
-            case Accepted() | Refused() | Stopped() | ParentLost() | FeedChanged() | Outdone():
+            case _ if isinstance(event, UpstreamEvent):
                 return self._on_upstream(event, now)
+            case Renewed(content, connection, former):
+                branch = self._branches.get(content)
+                return branch.on_renewed(connection, former) if branch else []
             case Drained(content, connections):
                 branch = self._branches.get(content)
                 return branch.on_drained(connections, now) if branch else []
@@ -226,19 +232,16 @@ class NodeCore:
         neighbour = self._discovery.positive_entry(stream.request, now)
         if neighbour is None or neighbour not in self._neighbours:
             return [Reply(connection, refusal(stream, MissReason.GONE))]
-        return self._begin(stream, connection, Candidates([NodeParent(neighbour)]), now)
+        parent = Candidates([NodeParent(neighbour)])
+        return self._branch(stream.content).on_routed(stream, connection, parent, now)
 
     def _begin_at_server(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
         ranking = self._servers.ranking(stream.content)
         if not ranking:
             return [Reply(connection, refusal(stream, MissReason.GONE, "no server has it now"))]
         why = self._servers.explain(stream.content, ranking)
-        return [*why, *self._begin(stream, connection, Candidates(ranking), now)]
-
-    def _begin(
-        self, stream: Stream, connection: ConnectionId, candidates: Candidates, now: float
-    ) -> list[Action]:
-        return self._branch(stream.content).on_routed(stream, connection, candidates, now)
+        branch = self._branch(stream.content)
+        return [*why, *branch.on_routed(stream, connection, Candidates(ranking), now)]
 
     def _branch(self, content: str) -> Branch:
         branch = Branch(content, self.me, self._numbers, self._chance, self._spares)
@@ -338,9 +341,7 @@ class NodeCore:
 
     # Parents
 
-    def _on_upstream(
-        self, event: Accepted | Refused | Stopped | ParentLost | FeedChanged | Outdone, now: float
-    ) -> list[Action]:
+    def _on_upstream(self, event: UpstreamEvent, now: float) -> list[Action]:
         branch = self._of_upstream(event.upstream)
         if branch is None:
             return []  # left meanwhile
@@ -356,6 +357,8 @@ class NodeCore:
                 return branch.on_lost(upstream, stop, text, now)
             case ParentLost(upstream, text):
                 return branch.on_lost(upstream, StopReason.CUT, text, now)
+            case ControlSilent(upstream):
+                return branch.on_control_silent(upstream, now)
             case FeedChanged(upstream, feed):
                 return branch.on_feed(upstream, feed, now)
             case Outdone(upstream):

@@ -6,6 +6,7 @@ step is taken is in table.py; nothing is decided here but *how*.
 
 from collections.abc import Callable, Mapping
 
+from mcast.overlay import renewal
 from mcast.overlay.actions import (
     Action,
     Announce,
@@ -133,7 +134,11 @@ def promote(branch: BranchData, why: Why) -> list[Action]:
     others = [o for o, entry in branch.upstreams.items() if o != branch.primary and entry.accepted]
     taken = why.upstream if why.upstream in others else others[0]
     assert taken is not None
+    is_renewal = branch.upstreams[taken].renews and branch.is_silent
     branch.make_primary(taken)
+    branch.upstreams[taken].renews = False
+    if is_renewal:
+        return [renewal.renewed(branch, why.now)]
     parent = branch.upstreams[taken].parent
     gap_ms = 0 if branch.cut_at is None else round((why.now - branch.cut_at) * 1000)
     fields = (("content", branch.content), ("parent", str(parent)), ("gap_ms", gap_ms))

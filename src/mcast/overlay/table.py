@@ -21,6 +21,9 @@ addition, as each number is forwarded once, whoever brings it. When both bring m
 that is worse is left. So a scheduler's hiccup never tears a tree. Where nothing comes any more, the
 first parent that brings media, the old one or another, is the parent from then on.
 
+**Silence of TCP.** A parent whose media comes and whose control connection is silent is no parent that has
+failed. It stays FED, and is asked anew beside that (renewal.py).
+
 **Who repairs.** The node right below the failure. Those further down hear "cut, my parent repairs"
 and wait (CUT); when it says that it finds no way, or after `REPAIR_WAIT_SECONDS`, they repair for
 themselves. A node that looks for a parent takes nobody in who comes to resume: he would be waiting
@@ -189,7 +192,10 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
         Input.NEWS: _to(State.FED, Step.RENEW),
         Input.SUSPECTED: _to(State.DOUBTED, Step.SEEK),
         Input.LEAVES: _to(State.DOUBTED, Step.SEEK),
-        Input.STARVES: _to(State.CUT, Step.TELL_CUT),
+        # Both only where the subscription at the parent is being renewed.
+        Input.ACCEPTED: _to(State.FED, Step.RECEIVE_TOO),
+        Input.OTHER_FEEDS: _to(State.DOUBLED),
+        Input.STARVES: _to(State.CUT, Step.LEAVE_OTHERS, Step.TELL_CUT),
         Input.NO_WAY: _to(State.REPAIRING, Step.TELL_CUT, Step.SEEK),
         Input.SILENT: _to(State.REPAIRING, Step.TELL_CUT, Step.SEEK),
         Input.LOST: _to(State.REPAIRING, Step.TELL_LOST, Step.DROP, Step.TELL_CUT, Step.SEEK),
@@ -303,7 +309,7 @@ IGNORED: Mapping[State, frozenset[Input]] = {
     State.ABSENT: frozenset(),
     State.SEARCHING: frozenset({Input.NOWHERE}),
     State.JOINING: frozenset(),
-    State.FED: frozenset({Input.FEEDS, Input.OTHER_FEEDS, *_SECOND}),
+    State.FED: frozenset({Input.FEEDS, *_SECOND}),
     State.DOUBTED: frozenset({Input.SUSPECTED, Input.LEAVES, Input.OUTDONE, Input.OTHER_OUTDONE}),
     State.DOUBLED: frozenset({Input.FEEDS, Input.OTHER_FEEDS, Input.SUSPECTED}),
     State.CUT: frozenset({Input.STARVES, Input.SUSPECTED, Input.OTHER_FEEDS, *_SECOND}),

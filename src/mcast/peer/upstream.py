@@ -5,7 +5,8 @@ reads the connection. What becomes of it is posted under the subscription's `Ups
 
     start --thread: connect, STREAM--> PORT: Accepted --core: Receive--> connect_media
                                         MISS, failure: Refused
-    after PORT:  PORT: Accepted again   STOP: Stopped    connection lost: ParentLost
+    after PORT:  PORT: Accepted again   STOP: Stopped    connection ended: ParentLost
+                 nothing heard: ControlSilent, as media may come all the same
 
 `leave` is the only way out and may come at any moment. It does not wait; who has called it sees to
 it that `join` is called later, in another thread.
@@ -17,7 +18,9 @@ long and which one next is not decided here.
 import socket
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 from mcast.errors import McastError, WireError
 from mcast.media.receiver import connect_media_socket, open_media_socket
@@ -26,7 +29,7 @@ from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import NodeParent, Subscribe, UpstreamId
-from mcast.overlay.events import Accepted, Event, ParentLost, Refused, Stopped
+from mcast.overlay.events import Accepted, ControlSilent, Event, ParentLost, Refused, Stopped
 from mcast.overlay.further import usable
 from mcast.peer.decider import Post
 from mcast.peer.flooder import Flooder
@@ -41,6 +44,15 @@ MAX_HOPS = 255
 """What the header's byte holds; STREAM's hops are information, and stay there."""
 
 
+Resume: TypeAlias = Callable[[], Position | None]
+"""Tells where to go on; None where nothing of the content is here yet. Any thread may ask."""
+
+
+def from_anywhere() -> Position | None:
+    """Ask for no number in particular."""
+    return None
+
+
 class NoParentError(McastError):
     """The parent that is to be asked is not there (any more)."""
 
@@ -50,11 +62,12 @@ class Upstream(ABC):
 
     def __init__(
         self, subscribe: Subscribe, ports: MediaPorts, watcher: Watcher, post: Post, on_crash: OnCrash,
-        *, resume: Position | None = None,
+        *, resume: Resume = from_anywhere,
     ) -> None:  # fmt: skip
-        """`resume` is the first number that counts, where the content is received already."""
+        """`resume` is asked, when the request is about to leave, for the first number that counts."""
         self.id: UpstreamId = subscribe.upstream
-        self.content, self.resume = subscribe.content, resume
+        self.content, self._wanted = subscribe.content, resume
+        self.resume: Position | None = None
         self.accepted: Port | None = None
         self._subscribe = subscribe
         self._ports, self._watcher, self._post = ports, watcher, post
@@ -122,6 +135,7 @@ class Upstream(ABC):
             connection = self._connect(self._left)
             buffer_bytes = self._adopt(connection)
             self._watcher.watch(connection, self._on_message, self._on_gone)
+            self.resume = self._wanted()  # only now: it took seconds to come here, where much is lost
             self._send(connection, self._request(self._media_port, buffer_bytes))
         except NoParentError as error:
             self._refuse(MissReason.GONE, str(error))
@@ -172,6 +186,7 @@ class Upstream(ABC):
     def _accept(self, port: Port) -> None:
         if self.accepted is None:
             self.accepted = port
+            self._watcher.tolerate_silence(self._connected, self._on_silent)
         if not self._left.is_set():
             self._post(Accepted(self.id, port))
 
@@ -184,8 +199,14 @@ class Upstream(ABC):
     def _on_gone(self, text: str) -> None:
         if self.accepted is None:
             self._refuse(MissReason.GONE, text)
+        elif self._connected.fell_silent:
+            self._on_silent()
         else:
             self._end(ParentLost(self.id, text))
+
+    def _on_silent(self) -> None:
+        if not self._left.is_set():
+            self._post(ControlSilent(self.id))
 
     def _end(self, event: Event) -> None:
         """Post how it ends, unless that has been posted or nobody wants to know any more.
@@ -220,7 +241,7 @@ class NeighbourUpstream(Upstream):
 
     def __init__(
         self, subscribe: Subscribe, ports: MediaPorts, watcher: Watcher, post: Post, on_crash: OnCrash,
-        *, flooder: Flooder, me: Identity, resume: Position | None = None,
+        *, flooder: Flooder, me: Identity, resume: Resume = from_anywhere,
     ) -> None:  # fmt: skip
         super().__init__(subscribe, ports, watcher, post, on_crash, resume=resume)
         if not isinstance(subscribe.parent, NodeParent):

@@ -8,6 +8,9 @@ A connection asks one thing at a time: DISC or STREAM, and the next when that is
 whose STREAM was accepted *is* the subscription and lives until either side ends it. One that rests, with
 nothing asked or taken on it, has a time, and gives way when there are too many (`Crowd`).
 
+Media knows better than TCP whether a child lives. So the connection of a subscription is *calm*: silence of
+TCP alone ends nothing, the child's lease does.
+
 The watcher's thread calls what comes in, the decider's thread answers, and the media plane's tells of
 children whose lease is over.
 """
@@ -24,12 +27,13 @@ from mcast.errors import WireError
 from mcast.eventlog import note
 from mcast.hostport import IPAddress
 from mcast.media.child import ChildLost
+from mcast.net.calm import be_calm
 from mcast.net.connection import Connection, PeerGone, say
 from mcast.net.entrance import nobody
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import ConnectionId, Update
-from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, StreamReceived
+from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, Renewed, StreamReceived
 from mcast.overlay.further import usable
 from mcast.roles.node.crowd import Crowd
 from mcast.shares import UNCOUNTED, Source
@@ -70,6 +74,7 @@ class Inbound:
     stream: Stream | None = None  # asked for
     port: Port | None = None  # the newest answer
     how: Departure = Departure.LOST  # as it would end now
+    is_deaf: bool = False  # the connection has fallen silent for good, the subscription lives on
     why: str = ""  # for the log, where the connection's own end does not say it
 
     def about(self) -> dict[str, object]:
@@ -166,6 +171,12 @@ class InboundConnections:
         self.reply(link.number, miss)
 
     def _on_gone(self, link: Inbound, reason: str) -> None:
+        with self._lock:  # on_child_lost() comes before or after
+            link.is_deaf = link.connection.fell_silent and link.port is not None and not link.why
+        if not link.is_deaf:  # else its lease is what ends it
+            self._forget(link, reason)
+
+    def _forget(self, link: Inbound, reason: str) -> None:
         if self._remove(link.number) is None:
             return  # the core itself has ended it
         if link.stream is not None and link.port is not None:
@@ -181,7 +192,8 @@ class InboundConnections:
         link = self.get(number)
         if link is None or link.stream is None:
             return
-        link.why = reason.name.lower()
+        with self._lock:
+            link.why = reason.name.lower()
         if reason is ChildLost.BYE:
             link.how = Departure.UNSUBSCRIBED  # unless its STOP says otherwise
             with self._lock:
@@ -190,7 +202,22 @@ class InboundConnections:
         text = "nothing was heard of you"
         say(link.connection, Stop(request=link.stream.request, content=link.stream.content,
                                   reason=StopReason.LEASE, text=text))  # fmt: skip
+        self._hang_up(link)
+
+    def on_child_caught_up(self, number: ConnectionId) -> None:
+        """Take in that a child that came to resume gets the stream as it comes."""
+        with self._lock:
+            link = self._links.get(number)
+            former = () if link is None else tuple(
+                other.number for other in self._links.values() if _is_former(other, link)
+            )  # fmt: skip
+        if link is not None and link.stream is not None and former:
+            self._events.post(Renewed(link.stream.content, number, former))
+
+    def _hang_up(self, link: Inbound) -> None:
         link.connection.close()  # the watcher sees that, and the core is told
+        if link.is_deaf:  # but of this one the watcher knows no more
+            self._forget(link, link.why)
 
     def on_tick(self, now: float) -> None:
         """Close the connections of those who have said BYE and no STOP, and of those who rest too long.
@@ -205,7 +232,7 @@ class InboundConnections:
             resting = [self._links[number] for number in self._crowd.overdue(now) if number in self._links]
             links += [link for link in resting if not link.asking and link.port is None]
         for link in links:
-            link.connection.close()
+            self._hang_up(link)
 
     # How they are answered: in the decider's thread
 
@@ -222,6 +249,7 @@ class InboundConnections:
     def accepted(self, link: Inbound, port: Port) -> None:
         """Answer a STREAM with yes."""
         self._crowd.takes(link.number)
+        be_calm(link.connection)
         link.asking, link.port = False, port
         say(link.connection, port)
 
@@ -258,3 +286,11 @@ class InboundConnections:
         self._crowd.leave(number)
         with self._lock:
             return self._links.pop(number, None)
+
+
+def _is_former(other: Inbound, link: Inbound) -> bool:
+    """Return whether a child has had this older subscription before it has come again, from where it is."""
+    if other.stream is None or other.port is None or link.stream is None or other.number >= link.number:
+        return False
+    is_same = (other.stream.content, other.stream.sender) == (link.stream.content, link.stream.sender)
+    return is_same and other.connection.peer.ip == link.connection.peer.ip

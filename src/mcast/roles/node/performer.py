@@ -17,15 +17,14 @@ from mcast.overlay.events import Stopped
 from mcast.peer.adverts import Advertiser
 from mcast.peer.decider import Post
 from mcast.peer.flooder import Flooder
-from mcast.peer.upstream import Upstream
+from mcast.peer.upstream import Resume, Upstream
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.relays import RelayDb
 from mcast.wire.node import Miss, MissReason, StopReason
-from mcast.wire.position import Position
 
 logger = logging.getLogger(__name__)
 
-MakeUpstream: TypeAlias = Callable[[do.Subscribe, Position | None], Upstream]
+MakeUpstream: TypeAlias = Callable[[do.Subscribe, Resume], Upstream]
 """Make, but do not start, the subscription that is asked for, from the given position on if there is one."""
 
 
@@ -126,7 +125,7 @@ class Performer:
 
     def _subscribe(self, subscribe: do.Subscribe) -> None:
         relay = self._relays.get(subscribe.content) if subscribe.resume else None
-        upstream = self._make_upstream(subscribe, relay.wanted if relay else subscribe.onward)
+        upstream = self._make_upstream(subscribe, lambda: relay.wanted if relay else subscribe.onward)
         self._upstreams[subscribe.upstream] = upstream
         upstream.start()
 

@@ -35,7 +35,7 @@ from mcast.peer.adverts import Advertiser
 from mcast.peer.decider import Decider
 from mcast.peer.flooder import Flooder
 from mcast.peer.trace import TraceWriter
-from mcast.peer.upstream import NeighbourUpstream, Upstream
+from mcast.peer.upstream import NeighbourUpstream, Resume, Upstream
 from mcast.peer.watching import NeighbourWatches
 from mcast.roles.node.health import HealthReporter
 from mcast.roles.node.inbound import InboundConnections
@@ -47,7 +47,6 @@ from mcast.roles.node.servers import ServerMonitors
 from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind
 from mcast.wire.handshake import Role
 from mcast.wire.identity import Identity
-from mcast.wire.position import Position
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +103,8 @@ class NodeProgram:
         )
         self._relays = RelayDb(
             str(self._me), self._reader, ports, self._reaper,
-            post=post, on_child_lost=self._inbound.on_child_lost, on_crash=on_crash, timing=timing,
+            post=post, on_child_lost=self._inbound.on_child_lost,
+            on_child_caught_up=self._inbound.on_child_caught_up, on_crash=on_crash, timing=timing,
         )  # fmt: skip
         self._health = HealthReporter(lambda: core.branches, self._relays, send_health)
         self._performer = Performer(
@@ -175,11 +175,11 @@ class NodeProgram:
         self._relays.on_tick()
         self._health.on_tick(now)
 
-    def _upstream(self, subscribe: Subscribe, resume: Position | None) -> Upstream:
+    def _upstream(self, subscribe: Subscribe, resume: Resume) -> Upstream:
         surroundings = (self._ports, self._watcher, self._decider.post, self._on_crash)
         if isinstance(subscribe.parent, ServerParent):
             relay = self._relays.get(subscribe.content)
-            due_at = relay.due_at(resume.next) if relay is not None and resume is not None else None
+            due_at = relay.due_at if relay is not None else None
             return ServerUpstream(
                 subscribe, *surroundings, resume=resume, due_at=due_at, credentials=self._credentials
             )

@@ -8,9 +8,8 @@ Order and completeness are restored by the final receiver.
 
 import os
 import socket
-from collections.abc import Callable
 
-from mcast.media.child import ChildLost
+from mcast.media.child import OnCaughtUp, OnLost
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.incoming import ReceiverCounters
@@ -37,20 +36,22 @@ class Relay:
 
     def __init__(
         self, content: str, position: Position, reader: FeedbackReader, ports: MediaPorts, cname: str, *,
-        post: Post, on_child_lost: Callable[[ConnectionId, ChildLost], None], on_crash: OnCrash,
+        post: Post, on_child_lost: OnLost, on_child_caught_up: OnCaughtUp, on_crash: OnCrash,
         start: int | None = None, timing: Timing = DEFAULT_TIMING,
     ) -> None:  # fmt: skip
         """Begin at a position; `start` is the first number that counts, where it is known.
 
-        `post` is handed what becomes of the parents; `on_child_lost` is the reader's to call.
+        `post` is handed what becomes of the parents; `on_child_lost` and
+        `on_child_caught_up` are the reader's to call.
         """
         self.content = content
         self._post, self._state, self._no_way = post, FeedState.WAITING, False
         self._last: int | None = None  # the content's last number, once it is over
         self._drained: frozenset[ConnectionId] = frozenset()  # told already
         self.fanout = Fanout(
-            content, position, reader, ports, cname=cname, on_lost=on_child_lost, timing=timing
-        )
+            content, position, reader, ports, cname=cname, on_lost=on_child_lost,
+            on_caught_up=on_child_caught_up, timing=timing,
+        )  # fmt: skip
         self._receiver = Receiver(
             content, position, cname, self.fanout.push, self._on_parent, on_crash,
             on_outdone=lambda upstream: post(Outdone(upstream)), start=start, timing=timing,

@@ -1,10 +1,10 @@
 """The `RelayDb`: all contents that this node relays, each with its `Relay`."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from mcast.eventlog import note
-from mcast.media.child import ChildLost
+from mcast.media.child import OnCaughtUp, OnLost
 from mcast.media.feedback import FeedbackReader
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
@@ -26,12 +26,13 @@ class RelayDb:
 
     def __init__(
         self, cname: str, reader: FeedbackReader, ports: MediaPorts, reaper: Worker, *,
-        post: Post, on_child_lost: Callable[[ConnectionId, ChildLost], None], on_crash: OnCrash,
+        post: Post, on_child_lost: OnLost, on_child_caught_up: OnCaughtUp, on_crash: OnCrash,
         timing: Timing = DEFAULT_TIMING,
     ) -> None:  # fmt: skip
         """`cname` names this node in RTCP; `reaper` waits for the ends of relays."""
         self._cname, self._reader, self._ports, self._reaper = cname, reader, ports, reaper
-        self._post, self._on_child_lost, self._on_crash = post, on_child_lost, on_crash
+        self._post, self._on_crash = post, on_crash
+        self._on_child_lost, self._on_child_caught_up = on_child_lost, on_child_caught_up
         self._timing = timing
         self._relays: dict[str, Relay] = {}
 
@@ -61,8 +62,8 @@ class RelayDb:
     def _open(self, content: str, position: Position, start: int | None) -> Relay:
         relay = self._relays[content] = Relay(
             content, position, self._reader, self._ports, self._cname,
-            post=self._post, on_child_lost=self._on_child_lost, on_crash=self._on_crash, start=start,
-            timing=self._timing,
+            post=self._post, on_child_lost=self._on_child_lost, on_child_caught_up=self._on_child_caught_up,
+            on_crash=self._on_crash, start=start, timing=self._timing,
         )  # fmt: skip
         return relay
 

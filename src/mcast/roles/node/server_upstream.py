@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 from mcast.errors import WireError
 from mcast.net.connection import Connection, connect, say
@@ -11,11 +12,10 @@ from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import ServerParent, Subscribe
 from mcast.peer.decider import Post
-from mcast.peer.upstream import CONNECT_TIMEOUT, Upstream
+from mcast.peer.upstream import CONNECT_TIMEOUT, Resume, Upstream, from_anywhere
 from mcast.wire.frame import Message
 from mcast.wire.handshake import Role
 from mcast.wire.node import TOKEN_SIZE, MissReason, Port, StopReason
-from mcast.wire.position import Position
 from mcast.wire.server import Ready, Send, Sending, SendStatus, ServerStop
 
 
@@ -24,10 +24,10 @@ class ServerUpstream(Upstream):
 
     def __init__(
         self, subscribe: Subscribe, ports: MediaPorts, watcher: Watcher, post: Post, on_crash: OnCrash,
-        *, resume: Position | None = None, due_at: float | None = None,
+        *, resume: Resume = from_anywhere, due_at: Callable[[int], float | None] | None = None,
         credentials: Credentials | None = None,
     ) -> None:  # fmt: skip
-        """`due_at` is when the number to resume from was due, in monotonic seconds, if that is known."""
+        """`due_at` tells when a number was due, in monotonic seconds, if that is known."""
         super().__init__(subscribe, ports, watcher, post, on_crash, resume=resume)
         if not isinstance(subscribe.parent, ServerParent):
             raise TypeError(f"{subscribe.parent} is no server")
@@ -47,7 +47,9 @@ class ServerUpstream(Upstream):
 
     def _overdue_ms(self) -> int:
         """Return how late the number to resume from is by now: so the stream keeps its clock."""
-        return 0 if self._due_at is None else max(0, round((time.monotonic() - self._due_at) * 1000))
+        if self._due_at is None or self.resume is None or (due := self._due_at(self.resume.next)) is None:
+            return 0
+        return max(0, round((time.monotonic() - due) * 1000))
 
     def _on_message(self, message: Message) -> None:
         match message:

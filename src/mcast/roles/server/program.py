@@ -7,6 +7,9 @@
 The handler of a connection reads its first message, which decides what the connection is for. The thread
 `errands` does what may take a while (end ffmpeg when a stream's last taker has left, send a long list), so
 the watcher never waits.
+
+Media knows better than TCP whether a taker lives. So its connection is *calm*: silence of TCP alone ends
+nothing, the lease does.
 """
 
 import itertools
@@ -26,6 +29,7 @@ from mcast.media.history import Archive
 from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pool import LINGER, StreamingPool
 from mcast.media.source.streamer import Streamer
+from mcast.net.calm import be_calm, heed_silence
 from mcast.net.connection import Connection, PeerGone, say
 from mcast.net.deadline import Deadline
 from mcast.net.entrance import Rules
@@ -65,6 +69,8 @@ class _Taker:
     number: int
     connection: Connection
     streamer: Streamer[Fanout]
+    is_deaf: bool = False  # the connection has fallen silent for good, the stream goes on
+    is_calm: bool = True  # silence of the connection alone does not end it
     is_lost: bool = True  # when it is gone, unless it was told otherwise: somebody may go on in its place
 
 
@@ -223,10 +229,11 @@ class ServerProgram:
             self._takers[taker.number] = taker
         try:
             connection.send(self._admit(taker, send))
+            be_calm(connection)
             self._watcher.watch(
                 connection,
                 lambda message: self._on_stream_message(taker, message),
-                lambda reason: self._leave(taker, reason),
+                lambda reason: self._on_taker_gone(taker, reason),
             )
             connection.detach()
         except McastError as error:
@@ -259,6 +266,12 @@ class ServerProgram:
                 raise PeerGone(f"STOP({message.reason.name.lower()})")
             case _:
                 raise WireError(f"{type(message).__name__} has no place in a running stream")
+
+    def _on_taker_gone(self, taker: _Taker, reason: str) -> None:
+        with self._lock:  # _on_lost() comes before or after
+            taker.is_deaf = taker.connection.fell_silent and taker.is_calm
+        if not taker.is_deaf:  # else its lease is what ends it
+            self._leave(taker, reason)
 
     def _leave(self, taker: _Taker, reason: str) -> None:
         """Dismiss a taker that has left; stop the stream if nobody is left who may want it."""
@@ -302,9 +315,17 @@ class ServerProgram:
         # Who has said BYE gets no media any more. That is all: its connection is about to say why it leaves,
         # and a BYE that overtakes the STOP must not make a taker that left in order look lost.
         taker = self._takers.get(key)
-        if taker is not None and lost is ChildLost.LEASE:
+        if taker is None:
+            return
+        with self._lock:
+            taker.is_calm = False
+        if lost is ChildLost.BYE:
+            heed_silence(taker.connection)  # nothing else would end it, if no word comes
+        else:
             say(taker.connection, ServerStop(StopReason.LEASE, text="nothing was heard of you"))
             taker.connection.close()  # the watcher sees that
+        if taker.is_deaf:  # but of this one the watcher knows no more
+            self._leave(taker, lost.value)
 
     def _on_end(self, streamer: Streamer[Fanout], _last: int) -> None:
         """Tell all takers that a content is over: its last datagrams are on their way, or in the history."""
