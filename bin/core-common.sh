@@ -45,3 +45,24 @@ use_address_of() {
     done <"$configs.core"
     [ -n "$address" ] || fail "$configs.core: no line '$1=HOST:PORT'"
 }
+
+# Is this name a server of the scenario? (Then it has a file of contents.)
+is_server() { [ -e "$configs.server-$1.toml" ]; }
+is_client() { ! is_server "$1"; }
+
+# Sets `address` for the node that this runs in, which is to be a server or a client ($1).
+use_address_of_this() {
+    need_node_name
+    kinds= is_one=
+    while IFS='=' read -r key value || [ -n "$key" ]; do
+        case $key in
+        '' | \#* | bootstrap) continue ;;
+        esac
+        "is_$1" "$key" || continue
+        kinds="$kinds${kinds:+, }$key"
+        [ "$key" != "$NODE_NAME" ] || is_one=yes
+    done <"$configs.core"
+    [ -n "$is_one" ] ||
+        fail "$NODE_NAME is no $1 of ${configs##*/}: run this in one of: ${kinds:-none, as $configs.core has none}"
+    use_address_of "$NODE_NAME"
+}

@@ -55,7 +55,11 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "stream_ended": ("content", "ssrc", "next", "reason"),
     "live_input_started": ("content", "pid"),
     "live_input_ended": ("content", "status", "reason", "again_s"),
+    "live_input_silent": ("content", "source", "silent_s"),
+    "live_input_back": ("content", "silent_s"),
+    "live_input_given_up": ("content", "silent_s"),
     # a client
+    "waiting": ("content", "reason"),
     "joined": ("content", "path", "request"),
     "left": ("content", "reason"),
     # a client and a node

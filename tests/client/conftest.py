@@ -12,6 +12,7 @@ from mcast.overlay import search
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "RETRY_PAUSE", 0.01)
     monkeypatch.setattr(search, "UNREACHABLE_PAUSE", 0.02)
+    monkeypatch.setattr(search, "LEAST_TOLD_PAUSE", 0.02)
 
 
 @pytest.fixture

@@ -17,9 +17,11 @@ from mcast.net.ports import MediaPorts
 from mcast.net.threads import CrashBox
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
+from mcast.wire.mpegts import NULL_PACKET
 from mcast.wire.node import TOKEN_SIZE, Disc, MissReason, Stop, StopReason, Stream
 from mcast.wire.position import Position
 from mcast.wire.rtp import HEADER_SIZE
+from mcast.wire.train import NULL_DATAGRAM, Train
 from media.plane.streams import SSRC, datagram, train
 from roles.partners import N1, RP, Peer, found, miss, port_for, stop_for
 
@@ -45,10 +47,10 @@ class Node:
     def address(self) -> str:
         return self.peer.address
 
-    def miss(self, reason: MissReason, text: str = "") -> Disc:
-        """Answer the next DISC with no."""
+    def miss(self, reason: MissReason, text: str = "", *, retry_ms: int = 0) -> Disc:
+        """Answer the next DISC with no; with `retry_ms` the child is to ask again."""
         connection, asked = self.peer.question(Disc)
-        connection.send(miss(asked, reason, text))
+        connection.send(replace(miss(asked, reason, text), retry_ms=retry_ms))
         return asked
 
     def found(self) -> Disc:
@@ -92,6 +94,10 @@ class Node:
     def push(self, first: int, count: int) -> None:
         """Send datagrams; the first of all is a keyframe."""
         self.fanout.push(train(first, count, keys=[0] if first == 0 else []))
+
+    def nulls(self, first: int) -> None:
+        """Send a datagram of one null packet: the source has nothing to say."""
+        self.fanout.push(Train(first, NULL_DATAGRAM, datagram(first)[:HEADER_SIZE] + NULL_PACKET))
 
     def say_stop(self, reason: StopReason, last: int | None = None, text: str = "") -> None:
         """End the subscription, the parent's way."""

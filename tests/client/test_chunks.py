@@ -117,3 +117,23 @@ def test_it_tells_its_state() -> None:
     assert "open" in repr(chunks)
     chunks.finish()
     assert "finished" in repr(chunks)
+
+
+def test_who_waits_for_the_first_chunk_does_not_take_it() -> None:
+    chunks = ChunkQueue(1000)
+    assert not chunks.wait_chunk(0.01)
+    chunks.write(b"one")
+    assert chunks.wait_chunk()
+    chunks.finish(StreamEndedError("lost"))
+    assert chunks.wait_chunk()
+    assert chunks.read() == b"one"
+    with pytest.raises(StreamEndedError, match="lost"):
+        chunks.wait_chunk()
+
+
+def test_a_stream_that_is_over_without_a_chunk_is_waited_for_no_longer() -> None:
+    chunks = ChunkQueue(1000)
+    with meanwhile(chunks.wait_chunk) as waited:
+        chunks.finish()
+    assert waited.result() is False
+    assert chunks.is_finished

@@ -7,15 +7,16 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from client.conftest import Subscribe
 from client.neighbours import CHILD, Node, payload
-from helpers import PATIENCE
+from helpers import PATIENCE, wait_until
 from mcast.client import Subscription
-from mcast.client.leaf import names_of
+from mcast.client.leaf import SILENT_SOURCE, names_of
 from mcast.errors import ConfigError, McastError, NotFoundError, StreamEndedError, UnreachableError
 from mcast.hostport import HostPort
 from mcast.net.connection import Connection
@@ -26,7 +27,8 @@ from mcast.peer import upstream
 from mcast.peer.upstream import CONNECT_TIMEOUT
 from mcast.wire.frame import Message
 from mcast.wire.node import Disc, MissReason, Start, StopReason, Stream
-from media.plane.streams import SSRC
+from mcast.wire.rtcp import FeedState
+from media.plane.streams import SSRC, train
 from roles.partners import N2, RP, disc, found, miss, port_for, read, silent_address, stop_for
 
 
@@ -46,6 +48,12 @@ def busy(node: Node) -> None:
     with contextlib.suppress(AssertionError):  # nothing was asked
         connection, asked = node.peer.question(Disc, timeout=0.05)
         connection.send(miss(asked, MissReason.BUSY))
+
+
+def preparing(node: Node) -> None:
+    with contextlib.suppress(AssertionError):  # nothing was asked
+        connection, asked = node.peer.question(Disc, timeout=0.05)
+        connection.send(replace(miss(asked, MissReason.CUT, "preparing 43 %"), retry_ms=1))
 
 
 def hang_up(node: Node) -> None:
@@ -460,3 +468,41 @@ def events(caplog: pytest.LogCaptureFixture) -> dict[str, dict[str, object]]:
         for record in caplog.records
         if hasattr(record, "event")
     }
+
+
+# Waiting
+
+
+def test_who_waits_for_a_preparation_knows_how_far_it_is_and_then_joins(
+    node: Node, subscribe: Subscribe
+) -> None:
+    subscription = subscribe(patience=60.0)
+    subscription.start()
+    for percent in range(MAX_TRIES + 1):
+        node.miss(MissReason.CUT, f"preparing {percent} %", retry_ms=1)
+        wait_until(lambda: subscription.awaited == f"preparing {percent} %", "the news")  # noqa: B023
+    node.take_in()
+    assert subscription.wait_joined(PATIENCE)
+    assert subscription.awaited == ""
+
+
+def test_a_preparation_that_takes_longer_than_patience_lasts_is_no_way_yet(
+    node: Node, subscribe: Subscribe
+) -> None:
+    subscription = subscribe(patience=0.3)
+    subscription.start()
+    error = outcome(subscription, lambda: preparing(node))
+    assert isinstance(error, UnreachableError)
+    assert str(error).startswith("the content 'news' is not ready: preparing 43 % (waited for 0.3 s)")
+
+
+def test_a_source_that_is_silent_is_waited_for_and_said(node: Node, joined: Subscription) -> None:
+    node.fanout.set_state(FeedState.WAITING)
+    node.nulls(0)
+    wait_until(lambda: joined.awaited == SILENT_SOURCE, "what is waited for")
+    assert not joined.wait_media(0.01)
+    node.fanout.set_state(FeedState.FED)
+    node.fanout.push(train(1, 3, keys=[1]))
+    assert joined.wait_media(PATIENCE)
+    wait_until(lambda: joined.awaited == "", "the end of the waiting")
+    assert joined.statistics().first_number == 1

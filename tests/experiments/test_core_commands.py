@@ -74,9 +74,13 @@ def test_a_scenario_of_ones_own_is_given_by_its_path(told: Path, tmp_path: Path)
         ("core-client big_chungus", "c1", "usage: core-client SCENARIO CONTENT"),
         ("core-node nothing", "n1", "nothing.core: no such file: give big_chungus, simple_1, or"),
         ("core-server big_chungus", None, "NODE_NAME is not set"),
-        ("core-client big_chungus earth", "n1", "big_chungus.core: no line 'n1=HOST:PORT'"),
+        ("core-client big_chungus earth", None, "NODE_NAME is not set"),
+        ("core-client big_chungus earth", "n1",
+         "n1 is no client of big_chungus: run this in one of: c1, c2, c3, c4"),
+        ("core-client simple_1 moon", "s1", "s1 is no client of simple_1: run this in one of: c1, c2"),
+        ("core-server big_chungus", "c1", "c1 is no server of big_chungus: run this in one of: s1, s2"),
     ],
-)
+)  # fmt: skip
 def test_what_is_missing_is_told_in_one_line(
     words: str, node: str | None, complaint: str, told: Path
 ) -> None:
@@ -95,3 +99,10 @@ def test_a_command_can_be_run_and_says_how(command: str) -> None:
     file = BIN / command
     assert file.stat().st_mode & 0o111 == 0o111
     assert f"#     {command}" in file.read_text()
+
+
+def test_a_scenario_without_a_client_says_so(told: Path, tmp_path: Path) -> None:
+    (tmp_path / "campus.core").write_text("bootstrap=10.9.0.1:4000\n")
+    result = run("core-client", f"{tmp_path}/campus", "earth", python=told)
+    assert result.returncode == 2
+    assert f"c1 is no client of campus: run this in one of: none, as {tmp_path}/campus.core" in result.stderr

@@ -23,8 +23,10 @@ def disc(
                 hops=hops, remaining_ms=remaining_ms)  # fmt: skip
 
 
-def miss(reason: MissReason, request: bytes = R1, *, content: str = "news", text: str = "") -> Miss:
-    return Miss(request=request, content=content, reason=reason, text=text)
+def miss(
+    reason: MissReason, request: bytes = R1, *, content: str = "news", text: str = "", retry_ms: int = 0
+) -> Miss:
+    return Miss(request=request, content=content, reason=reason, text=text, retry_ms=retry_ms)
 
 
 def found(request: bytes = R1, giver: Identity = RP, *, content: str = "news") -> Found:

@@ -253,6 +253,8 @@ class SimNode(Process):
                     self.relays[content].fanout.dismiss(connection)
             case do.Fail(content, failure):
                 self.viewers[content].on_failed(failure)
+            case do.Await():
+                pass  # for people
             case _:
                 raise AssertionError(f"the simulated shell knows no {action}")
 

@@ -47,7 +47,7 @@ parents = names.map(do.NodeParent) | st.builds(do.ServerParent, texts, st.just(b
 answers = node_messages.filter(lambda message: type(message).__name__ in ("Found", "Miss"))
 discs = node_messages.filter(lambda message: type(message).__name__ == "Disc")
 miss_reasons, stop_reasons = st.sampled_from(MissReason), st.sampled_from(StopReason)
-failures = st.builds(SearchFailure, miss_reasons, texts, st.integers(0, 9), st.booleans())
+failures = st.builds(SearchFailure, miss_reasons, texts, st.integers(0, 9), st.booleans(), st.booleans())
 fields = tuples(st.tuples(texts, st.none() | st.integers() | texts | st.booleans() | tuples(texts)))
 
 EVENT_PARTS: Mapping[type[ev.Event], list[Strategy]] = {
@@ -62,7 +62,7 @@ EVENT_PARTS: Mapping[type[ev.Event], list[Strategy]] = {
     ev.Unasked: [names, requests, texts],
     ev.RoundTripMeasured: [names, seconds],
     ev.Accepted: [ids, kind_of(Port)],
-    ev.Refused: [ids, miss_reasons, texts],
+    ev.Refused: [ids, miss_reasons, texts, unsigned(32)],
     ev.Stopped: [ids, stop_reasons, st.none() | numbers, texts],
     ev.ParentLost: [ids, texts],
     ev.ControlSilent: [ids],
@@ -86,6 +86,7 @@ ACTION_PARTS: Mapping[type[do.Action], list[Strategy]] = {
     do.End: [ids, kind_of(Stop)],
     do.Dismiss: [ids, contents],
     do.Fail: [contents, failures],
+    do.Await: [contents, texts],
     do.Ask: [names, discs],
     do.CancelAsks: [requests, tuples(names)],
     do.Subscribe: [ids, contents, requests, parents, unsigned(8), st.sampled_from(Start), flags, positions],

@@ -37,13 +37,13 @@ from mcast.overlay.events import (
 )
 from mcast.overlay.node_core import NodeCore
 from mcast.overlay.rendezvous import BENEFIT_OF_DOUBT
-from mcast.overlay.search import UNREACHABLE_PAUSE
+from mcast.overlay.search import MAX_TRIES, UNREACHABLE_PAUSE
 from mcast.overlay.table import State
 from mcast.wire.identity import Identity
-from mcast.wire.node import Found, MissReason, Start, StopReason
+from mcast.wire.node import Found, Miss, MissReason, Start, StopReason
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
-from mcast.wire.server import ContentInfo
+from mcast.wire.server import ContentInfo, Readiness
 from overlay.cores import (
     SERVERS,
     add_viewer,
@@ -363,7 +363,8 @@ def test_a_client_calls_until_its_neighbour_is_there() -> None:
     core, now = client("n1"), 0.0
     request = request_of(core.handle(Wanted("news", 10.0), now))
     for _ in range(5):
-        assert core.handle(Unasked("n1", request, "connection refused"), now) == []
+        waits = do.Await("news", "connection refused; asking again by itself")
+        assert core.handle(Unasked("n1", request, "connection refused"), now) == [waits]
         now += UNREACHABLE_PAUSE
         request = request_of(core.handle(TimePassed(), now))
     core.handle(Answered("n1", found(request)), now)
@@ -382,7 +383,10 @@ def test_a_client_that_collided_asks_again_under_another_id() -> None:
     core = client("n1")
     first = request_of(core.handle(Wanted("news", 10.0), 0.0))
     core.handle(Answered("n1", found(first)), 0.1)
-    assert core.handle(Refused(1, MissReason.BUSY), 0.2) == [do.Leave(1, "news", StopReason.UNSUBSCRIBE)]
+    assert core.handle(Refused(1, MissReason.BUSY), 0.2) == [
+        do.Leave(1, "news", StopReason.UNSUBSCRIBE),
+        do.Await("news", "busy; asking again by itself"),
+    ]
     again = core.handle(TimePassed(), 0.3)
     assert request_of(again) != first
 
@@ -509,3 +513,62 @@ def test_a_rendezvous_point_without_another_server_says_that_there_is_no_way_and
     assert do.Supply("news", FeedState.CUT, no_way=True) in actions
     actions = core.handle(FeedChanged(1, Feed.FED), 1.5)
     assert do.Supply("news", FeedState.FED) in actions
+
+
+# What is being prepared
+
+PREPARING = ContentInfo("news", format="preparing 43 %", readiness=Readiness.PREPARING)
+
+
+def test_a_rendezvous_point_refuses_a_stream_that_is_being_prepared_and_says_when_to_come_again() -> None:
+    core = rendezvous("news")
+    core.handle(ServerListed(SERVERS[0], (PREPARING,)), 1.0)
+    for event in (DiscReceived(1, disc()), StreamReceived(2, stream(R2))):
+        (reply,) = core.handle(event, 2.0)
+        assert isinstance(reply, do.Reply)
+        assert isinstance(reply.message, Miss)
+        assert reply.message.reason is MissReason.CUT
+        assert reply.message.text == "preparing 43 %"
+        assert reply.message.retry_ms >= 1_000
+
+
+def test_a_node_hands_on_when_to_come_again_and_prefers_that_to_any_other_answer() -> None:
+    core = node("rp", "n2", me=N1)
+    core.handle(DiscReceived(1, disc()), 0.0)
+    core.handle(Answered("rp", miss(MissReason.CUT, text="preparing 43 %", retry_ms=1_500)), 0.1)
+    (reply,) = core.handle(Answered("n2", miss(MissReason.ABSENT)), 0.2)
+    assert isinstance(reply, do.Reply)
+    assert isinstance(reply.message, Miss)
+    assert (reply.message.text, reply.message.retry_ms) == ("preparing 43 %", 1_500)
+
+
+def test_a_node_whose_parent_refuses_for_a_while_hands_that_on_to_all_who_wait() -> None:
+    core = node("rp", me=N1)
+    core.handle(DiscReceived(1, disc()), 0.0)
+    core.handle(Answered("rp", found()), 0.1)
+    core.handle(StreamReceived(1, stream()), 0.2)
+    actions = core.handle(Refused(1, MissReason.CUT, "preparing 43 %", 1_500), 0.3)
+    (reply,) = [action for action in actions if isinstance(action, do.Reply)]
+    assert isinstance(reply.message, Miss)
+    assert reply.message.retry_ms == 1_500
+
+
+def test_a_client_says_what_it_waits_for_and_asks_again() -> None:
+    core = client("n1")
+    request = request_of(core.handle(Wanted("news", 60.0), 0.0))
+    for percent in range(MAX_TRIES + 2):
+        answer = miss(MissReason.CUT, request, text=f"preparing {percent} %", retry_ms=1_000)
+        actions = core.handle(Answered("n1", answer), float(percent))
+        assert do.Await("news", f"preparing {percent} %") in actions
+        request = request_of(core.handle(TimePassed(), percent + 1.0))
+    core.handle(Answered("n1", found(request)), 9.0)
+    assert core.branches["news"].state is State.JOINING
+
+
+def test_a_client_that_is_refused_by_the_parent_waits_likewise() -> None:
+    core = client("n1")
+    request = request_of(core.handle(Wanted("news", 60.0), 0.0))
+    core.handle(Answered("n1", found(request)), 0.1)
+    actions = core.handle(Refused(1, MissReason.CUT, "preparing 43 %", 1_000), 0.2)
+    assert do.Await("news", "preparing 43 %") in actions
+    assert core.branches["news"].state is State.SEARCHING

@@ -2,8 +2,10 @@
 
 from mcast.overlay.actions import ServerParent
 from mcast.overlay.choice import Measurement
-from mcast.overlay.rendezvous import BENEFIT_OF_DOUBT, Servers
-from mcast.wire.server import ContentInfo
+from mcast.overlay.rendezvous import BENEFIT_OF_DOUBT, FIRST_TURN, LATEST_TURN, TURNS, Servers
+from mcast.wire.node import Found, Miss, MissReason
+from mcast.wire.server import ContentInfo, Readiness
+from overlay.messages import RP, disc
 
 A, B, C = "10.0.6.10:7000", "10.0.6.11:7000", "10.0.6.12:7000"
 NEWS, FILMS = ContentInfo("news"), ContentInfo("films")
@@ -118,3 +120,53 @@ def test_a_choice_is_explained_place_by_place() -> None:
     assert first.event == second.event == "server_choice"
     assert dict(second.fields)["metric"] is None
     assert second.text == f"[news] server choice 2: {A}: not measured yet"
+
+
+def preparing(percent: int) -> ContentInfo:
+    return ContentInfo("news", format=f"preparing {percent} %", readiness=Readiness.PREPARING)
+
+
+FAILED = ContentInfo("news", format="failed: no film", readiness=Readiness.FAILED)
+
+
+def answer(known: Servers, now: float = 0.0) -> Miss | Found:
+    return known.answer(disc(), RP, now)
+
+
+def test_who_asks_for_a_content_that_is_being_prepared_is_told_how_far_it_is_and_when_to_ask_again() -> None:
+    known = servers(A, B)
+    known.on_listed(A, (preparing(43),))
+    known.on_listed(B, (FILMS,))
+    told = answer(known)
+    assert isinstance(told, Miss)
+    assert (told.reason, told.text, told.retry_ms) == (MissReason.CUT, "preparing 43 %", 1_000)
+    known.on_listed(A, (NEWS,))
+    assert isinstance(answer(known), Found)
+
+
+def test_nobody_waits_for_a_preparation_while_another_server_is_ready() -> None:
+    known = servers(A, B, C)
+    for address, info in ((A, preparing(43)), (B, NEWS), (C, FAILED)):
+        known.on_listed(address, (info,))
+        known.on_measured(address, {A: 1, B: 900, C: 2}[address])
+    assert isinstance(answer(known), Found)
+    assert addresses(known.ranking("news")) == [B, A, C]
+
+
+def test_a_preparation_that_has_failed_is_asked_for_so_that_the_server_says_why() -> None:
+    known = servers(A, B)
+    known.on_listed(A, (FAILED,))
+    assert isinstance(answer(known), Found)
+    known.on_listed(B, (preparing(1),))
+    assert isinstance(answer(known), Miss), "it may still come from the other one"
+
+
+def test_a_crowd_that_waits_comes_again_one_after_the_other_but_nobody_later_than_5_s() -> None:
+    known = servers(A)
+    known.on_listed(A, (preparing(1),))
+    turns = [known.turn_ms(10.0) for _ in range(1_000)]
+    assert turns[0] == FIRST_TURN * 1000
+    assert turns == sorted(turns)
+    assert turns[TURNS] == (FIRST_TURN + 1.0) * 1000
+    assert turns[-1] == LATEST_TURN * 1000
+    assert known.turn_ms(100.0) == FIRST_TURN * 1000

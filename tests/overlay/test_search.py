@@ -7,7 +7,9 @@ import pytest
 from mcast.overlay.discovery import OWN_FLOOD_SECONDS
 from mcast.overlay.search import (
     BUSY_PAUSE,
+    LEAST_TOLD_PAUSE,
     LONGEST_PAUSE,
+    LONGEST_TOLD_PAUSE,
     MAX_TRIES,
     REPAIR_SPREAD,
     RETRY_PAUSE,
@@ -181,3 +183,39 @@ def test_somebody_new_to_ask_makes_the_next_flood_come_at_once() -> None:
 def test_it_shows_where_it_stands() -> None:
     search = begun()
     assert repr(search) == f"<Search request={search.request.hex()} tries=0>"
+
+
+def test_what_passes_by_itself_is_asked_for_again_when_the_miss_says_so_as_often_as_patience_lasts() -> None:
+    search, now = begun(patience=60.0), 0.0
+    for _ in range(10 * MAX_TRIES):
+        assert search.on_missed(MissReason.CUT, "preparing 43 %", now, retry_ms=1_500) is None
+        again(search, now + 1.49, now + 1.5)
+        now += 1.5
+    failure = search.on_missed(MissReason.CUT, "preparing 99 %", 60.0, retry_ms=1_500)
+    assert failure is not None
+    assert (failure.passes, failure.text) == (True, "preparing 99 %")
+
+
+def test_the_last_look_is_at_the_very_end_of_the_patience() -> None:
+    search = begun(patience=10.0)
+    assert search.on_missed(MissReason.CUT, "preparing", 8.0, retry_ms=5_000) is None
+    again(search, 9.99, 10.0)
+
+
+@pytest.mark.parametrize(("told", "pause"), [(1, LEAST_TOLD_PAUSE), (2**32 - 1, LONGEST_TOLD_PAUSE)])
+def test_no_miss_makes_anybody_hammer_or_sleep(told: int, pause: float) -> None:
+    search = begun(patience=1_000.0)
+    assert search.on_missed(MissReason.CUT, "preparing", 0.0, retry_ms=told) is None
+    again(search, pause - 0.01, pause)
+
+
+def test_failures_before_a_wait_are_forgotten() -> None:
+    search, now = begun(patience=100.0), 0.0
+    for _ in range(3):
+        for _ in range(MAX_TRIES - 1):
+            assert search.on_missed(MissReason.CUT, "", now) is None
+            now += LONGEST_PAUSE
+            assert search.begin(now) is not None
+        assert search.on_missed(MissReason.CUT, "preparing", now, retry_ms=1_000) is None
+        now += 1.0
+        assert search.begin(now) is not None

@@ -180,8 +180,7 @@ def test_a_second_process_of_a_name_is_refused_as_long_as_the_first_answers(
     message = answer(new)
     assert isinstance(message, Refused)
     assert message.text == (
-        f"another process is 'n1' already, the one at {old.local}: "
-        "stop it first, or start this one under another --name"
+        "mcast-node runs here already, as 'n1': stop it first, or start this one under another --name"
     )
     with pytest.raises(PeerGone):
         new.receive(10)

@@ -109,7 +109,8 @@ def test_it_says_from_which_number_on_it_is_to_be_fed(follow: Follow, peer: Peer
 @pytest.mark.parametrize(
     ("answer", "reason", "text"),
     [
-        (Sending(SendStatus.PREPARING, text="90 % of it"), MissReason.CUT, "preparing 90 % of it"),
+        (Sending(SendStatus.PREPARING, text="90 % of it"), MissReason.CUT, "90 % of it"),
+        (Sending(SendStatus.PREPARING), MissReason.CUT, "preparing"),
         (Sending(SendStatus.ABSENT), MissReason.CUT, "absent"),
         (Sending(SendStatus.FULL), MissReason.CUT, "full"),
         (Sending(SendStatus.ERROR, text="no ffmpeg"), MissReason.CUT, "error no ffmpeg"),
@@ -130,6 +131,8 @@ def test_a_server_that_cannot_is_told_with_its_reason(
     assert isinstance(end, Refused)
     assert end.reason is reason
     assert text in end.text
+    passes_by_itself = isinstance(answer, Sending) and answer.status is SendStatus.PREPARING
+    assert (end.retry_ms > 0) is passes_by_itself
     leave(upstream)
     assert ends(connection)
     assert len(told.events) == 1

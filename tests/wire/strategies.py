@@ -58,7 +58,9 @@ node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
         origin=st.none() | identities,
     ),
     st.builds(node.Found, **_fixed, sender=identities),
-    st.builds(node.Miss, **_fixed, reason=st.sampled_from(node.MissReason), text=texts),
+    st.builds(
+        node.Miss, **_fixed, reason=st.sampled_from(node.MissReason), text=texts, retry_ms=unsigned(32)
+    ),
     st.builds(
         node.Stream,
         **_fixed,
@@ -109,6 +111,7 @@ content_infos = st.builds(
     loop=st.booleans(),
     digest=exactly(0) | exactly(32),
     running=tuples_of(positions),
+    readiness=st.sampled_from(server.Readiness),
 )
 
 server_messages: st.SearchStrategy[server.ServerMessage] = st.one_of(

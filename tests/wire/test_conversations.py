@@ -21,7 +21,7 @@ from mcast.net.connection import PeerGone
 from mcast.wire import bootstrap, endpoint, identity, node, position, server
 from mcast.wire.frame import HEADER_SIZE, FrameDecoder, Message, encode
 from mcast.wire.identity import Identity
-from mcast.wire.node import Advert, Disc, NodeFlag, NodePacket, Port, Watch
+from mcast.wire.node import Advert, Disc, Miss, NodeFlag, NodePacket, Port, Watch
 from mcast.wire.position import Position
 from mcast.wire.server import Send, ServerPacket
 from peers import tcp_pair
@@ -148,7 +148,8 @@ OLD_VALUES: dict[type[IntEnum], set[int]] = {
     identity.IdentityKind: {0, 1},
 }
 SINCE_THEN = {
-    ("Disc", 16), ("Port", 17), ("Port", 18), ("Port", 19), ("Send", 14), ("LayoutMessage", 15),
+    ("Disc", 16), ("Miss", 40), ("Port", 17), ("Port", 18), ("Port", 19), ("Send", 14),
+    ("LayoutMessage", 15),
 }  # TLVs that have been added and are skipped there  # fmt: skip
 
 
@@ -191,6 +192,8 @@ def test_whatever_this_version_writes_the_old_one_reads(message: Message) -> Non
         old = dataclasses.replace(message, policy=bootstrap.DEFAULT_POLICY)
     elif isinstance(message, Port):
         old = dataclasses.replace(message, no_way=False, leaving=False, further=())
+    elif isinstance(message, Miss):
+        old = dataclasses.replace(message, retry_ms=0)
     elif isinstance(message, Send):
         old = dataclasses.replace(message, overdue_ms=0)
     assert as_read_by_the_old(message) == old.pack()

@@ -78,6 +78,7 @@ ENUMS = (
     node.Start,
     server.ServerFlag,
     server.SendStatus,
+    server.Readiness,
     bootstrap.BootstrapFlag,
     bootstrap.NodeKind,
     handshake.HandshakeFlag,

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.wire.train import MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, Train, make_trains
+from mcast.wire.mpegts import NULL_PACKET, is_null
+from mcast.wire.rtp import HEADER_SIZE
+from mcast.wire.train import (
+    MAX_TRAIN_BYTES,
+    MAX_TRAIN_DATAGRAMS,
+    NULL_DATAGRAM,
+    Train,
+    make_trains,
+    only_nulls,
+)
 from media.plane.streams import PACKETS, SIZE, datagram, numbers_of, stream, train
 
 
@@ -65,3 +74,14 @@ def test_other_tables_and_pes_starts_are_no_keyframes() -> None:
 
 def test_stream_of_mixed_sizes_is_one_train_per_shorter_datagram() -> None:
     assert [item.count for item in stream(0, 10, short=[3, 7])] == [4, 4, 2]
+
+
+def test_only_datagrams_of_one_null_packet_each_are_nothing_but_nulls() -> None:
+    null, media = datagram(0)[:HEADER_SIZE] + NULL_PACKET, datagram(0, packets=1)
+    assert len(null) == len(media) == NULL_DATAGRAM
+    for parts, expected in (([null], True), ([null] * 3, True), ([media], False), ([null, media], False)):
+        assert only_nulls(b"".join(parts), NULL_DATAGRAM) is expected
+    assert not only_nulls(datagram(0), SIZE)
+    assert is_null(NULL_PACKET)
+    assert not is_null(NULL_PACKET * 2)
+    assert not is_null(media[HEADER_SIZE:])

@@ -30,6 +30,11 @@ class ChunkQueue:
         return f"<ChunkQueue {state}, {self._queued} bytes queued, {self._dropped} dropped>"
 
     @property
+    def is_finished(self) -> bool:
+        """Return whether nothing more is to be queued."""
+        return self._is_finished
+
+    @property
     def dropped(self) -> int:
         """Return the bytes that gave way to newer ones."""
         return self._dropped
@@ -50,6 +55,17 @@ class ChunkQueue:
             if not self._is_open and self._error is not None:
                 raise self._error
             return self._is_open
+
+    def wait_chunk(self, timeout: float | None = None) -> bool:
+        """Wait until there is a chunk to read, or never will be; return whether there is.
+
+        Raises the error that it was finished with before anything came.
+        """
+        with self._condition:
+            self._condition.wait_for(lambda: self._chunks or self._is_finished, timeout)
+            if not self._chunks and self._error is not None:
+                raise self._error
+            return bool(self._chunks)
 
     def write(self, data: bytes) -> bool:
         """Queue whole TS packets, in the place of older ones if need be. Never waits."""

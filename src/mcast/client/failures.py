@@ -13,6 +13,11 @@ def search_error(options: Options, failure: SearchFailure) -> McastError:
         return NotFoundError(
             f"no server that answers has the content '{content}': is the name right, and its server up?"
         )
+    if failure.passes:
+        return UnreachableError(
+            f"the content '{content}' is not ready: {failure.text} "
+            f"(waited for {options.patience:g} s): join again later, or wait longer"
+        )
     if failure.unreachable:
         # Who has turned us away names his program: then one runs there, and his text says what to do.
         hint = "" if "mcast-" in failure.text else ": is mcast-node running there?"

@@ -52,9 +52,11 @@ from mcast.peer.upstream import NeighbourUpstream
 from mcast.wire.handshake import Role
 from mcast.wire.identity import CLIENT_ID_SIZE, MAX_NODE_NAME, Identity
 from mcast.wire.node import Stop, StopReason
+from mcast.wire.rtcp import FeedState
 
 logger = logging.getLogger(__name__)
 
+SILENT_SOURCE = "the source is silent, or its next keyframe is to come"
 _SEED_BYTES = 16
 
 
@@ -80,6 +82,7 @@ class Leaf:
         self._path: tuple[str, ...] | None = None
         self._buffer_bytes = 0
         self._parent_changes = 0
+        self._awaited = ""
 
     def _make_decider(self) -> Decider:
         seed = os.urandom(_SEED_BYTES)
@@ -99,6 +102,11 @@ class Leaf:
     def path(self) -> tuple[str, ...]:
         """Return the names of the nodes that the stream comes through, the rendezvous point first."""
         return self._path or ()
+
+    @property
+    def awaited(self) -> str:
+        """Return what the stream waits for, or what seems to be wrong with its way, for people."""
+        return self._awaited or ("" if self._intake is None else self._intake.doubt)
 
     def start(self) -> None:
         """Begin to search."""
@@ -158,12 +166,12 @@ class Leaf:
                 self._last = action.last
             case do.Announce():
                 self._announce(action)
-            case do.Accept() | do.Update() | do.End() | do.Fail():
+            case do.Accept() | do.Update() | do.End() | do.Fail() | do.Await() | do.Supply():
                 self._tell(action)
-            case do.Reply() | do.Dismiss() | do.Supply() | do.Advertise() | do.Introduce():
+            case do.Reply() | do.Dismiss() | do.Advertise() | do.Introduce():
                 pass  # for children and neighbours that ask: a leaf has none
 
-    def _tell(self, action: do.Accept | do.Update | do.End | do.Fail) -> None:
+    def _tell(self, action: do.Accept | do.Update | do.End | do.Fail | do.Await | do.Supply) -> None:
         """Tell the reader what has become of its wish."""
         match action:
             case do.Accept():
@@ -174,6 +182,10 @@ class Leaf:
                 self._on_over(action.stop)
             case do.Fail():
                 self._chunks.finish(search_error(self._options, action.failure))
+            case do.Await():
+                self._awaited = action.text
+            case do.Supply():
+                self._awaited = SILENT_SOURCE if action.state is FeedState.WAITING else ""
 
     def _ask(self, action: do.Ask) -> None:
         if self._path is None and action.disc.request != self._request:
@@ -232,6 +244,7 @@ class Leaf:
             self._reaper.post(self._intake.stop)
 
     def _on_joined(self, path: Path) -> None:
+        self._awaited = ""
         names = self._path = self._names_of(path)
         eventlog.note(
             logger, "joined", "[%s] joined by way of %s", self._options.content, " > ".join(names),

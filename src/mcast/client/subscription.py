@@ -156,6 +156,14 @@ class Subscription:
         """
         return () if self._leaf is None else self._leaf.path
 
+    @property
+    def awaited(self) -> str:
+        """Return what the stream waits for, in words: "preparing 43 %"; empty while nothing is known of that.
+
+        Before it has joined the content may be being prepared; then its live input may be silent.
+        """
+        return "" if self._leaf is None else self._leaf.awaited
+
     def statistics(self) -> Statistics:
         """Return what has come so far; after the end, what has come in all."""
         return Statistics() if self._leaf is None else self._leaf.statistics()
@@ -189,6 +197,22 @@ class Subscription:
         has_joined = self._chunks.wait_open(timeout)
         self._tell_path()
         return has_joined
+
+    def wait_media(self, timeout: float | None = None) -> bool:
+        """Wait for `timeout` seconds at most; return whether there is media to read.
+
+        A server keeps a stream of which it has nothing yet (a live input that is silent) going with null
+        packets: they are no media, and nobody reads them. Raises StreamEndedError when the stream has ended
+        before any came.
+        """
+        has_come = self._chunks.wait_chunk(timeout)
+        self._tell_path()
+        return has_come
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether nothing more will come: what waits to be read is the end."""
+        return self._chunks.is_finished
 
     def _tell_path(self) -> None:
         path = self.path

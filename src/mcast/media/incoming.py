@@ -23,7 +23,7 @@ from mcast.wire.burst import Run, is_whole_run, sort_burst
 from mcast.wire.position import Position
 from mcast.wire.rtcp import NEXT_UNKNOWN, SenderReport, read_state, unpack_compound
 from mcast.wire.rtp import timestamp_at
-from mcast.wire.train import Train
+from mcast.wire.train import Train, only_nulls
 
 MAX_NACK = 256
 """Numbers asked for in one packet: at worst 1,024 bytes."""
@@ -144,7 +144,7 @@ class IncomingStream:
                 return self._on_leap(parent, first, run, now)
         data, size, count = run.data, run.size, run.count
         spans = self.reception.accept(first, count, now)
-        parent.on_media(first, count, spans, timestamp_at(data, 0), now)
+        parent.on_media(first, count, spans, timestamp_at(data, 0), now, idle=only_nulls(data, size))
         if not spans:
             return []
         if now - self._new_at > self._longest_gap:

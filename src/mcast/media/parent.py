@@ -18,6 +18,9 @@ relays would keep itself alive. So there is a second clock, which media alone se
 says it is fed and brings no media is as good as cut off (CUT). And only media that goes on is a sign:
 what goes round in a ring is never higher than what was there before. As long as media comes the
 parent's word counts for nothing: it feeds us out of its history while it is cut off itself.
+
+**Null packets alone are the source's sign, and no media.** They keep the numbers going while a live input has
+nothing to say. So while the parent says that it waits for the server, they do not make it FED.
 """
 
 from collections.abc import Sequence
@@ -54,7 +57,7 @@ class ParentState(Enum):
     """How it is with a parent."""
 
     FED = auto()  # media comes
-    WAITING = auto()  # it lives, media is to come
+    WAITING = auto()  # it lives, media is to come: nothing comes yet, or null packets while it says so
     CUT = auto()  # it says that it is cut off itself, or no media comes though it says it is fed
     NO_WAY = auto()  # it says that it is cut off, and has found no other parent
     SUSPECT = auto()  # nothing has come for a moment
@@ -128,7 +131,8 @@ class Parent:
         self._report_due = self._nack_due = now
         self._silence = Silence(now, timing)
         self._starved = 0.0  # for how long it has brought no media though it says that it is fed
-        self._says_fed = False
+        self._says_fed = self._says_waiting = False
+        self._idle = False  # null packets came last
         self._beside = False
         self._lost = 0
         self._reported = (0, 0)  # expected and received at the last report
@@ -188,8 +192,20 @@ class Parent:
 
     # What comes from it
 
-    def on_media(self, first: int, count: int, spans: tuple[Span, ...], timestamp: int, now: float) -> None:
-        """Take in datagrams of the stream, of which `spans` had not come from anywhere before."""
+    def on_media(
+        self,
+        first: int,
+        count: int,
+        spans: tuple[Span, ...],
+        timestamp: int,
+        now: float,
+        *,
+        idle: bool = False,
+    ) -> None:
+        """Take in datagrams of the stream, of which `spans` had not come from anywhere before.
+
+        `idle` tells that there is nothing in them but null packets.
+        """
         if first == self.next and self.start is not None:
             self.next = first + count
             self.received += count
@@ -197,9 +213,9 @@ class Parent:
             return  # all of it has come from it before: no sign of life
         self.new += spans[0][1] if len(spans) == 1 else sum(length for _, length in spans)
         self._silence.on_media(now, self.state is not ParentState.SILENT)
-        self._starved = 0.0
+        self._starved, self._idle = 0.0, idle
         if self.state is not ParentState.FED:
-            self._change(ParentState.FED, now)
+            self._change(ParentState.WAITING if idle and self._says_waiting else ParentState.FED, now)
         if not self._begun:
             self._begin(now)
         self._note_arrival(timestamp, now)
@@ -225,7 +241,9 @@ class Parent:
         """Take in what it says of its own supply, with the SR that has just come."""
         # While it waits for a keyframe for us, no media is no sign of anything.
         self._says_fed = told.state is FeedState.FED and told.next != NEXT_UNKNOWN
-        if self.state is ParentState.FED and self._silence.media <= self._timing.quiet:
+        self._says_waiting = told.state is FeedState.WAITING
+        is_fed = self.state is ParentState.FED and not (self._idle and self._says_waiting)
+        if is_fed and self._silence.media <= self._timing.quiet:
             return
         if told.state is FeedState.CUT:
             self._change(ParentState.NO_WAY if told.no_way else ParentState.CUT, now, told.cut_ms)

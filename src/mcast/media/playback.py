@@ -16,7 +16,7 @@ from mcast.media.output import Output
 from mcast.media.playout import PlayoutBuffer, PlayoutCounters
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.wire.mpegts import ContinuityChecker
-from mcast.wire.train import Train
+from mcast.wire.train import Train, only_nulls
 
 STEP_SECONDS = 0.01
 """Datagrams due within this time go out together: a player notices nothing, the system far fewer calls."""
@@ -34,7 +34,7 @@ class PlaybackReport:
     ts_packets: int
     bytes: int
     continuity_errors: int
-    first_media: float | None  # monotonic seconds
+    first_media: float | None  # monotonic seconds; null packets are none
     first_keyframe: float | None
     held_ms: float
     dropped: int  # bytes that the output had no room for
@@ -77,7 +77,7 @@ class Playback:
         """Take in what has arrived. Never waits for the output."""
         now = self._clock()
         with self._condition:
-            if self._first_media is None:
+            if self._first_media is None and not only_nulls(train.data, train.size):
                 self._first_media = now
             if self._first_keyframe is None and train.keyframes():
                 self._first_keyframe = now

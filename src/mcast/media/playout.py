@@ -5,6 +5,9 @@ output time (timeline.py); what is past it goes out at once and is never dropped
 `latency` is therefore how long the output waits *for a hole*: a hole is given up, and counted, at
 the output time of the next datagram that is there.
 
+A stream begins with its first media: null packets that come before (a live input has nothing to say yet) do
+not go out.
+
 Pure: the time is handed in, nothing blocks.
 """
 
@@ -13,6 +16,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from mcast.media.timeline import Timeline
+from mcast.wire.mpegts import is_null
 from mcast.wire.rtp import CLOCK_RATE, HEADER_SIZE
 from mcast.wire.train import Train
 
@@ -98,7 +102,9 @@ class PlayoutBuffer:
         """Return the payloads that are due."""
         payloads: list[memoryview] = []
         while (due := self.next_due()) is not None and due <= now:
-            payloads.append(self._take())
+            payload = self._take()
+            if self.first is not None:
+                payloads.append(payload)
         self._datagrams += len(payloads)
         return payloads
 
@@ -138,9 +144,11 @@ class PlayoutBuffer:
             self._lost += number - self._next
             self._holes.append((self._next, number))
         self._next = number + 1
-        self.first = number if self.first is None else self.first
         self._newest = held.ticks
-        self._bytes += len(held.payload)
+        if self.first is None and not is_null(held.payload):
+            self.first = number
+        if self.first is not None:
+            self._bytes += len(held.payload)
         return held.payload
 
     def _count_past(self, number: int) -> None:

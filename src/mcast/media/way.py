@@ -10,12 +10,11 @@ Null packets without gaps mean nothing: the source is idle. Pure: no socket, no 
 """
 
 from mcast.media.parent import ParentState
-from mcast.wire.mpegts import NULL_PID, PACKET, pid_at
-from mcast.wire.rtp import HEADER_SIZE, is_rtcp
+from mcast.wire.rtp import is_rtcp
+from mcast.wire.train import NULL_DATAGRAM, only_nulls
 
 VANISHED_SECONDS = 1.0
 """Small datagrams alone for so long, and numbers missing: repair has been tried many times."""
-_NULL_SIZE = HEADER_SIZE + PACKET
 _MEND = "try datagram_packets = 6 at the server"  # of 1,140 bytes: they fit even IPv6's least MTU
 _DEAD = (ParentState.SILENT, ParentState.REFUSED)
 
@@ -54,6 +53,4 @@ class Way:
 
 def _is_media(data: bytes, size: int) -> bool:
     """Return whether RTP has come that holds more than a null packet."""
-    if size < _NULL_SIZE or is_rtcp(data):
-        return False
-    return size > _NULL_SIZE or pid_at(data, HEADER_SIZE) != NULL_PID
+    return size >= NULL_DATAGRAM and not is_rtcp(data) and not only_nulls(data, size)

@@ -139,8 +139,15 @@ def local_ip(sock: socket.socket) -> IPAddress:
     return endpoint_of(_checked(sock.getsockname())).ip
 
 
-def unusable_address(address: HostPort, error: OSError) -> ConfigError:
-    """Return an error that says why a socket could not be bound, and how to mend it."""
+def unusable_address(address: HostPort, error: OSError, holder: str = "") -> ConfigError:
+    """Return an error that says why a socket could not be bound, and how to mend it.
+
+    `holder` is the program of ours that has the port already, where that is known.
+    """
+    if error.errno == errno.EADDRINUSE and holder:
+        return ConfigError(
+            f"{holder} runs here already, at port {address.port}: stop it first, or choose another port"
+        )
     if error.errno == errno.EADDRINUSE:
         return ConfigError(
             f"port {address.port} is in use on {address.host or 'this machine'}: choose another one"

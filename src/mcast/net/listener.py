@@ -26,6 +26,7 @@ from mcast.net.addresses import SockAddr, family_of, resolve, unusable_address
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.deadline import Deadline
 from mcast.net.entrance import Entrance, Rules
+from mcast.net.holder import holder_of
 from mcast.net.ratelimit import Counters, RateLimitedLog
 from mcast.net.threads import JOIN_TIMEOUT, OnCrash, OwnedThread
 from mcast.net.waker import wait_readable
@@ -235,7 +236,7 @@ def _bind(address: HostPort) -> list[socket.socket]:
     except OSError as error:
         for sock in sockets:
             sock.close()
-        raise unusable_address(address._replace(port=port), error) from None
+        raise unusable_address(address._replace(port=port), error, holder_of(address, error)) from None
     return sockets
 
 

@@ -112,6 +112,14 @@ class Fail:
 
 
 @dataclass(frozen=True, slots=True)
+class Await:
+    """Tell the local child why it still waits, while the search goes on: "preparing 43 %"."""
+
+    content: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class SearchFailure:
     """Why a search ended without a parent."""
 
@@ -119,6 +127,7 @@ class SearchFailure:
     text: str
     tries: int
     unreachable: bool = False  # no neighbour could even be asked
+    passes: bool = False  # the reason passes by itself, only not within the patience: it is being prepared
 
 
 # To neighbours
@@ -246,6 +255,7 @@ Action: TypeAlias = (
     | End
     | Dismiss
     | Fail
+    | Await
     | Ask
     | CancelAsks
     | Subscribe

@@ -26,9 +26,12 @@ MAX_CHILDREN = 4096
 """Children of one content at a time, and as many that wait. Beyond: MISS(full)."""
 
 
-def refusal(stream: Stream, reason: MissReason, text: str = "") -> Miss:
+def refusal(stream: Stream, reason: MissReason, text: str = "", retry_ms: int = 0) -> Miss:
     """Answer a STREAM with no."""
-    return Miss(request=stream.request, hops=stream.hops, content=stream.content, reason=reason, text=text)
+    return Miss(
+        request=stream.request, hops=stream.hops, content=stream.content, reason=reason, text=text,
+        retry_ms=retry_ms,
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -80,11 +83,14 @@ class Admission:
             for action in self.admit(stream, connection, path, version)
         ]
 
-    def refuse_all(self, reason: MissReason, text: str, failure: SearchFailure | None) -> list[Action]:
+    def refuse_all(
+        self, reason: MissReason, text: str, failure: SearchFailure | None, retry_ms: int = 0
+    ) -> list[Action]:
         """Tell all who wait that nothing comes of it."""
         waiters, self.waiters = self.waiters, {}
         return [
-            self.refuse(stream, connection, reason, text, failure) for connection, stream in waiters.items()
+            self.refuse(stream, connection, reason, text, failure, retry_ms)
+            for connection, stream in waiters.items()
         ]
 
     def refuse(
@@ -94,11 +100,12 @@ class Admission:
         reason: MissReason,
         text: str = "",
         failure: SearchFailure | None = None,
+        retry_ms: int = 0,
     ) -> Action:
         """Answer one child with no."""
         if connection == LOCAL:
             return Fail(self.content, failure or SearchFailure(reason, text, tries=0))
-        return Reply(connection, refusal(stream, reason, text))
+        return Reply(connection, refusal(stream, reason, text, retry_ms))
 
     def tell_all(
         self,

@@ -23,6 +23,7 @@ from mcast.overlay import renewal
 from mcast.overlay.actions import (
     LOCAL,
     Action,
+    Await,
     ConnectionId,
     Dismiss,
     Leave,
@@ -117,15 +118,22 @@ class Branch(BranchData):
         return self._take(Input.FOUND, Why(now))
 
     def on_not_found(
-        self, reason: MissReason, text: str, now: float, *, unreachable: bool = False
+        self,
+        reason: MissReason,
+        text: str,
+        now: float,
+        *,
+        unreachable: bool = False,
+        retry_ms: int = 0,
     ) -> list[Action]:
         """Take in that a flood of the search has found nobody."""
         assert self.search is not None
         if reason is not MissReason.BUSY:
             self.failed.clear()  # nobody else is left
-        failure = self.search.on_missed(reason, text, now, unreachable=unreachable)
+        failure = self.search.on_missed(reason, text, now, unreachable=unreachable, retry_ms=retry_ms)
         happened = Input.NOWHERE if failure is None else Input.FAILED
-        return self._take(happened, Why(now, text, refuse=reason, failure=failure))
+        why = Why(now, text, refuse=reason, retry_ms=retry_ms, failure=failure)
+        return [*self._awaited(why, unreachable=unreachable), *self._take(happened, why)]
 
     def on_port(self, upstream: UpstreamId, port: Port, now: float) -> list[Action]:
         """Take in a parent's PORT: its answer to STREAM, or news."""
@@ -140,7 +148,9 @@ class Branch(BranchData):
             return self.on_lost(upstream, StopReason.REPLACED, "the stream was begun anew", now)
         return self._on_news(upstream, entry, port, now)
 
-    def on_refused(self, upstream: UpstreamId, reason: MissReason, text: str, now: float) -> list[Action]:
+    def on_refused(
+        self, upstream: UpstreamId, reason: MissReason, text: str, now: float, *, retry_ms: int = 0
+    ) -> list[Action]:
         """Take in that a parent that was asked has refused, or could not be reached."""
         if self.upstreams[upstream].accepted:
             return self.on_lost(upstream, StopReason.CUT, text, now)
@@ -155,7 +165,7 @@ class Branch(BranchData):
         self.refusals.append(f"{entry.parent}: {text or reason.name.lower()}")
         if isinstance(entry.parent, ServerParent):
             text = "; ".join(self.refusals)
-        return [left, *self._pass_over(reason, text, now)]
+        return [left, *self._pass_over(reason, text, now, retry_ms)]
 
     def on_over(self, upstream: UpstreamId, last: int, text: str, now: float) -> list[Action]:
         """Take in that the content ends with the number `last`."""
@@ -304,7 +314,7 @@ class Branch(BranchData):
             self.failed[entry.parent] = entry.path
         return [self._left(upstream), *self._take(Input.OTHER_LOST, Why(now))]
 
-    def _pass_over(self, reason: MissReason, text: str, now: float) -> list[Action]:
+    def _pass_over(self, reason: MissReason, text: str, now: float, retry_ms: int) -> list[Action]:
         """Go on after a refusal: to the next candidate, to the others that were asked, to the search."""
         if self.candidates:
             return self._take(Input.PASSED_OVER, Why(now, text))
@@ -312,15 +322,25 @@ class Branch(BranchData):
             return []  # asked beside it, and may still answer
         if self.state in SEEKING and self.candidates.is_over:
             return []  # it was late, so the search goes on already
-        return self._no_candidate(reason, text, now)
+        return self._no_candidate(reason, text, now, retry_ms)
 
-    def _no_candidate(self, reason: MissReason, text: str, now: float) -> list[Action]:
+    def _no_candidate(self, reason: MissReason, text: str, now: float, retry_ms: int = 0) -> list[Action]:
         self.candidates = Candidates(())
         if self.search is None:
-            return self._take(Input.REFUSED, Why(now, text, refuse=reason))
-        failure = self.search.on_missed(reason, text, now)
+            return self._take(Input.REFUSED, Why(now, text, refuse=reason, retry_ms=retry_ms))
+        failure = self.search.on_missed(reason, text, now, retry_ms=retry_ms)
         happened = Input.MISSED if failure is None else Input.FAILED
-        return self._take(happened, Why(now, text, refuse=reason, failure=failure))
+        why = Why(now, text, refuse=reason, retry_ms=retry_ms, failure=failure)
+        return [*self._awaited(why), *self._take(happened, why)]
+
+    def _awaited(self, why: Why, *, unreachable: bool = False) -> list[Action]:
+        """Tell the local child why it still waits, if the search goes on."""
+        if why.failure is not None or LOCAL not in self.admission.waiters:
+            return []
+        if why.retry_ms:
+            return [Await(self.content, why.text)]
+        missed = why.text if unreachable else f"{why.refuse.name.lower()} {why.text}".strip()
+        return [Await(self.content, f"{missed}; asking again by itself")]
 
     def _on_expired(self, now: float) -> list[Action]:
         if self.state is State.JOINING:

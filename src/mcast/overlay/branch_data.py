@@ -50,6 +50,7 @@ class Why:
     upstream: UpstreamId | None = None
     drained: tuple[ConnectionId, ...] = ()
     refuse: MissReason = MissReason.GONE  # how who waits is refused
+    retry_ms: int = 0  # when he is to ask again, as the reason passes by itself
     failure: SearchFailure | None = None  # the same, for the local child
     end: StopReason = StopReason.CUT  # how children are sent away
 

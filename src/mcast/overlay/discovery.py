@@ -101,9 +101,12 @@ class Flood:
     source: Source = UNCOUNTED  # which has a place among the floods as long as this one lasts
 
 
-def miss(disc: Disc, reason: MissReason, text: str = "") -> Miss:
+def miss(disc: Disc, reason: MissReason, text: str = "", retry_ms: int = 0) -> Miss:
     """Answer a DISC with no."""
-    return Miss(request=disc.request, hops=disc.hops, content=disc.content, reason=reason, text=text)
+    return Miss(
+        request=disc.request, hops=disc.hops, content=disc.content, reason=reason, text=text,
+        retry_ms=retry_ms,
+    )  # fmt: skip
 
 
 def found(disc: Disc, giver: Identity) -> Found:
@@ -271,8 +274,9 @@ class Discovery:
         self._ended(flood.disc.request)
         answer: Found | Miss | None = flood.fallback
         if answer is None:
-            told = min(flood.misses, key=lambda missed: _TELLING.index(missed.reason))
-            answer = miss(flood.disc, told.reason, told.text)
+            # One that passes first: so the content exists, whatever another rendezvous point says.
+            told = min(flood.misses, key=lambda m: (not m.retry_ms, _TELLING.index(m.reason)))
+            answer = miss(flood.disc, told.reason, told.text, told.retry_ms)
         return [self._answer(flood, answer), *self._cancel(flood)]
 
     def _answer(self, flood: Flood, answer: Found | Miss) -> Outcome:

@@ -142,6 +142,7 @@ class Refused:
     upstream: UpstreamId
     reason: MissReason
     text: str = ""
+    retry_ms: int = 0  # when to ask again, as the reason passes by itself; 0: it may not
 
 
 @dataclass(frozen=True, slots=True)

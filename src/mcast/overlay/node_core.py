@@ -191,13 +191,7 @@ class NodeCore:
         branch = self._branches.get(disc.content)
         if branch is not None and (answer := self._answer_of(branch, disc)) is not None:
             return answer
-        if not self.rendezvous:
-            return None
-        if self._servers.has(disc.content):
-            return found(disc, self.me)
-        if doubts := self._servers.doubts(now):
-            return miss(disc, MissReason.CUT, doubts)
-        return miss(disc, MissReason.ABSENT)
+        return self._servers.answer(disc, self.me, now) if self.rendezvous else None
 
     def _answer_of(self, branch: Branch, disc: Disc) -> Found | Miss | None:
         match branch.state:
@@ -236,6 +230,9 @@ class NodeCore:
         return self._branch(stream.content).on_routed(stream, connection, parent, now)
 
     def _begin_at_server(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
+        if text := self._servers.preparing(stream.content):
+            retry_ms = self._servers.turn_ms(now)
+            return [Reply(connection, refusal(stream, MissReason.CUT, text, retry_ms))]
         ranking = self._servers.ranking(stream.content)
         if not ranking:
             return [Reply(connection, refusal(stream, MissReason.GONE, "no server has it now"))]
@@ -326,7 +323,9 @@ class NodeCore:
             return []
         answer = own.answer
         if isinstance(answer, Miss):
-            missed = branch.on_not_found(answer.reason, answer.text, now, unreachable=own.unreachable)
+            missed = branch.on_not_found(
+                answer.reason, answer.text, now, unreachable=own.unreachable, retry_ms=answer.retry_ms
+            )
             return [*missed, *self._ask_others(branch, now)]
         neighbour = self._discovery.positive_entry(answer.request, now)
         assert neighbour is not None, "FOUND has just made the entry"
@@ -349,8 +348,8 @@ class NodeCore:
             case Accepted(upstream, port):
                 self._neighbours.on_port(port)
                 return branch.on_port(upstream, port, now)
-            case Refused(upstream, reason, text):
-                return branch.on_refused(upstream, reason, text, now)
+            case Refused(upstream, reason, text, retry_ms):
+                return branch.on_refused(upstream, reason, text, now, retry_ms=retry_ms)
             case Stopped(upstream, StopReason.END, int() as last, text):
                 return branch.on_over(upstream, last, text, now)
             case Stopped(upstream, stop, _, text):

@@ -3,18 +3,28 @@
 Each server sends its list of contents and is measured all the time (choice.py). A server that does
 not answer has neither, so nobody is sent there. One that has *never* answered, and was named only a
 short time ago, is a doubt: a content that is not listed may be there, so it is no `absent` yet.
+
+**Who waits while a content is prepared** asks again and again, and is told when: at most `TURNS` come in a
+second, as far as `LATEST_TURN` allows, so that a crowd that waits for a premiere leaves room for others.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mcast.overlay.actions import Announce, ServerParent
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.choice import Measurement, PingWindow, ranked
-from mcast.wire.server import ContentInfo
+from mcast.overlay.discovery import found, miss
+from mcast.wire.identity import Identity
+from mcast.wire.node import Disc, Found, Miss, MissReason
+from mcast.wire.server import ContentInfo, Readiness
 
 BENEFIT_OF_DOUBT = 10.0
 """Seconds that a server which has never answered makes the list of contents uncertain."""
+TURNS = 100
+"""Requests a second for contents that are being prepared: a node remembers 400 a second (discovery.py)."""
+FIRST_TURN, LATEST_TURN = 1.0, 5.0
+"""Seconds until one who waits asks again: so long, at most, a viewer sees its content late."""
 
 
 @dataclass(slots=True)
@@ -31,6 +41,7 @@ class Servers:
 
     def __init__(self) -> None:
         self._servers: dict[str, Server] = {}
+        self._last_turn = 0.0
 
     def on_layout(self, addresses: tuple[str, ...], now: float) -> None:
         """Take in which servers there are."""
@@ -55,7 +66,33 @@ class Servers:
 
     def has(self, content: str) -> bool:
         """Return whether a server has this content."""
-        return any(content in (server.contents or {}) for server in self._servers.values())
+        return any(self._infos(content))
+
+    def preparing(self, content: str) -> str:
+        """Return how far a content is that is still being prepared; empty if a server may send it now.
+
+        A server at which it has failed is no help to anybody who waits, but can tell why if it is the last.
+        """
+        infos = list(self._infos(content))
+        told = [info.format for info in infos if info.readiness is Readiness.PREPARING]
+        is_ready = any(info.readiness is Readiness.READY for info in infos)
+        return "" if is_ready or not told else told[0] or "preparing"
+
+    def answer(self, disc: Disc, me: Identity, now: float) -> Found | Miss:
+        """Answer a DISC for a content that the rendezvous point does not stream."""
+        if text := self.preparing(disc.content):
+            return miss(disc, MissReason.CUT, text, self.turn_ms(now))
+        if self.has(disc.content):
+            return found(disc, me)
+        if doubts := self.doubts(now):
+            return miss(disc, MissReason.CUT, doubts)
+        return miss(disc, MissReason.ABSENT)
+
+    def turn_ms(self, now: float) -> int:
+        """Return in how many milliseconds one who waits for a content should ask again."""
+        earliest = max(now + FIRST_TURN, self._last_turn + 1 / TURNS)
+        self._last_turn = min(earliest, now + LATEST_TURN)
+        return round((self._last_turn - now) * 1000)
 
     def doubts(self, now: float) -> str:
         """Return why the list of contents may be incomplete; empty if it is not."""
@@ -63,11 +100,12 @@ class Servers:
         return f"server {', '.join(doubtful)} has not answered yet" if doubtful else ""
 
     def ranking(self, content: str) -> list[ServerParent]:
-        """Return the servers that have a content, the best first."""
+        """Return the servers that have a content, the best first, and those last that are not ready."""
         having = [a for a, server in self._servers.items() if content in (server.contents or {})]
         measured = {a: m for a in having if (m := self._servers[a].pings.measurement()) is not None}
         order = [*ranked(measured), *sorted(set(having) - set(measured))]
-        return [ServerParent(address, self._digest(address, content)) for address in order]
+        order.sort(key=lambda address: self._info(address, content).readiness is not Readiness.READY)
+        return [ServerParent(address, self._info(address, content).digest) for address in order]
 
     def spares(self, branch: BranchData) -> list[ServerParent]:
         """Return the servers that can go on with a branch's stream, the best first.
@@ -91,9 +129,14 @@ class Servers:
         known = {address: server.pings.measurement() for address, server in self._servers.items()}
         return {address: measured for address, measured in known.items() if measured is not None}
 
-    def _digest(self, address: str, content: str) -> bytes:
+    def _infos(self, content: str) -> Iterator[ContentInfo]:
+        for server in self._servers.values():
+            if (info := (server.contents or {}).get(content)) is not None:
+                yield info
+
+    def _info(self, address: str, content: str) -> ContentInfo:
         contents = self._servers[address].contents or {}
-        return contents[content].digest
+        return contents[content]
 
     def _is_doubtful(self, server: Server, now: float) -> bool:
         return server.contents is None and now - server.named_at < BENEFIT_OF_DOUBT

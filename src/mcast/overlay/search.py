@@ -6,6 +6,7 @@
        '--------+-----------'
                 |
     absent               it is over: the rendezvous point says that there is no such content
+    it passes by itself  again when the MISS says, as often as the patience lasts (it is being prepared)
     busy                 again after 20 to 80 ms: who collided once should not collide again
     nobody to be asked   again after 250 ms: the neighbour may be starting
     anything else        again after 0.5, 1 s, ...; `MAX_TRIES` times at most
@@ -35,6 +36,8 @@ UNREACHABLE_PAUSE = 0.25
 """Seconds until neighbours that could not be reached are asked again."""
 RETRY_PAUSE = 0.5
 """Seconds before another try; doubled each time."""
+LEAST_TOLD_PAUSE, LONGEST_TOLD_PAUSE = 0.25, 10.0
+"""Bounds for what a MISS says: nobody is made to hammer, or to sleep while a viewer waits."""
 REPAIR_PAUSE = 0.05
 """The same for who repairs: five tries within the half second that a viewer's buffer lasts."""
 LONGEST_PAUSE = 2.0
@@ -99,21 +102,35 @@ class Search:
             self._again_at = now
 
     def on_missed(
-        self, reason: MissReason, text: str, now: float, *, unreachable: bool = False
+        self,
+        reason: MissReason,
+        text: str,
+        now: float,
+        *,
+        unreachable: bool = False,
+        retry_ms: int = 0,
     ) -> SearchFailure | None:
-        """Take in that a flood, or the STREAM after it, has failed; return why it ends, if it does."""
+        """Take in that a flood, or the STREAM after it, has failed; return why it ends, if it does.
+
+        `retry_ms` says when to ask again, if the reason passes by itself; else 0.
+        """
         if self._repairs:
             self._again_at = now + self._repair_pause(reason, unreachable=unreachable)
             return None
         if reason is MissReason.ABSENT:
             return SearchFailure(reason, text, self._tries + 1)
         is_in_time = now < self._deadline
+        if is_in_time and retry_ms:
+            self._tries = 0  # the way is there: what failed before is over
+            # The last look is at the very end, so that nobody misses a content by a second.
+            self._again_at = min(now + _told_pause(retry_ms), self._deadline)
+            return None
         if is_in_time and (unreachable or reason is MissReason.BUSY):
             self._again_at = now + (UNREACHABLE_PAUSE if unreachable else self._chance.uniform(*BUSY_PAUSE))
             return None
         self._tries += 1
         if not is_in_time or self._tries >= MAX_TRIES:
-            return SearchFailure(reason, text, self._tries, unreachable)
+            return SearchFailure(reason, text, self._tries, unreachable, passes=retry_ms > 0)
         self._again_at = now + _doubled(RETRY_PAUSE, self._tries - 1)
         return None
 
@@ -125,6 +142,10 @@ class Search:
             return _doubled(self._chance.uniform(*BUSY_PAUSE), self._collisions - 1)
         self._tries += 1
         return _doubled(REPAIR_PAUSE * self._chance.uniform(*REPAIR_SPREAD), self._tries - 1)
+
+
+def _told_pause(retry_ms: int) -> float:
+    return min(max(retry_ms / 1000, LEAST_TOLD_PAUSE), LONGEST_TOLD_PAUSE)
 
 
 def _doubled(pause: float, times: int) -> float:

@@ -101,7 +101,7 @@ def refuse_gone(branch: BranchData, why: Why) -> list[Action]:
 
 
 def refuse_all(branch: BranchData, why: Why) -> list[Action]:
-    return branch.admission.refuse_all(why.refuse, why.text, why.failure)
+    return branch.admission.refuse_all(why.refuse, why.text, why.failure, why.retry_ms)
 
 
 def receive(branch: BranchData, why: Why) -> list[Action]:

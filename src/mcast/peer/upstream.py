@@ -190,8 +190,8 @@ class Upstream(ABC):
         if not self._left.is_set():
             self._post(Accepted(self.id, port))
 
-    def _refuse(self, reason: MissReason, text: str) -> None:
-        self._end(Refused(self.id, reason, text))
+    def _refuse(self, reason: MissReason, text: str, retry_ms: int = 0) -> None:
+        self._end(Refused(self.id, reason, text, retry_ms))
 
     def _stop(self, reason: StopReason, last: int | None, text: str) -> None:
         self._end(Stopped(self.id, reason, last, text))
@@ -269,7 +269,7 @@ class NeighbourUpstream(Upstream):
                 told_at = self._connected.peer.ip
                 self._accept(replace(message, further=usable(message.further, told_at)))
             case Miss() if self.accepted is None:
-                self._refuse(message.reason, message.text)
+                self._refuse(message.reason, message.text, message.retry_ms)
             case Stop() if self.accepted is not None:
                 self._stop(message.reason, message.last, message.text)
             case Stop():  # it took us in and could not feed us

@@ -24,6 +24,11 @@ def pid_at(buffer: Buffer, offset: int) -> int:
     return (buffer[offset + 1] & 0x1F) << 8 | buffer[offset + 2]
 
 
+def is_null(payload: Buffer) -> bool:
+    """Return whether a payload is one null packet: what keeps an idle stream's numbers going."""
+    return len(payload) == PACKET and pid_at(payload, 0) == NULL_PID
+
+
 def continuity_at(buffer: Buffer, offset: int) -> int:
     return buffer[offset + 3] & 0x0F
 

@@ -99,6 +99,7 @@ ADVERTISED_PATH = many(20, "path", IDENTITY, most=MAX_PATH)
 FED = maybe(21, "fed", BOOLEAN, False)
 DISTANCE = maybe(22, "distance", U8)
 TAKES_CLIENTS = maybe(23, "takes_clients", BOOLEAN, False)
+RETRY = maybe(40, "retry_ms", U32, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,10 +172,14 @@ class Miss(NodePacket):
     """Answer DISC or STREAM: not through me."""
 
     FLAG = NodeFlag.MISS
-    SCHEMA = Schema(MISS_REASON, WHY)
+    SCHEMA = Schema(MISS_REASON, WHY, RETRY)
 
     reason: MissReason
     text: str = ""
+    retry_ms: int = 0
+    """When to ask again, as the reason passes by itself (the content is being prepared); 0: it may not.
+
+    Not a reason of its own, on which older versions close the connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,14 @@ class SendStatus(IntEnum):
     ERROR = 4  # `text` says what
 
 
+class Readiness(IntEnum):
+    """Whether a content can be sent now."""
+
+    READY = 0
+    PREPARING = 1  # soon
+    FAILED = 2  # not before its file has changed
+
+
 @dataclass(frozen=True, slots=True)
 class ContentInfo(Record):
     """One content in a server's list. 0 stands for an unknown number."""
@@ -67,6 +75,7 @@ class ContentInfo(Record):
     loop: bool = False
     digest: bytes = b""  # of the prepared bytes; empty while preparing and for live inputs
     running: tuple[Position, ...] = ()  # the streams that run now, and their heads
+    readiness: Readiness = Readiness.READY
 
     SCHEMA = Schema(
         one(1, "name", CONTENT_NAME),
@@ -79,6 +88,7 @@ class ContentInfo(Record):
         maybe(8, "loop", BOOLEAN, False),
         maybe(9, "digest", fixed(0, DIGEST_SIZE), b""),
         many(10, "running", POSITION),
+        maybe(11, "readiness", enumerated(Readiness, Readiness.READY), Readiness.READY),
     )
 
 

@@ -17,7 +17,7 @@ second TS byte of each), which is how keyframes are found without looking at dat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mcast.wire.mpegts import starts_with_pat
+from mcast.wire.mpegts import NULL_PID, PACKET, pid_at, starts_with_pat
 from mcast.wire.rtp import HEADER_SIZE, timestamp_at
 
 MAX_TRAIN_DATAGRAMS = 49
@@ -27,6 +27,10 @@ MAX_TRAIN_BYTES = 65_072
 
 _UNIT_START = b"\x40\x60"
 """Second byte of a PAT: payload unit start, the PID's high bits zero, with or without priority."""
+
+
+NULL_DATAGRAM = HEADER_SIZE + PACKET
+"""Bytes of a datagram that holds one null packet: what a source sends when it has nothing to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,13 @@ class Train:
             for index, start in enumerate(starts)
             if start in _UNIT_START and starts_with_pat(self.data, index * self.size + HEADER_SIZE)
         )
+
+
+def only_nulls(data: bytes, size: int) -> bool:
+    """Return whether datagrams of the same size, back to back, hold nothing but a null packet each."""
+    if size != NULL_DATAGRAM:
+        return False
+    return all(pid_at(data, at) == NULL_PID for at in range(HEADER_SIZE, len(data) - PACKET + 1, size))
 
 
 def make_trains(first: int, datagrams: Iterable[bytes]) -> list[Train]:

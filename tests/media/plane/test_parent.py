@@ -7,6 +7,7 @@ from mcast.media.parent import Parent, ParentState
 from mcast.media.reception import HASTY_ASKS
 from mcast.media.reports import SenderInfo, SenderRound, Speaker, Supply
 from mcast.media.timing import DEFAULT_TIMING
+from mcast.wire.mpegts import NULL_PACKET
 from mcast.wire.position import Position
 from mcast.wire.rtcp import (
     NEXT_UNKNOWN,
@@ -22,7 +23,8 @@ from mcast.wire.rtcp import (
     read_token,
     unpack_compound,
 )
-from mcast.wire.train import Train
+from mcast.wire.rtp import HEADER_SIZE
+from mcast.wire.train import NULL_DATAGRAM, Train
 from media.plane.streams import SIZE, SSRC, datagram, numbers_of, train
 
 TOKEN = b"t" * 16
@@ -220,6 +222,49 @@ def test_who_waits_for_the_server_is_waited_for() -> None:
     core.receive(train(0, 5).data, SIZE, 1.0)
     hear(core, 1.1, 20.0, report(5, FeedState.WAITING))
     assert kinds(core) == [ParentState.FED, ParentState.WAITING]
+
+
+def nulls(first: int, count: int) -> bytes:
+    """Return datagrams of one null packet each: what keeps the numbers of a silent live input going."""
+    headers = (datagram(number)[:HEADER_SIZE] for number in range(first, first + count))
+    return b"".join(header + NULL_PACKET for header in headers)
+
+
+def test_null_packets_do_not_make_a_parent_fed_that_waits_for_the_server() -> None:
+    core = make()
+    core.receive(train(0, 5).data, SIZE, 1.0)
+    for turn in range(50):
+        now = 1.1 + turn / 10
+        core.receive(nulls(5 + turn, 1), NULL_DATAGRAM, now)
+        if turn % 10 == 5:  # an SR a second
+            told = report(6 + turn, FeedState.WAITING)
+            core.receive(told, len(told), now + 0.01)
+        run(core, now, now + 0.1, 0.01)
+    assert kinds(core) == [ParentState.FED, ParentState.WAITING]
+    core.receive(train(55, 5).data, SIZE, 6.1)
+    assert kinds(core) == [ParentState.FED]
+
+
+def test_null_packets_of_a_parent_that_says_it_is_fed_are_media() -> None:
+    core = make()
+    for turn in range(30):
+        now = 1.0 + turn / 10
+        core.receive(nulls(turn, 1), NULL_DATAGRAM, now)
+        told = report(turn + 1)
+        core.receive(told, len(told), now + 0.01)
+        run(core, now, now + 0.1, 0.01)
+    assert kinds(core) == [ParentState.FED]
+
+
+def test_a_silent_parent_that_comes_back_with_null_packets_waits_as_before() -> None:
+    core = make()
+    core.receive(nulls(0, 1), NULL_DATAGRAM, 1.0)
+    told = report(1, FeedState.WAITING)
+    core.receive(told, len(told), 1.01)
+    run(core, 1.02, 2.0, 0.01)
+    core.receive(nulls(1, 1), NULL_DATAGRAM, 2.0)
+    assert kinds(core) == [ParentState.FED, ParentState.WAITING, ParentState.SUSPECT, ParentState.SILENT,
+                           ParentState.WAITING]  # fmt: skip
 
 
 def test_a_parents_word_counts_for_nothing_while_its_media_comes() -> None:

@@ -6,7 +6,10 @@ import time
 from mcast.media.output import Ended
 from mcast.media.playback import Playback
 from mcast.net.threads import CrashBox
-from media.plane.streams import PACKETS, number_of, stream, train
+from mcast.wire.mpegts import NULL_PACKET
+from mcast.wire.rtp import HEADER_SIZE
+from mcast.wire.train import NULL_DATAGRAM, Train
+from media.plane.streams import PACKETS, datagram, number_of, stream, train
 
 
 class Memory:
@@ -57,3 +60,14 @@ def test_stop_puts_out_what_is_held_and_is_harmless_when_repeated() -> None:
     playback.stop()
     playback.stop()
     assert output.numbers() == list(range(100))
+
+
+def test_the_first_media_is_none_of_the_null_packets_before_it() -> None:
+    playback = Playback(Memory(), 0, CrashBox(threading.Event()))
+    playback.push(Train(0, NULL_DATAGRAM, datagram(0)[:HEADER_SIZE] + NULL_PACKET))
+    assert playback.report().first_media is None
+    playback.push(train(1, 1))
+    playback.stop()
+    report = playback.report()
+    assert report.first_media is not None
+    assert (report.first_number, report.ts_packets) == (1, PACKETS)

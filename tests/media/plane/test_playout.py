@@ -4,8 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.media.playout import PlayoutBuffer
-from mcast.wire.train import Train
-from media.plane.streams import RATE, number_of, train
+from mcast.wire.mpegts import NULL_PACKET, PACKET
+from mcast.wire.rtp import HEADER_SIZE
+from mcast.wire.train import NULL_DATAGRAM, Train
+from media.plane.streams import RATE, datagram, number_of, train
 
 LATENCY = 0.5
 STEP = 1 / RATE
@@ -150,3 +152,22 @@ def test_nothing_waits_longer_than_the_latency_and_nothing_leaves_before_its_tim
     assert buffer.next_due() is None or (buffer.next_due() or 0) <= 1.0 + LATENCY
     buffer.pop(1.0 + LATENCY)
     assert buffer.held == 0
+
+
+def idle(first: int, count: int) -> Train:
+    """Make datagrams of one null packet each."""
+    data = b"".join(datagram(first + index)[:HEADER_SIZE] + NULL_PACKET for index in range(count))
+    return Train(first, NULL_DATAGRAM, data)
+
+
+def test_a_stream_begins_with_its_first_media_and_null_packets_before_it_do_not_go_out() -> None:
+    buffer = PlayoutBuffer(0)
+    buffer.push(idle(0, 5), 1.0)
+    assert buffer.pop(2.0) == []
+    assert (buffer.first, buffer.counters().bytes) == (None, 0)
+    buffer.push(train(5, 2), 3.0)
+    assert out(buffer, 4.0) == [5, 6]
+    buffer.push(idle(7, 1), 4.1)
+    assert len(buffer.pop(5.0)) == 1, "within the stream they are a part of it"
+    assert (buffer.first, buffer.counters().lost) == (5, 0)
+    assert buffer.counters().bytes == 15 * PACKET

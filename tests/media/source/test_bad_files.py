@@ -15,7 +15,7 @@ from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.server_config import ContentSpec
 from mcast.roles.server.main import main
 from mcast.wire.position import Position
-from mcast.wire.server import Contents, SendStatus
+from mcast.wire.server import Contents, Readiness, SendStatus
 from media.source.clips import film
 
 LONG = 60.0  # seconds: a preparation on a busy machine
@@ -163,7 +163,9 @@ def test_while_it_is_prepared_list_and_answer_say_how_far_it_is(
         raise AssertionError("reported")
 
     def note() -> None:
-        listed.append(catalogue.describe("slow", ()).format)
+        info = catalogue.describe("slow", ())
+        assert info.readiness is Readiness.PREPARING
+        listed.append(info.format)
         with pytest.raises(NotReadyError) as caught:
             catalogue.open_source("slow", Position(1, 0))
         assert caught.value.status is SendStatus.PREPARING
@@ -175,4 +177,4 @@ def test_while_it_is_prepared_list_and_answer_say_how_far_it_is(
     catalogue.start(note, crashes)
     crashes.wait_for()
     catalogue.stop()
-    assert (listed, answered) == (["preparing 43 %"], ["'slow': preparing 43 %"])
+    assert (listed, answered) == (["preparing 43 %"], ["preparing 43 %"])

@@ -56,6 +56,15 @@ class Bench:
             self.now += step
 
 
+def told(caplog: pytest.LogCaptureFixture) -> dict[str, dict[str, object]]:
+    """Return the fields of the events that were logged, by name."""
+    return {
+        record.event: record.fields  # type: ignore[attr-defined]
+        for record in caplog.records
+        if hasattr(record, "event")
+    }
+
+
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     bench = Bench(SILENT)
@@ -72,6 +81,11 @@ def test_an_input_that_never_speaks_is_named_within_5_s(
     bench.run(5.0 - WARN)
     assert "[studio] live input: nothing comes from udp://127.0.0.1:9; waiting" in caplog.text
     assert caplog.records[0].levelno == logging.WARNING
+    assert told(caplog)["live_input_silent"] == {
+        "content": "studio",
+        "source": SILENT.source,
+        "silent_s": 4.0,
+    }
     assert bench.source.is_silent
 
 
@@ -85,6 +99,9 @@ def test_ffmpeg_is_started_again_each_10_s_and_after_30_s_the_stream_ends(
     assert bench.now - START == pytest.approx(30, abs=0.3)
     assert bench.source.ended
     assert "[studio] live input: nothing came for 30 s, the stream ends" in caplog.text
+    events = [record.event for record in caplog.records if hasattr(record, "event")]
+    restart = "live_input_ended"
+    assert events == ["live_input_silent", restart, restart, "live_input_given_up"]
     assert sum("waiting" in message for message in caplog.messages) == 1
     assert bench.others == 0
     assert bench.nulls > 250, "viewers were kept meanwhile"
@@ -142,6 +159,7 @@ def test_media_that_comes_again_ends_the_silence_and_starts_its_clock_anew(
 
     wait_until(is_heard)
     assert "media comes again" in caplog.text
+    assert told(caplog)["live_input_back"]["content"] == "studio"
     heard = bench.now
     bench.run(100)
     assert bench.now - heard == pytest.approx(30, abs=0.5)

@@ -30,7 +30,7 @@ from mcast.media.source.progress import progress_of
 from mcast.media.source.server_config import ContentSpec
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.wire.position import Position
-from mcast.wire.server import ContentInfo, SendStatus
+from mcast.wire.server import ContentInfo, Readiness, SendStatus
 
 logger = logging.getLogger(__name__)
 
@@ -200,7 +200,7 @@ class Catalogue:
                 return PreparedSource(content.prepared, position, time.monotonic())
             if content.failure:
                 raise NotReadyError(SendStatus.ERROR, content.failure)
-            raise NotReadyError(SendStatus.PREPARING, f"'{name}': {_progress(content)}")
+            raise NotReadyError(SendStatus.PREPARING, _progress(content))
 
     def describe(self, name: str, running: tuple[Position, ...]) -> ContentInfo:
         """Describe a content for the rendezvous point."""
@@ -212,8 +212,12 @@ class Catalogue:
                 return ContentInfo(name=name, format="live", running=running)
             if content.prepared is not None:
                 return _describe(content.spec, content.prepared, running)
-            state = f"failed: {_short(content.reason)}" if content.failure else _progress(content)
-            return ContentInfo(name=name, format=state, loop=content.spec.loop, running=running)
+            state, readiness = _progress(content), Readiness.PREPARING
+            if content.failure:
+                state, readiness = f"failed: {_short(content.reason)}", Readiness.FAILED
+            return ContentInfo(
+                name=name, format=state, loop=content.spec.loop, running=running, readiness=readiness
+            )
 
     def _all(self) -> list[_Content]:
         with self._lock:

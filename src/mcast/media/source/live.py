@@ -191,7 +191,11 @@ class LiveSource(Source):
         spec, silence = self._spec, now - self._last_media
         if silence >= WARN and not self._is_silent_since_long:
             self._is_silent_since_long = True
-            logger.warning("[%s] live input: nothing comes from %s; waiting", spec.name, spec.source)
+            eventlog.note(
+                logger, "live_input_silent", "[%s] live input: nothing comes from %s; waiting",
+                spec.name, spec.source,
+                level=logging.WARNING, content=spec.name, source=spec.source, silent_s=round(silence, 1),
+            )  # fmt: skip
         if self._child is not None and min(silence, now - self._started) >= spec.stall:
             if without_look(spec) is None:
                 self._known.pop(spec, None)  # what comes next may be another multiplex
@@ -199,13 +203,20 @@ class LiveSource(Source):
         if spec.hold and silence >= spec.hold and not self._ended:
             self._ended = True
             self.close()
-            logger.error("[%s] live input: nothing came for %g s, the stream ends", spec.name, spec.hold)
+            eventlog.note(
+                logger, "live_input_given_up", "[%s] live input: nothing came for %g s, the stream ends",
+                spec.name, spec.hold,
+                level=logging.ERROR, content=spec.name, silent_s=round(silence, 1),
+            )  # fmt: skip
 
     def _note_media(self, now: float) -> None:
-        self._last_media = now
+        silence, self._last_media = now - self._last_media, now
         if self._is_silent_since_long:
             self._is_silent_since_long = False
-            logger.info("[%s] live input: media comes again", self._spec.name)
+            eventlog.note(
+                logger, "live_input_back", "[%s] live input: media comes again", self._spec.name,
+                content=self._spec.name, silent_s=round(silence, 1),
+            )  # fmt: skip
 
     def _read(self, child: Child, now: float) -> None:
         came = bytearray(self._rest)

@@ -151,7 +151,7 @@ class Bootstrapper:
         session = _Session(node.name, connection, register.instance)
         while (older := self._admit(session)) is not None:
             if self._answers(older):
-                self._refuse(connection, _taken(node.name, older))
+                self._refuse(connection, _taken(session, older))
                 return
             self._dismiss(older, f"another process has registered as '{node.name}' from {connection.peer}")
         connection.detach()
@@ -254,11 +254,13 @@ class Bootstrapper:
         )  # fmt: skip
 
 
-def _taken(name: str, session: _Session) -> str:
-    return (
-        f"another process is '{name}' already, the one at {session.connection.peer}: "
-        "stop it first, or start this one under another --name"
-    )
+def _taken(newcomer: _Session, older: _Session) -> str:
+    name, peer = older.name, older.connection.peer
+    if peer.ip == newcomer.connection.peer.ip:
+        runs = f"mcast-node runs here already, as '{name}'"
+    else:
+        runs = f"another process is '{name}' already, the one at {peer}"
+    return f"{runs}: stop it first, or start this one under another --name"
 
 
 def _note_change(name: str, change: Change) -> None:

@@ -8,7 +8,9 @@ import argparse
 import contextlib
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +24,7 @@ from mcast.client.options import (
     check_neighbour,
     check_seconds,
 )
-from mcast.errors import ConfigError, McastError
+from mcast.errors import ConfigError, McastError, UnreachableError
 from mcast.media.output import (
     Ended,
     Output,
@@ -33,9 +35,12 @@ from mcast.media.output import (
     stdout_output,
 )
 from mcast.media.player import Player, player_command
+from mcast.net.deadline import Deadline
 from mcast.roles import cli
+from mcast.roles.client.notice import Notice
 from mcast.roles.client.report import Report
 from mcast.roles.client.session import STOPPED_BY_USER, Session
+from mcast.roles.client.status_line import StatusLine
 from mcast.roles.ending import ERROR_STATUS
 
 logger = logging.getLogger(__name__)
@@ -103,7 +108,7 @@ def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> 
     try:
         output = _awaited_fifo(options, process)
         with _taken_down(subscription, report):
-            if not _join(subscription, process):
+            if not _join(subscription, options, process):
                 report.exit_reason = STOPPED_BY_USER
                 return
             output = output or open_output()
@@ -128,14 +133,49 @@ def _taken_down(subscription: Subscription, report: Report) -> Iterator[None]:
         report.statistics = subscription.statistics()
 
 
-def _join(subscription: Subscription, process: cli.Process) -> bool:
-    """Join, unless the user wants to go before; return whether it has. Raises McastError."""
+def _join(subscription: Subscription, options: argparse.Namespace, process: cli.Process) -> bool:
+    """Join and wait for media, unless the user wants to go before; return whether some is there.
+
+    Raises McastError: the search has failed, or no media has come within `--wait` of the joining.
+    """
     subscription.start(process.stop.is_set)
     process.begun.set()
-    while not subscription.wait_joined(_STEP):
-        if process.stop.is_set():
-            return False
-    return True
+    line = StatusLine()
+    wait = _Wait(options, subscription, process.stop, Notice(options.content, line))
+    try:
+        return wait.until(subscription.wait_joined) and wait.until(subscription.wait_media, options.wait)
+    finally:
+        line.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """Waits for a subscription's progress, as long as the user wants to, and says what it waits for."""
+
+    options: argparse.Namespace
+    subscription: Subscription
+    stop: threading.Event
+    notice: Notice
+
+    def until(self, is_there: Callable[[float], bool], seconds: float | None = None) -> bool:
+        """Wait until something is there; return False if the user wants to go. Raises UnreachableError."""
+        deadline = Deadline(seconds)
+        while True:
+            is_over = self.subscription.is_over  # asked first: what comes before the end still counts
+            if is_there(_STEP):
+                return True
+            if self.stop.is_set():
+                return False
+            if is_over or deadline.expired:
+                raise UnreachableError(self._no_media(is_over))
+            self.notice.look(self.subscription.awaited)
+
+    def _no_media(self, is_over: bool) -> str:
+        name, wait, path = self.options.content, self.options.wait, self.subscription.path
+        why = f": {self.subscription.awaited}" if self.subscription.awaited else ""
+        if is_over:
+            return f"the content '{name}' has ended before any media came{why}"
+        return f"no media of '{name}' has come in {wait:g} s, though it was joined at {path[-1]}{why}"
 
 
 def _checked_output(options: argparse.Namespace, process: cli.Process) -> Callable[[], Output]:

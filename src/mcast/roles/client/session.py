@@ -13,6 +13,7 @@ from mcast import eventlog
 from mcast.client import Subscription
 from mcast.errors import StreamEndedError
 from mcast.media.output import Output
+from mcast.roles.client.notice import Notice
 from mcast.roles.client.status_line import Status, StatusLine
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Session:
         self._content, self._subscription, self._output = content, subscription, output
         self._stop, self._duration = stop, duration
         self._status_line = StatusLine()
+        self._notice = Notice(content, self._status_line)
         self._look_at = 0.0
         self._shown_at, self._shown_bytes = time.monotonic(), 0
 
@@ -91,7 +93,9 @@ class Session:
             return ended.reason
         if self._duration is not None and self._subscription.statistics().duration_s >= self._duration:
             return DURATION_OVER
-        if self._status_line.enabled and now >= self._shown_at + _STATUS_STEP:
+        awaited = self._subscription.awaited
+        self._notice.look(awaited)
+        if self._status_line.enabled and not awaited and now >= self._shown_at + _STATUS_STEP:
             self._status_line.show(self._status(now))
         return None
 

@@ -37,7 +37,7 @@ class StatusLine:
         self._lines, self._shown = lines or logs.writer(), False
         self.enabled = self._lines is not None and self._lines.is_terminal
 
-    def show(self, status: Status) -> None:
+    def show(self, status: Status | str) -> None:
         """Replace the line."""
         if self._lines is not None and self.enabled:
             width = shutil.get_terminal_size().columns - 1

@@ -18,6 +18,9 @@ from mcast.wire.handshake import Role
 from mcast.wire.node import TOKEN_SIZE, MissReason, Port, StopReason
 from mcast.wire.server import Ready, Send, Sending, SendStatus, ServerStop
 
+PREPARING_RETRY_MS = 1000
+"""When a content is to be asked for again that its server has begun to prepare since it sent its list."""
+
 
 class ServerUpstream(Upstream):
     """Ask one server for a content, and follow what it streams."""
@@ -53,6 +56,8 @@ class ServerUpstream(Upstream):
 
     def _on_message(self, message: Message) -> None:
         match message:
+            case Sending(SendStatus.PREPARING) if self.accepted is None:
+                self._refuse(MissReason.CUT, message.text or "preparing", PREPARING_RETRY_MS)
             case Sending(status) if self.accepted is None and status is not SendStatus.OK:
                 self._refuse(MissReason.CUT, f"{status.name.lower()} {message.text}".strip())
             case Sending() if self.accepted is None:
