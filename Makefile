@@ -12,11 +12,12 @@ FETCH      := $(RUN) -m tools.packages
 WORKERS    ?= 6
 PYTEST     := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 TOPOLOGY   ?= big_chungus
-EXPERIMENTS := clients contents monitoring teardown
+EXPERIMENTS := clients contents monitoring teardown recovery
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help python venv test fuzz lint format demo demo-play bench bench-quick soak lab lab-clean experiments experiment-contents-made clean
+.PHONY: help python venv test fuzz lint format demo demo-play bench bench-quick soak lab lab-clean \
+        resilience experiments experiment-contents-made clean
 
 help: ## list the targets
 	@echo "mcast: live audio and video over an application-level multicast overlay"
@@ -82,12 +83,16 @@ lab: python ## a network of namespaces with a prompt (TOPOLOGY=, PLAN=; needs ro
 lab-clean: python ## take down what labs that were killed left behind (needs root)
 	@$(RUN) -m tools.lab clean $(ARGS)
 
-# Each has network namespaces of its own; what they say is shown when they have ended, not mixed.
-experiments: experiment-contents-made ## all four experiments side by side (needs root)
-	@echo "running side by side, about a minute: $(EXPERIMENTS)"
-	@$(MAKE) --no-print-directory --keep-going --output-sync=target --jobs=4 $(EXPERIMENTS:%=experiment-%)
+resilience: python ## whatever fails, no viewer misses a packet: about an hour (needs root; ARGS="relay-killed --runs 20")
+	@$(FETCH) experiments
+	@$(RUN) -m tools.resilience $(ARGS)
 
-experiment-%: python ## one experiment: clients, contents, monitoring or teardown (needs root)
+# Each has network namespaces of its own; what they say is shown when they have ended, not mixed.
+experiments: experiment-contents-made ## all five experiments side by side (needs root)
+	@echo "running side by side, about a minute: $(EXPERIMENTS)"
+	@$(MAKE) --no-print-directory --keep-going --output-sync=target --jobs=$(words $(EXPERIMENTS)) $(EXPERIMENTS:%=experiment-%)
+
+experiment-%: python ## one experiment: clients, contents, monitoring, teardown or recovery (needs root)
 	@$(FETCH) experiments
 	@$(RUN) -m tools.experiments $* $(ARGS)
 

@@ -4,112 +4,45 @@
 
 Starts a bootstrapper, a rendezvous point, one overlay node, one server and a client that watches all along.
 Then another process, at 127.0.0.2, opens thousands of silent connections to the node, the server and the
-bootstrapper, floods the node with DISC for what nobody has and the server with WAKE, and the
-node's media port with NACKs without a token. Meanwhile clients join one after the other. Printed are their
-times to the first media, and what the first client has lost. The attacker takes a whole core, or more:
-on a machine with few of them it delays everybody by that alone.
+bootstrapper, floods the node with DISC for what nobody has and the server with WAKE, and the node's media
+ports with NACKs, without a token and with one; it takes streams and hears lists at the server until it is
+refused (tools/soak/attack.py). Meanwhile clients join one after the other. Printed are their times to
+the first media, what the first client has lost, and how long a stranger elsewhere waits for the server's list
+and for a stream of it. The attacker takes a whole core, or more: on a machine with few of them it delays
+everybody by that alone.
 """
 
 import argparse
-import contextlib
 import json
 import multiprocessing
 import os
-import resource
-import socket
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from bench.viewers import free_ports, make_content, serve, start, write_configs  # noqa: E402
-from mcast.wire.frame import Message, encode  # noqa: E402
-from mcast.wire.identity import Identity  # noqa: E402
-from mcast.wire.node import Disc  # noqa: E402
-from mcast.wire.rtcp import pack_compound  # noqa: E402
-from mcast.wire.rtcp_packets import Nack, ReceiverReport  # noqa: E402
-from mcast.wire.server import Wake  # noqa: E402
+from mcast.net.connection import connect  # noqa: E402
+from mcast.wire.server import Contents, Send, Sending, SendStatus, Wake  # noqa: E402
 from tools.demo.processes import ProgramProcess, role_command, stop_all  # noqa: E402
+from tools.soak.attack import Targets, attack_in, everything, raise_descriptor_limit  # noqa: E402
 
 ATTACKER = "127.0.0.2"
-SILENT = 1500
-"""Connections without a byte to each program, kept open and opened again when they are closed."""
-TALKERS = 8
-"""Connections that ask and ask, to the node and to the server each."""
-
-
-def disc() -> Disc:
-    return Disc(request=os.urandom(16), content="none", sender=Identity.client(bytes(16)), remaining_ms=4000)
-
-
-def keep_silent(port: int) -> None:
-    """Keep many connections open and say nothing."""
-    held: list[socket.socket] = []
-    while True:
-        while len(held) < SILENT:
-            with contextlib.suppress(OSError):
-                held.append(socket.create_connection(("127.0.0.1", port), 1.0, (ATTACKER, 0)))
-        time.sleep(0.5)
-        for sock in held:
-            sock.setblocking(False)
-        held = [sock for sock in held if not is_closed(sock)]
-
-
-def is_closed(sock: socket.socket) -> bool:
-    try:
-        return sock.recv(1) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-
-
-def ask_again_and_again(port: int, message: Callable[[], Message]) -> None:
-    """Ask, wait for the answer, ask again."""
-    while True:
-        with (
-            contextlib.suppress(OSError),
-            socket.create_connection(("127.0.0.1", port), 1.0, (ATTACKER, 0)) as sock,
-        ):
-            while True:
-                sock.sendall(encode(message()))
-                if not sock.recv(65_536):
-                    break
-
-
-def send_nacks(ports: list[int]) -> None:
-    """Ask for repairs without a token, 900 a second."""
-    data = pack_compound((ReceiverReport(1), Nack(1, 1, tuple(range(0, 4096, 17)))))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind((ATTACKER, 0))
-        while True:
-            for port in ports:
-                with contextlib.suppress(OSError):
-                    sock.sendto(data, ("127.0.0.1", port))
-            time.sleep(1 / 900)
 
 
 def attack(ports: list[int], media: list[int]) -> None:
-    """Attack in every way at once until this process is killed."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16_384), hard))
-    boot, _, node, server = ports
-    work: list[Callable[[], None]] = [partial(keep_silent, port) for port in (boot, node, server)]
-    work += [partial(ask_again_and_again, node, disc)] * TALKERS
-    work += [partial(ask_again_and_again, server, Wake)] * TALKERS
-    work += [partial(send_nacks, media)]
-    threads = [threading.Thread(target=each, daemon=True) for each in work]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    """Attack in every way at once, as hard as one process can, until it is killed."""
+    boot, _, node, server = (f"127.0.0.1:{port}" for port in ports)
+    targets = Targets(
+        bootstrapper=boot, node=node, server=server, content="noise", media=(min(media), max(media)),
+        phase_seconds=0, asks_per_second=0, calls_per_second=0, source=ATTACKER,
+    )  # fmt: skip
+    raise_descriptor_limit()
+    attack_in(everything(targets), float("inf"))
 
 
 def media_ports(pid: int) -> list[int]:
@@ -129,6 +62,20 @@ def join(folder: Path, node: int, number: int) -> float:
     )  # fmt: skip
     ProgramProcess(f"newcomer{number}", command, folder / f"newcomer{number}.log").wait(60)
     return float(json.loads(report.read_text())["join_ms"] or "nan")
+
+
+def ask_server(port: int) -> None:
+    """Print how long the server lets a stranger wait for its list and for a stream."""
+    for what, question in (("list", Wake()), ("stream", Send("noise"))):
+        began = time.monotonic()
+        with connect(f"127.0.0.1:{port}", 5.0, source="127.0.0.3") as connection:
+            connection.send(question)
+            answer = connection.receive(5.0)
+        is_good = isinstance(answer, Contents) or (
+            isinstance(answer, Sending) and answer.status is SendStatus.OK
+        )
+        print(f"                the server's {what} after {(time.monotonic() - began) * 1000:.0f} ms",
+              "" if is_good else answer)  # fmt: skip
 
 
 def figures(folder: Path, node: int, seconds: float, first: int) -> int:
@@ -168,6 +115,7 @@ def main() -> int:
             time.sleep(3.0)
             print("under attack:   ", end="", flush=True)
             figures(folder, ports[2], options.seconds, count)
+            ask_server(ports[3])
         finally:
             if attacker is not None:
                 attacker.kill()

@@ -32,6 +32,8 @@ from tools.lab.topology import CanvasPosition, Device, Interface, LabLink, Netwo
 EVENTS = ("control_silent", "control_renewed", "parent_lost", "cut", "attached", "child_left")
 """What is counted of each log."""
 JOIN_SECONDS = 120.0
+LOOK = 0.2
+"""Seconds between two looks at who has ended."""
 HERE, CLEAN = CanvasPosition(0, 0), LinkOptions()
 BOOTSTRAPPER = "10.99.0.100:4000"
 
@@ -75,8 +77,8 @@ def _routes(number: int, hops: int) -> tuple[str, ...]:
 class Chain:
     """All programs, in their hosts."""
 
-    def __init__(self, lab: Lab, folder: Path, hops: int, clients: int) -> None:
-        self.lab, self.folder, self.hops = lab, folder, hops
+    def __init__(self, lab: Lab, folder: Path, hops: int, clients: int, latency_ms: int) -> None:
+        self.lab, self.folder, self.latency_ms = lab, folder, latency_ms
         self.nodes = {number: "rp" if number == 1 else f"n{number - 1}" for number in range(1, hops)}
         self.programs: dict[str, ProgramProcess] = {}
         self.clients = [f"c{number}.{index}" for number in range(2, hops + 1) for index in range(clients)]
@@ -123,16 +125,21 @@ class Chain:
         number = int(name[1:].partition(".")[0])
         neighbour, report = f"{address(number - 1)}:5000", str(self.folder / f"{name}.json")
         self.run(number, name, "client", "--content", "noise", "--neighbour", neighbour, "--wait", "60",
-                 "--output", os.devnull, "--report", report)  # fmt: skip
+                 "--latency", str(self.latency_ms), "--output", os.devnull, "--report", report)  # fmt: skip
 
     def watch(self, seconds: float) -> dict[str, float]:
-        """Let it run; return which clients have ended, and after how many seconds."""
-        began, ended = time.monotonic(), dict[str, float]()
+        """Let it run; return which clients have ended, and after how many seconds.
+
+        Print for how long this process was not run, at worst: then the others were not, either.
+        """
+        began, ended, stalled = time.monotonic(), dict[str, float](), 0.0
         while (lasted := time.monotonic() - began) < seconds and len(ended) < len(self.clients):
-            time.sleep(0.5)
+            time.sleep(LOOK)
+            stalled = max(stalled, time.monotonic() - began - lasted - LOOK)
             for name in self.clients:
                 if self.programs[name].status is not None:
                     ended.setdefault(name, lasted)
+        print(f"this machine stood still for up to {stalled * 1000:.0f} ms")
         return ended
 
     def count(self) -> dict[str, Counter[str]]:
@@ -144,12 +151,12 @@ class Chain:
 
     def print_figures(self, ended: dict[str, float], said: dict[str, Counter[str]]) -> None:
         """Print what clients have missed, and what was said until then."""
-        print(f"{'client':<9}{'hops':>5}  {'until':<12}{'seconds':>9}{'lost':>7}{'parent changes':>16}")
+        print(f"{'client':<9}{'hops':>5}  {'until':<12}{'seconds':>9}{'lost':>7}{'longest gap ms':>16}")
         for name in self.clients:
             file = self.folder / f"{name}.json"
             report = json.loads(file.read_text()) if file.exists() else {}
             until = f"{ended[name]:.0f} s" if name in ended else "the end"
-            figures = [report.get(key, "?") for key in ("duration_s", "lost_datagrams", "parent_changes")]
+            figures = [report.get(key, "?") for key in ("duration_s", "lost_datagrams", "longest_gap_ms")]
             print(f"{name:<9}{name[1]:>5}  {until:<12}{figures[0]:>9}{figures[1]:>7}{figures[2]:>16}")
         print(f"\n{'program':<9}" + "".join(f"{event:>17}" for event in EVENTS))
         for name, counted in said.items():
@@ -165,6 +172,7 @@ def main() -> int:
     parser.add_argument("--hops", type=int, default=4, choices=range(2, 9), help="from the server on")
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--clients", type=int, default=2, help="behind each hop but the first")
+    parser.add_argument("--latency", type=int, default=2000, help="of the clients, in milliseconds")
     parser.add_argument("--mbits", type=float, default=1.0, help="rate of the content")
     parser.add_argument("--keep", type=Path, help="an empty directory for the logs, to be kept")
     options = parser.parse_args()
@@ -173,7 +181,7 @@ def main() -> int:
         folder.mkdir(exist_ok=True)
         make_content(folder, options.mbits)
         with Lab(scenario(options.hops, 0)) as lab:
-            chain = Chain(lab, folder, options.hops, options.clients)
+            chain = Chain(lab, folder, options.hops, options.clients, options.latency)
             try:
                 chain.start()
                 for hop in range(1, options.hops + 1):  # only now: who joins is not the question

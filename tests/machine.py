@@ -29,7 +29,18 @@ def need_display() -> None:
     _need("MCAST_REQUIRE_DISPLAY", _lacking(("Xvfb", "ffplay")))
 
 
-NEEDS = {"ffmpeg": need_ffmpeg, "netns": need_namespaces, "display": need_display}
+def need_browser() -> None:
+    """Let the test go on only where a Chromium is. Nobody is promised one: it is for development alone."""
+    if not shutil.which("chromium"):
+        pytest.skip("missing: chromium (apt-get install chromium)")
+
+
+NEEDS = {
+    "ffmpeg": need_ffmpeg,
+    "netns": need_namespaces,
+    "display": need_display,
+    "browser": need_browser,
+}
 """By marker."""
 
 

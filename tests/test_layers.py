@@ -1,9 +1,10 @@
 """Imports point downwards only, and the pure layers have no will of their own.
 
     roles       four programs
+    gateway     contents for browsers and players, over HTTP
     client      the public API
     peer        what nodes and clients share
-    media       the media plane
+    media, web  the media plane; an HTTP service
     net         sockets and threads
     config, overlay     files; decisions (pure)
     wire        bytes and dataclasses (pure)
@@ -30,9 +31,10 @@ LAYERS: list[set[str]] = [  # from the bottom up
     {"wire"},
     {"config", "overlay"},
     {"net"},
-    {"media"},
+    {"media", "web"},
     {"peer"},
     {"client"},
+    {"gateway"},
     {"roles"},
 ]
 STARTERS = {"__init__", "__main__"}  # the package itself: a version, and the way into a role

@@ -50,7 +50,8 @@ def test_the_wheel_holds_the_product_alone(wheel: Path) -> None:
     assert {name.partition("/")[0] for name in names} == {"mcast", f"mcast-{__version__}.dist-info"}
     shipped = {name.removeprefix("mcast/") for name in names if name.startswith("mcast/")}
     package = ROOT / "src" / "mcast"
-    present = {str(file.relative_to(package)) for file in package.rglob("*.py")} | {"py.typed"}
+    files = [*package.rglob("*.py"), *package.glob("*/static/*")]
+    present = {str(file.relative_to(package)) for file in files} | {"py.typed"}
     assert shipped == present
 
 

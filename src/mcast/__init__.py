@@ -1,15 +1,16 @@
 """mcast: live audio and video over an application-level multicast overlay.
 
-`mcast.Subscription` is the way to a content from Python; `mcast.errors` is what it raises.
+`mcast.list_contents` tells which contents there are, `mcast.Subscription` is the way to one from Python, and
+`mcast.errors` is what they raise.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mcast.client import Statistics, Subscription
+    from mcast.client import Directory, Statistics, Subscription, list_contents
 
 __version__ = "0.1.0"
-__all__ = ["Statistics", "Subscription", "__version__"]
+__all__ = ["Directory", "Statistics", "Subscription", "__version__", "list_contents"]
 
 
 def __getattr__(name: str) -> object:
@@ -17,7 +18,7 @@ def __getattr__(name: str) -> object:
 
     It is imported when it is first asked for: a node has no use for a client's modules.
     """
-    if name in ("Statistics", "Subscription"):
+    if name in __all__:
         from mcast import client
 
         return getattr(client, name)

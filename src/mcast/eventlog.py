@@ -23,6 +23,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "node_registered": ("node", "address"),
     "node_replaced": ("node", "address", "before"),
     "node_lost": ("node", "reason"),
+    "node_linked": ("node", "neighbours"),
     "node_streams": ("content", "node", "path", "children", "fed"),
     "node_pruned": ("content", "node"),
     # a node
@@ -32,6 +33,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "attached": ("content", "child", "path"),
     "child_left": ("content", "child", "reason"),
     "pruned": ("content", "received", "lost", "repaired", "duplicates"),
+    "link_beyond_file": ("content", "parent", "taken"),
+    "node_removed": ("node",),
     # a node that repairs; a client, too
     "cut": ("content", "cause"),
     "fed": ("content", "after_ms"),
@@ -39,7 +42,12 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "parent_taken": ("content", "parent", "gap_ms"),
     "control_silent": ("content", "parent"),
     "control_renewed": ("content", "parent", "after_ms"),
-    # the rendezvous point
+    "begun_anew": ("content", "parent", "ssrc"),
+    "better_way": ("content", "parent", "before", "why"),
+    "second_parent": ("content", "parent", "shared"),
+    # a rendezvous point
+    "rendezvous_taken": ("before", "cause"),
+    "rendezvous_given_back": ("to",),
     "server_listed": ("server", "contents"),
     "server_lost": ("server", "reason"),
     "server_choice": (
@@ -62,6 +70,9 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "waiting": ("content", "reason"),
     "joined": ("content", "path", "request"),
     "left": ("content", "reason"),
+    # a client that serves HTTP
+    "channel_opened": ("content",),
+    "channel_closed": ("content",),
     # a client and a node
     "ended": ("content", "reason"),
 }  # fmt: skip

@@ -4,8 +4,11 @@ from typing import Any, Protocol
 import pytest
 
 from client.neighbours import Node
+from fixtures import crash, other_peer, peer
 from mcast.client import Subscription
 from mcast.overlay import search
+
+__all__ = ["crash", "other_peer", "peer"]
 
 
 @pytest.fixture(autouse=True)

@@ -21,8 +21,8 @@ from mcast.wire.mpegts import NULL_PACKET
 from mcast.wire.node import TOKEN_SIZE, Disc, MissReason, Stop, StopReason, Stream
 from mcast.wire.position import Position
 from mcast.wire.rtp import HEADER_SIZE
-from mcast.wire.train import NULL_DATAGRAM, Train
-from media.plane.streams import SSRC, datagram, train
+from mcast.wire.train import NULL_DATAGRAM, Train, make_trains
+from media.plane.streams import SSRC, datagram
 from roles.partners import N1, RP, Peer, found, miss, port_for, stop_for
 
 T = TypeVar("T")
@@ -39,9 +39,14 @@ class Node:
         self.crash = CrashBox(threading.Event())
         self._reader = FeedbackReader(self.crash)
         self._reader.start()
-        self.fanout = Fanout("news", Position(SSRC, 0), self._reader, MediaPorts(), on_lost=lambda *_: None)
+        self.ssrc = SSRC
+        self.fanout = self._make_fanout()
         self.connection: Connection | None = None  # the one that the subscription lives on
         self.stream: Stream | None = None
+
+    def _make_fanout(self) -> Fanout:
+        position = Position(self.ssrc, 0)
+        return Fanout("news", position, self._reader, MediaPorts(), on_lost=lambda *_: None)
 
     @property
     def address(self) -> str:
@@ -76,15 +81,21 @@ class Node:
 
         The child is told, too, at which further addresses it may ask.
         """
-        connection, asked = self.asked_to_stream()
+        self.admit(*self.asked_to_stream(), path, *further)
+        assert self.stream is not None
+        return self.stream
+
+    def admit(
+        self, connection: Connection, asked: Stream, path: tuple[Identity, ...] = (RP, N1), *further: str
+    ) -> None:
+        """Answer a STREAM with yes."""
         token = os.urandom(TOKEN_SIZE)  # another each time: the last one's BYE may still be on its way
         port = self.fanout.admit(
             CHILD, "viewer", HERE, HERE, token, start=asked.start, resume=asked.resume,
             buffer_bytes=asked.buffer_bytes,
         )  # fmt: skip
-        answer = port_for(asked, path=path, port=port, ssrc=SSRC, token=token)
+        answer = port_for(asked, path=path, port=port, ssrc=self.ssrc, token=token)
         connection.send(replace(answer, further=tuple(map(endpoint, further))))
-        return asked
 
     def die(self) -> None:
         """Be gone at once, as a process that was killed is: nobody listens, and all connections end."""
@@ -93,7 +104,16 @@ class Node:
 
     def push(self, first: int, count: int) -> None:
         """Send datagrams; the first of all is a keyframe."""
-        self.fanout.push(train(first, count, keys=[0] if first == 0 else []))
+        numbers = range(first, first + count)
+        (sent,) = make_trains(first, (datagram(each, key=each == 0, ssrc=self.ssrc) for each in numbers))
+        self.fanout.push(sent)
+
+    def begin_anew(self) -> None:
+        """Send the child away, and have another stream when it comes again."""
+        self.say_stop(StopReason.REPLACED)
+        self.fanout.close()
+        self.ssrc += 1
+        self.fanout = self._make_fanout()
 
     def nulls(self, first: int) -> None:
         """Send a datagram of one null packet: the source has nothing to say."""

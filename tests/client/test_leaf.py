@@ -21,7 +21,7 @@ from mcast.errors import ConfigError, McastError, NotFoundError, StreamEndedErro
 from mcast.hostport import HostPort
 from mcast.net.connection import Connection
 from mcast.net.deadline import Deadline
-from mcast.overlay import branch, discovery, search, trace
+from mcast.overlay import discovery, search, trace, transitions
 from mcast.overlay.search import MAX_TRIES
 from mcast.peer import upstream
 from mcast.peer.upstream import CONNECT_TIMEOUT
@@ -207,7 +207,7 @@ def test_a_neighbour_that_says_nothing_is_given_up(
 def test_a_parent_that_says_found_and_then_nothing_is_given_up(
     node: Node, subscribe: Subscribe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(branch, "JOIN_SECONDS", 0.1)
+    monkeypatch.setattr(transitions, "JOIN_SECONDS", 0.1)
     subscription = subscribe()
     subscription.start()
     for _ in range(MAX_TRIES):
@@ -292,7 +292,7 @@ def test_the_end_waits_for_the_last_number_and_until_it_has_gone_out(
 def test_the_end_does_not_wait_for_ever_for_a_last_number_that_never_comes(
     node: Node, joined: Subscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(branch, "DRAIN_SECONDS", 0.2)
+    monkeypatch.setattr(transitions, "DRAIN_SECONDS", 0.2)
     node.push(0, 10)
     data = joined.read(PATIENCE)
     node.say_stop(StopReason.END, last=12)
@@ -303,7 +303,7 @@ def test_the_end_does_not_wait_for_ever_for_a_last_number_that_never_comes(
 def test_a_hole_that_is_not_filled_does_not_delay_the_end_beyond_the_latency(
     node: Node, joined: Subscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(branch, "DRAIN_SECONDS", 60.0)
+    monkeypatch.setattr(transitions, "DRAIN_SECONDS", 60.0)
     node.push(0, 10)
     node.push(12, 8)
     node.say_stop(StopReason.END, last=19)

@@ -1,13 +1,25 @@
 """A client whose neighbour fails: it goes on at another one, and its reader misses nothing."""
 
+import functools
+from concurrent.futures import wait
+
+import pytest
+
 from client.conftest import Subscribe
-from client.neighbours import Node, payload
+from client.neighbours import Node, meanwhile, payload
 from helpers import PATIENCE, wait_until
 from mcast.client import Subscription
-from mcast.wire.node import MissReason, StopReason
+from mcast.media.child import ChildState
+from mcast.net.calm import Calm
+from mcast.net.watcher import Watcher
+from mcast.wire.node import MissReason, StopReason, Stream
 from mcast.wire.position import Position
 from media.plane.streams import SSRC
+from peers import drop_all_that_comes
 from roles.partners import N1, N2, RP
+
+MEDIA_EACH = 0.03
+"""Seconds between two datagrams: a stream that lives is never silent for more than 100 ms."""
 
 
 def read(subscription: Subscription, size: int) -> bytes:
@@ -28,6 +40,37 @@ def went_on(subscription: Subscription, first: Node, second: Node) -> None:
     wait_until(lambda: subscription.path == ("rp", "n2"))
     figures = subscription.statistics()
     assert (figures.parent_changes, figures.lost_datagrams) == (1, 0)
+
+
+def test_when_tcp_alone_dies_the_same_neighbour_is_asked_again_and_the_reader_misses_nothing(
+    node: Node, subscribe: Subscribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = Calm(idle=1, interval=1, silence=1.2)
+    monkeypatch.setattr("mcast.client.leaf.Watcher", functools.partial(Watcher, calm=quick))
+    subscription = subscribe(node.address, give_up=PATIENCE)
+    subscription.start()
+    node.take_in()
+    assert subscription.wait_joined()
+    node.push(0, 10)
+    assert read(subscription, len(payload(0, 10))) == payload(0, 10)
+    assert subscription._leaf is not None
+    (upstream,) = subscription._leaf._upstreams.values()
+    drop_all_that_comes(upstream._connected.sock)
+    end = 10
+    with meanwhile(lambda: node.peer.question(Stream)) as asked:
+        while not wait([asked], MEDIA_EACH).done:  # the media goes on
+            node.push(end, 1)
+            end += 1
+    connection, again = asked.result()
+    assert again.resume is not None
+    assert again.resume.next > 10  # and not from where the connection has fallen silent
+    node.admit(connection, again)
+    wait_until(lambda: node.fanout.children()[0].state is ChildState.LIVE)
+    node.push(end, 5)
+    end += 5
+    assert read(subscription, len(payload(10, end - 10))) == payload(10, end - 10)
+    figures = subscription.statistics()
+    assert (figures.parent_changes, figures.lost_datagrams) == (0, 0)
 
 
 def test_of_two_neighbours_the_other_one_takes_over(
@@ -66,3 +109,22 @@ def test_nobody_who_was_only_named_is_called_while_ones_own_neighbours_give_a_wa
     assert read(subscription, len(payload(10, 10))) == payload(10, 10)
     other_node.peer.stop_listening()
     assert other_node.peer.taken == ()
+
+
+def test_who_is_told_that_the_stream_was_begun_anew_reads_on_in_the_other_one(
+    node: Node, other_node: Node, subscribe: Subscribe
+) -> None:
+    subscription = subscribe(node.address, other_node.address, give_up=PATIENCE)
+    subscription.start()
+    other_node.miss(MissReason.BUSY)
+    node.take_in()
+    assert subscription.wait_joined()
+    node.push(0, 10)
+    assert read(subscription, len(payload(0, 10))) == payload(0, 10)
+    node.begin_anew()
+    other_node.miss(MissReason.CUT)
+    assert node.take_in().resume == Position(SSRC, 10)
+    node.push(0, 5)
+    assert read(subscription, len(payload(0, 5))) == payload(0, 5)
+    figures = subscription.statistics()
+    assert (figures.discontinuities, figures.lost_datagrams, figures.ssrc) == (1, 0, SSRC + 1)

@@ -110,11 +110,22 @@ def test_the_message_tells_a_node_all_about_its_place() -> None:
     )
 
 
-def test_the_first_rendezvous_serves_and_a_spare_one_shares_its_servers() -> None:
+def test_a_standby_is_a_rendezvous_point_too_and_shares_the_servers_of_the_first() -> None:
     layout = campus(rendezvous=["rp", "n2"])
-    assert [layout.kind_of(name) for name in ("rp", "n2")] == [NodeKind.RENDEZVOUS, NodeKind.OVERLAY]
+    assert {layout.kind_of(name) for name in ("rp", "n2")} == {NodeKind.RENDEZVOUS}
+    assert layout.kind_of("n1") is NodeKind.OVERLAY
     assert layout.servers_of("n2") == layout.servers_of("rp") == (HostPort("10.0.6.10", 7000),)
     assert layout.servers_of("n1") == ()
+
+
+def test_a_standby_is_told_who_stands_before_it_and_where_it_reaches_them() -> None:
+    layout = campus(rendezvous=["rp", "n1", "n2"])
+    assert layout.message("rp", 1).seniors == layout.message("n3", 1).seniors == ()
+    reached = dict(layout.neighbours_of("n2"))
+    assert layout.message("n2", 1).seniors == (
+        Neighbour("rp", "10.0.4.10:5000"),
+        Neighbour("n1", reached["n1"]),
+    )
 
 
 @pytest.mark.parametrize(
@@ -310,3 +321,43 @@ def test_the_example_files_are_in_order(name: str) -> None:
 def test_json_says_the_same_as_toml() -> None:
     toml, json = (read_layout(CONFIGS / f"campus-layout.{suffix}") for suffix in ("toml", "json"))
     assert toml == json
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "ip", "admitted"),
+    [
+        (False, "lab-1", "10.0.0.1", False),
+        (True, "lab-1", "192.0.2.1", True),
+        (["lab-*"], "lab-1", "192.0.2.1", True),
+        (["lab-*"], "lax-1", "192.0.2.1", False),
+        (["lab-?"], "lab-12", "192.0.2.1", False),
+        (["10.0.0.0/8"], "who", "10.200.0.1", True),
+        (["10.0.0.0/8"], "who", "11.0.0.1", False),
+        (["10.0.0.7"], "who", "10.0.0.7", True),
+        (["2001:db8::/32", "lab-*"], "who", "2001:db8::5", True),
+        ([], "lab-1", "10.0.0.1", False),
+    ],
+)
+def test_a_layout_is_open_to_networks_and_to_names(value: object, name: str, ip: str, admitted: bool) -> None:
+    assert campus(open=value).open.admits(name, ip_address(ip)) is admitted
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (["10.0.0.0/99"], "open: '10.0.0.0/99' is no network: write 10.0.0.0/8"),
+        (["10.0.0.1/8"], "open: '10.0.0.1/8' is no network: it has bits set behind its length"),
+        (["10.0.0"], "open: '10.0.0' is no network: write 10.0.0.0/8"),
+        (["lab-[0-9]"], "open: 'lab-[0-9]': '[' has no meaning here"),
+        ([""], "open: '' is neither a network nor a pattern for names"),
+        (["lab-*", "lab-*"], "open: 'lab-*' is there twice"),
+        ([5], "open: 5 is a number, expected text"),
+        ("lab-*", "open: 'lab-*' is no list: write true, false or"),
+        (1, "open: 1 is no list"),
+    ],
+)
+def test_a_bad_pattern_is_refused_in_one_line(value: object, problem: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        campus(open=value)
+    assert str(refused.value).startswith(f"campus.toml: {problem}")
+    assert "\n" not in str(refused.value)

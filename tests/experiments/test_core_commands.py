@@ -106,3 +106,23 @@ def test_a_scenario_without_a_client_says_so(told: Path, tmp_path: Path) -> None
     result = run("core-client", f"{tmp_path}/campus", "earth", python=told)
     assert result.returncode == 2
     assert f"c1 is no client of campus: run this in one of: none, as {tmp_path}/campus.core" in result.stderr
+
+
+def test_the_page_starts_everything_from_the_host_in_the_right_nodes(told: Path, tmp_path: Path) -> None:
+    page = (CHECKOUT / "docs" / "core.md").read_text()
+    begin, end = page.index("    S=/tmp/pycore.1"), page.index("    grep -E", page.index("clients="))
+    script = page[begin:end].replace("/opt/mcast/bin", str(BIN))
+    vcmd = tmp_path / "vcmd"
+    vcmd.write_text('#!/bin/sh\nnode=${2##*/}\nshift 3\nNODE_NAME=$node exec "$@"\n')
+    vcmd.chmod(0o755)
+    result = subprocess.run(
+        ["bash", "-eu", "-c", f"{script}\nwait"], capture_output=True, text=True, timeout=30, check=True,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "TMPDIR": str(tmp_path), "MCAST_PYTHON": str(told)},
+    )  # fmt: skip
+    directory, *statuses = result.stdout.splitlines()
+    assert statuses == ["status 0"] * 4
+    started = {log.stem: log.read_text().splitlines() for log in Path(directory).glob("*.log")}
+    assert sorted(started) == ["boot", "c1", "c2", "c3", "c4", "n1", "n2", "n3", "n4", "rp", "s1", "s2"]
+    assert "10.0.20.10:5000" in started["c1"]
+    assert "10.0.23.10:5000" in started["c4"]
+    assert started["c4"][-1] == f"{directory}/c4.json"

@@ -54,6 +54,15 @@ def searching() -> Branch:
     return branch
 
 
+def pairing(*spares: Parent) -> Branch:
+    """Return a branch that wants two parents and has asked the first of these (upstream 2) at 5.0."""
+    branch = fed(*(spares or (SPARE,)))
+    branch.wish.parents = 2
+    branch.pairing.on_state(State.JOINING, State.FED, 0.1)
+    branch.on_time(5.0)
+    return branch
+
+
 def doubted(*spares: Parent) -> Branch:
     """Return a branch whose parent is suspected at 1.0; the first spare has been asked (upstream 2)."""
     branch = fed(*(spares or (SPARE,)))
@@ -116,6 +125,7 @@ IN: dict[State, Callable[[], Branch]] = {
     State.SEARCHING: searching,
     State.JOINING: joining,
     State.FED: fed,
+    State.PAIRING: pairing,
     State.DOUBTED: doubted,
     State.DOUBLED: doubled,
     State.CUT: cut,
@@ -160,3 +170,7 @@ def told(actions: Iterable[do.Action]) -> list[tuple[bool, bool, bool]]:
 def supplied(actions: Iterable[do.Action]) -> list[do.Supply]:
     """Return what the SRs are to say."""
     return [action for action in actions if isinstance(action, do.Supply)]
+
+
+def unmeasured(*_: object) -> None:
+    """Return how a path is: it is not known."""

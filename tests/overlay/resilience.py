@@ -10,11 +10,14 @@ from overlay.sim_watchdog import Watchdog
 from overlay.simulation import Network
 
 
-def graph(random: Random, nodes: int) -> list[tuple[str, str]]:
-    """Return a connected graph in which most nodes have two to five neighbours: a campus, not a star."""
+def graph(random: Random, nodes: int, *, tree: bool = False) -> list[tuple[str, str]]:
+    """Return a connected graph in which most nodes have two to five neighbours: a campus, not a star.
+
+    In a `tree` every node that has others below it is a cut vertex.
+    """
     names = ["rp", *(f"n{number}" for number in range(1, nodes))]
     links = {(names[random.randrange(max(0, at - 20), at)], names[at]) for at in range(1, nodes)}
-    while len(links) < 2 * nodes - 2 and nodes > 5:
+    while len(links) < 2 * nodes - 2 and nodes > 5 and not tree:
         at = random.randrange(nodes)
         other = random.randrange(max(0, at - 20), min(nodes, at + 20))
         if at != other and (names[max(at, other)], names[min(at, other)]) not in links:
@@ -32,10 +35,19 @@ class Life:
     down: dict[str, Callable[[], None]] = field(default_factory=dict)  # what is broken, and how it is mended
 
     @classmethod
-    def begin(cls, seed: int, nodes: int, *, loss: bool = False, records: bool = False) -> "Life":
-        """Return an overlay in which viewers watch, about one for each two nodes."""
+    def begin(
+        cls, seed: int, nodes: int, *, loss: bool = False, records: bool = False, offers: bool = False,
+        standbys: int = 0, parents: int = 1,
+    ) -> "Life":  # fmt: skip
+        """Return an overlay in which viewers watch, about one for each two nodes.
+
+        With `offers` there is a bootstrapper that tells who is up; it is needed, as the layout is a tree.
+        """
         random = Random(seed)
-        net = Network(graph(random, nodes), media=True, servers=("s1", "s2"), seed=seed, records=records)
+        roots = ["rp", *random.sample([f"n{number}" for number in range(1, nodes)], standbys)]
+        links = graph(random, nodes, tree=offers)
+        net = Network(links, media=True, servers=("s1", "s2"), seed=seed, records=records, offers=offers,
+                      rendezvous=roots, parents=parents)  # fmt: skip
         names = sorted(net.nodes)
         for _ in range(max(4, nodes // 2)):
             net.client(*random.sample(names, random.choice([1, 2])), after=random.uniform(0, 1))
@@ -46,10 +58,11 @@ class Life:
         return cls(net, random, Watchdog(net))
 
     def relays(self) -> list[str]:
-        """Return the living nodes, but for the rendezvous point, that others are fed by."""
-        return [node.name for node in self.net.nodes.values()
-                if node.alive and not node.frozen and not node.core.rendezvous and node.relays
-                and not node.is_leaving]  # fmt: skip
+        """Return the living nodes, but for the last rendezvous point, that others are fed by."""
+        living = [node for node in self.net.nodes.values()
+                  if node.alive and not node.frozen and not node.is_leaving]  # fmt: skip
+        roots = [node for node in living if node.core.rendezvous]
+        return [node.name for node in living if node.relays and (node not in roots or len(roots) > 1)]
 
     def fail(self) -> None:
         """Let one thing fail, of any kind."""
@@ -164,9 +177,12 @@ class Trial(Run):
         yield str(self.figures)
 
 
-def churn(seed: int, nodes: int = 20, *, loss: bool = False) -> Trial:
+def churn(
+    seed: int, nodes: int = 20, *, loss: bool = False, offers: bool = False, standbys: int = 0,
+    parents: int = 1,
+) -> Trial:  # fmt: skip
     """One thing after another fails, of whatever kind, and is mended; viewers come meanwhile."""
-    life = Life.begin(seed, nodes, loss=loss)
+    life = Life.begin(seed, nodes, loss=loss, offers=offers, standbys=standbys, parents=parents)
     trial = Trial(life.net, lambda: None)
 
     def play() -> None:
@@ -187,13 +203,15 @@ def churn(seed: int, nodes: int = 20, *, loss: bool = False) -> Trial:
     return trial
 
 
-def crashes(seed: int, nodes: int = 40, *, seconds: float | None = None, share: float = 0.01) -> Trial:
+def crashes(
+    seed: int, nodes: int = 40, *, seconds: float | None = None, share: float = 0.01, parents: int = 1
+) -> Trial:
     """Such a share of all nodes crashes each second, and starts again 5 s later.
 
     For 10 s; where a hundred nodes crash sooner, for 4 s, as each second takes a while.
     """
     seconds = seconds if seconds is not None else 10.0 if nodes < 1000 else 4.0
-    life = Life.begin(seed, nodes)
+    life = Life.begin(seed, nodes, parents=parents)
     trial = Trial(life.net, lambda: None)
 
     def crash_one() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from random import Random
 
-from mcast.overlay.branch import JOIN_SECONDS
+from mcast.overlay.transitions import JOIN_SECONDS
 from mcast.wire.node import StopReason
 from overlay.sim_server import SimContent
 from overlay.simulation import Network, Viewer

@@ -11,17 +11,22 @@ from overlay.sim_world import Process, Wire, connect
 if TYPE_CHECKING:
     from overlay.sim_node import SimNode
 
+TICK = 0.1
+"""Seconds for which a new path is held back: it may change again."""
 RETRY = 1.0
 """Seconds until a neighbour that could not be reached is watched again."""
 LOOK, SILENCE = 2.0, 6.0
 """Seconds between two looks whether a watched neighbour still says something, and until it has not."""
+SENIOR_LOOK, SENIOR_SILENCE = 0.25, 1.0
+"""The same for a rendezvous point, by one that stands behind it."""
 
 
 class Watch:
     """One node listens to one neighbour."""
 
-    def __init__(self, listener: "SimNode", name: str) -> None:
+    def __init__(self, listener: "SimNode", name: str, *, is_senior: bool = False) -> None:
         self._listener, self._name = listener, name
+        self._look_s, self._silence = (SENIOR_LOOK, SENIOR_SILENCE) if is_senior else (LOOK, SILENCE)
         self._wire: Wire | None = None
         self._is_over = False
         self._heard = listener.world.now
@@ -72,8 +77,8 @@ class Watch:
             return
         if process.alive and not process.frozen and wire.link.control_down_since is None:
             self._heard = world.now
-        if self._listener.frozen or world.now - self._heard < SILENCE:
-            world.clock.after(LOOK, lambda: self._look(wire, process))
+        if self._listener.frozen or world.now - self._heard < self._silence:
+            world.clock.after(self._look_s, lambda: self._look(wire, process))
         else:
             wire.hang_up()
             self._gone("silence")
@@ -87,15 +92,17 @@ class SimAdverts:
         self._watches: dict[str, Watch] = {}
         self._watchers: dict[Watch, None] = {}
         self._adverts: dict[str, do.Advertise] = {}
+        self._held: set[str] = set()  # contents of which a new path is told in a moment
         self._distance: int | None = None
 
-    def update(self, names: Iterable[str]) -> None:
-        """Listen to these neighbours."""
-        wanted = set(names)
+    def update(self, names: Iterable[str], seniors: Iterable[str] = ()) -> None:
+        """Listen to these neighbours, and to these rendezvous points, which may be some of them."""
+        first = set(seniors)
+        wanted = set(names) | first
         for name in [name for name in self._watches if name not in wanted]:
             self._watches.pop(name).stop()
         for name in sorted(wanted - set(self._watches)):
-            self._watches[name] = Watch(self._node, name)
+            self._watches[name] = Watch(self._node, name, is_senior=name in first)
 
     def close(self) -> None:
         for watch in self._watches.values():
@@ -114,11 +121,21 @@ class SimAdverts:
         self._watchers.pop(watch, None)
 
     def advertise(self, news: do.Advertise) -> None:
+        before = self._adverts.get(news.content)
         if news.path:
             self._adverts[news.content] = news
         else:
             self._adverts.pop(news.content, None)
-        self._tell(self._advertised(news))
+        if before is None or not news.path or before.fed != news.fed:
+            self._tell(self._advertised(news))
+        elif news.content not in self._held:
+            self._held.add(news.content)
+            self._node.world.clock.after(TICK, partial(self._tell_held, news.content))
+
+    def _tell_held(self, content: str) -> None:
+        self._held.discard(content)
+        if content in self._adverts and self._node.alive:
+            self._tell(self._advertised(self._adverts[content]))
 
     def introduce(self, distance: int | None) -> None:
         self._distance = distance
@@ -129,7 +146,9 @@ class SimAdverts:
             watch.tell(event)
 
     def _advertised(self, news: do.Advertise) -> Advertised:
-        return Advertised(self._node.name, news.content, news.path, news.fed)
+        return Advertised(
+            self._node.name, news.content, news.path, news.fed, news.delay_ms, news.lost_permille
+        )
 
     def _introduced(self) -> Introduced:
         return Introduced(self._node.name, self._distance, self._node.net.address_of(self._node.name))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mcast.overlay.actions import ConnectionId
 from mcast.overlay.events import Answered, Event, RoundTripMeasured, Unasked
-from mcast.wire.node import Disc, Found, Miss, NodeMessage, Stream
+from mcast.wire.node import ContentsPage, Disc, Found, ListContents, Miss, NodeMessage, Stream
 from overlay.sim_world import Process, Wire, connect
 
 if TYPE_CHECKING:
@@ -69,10 +69,20 @@ class Flooder:
         """Let these be asked, too."""
         self._met = addresses
 
+    def reach(self, names: tuple[str, ...]) -> None:
+        """Connect to these, too."""
+        new = [name for name in names if name not in self._met]
+        self._met = names
+        for name in new:
+            self.connect(name, partial(self._rest, name), _nothing)
+
     def connect(self, name: str, connected: Callable[[Call], None], failed: Callable[[str], None]) -> None:
         def done(process: Process) -> None:
             connected(Call(self._node, process))  # type: ignore[arg-type]
-            self._post(RoundTripMeasured(name, self._node.world.most_delay * 1000))
+            seconds = self._node.world.most_delay
+            if self._node.net.policy.optimise:
+                seconds = 2 * self._node.world.link(self._node.name, process.name).media_delay
+            self._post(RoundTripMeasured(name, seconds * 1000))
 
         if name in self._names or name in self._met:
             # Whatever it is called here, it is one host at the end of one link.
@@ -86,7 +96,7 @@ class Flooder:
         calls = self._idle.get(name)
         return calls.pop() if calls else None
 
-    def ask(self, name: str, disc: Disc) -> None:
+    def ask(self, name: str, disc: Disc | ListContents) -> None:
         self.asking[disc.request, name] = None
         if (call := self.take(name)) is not None:
             self._ask_on(name, disc, call)
@@ -105,7 +115,7 @@ class Flooder:
                 call.wire.hang_up()
         self._idle, self.asking = {}, {}
 
-    def _ask_on(self, name: str, disc: Disc, call: Call) -> None:
+    def _ask_on(self, name: str, disc: Disc | ListContents, call: Call) -> None:
         if (disc.request, name) not in self.asking:  # cancelled meanwhile
             self._rest(name, call)
             return
@@ -115,7 +125,9 @@ class Flooder:
         call.send(disc)
 
     def _on_answer(self, name: str, request: bytes, call: Call, message: NodeMessage) -> None:
-        assert isinstance(message, Found | Miss), f"{self._node.name} was told {message} by {name}"
+        assert isinstance(message, Found | Miss | ContentsPage), (
+            f"{self._node.name} was told {message} by {name}"
+        )
         if self.asking.pop((request, name), None) is not None:
             self._rest(name, call)
             self._post(Answered(name, message))
@@ -123,7 +135,7 @@ class Flooder:
     def _rest(self, name: str, call: Call) -> None:
         """Keep a connection for the next question, or for a subscription."""
         calls = self._idle.setdefault(name, [])
-        if len(calls) >= MAX_IDLE or name not in self._names:
+        if len(calls) >= MAX_IDLE or name not in (*self._names, *self._met):
             call.wire.hang_up()
             return
         call.on_message = _nothing

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from mcast.overlay.actions import LOCAL, ConnectionId, UpstreamId
+from mcast.overlay.better import Quality
 from mcast.overlay.events import Feed, FeedChanged, Outdone
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
@@ -236,7 +237,8 @@ def datagram(sender: Process, receiver: Process, happen: Callable[[], None]) -> 
     """Carry something by UDP: late, or not at all."""
     world = sender.world
     link = world.link(sender.name, receiver.name)
-    if link.media_is_down or (world.media_loss and world.random.random() < world.media_loss):
+    loss = max(world.media_loss, link.media_loss)
+    if link.media_is_down or (loss and world.random.random() < loss):
         return
     world.clock.after(
         link.media_delay, lambda: None if link.media_is_down else receiver.takes_datagram(happen)
@@ -260,6 +262,8 @@ class Inlet:
     sign: float = 0.0
     media: float = 0.0
     firsts: int = 0  # trains that it has brought before the other parent
+    begin: int | None = None  # the first number that it has brought
+    skipped: int = 0  # numbers that did not come in their turn
 
     def __post_init__(self) -> None:
         now = self.process.world.now
@@ -283,6 +287,9 @@ class Inlet:
         if not new and end <= self.next:
             return  # what goes round in a ring looks like this: no sign of life
         self.firsts += bool(new)
+        if self.begin is None:
+            self.begin = self.next = begin
+        self.skipped += max(0, begin - self.next)
         self.next, self.begun = max(self.next, end), True
         self.sign = self.media = self.process.world.now
         self._change(Feed.FED)
@@ -330,6 +337,12 @@ class Inlet:
             self._change(Feed.REFUSED)  # the kernel says so to a report
         elif self.feed is not Feed.REFUSED:
             self._change(Feed.SILENT)
+
+    def quality(self) -> Quality:
+        """Return how it is with what it brings: the delay of its link, the losses of the whole way."""
+        link = self.process.world.link(self.process.name, self.parent.name)
+        count = self.next - (self.begin or 0)
+        return Quality(link.media_delay * 1000, 1000 * self.skipped // count if count else 0)
 
     def starved(self) -> None:
         if self.feed is Feed.FED and self.process.world.now - self.media > STARVED:
@@ -385,6 +398,11 @@ class SimReceiver:
         if self.start is None:
             self.start = self.next = number
         self.next = max(self.next, number)
+
+    def reach_back(self, number: int) -> None:
+        """Want the stream from a lower number on, for a child's sake."""
+        if self.start is not None and self.next - HISTORY <= number < self.start:
+            self.start = number
 
     def missing(self) -> list[Span]:
         return (

@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING
 from mcast.overlay import actions as do
 from mcast.overlay import events as ev
 from mcast.overlay.actions import LOCAL, ConnectionId, NodeParent, ServerParent, UpstreamId
+from mcast.overlay.better import Told
 from mcast.overlay.node_core import NodeCore
 from mcast.overlay.table import State
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity, IdentityKind
-from mcast.wire.node import MAX_FURTHER, Disc, Found, Miss, NodeMessage, Port, Stop, StopReason, Stream
+from mcast.wire.node import (
+    MAX_FURTHER,
+    Disc,
+    Found,
+    ListContents,
+    Miss,
+    NodeMessage,
+    Port,
+    Stop,
+    StopReason,
+    Stream,
+)
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 from overlay.sim_adverts import SimAdverts
@@ -60,6 +72,7 @@ class SimNode(Process):
         self.viewers: dict[str, Viewer] = {}
         self.said: list[tuple[float, str, dict[str, object]]] = []
         self.steps: list[tuple[float, ev.Event, Sequence[do.Action]]] = []
+        self.measured: dict[UpstreamId, Told] = {}
         self._monitors: dict[str, Monitor] = {}
         self.is_leaving = False
         self._next_connection = 0
@@ -72,13 +85,22 @@ class SimNode(Process):
 
     # What happens to it
 
-    def set_layout(self, neighbours: Iterable[str], servers: Iterable[str] = ()) -> None:
+    def set_layout(
+        self,
+        neighbours: Iterable[str],
+        servers: Iterable[str] = (),
+        *,
+        rendezvous: tuple[str, ...] = (),
+        joined: bool = False,
+    ) -> None:
         """Tell it its place, as the bootstrapper does."""
         around, servers = tuple(neighbours), tuple(servers)
         self.flooder.update(around)
-        self.handle(ev.LayoutChanged(around, servers))
+        policy = self.net.policy
+        self.handle(ev.LayoutChanged(around, servers, joined=joined, rendezvous=rendezvous, policy=policy))
+        seniors = rendezvous[: rendezvous.index(self.name)] if self.name in rendezvous else ()
         if self.net.adverts and self.me.kind is IdentityKind.NODE:
-            self.adverts.update(around)
+            self.adverts.update(around, seniors)
         for address in [address for address in self._monitors if address not in servers]:
             self._monitors.pop(address).stop()
         for address in servers:
@@ -97,6 +119,8 @@ class SimNode(Process):
         match message:
             case Disc():
                 self.handle(ev.DiscReceived(connection, message))
+            case ListContents():
+                self.handle(ev.ListReceived(connection, message))
             case Stream():
                 self.handle(ev.StreamReceived(connection, message))
             case Stop(reason=StopReason.LEAVING):
@@ -174,7 +198,8 @@ class SimNode(Process):
             if self.net.media and self.world.now >= self._look_at:
                 self._look_at = self.world.now + TICK - 1e-9
                 self._look()
-        self._tick_at = self.world.now + self._pause()
+        # Who is frozen does not do what is due, so that would be due for ever.
+        self._tick_at = self.world.now + (TICK if self.frozen else self._pause())
         self.world.clock.at(self._tick_at, partial(self._tick, self._tick_at))
 
     def _pause(self) -> float:
@@ -196,7 +221,16 @@ class SimNode(Process):
                 self._stop_child(connection, content, StopReason.LEASE)
                 self.gone(connection)
             relay.receiver.look()
+            if self.net.policy.optimise:
+                self._measure(relay)
             self._tell_drained(content, relay)
+
+    def _measure(self, relay: SimRelay) -> None:
+        for upstream, inlet in relay.receiver.inlets.items():
+            before = self.measured.get(upstream, Told())
+            told = self.measured[upstream] = before.renewed(inlet.quality())
+            if told != before and told.delay_ms is not None:
+                self.handle(ev.HopMeasured(upstream, told.delay_ms, told.lost_permille))
 
     def _tell_drained(self, content: str, relay: SimRelay) -> None:
         if relay.last is not None:
@@ -211,7 +245,7 @@ class SimNode(Process):
         match action:
             case do.Reply(connection, message):
                 self._to(connection, message)
-            case do.Ask(neighbour, disc):
+            case do.Ask(neighbour, disc) | do.AskList(neighbour, disc):
                 self.flooder.ask(neighbour, disc)
             case do.CancelAsks(request, neighbours):
                 self.flooder.cancel(request, neighbours)
@@ -221,7 +255,7 @@ class SimNode(Process):
                 self._receive(upstream, content)
             case do.Leave(upstream, content, reason):
                 self._leave(upstream, content, reason)
-            case do.CloseRelay(content):
+            case do.CloseRelay(content) | do.BeginAnew(content):
                 relay = self.relays.pop(content)
                 relay.receiver.close()
                 relay.fanout.is_open = False
@@ -233,6 +267,12 @@ class SimNode(Process):
                 self.adverts.introduce(distance)
             case do.Meet(neighbours):
                 self.flooder.meet(tuple(map(str, neighbours)))
+            case do.Reach(nodes):
+                self.flooder.reach(tuple(node.name for node in nodes))
+            case do.Seek():
+                self.net.bootstrapper.offer(self)
+            case do.TakeLinks(names):
+                self.net.bootstrapper.link(self, names)
             case do.AwaitDrain(content, last):
                 self.relays[content].last = last
             case do.Announce(event, _, fields):
@@ -270,6 +310,8 @@ class SimNode(Process):
             viewer.on_path(accept.path, cut=False)
             relay.fanout.viewer = partial(viewer.on_media, relay.fanout.ssrc)
         elif call := self.connections.get(connection):
+            if stream.resume is not None and stream.resume.ssrc == relay.receiver.ssrc:
+                relay.receiver.reach_back(stream.resume.next)
             relay.fanout.admit(connection, call.caller, stream.resume)
             call.accepted = stream
             self._to(connection, self._port(stream, accept.path, accept.version, accept.further))
@@ -343,6 +385,8 @@ class SimNode(Process):
         fanout = SimFanout(self, ssrc, FeedState.WAITING)
         receiver = SimReceiver(self, ssrc, fanout.push, self.handle)
         relay = self.relays[content] = SimRelay(fanout, receiver)
+        if (viewer := self.viewers.get(content)) is not None and viewer.state == "watching":
+            fanout.viewer = partial(viewer.on_media, ssrc)  # it has begun anew
         return relay
 
     def _leave(self, upstream: UpstreamId, content: str, reason: StopReason) -> None:

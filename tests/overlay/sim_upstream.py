@@ -37,6 +37,10 @@ class SimUpstream:
         self.source: Source | None = None
         self._left = self._is_over = False
 
+    @property
+    def source_process(self) -> Process | None:
+        return None if self.source is None else self.source.process
+
     def begin(self) -> None:
         raise NotImplementedError
 

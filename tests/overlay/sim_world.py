@@ -64,6 +64,7 @@ class Link:
     media_delay: float
     control_down_since: float | None = None
     media_is_down: bool = False
+    media_loss: float = 0.0  # of a train
 
 
 class World:

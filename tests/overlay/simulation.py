@@ -7,13 +7,13 @@ nodes' lives run in a second. Everything comes from the seed: the same seed give
     PYTHONPATH=src:tests python -m overlay.simulation resilience --nodes 2000 --seed 1
 
 The parts: sim_world (time, links, connections), sim_node, sim_flooder and sim_upstream (a node's shell),
-sim_server (servers, and how they are watched), sim_media (numbers, silence, repair), sim_adverts (what
-neighbours tell each other), sim_watchdog (what must hold at every moment).
+sim_server (servers, and how they are watched), sim_bootstrap (who offers others), sim_media (numbers,
+silence, repair), sim_adverts (what neighbours tell each other), sim_watchdog (what must hold at all times).
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -21,9 +21,11 @@ from mcast.overlay.actions import LOCAL, NodeParent, SearchFailure
 from mcast.overlay.branch import Branch
 from mcast.overlay.events import Feed, Unwanted, Wanted
 from mcast.overlay.table import State
+from mcast.wire.bootstrap import Policy
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
 from mcast.wire.node import Stop, StopReason
+from overlay.sim_bootstrap import SimBootstrapper
 from overlay.sim_media import Numbers
 from overlay.sim_node import SimNode
 from overlay.sim_server import Library, SimContent, SimServer, Timeline
@@ -107,7 +109,7 @@ class Network:
         self,
         links: Iterable[tuple[str, str]],
         *,
-        rendezvous: str = "rp",
+        rendezvous: str | Sequence[str] = "rp",
         contents: Iterable[str] | Mapping[str, SimContent] = ("news",),
         servers: Iterable[str] = ("s1",),
         seed: int = 0,
@@ -115,17 +117,23 @@ class Network:
         media: bool = False,
         records: bool = False,
         adverts: bool | None = None,
+        parents: int = 1,
+        optimise: bool = False,
+        offers: bool = False,
     ) -> None:
         """Without `media` no number is ever sent, and parents count as fed: a quarter of the work.
 
-        Neighbours tell each other what they stream if `adverts` says so (None: as `media` does).
+        Neighbours tell each other what they stream if `adverts` says so (None: as `media` does). With
+        `offers` there is a bootstrapper that tells who is up; else who asks it is told nothing.
         """
+        self.bootstrapper = SimBootstrapper(self, offers=offers)
         self.seed, self.media, self.records = seed, media, records
+        self.policy = Policy(parents=parents, optimise=optimise)
         self.adverts = media if adverts is None else adverts
         self._addresses: dict[str, Endpoint] = {}  # of nodes, as clients are told them
         self._names: dict[str, str] = {}
         self.world, self.library = World(seed, most_delay), Library()
-        self.rendezvous = rendezvous
+        self.rendezvous = (rendezvous,) if isinstance(rendezvous, str) else tuple(rendezvous)
         named = contents if isinstance(contents, Mapping) else dict.fromkeys(contents, ENDLESS)
         self.contents: dict[str, SimContent] = dict(named)
         self.links = [tuple(sorted(link)) for link in links]
@@ -135,10 +143,10 @@ class Network:
         self.nodes: dict[str, SimNode] = {}
         for address in servers:
             self.start_server(address)
-        for name in sorted({rendezvous, *(name for link in self.links for name in link)}):
-            self._start(name)
+        for name in sorted({*self.rendezvous, *(name for link in self.links for name in link)}):
+            self.begin(name)
         for name in self.nodes:
-            self._tell_layout(name)
+            self.tell_layout(name)
         self.run(2.5)  # servers are listed, connections are warm
 
     # Who is there
@@ -170,22 +178,25 @@ class Network:
     def start(self, name: str, *neighbours: str) -> SimNode:
         """Start a node, anew or for the first time, and tell its neighbours of new links."""
         self.links += [tuple(sorted((name, neighbour))) for neighbour in neighbours]
-        node = self._start(name)
+        node = self.begin(name)
         for each in (name, *neighbours):
-            self._tell_layout(each)
+            self.tell_layout(each)
         return node
 
-    def _start(self, name: str) -> SimNode:
+    def begin(self, name: str) -> SimNode:
         me = Identity.node(name)
         if name in self.nodes:
             self.past.append(self.nodes[name])
-        node = self.nodes[name] = SimNode(self, name, me, rendezvous=name == self.rendezvous)
+        node = self.nodes[name] = SimNode(self, name, me, rendezvous=name in self.rendezvous)
         return node
 
-    def _tell_layout(self, name: str) -> None:
+    def tell_layout(self, name: str) -> None:
         around = sorted({b if a == name else a for a, b in self.links if name in (a, b)} - {name})
         order = self.world.random.sample(around, len(around))
-        self.nodes[name].set_layout(order, self.servers if name == self.rendezvous else ())
+        self.nodes[name].set_layout(
+            order, self.servers if name in self.rendezvous else (), rendezvous=self.rendezvous,
+            joined=name in self.bootstrapper.joined,
+        )  # fmt: skip
 
     def client(
         self, *neighbours: str, content: str = "news", after: float = 0.0, patience: float = PATIENCE
@@ -256,7 +267,8 @@ class Network:
             if node.flooder.asking:
                 yield f"{node.name} asks"
             for branch in node.core.branches.values():
-                if branch.state is not State.FED or len(branch.upstreams) != 1:
+                is_doubled = self.policy.parents > 1 and branch.state is State.DOUBLED
+                if not is_doubled and (branch.state is not State.FED or len(branch.upstreams) != 1):
                     yield f"{node.name}: {branch}"
 
     def said(self, event: str) -> list[tuple[float, str, dict[str, object]]]:
@@ -286,7 +298,8 @@ class Network:
         """One copy per link, no loops, every parent knows its child: to be asked when all is quiet."""
         for node in self.all_nodes():
             assert set(node.core.branches) == set(node.relays)
-            assert len(node.upstreams) == len(node.relays), f"{node.name} keeps {node.upstreams}"
+            taken = sum(len(branch.upstreams) for branch in node.core.branches.values())
+            assert len(node.relays) <= taken == len(node.upstreams), f"{node.name} keeps {node.upstreams}"
             for content, branch in node.core.branches.items():
                 self._check_branch(node, content, branch)
 
@@ -311,7 +324,9 @@ class Network:
                 continue
             child = node.connections[connection].caller
             takers.append(child.name)
-            assert child.core.branches[content].path[:-1] == branch.path
+            below = child.core.branches[content]
+            if below.primary is not None and child.upstreams[below.primary].source_process is node:
+                assert below.path[:-1] == branch.path
         assert len(takers) == len(set(takers)), f"{node.name} sends {content} twice over one link: {takers}"
 
     def _way_up(self, node: SimNode, content: str) -> list[Identity]:
@@ -371,7 +386,7 @@ def main(argv: list[str] | None = None) -> int:
     from overlay import resilience
     from overlay.scenarios import SCENARIOS, Run
 
-    trials: dict[str, Callable[[int, int], Run]] = {
+    trials: dict[str, Callable[..., Run]] = {
         "churn": resilience.churn,
         "resilience": resilience.crashes,
     }
@@ -379,9 +394,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("scenario", choices=sorted([*SCENARIOS, *trials]))
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--nodes", type=int, default=40, help="of churn and resilience (default: 40)")
+    parser.add_argument("--parents", type=int, choices=(1, 2), default=1, help="of churn and resilience")
     options = parser.parse_args(argv)
     if options.scenario in trials:
-        run = trials[options.scenario](options.seed, options.nodes)
+        run = trials[options.scenario](options.seed, options.nodes, parents=options.parents)
     else:
         run = SCENARIOS[options.scenario](options.seed)
     try:

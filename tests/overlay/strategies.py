@@ -8,8 +8,18 @@ from hypothesis import strategies as st
 from mcast.overlay import actions as do
 from mcast.overlay import events as ev
 from mcast.overlay.actions import SearchFailure
-from mcast.wire.node import MissReason, Port, Start, Stop, StopReason, Stream
-from mcast.wire.position import Position
+from mcast.wire.node import (
+    ContentsPage,
+    Found,
+    ListContents,
+    Miss,
+    MissReason,
+    Port,
+    Start,
+    Stop,
+    StopReason,
+    Stream,
+)
 from mcast.wire.rtcp import FeedState
 from wire.strategies import (
     content_infos,
@@ -18,10 +28,13 @@ from wire.strategies import (
     exactly,
     identities,
     names,
+    neighbours,
     node_messages,
+    policies,
     texts,
     unsigned,
 )
+from wire.strategies import positions as wire_positions
 
 T = TypeVar("T")
 Strategy: TypeAlias = st.SearchStrategy[Any]
@@ -38,13 +51,15 @@ def tuples(values: st.SearchStrategy[T]) -> st.SearchStrategy[tuple[T, ...]]:
 
 ids = st.integers(0, 1 << 40)
 requests = exactly(16)
-numbers = unsigned(64)
+numbers = unsigned(63)
 seconds = st.floats(0, 1e6)
 paths = tuples(identities)
 flags = st.booleans()
-positions = st.none() | st.builds(Position, unsigned(32), numbers)
-parents = names.map(do.NodeParent) | st.builds(do.ServerParent, texts, st.just(b"") | exactly(32))
-answers = node_messages.filter(lambda message: type(message).__name__ in ("Found", "Miss"))
+positions = st.none() | wire_positions
+parents = names.map(do.NodeParent) | st.builds(
+    do.ServerParent, texts, st.just(b"") | exactly(32), st.booleans()
+)
+answers = node_messages.filter(lambda message: isinstance(message, Found | Miss | ContentsPage))
 discs = node_messages.filter(lambda message: type(message).__name__ == "Disc")
 miss_reasons, stop_reasons = st.sampled_from(MissReason), st.sampled_from(StopReason)
 failures = st.builds(SearchFailure, miss_reasons, texts, st.integers(0, 9), st.booleans(), st.booleans())
@@ -52,6 +67,7 @@ fields = tuples(st.tuples(texts, st.none() | st.integers() | texts | st.booleans
 
 EVENT_PARTS: Mapping[type[ev.Event], list[Strategy]] = {
     ev.DiscReceived: [ids, discs],
+    ev.ListReceived: [ids, kind_of(ListContents)],
     ev.StreamReceived: [ids, kind_of(Stream)],
     ev.ConnectionGone: [ids, st.sampled_from(ev.Departure)],
     ev.Renewed: [contents, ids, tuples(ids)],
@@ -67,14 +83,16 @@ EVENT_PARTS: Mapping[type[ev.Event], list[Strategy]] = {
     ev.ParentLost: [ids, texts],
     ev.ControlSilent: [ids],
     ev.Outdone: [ids],
-    ev.Advertised: [names, contents, paths, st.booleans()],
+    ev.HopMeasured: [ids, unsigned(16), unsigned(16)],
+    ev.Advertised: [names, contents, paths, st.booleans(), st.none() | unsigned(16), unsigned(16)],
     ev.Introduced: [names, st.none() | unsigned(8), st.none() | endpoints],
     ev.AdvertsLost: [names],
     ev.FeedChanged: [ids, st.sampled_from(ev.Feed), unsigned(32)],
     ev.ServerListed: [texts, tuples(content_infos)],
     ev.ServerMeasured: [texts, unsigned(32)],
     ev.ServerLost: [texts, texts],
-    ev.LayoutChanged: [tuples(names), tuples(texts)],
+    ev.LayoutChanged: [tuples(names), tuples(texts), tuples(names), flags, policies, flags],
+    ev.Offered: [tuples(neighbours)],
     ev.TimePassed: [],
     ev.Leaving: [],
 }
@@ -88,15 +106,30 @@ ACTION_PARTS: Mapping[type[do.Action], list[Strategy]] = {
     do.Fail: [contents, failures],
     do.Await: [contents, texts],
     do.Ask: [names, discs],
+    do.AskList: [names, kind_of(ListContents)],
     do.CancelAsks: [requests, tuples(names)],
-    do.Subscribe: [ids, contents, requests, parents, unsigned(8), st.sampled_from(Start), flags, positions],
+    do.Subscribe: [
+        ids,
+        contents,
+        requests,
+        parents,
+        unsigned(8),
+        st.sampled_from(Start),
+        flags,
+        positions,
+        st.none() | st.builds(do.Due, numbers, st.floats(0, 1e6)),
+    ],
     do.Receive: [ids, contents],
     do.Leave: [ids, contents, stop_reasons],
     do.CloseRelay: [contents],
+    do.BeginAnew: [contents, wire_positions],
     do.Supply: [contents, st.sampled_from(FeedState), flags],
-    do.Advertise: [contents, paths, flags],
+    do.Advertise: [contents, paths, flags, st.none() | unsigned(16), unsigned(16)],
     do.Introduce: [st.none() | unsigned(8)],
     do.Meet: [tuples(endpoints)],
+    do.Reach: [tuples(neighbours)],
+    do.Seek: [st.just("") | contents],
+    do.TakeLinks: [tuples(names)],
     do.AwaitDrain: [contents, numbers],
     do.Announce: [texts, texts, fields],
 }

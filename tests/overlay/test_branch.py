@@ -4,19 +4,19 @@ import pytest
 
 from mcast.overlay import actions as do
 from mcast.overlay.actions import LOCAL, SearchFailure, ServerParent
-from mcast.overlay.branch import (
+from mcast.overlay.branch import Branch
+from mcast.overlay.candidates import PATIENCE, SPARE_PATIENCE, Candidates
+from mcast.overlay.events import GIVE_UP_SECONDS, Departure, Feed
+from mcast.overlay.search import MAX_TRIES
+from mcast.overlay.table import State
+from mcast.overlay.transitions import (
     DRAIN_SECONDS,
     HANDOVER_SECONDS,
     JOIN_SECONDS,
     LINGER_SECONDS,
     REPAIR_WAIT_SECONDS,
     SERVER_JOIN_SECONDS,
-    Branch,
 )
-from mcast.overlay.candidates import PATIENCE, SPARE_PATIENCE, Candidates
-from mcast.overlay.events import GIVE_UP_SECONDS, Departure, Feed
-from mcast.overlay.search import MAX_TRIES
-from mcast.overlay.table import State
 from mcast.wire.node import MissReason, Port, StopReason
 from mcast.wire.rtcp import FeedState
 from overlay.branches import (
@@ -45,6 +45,7 @@ from overlay.branches import (
     spare_port,
     supplied,
     told,
+    unmeasured,
 )
 from overlay.cores import SERVERS, misses, without_announcements
 from overlay.messages import N1, N2, N3, R1, R2, R3, RP, VIEWER, port, stream
@@ -491,10 +492,10 @@ def test_a_frozen_parent_that_wakes_up_before_another_was_found_is_kept() -> Non
 
 def test_the_worse_of_two_parents_is_left() -> None:
     branch = doubled()
-    actions = branch.on_outdone(2, 3.1)
+    actions = branch.on_outdone(2, 3.1, unmeasured)
     assert (left(actions), branch.primary, told(actions)) == ([2], 1, [])
     branch = doubled()
-    actions = branch.on_outdone(1, 3.1)
+    actions = branch.on_outdone(1, 3.1, unmeasured)
     assert (left(actions), branch.primary, told(actions)) == ([1], 2, [(False, False, False)])
 
 
@@ -763,3 +764,12 @@ def test_what_concerns_another_parent_than_the_primary_costs_that_one_alone() ->
 
 def test_it_shows_where_it_stands() -> None:
     assert repr(joining()).startswith("<Branch news JOINING {1: UpstreamEntry(")
+
+
+def test_a_parent_that_waits_for_media_itself_is_kept_when_nobody_else_was_found() -> None:
+    branch = repairing(SPARE)
+    branch.on_port(2, spare_port(), 1.1)
+    branch.on_feed(2, Feed.WAITING, 1.2)
+    actions = branch.on_time(1.0 + GIVE_UP_SECONDS)
+    assert "parent_taken" in events(actions)
+    assert (branch.state, ended(actions), branch.path[-2].name) == (State.FED, {}, "n3")

@@ -1,9 +1,9 @@
 """What a branch knows: who is excluded, who could feed it, when something is due."""
 
 from mcast.overlay.actions import NodeParent, ServerParent
-from mcast.overlay.branch import JOIN_SECONDS, REPAIR_WAIT_SECONDS
 from mcast.overlay.candidates import PATIENCE, SPARE_PATIENCE
 from mcast.overlay.events import Departure, Feed
+from mcast.overlay.transitions import JOIN_SECONDS, REPAIR_WAIT_SECONDS
 from mcast.wire.identity import Identity
 from mcast.wire.node import MissReason
 from overlay.branches import (
@@ -20,7 +20,7 @@ from overlay.branches import (
     joining,
     repairing,
 )
-from overlay.messages import N1, N2, N3, RP, port
+from overlay.messages import N2, N3, RP, port
 
 
 def test_a_new_branch_knows_nobody_and_waits_for_nothing() -> None:
@@ -70,9 +70,3 @@ def test_what_is_due_first_is_told() -> None:
     assert fed().due is None
     assert cut().due == 1.0 + REPAIR_WAIT_SECONDS
     assert repairing(SPARE).due == 1.0 + SPARE_PATIENCE
-
-
-def test_the_digest_is_that_of_the_server_that_feeds() -> None:
-    branch = joining(ServerParent("10.0.6.10:7000", b"d" * 32))
-    branch.on_port(1, port(), 0.1)
-    assert (branch.digest, branch.path) == (b"d" * 32, (N1,))

@@ -7,7 +7,6 @@ import pytest
 from mcast.overlay import actions as do
 from mcast.overlay import node_core as node_core_module
 from mcast.overlay.actions import LOCAL, NodeParent, ServerParent
-from mcast.overlay.branch import DRAIN_SECONDS, HANDOVER_SECONDS, JOIN_SECONDS
 from mcast.overlay.discovery import REQUEST_TTL
 from mcast.overlay.events import (
     Accepted,
@@ -39,6 +38,7 @@ from mcast.overlay.node_core import NodeCore
 from mcast.overlay.rendezvous import BENEFIT_OF_DOUBT
 from mcast.overlay.search import MAX_TRIES, UNREACHABLE_PAUSE
 from mcast.overlay.table import State
+from mcast.overlay.transitions import DRAIN_SECONDS, HANDOVER_SECONDS, JOIN_SECONDS
 from mcast.wire.identity import Identity
 from mcast.wire.node import Found, Miss, MissReason, Start, StopReason
 from mcast.wire.position import Position

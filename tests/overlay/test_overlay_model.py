@@ -5,7 +5,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from mcast.overlay.actions import UpstreamId
+from mcast.overlay.events import ControlSilent
 from overlay.effort import TIMEOUT
+from overlay.sim_node import SimNode
 from overlay.simulation import Network, Viewer
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
@@ -75,6 +78,13 @@ class Overlay(RuleBasedStateMachine):
         dead = [name for name in sorted(self.net.nodes) if name not in self._alive()]
         self.net.start(data.draw(st.sampled_from(dead)))
 
+    @precondition(lambda self: self._subscriptions())
+    @rule(data=st.data())
+    def a_control_connection_falls_silent(self, data: st.DataObject) -> None:
+        """It seems so, at least: what is renewed then must leave one copy and one path."""
+        node, upstream = data.draw(st.sampled_from(self._subscriptions()))
+        node.handle(ControlSilent(upstream))
+
     @rule()
     def all_is_quiet(self) -> None:
         self.net.settle(LONG_ENOUGH)
@@ -95,6 +105,10 @@ class Overlay(RuleBasedStateMachine):
 
     def _alive(self) -> list[str]:
         return [name for name, node in sorted(self.net.nodes.items()) if node.alive]
+
+    def _subscriptions(self) -> list[tuple[SimNode, UpstreamId]]:
+        nodes = [node for node in self.net.all_nodes() if node.alive]
+        return [(node, upstream) for node in nodes for upstream in sorted(node.upstreams)]
 
     def _present(self) -> list[Viewer]:
         return [viewer for viewer in self._here() if viewer.state in ("waiting", "watching")]

@@ -8,7 +8,7 @@ from mcast.overlay.candidates import Candidates
 from mcast.overlay.events import ControlSilent, Feed, Renewed
 from mcast.overlay.table import State
 from mcast.wire.node import MissReason, StopReason
-from overlay.branches import ASKED, RESUMING, absent, doubled, events, fed, repairing, said
+from overlay.branches import ASKED, RESUMING, absent, doubled, events, fed, repairing, said, unmeasured
 from overlay.cores import fed_node
 from overlay.messages import N2, OTHER_VIEWER, R2, RP, port, stream
 
@@ -44,7 +44,7 @@ def test_the_new_subscription_takes_the_old_ones_place_when_both_have_fed_for_a_
     assert branch.on_port(2, port(RP, N2), 5.1) == [Receive(2, "news")]
     branch.on_feed(2, Feed.FED, 5.2)
     assert (branch.state, branch.primary) == (State.DOUBLED, 1)
-    actions = branch.on_outdone(2, 7.2)  # both are as good: it is the old one that cannot be talked to
+    actions = branch.on_outdone(2, 7.2, unmeasured)  # as good: the old one cannot be talked to
     assert left(actions) == [1]
     assert said(actions, "control_renewed") == {"content": "news", "parent": "n2", "after_ms": 2200}
     assert events(actions) == ["control_renewed"]  # and no other parent was taken
@@ -126,7 +126,7 @@ def test_a_parent_that_is_cut_off_is_not_asked_anew_meanwhile() -> None:
 def test_a_second_parent_that_falls_silent_is_asked_anew_once_it_is_the_only_one() -> None:
     branch = doubled()
     assert said(branch.on_control_silent(2, 2.0), "control_silent")["parent"] == "n3"
-    branch.on_outdone(1, 3.0)
+    branch.on_outdone(1, 3.0, unmeasured)
     assert (branch.state, branch.primary) == (State.FED, 2)
     assert subscribed(branch.on_time(3.1)) == [(3, "n3", True)]
 

@@ -6,6 +6,7 @@ from statistics import median
 
 import pytest
 
+from mcast.overlay.events import ControlSilent
 from mcast.overlay.table import State
 from mcast.wire.node import StopReason
 from overlay import resilience, simulation
@@ -65,6 +66,14 @@ def test_who_has_a_way_is_fed_again_and_nothing_loops_whatever_fails(seed: int) 
 
 
 @pytest.mark.parametrize("seed", seeds(1))
+def test_the_same_holds_where_who_has_no_way_is_offered_others(seed: int) -> None:
+    trial = resilience.churn(seed, 16, offers=True)
+    trial.play()
+    assert trial.figures is not None
+    assert trial.figures.lost == 0
+
+
+@pytest.mark.parametrize("seed", seeds(1))
 def test_the_same_holds_while_messages_and_datagrams_are_lost(seed: int) -> None:
     resilience.churn(seed, 16, loss=True).play()
 
@@ -81,6 +90,25 @@ def test_nodes_that_crash_all_the_time_cost_their_viewers_no_number(seed: int) -
 def test_the_command_prints_what_repairs_have_cost(capsys: pytest.CaptureFixture[str]) -> None:
     assert simulation.main(["resilience", "--nodes", "12", "--seed", "3"]) == 0
     assert " repairs, " in capsys.readouterr().out
+
+
+# TCP alone dies
+
+
+def test_silent_control_connections_are_renewed_without_a_gap_and_leave_one_copy() -> None:
+    for seed in seeds(4):
+        net = watching([("rp", "n1"), ("n1", "n2")], "n2", seed=seed)
+        (viewer,) = net.viewers
+        before = {node.name: next(iter(node.upstreams)) for node in net.all_nodes()}
+        for node in net.all_nodes():
+            node.handle(ControlSilent(before[node.name]))
+        net.run(4)
+        assert {name for _, name, _ in net.said("control_renewed")} == set(before)
+        for node in net.all_nodes():
+            assert before[node.name] not in node.upstreams
+        assert net.said("cut") == net.said("parent_lost") == net.said("parent_taken") == []
+        assert viewer.longest_gap < 0.2
+        unharmed(net)
 
 
 # A relay is killed

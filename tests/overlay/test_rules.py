@@ -17,10 +17,11 @@ from overlay.branches import (
     lingering,
     spare_port,
     told,
+    unmeasured,
 )
 from overlay.cores import misses
 from overlay.messages import N1, N3, R2, RP, stream
-from overlay.sim_server import LINGER
+from overlay.sim_server import LINGER, SimContent
 from overlay.simulation import Network
 
 CHAIN = [("rp", "n1"), ("n1", "n2"), ("n2", "n3"), ("n3", "n4")]
@@ -74,7 +75,7 @@ def test_two_upstreams_and_one_path() -> None:
     actions += branch.on_feed(2, Feed.FED, 1.1)
     actions += branch.on_port(2, spare_port(RP, N3, version=2), 1.2)
     assert told(actions) == []
-    assert told(branch.on_outdone(1, 3.1)) == [(False, False, False)]
+    assert told(branch.on_outdone(1, 3.1, unmeasured)) == [(False, False, False)]
     assert branch.path == (RP, N3, N1)
 
 
@@ -92,7 +93,7 @@ def test_a_ring_starves_visibly() -> None:
 
 def test_of_two_upstreams_by_one_uplink_the_worse_is_left() -> None:
     branch = doubled()
-    assert left(branch.on_outdone(2, 3.1)) == [2]
+    assert left(branch.on_outdone(2, 3.1, unmeasured)) == [2]
     assert branch.state is State.FED
 
 
@@ -155,6 +156,38 @@ def test_the_timeline_survives_a_server() -> None:
     ((ssrc, numbers),) = viewer.received.items()
     behind = net.now - net.timeline_of(ssrc).due(numbers.next - 1)
     assert (viewer.lost(), behind < 0.2) == (0, True)
+
+
+def test_any_rendezvous_point_joins_a_stream_that_runs_whatever_its_own_head_is() -> None:
+    net = watched([("rp", "n1"), ("rp2", "n2")], "n1", servers=("s1", "s2"), rendezvous=("rp", "rp2"))
+    net.world.cut("rp", "rp2")
+    net.run(20)  # they cannot see each other, and both serve
+    net.client("n2")
+    net.run(2)
+    assert {ssrc for viewer in net.viewers for ssrc in viewer.received} == {1}
+    assert {str(viewer.path[0]) for viewer in net.viewers} == {"rp", "rp2"}
+
+
+def test_who_stands_behind_a_living_rendezvous_point_begins_no_stream_and_says_no_absent() -> None:
+    net = watched([("rp2", "n2"), ("rp", "n1")], rendezvous=("rp", "rp2"))
+    asking = net.client("n2", patience=1), net.client("n2", content="films", patience=1)
+    net.run(8)
+    for viewer in asking:
+        assert viewer.failure is not None
+        assert viewer.failure.reason is not MissReason.ABSENT
+    assert not any(server.streamers for server in net.servers.values())
+
+
+def test_another_stream_on_resume_is_a_break_and_viewers_stay() -> None:
+    net = watched([("rp", "n1")], "n1")
+    net.kill("rp")
+    net.run(4)
+    net.kill("s1")
+    net.start_server("s1", {"news": SimContent(digest=bytes(31) + b"2")})
+    net.start("rp")
+    net.run(4)
+    (viewer,) = net.viewers
+    assert (viewer.state, len(viewer.received), viewer.lost()) == ("watching", 2, 0)
 
 
 def test_neighbours_learned_from_a_parent_are_asked_after_the_own_ones_only() -> None:

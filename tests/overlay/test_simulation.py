@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mcast.overlay import actions as do
 from mcast.overlay.admission import Admission
-from mcast.overlay.branch import JOIN_SECONDS, LINGER_SECONDS
 from mcast.overlay.events import GIVE_UP_SECONDS, Feed, FeedChanged, ParentLost
 from mcast.overlay.table import State
+from mcast.overlay.transitions import JOIN_SECONDS, LINGER_SECONDS
 from mcast.wire.node import MissReason, StopReason, Stream
 from overlay import simulation
 from overlay.effort import TIMEOUT, seeds

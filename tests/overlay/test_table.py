@@ -13,6 +13,7 @@ from overlay.branches import IN, absent
 from tools.state_table import PAGE, main, replaced, section, section_of
 
 _BEGINS = {Input.WANTED, Input.ROUTED}
+_ASIDE = {Input.PAIRS, Input.MOVES}
 _SEARCHED = {Input.FOUND, Input.NOWHERE, Input.FAILED}
 _ANSWERED = {Input.LATE, Input.ACCEPTED, Input.PASSED_OVER, Input.REFUSED, Input.MISSED}
 _SOUGHT = _SEARCHED | _ANSWERED
@@ -20,32 +21,39 @@ _OF_PARENT = {
     Input.NEWS, Input.FEEDS, Input.SUSPECTED, Input.SILENT, Input.STARVES, Input.NO_WAY, Input.LEAVES,
     Input.LOST, Input.OVER,
 }  # fmt: skip
+_ANEW = {Input.BEGUN_ANEW}
 _OF_OTHER = {Input.OTHER_FEEDS, Input.OTHER_LOST, Input.OUTDONE, Input.OTHER_OUTDONE}
 
 IMPOSSIBLE: Mapping[State, set[Input]] = {
     # Nobody has asked for anything, so there is nothing that could answer, fail, feed or end.
     State.ABSENT: set(Input) - _BEGINS,
     # A branch begins once; and there is no parent before one has been found.
-    State.SEARCHING: _BEGINS | _ANSWERED | _OF_PARENT | _OF_OTHER | {Input.DRAINED, Input.EXPIRED},
+    State.SEARCHING: _BEGINS | _ANEW | _ASIDE | _ANSWERED | _OF_PARENT | _OF_OTHER
+    | {Input.DRAINED, Input.EXPIRED},
     # No parent has accepted, so none is there to feed, to end or to be lost; the search has found somebody.
-    State.JOINING: _BEGINS | {Input.FOUND, Input.NOWHERE} | _OF_PARENT | _OF_OTHER
+    State.JOINING: _BEGINS | _ANEW | _ASIDE | {Input.FOUND, Input.NOWHERE} | _OF_PARENT | _OF_OTHER
     | {Input.DRAINED, Input.EXPIRED},
     # The parent is there, so none is searched; being fed has no end of its own.
     # It may be asked anew, though, and take us in once more (renewal.py).
-    State.FED: _BEGINS | _SOUGHT - {Input.ACCEPTED} | {Input.DRAINED, Input.EXPIRED},
+    State.FED: _BEGINS | _ANEW | {Input.MOVES} | _SOUGHT - {Input.ACCEPTED} | {Input.DRAINED, Input.EXPIRED},
+    # Two are wanted: one flood, and no end of the search but with it.
+    State.PAIRING: _BEGINS | _ANEW | _ASIDE | {Input.NOWHERE, Input.MISSED, Input.DRAINED},
     # Who repairs never gives up because of a flood: REPAIRING has its own time, DOUBTED ends with its parent.
-    State.DOUBTED: _BEGINS | {Input.FAILED, Input.DRAINED, Input.EXPIRED},
-    State.DOUBLED: _BEGINS | _SOUGHT | {Input.DRAINED, Input.EXPIRED},
-    State.CUT: _BEGINS | _SOUGHT | {Input.DRAINED},
-    State.REPAIRING: _BEGINS | {Input.FAILED, Input.DRAINED},
+    State.DOUBTED: _BEGINS | _ANEW | _ASIDE | {Input.FAILED, Input.DRAINED, Input.EXPIRED},
+    State.DOUBLED: _BEGINS | _ANEW | _SOUGHT | {Input.DRAINED, Input.EXPIRED},
+    State.CUT: _BEGINS | _ANEW | _ASIDE | _SOUGHT | {Input.DRAINED},
+    State.REPAIRING: _BEGINS | _ASIDE | {Input.FAILED, Input.DRAINED},
     # No child is left that could leave.
-    State.LINGERING: _BEGINS | _SOUGHT | {Input.DRAINED, Input.EMPTIED, Input.DESERTED},
+    State.LINGERING: _BEGINS | _ANEW | _ASIDE | _SOUGHT | {Input.DRAINED, Input.EMPTIED, Input.DESERTED},
     # Who leaves looks for nobody any more; what is over meanwhile is over at once.
-    State.HANDOVER: _BEGINS | _SOUGHT | {Input.DRAINED},
-    State.ENDING: _BEGINS | _SOUGHT,
+    State.HANDOVER: _BEGINS | _ANEW | _ASIDE | _SOUGHT | {Input.DRAINED},
+    State.ENDING: _BEGINS | _ANEW | _ASIDE | _SOUGHT,
 }  # fmt: skip
 
-FEEDING = [State.FED, State.DOUBTED, State.DOUBLED, State.CUT, State.REPAIRING, State.HANDOVER, State.ENDING]
+FEEDING = [
+    State.FED, State.PAIRING, State.DOUBTED, State.DOUBLED, State.CUT, State.REPAIRING, State.HANDOVER,
+    State.ENDING,
+]  # fmt: skip
 """States in which there are children that have been taken in, and a relay."""
 
 
@@ -79,7 +87,7 @@ def test_each_cell_is_a_transition_or_ignored_or_impossible(state: State) -> Non
 def test_what_is_ignored_changes_nothing(state: State) -> None:
     for happened in IGNORED[state]:
         branch = branch_in(state)
-        assert branch._take(happened, Why(0.0)) == [], happened
+        assert branch.take(happened, Why(0.0)) == [], happened
         assert branch.state is state, happened
 
 
@@ -87,7 +95,7 @@ def test_what_is_ignored_changes_nothing(state: State) -> None:
 def test_what_is_impossible_is_a_bug_of_the_caller(state: State) -> None:
     for happened in IMPOSSIBLE[state]:
         with pytest.raises(AssertionError, match=f"{happened} cannot come in {state}"):
-            branch_in(state)._take(happened, Why(0.0))
+            branch_in(state).take(happened, Why(0.0))
 
 
 def test_each_step_has_its_function_and_its_place_in_the_table() -> None:
@@ -145,8 +153,9 @@ def test_one_copy_comes_in_wherever_no_second_parent_is_looked_for_or_compared(s
     ends = (State.ABSENT, State.HANDOVER, State.ENDING)  # which leave all parents themselves, soon
     if state not in second:
         return
+    leaves = (Input.OTHER_LOST, Input.BEGUN_ANEW)  # the step BEGIN_ANEW leaves all others, too
     for happened, cell in TABLE[state].items():
-        if cell.next not in (*second, *ends) and happened is not Input.OTHER_LOST:
+        if cell.next not in (*second, *ends) and happened not in leaves:
             assert Step.LEAVE_OTHERS in cell.steps, happened
 
 

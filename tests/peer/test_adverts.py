@@ -14,6 +14,7 @@ from mcast.peer.adverts import KEEPALIVE, MAX_OTHERS, MAX_OTHERS_PER_ADDRESS, MA
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
 from mcast.wire.node import MAX_PATH, Advert
+from mcast.wire.node import Watch as WatchPacket
 from roles.partners import N1, N2, RP, read
 
 Watch = Callable[..., Connection]
@@ -23,7 +24,7 @@ HERE: Path = (RP, N1)
 @pytest.fixture
 def advertiser() -> Advertiser:
     advertiser = Advertiser()
-    advertiser.update(["n2"])
+    advertiser.update({"n2": "10.0.0.2:5000", "n3": "somewhere.example:5000"})
     return advertiser
 
 
@@ -32,13 +33,13 @@ def watch(advertiser: Advertiser) -> Iterator[Watch]:
     """Watch, as a neighbour unless told otherwise, from any address: the watcher's end of the connection."""
     with contextlib.ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as listening:
 
-        def watch(sender: Identity = N2, address: str | None = None) -> Connection:
+        def watch(sender: Identity = N2, address: str | None = None, *, every_ms: int = 0) -> Connection:
             ours = socket.create_connection(listening.getsockname())
             theirs, _ = listening.accept()
             told = stack.enter_context(Connection(theirs))
             if address is not None:
                 told.peer = Endpoint(ip_address(address), 1)
-            advertiser.watch(sender, told)
+            advertiser.watch(WatchPacket(sender=sender, every_ms=every_ms), told)
             return stack.enter_context(Connection(ours))
 
         yield watch
@@ -90,6 +91,26 @@ def test_between_changes_a_word_now_and_then_shows_that_the_node_lives(
         assert read(watcher, Advert) == Advert(takes_clients=True)
 
 
+def test_who_asks_to_hear_more_often_does_but_not_more_than_five_times_a_second(
+    advertiser: Advertiser, watch: Watch
+) -> None:
+    quick, greedy = watch(every_ms=250), watch(Identity.node("n9"), every_ms=1)
+    for tick in range(20):
+        advertiser.on_tick(100.0 + tick / 10)
+    assert 6 <= words(quick) <= 8
+    assert 9 <= words(greedy) <= 10
+
+
+def words(watcher: Connection) -> int:
+    """Return how much has been said so far."""
+    said = 0
+    with contextlib.suppress(TimeoutError):
+        while True:
+            watcher.receive(0.2)
+            said += 1
+    return said
+
+
 def test_how_far_the_rendezvous_point_is_is_told_at_the_next_tick(
     advertiser: Advertiser, watch: Watch
 ) -> None:
@@ -108,7 +129,7 @@ def test_a_node_may_keep_from_being_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         ours = Connection(socket.create_connection(listening.getsockname()))
         with ours, Connection(listening.accept()[0]) as theirs:
-            advertiser.watch(N2, theirs)
+            advertiser.watch(WatchPacket(sender=N2), theirs)
             advertiser.on_tick(100.0)
             assert read(ours, Advert) == Advert(takes_clients=False)
 
@@ -143,6 +164,26 @@ def test_a_neighbour_has_room_for_two_connections_and_of_three_the_oldest_goes(
     advertiser: Advertiser, watch: Watch
 ) -> None:
     watchers = [watch() for _ in range(MAX_PER_NEIGHBOUR + 1)]
+    advertiser.on_tick(100.0)
+    assert [is_open(watcher) for watcher in watchers] == [False, True, True]
+
+
+def test_a_stranger_who_uses_a_neighbours_name_cannot_crowd_the_real_one_out(
+    advertiser: Advertiser, watch: Watch
+) -> None:
+    real = [watch(N2, "10.0.0.2") for _ in range(MAX_PER_NEIGHBOUR)]
+    strangers = [watch(N2, "10.9.9.9") for _ in range(MAX_OTHERS_PER_ADDRESS + 1)]
+    again = watch(N2, "10.0.0.2")
+    advertiser.on_tick(100.0)
+    assert [is_open(stranger) for stranger in strangers] == [True] * MAX_OTHERS_PER_ADDRESS + [False]
+    assert [is_open(watcher) for watcher in real] == [False, True]
+    assert is_open(again)
+
+
+def test_a_neighbour_known_by_a_host_name_alone_may_call_from_anywhere(
+    advertiser: Advertiser, watch: Watch
+) -> None:
+    watchers = [watch(Identity.node("n3"), f"10.0.0.{number}") for number in range(MAX_PER_NEIGHBOUR + 1)]
     advertiser.on_tick(100.0)
     assert [is_open(watcher) for watcher in watchers] == [False, True, True]
 

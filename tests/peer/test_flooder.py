@@ -338,15 +338,17 @@ def test_who_is_met_can_be_asked_under_its_address_until_others_are_met(
     peer: Peer, other_peer: Peer, watcher: Watcher, posted: Posted, crash: Recorder
 ) -> None:
     around, question = Flooder(watcher, posted, crash, QUICK), disc()
-    assert around.meet([peer.address]) == []
+    assert around.meet({peer.address: peer.address}) == []
     around.ask(Ask(peer.address, question))
     connection, _ = peer.question(Disc)
     connection.send(found(question))
     assert posted.wait_for(1) == [Answered(peer.address, found(question))]
     assert around.address(peer.address) == peer.address
-    assert around.meet([peer.address, other_peer.address]) == []  # the first stays as it is
+    assert (
+        around.meet({each.address: each.address for each in (peer, other_peer)}) == []
+    )  # the first stays as it is
     assert list(connection.poll_messages()) == []
-    gone = around.meet([other_peer.address])
+    gone = around.meet({other_peer.address: other_peer.address})
     assert [neighbour.address for neighbour in gone] == [peer.address]
     gone[0].stop()
     assert closed(connection)

@@ -21,7 +21,7 @@ from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.server.program import ServerProgram
-from mcast.wire.bootstrap import Health, LayoutMessage, Neighbour, NodeKind, StreamHealth
+from mcast.wire.bootstrap import Health, LayoutMessage, Links, Neighbour, NodeKind, Seek, StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, Port, Stop, StopReason, Stream
 from mcast.wire.position import Position
@@ -93,7 +93,7 @@ class Contents:
 
     def open_source(self, name: str, position: Position) -> Source:
         if name in self.preparing:
-            raise NotReadyError(SendStatus.PREPARING, "half of it")
+            raise NotReadyError(SendStatus.PREPARING, "preparing half of it")
         if name not in self.lengths:
             raise NotReadyError(SendStatus.ABSENT, f"there is no content '{name}' here")
         return self.make_source(position, self.lengths[name])
@@ -227,7 +227,12 @@ class World:
             servers=servers,
         )
         told = self.health[name] = []
-        node = NodeProgram(layout, LOCALHOST, MediaPorts(), told.append, self.crash, timing=self.timing)
+
+        def say(message: Health | Seek | Links) -> None:
+            if isinstance(message, Health):
+                told.append(message)
+
+        node = NodeProgram(layout, LOCALHOST, MediaPorts(), say, self.crash, timing=self.timing)
         node.start(layout)
         self._all.callback(self.end, node)
         return node

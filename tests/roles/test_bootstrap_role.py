@@ -19,6 +19,7 @@ import pytest
 from helpers import Recorder, wait_until
 from mcast.config.layout import Layout
 from mcast.config.layout_file import parse_layout
+from mcast.config.opening import OPEN_TO_ALL
 from mcast.hostport import HostPort
 from mcast.net import connection as connection_module
 from mcast.net.connection import Connection, PeerGone, connect
@@ -230,11 +231,47 @@ def test_a_name_is_not_borne_from_elsewhere_unless_the_layout_is_open() -> None:
     refusal = identification.find(layout(), asked, connection)
     assert isinstance(refusal, str)
     assert refusal.startswith("'n1' does not call from 10.9.9.9, says campus.toml: add it to the aliases of")
-    found = identification.find(replace(layout(), open=True), asked, connection)
+    found = identification.find(replace(layout(), open=OPEN_TO_ALL), asked, connection)
     assert not isinstance(found, str)
     assert found.name == "n1"
     here = cast(Connection, SimpleNamespace(peer=at, local=Endpoint.of("10.9.9.9", 4000)))
     assert not isinstance(identification.find(layout(), asked, here), str)
+
+
+def test_one_strange_address_has_a_share_of_the_names_where_the_layout_is_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    more: dict[str, object] = {
+        f"x{number}": {"address": f"10.0.0.{number}:5000", "neighbours": ["rp"]} for number in range(1, 36)
+    }
+    crashes = Recorder()
+    strange = [b"", *[b"one"] * 21, b"two"]  # of 40 names 20 may be anybody's, and one address's share is 16
+    sources = iter(strange)
+    monkeypatch.setattr(Bootstrapper, "_source_of", lambda *_: next(sources))
+    open_to_all = replace(layout(more=more), open=OPEN_TO_ALL)
+    with (
+        Bootstrapper(open_to_all, "campus.toml", HostPort("127.0.0.1", 0), crashes) as bootstrapper,
+        contextlib.ExitStack() as stack,
+    ):
+        answers = []
+        for number in range(len(strange)):
+            connection = stack.enter_context(connect(bootstrapper.address, 5))
+            answers.append(register(connection, f"x{number + 1}"))
+        refused = [isinstance(answer, Refused) for answer in answers]
+        assert refused == [False] * 20 + [True, True, False]
+        assert answers[20] == Refused("too many nodes have registered from 127.0.0.1")
+    assert crashes.calls == []
+
+
+def test_who_calls_from_the_layout_or_from_the_bootstrappers_host_is_held_to_no_share(
+    bootstrapper: Bootstrapper,
+) -> None:
+    def source(peer: str, here: str = "10.0.0.1") -> bytes:
+        connection = SimpleNamespace(peer=Endpoint.of(peer, 1), local=Endpoint.of(here, 4000))
+        return bootstrapper._source_of(cast(Connection, connection))
+
+    assert source("127.0.0.77") == source("127.0.0.2") == source("10.9.9.9", "10.9.9.9") == b""
+    assert source("10.9.9.9") == bytes([10, 9, 9, 9])
 
 
 def test_who_takes_the_bootstrapper_for_a_server_is_told_so(dial: Dial) -> None:

@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import platform
 import re
 import resource
 import signal
@@ -465,3 +466,42 @@ def test_the_module_runs_every_role() -> None:
     assert "roles:" in run_command(*module).stdout
     unknown = run_command(*module, "relay")
     assert (unknown.returncode, unknown.stderr.count("\n")) == (2, 1)
+
+
+ONE_HEAP = """
+    import ctypes, re, sys, threading
+    from pathlib import Path
+    from mcast.roles.cli import Command, run
+
+    def heaps():
+        libc, file = ctypes.CDLL(None), Path(sys.argv[1])
+        libc.fopen.restype = ctypes.c_void_p
+        stream = ctypes.c_void_p(libc.fopen(bytes(file), b"w"))
+        libc.malloc_info(0, stream)
+        libc.fclose(stream)
+        return len(re.findall("<heap nr=", file.read_text()))
+
+    def body(options, process):
+        kept, there = [], threading.Barrier(9)
+        def work():
+            kept.append(bytes(100_000))
+            there.wait()
+            there.wait()
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        there.wait()
+        print(heaps())
+        there.wait()
+        for thread in threads:
+            thread.join()
+
+    sys.exit(run(Command("mcast-test", "", "", lambda parser: None, body), []))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has no such habit")
+def test_many_threads_keep_their_memory_in_one_heap(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(ONE_HEAP), str(tmp_path / "heaps")]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert found.stdout.strip() == "1"

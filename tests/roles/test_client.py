@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from client.neighbours import Node, meanwhile
 from mcast.errors import StreamEndedError
 from mcast.media.output import Ended, Writer
 from mcast.roles.client.main import main
 from mcast.roles.client.session import Session
+from mcast.wire.node import StopReason
 from roles.overlay_parts import Contents, World
 
 RECORD = f"{sys.executable} -c 'import sys; sys.stdin.buffer.read()'"
@@ -101,6 +103,26 @@ def test_a_join_that_fails_touches_no_file(neighbour: str, tmp_path: Path) -> No
     assert not missing.exists()
 
 
+def test_a_content_that_ends_before_any_media_came_is_status_4_and_touches_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node, older = Node(), tmp_path / "older.ts"
+    older.write_bytes(b"an older recording")
+
+    def end_at_once() -> None:
+        node.take_in()
+        node.say_stop(StopReason.END, last=0)
+
+    try:
+        with meanwhile(end_at_once):
+            status = main(["--neighbour", node.address, "--content", "news", "--output", str(older)])
+    finally:
+        node.close()
+    assert status == 4
+    assert "error: the content 'news' has ended before any media came" in capsys.readouterr().err
+    assert older.read_bytes() == b"an older recording"
+
+
 def test_an_older_recording_is_replaced(neighbour: str, tmp_path: Path) -> None:
     file = tmp_path / "clip.ts"
     file.write_bytes(bytes(100_000))
@@ -155,6 +177,8 @@ def test_a_bug_is_in_the_report_too(neighbour: str, tmp_path: Path, monkeypatch:
         (["--content", "x", "--wait", "nan"], "no number of seconds above 0"),
         (["--content", "x", "--latency", "-1"], "no number of milliseconds"),
         (["--content", "x", "--latency", "60001"], "no number of milliseconds"),
+        (["--content", "x", "--parents", "3"], "no number of parents"),
+        (["--content", "x", "--parents", "two"], "no number of parents"),
         (["--content", "x", "--output", "-", "--player", "true"], "exclude each other"),
         (["--content", "x", "--output", "/nonexistent/file"], "/nonexistent/file"),
         (["--content", "x", "--output", "/"], "directory"),

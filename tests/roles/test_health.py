@@ -48,7 +48,7 @@ class Relays:
 def test_a_report_tells_of_each_content_its_place_in_the_tree_and_how_it_fares() -> None:
     branches = {"news": Branch(), "joining": Branch(path=()), "sea": Branch(fed=False)}
     sent = Recorder()
-    reporter = HealthReporter(lambda: branches, cast(RelayDb, Relays("news", "sea")), sent)
+    reporter = HealthReporter(lambda: branches, tuple, cast(RelayDb, Relays("news", "sea")), sent)
     reporter.on_tick(10**9)
     (health,) = sent.calls
     assert isinstance(health, Health)
@@ -60,7 +60,7 @@ def test_a_report_tells_of_each_content_its_place_in_the_tree_and_how_it_fares()
 
 def test_it_reports_from_time_to_time_and_at_once_when_a_tree_has_changed() -> None:
     sent = Recorder()
-    reporter = HealthReporter(dict, cast(RelayDb, Relays()), sent)
+    reporter = HealthReporter(dict, tuple, cast(RelayDb, Relays()), sent)
     now = 10.0**9
     reporter.on_tick(now)
     reporter.on_tick(now + INTERVAL / 2)
@@ -79,7 +79,7 @@ def test_what_does_not_fit_is_left_out_and_said(caplog: pytest.LogCaptureFixture
     contents = [f"content {number}" for number in range(MAX_STREAMS + 1)]
     sent = Recorder()
     reporter = HealthReporter(
-        lambda: {content: Branch() for content in contents}, cast(RelayDb, Relays(*contents)), sent
+        lambda: {content: Branch() for content in contents}, tuple, cast(RelayDb, Relays(*contents)), sent
     )
     reporter.on_tick(10**9)
     (health,) = sent.calls

@@ -348,7 +348,7 @@ def test_who_watches_is_handed_over_and_may_ask_nothing_more(
     caller = call()
     caller.send(Watch(sender=N1))
     (handed,) = watchers.wait_for(1)
-    assert handed == (N1, link_of(inbound, 1).connection)
+    assert handed == (Watch(sender=N1), link_of(inbound, 1).connection)
     assert events.events == []
     caller.send(disc())
     assert gone(caller)

@@ -26,6 +26,7 @@ def logging_as_before() -> Iterator[None]:
         (["--name", "a\udcff"], "no UTF-8 text"),
         (["--address", "host"], "has no port"),
         (["--media-ports", "x"], "--media-ports"),
+        (["--parents", "3"], "--parents"),
         (["--bootstrap", ":4000"], "has no host"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from helpers import PATIENCE, wait_until
 from mcast.media.timing import Timing
 from mcast.net.connection import PeerGone
-from mcast.overlay import branch, branch_data
+from mcast.overlay import branch_data, transitions
 from mcast.overlay.actions import ServerParent
 from mcast.overlay.rendezvous import Servers
 from mcast.wire.identity import Identity
@@ -97,7 +97,7 @@ def test_a_server_that_has_not_answered_makes_no_content_absent(world: World) ->
         world.close()
 
 
-def test_a_server_that_is_still_preparing_is_told_to_the_viewer(world: World) -> None:
+def test_a_server_that_lists_what_it_still_prepares_is_told_to_the_viewer(world: World) -> None:
     contents = Contents("news")
     contents.preparing.add("news")
     rp, n1 = world.line(contents)
@@ -113,6 +113,7 @@ def test_a_server_that_is_still_preparing_is_told_to_the_viewer(world: World) ->
     answer = viewer.next(Miss)
     assert answer.reason is MissReason.CUT
     assert "preparing half of it" in answer.text
+    assert answer.retry_ms > 0, "all the way down the viewer hears that it is worth waiting for"
     viewer.request = new_request()  # the connection may ask again
     viewer.ask()
     viewer.next(Found)
@@ -246,7 +247,7 @@ def test_an_end_above_waits_for_the_last_datagram_but_not_for_ever(
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     caplog.set_level("INFO")
-    monkeypatch.setattr(branch, "DRAIN_SECONDS", 0.4)
+    monkeypatch.setattr(transitions, "DRAIN_SECONDS", 0.4)
     viewer, asked, above = follow_at_peer(world, peer)
     above.send(port_for(asked, port=silent_port))
     viewer.next(Port)

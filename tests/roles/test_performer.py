@@ -13,15 +13,16 @@ from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
 from mcast.overlay import actions as do
 from mcast.overlay.actions import NodeParent, Subscribe
-from mcast.overlay.events import Event, Stopped
+from mcast.overlay.events import Event, RoundTripMeasured, Stopped
 from mcast.peer.adverts import Advertiser
 from mcast.peer.flooder import Flooder
 from mcast.peer.upstream import Resume, Upstream
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.performer import Performer
 from mcast.roles.node.relays import RelayDb
+from mcast.wire.bootstrap import Links, Neighbour, Seek
 from mcast.wire.node import MissReason, StopReason
-from roles.partners import N1, RP, disc, new_request, stream_of
+from roles.partners import N1, RP, Peer, disc, new_request, stream_of
 
 
 class FakeUpstream:
@@ -53,6 +54,7 @@ class Scene:
     def __init__(self, watcher: Watcher, reader: FeedbackReader, crash: Recorder) -> None:
         self.posted: list[Event] = []
         self.changes = Recorder()
+        self.said: list[Seek | Links] = []  # to the bootstrapper
         self.made: dict[int, FakeUpstream] = {}
         self.reaper = Worker("reaper", crash)
         self.reaper.start()
@@ -63,10 +65,10 @@ class Scene:
             post=self.post, on_child_lost=inbound.on_child_lost,
             on_child_caught_up=inbound.on_child_caught_up, on_crash=crash,
         )  # fmt: skip
-        flooder = Flooder(watcher, self.post, crash)
+        self.flooder = Flooder(watcher, self.post, crash)
         self.performer = Performer(
-            inbound, flooder, self.advertiser, self.relays, self.reaper, self._make, self.post,
-            lambda: self.changes("tree"),
+            inbound, self.flooder, self.advertiser, self.relays, self.reaper, self._make, self.post,
+            lambda: self.changes("tree"), self.said.append,
         )  # fmt: skip
 
     def offer(self, event: Event) -> bool:
@@ -178,3 +180,16 @@ def test_a_node_has_no_use_for_a_clients_actions(scene: Scene) -> None:
     failure = do.SearchFailure(MissReason.ABSENT, "", 1)
     with pytest.raises(TypeError, match="no child of its own"):
         scene.perform(do.Fail("news", failure))
+
+
+def test_the_bootstrapper_is_asked_and_told_what_the_decisions_say(scene: Scene) -> None:
+    scene.perform(do.Seek("news"), do.TakeLinks(("n1", "n2")))
+    assert scene.said == [Seek("news"), Links(("n1", "n2"))]
+
+
+def test_who_is_offered_is_connected_to_and_measured_until_others_are(scene: Scene, peer: Peer) -> None:
+    scene.perform(do.Reach((Neighbour("far", peer.address),)))
+    wait_until(lambda: any(isinstance(event, RoundTripMeasured) for event in scene.posted))
+    assert scene.flooder.address("far") == peer.address
+    scene.perform(do.Reach(()))
+    assert scene.flooder.address("far") is None

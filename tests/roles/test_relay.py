@@ -113,15 +113,19 @@ class Scene:
         self._links += 1
         return Inbound(self._links, connection)
 
-    def child(self) -> tuple[Port, list[Train]]:
+    def child(self, resume: Position | None = None) -> tuple[Port, list[Train]]:
         """Add a child; return what it was answered and where its media appears."""
         link, trains = self.link(), list[Train]()
         sock, granted = open_media_socket(LOCAL, MediaPorts())
-        asked = Stream(request=bytes(16), content="news", sender=VIEWER, buffer_bytes=granted)
+        asked = Stream(request=bytes(16), content="news", sender=VIEWER, buffer_bytes=granted,
+                       resume=resume)  # fmt: skip
         answer = self.relay.admit(link, Accept(1, asked, (RP,), 3))
         connect_media_socket(sock, LOCAL, answer.port)
-        receiver = Receiver("news", answer.stream, "child", trains.append, Recorder(), self.above.crash)
-        receiver.add_parent(0, sock, answer.token, answer.stream)
+        start = None if resume is None else resume.next
+        receiver = Receiver(
+            "news", answer.stream, "child", trains.append, Recorder(), self.above.crash, start=start
+        )
+        receiver.add_parent(0, sock, answer.token, answer.stream, start=start)
         receiver.start()
         self._open.callback(receiver.stop)
         return answer, trains
@@ -188,6 +192,21 @@ def test_a_second_parent_may_come_and_the_first_go_and_nothing_comes_twice(
     numbers = [number for item in trains for number in range(item.first, item.next)]
     assert numbers == list(range(20))
     assert scene.relay.counters().lost == 0
+
+
+def test_a_child_gets_what_it_lacks_although_the_relay_has_begun_later_for_another_one_s_sake(
+    above: Family, scene: Scene
+) -> None:
+    above.fanout.push(train(0, 20, keys=[0]))
+    scene.receive(1, resume=Position(SSRC, 12))
+    wait_until(lambda: scene.relay.position.next == 20)
+    assert scene.relay.wanted.next == 20
+    _, trains = scene.child(resume=Position(SSRC, 5))
+    wait_until(
+        lambda: {number for item in trains for number in range(item.first, item.next)} >= {*range(5, 20)}
+    )
+    numbers = [number for item in trains for number in range(item.first, item.next)]
+    assert sorted(numbers) == list(range(5, 20)), "and each of them once"
 
 
 def test_the_children_are_told_how_the_node_is_fed(above: Family, scene: Scene) -> None:

@@ -20,6 +20,7 @@ from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.roles.server import program as server_program
 from mcast.roles.server.program import ServerProgram
+from mcast.shares import Shares
 from mcast.wire.frame import Message
 from mcast.wire.node import StopReason
 from mcast.wire.position import Position
@@ -30,15 +31,18 @@ from media.plane.streams import datagram
 from roles.overlay_parts import KEYFRAMES, LOCALHOST, RATE, Contents, Ticker, World, turn_away
 from roles.partners import disc, read
 
+ADDRESS = bytes([127, 0, 0, 1])
+
 
 class Taker:
     """The rendezvous point's side of one stream."""
 
     def __init__(
-        self, server: ServerProgram, content: str, resume: Position | None = None, *, overdue_ms: int = 0
-    ) -> None:
+        self, server: ServerProgram, content: str, resume: Position | None = None, *, overdue_ms: int = 0,
+        host: str = "127.0.0.1",
+    ) -> None:  # fmt: skip
         self._resume = resume
-        self.connection = connect(server.address, PATIENCE)
+        self.connection = connect(server.address, PATIENCE, source=host)
         self.connection.send(Send(content, resume, overdue_ms=overdue_ms))
         self.answer = read(self.connection, Sending)
         self.trains: list[Train] = []
@@ -103,8 +107,8 @@ class Taker:
         assert self._crash.calls == []
 
 
-def listing(server: ServerProgram) -> Connection:
-    connection = connect(server.address, PATIENCE)
+def listing(server: ServerProgram, host: str = "127.0.0.1") -> Connection:
+    connection = connect(server.address, PATIENCE, source=host)
     connection.send(Wake())
     return connection
 
@@ -128,6 +132,7 @@ class Film:
     """Stands for a prepared content: on every server the same datagrams under the same numbers."""
 
     end = None
+    digest = b"d" * 32
 
     def hold(self) -> None:
         pass
@@ -158,7 +163,7 @@ class Films(Contents):
     """Prepared contents; those of `Contents` have no digest, like live inputs."""
 
     def digest(self, _name: str) -> bytes:
-        return b"d" * 32
+        return Film.digest
 
     def open_source(self, name: str, position: Position) -> Source:
         assert name in self.lengths
@@ -438,7 +443,7 @@ def test_what_cannot_be_sent_is_told_with_its_status(world: World) -> None:
         told.append((taker.answer.status, taker.answer.text))
         taker.leave()
     assert told == [
-        (SendStatus.PREPARING, "half of it"),
+        (SendStatus.PREPARING, "preparing half of it"),
         (SendStatus.ABSENT, "there is no content 'olds' here"),
         (SendStatus.ERROR, "ffmpeg is missing"),
     ]
@@ -524,12 +529,9 @@ def test_a_source_that_ends_slowly_does_not_hold_up_the_others(world: World) -> 
     other.leave()
 
 
-def test_there_are_bounds_on_takers_and_on_listeners(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(server_program, "MAX_TAKERS", 1)
-    monkeypatch.setattr(server_program, "MAX_LISTENERS", 1)
+def test_there_are_bounds_on_takers_and_on_listeners(world: World, caplog: pytest.LogCaptureFixture) -> None:
     server = world.server(Contents("news"))
+    server._taking, server._listening = Shares(1), Shares(1)
     first = Taker(server, "news").watch()
     second = Taker(server, "news")
     assert second.answer.status is SendStatus.FULL
@@ -542,8 +544,29 @@ def test_there_are_bounds_on_takers_and_on_listeners(
     assert "refused the list to" in caplog.text
     first.leave()
     wait_until(lambda: not server._takers and not server._listeners)
+    assert (server._taking.in_use, server._listening.in_use) == (0, 0)
     with listing(server) as again:
         read(again, Listed)
+
+
+def test_one_address_cannot_take_all_streams_nor_hear_all_lists(world: World) -> None:
+    server = world.server(Contents("news"))
+    for shares in (server._taking, server._listening):
+        while shares.take(ADDRESS):  # as if it had taken all that it may
+            pass
+        assert shares.in_use < server_program.MAX_TAKERS
+    greedy = Taker(server, "news")
+    assert (greedy.answer.status, "from one address" in greedy.answer.text) == (SendStatus.FULL, True)
+    greedy.leave()
+    with listing(server) as refused:
+        assert ends(refused) is None
+    absent = Taker(server, "olds", host="127.0.0.2")
+    assert absent.answer.status is SendStatus.ABSENT
+    absent.leave()
+    other = Taker(server, "news", host="127.0.0.2").watch()
+    with listing(server, "127.0.0.2") as heard:
+        read(heard, Listed)
+    other.leave()
 
 
 def test_a_port_in_use_is_said_and_leaves_nothing_behind(world: World, crash: Recorder) -> None:

@@ -1,5 +1,6 @@
 """The rendezvous point at one server: CSND, OK, STOP, and leaving at every moment."""
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -8,7 +9,7 @@ from helpers import PATIENCE, Recorder, wait_until
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.ports import MediaPorts
 from mcast.net.watcher import Watcher
-from mcast.overlay.actions import ServerParent, Subscribe
+from mcast.overlay.actions import Due, ServerParent, Subscribe
 from mcast.overlay.events import Accepted, Event, ParentLost, Refused, Stopped
 from mcast.roles.node.server_upstream import ServerUpstream
 from mcast.wire.frame import Message
@@ -48,9 +49,13 @@ def follow(watcher: Watcher, crash: Recorder, told: Told) -> Iterator[Follow]:
     """Follow the server at an address; at the end everything is left."""
     followed: list[ServerUpstream] = []
 
-    def follow(address: str, resume: Position | None = None) -> ServerUpstream:
-        subscribe = Subscribe(ID, "news", new_request(), ServerParent(address), 1)
-        upstream = ServerUpstream(subscribe, MediaPorts(), watcher, told, crash, resume=lambda: resume)
+    def follow(
+        address: str, resume: Position | None = None, digest: bytes = b"", due: Due | None = None
+    ) -> ServerUpstream:
+        subscribe = Subscribe(ID, "news", new_request(), ServerParent(address, digest), 1)
+        upstream = ServerUpstream(
+            subscribe, MediaPorts(), watcher, told, crash, resume=lambda: resume, due=lambda _: due
+        )
         followed.append(upstream)
         upstream.start()
         return upstream
@@ -104,6 +109,43 @@ def test_a_server_that_accepts_is_told_that_the_socket_is_open(
 def test_it_says_from_which_number_on_it_is_to_be_fed(follow: Follow, peer: Peer) -> None:
     follow(peer.address, resume=Position(7, 1234))
     assert read(peer.accept(), Send).resume == Position(7, 1234)
+
+
+@pytest.mark.parametrize("resume", [None, STREAM])
+def test_a_server_that_sends_other_bytes_than_it_has_listed_is_not_taken(
+    follow: Follow, peer: Peer, told: Told, resume: Position | None
+) -> None:
+    follow(peer.address, resume=resume, digest=b"e" * 32)
+    connection = peer.accept()
+    read(connection, Send)
+    connection.send(accepting())
+    assert told.wait_for() == [Refused(ID, MissReason.GONE, "its file has changed since it was listed")]
+
+
+def test_a_server_that_sends_the_bytes_that_it_has_listed_is_taken(
+    follow: Follow, peer: Peer, told: Told
+) -> None:
+    follow(peer.address, resume=STREAM, digest=b"d" * 32)
+    connection = peer.accept()
+    read(connection, Send)
+    connection.send(accepting())
+    assert isinstance(told.wait_for()[0], Accepted)
+
+
+@pytest.mark.parametrize(("number", "named"), [(1234, None), (2000, 2000)])
+def test_it_says_how_late_the_stream_is_by_any_number_of_it(
+    follow: Follow, peer: Peer, number: int, named: int | None
+) -> None:
+    follow(peer.address, resume=Position(7, 1234), due=Due(number, time.monotonic() - 2.0))
+    asked = read(peer.accept(), Send)
+    assert asked.due == named
+    assert 2_000 <= asked.overdue_ms < 2_000 + PATIENCE * 1000
+
+
+def test_who_resumes_nothing_says_nothing_of_being_late(follow: Follow, peer: Peer) -> None:
+    follow(peer.address, due=Due(5, time.monotonic() - 2.0))
+    asked = read(peer.accept(), Send)
+    assert (asked.resume, asked.overdue_ms, asked.due) == (None, 0, None)
 
 
 @pytest.mark.parametrize(

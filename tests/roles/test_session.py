@@ -17,7 +17,16 @@ from mcast.net.connection import Connection
 from mcast.net.listener import Listener
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.node.session import BootstrapSession, SessionTiming
-from mcast.wire.bootstrap import Health, LayoutMessage, Refused, Register, StreamHealth
+from mcast.wire.bootstrap import (
+    Candidates,
+    Health,
+    LayoutMessage,
+    Links,
+    Refused,
+    Register,
+    Seek,
+    StreamHealth,
+)
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
 
@@ -82,7 +91,7 @@ def test_a_node_learns_its_place_and_reports_its_health(start_session: StartSess
         place = session.wait_for_layout(NEVER)
         assert place is not None
         assert (place.name, session.connected) == ("n1", True)
-        session.send_health(streaming("news"))
+        session.say(streaming("news"))
         wait_until(lambda: "news" in bootstrapper.nodes()["n1"].streams)
 
 
@@ -92,7 +101,7 @@ def test_the_node_may_start_first_and_says_that_it_waits(
     caplog.set_level("INFO")
     session = start_session(free_address)
     wait_until(lambda: f"waiting for the bootstrapper at {free_address}: nobody answers" in caplog.text)
-    session.send_health(streaming("told before it was connected"))
+    session.say(streaming("told before it was connected"))
     with make_bootstrapper(free_address) as bootstrapper:
         assert session.wait_for_layout(NEVER) is not None
         wait_until(lambda: bootstrapper.nodes()["n1"].streams)
@@ -170,7 +179,7 @@ def test_losing_the_bootstrapper_is_told_once_and_healed(
         address = bootstrapper.address
     wait_until(lambda: "still without the bootstrapper" in caplog.text)
     with make_bootstrapper(address) as bootstrapper:
-        session.send_health(streaming("news"))
+        session.say(streaming("news"))
         wait_until(lambda: bootstrapper.nodes() and bootstrapper.nodes()["n1"].streams)
     assert caplog.text.count("lost the bootstrapper, carrying on without it") >= 1
 
@@ -188,7 +197,7 @@ def test_reports_that_come_together_travel_as_the_last_one(start_session: StartS
         session = start_session(bootstrapper.address)
         session.wait_for_layout(NEVER)
         for number in range(1000):
-            session.send_health(streaming(f"content-{number}"))
+            session.say(streaming(f"content-{number}"))
         wait_until(lambda: "content-999" in bootstrapper.nodes()["n1"].streams)
         assert bootstrapper.counters["health"] < 100
 
@@ -224,3 +233,32 @@ def test_a_bootstrapper_that_misbehaves_is_tried_again(
         start_session(listener.address, timing=replace(QUICK, answer_timeout=0.1))
         wait_until(lambda: listener.counters["connections"] >= 3)
     assert any(part in caplog.text for part in complaint.split("|"))
+
+
+def test_a_node_that_the_layout_names_no_more_is_removed_and_waits_until_it_is_named_again(
+    start_session: StartSession,
+) -> None:
+    with make_bootstrapper() as bootstrapper:
+        session = start_session(bootstrapper.address)
+        assert session.wait_for_layout(NEVER) is not None
+        alone = {"rendezvous": "rp", "nodes": {"rp": {"address": "10.0.0.9:5000"}}}
+        bootstrapper.change_layout(parse_layout(alone, "campus.toml"))
+        wait_until(lambda: session.removed)
+        bootstrapper.change_layout(layout())
+        assert session.wait_for_layout(NEVER) is not None
+        assert not session.removed
+
+
+def test_who_is_offered_is_handed_on_and_links_are_said_again_on_each_connection(
+    start_session: StartSession,
+) -> None:
+    offers = Recorder()
+    with make_bootstrapper() as bootstrapper:
+        session = start_session(bootstrapper.address)
+        assert session.wait_for_layout(NEVER) is not None
+        session.follow(Recorder(), offers)
+        session.say(Seek("news"))
+        wait_until(lambda: offers.calls)
+        assert isinstance(offers.calls[0], Candidates)
+        session.say(Links(("n2",)))
+        wait_until(lambda: session._registration().links == ("n2",))

@@ -8,6 +8,7 @@ import pytest
 
 from helpers import Recorder, wait_until
 from mcast.media.child import ChildLost
+from mcast.media.timing import Timing
 from mcast.net.calm import Calm
 from mcast.net.connection import Connection
 from mcast.net.watcher import Watcher
@@ -61,6 +62,7 @@ def test_when_tcp_alone_dies_the_subscription_is_renewed_beside_and_no_number_is
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
+    world.timing = Timing(outdone=0.5)
     rp, n1 = world.line(Contents("news"))
     viewer = world.viewer(n1, "news").watch()
     old = [cut_tcp(n1), cut_tcp(rp)]  # a node's at its parent, and the rendezvous point's at the server

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 
 from client.neighbours import Node
 from helpers import PATIENCE, wait_until
-from mcast.wire.node import StopReason
+from mcast.wire.node import MissReason, StopReason
+from mcast.wire.rtcp import FeedState
 
 START = """
 import socket, sys, time
@@ -136,6 +138,50 @@ def test_a_server_that_reads_a_file_of_twelve_gigabytes(run: Run, tmp_path: Path
     status, err = program.told_to_end()
     assert (status, "error" in err) == (0, False), err
     assert "serving" not in err
+
+
+def test_a_server_in_the_middle_of_a_preparation(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film, config, encoder = tmp_path / "film.ts", tmp_path / "server.toml", tmp_path / "ffmpeg"
+    subprocess.run(
+        ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=64x64:duration=1", film], check=True
+    )
+    config.write_text(f'cache = "cache"\n[[content]]\nname = "film"\nsource = "{film}"\n')
+    # One that takes no SIGINT while it encodes, and says nothing for minutes.
+    encoder.write_text(
+        '#!/bin/sh\ncase "$*" in *pipe:1) trap "" INT; touch "$0.runs"; sleep 600; exit;; esac\n'
+        f'exec {shutil.which("ffmpeg")} "$@"\n'
+    )
+    encoder.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    program = run("server", "--address", "127.0.0.1:0", "--config", config)
+    wait_until(Path(f"{encoder}.runs").exists, "the encoder", timeout=60)
+    status, err = program.told_to_end()
+    assert (status, "error" in err) == (0, False), err
+
+
+def test_a_client_that_waits_for_a_preparation(run: Run, node: Node) -> None:
+    program = run(
+        "client", "--neighbour", node.address, "--content", "news", "--wait", "600", "--output", "/dev/null"
+    )
+    for _ in range(4):  # longer than one second, after which it is said
+        node.miss(MissReason.CUT, "preparing 43 %", retry_ms=500)
+    program.said("[news] waiting: preparing 43 %")
+    status, err = program.told_to_end()
+    assert (status, "error" in err) == (0, False), err
+
+
+def test_a_client_whose_source_is_silent(run: Run, node: Node) -> None:
+    program = run(
+        "client", "--neighbour", node.address, "--content", "news", "--wait", "600", "--output", "/dev/null"
+    )
+    node.fanout.set_state(FeedState.WAITING)
+    node.take_in()
+    program.said("[news] waiting: the source is silent")
+    status, err = program.told_to_end()
+    assert (status, "error" in err) == (0, False), err
+    assert node.heard_stop() is StopReason.UNSUBSCRIBE
 
 
 def test_a_client_whose_fifo_nobody_reads(run: Run, node: Node, fifo: Path) -> None:

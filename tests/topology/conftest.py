@@ -39,11 +39,11 @@ def build(stock: Stock, tmp_path: Path) -> Iterator[Build]:
 
         def start(
             links: Links = LINE, contents: Sequence[str] = ("clip",), *, servers: int = 1, start: bool = True,
-            addresses: LoopbackAddresses | None = None,
+            addresses: LoopbackAddresses | None = None, standbys: Sequence[str] = (),
         ) -> Topology:  # fmt: skip
             topology = Topology(
                 tmp_path / "topology", stock, links,
-                contents=contents, servers=servers, addresses=addresses,
+                contents=contents, servers=servers, addresses=addresses, standbys=standbys,
             )  # fmt: skip
             stack.enter_context(running(topology))
             return topology.start() if start else topology

@@ -84,8 +84,9 @@ class Topology:
 
     def __init__(
         self, directory: Path, stock: Stock, links: Links, *, contents: Sequence[str], servers: int = 1,
-        addresses: LoopbackAddresses | None = None,
+        addresses: LoopbackAddresses | None = None, standbys: Sequence[str] = (),
     ) -> None:  # fmt: skip
+        self.standbys = tuple(standbys)
         self.directory, self.stock, self.contents = directory, stock, tuple(contents)
         self.links = {name: list(neighbours) for name, neighbours in links.items()}
         self.server_names = tuple(f"s{number + 1}" for number in range(servers))
@@ -122,8 +123,9 @@ class Topology:
 
     def start_bootstrapper(self, *options: str) -> ProgramProcess:
         layout = write_layout(
-            self.directory / "layout.json", self.addresses, self.links, tuple(self.server_addresses)
-        )
+            self.directory / "layout.json", self.addresses, self.links, tuple(self.server_addresses),
+            *self.standbys,
+        )  # fmt: skip
         address = self.addresses.of("bootstrap")
         command = role_command("bootstrap", "--address", address, "--config", str(layout), *options)
         self.bootstrapper = self.run("bootstrap", *command)
@@ -138,6 +140,10 @@ class Topology:
 
     def start_server(self, name: str, *options: str, contents: Sequence[str] | None = None) -> ProgramProcess:
         config = self.stock.write_config(self.directory / f"{name}.toml", contents or self.contents)
+        return self.start_configured_server(name, config, *options)
+
+    def start_configured_server(self, name: str, config: Path, *options: str) -> ProgramProcess:
+        """Start a server with a file of the test's own."""
         command = role_command(
             "server", "--address", self.addresses.of(name), "--config", str(config), *options
         )

@@ -182,6 +182,32 @@ def test_a_nodes_port_in_use_is_status_2_and_named(build: Build) -> None:
     assert port in node.text().splitlines()[-1]
 
 
+def test_a_node_that_is_started_a_second_time_is_told_that_it_runs_already(build: Build) -> None:
+    topology = build({"rp": []}, start=False)
+    topology.start_bootstrapper()
+    first = topology.start_node("rp")
+    first.wait_for_event("listening")
+    command = role_command("node", "--bootstrap", topology.addresses.of("bootstrap"), "--name", "rp")
+    second = topology.run("second", *command)
+    assert second.wait(LIMIT) == 2
+    assert "mcast-node runs here already, as 'rp'" in last_line(second)
+    assert first.status is None
+
+
+def test_who_comes_to_a_servers_port_with_the_wrong_program_is_told_what_runs_there(
+    build: Build, run: Run, stock: Stock, tmp_path: Path
+) -> None:
+    topology = build({"rp": []}, start=False)
+    topology.start_server("s1").wait_for_event("listening")
+    config = stock.write_config(tmp_path / "contents.toml", ["clip"])
+    status, line = run("server", "--address", topology.addresses.of("s1"), "--config", str(config))
+    assert status == 2
+    assert "mcast-server runs here already, at port" in line
+    client = topology.client("s1", "clip", "--wait", "1")
+    assert client.program.wait(LIMIT) == 4
+    assert "this is a mcast-server, not a mcast-node: check the address" in last_line(client.program)
+
+
 def test_a_node_that_the_layout_does_not_know_is_status_2(build: Build) -> None:
     topology = build({"rp": []}, start=False)
     topology.start_bootstrapper()

@@ -48,6 +48,24 @@ def test_a_killed_relay_is_gone_around_and_no_packet_is_missing(build: Build) ->
     assert relay not in report["path"]
 
 
+def test_without_a_bootstrapper_streams_and_repairs_go_on_and_nodes_come_back_by_themselves(
+    build: Build,
+) -> None:
+    topology = build(DIAMOND)
+    client, path = joined(topology)
+    bootstrapper = topology.bootstrapper
+    assert bootstrapper is not None
+    bootstrapper.kill()
+    for name in topology.links:
+        topology.nodes[name].wait_for_event("bootstrapper_lost")
+    topology.nodes[path[1]].kill()
+    topology.nodes["n3"].wait_for_event("parent_taken", content="clip")
+    again = topology.start_bootstrapper()
+    for name in set(topology.links) - {path[1]}:
+        again.wait_for_event("node_registered", node=name)
+    assert_nothing_missed(topology, client)
+
+
 def test_a_client_goes_on_at_its_other_neighbour_when_its_own_is_killed(build: Build) -> None:
     topology = build(DIAMOND)
     client, path = joined(topology, "--neighbour", topology.addresses.of("n2"), at="n1")
@@ -129,3 +147,33 @@ def test_another_server_goes_on_where_one_hangs(build: Build) -> None:
         assert_nothing_missed(topology, client)
     finally:
         topology.servers[active].send(signal.SIGCONT)
+
+
+LIVE = """
+[[content]]
+name = "live"
+source = "testsrc2=size=320x180:rate=25"
+format = "lavfi"
+"""
+
+
+def test_a_live_content_goes_on_at_another_server_and_its_viewers_stay(build: Build) -> None:
+    topology = build({"rp": ["n1"], "n1": []}, servers=2, start=False)
+    topology.start_bootstrapper()
+    for name in topology.links:
+        topology.start_node(name)
+    config = topology.directory / "live.toml"
+    config.write_text(LIVE)
+    for name in topology.server_names:
+        topology.start_configured_server(name, config)
+        topology.nodes["rp"].wait_for_event("server_listed", server=topology.addresses.of(name))
+    wait_until(lambda: topology.finds("n1", "live"), "the live content")
+    client = topology.client("n1", "live")
+    client.wait_for_media(MORE)
+    address = topology.nodes["rp"].wait_for_event("serves", content="live").text("server")
+    (active,) = (name for name in topology.servers if topology.addresses.of(name) == address)
+    topology.servers[active].kill()
+    client.program.wait_for_event("begun_anew", content="live")
+    client.wait_for_media(client.written + MORE)
+    report = client.stop()
+    assert (report["discontinuities"], report["lost_datagrams"], report["continuity_errors"]) == (1, 0, 0)

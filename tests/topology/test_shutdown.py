@@ -56,10 +56,10 @@ def test_the_overlay_ends_from_above_while_clients_watch(number: signal.Signals,
     topology = build({"rp": ["n1"], "n1": ["n2"], "n2": []})
     client = topology.client("n2", None, "--give-up", "1")
     client.wait_for_media(30_000)
-    assert topology.nodes["n1"].stop(number) == 0
+    assert topology.nodes["rp"].stop(number) == 0
     assert client.program.wait(10) == 5
     assert topology.problems(client) == []
-    for name in ("rp", "n2"):
+    for name in ("n1", "n2"):
         assert topology.nodes[name].stop(number) == 0
 
 

@@ -48,6 +48,21 @@ _fixed = {
     "port": unsigned(16),
 }
 
+content_infos = st.builds(
+    server.ContentInfo,
+    name=contents,
+    format=texts,
+    duration_ms=unsigned(64),
+    bit_rate=unsigned(64),
+    frame_rate_milli=unsigned(32),
+    width=unsigned(16),
+    height=unsigned(16),
+    loop=st.booleans(),
+    digest=exactly(0) | exactly(32),
+    running=tuples_of(positions),
+    readiness=st.sampled_from(server.Readiness),
+)
+
 node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
     st.builds(
         node.Disc,
@@ -58,6 +73,15 @@ node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
         origin=st.none() | identities,
     ),
     st.builds(node.Found, **_fixed, sender=identities),
+    st.builds(node.ListContents, **_fixed, sender=identities, remaining_ms=unsigned(32), after=contents),
+    st.builds(
+        node.ContentsPage,
+        **_fixed,
+        contents=tuples_of(content_infos),
+        more=st.booleans(),
+        age_ms=unsigned(32),
+        text=texts,
+    ),
     st.builds(
         node.Miss, **_fixed, reason=st.sampled_from(node.MissReason), text=texts, retry_ms=unsigned(32)
     ),
@@ -81,7 +105,7 @@ node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
         leaving=st.booleans(),
         further=st.lists(hosts, max_size=node.MAX_FURTHER).map(tuple),
     ),
-    st.builds(node.Watch, **_fixed, sender=identities),
+    st.builds(node.Watch, **_fixed, sender=identities, every_ms=st.integers(0, 0xFFFF)),
     st.builds(
         node.Advert,
         **_fixed,
@@ -89,6 +113,8 @@ node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
         fed=st.booleans(),
         distance=st.none() | unsigned(8),
         takes_clients=st.booleans(),
+        delay_ms=st.none() | unsigned(16),
+        lost_permille=unsigned(16),
     ),
     st.builds(
         node.Stop,
@@ -99,25 +125,18 @@ node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
     ),
 )
 
-content_infos = st.builds(
-    server.ContentInfo,
-    name=contents,
-    format=texts,
-    duration_ms=unsigned(64),
-    bit_rate=unsigned(64),
-    frame_rate_milli=unsigned(32),
-    width=unsigned(16),
-    height=unsigned(16),
-    loop=st.booleans(),
-    digest=exactly(0) | exactly(32),
-    running=tuples_of(positions),
-    readiness=st.sampled_from(server.Readiness),
-)
-
 server_messages: st.SearchStrategy[server.ServerMessage] = st.one_of(
     st.builds(server.Wake),
     st.builds(server.Contents, tuples_of(content_infos)),
-    st.builds(server.Send, contents, st.none() | positions, unsigned(16), unsigned(32), unsigned(32)),
+    st.builds(
+        server.Send,
+        contents,
+        st.none() | positions,
+        unsigned(16),
+        unsigned(32),
+        unsigned(32),
+        st.none() | numbers,
+    ),
     st.builds(
         server.Sending,
         st.sampled_from(server.SendStatus),
@@ -142,25 +161,31 @@ stream_healths = st.builds(
     fed=st.booleans(),
 )
 
+neighbours = st.builds(bootstrap.Neighbour, names, texts)
 policies = st.builds(bootstrap.Policy, st.booleans(), st.booleans(), st.booleans(), unsigned(8), unsigned(16))
 
 bootstrap_messages: st.SearchStrategy[bootstrap.BootstrapMessage] = st.one_of(
-    st.builds(bootstrap.Register, st.just("") | names, unsigned(16), exactly(16)),
+    st.builds(bootstrap.Register, st.just("") | names, unsigned(16), exactly(16), tuples_of(names)),
     st.builds(
         bootstrap.LayoutMessage,
         names,
         st.sampled_from(bootstrap.NodeKind),
         texts,
         tuples_of(texts),
-        tuples_of(st.builds(bootstrap.Neighbour, names, texts)),
+        tuples_of(neighbours),
         tuples_of(texts),
         tuples_of(texts),
         unsigned(32),
         policies,
+        st.booleans(),
+        tuples_of(neighbours),
     ),
-    st.builds(bootstrap.Refused, texts),
-    st.builds(bootstrap.Health, unsigned(64), tuples_of(stream_healths)),
+    st.builds(bootstrap.Refused, texts, st.booleans()),
+    st.builds(bootstrap.Health, unsigned(64), tuples_of(stream_healths), tuples_of(names)),
     st.just(bootstrap.Probe()),
+    st.builds(bootstrap.Seek, st.just("") | contents),
+    st.builds(bootstrap.Candidates, tuples_of(neighbours)),
+    st.builds(bootstrap.Links, tuples_of(names)),
 )
 
 handshake_messages: st.SearchStrategy[handshake.HandshakeMessage] = st.one_of(

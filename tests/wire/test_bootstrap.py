@@ -9,13 +9,16 @@ from mcast.errors import WireError
 from mcast.wire import bootstrap
 from mcast.wire.bootstrap import (
     BootstrapMessage,
+    Candidates,
     Health,
     LayoutMessage,
+    Links,
     Neighbour,
     NodeKind,
     Policy,
     Refused,
     Register,
+    Seek,
     StreamHealth,
 )
 from mcast.wire.identity import Identity
@@ -47,8 +50,24 @@ EXAMPLES: list[tuple[BootstrapMessage, str]] = [
         LayoutMessage("n1", NodeKind.OVERLAY, "", policy=Policy(False, False, True, 2, 9)),
         "02 04 0002 6e31 05 0001 00 06 0000 0f 0015 01 0001 00 02 0001 00 03 0001 01 04 0001 02 05 0002 0009",
     ),
+    (LayoutMessage("n1", NodeKind.OVERLAY, "", joined=True), "02 04 0002 6e31 05 0001 00 06 0000 15 0001 01"),
+    (
+        Register("n1", 5000, INSTANCE, links=("n2", "n3")),
+        "01 01 0002 6e31 02 0002 1388 03 0010" + "cc" * 16 + "14 0002 6e32 14 0002 6e33",
+    ),
+    (
+        LayoutMessage("n1", NodeKind.RENDEZVOUS, "", seniors=(Neighbour("rp", "a:1"),)),
+        "02 04 0002 6e31 05 0001 01 06 0000 20 000b 01 0002 7270 02 0003 613a31",
+    ),
     (Refused("who?"), "03 0c 0004 77686f3f"),
+    (Refused("who?", removed=True), "03 0c 0004 77686f3f 16 0001 01"),
     (Health(60_000), "04 0d 0008 000000000000ea60"),
+    (Health(60_000, beyond=("n9",)), "04 0d 0008 000000000000ea60 17 0002 6e39"),
+    (Seek(), "06"),
+    (Seek("a"), "06 18 0001 61"),
+    (Candidates(), "07"),
+    (Candidates((Neighbour("n1", "c:2"),)), "07 19 000b 01 0002 6e31 02 0003 633a32"),
+    (Links(("n1", "n2")), "08 14 0002 6e31 14 0002 6e32"),
     (
         Health(1, (StreamHealth("a", (RP, N1), (N1,), Position(1, 2), lost=5, fed=False),)),
         "04 0d 0008 0000000000000001 0e 0037 01 0001 61 02 0004 00027270 02 0004 00026e31 03 0004 00026e31"

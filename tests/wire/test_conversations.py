@@ -21,7 +21,7 @@ from mcast.net.connection import PeerGone
 from mcast.wire import bootstrap, endpoint, identity, node, position, server
 from mcast.wire.frame import HEADER_SIZE, FrameDecoder, Message, encode
 from mcast.wire.identity import Identity
-from mcast.wire.node import Advert, Disc, Miss, NodeFlag, NodePacket, Port, Watch
+from mcast.wire.node import Advert, ContentsPage, Disc, ListContents, Miss, NodeFlag, NodePacket, Port, Watch
 from mcast.wire.position import Position
 from mcast.wire.server import Send, ServerPacket
 from peers import tcp_pair
@@ -51,13 +51,23 @@ def frames(data: bytes) -> Iterator[bytes]:
         data = data[size:]
 
 
-NEW_MESSAGES = (Watch, Advert, bootstrap.Probe)
-"""An old node closes the connection on WATCH and ADVERT, which have one of their own: nothing else is lost.
-It takes PROBE for an error and registers anew: the newcomer has the name then, as always there.
+NEW_MESSAGES = (
+    Watch, Advert, ListContents, ContentsPage, bootstrap.Probe, bootstrap.Seek, bootstrap.Candidates,
+    bootstrap.Links,
+)  # fmt: skip
+"""An old node closes the connection on WATCH and ADVERT, which have one of their own, and on LIST, whose
+asker then asks another: nothing else is lost.
+It takes PROBE for an error and registers anew: the newcomer has the name then, as always there. An old
+bootstrapper does so with SEEK, and the session begins anew.
 """
 NEW_FLAGS: dict[type[IntEnum], set[IntEnum]] = {
-    NodeFlag: {NodeFlag.WATCH, NodeFlag.ADVERT},
-    bootstrap.BootstrapFlag: {bootstrap.BootstrapFlag.PROBE},
+    NodeFlag: {NodeFlag.WATCH, NodeFlag.ADVERT, NodeFlag.LIST, NodeFlag.CONTENTS},
+    bootstrap.BootstrapFlag: {
+        bootstrap.BootstrapFlag.PROBE,
+        bootstrap.BootstrapFlag.SEEK,
+        bootstrap.BootstrapFlag.CANDIDATES,
+        bootstrap.BootstrapFlag.LINKS,
+    },
 }
 
 
@@ -148,8 +158,9 @@ OLD_VALUES: dict[type[IntEnum], set[int]] = {
     identity.IdentityKind: {0, 1},
 }
 SINCE_THEN = {
-    ("Disc", 16), ("Miss", 40), ("Port", 17), ("Port", 18), ("Port", 19), ("Send", 14),
-    ("LayoutMessage", 15),
+    ("Disc", 16), ("Miss", 24), ("Port", 17), ("Port", 18), ("Port", 19), ("Send", 14), ("Send", 32),
+    ("LayoutMessage", 15), ("LayoutMessage", 21), ("LayoutMessage", 32),
+    ("Register", 20), ("Refused", 22), ("Health", 23),
 }  # TLVs that have been added and are skipped there  # fmt: skip
 
 
@@ -189,13 +200,19 @@ def test_whatever_this_version_writes_the_old_one_reads(message: Message) -> Non
     if isinstance(message, Disc):
         old = dataclasses.replace(message, origin=None)
     elif isinstance(message, bootstrap.LayoutMessage):
-        old = dataclasses.replace(message, policy=bootstrap.DEFAULT_POLICY)
+        old = dataclasses.replace(message, policy=bootstrap.DEFAULT_POLICY, joined=False, seniors=())
+    elif isinstance(message, bootstrap.Register):
+        old = dataclasses.replace(message, links=())
+    elif isinstance(message, bootstrap.Refused):
+        old = dataclasses.replace(message, removed=False)
+    elif isinstance(message, bootstrap.Health):
+        old = dataclasses.replace(message, beyond=())
     elif isinstance(message, Port):
         old = dataclasses.replace(message, no_way=False, leaving=False, further=())
     elif isinstance(message, Miss):
         old = dataclasses.replace(message, retry_ms=0)
     elif isinstance(message, Send):
-        old = dataclasses.replace(message, overdue_ms=0)
+        old = dataclasses.replace(message, overdue_ms=0, due=None)
     assert as_read_by_the_old(message) == old.pack()
 
 

@@ -131,6 +131,14 @@ def test_an_announced_discontinuity_is_no_error() -> None:
     )
 
 
+def test_the_counters_of_another_stream_need_not_follow_on_those_of_the_first() -> None:
+    checker = ContinuityChecker()
+    checker.feed(payload_packet(7, 3))
+    checker.begin_anew()
+    assert checker.feed(payload_packet(7, 9) + payload_packet(7, 10)) == 0
+    assert (checker.errors, checker.packets) == (0, 3)
+
+
 def test_null_packets_and_reserved_ones_are_exempt() -> None:
     assert errors_in(NULL_PACKET, NULL_PACKET, NULL_PACKET, packet("47 0007 05"), packet("47 0007 09")) == 0
 

@@ -110,9 +110,14 @@ EXAMPLES: list[tuple[NodeMessage, str]] = [
         "13 0007 04 0a000501 1388  13 0013 06 20010db8000000000000000000000001 1389",
     ),
     (Watch(sender=N1), f"07 {NO_ID} 00 00 00 0000 01 0004 00 02 6e31"),
+    (Watch(sender=N1, every_ms=250), f"07 {NO_ID} 00 00 00 0000 01 0004 00 02 6e31 20 0002 00fa"),
     (
         Advert(content="news", path=(Identity.node("rp"), N1), fed=True),
         f"08 {NO_ID} 00 00 04 6e657773 0000 14 0004 00 02 7270  14 0004 00 02 6e31  15 0001 01",
+    ),
+    (
+        Advert(content="news", path=(N1,), fed=True, delay_ms=40, lost_permille=12),
+        f"08 {NO_ID} 00 00 04 6e657773 0000 14 0004 00 02 6e31  15 0001 01  28 0002 0028 29 0002 000c",
     ),
     (Advert(content="news"), f"08 {NO_ID} 00 00 04 6e657773 0000"),
     (
@@ -142,7 +147,7 @@ FOUND = f"02 {ID} 00 00 04 6e657773 0000 "
     ("wire", "problem"),
     [
         ("", "cut short"),
-        ("09", r"unknown NodeFlag 9 \(known: 1 DISC, 2 FOUND"),
+        ("63", r"unknown NodeFlag 99 \(known: 1 DISC, 2 FOUND"),
         ("02 0001", "FOUND: cut short"),
         (FOUND, "FOUND: sender is missing"),
         (FOUND + "01 0004 00 02 6e31 01 0004 00 02 6e31", "FOUND: sender stands there 2 times"),

@@ -30,7 +30,7 @@ from mcast.wire.fields import Record, Rule, Tlv
 from mcast.wire.frame import FrameDecoder, encode
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
-MODULES = (endpoint, frame, identity, node, position, rtcp, rtp, server, bootstrap, handshake)
+MODULES = (content, endpoint, frame, identity, node, position, rtcp, rtp, server, bootstrap, handshake)
 NAMES = {name: value for module in MODULES for name, value in vars(module).items()}
 
 LABELS: dict[str, dict[str, type[Record]]] = {  # how the tables of TLVs call the packets
@@ -43,6 +43,8 @@ LABELS: dict[str, dict[str, type[Record]]] = {  # how the tables of TLVs call th
         "STOP": node.Stop,
         "WATCH": node.Watch,
         "ADVERT": node.Advert,
+        "LIST": node.ListContents,
+        "CONTENTS": node.ContentsPage,
     },
     "Server protocol": {
         "WAKE": server.Wake,
@@ -59,6 +61,9 @@ LABELS: dict[str, dict[str, type[Record]]] = {  # how the tables of TLVs call th
         "REFUSED": bootstrap.Refused,
         "HEALTH": bootstrap.Health,
         "PROBE": bootstrap.Probe,
+        "SEEK": bootstrap.Seek,
+        "CANDIDATES": bootstrap.Candidates,
+        "LINKS": bootstrap.Links,
     },
     "Handshake": {
         "GREETING": handshake.Greeting,
@@ -68,7 +73,7 @@ LABELS: dict[str, dict[str, type[Record]]] = {  # how the tables of TLVs call th
         "REFUSAL": handshake.Refusal,
     },
 }
-RECORDS = (server.ContentInfo, bootstrap.Neighbour, bootstrap.Policy, bootstrap.StreamHealth)
+RECORDS = (content.ContentInfo, bootstrap.Neighbour, bootstrap.Policy, bootstrap.StreamHealth)
 ENUMS = (
     identity.IdentityKind,
     frame.Protocol,
@@ -78,7 +83,7 @@ ENUMS = (
     node.Start,
     server.ServerFlag,
     server.SendStatus,
-    server.Readiness,
+    content.Readiness,
     bootstrap.BootstrapFlag,
     bootstrap.NodeKind,
     handshake.HandshakeFlag,
@@ -226,7 +231,7 @@ def test_each_constant_on_the_page_is_the_codes(row: list[str]) -> None:
 
 def test_each_bound_of_the_messages_is_on_the_page() -> None:
     documented = {row[2].strip("`").rpartition(".")[2] for row in BOUNDS}
-    modules = (*MODULES, codec, content)
+    modules = (*MODULES, codec)
     constants = {
         name for module in modules for name in vars(module) if re.fullmatch(r"MAX_\w+|\w+_SIZE", name)
     }

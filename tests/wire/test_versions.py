@@ -67,7 +67,7 @@ def test_an_unknown_value_that_stands_there_twice_is_still_an_error() -> None:
 @pytest.mark.parametrize(
     ("protocol", "wire", "problem"),
     [
-        (Protocol.NODE, "09", r"unknown NodeFlag 9 \(known: 1 DISC, 2 FOUND"),
+        (Protocol.NODE, "63", r"unknown NodeFlag 99 \(known: 1 DISC, 2 FOUND"),
         (Protocol.NODE, "00" + "ff" * 40, "unknown NodeFlag 0"),
         (Protocol.NODE, f"02 {ID} 09 0102030405", "FOUND: unknown address family 9"),
         (Protocol.NODE, f"02 {HEAD} 01 0004 07 02 6e31", "FOUND: sender: unknown IdentityKind 7"),

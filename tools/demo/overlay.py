@@ -116,7 +116,8 @@ class DemoOverlay:
         return program
 
     def _server_options(self, name: str) -> list[str]:
-        config = write_contents(self.directory / "contents.json", self.sources, self.cache)
+        # A file for each: who has just been started reads his while the next one's is written.
+        config = write_contents(self.directory / f"{name}.json", self.sources, self.cache)
         return ["--address", self._addresses.of(name), "--config", str(config)]
 
     def _show_until(self, moment: float) -> None:

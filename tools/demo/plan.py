@@ -15,8 +15,12 @@ has chosen: so two demonstrations can run at the same time, beside whatever else
 import json
 import random
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+from tools.demo.event_log import JsonValue
 
 LINKS = {"rp": ["n1", "n2"], "n1": ["n2", "n3"], "n2": ["n4"], "n3": ["n4"], "n4": []}
 SERVERS = ("s1", "s2")
@@ -65,16 +69,28 @@ def free_address(ip: str) -> str:
     return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
+class Addresses(Protocol):
+    """Knows where each program is."""
+
+    def of(self, name: str) -> str:
+        """Return HOST:PORT, always the same for the same name."""
+
+
 def write_layout(
-    file: Path, addresses: LoopbackAddresses, links: dict[str, list[str]], servers: tuple[str, ...]
-) -> Path:
-    """Write the bootstrapper's file; the first node is the rendezvous point, `servers` are addresses."""
+    file: Path, addresses: Addresses, links: dict[str, list[str]], servers: tuple[str, ...],
+    *standbys: str, keys: Mapping[str, JsonValue] | None = None,
+) -> Path:  # fmt: skip
+    """Write the bootstrapper's file; the first node is the rendezvous point, `servers` are addresses.
+
+    `keys` stand at the top of the file.
+    """
     rendezvous = next(iter(links))
     nodes = {
         name: {"address": addresses.of(name), "neighbours": neighbours} for name, neighbours in links.items()
     }
     layout = {
-        "rendezvous": rendezvous,
+        "rendezvous": [rendezvous, *standbys],
+        **(keys or {}),
         "nodes": {**nodes, rendezvous: {**nodes[rendezvous], "servers": list(servers)}},
     }
     file.write_text(json.dumps(layout, indent=2) + "\n")

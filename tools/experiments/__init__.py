@@ -4,6 +4,7 @@ clients       7.1: one content, four clients: one copy per link, complete and id
 contents      7.2: two contents at once to two clients each
 monitoring    7.3: the rendezvous point measures its servers and chooses; the slow link is moved
 teardown      7.4: a client leaves, and the tree behind it falls silent up to the server
+recovery      step 6: a relay is killed, a link is cut, and no viewer misses a packet
 
 Each runs the real programs in the lab (root), started by `bin/core-*` with the files of
 `resources/configs`, as a CORE user would start them; measures from outside, by the counters of the

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from mcast import __version__
 from tools.demo.processes import ProgramError
-from tools.experiments import clients, contents, footage, monitoring, teardown
+from tools.experiments import clients, contents, footage, monitoring, recovery, teardown
 from tools.experiments.verdict import Verdict
 from tools.interrupting import run_command
 
 EXPERIMENTS: dict[str, tuple[str, Callable[[Path], Verdict]]] = {
-    module.NAME: (module.TITLE, module.run) for module in (clients, contents, monitoring, teardown)
+    module.NAME: (module.TITLE, module.run) for module in (clients, contents, monitoring, teardown, recovery)
 }
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from mcast.errors import ConfigError
 from tools.demo.event_log import JSON_LOGS, JsonValue
-from tools.demo.processes import stop_all, wait_until
+from tools.demo.processes import ProgramProcess, stop_all, wait_until
 from tools.experiments.addresses import CHECKOUT, load_addresses
 from tools.experiments.branches import Branch, Branches
 from tools.experiments.counting import Counting
@@ -35,7 +35,7 @@ class Viewer:
 
     node: str
     content: str
-    program: NodeProcess
+    program: ProgramProcess
     recording: Path
     report: Path
 
@@ -109,6 +109,19 @@ class DeployedScenario:
         """Return the overlay node or server that runs in a node."""
         (found,) = (program for program in self._programs if program.name in _names(node))
         return found
+
+    @property
+    def bootstrapper(self) -> NodeProcess:
+        """The bootstrapper: it hears from every node where its media comes from."""
+        (found,) = (program for program in self._programs if program.name.endswith("-bootstrap"))
+        return found
+
+    def restart(self, node: str) -> None:
+        """Start an overlay node again that has ended, and wait until it is up."""
+        ended = self.program(node)
+        heard = len(ended.events)
+        self._programs.remove(ended)
+        self._start(node, "core-node").wait_for_event("listening", READY_TIMEOUT, after=heard)
 
     def server_of(self, content: str) -> str:
         """Return which server the rendezvous takes a content from at present."""

@@ -1,14 +1,15 @@
 """The ways in which one address attacks an overlay: `python3 -m tools.soak.attack TARGETS`.
 
     silence    thousands of connections to every program, without a byte
+    takers     more streams and lists, taken from a server and kept, than there may be
     disc       floods for what nobody has, at a node
     wake       WAKE, at a server
     strangers  NACKs without a token, at a node's media ports
     nacks      an admitted viewer that asks for everything, again and again
 
-One after another, then all at once, then a pause; again and again until it is killed. A line of
-`phase NAME` begins each. `TARGETS` is a JSON object: the fields of `Targets`. It is a program of its own, to
-be run in the host that attacks: nothing but the targets' addresses hears of it.
+One after another, then all at once, then a pause; again and again until it is killed. A line
+`phase NAME SECONDS` (monotonic) begins each. `TARGETS` is a JSON object: the fields of `Targets`. It is a
+program of its own, to be run in the host that attacks: nothing but the targets' addresses hears of it.
 """
 
 import contextlib
@@ -35,10 +36,12 @@ from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Port, Stream
 from mcast.wire.rtcp import pack_compound
 from mcast.wire.rtcp_packets import Nack, ReceiverReport, ReportBlock
-from mcast.wire.server import Wake
+from mcast.wire.server import Send, Wake
 
 SILENT = 1_500
 """Connections without a byte to each program, kept open and opened again when they are closed."""
+TAKERS, LISTENERS = 1_100, 300
+"""Connections that take a stream or hear the list, and are kept: more than there may be."""
 TALKERS = 8
 """Connections that ask and ask, to the node and to the server each."""
 NACKS_PER_SECOND = 900
@@ -60,6 +63,7 @@ class Targets:
     media: tuple[int, int]  # the node's lowest and highest media port that are attacked
     phase_seconds: float
     asks_per_second: float  # of each talker; 0: as many as it can
+    calls_per_second: float  # silent connections to each program; 0: as many as it can
     source: str = ""  # the local address; the system's choice if empty
 
     def to_json(self) -> str:
@@ -75,7 +79,11 @@ def attacks(targets: Targets) -> dict[str, list[Work]]:
     """Return the threads' work of each way to attack."""
     programs = (targets.bootstrapper, targets.node, targets.server)
     return {
-        "silence": [partial(keep_silent, targets, program) for program in programs],
+        "silence": [partial(keep_open, targets, program, SILENT, None) for program in programs],
+        "takers": [
+            partial(keep_open, targets, targets.server, TAKERS, Send(targets.content)),
+            partial(keep_open, targets, targets.server, LISTENERS, Wake()),
+        ],
         "disc": [partial(ask_again_and_again, targets, targets.node, disc)] * TALKERS,
         "wake": [partial(ask_again_and_again, targets, targets.server, Wake)] * TALKERS,
         "strangers": [partial(send_strange_nacks, targets)],
@@ -87,14 +95,20 @@ def disc() -> Disc:
     return Disc(request=os.urandom(16), content="none", sender=Identity.client(bytes(16)), remaining_ms=4000)
 
 
-def keep_silent(targets: Targets, program: str, stop: threading.Event) -> None:
-    """Keep many connections open and say nothing."""
+def keep_open(
+    targets: Targets, program: str, count: int, first: Message | None, stop: threading.Event
+) -> None:
+    """Keep many connections open, say one thing on each or nothing, and do not read what comes."""
     held: list[socket.socket] = []
+    pause = 1 / targets.calls_per_second if targets.calls_per_second else 0.0
     while not stop.is_set():
-        while len(held) < SILENT and not stop.is_set():
+        look = time.monotonic() + 0.5
+        while len(held) < count and not stop.wait(pause) and time.monotonic() < look:
             with contextlib.suppress(OSError):
                 held.append(_call(targets, program))
-        stop.wait(0.5)
+                if first is not None:
+                    held[-1].sendall(encode(first))
+        stop.wait(max(0.0, look - time.monotonic()))
         for sock in held:
             sock.setblocking(False)
         gone = [sock for sock in held if _is_closed(sock)]
@@ -196,28 +210,36 @@ def _is_closed(sock: socket.socket) -> bool:
         return True
 
 
-def attack(work: Sequence[Work], seconds: float) -> None:
+def everything(targets: Targets) -> list[Work]:
+    """Return all that can be done at once."""
+    return [each for work in attacks(targets).values() for each in work]
+
+
+def attack_in(work: Sequence[Work], seconds: float) -> None:
     """Attack in these ways for so long."""
     stop = threading.Event()
     threads = [threading.Thread(target=each, args=(stop,), daemon=True) for each in work]
     for thread in threads:
         thread.start()
-    time.sleep(seconds)
+    stop.wait(min(seconds, threading.TIMEOUT_MAX))
     stop.set()
     for thread in threads:
         thread.join()
 
 
-def main(targets: Targets) -> None:
-    """Attack in one way after another, then in all, then rest; for ever."""
+def raise_descriptor_limit() -> None:
+    """Let this process have as many connections as the system allows it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, MAX_DESCRIPTORS), hard))
-    ways = attacks(targets)
-    everything = [each for work in ways.values() for each in work]
+
+
+def main(targets: Targets) -> None:
+    """Attack in one way after another, then in all, then rest; for ever."""
+    raise_descriptor_limit()
     while True:
-        for name, work in [*ways.items(), ("all", everything), ("pause", [])]:
-            print(f"phase {name}", flush=True)
-            attack(work, targets.phase_seconds)
+        for name, work in [*attacks(targets).items(), ("all", everything(targets)), ("pause", [])]:
+            print(f"phase {name} {time.monotonic():.1f}", flush=True)
+            attack_in(work, targets.phase_seconds)
 
 
 if __name__ == "__main__":

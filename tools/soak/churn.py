@@ -13,9 +13,9 @@ from tools.demo.processes import ProgramError, ProgramProcess, stop_all
 from tools.lab.lab import Lab
 from tools.soak.overlay import complaints, start_role
 
-STAY = (15.0, 90.0)
+STAY = (10.0, 45.0)
 """Seconds after it has joined: shorter and longer than leases, histories and what a lost child leaves."""
-PAUSE = (0.5, 6.0)
+PAUSE = (10.0, 60.0)
 WAIT_SECONDS = 30.0
 """For a way to the content: the neighbour may be under attack."""
 ENDS = (signal.SIGINT, signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGKILL)

@@ -33,20 +33,22 @@ SERVERS = ("s1", "s2")
 BOOTSTRAP_PORT, NODE_PORT, SERVER_PORT = 4000, 5000, 7000
 MEDIA_PORTS = (20_000, 20_255)
 """Of the nodes: known, so that the attacker needs not look for them."""
-READY_TIMEOUT = 60.0
+PACE = ("--pace-ms", "20")
+"""Fewer and longer trains: a machine of two cores carries it all."""
+READY_TIMEOUT = 180.0
 PREPARE_TIMEOUT = 300.0
-STOP_TIMEOUT = 10.0
+STOP_TIMEOUT = 30.0
 
 EARTH = Picture(
-    "earth", "testsrc2=size=480x270:rate=25", "sine=frequency=440:sample_rate=48000",
-    seconds=60.0, bit_rate=700_000,
+    "earth", "testsrc2=size=320x180:rate=25", "sine=frequency=440:sample_rate=48000",
+    seconds=60.0, bit_rate=280_000,
 )  # fmt: skip
 MARS = Picture(
-    "mars", "testsrc2=size=320x180:rate=25,hue=h=140", "sine=frequency=330:sample_rate=48000",
-    seconds=45.0, bit_rate=400_000,
+    "mars", "testsrc2=size=256x144:rate=25,hue=h=140", "sine=frequency=330:sample_rate=48000",
+    seconds=45.0, bit_rate=150_000,
 )  # fmt: skip
 LIVE = "studio"
-LIVE_SOURCE = "testsrc2=size=320x180:rate=12"
+LIVE_SOURCE = "testsrc2=size=256x144:rate=12"
 FILES = (EARTH, MARS)
 CONTENTS = (EARTH.name, MARS.name, LIVE)
 
@@ -85,7 +87,7 @@ class SoakOverlay:
         layout = self._write("layout.json", self._layout())
         bootstrapper = self.run("boot", "bootstrap", "--address", self.bootstrap, "--config", str(layout))
         for name, address in zip(SERVERS, self.servers, strict=True):
-            self.run(name, "server", "--address", address, "--config", str(self._contents(name)))
+            self.run(name, "server", "--address", address, "--config", str(self._contents(name)), *PACE)
         low, high = MEDIA_PORTS
         for name in LINKS:
             self.run(
@@ -124,7 +126,7 @@ class SoakOverlay:
             {"name": name, "source": str(source)} for name, source in self.sources.items()
         ]
         if server == "s1":
-            listed.append({"name": LIVE, "source": LIVE_SOURCE, "format": "lavfi", "max_bit_rate": 300_000})
+            listed.append({"name": LIVE, "source": LIVE_SOURCE, "format": "lavfi", "max_bit_rate": 150_000})
         return self._write(f"{server}.json", {"cache": str(self.cache), "content": listed})
 
     def _write(self, name: str, what: object) -> Path:

@@ -22,28 +22,30 @@ from tools.lab.lab import Lab
 from tools.soak.overlay import start_role
 from tools.soak.verdict import Watched
 
-LATENCY_MS = 2_000
 _STEP = 1_024  # datagrams made at a time
 _READ = 65_536
 _POLL = 0.5
+MOST_BREAKS = 1_000
+"""Of which it is noted when they were: to be compared with the log of whoever was attacked then."""
 
 
 class SteadyViewer:
     """One client, and what has come out of it. `take` is called by the thread that reads."""
 
-    def __init__(self, lab: Lab, host: str, name: str, content: str, neighbour: str) -> None:
-        """Start it."""
+    def __init__(self, lab: Lab, host: str, name: str, content: str, neighbour: str, latency_ms: int) -> None:
+        """Start it; it waits for lost datagrams as long as `latency_ms`."""
         self.name, self.content = name, content
         self._report = lab.node_directory(host) / f"{name}.json"
         self._hash, self._checker = hashlib.sha256(), ContinuityChecker()
         self._rest = b""
         self._bytes, self._last = 0, 0.0
         self._silence = 0.0
+        self._broken_at: list[float] = []
         self.output, theirs = os.pipe()
         try:
             self.program = start_role(
                 lab, host, name, "client", "--content", content, "--neighbour", neighbour, "--output", "-",
-                "--latency", str(LATENCY_MS), "--report", str(self._report), "--wait", "60", stdout=theirs,
+                "--latency", str(latency_ms), "--report", str(self._report), "--wait", "180", stdout=theirs,
             )  # fmt: skip
         finally:
             os.close(theirs)
@@ -57,7 +59,8 @@ class SteadyViewer:
         self._hash.update(data)
         data = self._rest + data
         whole = len(data) - len(data) % PACKET
-        self._checker.feed(memoryview(data)[:whole])
+        if self._checker.feed(memoryview(data)[:whole]) and len(self._broken_at) < MOST_BREAKS:
+            self._broken_at.append(now)
         self._rest = data[whole:]
 
     def ask_to_end(self) -> None:
@@ -75,7 +78,7 @@ class SteadyViewer:
             problems.append("it did not put out what the server sent")
         return Watched(
             self.name, self.content, figures["duration_s"], figures["lost_datagrams"], self._checker.errors,
-            self._silence, tuple(problems),
+            self._silence, tuple(problems), tuple(self._broken_at),
         )  # fmt: skip
 
     def _problems(self, figures: dict[str, Any]) -> list[str]:

@@ -1,9 +1,11 @@
 """The public API: a content of the overlay, taken from Python.
 
-`Subscription` brings the stream, `Statistics` says how it goes. The program `mcast-client` is built on it.
+`Subscription` brings the stream, `Statistics` says how it goes, `list_contents` which contents
+there are. The program `mcast-client` is built on them.
 """
 
+from mcast.client.directory import Directory, list_contents
 from mcast.client.statistics import Statistics
 from mcast.client.subscription import Subscription
 
-__all__ = ["Statistics", "Subscription"]
+__all__ = ["Directory", "Statistics", "Subscription", "list_contents"]

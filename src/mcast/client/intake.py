@@ -7,10 +7,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from socket import socket
 
 from mcast.client.options import Options
 from mcast.client.statistics import Statistics
+from mcast.media.incoming import NOTHING_YET
 from mcast.media.output import Output
 from mcast.media.parent import ParentEvent
 from mcast.media.playback import Playback
@@ -48,12 +50,19 @@ class Intake:
         """
         self._latency, self._hurry = options.latency_ms / 1000, hurry
         self._over_at: float | None = None
-        self._ssrc = position.ssrc
         self._playback = Playback(output, options.latency_ms, on_crash)
-        self._receiver = Receiver(
-            options.content, position, CNAME, self._playback.push, on_parent, on_crash, on_outdone=on_outdone
-        )  # fmt: skip
-        self._receiver.start()
+
+        def receive(position: Position, stream: int) -> Receiver:
+            receiver = Receiver(
+                options.content, position, CNAME, partial(self._playback.push, stream=stream), on_parent,
+                on_crash, on_outdone=on_outdone,
+            )  # fmt: skip
+            receiver.start()
+            return receiver
+
+        self._receive = receive
+        self._receiver = receive(position, 0)
+        self._past = NOTHING_YET  # what has come of the streams before the present one
 
     def __repr__(self) -> str:
         return f"<Intake {self._receiver!r} {self._playback!r}>"
@@ -77,6 +86,17 @@ class Intake:
     def change_way(self) -> None:
         """Take in that the stream comes by another way from now on. Never waits."""
         self._playback.change_way()
+
+    def begin_anew(self, position: Position) -> Receiver:
+        """Take another stream from now on; return the receiver of the former one: it is to be stopped.
+
+        What has come of that one goes out at once, in front of what comes. Never waits.
+        """
+        former = self._receiver
+        former.ask_to_stop()
+        self._past = self._past.plus(former.counters())
+        self._receiver = self._receive(position, self._playback.begin_anew())
+        return former
 
     def remove_parent(self, upstream: UpstreamId) -> None:
         """Receive from a parent no more. Never waits."""
@@ -113,11 +133,11 @@ class Intake:
         self, path: tuple[str, ...], request: bytes, began: float, buffer_bytes: int
     ) -> Statistics:
         """Describe what has come so far. `began` is when the request was made, in monotonic seconds."""
-        played, counters = self._playback.report(), self._receiver.counters()
+        played, counters = self._playback.report(), self._past.plus(self._receiver.counters())
         return Statistics(
             path=path,
             request_id=str(uuid.UUID(bytes=request)),
-            ssrc=self._ssrc,
+            ssrc=self._receiver.position.ssrc,
             first_number=played.first_number,
             join_ms=_ms_between(began, played.first_media),
             first_keyframe_ms=_ms_between(began, played.first_keyframe),
@@ -130,7 +150,8 @@ class Intake:
             repaired_datagrams=counters.repaired,
             late_datagrams=played.playout.late,
             nack_sent=counters.nack_sent,
-            longest_gap_ms=round(counters.longest_gap_ms, 1),
+            longest_gap_ms=round(max(counters.longest_gap_ms, played.longest_break_ms), 1),
+            discontinuities=played.discontinuities,
             dropped_bytes=played.dropped,
             continuity_errors=played.continuity_errors,
             latency_ms=played.latency_ms,

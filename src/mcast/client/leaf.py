@@ -49,6 +49,7 @@ from mcast.peer.decider import Decider
 from mcast.peer.flooder import Flooder
 from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream
+from mcast.wire.bootstrap import Policy
 from mcast.wire.handshake import Role
 from mcast.wire.identity import CLIENT_ID_SIZE, MAX_NODE_NAME, Identity
 from mcast.wire.node import Stop, StopReason
@@ -116,8 +117,10 @@ class Leaf:
         neighbours = names_of(self._options.neighbours)
         logger.info("[%s] searching by way of %s", self._options.content, ", ".join(neighbours.values()))
         self._flooder.update(neighbours)
-        self._decider.post(LayoutChanged(tuple(neighbours)))
         options = self._options
+        if options.parents > len(neighbours):
+            logger.warning("[%s] name two neighbours to be fed by two: one is all there is", options.content)
+        self._decider.post(LayoutChanged(tuple(neighbours), policy=Policy(parents=options.parents)))
         self._decider.post(Wanted(options.content, options.patience, options.start, options.give_up))
 
     def stop(self) -> None:
@@ -162,14 +165,18 @@ class Leaf:
                 self._leave(action.upstream, action.reason)
             case do.CloseRelay():
                 self._close_intake()
+            case do.BeginAnew():
+                self._begin_anew(action)
             case do.AwaitDrain():
                 self._last = action.last
             case do.Announce():
                 self._announce(action)
             case do.Accept() | do.Update() | do.End() | do.Fail() | do.Await() | do.Supply():
                 self._tell(action)
-            case do.Reply() | do.Dismiss() | do.Advertise() | do.Introduce():
+            case do.Reply() | do.AskList() | do.Dismiss() | do.Advertise() | do.Introduce():
                 pass  # for children and neighbours that ask: a leaf has none
+            case do.Reach() | do.Seek() | do.TakeLinks():
+                pass  # a leaf knows no bootstrapper
 
     def _tell(self, action: do.Accept | do.Update | do.End | do.Fail | do.Await | do.Supply) -> None:
         """Tell the reader what has become of its wish."""
@@ -193,7 +200,7 @@ class Leaf:
         self._flooder.ask(action)
 
     def _meet(self, action: do.Meet) -> None:
-        for gone in self._flooder.meet(map(str, action.neighbours)):
+        for gone in self._flooder.meet({str(each): str(each) for each in action.neighbours}):
             self._reaper.post(gone.stop)
 
     def _announce(self, action: do.Announce) -> None:
@@ -242,6 +249,11 @@ class Leaf:
         if self._intake is not None:
             self._intake.ask_to_stop()
             self._reaper.post(self._intake.stop)
+
+    def _begin_anew(self, action: do.BeginAnew) -> None:
+        if self._intake is not None:
+            former = self._intake.begin_anew(action.stream)
+            self._reaper.post(former.stop)
 
     def _on_joined(self, path: Path) -> None:
         self._awaited = ""

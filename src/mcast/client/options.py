@@ -20,6 +20,7 @@ DEFAULT_PATIENCE = 10.0
 """Seconds to search for a way to the content: a neighbour that does not answer may be starting."""
 DEFAULT_GIVE_UP = GIVE_UP_SECONDS
 """Seconds to search for another way when a stream that has begun comes no more."""
+MAX_PARENTS = 2
 DEFAULT_QUEUE_BYTES = 32 * 1024 * 1024
 """50 s of 5 Mbit/s: a reader may be busy for so long before it loses anything."""
 
@@ -38,6 +39,7 @@ class Options:
     queue_bytes: int
     trace: Path | None
     keys: KeyRing = NO_KEYS
+    parents: int = 1
 
 
 def check_neighbours(neighbours: Iterable[str]) -> tuple[HostPort, ...]:
@@ -82,6 +84,13 @@ def check_seconds(seconds: float) -> float:
     if not 0 < seconds < math.inf:
         raise ConfigError(f"{seconds:g} is no number of seconds above 0")
     return seconds
+
+
+def check_parents(parents: int) -> int:
+    """Return how many parents feed a client all the time. Raises ConfigError if it is neither 1 nor 2."""
+    if not 1 <= parents <= MAX_PARENTS:
+        raise ConfigError(f"{parents} is no number of parents: 1, or {MAX_PARENTS} by two ways at once")
+    return parents
 
 
 def check_queue(size: int) -> int:

@@ -16,7 +16,7 @@ class Statistics:
     request_id: str | None = None
     """A UUID: it names this request in the logs of all nodes on the way."""
     ssrc: int | None = None
-    """The stream's RTP synchronisation source: all who watch the same stream have the same."""
+    """The (newest) stream's RTP synchronisation source: all who watch the same stream have the same."""
     first_number: int | None = None
     """The number of the first datagram that went out; numbers are the same on every hop."""
     join_ms: float | None = None
@@ -50,6 +50,8 @@ class Statistics:
     """Packets in which lost datagrams were asked for."""
     longest_gap_ms: float = 0.0
     """The longest time between two new datagrams, before the buffer: how long the stream has stood still."""
+    discontinuities: int = 0
+    """How often another stream of the content has come in the place of one that could not go on."""
     parent_changes: int = 0
     """How often the stream has gone on from another neighbour."""
     receive_buffer_bytes: int = 0

@@ -57,6 +57,7 @@ class Subscription:
         give_up: float = DEFAULT_GIVE_UP,
         start: Literal["keyframe", "live"] = "keyframe",
         media_ports: str | None = None,
+        parents: int = 1,
         queue_bytes: int = DEFAULT_QUEUE_BYTES,
         on_path_change: OnPathChange | None = None,
         trace: Path | None = None,
@@ -72,6 +73,7 @@ class Subscription:
                         is raised
         start:          "keyframe": at the last keyframe, a picture at once; "live": at the next one
         media_ports:    UDP ports to use, `LOW-HIGH`; None leaves the choice to the system
+        parents:        2: take it from two neighbours all the time, by paths as different as can be had
         queue_bytes:    bytes that may wait to be read; beyond, the oldest chunk is dropped
         on_path_change: called with the path when it has joined, and whenever it has changed; by the thread
                         that enters and reads, so it may do what that thread may
@@ -89,6 +91,7 @@ class Subscription:
             queue_bytes=check.check_queue(queue_bytes),
             trace=trace,
             keys=read_key_file(key_file),
+            parents=check.check_parents(parents),
         )
         self._on_path_change = on_path_change
         self._chunks = ChunkQueue(queue_bytes)

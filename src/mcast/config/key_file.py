@@ -10,6 +10,7 @@ import binascii
 import logging
 import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,31 +43,33 @@ def read_key_file(path: Path | None) -> KeyRing:
 
     That others can read the file is warned of, not refused: containers mount secrets so.
     """
-    if path is None:
-        return NO_KEYS
+    return NO_KEYS if path is None else KeyRing(read_keys("--key-file", path, _key))
+
+
+def read_keys(option: str, path: Path, read: Callable[[str, bytes], bytes]) -> tuple[bytes, ...]:
+    """Return the one or two keys of the file that an option names. Raises ConfigError.
+
+    `read` makes a key of a line, and is told where the line stands, for its complaints.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_KEY_FILE + 1)
             mode = path.stat().st_mode
     except OSError as error:
-        raise ConfigError(f"--key-file {path}: cannot be read: {error.strerror or error}") from None
+        raise ConfigError(f"{option} {path}: cannot be read: {error.strerror or error}") from None
     if len(data) > MAX_KEY_FILE:
-        raise ConfigError(f"--key-file {path}: more than {MAX_KEY_FILE} bytes: this is no file of keys")
+        raise ConfigError(f"{option} {path}: more than {MAX_KEY_FILE} bytes: this is no file of keys")
     if mode & stat.S_IROTH:
         logger.warning("%s can be read by everybody on this machine: chmod 600 %s", path, path)
-    return KeyRing(_keys(path, data))
-
-
-def _keys(path: Path, data: bytes) -> tuple[bytes, ...]:
     keys: list[bytes] = []
     for number, line in enumerate(data.splitlines(), start=1):
         if (text := line.strip()) and not text.startswith(b"#"):
-            keys.append(_key(f"--key-file {path}: line {number}", text))
+            keys.append(read(f"{option} {path}: line {number}", text))
     if not keys:
-        raise ConfigError(f"--key-file {path}: no key in it; make one: openssl rand -hex 32 > {path}")
+        raise ConfigError(f"{option} {path}: no key in it; make one: openssl rand -hex 32 > {path}")
     if len(keys) > MAX_KEYS:
         raise ConfigError(
-            f"--key-file {path}: {len(keys)} keys, at most {MAX_KEYS} (the old and the new one): remove some"
+            f"{option} {path}: {len(keys)} keys, at most {MAX_KEYS} (the old and the new one): remove some"
         )
     return tuple(dict.fromkeys(keys))
 

@@ -12,9 +12,10 @@ host (a demonstration on localhost) are then told apart by the ports they listen
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from mcast.config.opening import CLOSED, Opening
 from mcast.hostport import HostPort, IPAddress, literal_ip
 from mcast.wire.bootstrap import DEFAULT_POLICY, LayoutMessage, Neighbour, NodeKind, Policy
 
@@ -44,8 +45,9 @@ class Layout:
     nodes: Mapping[str, NodeSpec]
     links: Mapping[str, tuple[Link, ...]]  # by the node they lead away from
     rendezvous: tuple[str, ...]
-    open: bool = False  # whether a node's name may be borne from any address
+    open: Opening = CLOSED
     policy: Policy = DEFAULT_POLICY
+    joined: frozenset[str] = frozenset()  # the nodes that the file does not name
 
     def find_by_name(self, name: str) -> NodeSpec | None:
         """Return a node, None if there is none of this name."""
@@ -81,8 +83,16 @@ class Layout:
         return self.nodes[name].servers or self.nodes[self.rendezvous[0]].servers
 
     def kind_of(self, name: str) -> NodeKind:
-        """Return whether a node is to be the rendezvous point or an overlay node."""
-        return NodeKind.RENDEZVOUS if name == self.rendezvous[0] else NodeKind.OVERLAY
+        """Return whether a node is a rendezvous point, the first one or a standby, or an overlay node."""
+        return NodeKind.RENDEZVOUS if name in self.rendezvous else NodeKind.OVERLAY
+
+    def seniors_of(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Return the rendezvous points before this one in the list, and where it reaches them."""
+        if name not in self.rendezvous:
+            return ()
+        around = dict(self.neighbours_of(name))
+        before = self.rendezvous[: self.rendezvous.index(name)]
+        return tuple((each, around.get(each) or str(self.nodes[each].address)) for each in before)
 
     def message(self, name: str, version: int) -> LayoutMessage:
         """Return the message that tells a node its place."""
@@ -96,6 +106,23 @@ class Layout:
             rendezvous=self.rendezvous,
             version=version,
             policy=self.policy,
+            seniors=tuple(Neighbour(other, address) for other, address in self.seniors_of(name)),
+            joined=name in self.joined,
+        )
+
+    def extended(self, nodes: Mapping[str, NodeSpec], links: Mapping[str, Iterable[str]]) -> "Layout":
+        """Return this layout with nodes that the file does not name, and the links that they have chosen.
+
+        A link to a node that does not exist is left out.
+        """
+        everybody = {**nodes, **self.nodes}
+        pairs = [(n, other) for n, others in links.items() for other in others if n != other in everybody]
+        added: dict[str, list[Link]] = {name: [] for name in nodes}
+        for one, other in (*pairs, *((other, name) for name, other in pairs)):
+            added.setdefault(one, []).append(Link(other, everybody[other].address))
+        changed = {name: _first_of_each((*self.links.get(name, ()), *more)) for name, more in added.items()}
+        return replace(
+            self, nodes={**self.nodes, **nodes}, links={**self.links, **changed}, joined=frozenset(nodes)
         )
 
     @cached_property
@@ -121,3 +148,11 @@ class Layout:
             for name, hosts in self._hosts.items()
             if any(literal_ip(host) is None and ip in resolve(host) for host in hosts)
         ]
+
+
+def _first_of_each(links: Iterable[Link]) -> tuple[Link, ...]:
+    """Return the first link to each neighbour: the file's word counts before a newcomer's."""
+    first: dict[str, Link] = {}
+    for link in links:
+        first.setdefault(link.neighbour, link)
+    return tuple(first.values())

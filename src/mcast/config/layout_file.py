@@ -7,12 +7,14 @@ Every complaint names the file and the key, says what is wrong, and says what wo
 Wrong, apart from values of the wrong type, are: unknown keys, a name that no packet can carry, a
 neighbour that is no node or is the node itself, one address for two nodes, an address that means
 nothing elsewhere (0.0.0.0, link-local), a rendezvous point that is no node, servers at a node that is
-no rendezvous point, and nodes that no chain of links connects to the rendezvous point.
+no rendezvous point, nodes that no chain of links connects to the rendezvous point, and an `open` that is
+neither a network nor a pattern for names.
 """
 
 from collections.abc import Mapping, Sequence
 
 from mcast.config.layout import Layout, Link, NodeSpec
+from mcast.config.opening import CLOSED, OPEN_TO_ALL, Opening, parse_opening
 from mcast.config.tables import TableChecks, some
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort, literal_ip, parse_address, parse_host
@@ -50,9 +52,20 @@ class _Reader(TableChecks):
         for name in nodes:
             self._check_link_count(name, links)
         self._check_reachable(links, rendezvous[0])
-        return Layout(
-            nodes, links, rendezvous, self.flag("open", data.get("open", False)), self._policy(data)
-        )
+        return Layout(nodes, links, rendezvous, self._opening(data), self._policy(data))
+
+    def _opening(self, data: Mapping[str, object]) -> Opening:
+        value = data.get("open", False)
+        if isinstance(value, bool):
+            return OPEN_TO_ALL if value else CLOSED
+        if not isinstance(value, list):
+            self.fail("open", f'{value!r} is no list: write true, false or ["10.0.0.0/8", "lab-*"]')
+        texts = self.texts("open", value)
+        self.no_duplicates("open", texts)
+        try:
+            return parse_opening(texts)
+        except ConfigError as error:
+            self.fail("open", str(error))
 
     def _policy(self, data: Mapping[str, object]) -> Policy:
         default, repair = DEFAULT_POLICY, data.get("repair", _REPAIR[0])

@@ -91,7 +91,7 @@ def _label(layout: Layout, name: str) -> str:
         parts.append("rendezvous")
         parts.append("servers " + ", ".join(map(str, servers)) if servers else "no servers")
     elif name in layout.rendezvous:
-        parts.append("spare rendezvous")
+        parts.append("standby rendezvous")
     return "  ".join(parts)
 
 

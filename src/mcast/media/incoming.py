@@ -9,7 +9,7 @@ in parent.py. With two parents each is asked only for what it has sent, and for 
 not answered the other is asked next. One of the two is soon outdone (race.py). Pure: no socket, no clock.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from mcast.errors import WireError
 from mcast.media.leap import MAX_DROPOUT
@@ -45,6 +45,19 @@ class ReceiverCounters:
     longest_gap_ms: float  # between two new datagrams
     nack_sent: int  # packets
     doubted: int  # leaps that were not believed, or not yet
+
+    def plus(self, later: "ReceiverCounters") -> "ReceiverCounters":
+        """Return what has come of this stream and of one that came in its place."""
+        ours, theirs = asdict(self), asdict(later)
+        sums = {name: ours[name] + theirs[name] for name in ours}
+        longest = max(self.longest_gap_ms, later.longest_gap_ms)
+        return ReceiverCounters(**{**sums, "next": later.next, "longest_gap_ms": longest})
+
+
+NOTHING_YET = ReceiverCounters(
+    datagrams=0, bytes=0, lost=0, duplicates=0, reordered=0, repaired=0, foreign=0, garbage=0, next=0,
+    longest_gap_ms=0.0, nack_sent=0, doubted=0,
+)  # fmt: skip
 
 
 class IncomingStream:
@@ -100,6 +113,12 @@ class IncomingStream:
         if former is not None:
             self._nacks_of_former += former.nack_sent
         self._race = None
+
+    def reach_back(self, number: int, now: float) -> None:
+        """Want the stream from a lower number on: somebody below lacks what this child never asked for."""
+        if self.reception.reach_back(number, now):
+            for parent in self._parents.values():
+                parent.reach_back(number)
 
     def parents(self) -> dict[UpstreamId, ParentCounters]:
         """Describe what each parent has brought so far. From any thread."""

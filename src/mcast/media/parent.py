@@ -85,6 +85,7 @@ class ParentCounters:
     datagrams: int  # each number once
     new: int  # of these, which no other parent had brought before
     lost: int  # that it has sent and that did not come from it (yet)
+    skipped: int  # that did not come in their turn, whether repaired later or not
     next: int  # the number after the highest that it has sent
     jitter_ms: float
     round_trip_ms: float | None
@@ -123,6 +124,7 @@ class Parent:
         self.received = 0  # each number once
         self.new = 0  # what no other parent had brought before
         self.nack_sent = 0
+        self.skipped = 0
         self._speaker, self._timing = speaker, timing
         self._events: list[ParentEvent] = []
         self._begun = False
@@ -185,6 +187,7 @@ class Parent:
             datagrams=self.received,
             new=self.new,
             lost=self.lost,
+            skipped=self.skipped,
             next=self.next,
             jitter_ms=self._jitter * 1000 / CLOCK_RATE,
             round_trip_ms=None if rtt is None else rtt * 1000,
@@ -229,6 +232,11 @@ class Parent:
         sample = reference_delay(others, self._speaker.ssrc, now)
         if sample is not None:
             self.round_trip.note(max(sample, _MIN_ROUND_TRIP))
+
+    def reach_back(self, number: int) -> None:
+        """Ask it for numbers below those that it has sent, as well."""
+        if self.start is not None and number < self.start:
+            self.start = number
 
     def go_on(self, number: int) -> None:
         """Take in its word that it goes on with `number`: what is below has been sent."""
@@ -306,6 +314,7 @@ class Parent:
         count = sum(min(begin + length, before) - begin for begin, length in spans if begin < before)
         if end > before:
             count += end - max(first, before)
+            self.skipped += max(0, first - before)
             self.next = end
         self.received += count
         return count > 0

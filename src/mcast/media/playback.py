@@ -40,6 +40,7 @@ class PlaybackReport:
     dropped: int  # bytes that the output had no room for
     first_number: int | None  # of the first datagram that went out
     discontinuities: int  # where another stream was spliced on
+    longest_break_ms: float  # without media, from the last of one stream to the first of the next
     latency_ms: float | None  # median delay of the output behind the earliest that it could be
     output_times: tuple[tuple[int, float], ...]  # RTP timestamp, Unix seconds when it went out: one a second
 
@@ -57,8 +58,14 @@ class Playback:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin. `start` is the first number that counts, where it is known."""
-        self._output, self._clock = output, clock
+        self._output, self._clock, self._latency_ms = output, clock, latency_ms
         self._buffer = PlayoutBuffer(latency_ms, start)
+        self._stream = 0  # which one it is; those before it have been given up
+        self._past = PlayoutCounters()  # of those
+        self._rest: list[memoryview] | None = None  # of the stream before, to go out first
+        self._first_number: int | None = None
+        self._pushed_at: float | None = None
+        self._longest_break = 0.0
         self._checker = ContinuityChecker()
         self._condition = threading.Condition()
         self._stopping = False
@@ -73,16 +80,41 @@ class Playback:
     def __repr__(self) -> str:
         return f"<Playback {self._buffer!r}>"
 
-    def push(self, train: Train) -> None:
-        """Take in what has arrived. Never waits for the output."""
+    def push(self, train: Train, stream: int = 0) -> None:
+        """Take in what has arrived of a stream; one that was given up counts no more. Never waits for the
+        output."""
         now = self._clock()
         with self._condition:
+            if stream != self._stream:
+                return
+            if self._pushed_at is not None and self._buffer.is_new:
+                self._longest_break = max(self._longest_break, now - self._pushed_at)
+            self._pushed_at = now
             if self._first_media is None and not only_nulls(train.data, train.size):
                 self._first_media = now
             if self._first_keyframe is None and train.keyframes():
                 self._first_keyframe = now
             self._buffer.push(train, now)
             self._condition.notify()
+
+    def begin_anew(self) -> int:
+        """Give up the stream, and return the number of the next one, for `push`.
+
+        What is held goes out at once, as nothing that could fill a hole will come.
+        """
+        with self._condition:
+            if not self._stopping:
+                self._rest = [*(self._rest or ()), *self._buffer.flush()]
+            self._past = self._past.plus(self._buffer.counters())
+            self._first_number = self._first
+            self._buffer = PlayoutBuffer(self._latency_ms)
+            self._stream += 1
+            self._condition.notify_all()
+            return self._stream
+
+    @property
+    def _first(self) -> int | None:
+        return self._buffer.first if self._first_number is None else self._first_number
 
     def change_way(self) -> None:
         """Take in that the stream comes by another way from now on. Never waits for the output."""
@@ -92,7 +124,9 @@ class Playback:
     def finish(self, timeout: float) -> bool:
         """At a content's end, wait until all that is held has gone out at its time; return whether it has."""
         with self._condition:
-            return self._condition.wait_for(lambda: self._stopping or not self._buffer.held, timeout)
+            return self._condition.wait_for(
+                lambda: self._stopping or not (self._buffer.held or self._rest), timeout
+            )
 
     def stop(self, last: int | None = None) -> None:
         """Put out at once what is held, and end. `last` is the stream's last number, where it ended."""
@@ -107,7 +141,7 @@ class Playback:
         """Describe what has gone out so far."""
         with self._condition:
             return PlaybackReport(
-                playout=self._buffer.counters(),
+                playout=self._past.plus(self._buffer.counters()),
                 ts_packets=self._checker.packets,
                 bytes=self._checker.bytes,
                 continuity_errors=self._checker.errors,
@@ -115,8 +149,9 @@ class Playback:
                 first_keyframe=self._first_keyframe,
                 held_ms=self._buffer.held_ms,
                 dropped=self._output.dropped,
-                first_number=self._buffer.first,
-                discontinuities=0,
+                first_number=self._first,
+                discontinuities=self._stream,
+                longest_break_ms=self._longest_break * 1000,
                 latency_ms=round(median(self._delays) * 1000, 1) if self._delays else None,
                 output_times=tuple(self._output_times),
             )
@@ -124,15 +159,19 @@ class Playback:
     def _run(self) -> None:
         while True:
             with self._condition:
-                payloads = self._wait()
+                payloads, rest = self._wait(), self._take_rest()
                 if payloads is None:
-                    return
+                    break
                 self._condition.notify_all()  # for finish()
+            self._put_out(rest)
             self._write(payloads)
+        self._put_out(rest)
 
     def _wait(self) -> list[memoryview] | None:
         """Wait for what is due (with the lock held); None when stopped."""
         while not self._stopping:
+            if self._rest is not None:
+                return []
             due, now = self._buffer.next_due(), self._clock()
             if due is not None and due <= now:
                 payloads = self._buffer.pop(now)
@@ -140,6 +179,16 @@ class Playback:
                 return payloads
             self._condition.wait(None if due is None else max(due - now, STEP_SECONDS))
         return None
+
+    def _take_rest(self) -> list[memoryview] | None:
+        rest, self._rest = self._rest, None
+        return rest
+
+    def _put_out(self, rest: list[memoryview] | None) -> None:
+        """Put out the rest of a stream that was given up: what comes behind it does not follow on it."""
+        if rest is not None:
+            self._write(rest)
+            self._checker.begin_anew()
 
     def _sample(self, now: float) -> None:
         """Note once a second what has gone out when."""

@@ -13,7 +13,7 @@ Pure: the time is handed in, nothing blocks.
 
 import heapq
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from mcast.media.timeline import Timeline
 from mcast.wire.mpegts import is_null
@@ -33,6 +33,10 @@ class PlayoutCounters:
     late: int = 0  # came after they were given up
     duplicates: int = 0
     reordered: int = 0
+
+    def plus(self, later: "PlayoutCounters") -> "PlayoutCounters":
+        """Return what has become of this stream and of one behind it."""
+        return PlayoutCounters(*(a + b for a, b in zip(astuple(self), astuple(later), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,11 @@ class PlayoutBuffer:
     def held(self) -> int:
         """Return how many datagrams wait."""
         return len(self._held)
+
+    @property
+    def is_new(self) -> bool:
+        """Return whether nothing has come yet."""
+        return self._highest < 0
 
     @property
     def held_ms(self) -> float:

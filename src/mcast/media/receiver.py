@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 TICK_SECONDS = 0.02
 """The clocks and the requests are looked at after each receive; this long after it at the latest."""
 
+DOUBTS_SAID = 16
+"""Complaints about ways that are remembered, so that each is logged once."""
+
 
 def open_media_socket(local_ip: IPAddress, ports: MediaPorts) -> tuple[socket.socket, int]:
     """Bind the socket that will hear a parent; return it and the receive buffer granted (for STREAM).
@@ -83,6 +86,13 @@ class _Remove:
     upstream: UpstreamId
 
 
+@dataclass(frozen=True, slots=True)
+class _ReachBack:
+    """A request: want the stream from this lower number on."""
+
+    number: int
+
+
 class Receiver:
     """Owns the sockets of one content's parents and the thread "forward-<content>"."""
 
@@ -115,11 +125,12 @@ class Receiver:
         self._poll = select.poll()  # the thread's
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._requests: deque[_Add | _Remove] = deque()  # changed with the lock held
+        self._requests: deque[_Add | _Remove | _ReachBack] = deque()  # changed with the lock held
         self._known: set[UpstreamId] = set()  # with the lock: parents that are not to be removed
         self._finished = False  # with the lock: all sockets are closed
         self._requested = threading.Event()  # for a thread without a socket to wait in
         self._doubt = ""  # the thread's
+        self._doubts_said: deque[str] = deque(maxlen=DOUBTS_SAID)  # the thread's
         self._thread = OwnedThread(f"forward-{content}", self._run, on_crash)
 
     def __repr__(self) -> str:
@@ -204,6 +215,12 @@ class Receiver:
             self._requests.append(_Remove(upstream))
         self._requested.set()
 
+    def reach_back(self, number: int) -> None:
+        """Ask for what lies between a number and the start as well, if that is not too long ago."""
+        with self._lock:
+            self._requests.append(_ReachBack(number))
+        self._requested.set()
+
     def start(self) -> None:
         """Start the thread: it says hello at once."""
         self._thread.start()
@@ -278,7 +295,9 @@ class Receiver:
 
     def _judge_way(self, line: _Line) -> None:
         doubt = line.way.doubt(line.parent.state, line.parent.lost)
-        if doubt and doubt != self._doubt:  # said once, however often the parent is tried again
+        # Said once, however often the parent is tried again, and whatever comes from the other one.
+        if doubt and doubt not in self._doubts_said:
+            self._doubts_said.append(doubt)
             logger.warning("%s", doubt, extra={"content": self.content})
         if doubt or line.way.is_open:
             self._doubt = doubt
@@ -288,6 +307,8 @@ class Receiver:
             request = self._requests.popleft()
             if isinstance(request, _Add):
                 self._do_due(self._add(request), time.monotonic())  # the hello
+            elif isinstance(request, _ReachBack):
+                self._stream.reach_back(request.number, time.monotonic())
             else:
                 for line in self._lines:
                     if line.parent.upstream == request.upstream:

@@ -133,6 +133,17 @@ class Reception:
             self.next = number
         return True
 
+    def reach_back(self, number: int, now: float) -> bool:
+        """Want what lies between `number` and the start, too; return whether that is news.
+
+        No more than a window: what is older nobody holds.
+        """
+        if self.start is None or not max(0, self.next - WINDOW) <= number < self.start:
+            return False
+        self.missing.insert(0, Missing(number, self.start, now))
+        self.start, self._ask_at = number, _NEVER
+        return True
+
     def accept(self, first: int, count: int, now: float) -> tuple[Span, ...]:
         """Take in `count` datagrams from number `first` on; return those that are new, in order."""
         if first == self.next and self.start is not None:
@@ -181,7 +192,8 @@ class Reception:
 
     def give_up(self, before: float) -> None:
         """Miss no longer what was noticed before this time."""
-        if self.missing and self.missing[0].since <= before:  # in order of time, too
+        # In order of time, too, but for the first, if it lies below what was the start before.
+        if any(gap.since <= before for gap in self.missing[:2]):
             self.missing = [gap for gap in self.missing if gap.since > before]
 
     def to_ask(

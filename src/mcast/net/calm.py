@@ -5,7 +5,8 @@ peer lives: where a link loses much, TCP gives up long before they do. Such a co
 the subscription is accepted. FIN and RST still end it at once.
 
 The kernel's own end of a silent connection would not do: when its probes fail it sends RST, and the peer
-takes that for a word. So the kernel goes on probing, and the watcher looks at how long it has heard nothing.
+takes that for a word. So a child's kernel only probes, and the child looks at how long it has heard nothing.
+A parent, which has the child's lease, needs no probes.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.tcp import KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, set_options, silent_seconds
 
-_MOST_PROBES = 127  # the kernel's limit; they take minutes, and by then the subscription is renewed
+_MOST_PROBES = 127  # the kernel's limit: they take minutes, and end when silence is noticed
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,19 @@ class Calm:
 DEFAULT_CALM = Calm()
 
 
-def be_calm(connection: Connection, calm: Calm = DEFAULT_CALM) -> None:
-    """Let silence end a connection no more. Harmless if it has ended."""
+def be_calm(connection: Connection) -> None:
+    """Let silence end a connection no more, and do not probe the peer. Harmless if it has ended."""
+    with contextlib.suppress(OSError, PeerGone), connection.held():
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 0)
+
+
+def probe_calmly(connection: Connection, calm: Calm = DEFAULT_CALM) -> None:
+    """Let silence end a connection no more, but probe the peer: so silence is seen. Harmless likewise."""
+    be_calm(connection)
     with contextlib.suppress(OSError, PeerGone), connection.held():
         sock = connection.sock
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _MOST_PROBES)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, calm.idle)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, calm.interval)

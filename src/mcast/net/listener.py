@@ -22,11 +22,10 @@ from typing import Self, TypeAlias
 from mcast import eventlog
 from mcast.errors import McastError, WireError
 from mcast.hostport import HostPort, parse_address
-from mcast.net.addresses import SockAddr, family_of, resolve, unusable_address
+from mcast.net.binding import listen
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.deadline import Deadline
 from mcast.net.entrance import Entrance, Rules
-from mcast.net.holder import holder_of
 from mcast.net.ratelimit import Counters, RateLimitedLog
 from mcast.net.threads import JOIN_TIMEOUT, OnCrash, OwnedThread
 from mcast.net.waker import wait_readable
@@ -34,9 +33,6 @@ from mcast.shares import Shares, source_of
 from mcast.wire.endpoint import Endpoint
 
 logger = logging.getLogger(__name__)
-
-BACKLOG = 1024
-"""Connections that wait for accept(): the default of 128 overflows when an audience joins at once."""
 
 MAX_HANDLERS = 512
 """Handlers at a time: 20 KB each when idle; a node's longest lasts 4 s (a discovery's time)."""
@@ -77,7 +73,7 @@ class Listener:
         self._stopping = threading.Event()
         self._rules = rules
         self._thread = OwnedThread(f"{name}-accept", self._run, on_crash)
-        self._sockets = _bind(parse_address(address) if isinstance(address, str) else address)
+        self._sockets = listen(parse_address(address) if isinstance(address, str) else address)
         self._entrance = Entrance(name, rules, self._dispatch, self._log, on_crash) if rules else None
         host, port, *_ = self._sockets[0].getsockname()
         self.address = HostPort(host, port)
@@ -223,41 +219,3 @@ class Listener:
         else:
             logger.error("the handler of %s crashed", connection.peer, exc_info=error, extra=extra)
             self.counters.add("crashed_handlers")
-
-
-def _bind(address: HostPort) -> list[socket.socket]:
-    sockets: list[socket.socket] = []
-    port = address.port
-    try:
-        for candidate in _candidates(address):
-            sock = _bound(candidate, port)
-            sockets.append(sock)
-            port = sock.getsockname()[1]  # a name with several addresses has one port
-    except OSError as error:
-        for sock in sockets:
-            sock.close()
-        raise unusable_address(address._replace(port=port), error, holder_of(address, error)) from None
-    return sockets
-
-
-def _candidates(address: HostPort) -> list[SockAddr]:
-    if address.host in ("", "::"):
-        return [("::", 0, 0, 0)] if socket.has_dualstack_ipv6() else [("0.0.0.0", 0)]
-    return resolve(address.host, address.port)
-
-
-def _bound(address: SockAddr, port: int) -> socket.socket:
-    family = family_of(address)
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        # Lets a restarted program have its port back although old connections linger in TIME_WAIT.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address[0] == "::" else 1)
-        sock.bind((address[0], port, *address[2:]))
-        sock.listen(BACKLOG)  # here, as only this shows for sure whether the port is free
-        sock.setblocking(False)
-    except BaseException:
-        sock.close()
-        raise
-    return sock

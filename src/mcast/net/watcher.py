@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from mcast.errors import WireError
-from mcast.net.calm import DEFAULT_CALM, Calm, be_calm, is_silent
+from mcast.net.calm import DEFAULT_CALM, Calm, be_calm, is_silent, probe_calmly
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.ratelimit import Counters, RateLimitedLog
 from mcast.net.threads import OnCrash, OwnedThread
@@ -130,7 +130,7 @@ class Watcher:
 
         Harmless if the connection is gone.
         """
-        be_calm(connection, self._calm)
+        probe_calmly(connection, self._calm)
         with self._changed:
             if (watched := self._watched.get(connection)) is not None:
                 watched.on_silent = on_silent
@@ -212,6 +212,7 @@ class Watcher:
                 self._changed.notify_all()
 
     def _tell_silence(self, watched: _Watched) -> bool:
+        be_calm(watched.connection)  # enough probes: the last would send RST
         assert watched.on_silent is not None
         watched.on_silent()
         return False

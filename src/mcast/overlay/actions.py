@@ -5,12 +5,24 @@ done in order. They name connections and upstreams by number, neighbours by thei
 their content, so the same decisions run over sockets and in a simulation.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from mcast.wire.bootstrap import Neighbour
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
-from mcast.wire.node import Disc, Found, Miss, MissReason, Start, Stop, StopReason, Stream
+from mcast.wire.node import (
+    ContentsPage,
+    Disc,
+    Found,
+    ListContents,
+    Miss,
+    MissReason,
+    Start,
+    Stop,
+    StopReason,
+    Stream,
+)
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 
@@ -43,6 +55,7 @@ class ServerParent:
 
     address: str
     digest: bytes = b""  # of the content's bytes there; empty for a live input
+    goes_on: bool = field(default=True, compare=False)  # False: it has another stream of the content alone
 
     def __str__(self) -> str:
         return f"server {self.address}"
@@ -59,7 +72,7 @@ class Reply:
     """Send this answer; the connection stays open for the next request."""
 
     connection: ConnectionId
-    message: Found | Miss
+    message: Found | Miss | ContentsPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +155,14 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class AskList:
+    """Hand a LIST on to a neighbour; what comes of it is an `Answered` or an `Unasked`."""
+
+    neighbour: str
+    question: ListContents
+
+
+@dataclass(frozen=True, slots=True)
 class CancelAsks:
     """Close the connections on which these neighbours are still asked under this request."""
 
@@ -150,6 +171,14 @@ class CancelAsks:
 
 
 # Upstreams and relays
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """When a number of a stream was due, in monotonic seconds: so the whole stream is dated."""
+
+    number: int
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +193,7 @@ class Subscribe:
     start: Start = Start.KEYFRAME
     resume: bool = False  # from the lowest number that this node still wants
     onward: Position | None = None  # from here: the first child has left another parent there
+    due: Due | None = None  # of a server that goes on with a stream: it keeps its clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +224,17 @@ class CloseRelay:
 
 
 @dataclass(frozen=True, slots=True)
+class BeginAnew:
+    """Stop to receive and to send this content: another stream of it begins here, by the next `Receive`.
+
+    The child inside this process stays. Never waits.
+    """
+
+    content: str
+    stream: Position
+
+
+@dataclass(frozen=True, slots=True)
 class Supply:
     """Tell the content's children, in the SRs, how this node itself is fed."""
 
@@ -209,6 +250,8 @@ class Advertise:
     content: str
     path: Path
     fed: bool
+    delay_ms: int | None = None  # of a datagram from the rendezvous point to here; None: not known
+    lost_permille: int = 0  # of the datagrams are lost on that way, before repair
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +279,33 @@ class AwaitDrain:
     last: int
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Connect to these, too, and measure how far they are; and let none of those before be asked any more.
+
+    Each is dialled at most once in 5 s. Never waits.
+    """
+
+    nodes: tuple[Neighbour, ...]
+
+
+# To the bootstrapper: said to nobody where there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Seek:
+    """Have nodes offered that are up: `Offered`. Without a content: to choose neighbours among them."""
+
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeLinks:
+    """Say whom this node, which the layout's file does not name, has chosen as its neighbours."""
+
+    neighbours: tuple[str, ...]
+
+
 # To people
 
 
@@ -257,15 +327,20 @@ Action: TypeAlias = (
     | Fail
     | Await
     | Ask
+    | AskList
     | CancelAsks
     | Subscribe
     | Receive
     | Leave
     | CloseRelay
+    | BeginAnew
     | Supply
     | Advertise
     | Introduce
     | Meet
+    | Reach
+    | Seek
+    | TakeLinks
     | AwaitDrain
     | Announce
 )

@@ -14,12 +14,12 @@ so it cannot attach below itself while its news is still on the way.
 own, and there may be several: while candidates are asked side by side, or while a parent changes. The
 *primary* is the one whose path counts: children hear of it, loops are judged by it.
 
-This module decides what an event means (an `Input` of the table); what is done is in steps.py.
+This module and contest.py decide what an event means (an `Input` of the table); what is done is in steps.py.
 """
 
 from collections.abc import Mapping
 
-from mcast.overlay import renewal
+from mcast.overlay import anew, renewal
 from mcast.overlay.actions import (
     LOCAL,
     Action,
@@ -32,29 +32,17 @@ from mcast.overlay.actions import (
     Supply,
     UpstreamId,
 )
-from mcast.overlay.branch_data import BranchData, UpstreamEntry, Why
+from mcast.overlay.branch_data import UpstreamEntry, Why
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
+from mcast.overlay.contest import Contest
 from mcast.overlay.events import Departure, Feed
 from mcast.overlay.search import Search
-from mcast.overlay.steps import STEPS, tell
-from mcast.overlay.table import IGNORED, TABLE, Input, State
+from mcast.overlay.steps import tell
+from mcast.overlay.table import Input, State
+from mcast.overlay.transitions import REPAIR_WAIT_SECONDS
 from mcast.wire.identity import IdentityKind
 from mcast.wire.node import REQUEST_ID_SIZE, MissReason, Port, StopReason, Stream
 from mcast.wire.rtcp import FeedState
-
-JOIN_SECONDS = 5.0
-"""Until a parent must have answered STREAM: more than a TCP connect at 25 % loss."""
-SERVER_JOIN_SECONDS = 4.5
-"""Until one of the servers must have answered, all tries together: less than JOIN_SECONDS, so that the
-rendezvous point tells its child why before the child gives up."""
-REPAIR_WAIT_SECONDS = 1.0
-"""How long a child waits for its parent's own repair: a search through the overlay, and the join after it."""
-LINGER_SECONDS = 3.0
-"""How long a stream outlives the loss of its last child: longer than anybody takes to find another way."""
-HANDOVER_SECONDS = 0.8
-"""What a node that leaves gives its children to go elsewhere: SIGTERM ends a program within 1 s."""
-DRAIN_SECONDS = 2.0
-"""How long the last datagrams of a content that ends may take to come, and to go on."""
 
 _FEEDS = {Feed.FED: FeedState.FED, Feed.WAITING: FeedState.WAITING}
 _INPUTS: Mapping[Feed, Input] = {
@@ -68,11 +56,14 @@ _INPUTS: Mapping[Feed, Input] = {
 }
 SEEKING = frozenset({State.DOUBTED, State.REPAIRING})
 """States in which another parent is looked for while children are there."""
-ASKING = frozenset({State.JOINING, *SEEKING})
+ASKING = frozenset({State.JOINING, State.PAIRING, *SEEKING})
 """States in which candidates are asked."""
 
+PAIRABLE = frozenset({State.FED, State.DOUBLED})
+"""States in which another second parent may be asked for."""
 
-class Branch(BranchData):
+
+class Branch(Contest):
     """One content. Times are monotonic seconds."""
 
     # What happens
@@ -81,7 +72,7 @@ class Branch(BranchData):
         """Begin for the local child, for which a parent is searched."""
         self.search, self.start, self.give_up = search, stream.start, give_up
         self.admission.waiters[LOCAL] = stream
-        return self._take(Input.WANTED, Why(now))
+        return self.take(Input.WANTED, Why(now))
 
     def on_routed(
         self, stream: Stream, connection: ConnectionId, candidates: Candidates, now: float
@@ -90,12 +81,12 @@ class Branch(BranchData):
         self.request, self.hops, self.candidates = stream.request, stream.hops + 1, candidates
         self.onward = stream.resume
         self.admission.waiters[connection] = stream
-        return self._take(Input.ROUTED, Why(now))
+        return self.take(Input.ROUTED, Why(now))
 
     def on_asked(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
         """Take in a further child's request."""
         happened = Input.ASKED if stream.resume is None else Input.RESUMES
-        taken = self._take(happened, Why(now, stream=stream, connection=connection))
+        taken = self.take(happened, Why(now, stream=stream, connection=connection))
         # Refused after all, where nobody else was left: then the stream lingers on.
         return [*taken, *self._prune(now, deserted=True)]
 
@@ -103,9 +94,15 @@ class Branch(BranchData):
         """Take in whom the search has found."""
         assert self.search is not None
         self.request, self.candidates = self.search.request, candidates
-        if self.state in SEEKING:
+        if self.state in SEEKING and not self.moving:
             candidates.hurry()
-        return self._take(Input.FOUND, Why(now))
+        return self.take(Input.FOUND, Why(now))
+
+    def awaits_parent(self, now: float) -> bool:
+        """Return whether a parent that is cut off itself may still find a way for all below it."""
+        if self.primary is None or self.cut_at is None or now >= self.cut_at + REPAIR_WAIT_SECONDS:
+            return False
+        return self.cut_by_word or self.upstreams[self.primary].feed in (Feed.CUT, Feed.NO_WAY)
 
     def on_spare(self, parent: Parent, now: float) -> list[Action]:
         """Ask a neighbour that has just said that it is fed, if nobody is being asked now."""
@@ -115,7 +112,7 @@ class Branch(BranchData):
             return []
         self.request = self.chance.randbytes(REQUEST_ID_SIZE)
         self.candidates = Candidates([parent], SPARE_PATIENCE)
-        return self._take(Input.FOUND, Why(now))
+        return self.take(Input.FOUND, Why(now))
 
     def on_not_found(
         self,
@@ -133,7 +130,7 @@ class Branch(BranchData):
         failure = self.search.on_missed(reason, text, now, unreachable=unreachable, retry_ms=retry_ms)
         happened = Input.NOWHERE if failure is None else Input.FAILED
         why = Why(now, text, refuse=reason, retry_ms=retry_ms, failure=failure)
-        return [*self._awaited(why, unreachable=unreachable), *self._take(happened, why)]
+        return [*self._awaited(why, unreachable=unreachable), *self.take(happened, why)]
 
     def on_port(self, upstream: UpstreamId, port: Port, now: float) -> list[Action]:
         """Take in a parent's PORT: its answer to STREAM, or news."""
@@ -172,15 +169,18 @@ class Branch(BranchData):
         if upstream != self.primary:
             return self.on_lost(upstream, StopReason.END, text, now)
         self.last = last
-        return self._take(Input.OVER, Why(now, text, upstream=upstream, end=StopReason.END))
+        return self.take(Input.OVER, Why(now, text, upstream=upstream, end=StopReason.END))
 
     def on_lost(self, upstream: UpstreamId, reason: StopReason, text: str, now: float) -> list[Action]:
         """Take in that a parent is gone, or has ended the stream."""
         if upstream != self.primary:
             return self._other_lost(upstream, now)
         if reason is StopReason.REPLACED and self.is_silent and self.state is State.DOUBLED:
-            return self.on_outdone(upstream, now)  # by its own successor
-        return self._take(Input.LOST, Why(now, text, upstream=upstream, end=reason))
+            return self.take(Input.OUTDONE, Why(now))  # by its own successor
+        self.replaced = reason is StopReason.REPLACED
+        if self.replaced and self.search is not None:
+            self.search.hurry(now)
+        return self.take(Input.LOST, Why(now, text, upstream=upstream, end=reason))
 
     def on_control_silent(self, upstream: UpstreamId, now: float) -> list[Action]:
         """Take in that nothing is heard on a parent's control connection: that is no loss."""
@@ -194,25 +194,20 @@ class Branch(BranchData):
         """Take in how it is with a parent's media."""
         entry = self.upstreams[upstream]
         entry.feed = feed
+        self.has_been_fed |= feed is Feed.FED
         if upstream != self.primary:
             return self._on_other_feed(upstream, feed, now)
         if self.state is State.ENDING or (entry.leaving and feed in _FEEDS):
             return []
         self.cut_by_word = False
         told: list[Action] = [Supply(self.content, _FEEDS[feed])] if feed in _FEEDS else []
-        return [*told, *self._take(_INPUTS[feed], Why(now, feed.name.lower(), upstream=upstream))]
-
-    def on_outdone(self, upstream: UpstreamId, now: float) -> list[Action]:
-        """Take in which of two parents brings nothing that the other has not brought before."""
-        is_primary = upstream == self.primary or self.is_silent  # of two, the one that can be talked to stays
-        happened = Input.OUTDONE if is_primary else Input.OTHER_OUTDONE
-        return self._take(happened, Why(now))
+        return [*told, *self.take(_INPUTS[feed], Why(now, feed.name.lower(), upstream=upstream))]
 
     def on_drained(self, connections: tuple[ConnectionId, ...], now: float) -> list[Action]:
         """Take in which children have got everything."""
         if self.state is not State.ENDING:
             return []
-        return [*self._take(Input.DRAINED, Why(now, drained=connections)), *self._prune(now)]
+        return [*self.take(Input.DRAINED, Why(now, drained=connections)), *self._prune(now)]
 
     def on_renewed(self, connection: ConnectionId, former: tuple[ConnectionId, ...]) -> list[Action]:
         """Leave out the older subscriptions of a child that gets everything on a newer one."""
@@ -240,12 +235,17 @@ class Branch(BranchData):
 
     def on_time(self, now: float) -> list[Action]:
         """Do what is due."""
+        anew.on_time(self, now)
         if self.deadline is not None and now >= self.deadline:
             return self._on_expired(now)
         if self.state in ASKING and self.candidates.is_late(now):
-            return self._take(Input.LATE, Why(now, "no answer yet"))
+            return self.take(Input.LATE, Why(now, "no answer yet"))
         if self.state in SEEKING and self.candidates.is_mute(now):
             return self._no_candidate(MissReason.DEADLINE, "no answer yet", now)
+        if self.state is State.DOUBLED and self.wish.parents > 1 and (silent := self.leave_silent(now)):
+            return silent
+        if self.state in PAIRABLE and self.pairing.begin(now, self.may_pair):
+            return self.take(Input.PAIRS, Why(now))
         return renewal.on_time(self, now) if self.state is State.FED else []
 
     def tell_clients(self) -> list[Action]:
@@ -259,7 +259,21 @@ class Branch(BranchData):
             StopReason.LEAVING
         )  # so that the parent's stream lingers: somebody may take it over
         left = Why(now, "leaving", end=StopReason.LEAVING)
-        return [*self._take(Input.LEAVING, left), *self._prune(now)]
+        return [*self.take(Input.LEAVING, left), *self._prune(now)]
+
+    @property
+    def is_searching(self) -> bool:
+        """Return whether floods are to find a parent."""
+        return self.state in (State.SEARCHING, State.PAIRING, *SEEKING)
+
+    @property
+    def is_first_flood(self) -> bool:
+        """Return whether no flood of the search has failed yet."""
+        return self.search is None or not self.search.has_failed
+
+    def begin_flood(self, now: float) -> bytes | None:
+        """Return the id of the flood that is to begin now; None if none is."""
+        return self.search.begin(now) if self.search is not None and self.is_searching else None
 
     # Which input it is
 
@@ -270,13 +284,18 @@ class Branch(BranchData):
             return self.on_refused(upstream, MissReason.LOOP, "it is below this node", now)
         if port.cut:
             return self.on_refused(upstream, MissReason.CUT, "it is cut off itself", now)
-        if self.position is not None and port.stream.ssrc != self.position.ssrc:
+        is_another = self.position is not None and port.stream.ssrc != self.position.ssrc
+        if is_another and not anew.may_begin(self, entry.parent, now):
             return self.on_refused(upstream, MissReason.GONE, "it streams the content anew", now)
         entry.accepted, entry.path, entry.version = True, port.path, port.version
+        if is_another:
+            self.position = port.stream
+            begun = self.take(Input.BEGUN_ANEW, Why(now, upstream=upstream))
+            return [*begun, *self._prune(now, deserted=True)]  # the children are about to come again
         if self.state is State.JOINING:
             self.position = port.stream
             self.make_primary(upstream)
-        return [*self._take(Input.ACCEPTED, Why(now, upstream=upstream)), *self._prune(now)]
+        return [*self.take(Input.ACCEPTED, Why(now, upstream=upstream)), *self._prune(now)]
 
     def _on_news(self, upstream: UpstreamId, entry: UpstreamEntry, port: Port, now: float) -> list[Action]:
         entry.version, entry.path, entry.leaving = port.version, port.path, port.leaving
@@ -285,25 +304,25 @@ class Branch(BranchData):
         self.make_primary(upstream)
         why = Why(now, "the parent says so", upstream=upstream)
         if port.leaving:
-            return self._take(Input.LEAVES, why)
+            return self.take(Input.LEAVES, why)
         if port.cut and self.fed:
             self.cut_by_word = True
-            return self._take(Input.NO_WAY if port.no_way else Input.STARVES, why)
+            return self.take(Input.NO_WAY if port.no_way else Input.STARVES, why)
         if port.no_way:
-            return self._take(Input.NO_WAY, why)
+            return self.take(Input.NO_WAY, why)
         if not port.cut and self.cut_by_word:
             self.cut_by_word = False
-            return self._take(Input.FEEDS, why)
-        return self._take(Input.NEWS, why)
+            return self.take(Input.FEEDS, why)
+        return self.take(Input.NEWS, why)
 
     def _on_other_feed(self, upstream: UpstreamId, feed: Feed, now: float) -> list[Action]:
         if feed in (Feed.WAITING, Feed.SUSPECT):
             return []
         if feed is not Feed.FED:
             return self._other_lost(upstream, now)
-        actions = self._take(Input.OTHER_FEEDS, Why(now, upstream=upstream))
-        if self.primary is not None and self.upstreams[self.primary].leaving:
-            actions += self._take(Input.LEAVES, Why(now, "the parent leaves", upstream=self.primary))
+        actions = self.take(Input.OTHER_FEEDS, Why(now, upstream=upstream))
+        if self.primary is not None and (self.moving or self.upstreams[self.primary].leaving):
+            actions += self.take(Input.LEAVES, Why(now, "the parent leaves", upstream=self.primary))
         return actions
 
     def _other_lost(self, upstream: UpstreamId, now: float) -> list[Action]:
@@ -312,26 +331,30 @@ class Branch(BranchData):
             renewal.on_failed(self, now)
         elif self.state in SEEKING:
             self.failed[entry.parent] = entry.path
-        return [self._left(upstream), *self._take(Input.OTHER_LOST, Why(now))]
+        return [self._left(upstream), *self.take(Input.OTHER_LOST, Why(now))]
 
     def _pass_over(self, reason: MissReason, text: str, now: float, retry_ms: int) -> list[Action]:
         """Go on after a refusal: to the next candidate, to the others that were asked, to the search."""
         if self.candidates:
-            return self._take(Input.PASSED_OVER, Why(now, text))
+            return self.take(Input.PASSED_OVER, Why(now, text))
         if self.state is State.JOINING and self.upstreams:
             return []  # asked beside it, and may still answer
+        if self.state is State.PAIRING and len(self.upstreams) > 1:
+            return []  # the same
         if self.state in SEEKING and self.candidates.is_over:
             return []  # it was late, so the search goes on already
         return self._no_candidate(reason, text, now, retry_ms)
 
     def _no_candidate(self, reason: MissReason, text: str, now: float, retry_ms: int = 0) -> list[Action]:
         self.candidates = Candidates(())
+        if self.moving:
+            return self.take(Input.FEEDS, Why(now, upstream=self.primary))  # so it stays where it is
         if self.search is None:
-            return self._take(Input.REFUSED, Why(now, text, refuse=reason, retry_ms=retry_ms))
+            return self.take(Input.REFUSED, Why(now, text, refuse=reason, retry_ms=retry_ms))
         failure = self.search.on_missed(reason, text, now, retry_ms=retry_ms)
         happened = Input.MISSED if failure is None else Input.FAILED
         why = Why(now, text, refuse=reason, retry_ms=retry_ms, failure=failure)
-        return [*self._awaited(why), *self._take(happened, why)]
+        return [*self._awaited(why), *self.take(happened, why)]
 
     def _awaited(self, why: Why, *, unreachable: bool = False) -> list[Action]:
         """Tell the local child why it still waits, if the search goes on."""
@@ -349,47 +372,23 @@ class Branch(BranchData):
         if self.cut_by_word and self.primary is not None and self.upstreams[self.primary].feed is Feed.FED:
             # The parent has been saying "cut" for as long as we wait, yet its media has never stopped.
             return self.on_feed(self.primary, Feed.FED, now)
+        if self.state is State.PAIRING:
+            return self.take(Input.EXPIRED, Why(now))
+        if self.state is State.REPAIRING and self.others:
+            # It lives and says that media is to come, which is more than nobody.
+            return self.take(Input.OTHER_FEEDS, Why(now, upstream=self.others[0]))
         text = self._given_up() if self.state is State.REPAIRING else "leaving"
         end = StopReason.LEAVING if self.state is State.HANDOVER else StopReason.CUT
-        return self._take(Input.EXPIRED, Why(now, text, upstream=self.primary, end=end))
+        return self.take(Input.EXPIRED, Why(now, text, upstream=self.primary, end=end))
 
     def _given_up(self) -> str:
         text = f"no media for {self.give_up:g} s"
         return f"{text}, since its parent was lost ({self.lost_by})" if self.lost_by else text
 
-    def _prune(self, now: float, *, deserted: bool = False) -> list[Action]:
-        if self.state in (State.ABSENT, State.LINGERING) or not self.admission.is_empty:
-            return []
-        return self._take(Input.DESERTED if deserted else Input.EMPTIED, Why(now))
-
-    # The step from state to state
-
     def _left(self, upstream: UpstreamId) -> Leave:
         return Leave(upstream, self.content, StopReason.UNSUBSCRIBE)
 
-    def _take(self, happened: Input, why: Why) -> list[Action]:
-        cell = TABLE[self.state].get(happened)
-        if cell is None:
-            assert happened in IGNORED[self.state], f"[{self.content}] {happened} cannot come in {self.state}"
+    def _prune(self, now: float, *, deserted: bool = False) -> list[Action]:
+        if self.state in (State.ABSENT, State.LINGERING) or not self.admission.is_empty:
             return []
-        if cell.next is not self.state:
-            self.deadline = self._deadline_of(cell.next, why.now)
-            self.state = cell.next
-        return [action for step in cell.steps for action in STEPS[step](self, why)]
-
-    def _deadline_of(self, state: State, now: float) -> float | None:
-        match state:
-            case State.JOINING:
-                servers = isinstance(self.candidates.first, ServerParent)
-                return now + (SERVER_JOIN_SECONDS if servers else JOIN_SECONDS)
-            case State.CUT:
-                return now + REPAIR_WAIT_SECONDS
-            case State.REPAIRING:
-                return now + self.give_up
-            case State.LINGERING:
-                return now + LINGER_SECONDS
-            case State.HANDOVER:
-                return now + HANDOVER_SECONDS
-            case State.ENDING:
-                return now + DRAIN_SECONDS
-        return None
+        return self.take(Input.DESERTED if deserted else Input.EMPTIED, Why(now))

@@ -15,14 +15,18 @@ from mcast.overlay.actions import (
     UpstreamId,
 )
 from mcast.overlay.admission import Admission
+from mcast.overlay.better import Quality
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.chance import Chance
 from mcast.overlay.events import GIVE_UP_SECONDS, Feed
+from mcast.overlay.pairing import Pairing, Wish, inner, shared
 from mcast.overlay.search import Search
 from mcast.overlay.table import State
 from mcast.wire.identity import Identity
 from mcast.wire.node import MissReason, Start, StopReason, Stream
 from mcast.wire.position import Position
+
+_FED = frozenset({State.FED, State.PAIRING, State.DOUBTED, State.DOUBLED, State.LINGERING})
 
 
 @dataclass(slots=True)
@@ -37,6 +41,7 @@ class UpstreamEntry:
     leaving: bool = False  # it is about to end
     silent: bool = False  # nothing is heard on its control connection
     renews: bool = False  # asked to take the place of a subscription at the same parent that is silent
+    hop: Quality | None = None  # delay of the last hop, losses on the whole way; None: not measured yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +68,20 @@ class BranchData:
     """One content. Times are monotonic seconds."""
 
     def __init__(
-        self, content: str, me: Identity, numbers: Iterator[UpstreamId], chance: Chance, spares: Spares
-    ) -> None:
+        self, content: str, me: Identity, numbers: Iterator[UpstreamId], chance: Chance, spares: Spares,
+        wish: Wish | None = None,
+    ) -> None:  # fmt: skip
         """Begin with nothing. `numbers` gives each new upstream of this node its id."""
         self.content, self.me, self.numbers, self.chance, self._spares = content, me, numbers, chance, spares
+        self.wish = wish or Wish()
+        self.pairing = Pairing(chance, self.wish)
+        self.target: NodeParent | None = None  # whose path will be this node's, if it proves better
+        self.has_moved = False  # to it, and the former parent is still there
         self.state = State.ABSENT
         self.admission = Admission(content)
         self.upstreams: dict[UpstreamId, UpstreamEntry] = {}
         self.primary: UpstreamId | None = None
         self.path: Path = ()  # from the rendezvous point to here, by the primary or the last one there was
-        self.digest = b""  # of the content's bytes, at the rendezvous point
         self.position: Position | None = None
         self.version = 1  # of our own PORTs
         self.search: Search | None = None
@@ -82,13 +91,18 @@ class BranchData:
         self.onward: Position | None = None  # where the first child has left another parent
         self.give_up = GIVE_UP_SECONDS
         self.leave_reason = StopReason.UNSUBSCRIBE
+        self.replaced = False  # the parent has begun another stream
+        self.has_been_fed = False  # media of this stream has come
+        self.hurried = False  # to take another stream, as this one is given up
         self.lost_by = ""  # how the last parent was lost
+        self.better_server: ServerParent | None = None  # while the stream moves there (moving.py)
         self.refusals: list[str] = []
         self.asked_last: Parent | None = None
         self.last: int | None = None  # number of the content's last datagram
         self.cut_at: float | None = None
         self.told_no_way = False
         self.deadline: float | None = None  # of the state
+        self.moving = False  # to another parent, though the present one feeds this node
         self.renewal_due = self.renewal_wait = self.silent_at = 0.0  # renewal.py
         self.cut_by_word = False  # the parent's PORT said so; its media has not stopped yet
 
@@ -98,7 +112,16 @@ class BranchData:
     @property
     def fed(self) -> bool:
         """Return whether media comes to this node."""
-        return self.state in (State.FED, State.DOUBTED, State.DOUBLED, State.LINGERING)
+        return self.state in _FED
+
+    @property
+    def others(self) -> list[UpstreamId]:
+        """Return the parents beside the primary that have accepted."""
+        return [
+            upstream
+            for upstream, entry in self.upstreams.items()
+            if entry.accepted and upstream != self.primary
+        ]
 
     @property
     def is_silent(self) -> bool:
@@ -132,8 +155,10 @@ class BranchData:
     def due(self) -> float | None:
         """Return when `on_time` has something to do, as far as it is known."""
         is_seeking = self.state in (State.DOUBTED, State.REPAIRING)
+        pairs = self.pairing.due if self.state in (State.FED, State.DOUBLED) else None
         times = (
             self.deadline,
+            pairs,
             self.candidates.due if self.candidates or is_seeking else None,
             self.search.due if self.search is not None else None,
         )
@@ -141,14 +166,49 @@ class BranchData:
 
     def spares(self) -> list[Parent]:
         """Return who could feed this node at once, the best first, and who was no help last."""
+        if (server := self.better_server) is not None and self.state is State.DOUBTED:
+            return [] if any(entry.parent == server for entry in self.upstreams.values()) else [server]
         return sorted(self._spares(self), key=lambda parent: parent in self.failed)
+
+    @property
+    def is_well(self) -> bool:
+        """Return whether a node, and no server, brings media, and can be talked to."""
+        entry = None if self.primary is None else self.upstreams[self.primary]
+        if entry is None or entry.silent:
+            return False
+        return isinstance(entry.parent, NodeParent) and entry.feed is Feed.FED
+
+    @property
+    def may_move(self) -> bool:
+        """Return whether it may move to a better path: one parent is wanted, and it is well."""
+        return self.wish.optimise and self.wish.parents == 1 and self.state is State.FED and self.is_well
+
+    def may_pair(self) -> bool:
+        """Return whether to ask for a second parent now: the primary one is a node, and brings media.
+
+        In the place of another one only if its path has something in common with the primary's, and somebody
+        is known whose path has not.
+        """
+        if not self.is_well:
+            return False
+        return not self.others or (self.overlap > 0 and bool(self.spares()))
+
+    @property
+    def overlap(self) -> int:
+        """Return how many nodes the paths of both parents have in common, but for the rendezvous point."""
+        return sum(shared(self.upstreams[other].path, self.path) for other in self.others)
+
+    @property
+    def avoided(self) -> tuple[Identity, ...]:
+        """Return which nodes a second parent's path should do without."""
+        return tuple(node for node in inner(self.path) if node != self.me) if self.pairing.is_strict else ()
 
     def make_primary(self, upstream: UpstreamId) -> None:
         """Let a parent's path count from now on."""
+        if upstream != self.primary:
+            self.cut_by_word = False  # that was another one's word
         self.primary = upstream
-        parent = self.upstreams[upstream].parent
         self.path = (*self.upstreams[upstream].path, self.me)
-        self.digest = parent.digest if isinstance(parent, ServerParent) else b""
 
 
 def _identities(parents: Iterable[tuple[Parent, Path]]) -> tuple[Identity, ...]:

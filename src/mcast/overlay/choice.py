@@ -9,7 +9,8 @@ Every server is measured all the time with PING (one request, one response). Of 
     metric   0.6 x latency + 0.4 x jitter
 
 all in microseconds. The window slides, so that a server that became slow is left alone for
-the next stream and one that recovered is taken again; streams that run are not moved.
+the next stream and one that recovered is taken again; streams that run move only where that is wished
+(moving.py).
 """
 
 from collections import deque

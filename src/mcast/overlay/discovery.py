@@ -23,7 +23,7 @@ A node (and a client, which is a leaf) floods for itself in the same way: only t
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -65,6 +65,7 @@ class OwnSearch:
     """Who asks, where this node asks for itself."""
 
     content: str
+    homing: bool = False  # it is fed, and looks for a way by the links of the layout
 
 
 Asker: TypeAlias = ConnectionId | OwnSearch
@@ -185,6 +186,8 @@ class Discovery:
         neighbours: Mapping[str, float],
         now: float,
         seconds: float = OWN_FLOOD_SECONDS,
+        *,
+        homing: bool = False,
     ) -> list[Outcome]:
         """Flood for this node itself; an `OwnAnswer` comes of it within so many seconds."""
         self._forget(now)
@@ -193,7 +196,7 @@ class Discovery:
             request=request, content=content, sender=self._me, origin=self._me, excluded=excluded,
             remaining_ms=round(seconds * 1000),
         )  # fmt: skip
-        return self._flood(Flood(disc, OwnSearch(content), now + seconds), neighbours)
+        return self._flood(Flood(disc, OwnSearch(content, homing), now + seconds), neighbours)
 
     def on_found(self, neighbour: str, answer: Found, now: float) -> list[Outcome]:
         """Take in a neighbour's FOUND: the first one ends the flood."""
@@ -221,6 +224,21 @@ class Discovery:
         for flood in gone:
             self._ended(flood.disc.request)
         return [action for flood in gone for action in self._cancel(flood)]
+
+    def on_known(self, has: Callable[[str], bool]) -> list[Outcome]:
+        """Answer the floods of others for what this node can give by itself from now on."""
+        known = [
+            flood
+            for flood in self._floods.values()
+            if not isinstance(flood.asker, OwnSearch) and has(flood.disc.content)
+        ]
+        for flood in known:
+            self._ended(flood.disc.request)
+        return [
+            outcome
+            for flood in known
+            for outcome in (self._answer(flood, found(flood.disc, self._me)), *self._cancel(flood))
+        ]
 
     def on_time(self, now: float) -> list[Outcome]:
         """Give up the floods whose time is over."""

@@ -10,8 +10,20 @@ from typing import TypeAlias
 
 from mcast.overlay.actions import ConnectionId, Path, UpstreamId
 from mcast.shares import UNCOUNTED, Source
+from mcast.wire.bootstrap import DEFAULT_POLICY, Neighbour, Policy
 from mcast.wire.endpoint import Endpoint
-from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Start, StopReason, Stream
+from mcast.wire.node import (
+    ContentsPage,
+    Disc,
+    Found,
+    ListContents,
+    Miss,
+    MissReason,
+    Port,
+    Start,
+    StopReason,
+    Stream,
+)
 from mcast.wire.server import ContentInfo
 
 # From those who ask this node
@@ -32,6 +44,15 @@ class StreamReceived:
 
     connection: ConnectionId
     stream: Stream
+
+
+@dataclass(frozen=True, slots=True)
+class ListReceived:
+    """A client or a neighbour asks which contents there are."""
+
+    connection: ConnectionId
+    question: ListContents
+    source: Source = UNCOUNTED  # where it comes from, as `mcast.shares` counts
 
 
 class Departure(Enum):
@@ -101,10 +122,10 @@ class Unwanted:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A neighbour has answered a DISC."""
+    """A neighbour has answered a DISC or a LIST."""
 
     neighbour: str
-    answer: Found | Miss
+    answer: Found | Miss | ContentsPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +220,15 @@ class Outdone:
 
 
 @dataclass(frozen=True, slots=True)
+class HopMeasured:
+    """How it is with what comes from a parent has changed."""
+
+    upstream: UpstreamId
+    delay_ms: int  # of the last hop: half a round trip
+    lost_permille: int  # of the datagrams, on the whole way from the rendezvous point
+
+
+@dataclass(frozen=True, slots=True)
 class Advertised:
     """A neighbour says how it streams a content: its path, empty if it streams it no more."""
 
@@ -206,6 +236,8 @@ class Advertised:
     content: str
     path: Path
     fed: bool
+    delay_ms: int | None = None  # of a datagram from the rendezvous point to there; None: not known
+    lost_permille: int = 0  # of the datagrams are lost on that way, before repair
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,10 +288,24 @@ class ServerLost:
 
 @dataclass(frozen=True, slots=True)
 class LayoutChanged:
-    """This node's place: its neighbours, and at a rendezvous point the servers."""
+    """This node's place: its neighbours, and at a rendezvous point the servers; and what it may do.
+
+    `rendezvous` names all rendezvous points in their order; empty where that is not known.
+    """
 
     neighbours: tuple[str, ...]
     servers: tuple[str, ...] = ()
+    rendezvous: tuple[str, ...] = ()
+    move_streams: bool = False  # to a server that is clearly better
+    policy: Policy = DEFAULT_POLICY
+    joined: bool = False  # the layout's file does not name this node, which chooses its neighbours itself
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """The bootstrapper says who is up, and where each can be reached."""
+
+    nodes: tuple[Neighbour, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,12 +318,15 @@ class Leaving:
     """This process is about to end."""
 
 
-UpstreamEvent: TypeAlias = Accepted | Refused | Stopped | ParentLost | ControlSilent | FeedChanged | Outdone
+UpstreamEvent: TypeAlias = (
+    Accepted | Refused | Stopped | ParentLost | ControlSilent | FeedChanged | Outdone | HopMeasured
+)
 """What is told of one subscription at a parent."""
 
 Event: TypeAlias = (
     DiscReceived
     | StreamReceived
+    | ListReceived
     | ConnectionGone
     | Renewed
     | Drained
@@ -294,6 +343,7 @@ Event: TypeAlias = (
     | ServerMeasured
     | ServerLost
     | LayoutChanged
+    | Offered
     | TimePassed
     | Leaving
 )

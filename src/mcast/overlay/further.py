@@ -9,7 +9,7 @@ it likes. A client asks those it was told of only after its own neighbours have 
 longer than it searches, and never at an address that may mean another host to it than to who has told it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 from mcast.overlay.events import Introduced
 from mcast.wire.endpoint import Endpoint, IpAddress
@@ -58,10 +58,20 @@ class Introductions:
         """Forget who is no neighbour any more."""
         self._known = {name: told for name, told in self._known.items() if name in neighbours}
 
+    @property
+    def names(self) -> Set[str]:
+        """Return who has said what it is, and is heard of still."""
+        return self._known.keys()
+
     def distance(self) -> int | None:
         """Return how many links the nearest rendezvous point is away; None where it is not known."""
         distances = [told.distance + 1 for told in self._known.values() if told.distance is not None]
         return min((each for each in distances if each <= MAX_DISTANCE), default=None)
+
+    def distance_of(self, neighbour: str) -> int:
+        """Return how many links a neighbour says it is away from a rendezvous point; many if it is silent."""
+        told = self._known.get(neighbour)
+        return _last(None if told is None else told.distance)
 
     def named(self, preferred: Iterable[str]) -> tuple[Endpoint, ...]:
         """Return where clients may turn to, the best first: who streams already, who is near the source."""

@@ -3,10 +3,12 @@
 Who there is, it knows from the layout; a client from its user, and while it searches from its parents
 (further.py). How far away each one is, is measured: it decides how long a flood may take, and who is asked
 first. What each streams is advertised, so the way is known before it is needed (spares.py). What each is, is
-introduced, so that a client can be told whom else it may ask.
+introduced, so that a client can be told whom else it may ask. Where all of them are of no use, the
+bootstrapper offers others (beyond.py).
 """
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from mcast.overlay.actions import (
@@ -16,25 +18,32 @@ from mcast.overlay.actions import (
     Advertise,
     Introduce,
     Meet,
+    NodeParent,
     Parent,
     Path,
     Update,
+    UpstreamId,
 )
+from mcast.overlay.better import Quality, Told
+from mcast.overlay.beyond import Beyond
 from mcast.overlay.branch import SEEKING, Branch
 from mcast.overlay.branch_data import BranchData
+from mcast.overlay.chance import Chance
 from mcast.overlay.events import (
     Advertised,
     AdvertsLost,
     Event,
     Introduced,
     LayoutChanged,
+    Offered,
     RoundTripMeasured,
 )
 from mcast.overlay.further import RENEW_SECONDS, Acquaintances, Introductions
 from mcast.overlay.spares import Adverts
+from mcast.overlay.table import State
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity, IdentityKind
-from mcast.wire.node import Port
+from mcast.wire.node import MAX_EXCLUDED, Port
 
 Branches = Mapping[str, Branch]
 
@@ -42,12 +51,15 @@ Branches = Mapping[str, Branch]
 class Neighbours:
     """The neighbours of one node. Times are monotonic seconds."""
 
-    def __init__(self, me: Identity, *, rendezvous: bool) -> None:
-        self._me, self._rendezvous = me, rendezvous
+    def __init__(self, me: Identity, chance: Chance) -> None:
+        self._me = me
+        self._beyond = Beyond(chance)
+        self.is_root = False
+        """Whether streams begin at this node now."""
         self._round_trips_ms: dict[str, float] = {}  # by name
         self._adverts, self._introductions = Adverts(), Introductions()
         self._acquaintances = Acquaintances()
-        self._advertised: dict[str, tuple[Path, bool]] = {}  # by us
+        self._advertised: dict[str, tuple[Path, bool, Told]] = {}  # by us
         self._distance: int | None = None  # as we have told it last
         self._is_introduced = False
         self._named: dict[str, tuple[Endpoint, ...]] = {}  # to the clients of a content
@@ -64,27 +76,63 @@ class Neighbours:
     @property
     def askable(self) -> Mapping[str, float]:
         """Return who can be asked, and how many milliseconds there and back it takes."""
-        return {**self._round_trips_ms, **dict.fromkeys(self._acquaintances, 0.0)}
+        others = dict.fromkeys(self._acquaintances, 0.0) if self.is_leaf else self._beyond.askable
+        return {**self._round_trips_ms, **others}
+
+    @property
+    def own(self) -> Mapping[str, float]:
+        """Return the same of those that the layout (a client's user) names."""
+        return self._round_trips_ms
+
+    @property
+    def parents_beyond(self) -> tuple[str, ...]:
+        """Return the parents that are no neighbours by the layout."""
+        return self._beyond.parents
 
     def learn(self, event: Event) -> None:
         """Take in what is told by or of a neighbour."""
         match event:
             case LayoutChanged(names):
+                self._beyond.on_layout(event)
                 self._round_trips_ms = {name: self._round_trips_ms.get(name, 0.0) for name in names}
                 self._introductions.keep(self._round_trips_ms)
             case RoundTripMeasured(name, round_trip_ms) if name in self._round_trips_ms:
                 self._round_trips_ms[name] = round_trip_ms
-            case Advertised(name, content, path, fed) if name in self._round_trips_ms:
-                self._adverts.on_advertised(name, content, path, fed=fed)
+            case Advertised(name, content, path, fed, delay, lost) if name in self._round_trips_ms:
+                quality = None if delay is None else Quality(delay, lost)
+                self._adverts.on_advertised(name, content, path, fed=fed, quality=quality)
             case Introduced(name) if name in self._round_trips_ms:
                 self._introductions.on_introduced(event)
             case AdvertsLost(name):
                 self._adverts.on_lost(name)
                 self._introductions.on_lost(name)
 
+    def nearest_to_rendezvous(self) -> list[tuple[str, float]]:
+        """Return who can be asked, who says that a rendezvous point is nearest first; and the round trips."""
+        ranked = sorted(
+            self.askable.items(), key=lambda each: (self._introductions.distance_of(each[0]), each[1])
+        )
+        return [*ranked]
+
     def spares(self, branch: BranchData) -> list[Parent]:
         """Return the neighbours that could feed a branch at once, the best first."""
+        if branch.state in (State.PAIRING, State.DOUBLED):
+            return self._adverts.partners(branch, self._round_trips_ms)
         return self._adverts.spares(branch, self._round_trips_ms)
+
+    def whom_to_ask(self, branch: Branch) -> tuple[tuple[Identity, ...], Mapping[str, float]]:
+        """Return whom a flood should not lead to, and who of the neighbours may be asked."""
+        names = {Identity.node(name): name for name in self.askable}
+        if branch.state is State.PAIRING:
+            return branch.avoided[:MAX_EXCLUDED], self._but_for(frozenset(branch.excluded), names)
+        if not branch.is_first_flood and not set(names) - {*branch.excluded, *branch.helpless, *branch.below}:
+            # Nobody else is left. Not so at first: a client has further neighbours that it has not met yet.
+            branch.failed.clear()
+        return (*branch.excluded, *branch.helpless)[:MAX_EXCLUDED], self._but_for(branch.below, names)
+
+    def _but_for(self, others: AbstractSet[Identity], names: Mapping[Identity, str]) -> Mapping[str, float]:
+        askable = self.askable
+        return {name: askable[name] for who, name in names.items() if who not in others}
 
     # What they are told
 
@@ -93,22 +141,40 @@ class Neighbours:
         return [] if self.is_leaf else [*self._introduce(), *self._advertise(branches)]
 
     def _introduce(self) -> list[Action]:
-        distance = 0 if self._rendezvous else self._introductions.distance()
+        distance = 0 if self.is_root else self._introductions.distance()
         if self._is_introduced and distance == self._distance:
             return []
         self._is_introduced, self._distance = True, distance
         return [Introduce(distance)]
 
     def _advertise(self, branches: Branches) -> list[Action]:
-        present = {b.content: (b.path, b.fed) for b in branches.values() if b.path}
+        present = {b.content: (b.path, b.fed, self._told_of(b)) for b in branches.values() if b.path}
         news: list[Action] = [
-            Advertise(content, *told)
-            for content, told in present.items()
-            if self._advertised.get(content) != told
+            Advertise(content, path, fed, told.delay_ms, told.lost_permille)
+            for content, (path, fed, told) in present.items()
+            if self._advertised.get(content) != (path, fed, told)
         ]
         news += [Advertise(content, (), False) for content in self._advertised if content not in present]
         self._advertised = present
         return news
+
+    def _told_of(self, branch: Branch) -> Told:
+        before = self._advertised.get(branch.content)
+        return (before[2] if before is not None else Told()).renewed(self.quality(branch))
+
+    # How paths are
+
+    def quality(self, branch: BranchData, upstream: UpstreamId | None = None) -> Quality | None:
+        """Return how the path by way of an upstream, else of the primary one, is; None: not known."""
+        entry = branch.upstreams.get(upstream or branch.primary or 0)
+        if entry is None or entry.hop is None or not isinstance(entry.parent, NodeParent):
+            return None
+        above = self._adverts.quality(entry.parent.name, branch.content)
+        return None if above is None else replace(entry.hop, delay_ms=above.delay_ms + entry.hop.delay_ms)
+
+    def offers(self, branch: BranchData) -> Iterable[tuple[Quality, NodeParent]]:
+        """Return how the paths by way of others would be."""
+        return self._adverts.offers(branch, self._round_trips_ms)
 
     # What clients are told of them
 
@@ -160,11 +226,36 @@ class Neighbours:
         is_news = self._acquaintances.meet(self._round_trips_ms, now)
         return [Meet(self._acquaintances.met)] if is_news else []
 
-    def part(self, branches: Branches) -> list[Action]:
-        """Ask them no more, when nothing is looked for any more."""
+    def part(self, branches: Branches, now: float) -> list[Action]:
+        """Ask those beyond the neighbours no more, when nothing is looked for any more."""
+        if not self.is_leaf:
+            return [*self._beyond.note_strays(branches), *self._beyond.part(branches, now)]
         if not self._acquaintances.met or any(branch.state in SEEKING for branch in branches.values()):
             return []
         return [Meet(())] if self._acquaintances.part() else []
+
+    # Those that the bootstrapper offers
+
+    def seek(self, content: str, now: float) -> list[Action]:
+        """Have others offered, as no neighbour has a way to a content."""
+        return [] if self.is_leaf else self._beyond.seek(content, now)
+
+    def on_offered(self, offered: Offered, now: float) -> list[Action]:
+        """Take in who is up."""
+        return self._beyond.on_offered(offered.nodes, now)
+
+    def on_round_trip(self, measured: RoundTripMeasured) -> bool:
+        """Take in how far somebody is; return whether there is somebody new to ask."""
+        self.learn(measured)
+        return self._beyond.on_round_trip(measured.neighbour, measured.round_trip_ms)
+
+    def strayed(self, branches: Branches, now: float) -> list[Branch]:
+        """Return the contents for which a way by the layout's links is to be looked for now."""
+        return self._beyond.strayed(branches, now)
+
+    def choose(self, now: float) -> list[Action]:
+        """Choose neighbours, where that is this node's to do."""
+        return self._beyond.on_time(self._introductions.names, self._introductions.distance(), now)
 
 
 def _is_client(identity: Identity) -> bool:

@@ -11,6 +11,7 @@ servers; a client is a leaf: nobody asks it, and the one child it has is inside 
 import itertools
 from collections.abc import Iterable, Mapping
 
+from mcast.overlay import homing, upstreams
 from mcast.overlay.actions import (
     LOCAL,
     Action,
@@ -18,9 +19,12 @@ from mcast.overlay.actions import (
     NodeParent,
     Parent,
     Reply,
+    ServerParent,
     UpstreamId,
 )
 from mcast.overlay.admission import refusal
+from mcast.overlay.answers import answer_of, is_below_excluded
+from mcast.overlay.better import BetterWays
 from mcast.overlay.branch import SEEKING, Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.candidates import Candidates
@@ -31,7 +35,6 @@ from mcast.overlay.discovery import (
     Outcome,
     OwnAnswer,
     OwnSearch,
-    found,
     miss,
 )
 from mcast.overlay.events import (
@@ -39,22 +42,15 @@ from mcast.overlay.events import (
     Advertised,
     Answered,
     ConnectionGone,
-    ControlSilent,
     Departure,
     DiscReceived,
     Drained,
     Event,
-    FeedChanged,
     LayoutChanged,
     Leaving,
-    Outdone,
-    ParentLost,
-    Refused,
+    Offered,
     Renewed,
-    ServerListed,
-    ServerLost,
-    ServerMeasured,
-    Stopped,
+    RoundTripMeasured,
     StreamReceived,
     TimePassed,
     Unasked,
@@ -62,13 +58,16 @@ from mcast.overlay.events import (
     UpstreamEvent,
     Wanted,
 )
+from mcast.overlay.listing import Listings
 from mcast.overlay.neighbours import Neighbours
+from mcast.overlay.pairing import Wish
 from mcast.overlay.rendezvous import Servers
+from mcast.overlay.root import Root
 from mcast.overlay.search import Search
 from mcast.overlay.table import State
 from mcast.shares import Source
 from mcast.wire.identity import Identity
-from mcast.wire.node import MAX_EXCLUDED, REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, StopReason, Stream
+from mcast.wire.node import REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, Stream
 
 MAX_CONTENTS = 256
 """Contents that one node relays at a time. Beyond: MISS(full)."""
@@ -79,14 +78,27 @@ class NodeCore:
     """What one overlay node, rendezvous point or client knows and decides."""
 
     def __init__(self, me: Identity, chance: Chance, *, rendezvous: bool = False) -> None:
-        self.me, self.rendezvous = me, rendezvous
+        self.me = me
         self._chance = chance
         self._numbers = itertools.count(1)
         self._discovery = Discovery(me)
-        self._servers = Servers()
-        self._neighbours = Neighbours(me, rendezvous=rendezvous)
+        self._root = Root(me, rendezvous=rendezvous)
+        self._neighbours = Neighbours(me, chance)
+        self._listings = Listings(me, self._root, self._neighbours)
         self._branches: dict[str, Branch] = {}
+        self._wish, self._better = Wish(), BetterWays(chance)
         self._leaving = False
+        self._now = 0.0  # of the event that is being handled
+
+    @property
+    def rendezvous(self) -> bool:
+        """Return whether this node is a rendezvous point, be it a standby."""
+        return self._root.is_rendezvous
+
+    @property
+    def serves(self) -> bool:
+        """Return whether streams begin here: not so at a standby."""
+        return self._neighbours.is_root
 
     @property
     def branches(self) -> Mapping[str, Branch]:
@@ -94,9 +106,14 @@ class NodeCore:
         return self._branches
 
     @property
+    def parents_beyond(self) -> tuple[str, ...]:
+        """Return the parents that are no neighbours by the layout."""
+        return self._neighbours.parents_beyond
+
+    @property
     def servers(self) -> Servers:
-        """Return what is known of the servers. Not to be changed."""
-        return self._servers
+        """Return what is known of the servers."""
+        return self._root.servers
 
     @property
     def is_idle(self) -> bool:
@@ -107,21 +124,27 @@ class NodeCore:
     @property
     def due(self) -> float | None:
         """Return when `TimePassed` has to be told next, if the ten times a second are not enough."""
-        times = [self._discovery.due, *(branch.due for branch in self._branches.values())]
+        times = [self._discovery.due, self._root.due, *(branch.due for branch in self._branches.values())]
         return min((time for time in times if time is not None), default=None)
 
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take in what happened at `now` (monotonic seconds); return what is to be done, in order."""
-        actions = list(self._resolve(self._decide(event, now), now))
+        self._now = now
+        actions = self._listings.handle(event, now)
+        actions += self._resolve(self._decide(event, now), now)
+        actions += self._resolve(self._review(now), now)
         actions += self._continue_searches(now)
+        actions = self._root.dated(actions, self._branches.values())
         actions += self._forget_ended(now)
-        actions += self._neighbours.part(self._branches)
+        actions += self._neighbours.part(self._branches, now)
         return [
             *self._neighbours.naming(actions, self._branches),
             *self._neighbours.news(self._branches),
         ]
 
     def _decide(self, event: Event, now: float) -> Iterable[Outcome]:
+        if isinstance(event, UpstreamEvent):
+            return self._on_upstream(event, now)
         match event:
             case TimePassed():
                 return self._on_time(now)
@@ -134,15 +157,13 @@ class NodeCore:
             case Answered(neighbour, Miss() as answer):
                 return self._discovery.on_miss(neighbour, answer)
             case Unasked(neighbour, request, text):
-                return self._discovery.on_unasked(neighbour, request, text)
+                return self._on_unasked(neighbour, request, text, now)
             case ConnectionGone(connection, how):
                 return self._on_connection_gone(connection, how, now)
             case Wanted():
                 return self._on_wanted(event, now)
             case Unwanted(content):
                 return self._on_unwanted(content, now)
-            case _ if isinstance(event, UpstreamEvent):
-                return self._on_upstream(event, now)
             case Renewed(content, connection, former):
                 branch = self._branches.get(content)
                 return branch.on_renewed(connection, former) if branch else []
@@ -154,6 +175,10 @@ class NodeCore:
             case Advertised(neighbour, content):
                 self._neighbours.learn(event)
                 return self._on_spare(neighbour, content, now)
+            case RoundTripMeasured() if self._neighbours.on_round_trip(event):
+                return self._hurry(now)
+            case Offered():
+                return self._neighbours.on_offered(event, now)
             case _:
                 self._learn(event, now)
                 return []
@@ -161,18 +186,20 @@ class NodeCore:
     # What it comes to know
 
     def _learn(self, event: Event, now: float) -> None:
-        match event:
-            case LayoutChanged(_, servers):
-                self._neighbours.learn(event)
-                self._servers.on_layout(servers if self.rendezvous else (), now)
-            case ServerListed(server, contents):
-                self._servers.on_listed(server, contents)
-            case ServerMeasured(server, delay_us):
-                self._servers.on_measured(server, delay_us)
-            case ServerLost(server):
-                self._servers.on_lost(server, now)
-            case _:
-                self._neighbours.learn(event)
+        if isinstance(event, LayoutChanged):
+            self._wish.parents, self._wish.optimise = event.policy.parents, event.policy.optimise
+        self._neighbours.learn(event)
+        self._root.learn(event, now)
+
+    def _review(self, now: float) -> list[Outcome]:
+        """Do what follows when this node begins to serve, or gives that back."""
+        self._neighbours.is_root = self._root.serves(now)
+        if (news := self._root.news(now)) is None:
+            return []
+        if not self.serves:
+            return [*news]
+        self._hurry(now)
+        return [*news, *self._discovery.on_known(self.servers.has)]
 
     # Who asks
 
@@ -180,7 +207,7 @@ class NodeCore:
         if self._leaving:
             return [Reply(connection, miss(disc, MissReason.GONE, LEAVING_TEXT))]
         known = self._answer(disc, now)
-        below = isinstance(known, Found) and self._is_below_excluded(disc)
+        below = isinstance(known, Found) and is_below_excluded(self._branches.get(disc.content), disc)
         fallback = known if isinstance(known, Found) and below else None
         return self._discovery.on_disc(
             disc, connection, None if below else known, fallback, self._neighbours.askable, now, source
@@ -189,28 +216,9 @@ class NodeCore:
     def _answer(self, disc: Disc, now: float) -> Found | Miss | None:
         """Return what this node knows by itself; None if it must ask."""
         branch = self._branches.get(disc.content)
-        if branch is not None and (answer := self._answer_of(branch, disc)) is not None:
+        if branch is not None and (answer := answer_of(branch, disc)) is not None:
             return answer
-        return self._servers.answer(disc, self.me, now) if self.rendezvous else None
-
-    def _answer_of(self, branch: Branch, disc: Disc) -> Found | Miss | None:
-        match branch.state:
-            # What others could offer would not help: a STREAM that comes through here is refused.
-            case State.CUT | State.REPAIRING:
-                return miss(disc, MissReason.CUT)
-            case State.DOUBTED:
-                return miss(disc, MissReason.BUSY, "its parent is suspected")
-            case State.FED | State.DOUBLED | State.LINGERING:
-                if disc.asker in branch.path:
-                    return miss(disc, MissReason.LOOP)
-                return found(disc, self.me)
-            case State.ENDING | State.HANDOVER:
-                return miss(disc, MissReason.GONE, "the content is ending")
-        return None
-
-    def _is_below_excluded(self, disc: Disc) -> bool:
-        branch = self._branches.get(disc.content)
-        return branch is not None and not set(disc.excluded).isdisjoint(branch.path)
+        return self.servers.answer(disc, self.me, now) if self._root.serves(now) else None
 
     def _on_stream(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
         branch = self._branches.get(stream.content)
@@ -221,39 +229,37 @@ class NodeCore:
         if len(self._branches) >= MAX_CONTENTS:
             full = refusal(stream, MissReason.FULL, f"{MAX_CONTENTS} contents")
             return [Reply(connection, full)]
-        if self.rendezvous:
+        if self._root.serves(now):
             return self._begin_at_server(stream, connection, now)
         neighbour = self._discovery.positive_entry(stream.request, now)
         if neighbour is None or neighbour not in self._neighbours:
             return [Reply(connection, refusal(stream, MissReason.GONE))]
-        parent = Candidates([NodeParent(neighbour)])
-        return self._branch(stream.content).on_routed(stream, connection, parent, now)
+        candidates = Candidates([NodeParent(neighbour)])
+        return self._branch(stream.content).on_routed(stream, connection, candidates, now)
 
     def _begin_at_server(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
-        if text := self._servers.preparing(stream.content):
-            retry_ms = self._servers.turn_ms(now)
+        if text := self.servers.preparing(stream.content):
+            retry_ms = self.servers.turn_ms(now)
             return [Reply(connection, refusal(stream, MissReason.CUT, text, retry_ms))]
-        ranking = self._servers.ranking(stream.content)
-        if not ranking:
+        begun = self._root.begin(stream, now)
+        if begun is None:
             return [Reply(connection, refusal(stream, MissReason.GONE, "no server has it now"))]
-        why = self._servers.explain(stream.content, ranking)
-        branch = self._branch(stream.content)
-        return [*why, *branch.on_routed(stream, connection, Candidates(ranking), now)]
+        why, candidates = begun
+        return [*why, *self._branch(stream.content).on_routed(stream, connection, candidates, now)]
 
     def _branch(self, content: str) -> Branch:
-        branch = Branch(content, self.me, self._numbers, self._chance, self._spares)
+        branch = Branch(content, self.me, self._numbers, self._chance, self._spares, self._wish)
         self._branches[content] = branch
         return branch
 
     def _spares(self, branch: BranchData) -> list[Parent]:
-        if not self.rendezvous:
-            return self._neighbours.spares(branch)
-        return [*self._servers.spares(branch)]
+        neighbours = self._neighbours.spares(branch)
+        return self._root.spares(branch, neighbours, self._now) if self.rendezvous else neighbours
 
     def _on_spare(self, neighbour: str, content: str, now: float) -> list[Action]:
         """Ask who has just been fed again, or for the first time: quicker than the next flood."""
         branch, parent = self._branches.get(content), NodeParent(neighbour)
-        if branch is None or self.rendezvous or parent not in branch.spares():
+        if branch is None or parent not in branch.spares():
             return []
         return branch.on_spare(parent, now)
 
@@ -282,32 +288,22 @@ class NodeCore:
     def _continue_searches(self, now: float) -> list[Action]:
         actions: list[Action] = []
         for branch in list(self._branches.values()):
-            while (request := _begun(branch, now)) is not None:
+            while (request := branch.begin_flood(now)) is not None:
                 actions += self._look_around(branch, request, now)
         return actions
 
     def _look_around(self, branch: Branch, request: bytes, now: float) -> Iterable[Action]:
-        """Find whom to ask: by a flood, or at the rendezvous point among its servers."""
-        if not self.rendezvous:
-            excluded, askable = self._whom_to_ask(branch)
-            seconds = branch.search.flood_seconds if branch.search is not None else OWN_FLOOD_SECONDS
-            flood = self._discovery.search(branch.content, request, excluded, askable, now, seconds)
-            return self._resolve(flood, now)
-        if servers := branch.spares():
+        """Find whom to ask: by a flood, or at a rendezvous point among its servers, too."""
+        servers = [each for each in branch.spares() if isinstance(each, ServerParent)]
+        servers += self._root.others(branch, now)
+        if servers and (self.serves or not branch.is_first_flood):
             return branch.on_found(Candidates(servers), now)
-        return branch.on_not_found(MissReason.CUT, "no other server has it", now)
-
-    def _whom_to_ask(self, branch: Branch) -> tuple[tuple[Identity, ...], Mapping[str, float]]:
-        """Return whom a flood should not lead to, and who of the neighbours may be asked."""
-        names = {Identity.node(name): name for name in self._neighbours.askable}
-        is_first = branch.search is None or not branch.search.has_failed
-        if not is_first and not set(names) - {*branch.excluded, *branch.helpless, *branch.below}:
-            # Nobody else is left. Not so at first: a client has further neighbours that it has not met yet.
-            branch.failed.clear()
-        askable = {
-            name: self._neighbours.askable[name] for who, name in names.items() if who not in branch.below
-        }
-        return (*branch.excluded, *branch.helpless)[:MAX_EXCLUDED], askable
+        if not self._root.asks_neighbours():
+            return branch.on_not_found(MissReason.CUT, "no other server has it", now)
+        excluded, askable = self._neighbours.whom_to_ask(branch)
+        seconds = branch.search.flood_seconds if branch.search is not None else OWN_FLOOD_SECONDS
+        flood = self._discovery.search(branch.content, request, excluded, askable, now, seconds)
+        return self._resolve(flood, now)
 
     def _resolve(self, outcomes: Iterable[Outcome], now: float) -> Iterable[Action]:
         """Hand the answers to this node's own floods to their searches."""
@@ -319,7 +315,9 @@ class NodeCore:
 
     def _on_own_answer(self, own: OwnAnswer, now: float) -> list[Action]:
         branch = self._branches.get(own.search.content)
-        if branch is None or branch.search is None or not _searches(branch):
+        if own.search.homing:
+            return homing.on_answer(self._discovery, branch, own.answer, now)
+        if branch is None or branch.search is None or not branch.is_searching:
             return []
         answer = own.answer
         if isinstance(answer, Miss):
@@ -332,11 +330,29 @@ class NodeCore:
         return branch.on_found(Candidates([NodeParent(neighbour)]), now)
 
     def _ask_others(self, branch: Branch, now: float) -> list[Action]:
-        """Have a client search on at once among those whom its parents have named."""
-        met = self._neighbours.meet(now) if branch.state in SEEKING else []
+        """Have a client search on among those whom its parents have named, and a node have some offered."""
+        if branch.state not in SEEKING:
+            return []
+        if not self._neighbours.is_leaf:
+            return [] if branch.awaits_parent(now) else self._neighbours.seek(branch.content, now)
+        met = self._neighbours.meet(now)
         if met and branch.search is not None:
             branch.search.hurry(now)
         return met
+
+    def _hurry(self, now: float) -> list[Action]:
+        """Ask one who was offered and can be asked now, without the pauses between floods."""
+        for branch in self._branches.values():
+            if branch.state in SEEKING and branch.search is not None:
+                branch.search.hurry(now)
+        return []
+
+    def _on_unasked(self, neighbour: str, request: bytes, text: str, now: float) -> list[Outcome]:
+        """Take in that a neighbour could not be asked; where nobody could, have others offered."""
+        outcomes = self._discovery.on_unasked(neighbour, request, text)
+        missed = [each.message for each in outcomes if isinstance(each, Reply)]
+        cut = [each for each in missed if isinstance(each, Miss) and each.reason is MissReason.CUT]
+        return [*outcomes, *(act for each in cut for act in self._neighbours.seek(each.content, now))]
 
     # Parents
 
@@ -344,24 +360,11 @@ class NodeCore:
         branch = self._of_upstream(event.upstream)
         if branch is None:
             return []  # left meanwhile
-        match event:
-            case Accepted(upstream, port):
-                self._neighbours.on_port(port)
-                return branch.on_port(upstream, port, now)
-            case Refused(upstream, reason, text, retry_ms):
-                return branch.on_refused(upstream, reason, text, now, retry_ms=retry_ms)
-            case Stopped(upstream, StopReason.END, int() as last, text):
-                return branch.on_over(upstream, last, text, now)
-            case Stopped(upstream, stop, _, text):
-                return branch.on_lost(upstream, stop, text, now)
-            case ParentLost(upstream, text):
-                return branch.on_lost(upstream, StopReason.CUT, text, now)
-            case ControlSilent(upstream):
-                return branch.on_control_silent(upstream, now)
-            case FeedChanged(upstream, feed):
-                return branch.on_feed(upstream, feed, now)
-            case Outdone(upstream):
-                return branch.on_outdone(upstream, now)
+        if isinstance(event, Accepted):
+            parent = branch.upstreams[event.upstream].parent
+            self._neighbours.on_port(event.port)
+            self._root.on_accepted(branch.content, parent, event.port.stream, now)
+        return upstreams.take_in(branch, event, self._neighbours.quality, now)
 
     def _of_upstream(self, upstream: UpstreamId) -> Branch | None:
         return next((b for b in self._branches.values() if upstream in b.upstreams), None)
@@ -372,7 +375,15 @@ class NodeCore:
         outcomes = self._discovery.on_time(now)
         for branch in list(self._branches.values()):
             outcomes += branch.on_time(now)
+        outcomes += self._root.move(self._branches.values(), now)
+        if self._wish.optimise:
+            ways = self._better.find(self._branches, self._neighbours.quality, self._neighbours.offers, now)
+            for content, better in ways.items():
+                outcomes += self._branches[content].on_better(better, now)
         outcomes += self._neighbours.renew(self._branches, now)
+        outcomes += self._neighbours.choose(now)
+        strayed = self._neighbours.strayed(self._branches, now)
+        outcomes += homing.look(self._discovery, strayed, self._neighbours.own, self._chance, now)
         return outcomes
 
     def _on_leaving(self, now: float) -> list[Outcome]:
@@ -386,12 +397,3 @@ class NodeCore:
             # Its search is over with it; what is still asked would be answered to nobody.
             actions += self._resolve(self._discovery.on_asker_gone(OwnSearch(branch.content)), now)
         return actions
-
-
-def _begun(branch: Branch, now: float) -> bytes | None:
-    """Return the id of the flood that a branch is to begin now; None if it is to begin none."""
-    return branch.search.begin(now) if branch.search is not None and _searches(branch) else None
-
-
-def _searches(branch: Branch) -> bool:
-    return branch.state is State.SEARCHING or branch.state in SEEKING

@@ -96,6 +96,10 @@ class Search:
         self.request = self._chance.randbytes(REQUEST_ID_SIZE)
         return self.request
 
+    def take_over(self, request: RequestId) -> None:
+        """Count a flood that was made already, and has found somebody, as the one under way."""
+        self._again_at, self.request = None, request
+
     def hurry(self, now: float) -> None:
         """Begin the next flood now, if one is to come: there is somebody new to ask."""
         if self._again_at is not None:

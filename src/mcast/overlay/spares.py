@@ -5,11 +5,13 @@ Each node tells its neighbours, on a connection of its own, by which path it str
 whether it is fed, and tells changes only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mcast.overlay.actions import NodeParent, Parent, Path
+from mcast.overlay.better import Quality
 from mcast.overlay.branch_data import BranchData
+from mcast.overlay.pairing import shared
 from mcast.wire.identity import Identity
 
 MAX_ADVERTS = 1024
@@ -20,12 +22,16 @@ MAX_SPARES = 4
 each other, one after another."""
 
 
+_AT_ONCE = Quality(0.0)  # the rendezvous point
+
+
 @dataclass(frozen=True, slots=True)
 class Advert:
     """How a neighbour streams one content."""
 
     path: Path  # from the rendezvous point to the neighbour
     fed: bool
+    quality: Quality | None = None  # of that path; None: not known
 
 
 class Adverts:
@@ -34,13 +40,15 @@ class Adverts:
     def __init__(self) -> None:
         self._adverts: dict[str, dict[str, Advert]] = {}
 
-    def on_advertised(self, neighbour: str, content: str, path: Path, *, fed: bool) -> None:
+    def on_advertised(
+        self, neighbour: str, content: str, path: Path, *, fed: bool, quality: Quality | None = None
+    ) -> None:
         """Take in a neighbour's word; an empty path withdraws it."""
         told = self._adverts.setdefault(neighbour, {})
         if not path:
             told.pop(content, None)
         elif content in told or len(told) < MAX_ADVERTS:
-            told[content] = Advert(path, fed)
+            told[content] = Advert(path, fed, _AT_ONCE if len(path) == 1 else quality)
 
     def on_lost(self, neighbour: str) -> None:
         """Forget a neighbour of which nothing is heard any more."""
@@ -59,13 +67,51 @@ class Adverts:
         One that does not hang below a present parent is better, then a short path, then a near neighbour.
         After `MAX_SPARES` that were no help a search is quicker.
         """
-        parents, helpless, below = set(branch.excluded), set(branch.helpless), branch.below
-        ranked: list[tuple[bool, int, float, str]] = []
+        parents, helpless = set(branch.excluded), set(branch.helpless)
+        below = branch.below
+        ranked = [
+            (not parents.isdisjoint(advert.path), len(advert.path), round_trip_ms, name)
+            for name, advert, round_trip_ms in self._able(branch, round_trips_ms)
+            if helpless.isdisjoint(advert.path[1:]) and Identity.node(name) not in below
+        ]
+        return [NodeParent(name) for *_, name in sorted(ranked)[:MAX_SPARES]]
+
+    def partners(self, branch: BranchData, round_trips_ms: Mapping[str, float]) -> list[Parent]:
+        """Return the neighbours that could be a second parent, those first whose path shares least.
+
+        Only those that share nothing, as long as such are looked for.
+        """
+        ranked = sorted(
+            (shared(advert.path, branch.path), len(advert.path), round_trip_ms, name)
+            for name, advert, round_trip_ms in self._able(branch, round_trips_ms)
+        )
+        most = 0 if branch.pairing.is_strict else len(branch.path)
+        return [NodeParent(name) for common, *_, name in ranked[:MAX_SPARES] if common <= most]
+
+    def quality(self, neighbour: str, content: str) -> Quality | None:
+        """Return how a neighbour's path is, None if that is not known."""
+        advert = self._adverts.get(neighbour, {}).get(content)
+        return None if advert is None else advert.quality
+
+    def offers(
+        self, branch: BranchData, round_trips_ms: Mapping[str, float]
+    ) -> Iterator[tuple[Quality, NodeParent]]:
+        """Yield how this node's path would be by way of others that could feed it."""
+        below = branch.below
+        for name, advert, round_trip_ms in self._able(branch, round_trips_ms):
+            known = advert.quality
+            if known is not None and round_trip_ms > 0.0 and Identity.node(name) not in below:
+                way = Quality(known.delay_ms + round_trip_ms / 2, known.lost_permille)
+                yield way, NodeParent(name)
+
+    def _able(
+        self, branch: BranchData, round_trips_ms: Mapping[str, float]
+    ) -> Iterator[tuple[str, Advert, float]]:
+        """Yield who is fed, but for this node's parents and those above which it is itself."""
+        near = set(branch.excluded)
         for name, round_trip_ms in round_trips_ms.items():
             advert = self._adverts.get(name, {}).get(branch.content)
-            identity = Identity.node(name)
-            if advert is None or not advert.fed or identity in below or identity in parents:
+            if advert is None or not advert.fed or Identity.node(name) in near:
                 continue
-            if branch.me not in advert.path and helpless.isdisjoint(advert.path[1:]):
-                ranked.append((not parents.isdisjoint(advert.path), len(advert.path), round_trip_ms, name))
-        return [NodeParent(name) for *_, name in sorted(ranked)[:MAX_SPARES]]
+            if branch.me not in advert.path:
+                yield name, advert, round_trip_ms

@@ -6,7 +6,7 @@ step is taken is in table.py; nothing is decided here but *how*.
 
 from collections.abc import Callable, Mapping
 
-from mcast.overlay import renewal
+from mcast.overlay import anew, renewal
 from mcast.overlay.actions import (
     Action,
     Announce,
@@ -34,12 +34,48 @@ def search(_branch: BranchData, _why: Why) -> list[Action]:
 
 
 def seek(branch: BranchData, why: Why) -> list[Action]:
-    branch.candidates, branch.search, branch.refusals = Candidates(branch.spares(), SPARE_PATIENCE), None, []
+    branch.candidates, branch.search, branch.refusals = Candidates(()), None, []
     branch.told_no_way = False
+    if branch.others:  # asked in peace, it has accepted already: its media is on the way
+        return []
+    branch.candidates = Candidates(branch.spares(), SPARE_PATIENCE)
     if branch.candidates:
         branch.request = branch.chance.randbytes(REQUEST_ID_SIZE)
         return ask_next(branch, why)
     return search_on(branch, why)
+
+
+def pair(branch: BranchData, why: Why) -> list[Action]:
+    wanted = branch.spares() if branch.target is None else [branch.target]
+    branch.candidates, branch.search, branch.refusals = Candidates(wanted), None, []
+    if branch.candidates:
+        branch.request = branch.chance.randbytes(REQUEST_ID_SIZE)
+        return ask_next(branch, why)
+    branch.search = Search(branch.chance, why.now, 0.0)  # one flood: the next try is planned by pairing
+    return []
+
+
+def take_second(branch: BranchData, why: Why) -> list[Action]:
+    assert why.upstream is not None
+    if branch.target is not None:  # that is for its measured path to decide
+        return []
+    entry, common = branch.upstreams[why.upstream], branch.overlap
+    fields = (("content", branch.content), ("parent", str(entry.parent)), ("shared", common))
+    text = f"[{branch.content}] fed by {entry.parent}, too; nodes that both paths share: {common}"
+    told = Announce("second_parent", text, fields)
+    if len(entry.path) + 1 >= len(branch.path):
+        return [told]
+    branch.make_primary(why.upstream)
+    return [told, *tell(branch)]
+
+
+def tell_better(branch: BranchData, why: Why) -> list[Action]:
+    assert branch.primary is not None
+    (other,) = branch.others
+    parent, before = (str(branch.upstreams[each].parent) for each in (other, branch.primary))
+    fields = (("content", branch.content), ("parent", parent), ("before", before), ("why", why.text))
+    text = f"[{branch.content}] moves from {before} to {parent}: {why.text}"
+    return [Announce("better_way", text, fields)]
 
 
 def search_on(branch: BranchData, why: Why) -> list[Action]:
@@ -60,10 +96,11 @@ def ask_next(branch: BranchData, why: Why) -> list[Action]:
     upstream = next(branch.numbers)
     before, branch.asked_last = branch.asked_last, parent
     branch.upstreams[upstream] = UpstreamEntry(parent)
-    resumes = branch.state is not State.JOINING
+    goes_on = not isinstance(parent, ServerParent) or parent.goes_on
+    resumes = goes_on and branch.state is not State.JOINING
     ask = Subscribe(
         upstream, branch.content, branch.request, parent, branch.hops, branch.start, resumes,
-        None if resumes else branch.onward,
+        branch.onward if goes_on and not resumes else None,
     )  # fmt: skip
     if isinstance(parent, ServerParent) and isinstance(before, ServerParent):
         return [_failover(branch, before, parent, why.text), ask]
@@ -126,12 +163,13 @@ def receive_too(branch: BranchData, why: Why) -> list[Action]:
 def drop(branch: BranchData, _why: Why) -> list[Action]:
     assert branch.primary is not None
     gone, branch.primary = branch.primary, None
-    branch.failed[branch.upstreams[gone].parent] = branch.upstreams[gone].path
+    if not branch.replaced:  # else it is the first to be asked again
+        branch.failed[branch.upstreams[gone].parent] = branch.upstreams[gone].path
     return _leave(branch, [gone], StopReason.UNSUBSCRIBE)
 
 
 def promote(branch: BranchData, why: Why) -> list[Action]:
-    others = [o for o, entry in branch.upstreams.items() if o != branch.primary and entry.accepted]
+    others = branch.others
     taken = why.upstream if why.upstream in others else others[0]
     assert taken is not None
     is_renewal = branch.upstreams[taken].renews and branch.is_silent
@@ -150,6 +188,12 @@ def leave_others(branch: BranchData, _why: Why) -> list[Action]:
     branch.candidates, branch.search = Candidates(()), None
     others = [upstream for upstream in branch.upstreams if upstream != branch.primary]
     return _leave(branch, others, StopReason.UNSUBSCRIBE)
+
+
+def begin_anew(branch: BranchData, why: Why) -> list[Action]:
+    assert why.upstream is not None
+    parent = branch.upstreams[why.upstream].parent
+    return [*anew.begin(branch, why), *tell(branch), *_serves(branch, parent)]
 
 
 def renew(branch: BranchData, _why: Why) -> list[Action]:
@@ -256,6 +300,9 @@ def _failover(branch: BranchData, before: ServerParent, parent: ServerParent, ca
 STEPS: Mapping[Step, Callable[[BranchData, Why], list[Action]]] = {
     Step.SEARCH: search,
     Step.SEEK: seek,
+    Step.PAIR: pair,
+    Step.TAKE_SECOND: take_second,
+    Step.TELL_BETTER: tell_better,
     Step.SEARCH_ON: search_on,
     Step.STOP_SEEKING: stop_seeking,
     Step.ASK_NEXT: ask_next,
@@ -271,6 +318,7 @@ STEPS: Mapping[Step, Callable[[BranchData, Why], list[Action]]] = {
     Step.DROP: drop,
     Step.PROMOTE: promote,
     Step.LEAVE_OTHERS: leave_others,
+    Step.BEGIN_ANEW: begin_anew,
     Step.RENEW: renew,
     Step.TELL_CUT: tell_cut,
     Step.TELL_NO_WAY: tell_no_way,

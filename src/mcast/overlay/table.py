@@ -4,8 +4,9 @@
     SEARCHING   children wait; neighbours are asked who can give it
     JOINING     children wait; one or more parents have been asked to feed this node
     FED         a parent brings media, or says that media is to come; children get it
+    PAIRING     as FED, and nothing is wrong: another parent is asked, as two are wanted or one is better
     DOUBTED     as FED, but the parent is suspected: a second one is looked for, in addition
-    DOUBLED     two parents feed this node; the better one will be kept
+    DOUBLED     two parents feed this node; the better one will be kept, or both where two are wanted
     CUT         the parent says that it is cut off and repairs: children are told, and we wait for it
     REPAIRING   nothing comes and the parent is no help: another one is looked for
     LINGERING   the last child, a node, was lost: the stream runs on for a while, so that it can be taken over
@@ -47,6 +48,7 @@ class State(Enum):
     SEARCHING = auto()
     JOINING = auto()
     FED = auto()
+    PAIRING = auto()
     DOUBTED = auto()
     DOUBLED = auto()
     CUT = auto()
@@ -66,8 +68,11 @@ class Input(Enum):
     FOUND = "a neighbour has a way"
     FAILED = "the search is over without a parent"
     NOWHERE = "no way was found; the search goes on"
+    PAIRS = "two parents are wanted, and it is time to ask for a second; or a better path is known"
+    MOVES = "the other parent's path has proven better"
     LATE = "the parents asked say nothing, and there is another to ask"
     ACCEPTED = "a parent has taken this node in"
+    BEGUN_ANEW = "a parent has taken this node in, with another stream, and nothing else is left"
     PASSED_OVER = "a parent has refused, and there is another to ask"
     REFUSED = "the last parent that could be asked has refused"
     MISSED = "the last parent that could be asked has refused, and the search goes on"
@@ -96,6 +101,9 @@ class Step(Enum):
 
     SEARCH = "flood for a parent"
     SEEK = "look for another parent: the spare ones first"
+    PAIR = "ask for a second parent"
+    TAKE_SECOND = "say that there is a second parent; if its path is shorter, make it the primary one"
+    TELL_BETTER = "say that a better path is taken"
     SEARCH_ON = "flood for another parent, as all spare ones have refused"
     STOP_SEEKING = "look for no other parent any more"
     ASK_NEXT = "ask the next candidate"
@@ -111,6 +119,7 @@ class Step(Enum):
     DROP = "forget the parent"
     PROMOTE = "make the parent that feeds the primary one"
     LEAVE_OTHERS = "leave all parents but the primary one"
+    BEGIN_ANEW = "give up the stream, send the children away, and open the relay on another stream"
     RENEW = "tell the children the path"
     TELL_CUT = "tell the children that no media comes, and that this node sees to it"
     TELL_NO_WAY = "tell the children that no way was found"
@@ -159,6 +168,8 @@ def _seeking(state: State) -> dict[Input, Transition]:
     }
 
 
+_UNPAIRED = _to(State.FED, Step.STOP_SEEKING, Step.LEAVE_OTHERS)
+
 TABLE: Mapping[State, Mapping[Input, Transition]] = {
     State.ABSENT: {
         Input.WANTED: _to(State.SEARCHING, Step.SEARCH),
@@ -190,6 +201,7 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
         Input.ASKED: _to(State.FED, Step.ADMIT),
         Input.RESUMES: _to(State.FED, Step.ADMIT),
         Input.NEWS: _to(State.FED, Step.RENEW),
+        Input.PAIRS: _to(State.PAIRING, Step.PAIR),
         Input.SUSPECTED: _to(State.DOUBTED, Step.SEEK),
         Input.LEAVES: _to(State.DOUBTED, Step.SEEK),
         # Both only where the subscription at the parent is being renewed.
@@ -199,6 +211,32 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
         Input.NO_WAY: _to(State.REPAIRING, Step.TELL_CUT, Step.SEEK),
         Input.SILENT: _to(State.REPAIRING, Step.TELL_CUT, Step.SEEK),
         Input.LOST: _to(State.REPAIRING, Step.TELL_LOST, Step.DROP, Step.TELL_CUT, Step.SEEK),
+        Input.OVER: _CONTENT_OVER,
+        Input.EMPTIED: _PRUNE,
+        Input.DESERTED: _LINGER,
+        Input.LEAVING: _HAND_OVER,
+    },
+    State.PAIRING: {
+        Input.ASKED: _to(State.PAIRING, Step.ADMIT),
+        Input.RESUMES: _to(State.PAIRING, Step.ADMIT),
+        Input.NEWS: _to(State.PAIRING, Step.RENEW),
+        Input.FOUND: _to(State.PAIRING, Step.ASK_NEXT),
+        Input.LATE: _to(State.PAIRING, Step.ASK_NEXT),
+        Input.PASSED_OVER: _to(State.PAIRING, Step.ASK_NEXT),
+        Input.ACCEPTED: _to(State.PAIRING, Step.RECEIVE_TOO),
+        Input.OTHER_FEEDS: _to(State.DOUBLED, Step.STOP_SEEKING, Step.TAKE_SECOND),
+        Input.REFUSED: _UNPAIRED,
+        Input.FAILED: _UNPAIRED,
+        Input.OTHER_LOST: _UNPAIRED,
+        Input.EXPIRED: _UNPAIRED,
+        Input.SUSPECTED: _to(State.DOUBTED, Step.STOP_SEEKING, Step.SEEK),
+        Input.LEAVES: _to(State.DOUBTED, Step.STOP_SEEKING, Step.SEEK),
+        Input.STARVES: _to(State.CUT, Step.STOP_SEEKING, Step.LEAVE_OTHERS, Step.TELL_CUT),
+        Input.NO_WAY: _to(State.REPAIRING, Step.STOP_SEEKING, Step.TELL_CUT, Step.SEEK),
+        Input.SILENT: _to(State.REPAIRING, Step.STOP_SEEKING, Step.TELL_CUT, Step.SEEK),
+        Input.LOST: _to(
+            State.REPAIRING, Step.STOP_SEEKING, Step.TELL_LOST, Step.DROP, Step.TELL_CUT, Step.SEEK
+        ),
         Input.OVER: _CONTENT_OVER,
         Input.EMPTIED: _PRUNE,
         Input.DESERTED: _LINGER,
@@ -226,6 +264,8 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
         Input.RESUMES: _to(State.DOUBLED, Step.ADMIT),
         Input.NEWS: _to(State.DOUBLED, Step.RENEW),
         Input.OTHER_OUTDONE: _to(State.FED, Step.LEAVE_OTHERS),
+        Input.PAIRS: _to(State.PAIRING, Step.LEAVE_OTHERS, Step.PAIR),
+        Input.MOVES: _to(State.DOUBLED, Step.TELL_BETTER, Step.PROMOTE, Step.RENEW),
         Input.OTHER_LOST: _to(State.FED),
         Input.OUTDONE: _SWITCH,
         Input.SILENT: _SWITCH,
@@ -261,6 +301,7 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
         Input.FEEDS: _to(State.FED, Step.STOP_SEEKING, Step.LEAVE_OTHERS, Step.TELL_FED),
         Input.OTHER_FEEDS: _to(State.FED, Step.STOP_SEEKING, Step.PROMOTE, Step.LEAVE_OTHERS, Step.TELL_FED),
         Input.NOWHERE: _to(State.REPAIRING, Step.TELL_NO_WAY),
+        Input.BEGUN_ANEW: _to(State.FED, Step.BEGIN_ANEW),
         Input.LOST: _to(State.REPAIRING, Step.TELL_LOST, Step.DROP),
         Input.EXPIRED: _END,
         Input.OVER: _CONTENT_OVER,
@@ -310,6 +351,7 @@ IGNORED: Mapping[State, frozenset[Input]] = {
     State.SEARCHING: frozenset({Input.NOWHERE}),
     State.JOINING: frozenset(),
     State.FED: frozenset({Input.FEEDS, *_SECOND}),
+    State.PAIRING: frozenset({Input.FEEDS, Input.OUTDONE, Input.OTHER_OUTDONE}),
     State.DOUBTED: frozenset({Input.SUSPECTED, Input.LEAVES, Input.OUTDONE, Input.OTHER_OUTDONE}),
     State.DOUBLED: frozenset({Input.FEEDS, Input.OTHER_FEEDS, Input.SUSPECTED}),
     State.CUT: frozenset({Input.STARVES, Input.SUSPECTED, Input.OTHER_FEEDS, *_SECOND}),

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 import mcast.overlay.actions
 import mcast.overlay.events
+import mcast.wire.bootstrap
 import mcast.wire.endpoint
 import mcast.wire.identity
 import mcast.wire.node
@@ -45,7 +46,9 @@ _MODULES: tuple[ModuleType, ...] = (
     mcast.wire.identity,
     mcast.wire.position,
     mcast.wire.endpoint,
+    mcast.wire.bootstrap,
     mcast.wire.rtcp_app,
+    mcast.wire.bootstrap,
 )
 _CLASSES: Mapping[str, type[Any]] = {
     name: value

@@ -35,7 +35,7 @@ TICK = 0.1
 """Seconds between two looks at the clock, for what is due at no time that the core could name."""
 LEAVE_SECONDS = 0.9
 """What the core gets for its farewell: more than its children have to go elsewhere
-(`overlay.branch.HANDOVER_SECONDS`), and so little that SIGTERM still ends a program within a second."""
+(`overlay.transitions.HANDOVER_SECONDS`), and so little that SIGTERM still ends a program within a second."""
 MAX_PENDING = 8192
 """Peers' messages waiting for a decision. Beyond, `offer` refuses and the connection is closed."""
 

@@ -5,7 +5,7 @@ trip at best and seconds where packets are lost. A request takes a connection fo
 its answer needs no number, and closing the connection cancels it. After the answer it is idle
 again.
 
-    warm thread --connect--> idle --ask--> asking --FOUND, MISS--> idle
+    warm thread --connect--> idle --ask--> asking --FOUND, MISS, CONTENTS--> idle
                               |              '--cancel--> closed
                               '--take--> owned by an Upstream
 
@@ -17,8 +17,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from mcast.errors import McastError, WireError
 from mcast.net.backoff import Backoff
@@ -26,13 +27,15 @@ from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.handshake import Credentials
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.watcher import Watcher
-from mcast.overlay.actions import Ask
+from mcast.overlay.actions import Ask, AskList
 from mcast.overlay.events import Answered, RoundTripMeasured, Unasked
 from mcast.peer.decider import Post
 from mcast.wire.frame import Message
-from mcast.wire.node import Disc, Found, Miss, RequestId
+from mcast.wire.node import ContentsPage, Disc, Found, ListContents, Miss, RequestId
 
 logger = logging.getLogger(__name__)
+
+Question: TypeAlias = Disc | ListContents
 
 MAX_IDLE = 4
 """Idle connections kept to one neighbour; a burst of floods opens more and lets them go."""
@@ -56,15 +59,15 @@ class FlooderTiming:
 
 DEFAULT_TIMING = FlooderTiming()
 FURTHER_TIMING = FlooderTiming(first_retry=10.0, last_retry=10.0, hurries=False)
-"""For addresses that we were only told of: each is dialled at most once in 5 s (`Backoff` halves at most), so
-that nobody can have many clients hammer at a stranger."""
+"""For addresses that we were only told of, by a parent or the bootstrapper: each is dialled at most once in
+5 s (`Backoff` halves at most), so that nobody can have many clients hammer at a stranger."""
 
 
 @dataclass(slots=True)
 class _Asking:
     """A request that one connection is busy with."""
 
-    disc: Disc
+    question: Question
     connection: Connection
 
 
@@ -83,7 +86,7 @@ class Neighbour:
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._asking: dict[bytes, _Asking] = {}
-        self._queue: deque[Disc] = deque()  # bounded by the floods that the core allows
+        self._queue: deque[Question] = deque()  # bounded by the floods that the core allows
         self._newest: Connection | None = None  # until it has answered
         self._newest_at = 0.0
         self._snub: str | None = None  # why the newest was closed at once
@@ -93,21 +96,21 @@ class Neighbour:
         self._thread = OwnedThread(f"warm-{name}", self._keep_warm, on_crash)
         self._thread.start()
 
-    def ask(self, disc: Disc) -> None:
-        """Send a DISC; what comes back, or that nothing can, is posted."""
+    def ask(self, question: Question) -> None:
+        """Send a DISC or a LIST; what comes back, or that nothing can, is posted."""
         with self._lock:
             reason = f"{self.name} is no neighbour any more" if self._stopping.is_set() else self._resting
             if reason is None:
-                self._queue.append(disc)
+                self._queue.append(question)
         if reason is not None:
-            self._unasked(disc, reason)
+            self._unasked(question, reason)
         else:
             self._ask_next()
 
     def cancel(self, request: RequestId) -> None:
         """Let the neighbour know that its answer is not wanted any more: hang up."""
         with self._lock:
-            self._queue = deque(disc for disc in self._queue if disc.request != request)
+            self._queue = deque(each for each in self._queue if each.request != request)
             asking = self._asking.pop(request, None)
         if asking is not None:
             # Unwatched first: that we hang up is not to be taken for the neighbour's doing.
@@ -137,13 +140,13 @@ class Neighbour:
         with self._lock:
             asking = list(self._asking.values())
             connections = [*self._idle, *(each.connection for each in asking)]
-            unanswered = [*self._queue, *(each.disc for each in asking)]
+            unanswered = [*self._queue, *(each.question for each in asking)]
             self._idle, self._asking, self._queue = [], {}, deque()
         for connection in connections:
             self._watcher.unwatch(connection)
             connection.close()
-        for disc in unanswered:
-            self._unasked(disc, f"{self.name} is no neighbour any more")
+        for question in unanswered:
+            self._unasked(question, f"{self.name} is no neighbour any more")
 
     def _keep_warm(self) -> None:
         while True:
@@ -211,16 +214,16 @@ class Neighbour:
             with self._lock:
                 if not self._queue or not self._idle:
                     break
-                disc, connection = self._queue.popleft(), self._idle.pop()
-                self._asking[disc.request] = _Asking(disc, connection)
+                question, connection = self._queue.popleft(), self._idle.pop()
+                self._asking[question.request] = _Asking(question, connection)
             try:
-                connection.send(disc, timeout=0)
+                connection.send(question, timeout=0)
             except PeerGone as error:
                 self._lost(connection, str(error))
         self._wanted.set()
 
     def _on_message(self, connection: Connection, message: Message) -> None:
-        if not isinstance(message, Found | Miss):
+        if not isinstance(message, Found | Miss | ContentsPage):
             raise WireError(f"{self.name} sent {type(message).__name__} where FOUND or MISS was asked")
         with self._lock:
             asking = self._asking.get(message.request)
@@ -264,21 +267,21 @@ class Neighbour:
                 self._proven(connection)
             if connection in self._idle:
                 self._idle.remove(connection)
-            lost = [asking.disc for asking in self._asking.values() if asking.connection is connection]
-            for disc in lost:
-                del self._asking[disc.request]
+            lost = [asking.question for asking in self._asking.values() if asking.connection is connection]
+            for question in lost:
+                del self._asking[question.request]
         self._wanted.set()
-        for disc in lost:
-            self._unasked(disc, f"{self.name} ({self.address}): {reason}")
+        for question in lost:
+            self._unasked(question, f"{self.name} ({self.address}): {reason}")
 
     def _drop_queued(self, reason: str) -> None:
         with self._lock:
             queued, self._queue = self._queue, deque()
-        for disc in queued:
-            self._unasked(disc, reason)
+        for question in queued:
+            self._unasked(question, reason)
 
-    def _unasked(self, disc: Disc, text: str) -> None:
-        self._post(Unasked(self.name, disc.request, text))
+    def _unasked(self, question: Question, text: str) -> None:
+        self._post(Unasked(self.name, question.request, text))
 
     def __repr__(self) -> str:
         return (
@@ -315,17 +318,18 @@ class Flooder:
             }
         )
 
-    def meet(self, addresses: Iterable[str]) -> list[Neighbour]:
-        """Let these be asked, too, under their addresses as names, and none of those who were met before.
+    def meet(self, addresses: Mapping[str, str]) -> list[Neighbour]:
+        """Let these be asked, too, by their names, and none of those who were met before.
 
         Never waits. Returns who is not to be asked any more: the caller sees to it that each is stopped.
         """
         before = self._met
+        kept = {name: known for name, known in before.items() if addresses.get(name) == known.address}
         self._met = {
-            address: before.get(address) or self._make(address, address, FURTHER_TIMING)
-            for address in addresses
+            name: kept.get(name) or self._make(name, address, FURTHER_TIMING)
+            for name, address in addresses.items()
         }
-        gone = [neighbour for name, neighbour in before.items() if name not in self._met]
+        gone = [neighbour for name, neighbour in before.items() if name not in kept]
         for neighbour in gone:
             neighbour.ask_to_stop()
         return gone
@@ -347,12 +351,13 @@ class Flooder:
         for neighbour in gone:
             neighbour.stop()
 
-    def ask(self, ask: Ask) -> None:
-        """Hand a DISC on to one neighbour. Never waits."""
+    def ask(self, ask: Ask | AskList) -> None:
+        """Hand a DISC or a LIST on to one neighbour. Never waits."""
+        question = ask.disc if isinstance(ask, Ask) else ask.question
         if neighbour := self._get(ask.neighbour):
-            neighbour.ask(ask.disc)
+            neighbour.ask(question)
         else:  # the layout has changed since the core was told who can be asked
-            self._post(Unasked(ask.neighbour, ask.disc.request, f"{ask.neighbour} is no neighbour"))
+            self._post(Unasked(ask.neighbour, question.request, f"{ask.neighbour} is no neighbour"))
 
     def cancel(self, request: RequestId, names: tuple[str, ...]) -> None:
         """Cancel what these neighbours are asked under a request. Never waits."""
@@ -372,7 +377,7 @@ class Flooder:
 
     def stop(self) -> None:
         """Close all connections and end all threads."""
-        met = self.meet(())
+        met = self.meet({})
         self._replace({})
         for neighbour in met:
             neighbour.stop()

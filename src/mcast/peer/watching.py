@@ -39,9 +39,13 @@ class WatchTiming:
     unknown_retry: float = 30.0
     """To the next attempt at one that has accepted the connection and told nothing."""
     connect_timeout: float = 3.0
+    every_ms: int = 0
+    """It is asked to speak so often; 0: as often as it likes."""
 
 
 DEFAULT_TIMING = WatchTiming()
+SENIOR_TIMING = WatchTiming(silence=1.0, last_retry=1.0, connect_timeout=1.0, every_ms=250)
+"""For a rendezvous point whose place this one takes when it dies: a viewer's buffer waits for that."""
 
 
 class NeighbourWatch:
@@ -53,6 +57,7 @@ class NeighbourWatch:
     ) -> None:  # fmt: skip
         """Begin to connect. `offer` is handed what the neighbour tells, `post` that it is void."""
         self.name, self.address = name, address
+        self.is_senior = timing is SENIOR_TIMING
         self._neighbour, self._me = Identity.node(name), me
         self._post, self._offer, self._timing, self._credentials = post, offer, timing, credentials
         self._backoff = Backoff(timing.first_retry, timing.last_retry)
@@ -89,7 +94,7 @@ class NeighbourWatch:
         try:
             with self._connected() as connection:
                 has_connected = True
-                connection.send(Watch(sender=self._me))
+                connection.send(Watch(sender=self._me, every_ms=self._timing.every_ms))
                 while True:
                     self._take(connection.receive(self._timing.silence), connection)
         except (McastError, TimeoutError) as error:
@@ -128,11 +133,13 @@ class NeighbourWatch:
             return Introduced(self.name, advert.distance, connection.peer if advert.takes_clients else None)
         if advert.path and advert.path[-1] != self._neighbour:
             raise WireError(f"{self.name} tells a path to {advert.path[-1]}")
-        return Advertised(self.name, advert.content, advert.path, advert.fed)
+        return Advertised(
+            self.name, advert.content, advert.path, advert.fed, advert.delay_ms, advert.lost_permille
+        )
 
 
 class NeighbourWatches:
-    """Listens to all neighbours of the layout."""
+    """Listens to all neighbours of the layout, and to the rendezvous points before this one."""
 
     def __init__(
         self, me: Identity, post: Post, offer: Callable[[Event], bool], on_crash: OnCrash,
@@ -142,12 +149,21 @@ class NeighbourWatches:
         self._credentials = credentials
         self._watches: dict[str, NeighbourWatch] = {}
 
-    def update(self, addresses: Mapping[str, str]) -> None:
-        """Take in who the neighbours are, and where. Waits for the threads of those that are gone."""
-        before = self._watches
-        kept = {name: watch for name, watch in before.items() if addresses.get(name) == watch.address}
+    def update(self, neighbours: Mapping[str, str], seniors: Mapping[str, str] | None = None) -> None:
+        """Take in who the neighbours are, and where, and the rendezvous points before this one.
+
+        Each is watched once. Waits for the threads of those that are gone.
+        """
+        before, seniors = self._watches, seniors or {}
+        addresses = {**neighbours, **seniors}
+        kept = {
+            name: watch
+            for name, watch in before.items()
+            if addresses.get(name) == watch.address and watch.is_senior == (name in seniors)
+        }
         self._watches = {
-            name: kept.get(name) or self._begin(name, address) for name, address in addresses.items()
+            name: kept.get(name) or self._begin(name, address, is_senior=name in seniors)
+            for name, address in addresses.items()
         }
         gone = [watch for name, watch in before.items() if name not in kept]
         for watch in gone:
@@ -155,9 +171,10 @@ class NeighbourWatches:
         for watch in gone:
             watch.stop()
 
-    def _begin(self, name: str, address: str) -> NeighbourWatch:
+    def _begin(self, name: str, address: str, *, is_senior: bool) -> NeighbourWatch:
+        timing = SENIOR_TIMING if is_senior else self._timing
         return NeighbourWatch(
-            name, address, self._me, self._post, self._offer, self._on_crash, self._timing,
+            name, address, self._me, self._post, self._offer, self._on_crash, timing,
             credentials=self._credentials,
         )  # fmt: skip
 

@@ -29,6 +29,10 @@ from mcast.wire.identity import IDENTITY, NODE_NAME, Identity
 from mcast.wire.position import POSITION, Position
 
 INSTANCE_SIZE = 16
+MAX_CANDIDATES = 16
+"""Nodes that are offered at a time: more cannot be tried before a viewer's patience ends."""
+MAX_LINKS = 256
+"""Neighbours of one node."""
 
 
 class BootstrapFlag(IntEnum):
@@ -37,6 +41,9 @@ class BootstrapFlag(IntEnum):
     REFUSED = 3
     HEALTH = 4
     PROBE = 5
+    SEEK = 6
+    CANDIDATES = 7
+    LINKS = 8
 
 
 class NodeKind(IntEnum):
@@ -131,11 +138,13 @@ class Register(BootstrapPacket):
         maybe(1, "name", NODE_NAME, ""),
         one(2, "port", U16),
         one(3, "instance", fixed(INSTANCE_SIZE)),
+        many(20, "links", NODE_NAME, most=MAX_LINKS),
     )
 
     name: str  # "" where the address is enough
     port: int  # of the control listener
     instance: bytes  # drawn at random by each process, so that a restart differs from a reconnect
+    links: tuple[str, ...] = ()  # that it has chosen, so that a bootstrapper that comes back knows them
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +162,8 @@ class LayoutMessage(BootstrapPacket):
         many(10, "rendezvous", TEXT),
         maybe(11, "version", U32, 0),
         maybe(15, "policy", packed(Policy), DEFAULT_POLICY),
+        maybe(21, "joined", BOOLEAN, False),
+        many(32, "seniors", packed(Neighbour)),
     )
 
     name: str
@@ -161,9 +172,11 @@ class LayoutMessage(BootstrapPacket):
     aliases: tuple[str, ...] = ()  # further addresses that this node may call from
     neighbours: tuple[Neighbour, ...] = ()
     servers: tuple[str, ...] = ()  # "host:port" each; only the rendezvous points get any
-    rendezvous: tuple[str, ...] = ()  # names, the first serves
+    rendezvous: tuple[str, ...] = ()  # names; of those that live the first serves
     version: int = 0
     policy: Policy = DEFAULT_POLICY
+    joined: bool = False  # the file does not name this node: it is to choose its neighbours itself
+    seniors: tuple[Neighbour, ...] = ()  # the rendezvous points before this one, and where it reaches them
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +184,10 @@ class Refused(BootstrapPacket):
     """The bootstrapper knows no such node, or another process bears its name."""
 
     FLAG = BootstrapFlag.REFUSED
-    SCHEMA = Schema(one(12, "text", EXPLANATION))
+    SCHEMA = Schema(one(12, "text", EXPLANATION), maybe(22, "removed", BOOLEAN, False))
 
     text: str
+    removed: bool = False  # the layout has named it until now: it is to leave in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +195,15 @@ class Health(BootstrapPacket):
     """How a node is."""
 
     FLAG = BootstrapFlag.HEALTH
-    SCHEMA = Schema(one(13, "uptime_ms", U64), many(14, "streams", packed(StreamHealth)))
+    SCHEMA = Schema(
+        one(13, "uptime_ms", U64),
+        many(14, "streams", packed(StreamHealth)),
+        many(23, "beyond", NODE_NAME),
+    )
 
     uptime_ms: int
     streams: tuple[StreamHealth, ...] = ()
+    beyond: tuple[str, ...] = ()  # parents that are no neighbours by the layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +213,39 @@ class Probe(BootstrapPacket):
     FLAG = BootstrapFlag.PROBE
 
 
-BootstrapMessage = Register | LayoutMessage | Refused | Health | Probe
+@dataclass(frozen=True, slots=True)
+class Seek(BootstrapPacket):
+    """A node asks for nodes that are up, beyond its links: to join, or as its neighbours have no way."""
 
-_PACKETS = by_flag(Register, LayoutMessage, Refused, Health, Probe)
+    FLAG = BootstrapFlag.SEEK
+    SCHEMA = Schema(maybe(24, "content", CONTENT_NAME, ""))
+
+    content: str = ""  # for which it has no way; "": it looks for neighbours
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates(BootstrapPacket):
+    """Nodes that are up, and where each can be reached: the answer to Seek."""
+
+    FLAG = BootstrapFlag.CANDIDATES
+    SCHEMA = Schema(many(25, "nodes", packed(Neighbour), most=MAX_CANDIDATES))
+
+    nodes: tuple[Neighbour, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Links(BootstrapPacket):
+    """A node that the file does not name says whom it has chosen as its neighbours: all of them."""
+
+    FLAG = BootstrapFlag.LINKS
+    SCHEMA = Schema(many(20, "links", NODE_NAME, most=MAX_LINKS))
+
+    links: tuple[str, ...] = ()
+
+
+BootstrapMessage = Register | LayoutMessage | Refused | Health | Probe | Seek | Candidates | Links
+
+_PACKETS = by_flag(Register, LayoutMessage, Refused, Health, Probe, Seek, Candidates, Links)
 
 
 def unpack(body: bytes) -> BootstrapMessage:

@@ -1,11 +1,18 @@
-"""Names of contents: printable text, because they end up in logs, tables and file names.
+"""What is said of contents: their names, and what servers tell of each.
 
-They are bounded by the length byte in front of them in the node protocol's header.
+Names are printable text, because they end up in logs, tables and file names. They are bounded by the length
+byte in front of them in the node protocol's header.
 """
 
-from mcast.errors import WireError
-from mcast.wire.codec import Codec, Reader, Writer
+from dataclasses import dataclass
+from enum import IntEnum
 
+from mcast.errors import WireError
+from mcast.wire.codec import BOOLEAN, TEXT, U16, U32, U64, Codec, Reader, Writer, enumerated, fixed
+from mcast.wire.fields import Record, Schema, many, maybe, one
+from mcast.wire.position import POSITION, Position
+
+DIGEST_SIZE = 32  # SHA-256 of a prepared content's bytes
 MAX_CONTENT_NAME = 255  # bytes of UTF-8
 
 
@@ -44,3 +51,42 @@ CONTENT_NAME8: Codec[str] = Codec(
     lambda writer, name: writer.text8(check_content_name(name)), lambda reader: _accepted(reader.text8())
 )
 """A content's name behind a byte that holds its length."""
+
+
+class Readiness(IntEnum):
+    """Whether a content can be sent now."""
+
+    READY = 0
+    PREPARING = 1  # soon
+    FAILED = 2  # not before its file has changed
+
+
+@dataclass(frozen=True, slots=True)
+class ContentInfo(Record):
+    """One content in a server's list. 0 stands for an unknown number."""
+
+    name: str
+    format: str = ""  # for people: codecs, container
+    duration_ms: int = 0  # 0: a live input, or unknown
+    bit_rate: int = 0  # bit/s
+    frame_rate_milli: int = 0  # frames in 1,000 s
+    width: int = 0
+    height: int = 0
+    loop: bool = False
+    digest: bytes = b""  # of the prepared bytes; empty while preparing and for live inputs
+    running: tuple[Position, ...] = ()  # the streams that run now, and their heads
+    readiness: Readiness = Readiness.READY
+
+    SCHEMA = Schema(
+        one(1, "name", CONTENT_NAME),
+        maybe(2, "format", TEXT, ""),
+        maybe(3, "duration_ms", U64, 0),
+        maybe(4, "bit_rate", U64, 0),
+        maybe(5, "frame_rate_milli", U32, 0),
+        maybe(6, "width", U16, 0),
+        maybe(7, "height", U16, 0),
+        maybe(8, "loop", BOOLEAN, False),
+        maybe(9, "digest", fixed(0, DIGEST_SIZE), b""),
+        many(10, "running", POSITION),
+        maybe(11, "readiness", enumerated(Readiness, Readiness.READY), Readiness.READY),
+    )

@@ -95,6 +95,10 @@ class ContinuityChecker:
         self.errors = 0
         self._last: dict[int, _Last] = {}
 
+    def begin_anew(self) -> None:
+        """Take in that what follows is another stream, which need not go on with these counters."""
+        self._last.clear()
+
     def feed(self, payload: Buffer) -> int:
         """Take whole packets, return how many errors they hold. Raises nothing."""
         whole = len(payload) // PACKET

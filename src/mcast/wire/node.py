@@ -2,7 +2,7 @@
 
 Every packet has the same fixed fields (flag, request id, source, hops, content, port) and its own
 TLVs. The connection that carried STREAM *is* the subscription, so no packet names one. The connection
-that carried WATCH is for ADVERTs alone.
+that carried WATCH is for ADVERTs alone. LIST and CONTENTS, like WATCH, name no content.
 
 A MISS still means no, and a STOP the end, when their reason is one that only a newer version knows:
 it is read as MissReason.CUT (try again, or ask another) or StopReason.ERROR.
@@ -13,8 +13,8 @@ from enum import IntEnum
 from typing import Any, ClassVar
 
 from mcast.errors import WireError
-from mcast.wire.codec import BOOLEAN, EXPLANATION, U8, U32, Reader, Writer, enumerated, fixed
-from mcast.wire.content import CONTENT_NAME8
+from mcast.wire.codec import BOOLEAN, EXPLANATION, U8, U16, U32, Reader, Writer, enumerated, fixed, packed
+from mcast.wire.content import CONTENT_NAME, CONTENT_NAME8, ContentInfo
 from mcast.wire.endpoint import HOST_ENDPOINT, OPTIONAL_ENDPOINT, Endpoint
 from mcast.wire.fields import Record, Schema, by_flag, many, maybe, one, read_flag, some
 from mcast.wire.identity import IDENTITY, Identity
@@ -42,6 +42,8 @@ class NodeFlag(IntEnum):
     STOP = 6
     WATCH = 7
     ADVERT = 8
+    LIST = 9
+    CONTENTS = 10
 
 
 class MissReason(IntEnum):
@@ -99,7 +101,14 @@ ADVERTISED_PATH = many(20, "path", IDENTITY, most=MAX_PATH)
 FED = maybe(21, "fed", BOOLEAN, False)
 DISTANCE = maybe(22, "distance", U8)
 TAKES_CLIENTS = maybe(23, "takes_clients", BOOLEAN, False)
-RETRY = maybe(40, "retry_ms", U32, 0)
+RETRY = maybe(24, "retry_ms", U32, 0)
+EVERY = maybe(32, "every_ms", U16, 0)
+DELAY = maybe(40, "delay_ms", U16)
+LOST = maybe(41, "lost_permille", U16, 0)
+AFTER = maybe(50, "after", CONTENT_NAME, "")
+CONTENTS = many(51, "contents", packed(ContentInfo))
+MORE = maybe(52, "more", BOOLEAN, False)
+AGE = maybe(53, "age_ms", U32, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,9 +241,10 @@ class Watch(NodePacket):
     """Tell me, on this connection, what you stream from now on. Names no content."""
 
     FLAG = NodeFlag.WATCH
-    SCHEMA = Schema(SENDER)
+    SCHEMA = Schema(SENDER, EVERY)
 
     sender: Identity
+    every_ms: int = 0  # say something so often, though nothing changes; 0: as often as to anybody
     request: RequestId = bytes(REQUEST_ID_SIZE)  # nobody answers under it
     content: str = ""
 
@@ -244,7 +254,7 @@ class Advert(NodePacket):
     """How the sender streams a content; or, without a content's name, what the sender is."""
 
     FLAG = NodeFlag.ADVERT
-    SCHEMA = Schema(ADVERTISED_PATH, FED, DISTANCE, TAKES_CLIENTS)
+    SCHEMA = Schema(ADVERTISED_PATH, FED, DISTANCE, TAKES_CLIENTS, DELAY, LOST)
 
     request: RequestId = bytes(REQUEST_ID_SIZE)
     content: str = ""
@@ -252,11 +262,40 @@ class Advert(NodePacket):
     fed: bool = False
     distance: int | None = None  # links to the nearest rendezvous point; None: it knows of none
     takes_clients: bool = False  # it may be named to clients
+    delay_ms: int | None = None  # of a datagram from the rendezvous point to the sender; None: not known
+    lost_permille: int = 0  # of the datagrams are lost on that way, before repair
 
 
-NodeMessage = Disc | Found | Miss | Stream | Port | Stop | Watch | Advert
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListContents(NodePacket):
+    """Ask: which contents are there, behind this name? Answered by CONTENTS, or by MISS."""
 
-_PACKETS = by_flag(Disc, Found, Miss, Stream, Port, Stop, Watch, Advert)
+    FLAG = NodeFlag.LIST
+    SCHEMA = Schema(SENDER, REMAINING, AFTER)
+
+    sender: Identity
+    remaining_ms: int
+    after: str = ""  # the last name of the page before; empty: from the beginning
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentsPage(NodePacket):
+    """Answer LIST: some contents, by name; without digests and running streams."""
+
+    FLAG = NodeFlag.CONTENTS
+    SCHEMA = Schema(CONTENTS, MORE, AGE, WHY)
+
+    contents: tuple[ContentInfo, ...] = ()
+    more: bool = False  # there are others behind the last one
+    age_ms: int = 0  # how long ago the rendezvous point has said so
+    text: str = ""  # why some may be missing
+    content: str = ""
+
+
+NodeMessage = Disc | Found | Miss | Stream | Port | Stop | Watch | Advert | ListContents | ContentsPage
+
+_PACKETS = by_flag(Disc, Found, Miss, Stream, Port, Stop, Watch, Advert, ListContents, ContentsPage)
 
 
 def unpack(body: bytes) -> NodeMessage:

@@ -15,7 +15,6 @@ from mcast.errors import UnknownMessageError, WireError
 from mcast.wire.codec import (
     BOOLEAN,
     EXPLANATION,
-    TEXT,
     U8,
     U16,
     U32,
@@ -27,11 +26,12 @@ from mcast.wire.codec import (
     packed,
 )
 from mcast.wire.content import CONTENT_NAME
+from mcast.wire.content import DIGEST_SIZE as DIGEST_SIZE
+from mcast.wire.content import ContentInfo as ContentInfo
+from mcast.wire.content import Readiness as Readiness
 from mcast.wire.fields import Record, Schema, many, maybe, one, read_flag
 from mcast.wire.node import TOKEN_SIZE, StopReason
 from mcast.wire.position import NUMBER, POSITION, Position
-
-DIGEST_SIZE = 32  # SHA-256 of a prepared content's bytes
 
 
 class ServerFlag(IntEnum):
@@ -53,45 +53,6 @@ class SendStatus(IntEnum):
     ERROR = 4  # `text` says what
 
 
-class Readiness(IntEnum):
-    """Whether a content can be sent now."""
-
-    READY = 0
-    PREPARING = 1  # soon
-    FAILED = 2  # not before its file has changed
-
-
-@dataclass(frozen=True, slots=True)
-class ContentInfo(Record):
-    """One content in a server's list. 0 stands for an unknown number."""
-
-    name: str
-    format: str = ""  # for people: codecs, container
-    duration_ms: int = 0  # 0: a live input, or unknown
-    bit_rate: int = 0  # bit/s
-    frame_rate_milli: int = 0  # frames in 1,000 s
-    width: int = 0
-    height: int = 0
-    loop: bool = False
-    digest: bytes = b""  # of the prepared bytes; empty while preparing and for live inputs
-    running: tuple[Position, ...] = ()  # the streams that run now, and their heads
-    readiness: Readiness = Readiness.READY
-
-    SCHEMA = Schema(
-        one(1, "name", CONTENT_NAME),
-        maybe(2, "format", TEXT, ""),
-        maybe(3, "duration_ms", U64, 0),
-        maybe(4, "bit_rate", U64, 0),
-        maybe(5, "frame_rate_milli", U32, 0),
-        maybe(6, "width", U16, 0),
-        maybe(7, "height", U16, 0),
-        maybe(8, "loop", BOOLEAN, False),
-        maybe(9, "digest", fixed(0, DIGEST_SIZE), b""),
-        many(10, "running", POSITION),
-        maybe(11, "readiness", enumerated(Readiness, Readiness.READY), Readiness.READY),
-    )
-
-
 CONTENTS = many(1, "contents", packed(ContentInfo))
 CONTENT = one(2, "content", CONTENT_NAME)
 RESUME = maybe(3, "resume", POSITION)
@@ -106,6 +67,7 @@ REASON = one(11, "reason", enumerated(StopReason, StopReason.ERROR))
 LAST = maybe(12, "last", NUMBER)
 NONCE = one(13, "nonce", U64)
 OVERDUE = maybe(14, "overdue_ms", U32, 0)
+DUE = maybe(32, "due", NUMBER)
 
 
 class ServerPacket(Record):
@@ -150,13 +112,14 @@ class Send(ServerPacket):
     """The rendezvous point asks for a content, from a position or from where the server likes."""
 
     FLAG = ServerFlag.CSND
-    SCHEMA = Schema(CONTENT, RESUME, PORT, BUFFER, OVERDUE)
+    SCHEMA = Schema(CONTENT, RESUME, PORT, BUFFER, OVERDUE, DUE)
 
     content: str
     resume: Position | None = None
     port: int = 0  # the rendezvous point's UDP port, a hint
     buffer_bytes: int = 0  # of its receive buffer, 0 unknown
     overdue_ms: int = 0  # how long ago the datagram at `resume` was due: the new server keeps that clock
+    due: int | None = None  # the number that was due then, if it is another one than that of `resume`
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,7 @@ class Family:
     ) -> None:
         self.crash, self.timing = CrashBox(threading.Event()), timing
         self.lost: list[tuple[ChildKey, ChildLost]] = []
+        self.caught_up: list[ChildKey] = []
         self.reader = FeedbackReader(self.crash, catch_up_bit_rate=rate)
         self.reader.start()
         self.fanout = Fanout(
@@ -105,6 +106,7 @@ class Family:
             self.reader,
             MediaPorts(),
             on_lost=lambda key, why: self.lost.append((key, why)),
+            on_caught_up=self.caught_up.append,
             bounds=bounds,
             offload=offload,
             timing=timing,

@@ -80,6 +80,20 @@ def test_resumed_child_begins_at_exactly_its_number() -> None:
         assert viewer.numbers() == list(range(123, 300))
 
 
+def test_of_a_child_that_resumes_it_is_told_once_when_it_gets_the_stream_as_it_comes() -> None:
+    with family() as parent:
+        for item in stream(0, 300, keys=[0, 200]):
+            parent.fanout.push(item)
+        joined, resumed = parent.join(), parent.join(resume=Position(SSRC, 123))
+        parent.wait_next(300)
+        wait_until(lambda: parent.caught_up, "it is told")
+        for item in stream(300, 50, keys=[]):
+            parent.fanout.push(item)
+        parent.wait_next(350)
+        assert joined.numbers()[-1] == 349
+        assert parent.caught_up == [parent.child(resumed).key]
+
+
 def test_resumed_child_that_comes_too_late_begins_at_the_oldest_and_counts_what_it_lost() -> None:
     with family(bounds=HistoryBounds(datagrams=100)) as parent:
         for item in stream(0, 490, keys=[0]):

@@ -372,3 +372,13 @@ def test_the_longest_gap_is_the_one_between_two_new_datagrams() -> None:
     two.media(0, 20, 10, 5.4)
     two.media(0, 30, 10, 5.5)
     assert abs(two.stream.counters().longest_gap_ms - 300) < 0.001
+
+
+def test_a_parent_is_asked_for_what_somebody_below_wants_from_before_this_child_began() -> None:
+    two = TwoParents(at=100, start=100, second=100)
+    two.stream.remove(1)
+    assert two.media(0, 100, 5, 1.0) == [100, 101, 102, 103, 104]
+    two.stream.reach_back(97, 1.1)
+    assert two.asked(0, 1.1) == [97, 98, 99]
+    assert two.media(0, 97, 3, 1.2) == [97, 98, 99]
+    assert two.stream.counters().lost == 0

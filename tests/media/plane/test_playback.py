@@ -3,6 +3,7 @@
 import threading
 import time
 
+from helpers import wait_until
 from mcast.media.output import Ended
 from mcast.media.playback import Playback
 from mcast.net.threads import CrashBox
@@ -71,3 +72,21 @@ def test_the_first_media_is_none_of_the_null_packets_before_it() -> None:
     report = playback.report()
     assert report.first_media is not None
     assert (report.first_number, report.ts_packets) == (1, PACKETS)
+
+
+def test_another_stream_goes_out_behind_what_was_held_of_the_one_that_was_given_up() -> None:
+    output = Memory()
+    playback = Playback(output, 60_000, CrashBox(threading.Event()))
+    playback.push(train(100, 5))
+    playback.push(train(107, 3))
+    number = playback.begin_anew()
+    playback.push(train(110, 5))  # of the former one, which counts no more
+    playback.push(train(0, 5), number)
+    wait_until(lambda: len(output.numbers()) >= 8, "the rest of the first stream, long before its time")
+    assert playback.begin_anew() == number + 1
+    playback.stop()
+    assert output.numbers() == [*range(100, 105), *range(107, 110), *range(5)]
+    report = playback.report()
+    assert (report.discontinuities, report.playout.lost, report.first_number) == (2, 2, 100)
+    assert report.playout.datagrams == 13
+    assert report.longest_break_ms > 0

@@ -163,3 +163,29 @@ def test_wanted_is_never_above_what_is_missing(arrivals: list[tuple[int, int]]) 
         seen |= set(range(first, first + count))
         ask(reception, 0.0, most=3)
         assert reception.wanted == min(set(range(max(seen) + 2)) - seen)
+
+
+def test_what_lies_below_the_start_can_be_wanted_later_and_is_new_then() -> None:
+    reception = Reception(0, start=50)
+    reception.accept(50, 10, 0.0)
+    assert reception.reach_back(40, 1.0)
+    assert (reception.wanted, reception.lost) == (40, 10)
+    assert ask(reception, 1.0, most=20) == list(range(40, 50))
+    assert reception.accept(40, 10, 1.1) == ((40, 10),)
+    assert (reception.wanted, reception.lost) == (60, 0)
+
+
+def test_neither_what_is_wanted_already_nor_what_nobody_holds_any_more_is_reached_back_for() -> None:
+    reception = Reception(0, start=WINDOW + 50)
+    assert not Reception(0).reach_back(0, 0.0), "nothing has come, so it has no start"
+    assert not reception.reach_back(WINDOW + 60, 0.0)
+    assert not reception.reach_back(49, 0.0)
+    assert reception.reach_back(50, 0.0)
+
+
+def test_older_gaps_are_given_up_in_their_time_behind_one_that_was_reached_back_for() -> None:
+    reception = Reception(0, start=50)
+    reception.accept(55, 1, 0.0)
+    reception.reach_back(40, 1.0)
+    reception.give_up(before=0.5)
+    assert ask(reception, 1.1, most=30) == list(range(40, 50))

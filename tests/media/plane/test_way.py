@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 
@@ -16,7 +17,8 @@ from mcast.net.ports import MediaPorts
 from mcast.wire.mpegts import NULL_PACKET
 from mcast.wire.position import Position
 from mcast.wire.rtp import HEADER_SIZE
-from media.plane.streams import SIZE, SSRC, datagram
+from media.plane.parts import LOCAL, PATIENT, family
+from media.plane.streams import SIZE, SSRC, datagram, train
 
 NULL = datagram(0)[:HEADER_SIZE] + NULL_PACKET
 REPORT = bytes.fromhex("80c8000600000000") + bytes(20)
@@ -100,3 +102,25 @@ def test_a_receiver_says_once_that_no_udp_comes(caplog: pytest.LogCaptureFixture
         assert receiver.doubt == f"no UDP comes from 127.0.0.1:{port} though TCP is up: a firewall?"
     assert [record.getMessage() for record in caplog.records].count(receiver.doubt) == 1
     assert not crash.calls
+
+
+def test_a_doubt_is_said_once_though_media_comes_from_the_other_parent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with (
+        family(timing=replace(PATIENT, start_silence=0.05)) as parent,
+        caplog.at_level(logging.WARNING),
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute,
+    ):
+        mute.bind(("127.0.0.1", 0))
+        parent.fanout.push(train(0, 5, keys=[0]))
+        viewer = parent.join()
+        parent.wait_live()
+        sock, _ = open_media_socket(LOCAL, MediaPorts())
+        connect_media_socket(sock, LOCAL, mute.getsockname()[1])
+        viewer.receiver.add_parent(77, sock, bytes(16), Position(SSRC, 0))
+        wait_until(lambda: "no UDP" in caplog.text, "the warning")
+        for first in range(5, 55, 5):
+            parent.fanout.push(train(first, 5))
+            parent.wait_next(first + 5)
+    assert caplog.text.count("no UDP comes from") == 1

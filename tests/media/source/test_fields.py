@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mcast.media.source.encoding import Quality
+from mcast.media.source.encoding import Quality, live_arguments
+from mcast.media.source.live_tracks import live_tracks
+from mcast.media.source.probe import probe
+from mcast.media.source.tracks import NO_WISH
 from media.source.clips import X264, make, prepared, streams
+from media.source.transport import run
 
 
 def idet(path: Path) -> dict[str, int]:
@@ -88,3 +92,16 @@ def test_a_progressive_source_is_still_copied(tmp_path: Path, caplog: pytest.Log
     assert "picture: copy" in caplog.text
     found = idet(stream)
     assert (found["TFF"], found["BFF"]) == (0, 0)
+
+
+@pytest.mark.parametrize(("deint", "whole"), [("auto", True), ("keep", False)])
+def test_a_live_input_with_fields_is_treated_alike(tmp_path: Path, deint: str, whole: bool) -> None:
+    path, out = interlaced(tmp_path / "dvb.ts", *MPEG2), tmp_path / "live.ts"
+    tracks = live_tracks(probe(str(path)), NO_WISH)
+    arguments = live_arguments(
+        ("-i", str(path)), tracks.maps, Quality(deint=deint), may_have_fields=tracks.may_have_fields,
+        is_top_first=tracks.is_top_first, offset=None,
+    )  # fmt: skip
+    run("ffmpeg", "-nostdin", "-v", "error", *arguments, "-f", "mpegts", out)
+    found = idet(out)
+    assert (found["Progressive"] > 40, found["TFF"] > 40) == (whole, not whole), found

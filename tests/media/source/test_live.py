@@ -154,6 +154,17 @@ def test_a_source_without_a_clock_is_slowed_down_by_a_full_pipe(bench: Bench) ->
     assert bench.source._ahead(bench.now) < MAX_AHEAD + 5
 
 
+def test_a_machine_that_looks_late_does_not_slow_the_stream_down(bench: Bench) -> None:
+    bench.write(frames(0, 25 * 60))
+    bench.until_media()
+    began = bench.now
+    for look in range(400):
+        bench.look()
+        bench.now += 0.4 if look % 50 == 0 else 0.035
+    media = [time for _, _, time, payload in bench.sent if payload != NULL_PACKET]
+    assert (media[-1] - media[0]) / 90_000 > 0.98 * (bench.now - began)
+
+
 def test_after_a_break_numbers_and_time_run_on_and_the_discontinuity_is_announced(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:

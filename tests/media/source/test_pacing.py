@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mcast.media.source.pacing import MAX_LAG, MAX_OVERDUE, PreparedSource
+from mcast.media.source.pacing import MAX_LAG, MAX_OVERDUE, Overdue, PreparedSource
 from mcast.media.source.prepared import Prepared
 from mcast.wire.position import MAX_NUMBER, Position
 from mcast.wire.train import Train
@@ -114,7 +114,7 @@ def test_who_takes_over_sends_at_once_what_is_overdue_and_keeps_the_others_clock
     first = film.datagrams - 40  # it runs on into the next round
     alone = [train for _, train in play(begin(film, Position(7, first), START), outage + 2)]
     source = begin(film, Position(7, first), START + outage)
-    source.set_back(outage)
+    source.set_back(Overdue(outage))
     at_once = source.due(START + outage)
     assert wire(at_once) == wire(alone)[: len(wire(at_once))]
     assert numbers(at_once)[-1] + 1 == film.due_by(film.time_of(first) + round(outage * 90_000))
@@ -123,9 +123,28 @@ def test_who_takes_over_sends_at_once_what_is_overdue_and_keeps_the_others_clock
     assert not caplog.text
 
 
+@pytest.mark.parametrize("known", [0, 300])
+def test_the_clock_may_be_told_by_any_number_of_the_stream(film: Prepared, begin: Begin, known: int) -> None:
+    first, outage = 100, 0.35
+    alone = [train for _, train in play(begin(film, Position(7, first), START), outage)]
+    source = begin(film, Position(7, first), START + outage)
+    ahead = (film.time_of(known) - film.time_of(first)) / 90_000
+    source.set_back(Overdue(outage - ahead, known))
+    at_once = source.due(START + outage)
+    assert abs(numbers(at_once)[-1] - numbers(alone)[-1]) <= 1
+
+
+def test_a_number_that_is_due_only_later_makes_a_stream_begin_later(film: Prepared, begin: Begin) -> None:
+    source = begin(film, Position(7, 300), START)
+    source.set_back(Overdue(0.0, 0))  # the beginning is due now
+    assert source.due(START) == []
+    begins = (film.time_of(300) - film.time_of(0)) / 90_000
+    assert numbers(source.due(START + begins + 0.001))[0] == 300
+
+
 def test_what_has_been_overdue_for_too_long_is_made_up_for_in_part(film: Prepared, begin: Begin) -> None:
     source = begin(film, Position(7, 0), START)
-    source.set_back(1_000.0)
+    source.set_back(Overdue(1_000.0))
     assert numbers(source.due(START)) == list(range(film.due_by(int(MAX_OVERDUE * 90_000))))
 
 
@@ -133,7 +152,7 @@ def test_a_server_that_is_suspended_after_it_took_over_goes_on_from_where_it_was
     film: Prepared, begin: Begin
 ) -> None:
     source = begin(film, Position(7, 0), START)
-    source.set_back(5.0)
+    source.set_back(Overdue(5.0))
     head = numbers(source.due(START))[-1]
     after = numbers(source.due(START + 5.0))  # no longer anything but a lag
     assert after[0] == head + 1

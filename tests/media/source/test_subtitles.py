@@ -1,12 +1,18 @@
 """Subtitles and teletext of a television recording come along; what cannot is named."""
 
 import logging
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from helpers import wait_until
+from mcast.media.source.live import LiveSource
 from mcast.media.source.prepared import Prepared
+from mcast.media.source.server_config import ContentSpec
 from mcast.wire.mpegts import PACKET
+from mcast.wire.position import Position
 from media.source.clips import X264, film, make, picture, prepared, sound, streams
 from media.source.transport import PMT, complaints, packets, stamp
 
@@ -111,3 +117,18 @@ def test_subtitles_that_are_left_out_are_named_in_the_log(
     path = make(tmp_path / "film.mkv", *picture(1), *sound(1), "-i", text, *X264, "-c:s", "srt")
     prepared(path, tmp_path / "cache")
     assert "left out, as a transport stream cannot hold it: subrip" in caplog.text
+
+
+def test_what_a_live_input_leaves_out_is_named_in_the_log(
+    recording: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    spec = ContentSpec("studio", f"file://{recording}", live=True, loop=False)
+    with closing(LiveSource(spec, Position(7, 0), time.monotonic())) as source:
+
+        def is_said() -> bool:
+            source.due(time.monotonic())
+            return "live input: left out" in caplog.text
+
+        wait_until(is_said, "the look into the input", timeout=60)
+    assert "[studio] live input: left out: dvb_teletext deu, dvb_subtitle eng" in caplog.text

@@ -10,6 +10,7 @@ and the margin of every viewer's buffer would be gone.
 """
 
 import logging
+from dataclasses import dataclass
 from typing import Protocol
 
 from mcast.media.source.prepare import CLOCK
@@ -26,6 +27,17 @@ what is sent at once must end somewhere."""
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """How late a stream is that another server has begun."""
+
+    seconds: float = 0.0  # since this number was due
+    number: int | None = None  # None: the one to go on at
+
+
+NOT_OVERDUE = Overdue()
+
+
 class Source(Protocol):
     """Where a streamer's trains come from. For the streamer's thread only."""
 
@@ -37,6 +49,11 @@ class Source(Protocol):
     def is_silent(self) -> bool:
         """Return whether nothing comes from the source for now: viewers are told to wait for it."""
         return False
+
+    @property
+    def digest(self) -> bytes:
+        """Return the digest of the bytes that it gives; empty where they exist only once."""
+        return b""
 
     def due(self, now: float) -> list[Train]:
         """Return what has become due since the last call."""
@@ -57,18 +74,29 @@ class PreparedSource(Source):
         self._skipped = 0 if self.ended else prepared.time_of(position.next)
         self._max_lag = MAX_LAG
 
-    def set_back(self, overdue: float) -> None:
-        """Take the first datagram to have been due so many seconds ago, at most MAX_OVERDUE.
+    def set_back(self, overdue: Overdue) -> None:
+        """Take a datagram to have been due so long ago; the first one at most MAX_OVERDUE.
 
         To be called before the first look, which returns all that is overdue.
         """
-        overdue = min(overdue, MAX_OVERDUE)
-        self._start -= overdue
-        self._max_lag = MAX_LAG + overdue
+        seconds = min(max(overdue.seconds + self._ahead(overdue.number), -MAX_OVERDUE), MAX_OVERDUE)
+        self._start -= seconds
+        self._max_lag = MAX_LAG + max(0.0, seconds)
+
+    def _ahead(self, number: int | None) -> float:
+        """Return how many seconds after the first datagram a number is due."""
+        end = self._prepared.end
+        if number is None or self.ended or (end is not None and number >= end):
+            return 0.0
+        return (self._prepared.time_of(number) - self._prepared.time_of(self._next)) / CLOCK
 
     def read(self, first: int, most: int) -> Train:
         """Return a train that begins with number `first`: what was sent, byte for byte. From any thread."""
         return self._prepared.train_at(first, self._ssrc, most)
+
+    @property
+    def digest(self) -> bytes:
+        return self._prepared.digest
 
     @property
     def ended(self) -> bool:

@@ -11,6 +11,9 @@ a standby) names the stream and the number that it waits for:
 because a prepared content is the same bytes under the same numbers on every server with its digest,
 while a live input has no past and only one present.
 
+A list that is read anew may give a content other bytes. A stream that runs keeps its own, for those who have
+it and for who names it; nobody else joins it.
+
 The last that leaves stops a stream, but not if a taker was *lost* a moment ago: then the stream runs on
 for `linger` seconds, or there would be nothing for a standby or an orphan to join.
 """
@@ -19,14 +22,14 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic
 
 from mcast import eventlog
 from mcast.media.history import Archive
 from mcast.media.source.catalogue import Catalogue, NotReadyError
-from mcast.media.source.pacing import PreparedSource
+from mcast.media.source.pacing import NOT_OVERDUE, Overdue, PreparedSource
 from mcast.media.source.streamer import DEFAULT_PACE, SinkT, Streamer
 from mcast.net.threads import OnCrash
 from mcast.wire.position import Position
@@ -76,10 +79,12 @@ class StreamingPool(Generic[SinkT]):
         self._lock = threading.Lock()
         self._uses: dict[Streamer[SinkT], _Use] = {}  # the oldest first
 
-    def take(self, content: str, resume: Position | None = None, *, overdue: float = 0.0) -> Streamer[SinkT]:
+    def take(
+        self, content: str, resume: Position | None = None, *, overdue: Overdue = NOT_OVERDUE
+    ) -> Streamer[SinkT]:
         """Return a streamer of the content, started if need be. Pair with `leave`.
 
-        `resume` names a stream and the number to go on at, which was due `overdue` seconds ago. Raises
+        `resume` names a stream and the number to go on at; `overdue` says how late that is. Raises
         NotReadyError, and ConfigError if a live input lacks ffmpeg or no fanout can be made.
         """
         with self._lock:
@@ -123,7 +128,7 @@ class StreamingPool(Generic[SinkT]):
         with self._lock:
             running = [streamer for streamer in self._uses if not streamer.ended]
         return tuple(
-            self._catalogue.describe(name, tuple(s.position for s in running if s.content == name))
+            self._catalogue.describe(name, _positions(running, name, self._catalogue.digest(name)))
             for name in self._catalogue.names
         )
 
@@ -145,20 +150,23 @@ class StreamingPool(Generic[SinkT]):
     def _join(self, content: str, resume: Position | None) -> Streamer[SinkT] | None:
         running = self._running(content)
         if resume is not None:
+            # Whatever the file is by now: this stream's bytes are its streamer's.
             same = next((streamer for streamer in running if streamer.ssrc == resume.ssrc), None)
             if same is not None or self._is_prepared(content):
                 return same
         # Rather one that is taken: then all rendezvous points carry the same numbers.
+        digest = self._catalogue.digest(content)
+        running = [streamer for streamer in running if streamer.digest == digest]
         return max(running, key=lambda streamer: self._uses[streamer].takers > 0, default=None)
 
-    def _begin(self, content: str, resume: Position | None, overdue: float) -> Streamer[SinkT]:
+    def _begin(self, content: str, resume: Position | None, overdue: Overdue) -> Streamer[SinkT]:
         if len(self._running(content)) >= MAX_STREAMS:
             raise NotReadyError(SendStatus.FULL, f"{MAX_STREAMS} streams of '{content}' run already")
         if resume is None or not self._is_prepared(content):
-            resume, overdue = Position(self._new_ssrc(), 0), 0.0
+            resume, overdue = Position(self._new_ssrc(), 0), NOT_OVERDUE
         return self._start(content, resume, overdue)
 
-    def _start(self, content: str, position: Position, overdue: float) -> Streamer[SinkT]:
+    def _start(self, content: str, position: Position, overdue: Overdue) -> Streamer[SinkT]:
         source = self._catalogue.open_source(content, position)
         archive = None
         if isinstance(source, PreparedSource):
@@ -188,6 +196,11 @@ class StreamingPool(Generic[SinkT]):
 
     def __repr__(self) -> str:
         return f"StreamingPool({list(self._uses)})"
+
+
+def _positions(running: Iterable[Streamer[SinkT]], content: str, digest: bytes) -> tuple[Position, ...]:
+    """Return a content's streams, but none of the bytes that it had before its file changed."""
+    return tuple(s.position for s in running if s.content == content and s.digest == digest)
 
 
 def _note_end(streamer: Streamer[SinkT], reason: str) -> None:

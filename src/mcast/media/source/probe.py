@@ -45,10 +45,18 @@ def live_probe(input_arguments: Sequence[str]) -> list[str]:
 def parse(text: str) -> Probe:
     """Read what ffprobe has written. Raises SourceError."""
     try:
-        found: dict[str, Any] = json.loads(text)
-    except ValueError:
+        found = _read(json.loads(text))
+    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError):  # not as ffprobe writes
         raise SourceError("ffprobe tells nothing of it") from None
-    container = str(found.get("format", {}).get("format_name", ""))
+    # ffmpeg reads any text as "tty", an animation of letters: surely not what was meant.
+    if not (found.streams.videos or found.streams.audios) or found.container == "tty":
+        raise SourceError("it holds neither picture nor sound that ffmpeg can read")
+    return found
+
+
+def _read(found: dict[str, Any]) -> Probe:
+    about: dict[str, Any] = found.get("format", {})
+    container = str(about.get("format_name", ""))
     streams: list[dict[str, Any]] = found.get("streams", [])
     held = Streams(
         tuple(_video(stream, _pid(stream, container)) for stream in streams if _is_video(stream)),
@@ -56,10 +64,7 @@ def parse(text: str) -> Probe:
         tuple(_subtitle(stream) for stream in streams if _is(stream, "subtitle")),
         tuple(_programme(programme) for programme in found.get("programs", [])),
     )
-    # ffmpeg reads any text as "tty", an animation of letters: surely not what was meant.
-    if not (held.videos or held.audios) or container == "tty":
-        raise SourceError("it holds neither picture nor sound that ffmpeg can read")
-    return Probe(container, number(found["format"].get("start_time")), held)
+    return Probe(container, number(about.get("start_time")), held)
 
 
 def _show(path: str, *options: str, cancelled: Cancelled) -> Probe:

@@ -62,6 +62,11 @@ class Streamer(Generic[SinkT]):
         self._thread = OwnedThread(f"stream-{content}", self._run, on_crash)
 
     @property
+    def digest(self) -> bytes:
+        """Return the digest of the bytes that it sends; empty for a live input."""
+        return self._source.digest
+
+    @property
     def position(self) -> Position:
         """The stream and the number of its next datagram."""
         return Position(self.ssrc, self._next)

@@ -5,19 +5,23 @@ after a crash or a change of address it may look alive for seconds. If it says a
 it keeps the name, and the newcomer is refused before it listens anywhere; else the newcomer has the name.
 
 A name is given to who calls from one of its addresses in the layout, or from the bootstrapper's own host.
+Where the layout is open, others join beside it (newcomers.py), and one other address may not take all names
+of the file: it has a share. Who asks for nodes beyond its links is offered some that are up (offers.py).
 
 That a session has ended says nothing about the node's streams, so nothing else follows from it.
 """
 
 import logging
+import math
 import threading
 import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
 from mcast import eventlog
-from mcast.config.layout import Layout
+from mcast.config.layout import Layout, NodeSpec
 from mcast.errors import ConfigError, WireError
 from mcast.hostport import HostPort, IPAddress
 from mcast.net.connection import Connection, PeerGone, say
@@ -27,9 +31,13 @@ from mcast.net.listener import Listener
 from mcast.net.ratelimit import Counters, RateLimitedLog
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
+from mcast.net.worker import Worker
 from mcast.roles.bootstrap.identification import Identification
+from mcast.roles.bootstrap.newcomers import Newcomers
+from mcast.roles.bootstrap.offers import connected, offers
 from mcast.roles.bootstrap.registry import Change, NodeStatus, Registry
-from mcast.wire.bootstrap import Health, LayoutMessage, Probe, Refused, Register
+from mcast.shares import UNCOUNTED, Source, share_of, source_of
+from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, Probe, Refused, Register, Seek
 from mcast.wire.frame import Message
 from mcast.wire.handshake import Role
 
@@ -49,16 +57,22 @@ PROBE_TIMEOUT = 1.0
 SILENT = 10.0
 """Seconds without a report from a node, which sends one every 1 to 2 s: it is suspended or cut off."""
 
+ASK_PAUSE = 0.5
+"""Seconds in which one node is offered others once, and chooses neighbours once: it does so more rarely."""
+
 
 @dataclass(eq=False, slots=True)
 class _Session:
     name: str
     connection: Connection
     instance: bytes
+    source: Source  # which its place counts for
     # Held while a layout goes out, so that an older one never overtakes a newer one.
     lock: threading.Lock = field(default_factory=threading.Lock)
     sent: LayoutMessage | None = None
     heard: threading.Event = field(default_factory=threading.Event)  # since it was probed
+    offered_at: float = -math.inf  # the watcher's, like the next
+    linked_at: float = -math.inf
 
 
 class Bootstrapper:
@@ -73,11 +87,14 @@ class Bootstrapper:
         self._log = RateLimitedLog(logger, self.counters)
         self._source = source  # the layout's file, for refusals
         self._identification = Identification(source)
-        self._lock = threading.Lock()  # guards the four below; never held while sending
-        self._layout, self._version = layout, 1
+        self._lock = threading.Lock()  # guards the six below; never held while sending
+        self._file, self._version = layout, 1
+        self._newcomers = Newcomers(layout)
+        self._usable: frozenset[str] | None = None  # who can be offered; None: to be found anew
         self._registry = Registry()
         self._sessions: dict[str, _Session] = {}
         self._watcher = Watcher(on_crash, counters=self.counters)
+        self._deliveries = Worker("deliver-layouts", on_crash)  # what the watcher must not wait for
         rules = Rules(
             credentials=credentials, first_message=REGISTER_TIMEOUT, is_favoured=self._is_of_the_layout
         )
@@ -96,24 +113,23 @@ class Bootstrapper:
 
     def start(self) -> None:
         self._watcher.start()
+        self._deliveries.start()
         self._listener.start()
 
     def stop(self) -> None:
         self._identification.give_up()
         self._listener.stop()
         self._watcher.stop()
+        self._deliveries.stop()
         self._log.flush()
 
     def change_layout(self, layout: Layout) -> None:
         """Put a new layout in force and tell the nodes whose place has changed."""
         with self._lock:
-            self._layout, self._version = layout, self._version + 1
+            self._file, self._version, self._usable = layout, self._version + 1, None
+            self._newcomers.change_file(layout)
             sessions = list(self._sessions.values())
-        for session in sessions:
-            try:
-                self._deliver(session)
-            except PeerGone as error:
-                logger.debug("! %s has not got its new place: %s", session.name, error)
+        self._deliver_to(sessions)
 
     def end_silent_sessions(self) -> None:
         """Close the sessions of nodes that are silent for too long. To be called about once a second."""
@@ -143,13 +159,16 @@ class Bootstrapper:
         if not isinstance(register, Register):
             raise WireError(f"a node begins with Register, not with {type(register).__name__}")
         with self._lock:
-            layout = self._layout
-        node = self._identification.find(layout, register, connection)
+            file = self._file
+        node = self._identification.find(file, register, connection)
         if isinstance(node, str):
             self._refuse(connection, node)
             return
-        session = _Session(node.name, connection, register.instance)
-        while (older := self._admit(session)) is not None:
+        session = _Session(node.name, connection, register.instance, self._source_of(connection))
+        if (problem := self._lack_of_room(session, node)) is not None:
+            self._refuse(connection, problem)
+            return
+        while (older := self._admit(session, node, register.links)) is not None:
             if self._answers(older):
                 self._refuse(connection, _taken(session, older))
                 return
@@ -171,9 +190,32 @@ class Bootstrapper:
         connection.send(Refused(reason), SEND_TIMEOUT)
 
     def _is_of_the_layout(self, ip: IPAddress) -> bool:
-        return bool(self._layout.find_by_address(ip))  # no look-up of names: it must not wait
+        return bool(self._file.find_by_address(ip))  # no look-up of names: it must not wait
 
-    def _admit(self, session: _Session) -> _Session | None:
+    def _source_of(self, connection: Connection) -> Source:
+        ip = connection.peer.ip
+        is_here = ip.is_loopback or ip == connection.local.ip
+        return UNCOUNTED if is_here or self._is_of_the_layout(ip) else source_of(ip)
+
+    def _lack_of_room(self, session: _Session, node: NodeSpec) -> str | None:
+        """Return why there is no room for a session, of the file or a newcomer; None if there is."""
+        with self._lock:
+            if node.name not in self._file.nodes:
+                return self._newcomers.lack_of_room(node)
+            if session.source != UNCOUNTED and self._is_too_much(session):
+                return f"too many nodes have registered from {session.connection.peer.ip}"
+            return None
+
+    def _is_too_much(self, session: _Session) -> bool:
+        """Return whether a session would be one more than its address may have, where names are scarce."""
+        assert self._lock.locked()
+        nodes = self._file.nodes
+        taken = [each for name, each in self._sessions.items() if name in nodes]
+        if session.name in self._sessions or len(taken) < len(nodes) // 2:
+            return False
+        return sum(each.source == session.source for each in taken) >= share_of(len(nodes))
+
+    def _admit(self, session: _Session, node: NodeSpec, links: Iterable[str]) -> _Session | None:
         """Put a session in force; return the one of another process that is in its way, if there is one."""
         peer = session.connection.peer
         with self._lock:
@@ -182,7 +224,10 @@ class Bootstrapper:
                 return older
             self._sessions[session.name] = session
             before = self._registry.join(session.name, session.instance, str(peer), time.monotonic())
+            affected = set() if node.name in self._file.nodes else self._newcomers.join(node, links)
+            self._changed(affected)
         self._note_arrival(session, before)
+        self._inform(affected - {session.name})  # it is told by who called
         if older is not None:
             older.connection.close()  # of the same process, which has connected anew
         return None
@@ -211,35 +256,95 @@ class Bootstrapper:
         """Send a node its place, unless it has been sent before. Raises PeerGone."""
         with session.lock:
             with self._lock:
-                layout, version = self._layout, self._version
+                layout, version = self._newcomers.layout, self._version
             if layout.find_by_name(session.name) is None:
                 logger.warning("%s is up and no longer in the layout", session.name)
-                self._dismiss(session, f"'{session.name}' is no longer in {self._source}")
+                self._dismiss(session, f"'{session.name}' is no longer in {self._source}", removed=True)
                 return
             message = layout.message(session.name, version)
             if session.sent is None or replace(session.sent, version=version) != message:
                 session.connection.send(message, SEND_TIMEOUT)
                 session.sent = message
 
-    def _dismiss(self, session: _Session, reason: str) -> None:
+    def _deliver_to(self, sessions: Iterable[_Session]) -> None:
+        for session in sessions:
+            try:
+                self._deliver(session)
+            except PeerGone as error:
+                logger.debug("! %s has not got its new place: %s", session.name, error)
+
+    def _changed(self, affected: Collection[str]) -> None:
+        """Note that who is up, or linked to whom, has changed."""
+        assert self._lock.locked()
+        self._usable = None
+        self._version += bool(affected)
+
+    def _inform(self, names: Collection[str]) -> None:
+        """Tell nodes their new places, in another thread."""
+        with self._lock:
+            sessions = [self._sessions[name] for name in names if name in self._sessions]
+        if sessions:
+            self._deliveries.post(lambda: self._deliver_to(sessions))
+
+    def _dismiss(self, session: _Session, reason: str, *, removed: bool = False) -> None:
         try:
-            session.connection.send(Refused(reason), SEND_TIMEOUT)
+            session.connection.send(Refused(reason, removed), SEND_TIMEOUT)
         except PeerGone as error:
             logger.debug("! %s was not told why: %s", session.name, error)
         self._end(session, reason)
 
     def _heard(self, session: _Session, message: Message) -> None:
-        """Take in a node's report. In the watcher's thread."""
+        """Take in what a node says. In the watcher's thread."""
         session.heard.set()
-        if not isinstance(message, Health):
-            raise WireError(f"a node sends Health, not {type(message).__name__}")
+        match message:
+            case Health():
+                self._take_health(session, message)
+            case Seek(content):
+                self._offer(session, content)
+            case Links(names):
+                self._link(session, names)
+            case _:
+                raise WireError(f"a node does not send {type(message).__name__}")
+
+    def _offer(self, session: _Session, content: str) -> None:
+        now = time.monotonic()
+        if now < session.offered_at + ASK_PAUSE:
+            return
+        session.offered_at = now
+        with self._lock:
+            layout, up = self._newcomers.layout, self._registry.snapshot()
+            if self._usable is None:
+                self._usable = connected(layout, up) - self._newcomers.full()
+            usable = self._usable
+        found = offers(session.name, session.connection.peer.ip, content, layout, up, usable)
+        logger.debug("= %s is offered %s", session.name, ", ".join(each.name for each in found) or "nobody")
+        say(session.connection, Candidates(found))
+
+    def _link(self, session: _Session, names: tuple[str, ...]) -> None:
+        now = time.monotonic()
+        if now < session.linked_at + ASK_PAUSE:
+            return
+        session.linked_at = now
+        with self._lock:
+            if self._sessions.get(session.name) is not session:
+                return
+            affected = self._newcomers.choose(session.name, names)
+            self._changed(affected)
+        if affected:
+            eventlog.note(
+                logger, "node_linked", "%s has chosen its neighbours: %s", session.name, ", ".join(names),
+                node=session.name, neighbours=names,
+            )  # fmt: skip
+        self._inform(affected)
+
+    def _take_health(self, session: _Session, message: Health) -> None:
         with self._lock:
             if self._sessions.get(session.name) is not session:
                 return
             changes = self._registry.heard(session.name, message, time.monotonic())
-        self.counters.add("health")
         for change in changes:
             _note_change(session.name, change)
+        self.counters.add("health")  # last: who has seen it counted finds the rest in the log
 
     def _end(self, session: _Session, reason: str) -> None:
         session.connection.close()
@@ -248,6 +353,9 @@ class Bootstrapper:
                 return  # a newer one has taken its place
             del self._sessions[session.name]
             self._registry.leave(session.name)
+            affected = self._newcomers.leave(session.name)
+            self._changed(affected)
+        self._inform(affected)
         eventlog.note(
             logger, "node_lost", "%s is gone: %s", session.name, reason,
             extra={"peer": session.connection.peer}, node=session.name, reason=reason,

@@ -7,7 +7,7 @@ import time
 from mcast.config.layout import Layout, NodeSpec
 from mcast.config.tables import some
 from mcast.errors import McastError
-from mcast.hostport import IPAddress, literal_ip
+from mcast.hostport import HostPort, IPAddress, literal_ip
 from mcast.net.addresses import SockAddr, endpoint_of, resolve
 from mcast.net.connection import Connection
 from mcast.wire.bootstrap import Register
@@ -37,8 +37,8 @@ class Identification:
         if register.name:
             named = layout.find_by_name(register.name)
             if named is None:
-                return f"no node is called '{register.name}' in {self._source} (nodes: {some(layout.nodes)})"
-            if layout.open or self._may_bear(layout, named, connection):
+                return self._newcomer(layout, register, connection)
+            if layout.open.to_all or self._may_bear(layout, named, connection):
                 return named
             return (
                 f"'{named.name}' does not call from {peer.ip}, says {self._source}: add it to the aliases of "
@@ -54,6 +54,26 @@ class Identification:
             )
         names = some([node.name for node in found])
         return f"several nodes may call from {peer.ip} ({names}): start the node with --name NAME"
+
+    def _newcomer(self, layout: Layout, register: Register, connection: Connection) -> NodeSpec | str:
+        """Return a node that the file does not name, if it may join."""
+        name, ip = register.name, connection.peer.ip
+        if not layout.open:
+            return f"no node is called '{name}' in {self._source} (nodes: {some(layout.nodes)})"
+        if not layout.open.admits(name, ip):
+            return (
+                f"{self._source} does not name '{name}', and is open to {layout.open}: neither {ip} nor the "
+                "name is among these"
+            )
+        if not register.port:
+            return (
+                f"{self._source} does not name '{name}': start it with --address HOST:PORT, so that others "
+                "know where it listens"
+            )
+        if ip.version == 6 and ip.is_link_local:
+            return f"{ip} is link-local, it means nothing on other hosts: call from another address"
+        # What TCP has proven, and nothing that it says: nobody can have others connect to a third one.
+        return NodeSpec(name, HostPort(str(ip), register.port))
 
     def _may_bear(self, layout: Layout, node: NodeSpec, connection: Connection) -> bool:
         ip = connection.peer.ip

@@ -87,7 +87,8 @@ def _note_layout(file: Path, layout: Layout) -> None:
 def _summary(layout: Layout) -> str:
     servers = layout.servers_of(layout.rendezvous[0])
     counts = ((len(layout.nodes), "node"), (count_links(layout), "link"), (len(servers), "server"))
-    return ", ".join(f"{count} {noun}" if count == 1 else f"{count} {noun}s" for count, noun in counts)
+    parts = [f"{count} {noun}" if count == 1 else f"{count} {noun}s" for count, noun in counts]
+    return ", ".join([*parts, f"open to {layout.open}"] if layout.open else parts)
 
 
 PROGRAM = Command(

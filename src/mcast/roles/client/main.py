@@ -22,9 +22,10 @@ from mcast.client.options import (
     check_content,
     check_latency,
     check_neighbour,
+    check_parents,
     check_seconds,
 )
-from mcast.errors import ConfigError, McastError, UnreachableError
+from mcast.errors import ConfigError, McastError, NotFoundError, UnreachableError
 from mcast.media.output import (
     Ended,
     Output,
@@ -37,6 +38,8 @@ from mcast.media.output import (
 from mcast.media.player import Player, player_command
 from mcast.net.deadline import Deadline
 from mcast.roles import cli
+from mcast.roles.client.gateway import add_gateway_options, serve, settings_of
+from mcast.roles.client.listing import print_list, with_suggestion
 from mcast.roles.client.notice import Notice
 from mcast.roles.client.report import Report
 from mcast.roles.client.session import STOPPED_BY_USER, Session
@@ -57,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--content", required=True, type=_content, metavar="NAME", help="what to play")
+    add("--content", type=_content, metavar="NAME", help="what to play")
+    add("--list", action="store_true", help="print which contents the overlay has, and exit")
     add("--neighbour", required=True, action="append", dest="neighbours", type=_neighbour,
         metavar="HOST:PORT", help="the nearest overlay node; given several times, all are asked")  # fmt: skip
     add("--output", metavar="FILE", help="record to a file (-: standard output) instead of playing")
@@ -71,12 +75,21 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="how long to search for a way to the content (default: %(default)g)")  # fmt: skip
     add("--give-up", type=_positive, default=DEFAULT_GIVE_UP, metavar="SECONDS",
         help="how long to look for another way if nothing comes (default: %(default)g)")  # fmt: skip
+    add("--parents", type=_parents, default=1, metavar="1|2",
+        help="2: take it from two neighbours at once: no failure on one way costs anything")  # fmt: skip
     add("--report", type=Path, metavar="FILE", help="write figures of the run there at the end (JSON)")
     add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
+    add_gateway_options(add)
     add("--trace", type=Path, metavar="FILE", help="write each decision there (JSON lines), to find faults")
 
 
 def _body(options: argparse.Namespace, process: cli.Process) -> int:
+    if options.list:
+        return print_list(options, process)
+    if (http := settings_of(options)) is not None:
+        return serve(options, http, process)
+    if options.content is None:
+        raise ConfigError("--content NAME is missing; see what there is with --list, or serve it with --http")
     if options.output is not None and options.player is not None:
         raise ConfigError("--output and --player exclude each other: give one")
     file: Path | None = options.report
@@ -84,7 +97,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         raise ConfigError(f"--report {file}: there is no such folder, or this is one: name a file")
     report = Report(options.content, playout_latency_ms=options.latency)
     try:
-        _play(options, process, report)
+        _play_or_suggest(options, process, report)
     except BaseException as error:
         report.exit_reason = str(error) or type(error).__name__
         report.exit_status = error.exit_status if isinstance(error, McastError) else ERROR_STATUS
@@ -95,13 +108,21 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     return 0
 
 
+def _play_or_suggest(options: argparse.Namespace, process: cli.Process, report: Report) -> None:
+    try:
+        _play(options, process, report)
+    except NotFoundError as error:
+        raise with_suggestion(error, options, process) from None
+
+
 def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> None:
     """Join, play to the end, and say in the report how it went."""
     open_output = _checked_output(options, process)
     subscription = Subscription(
         neighbours=options.neighbours, content=options.content, latency_ms=options.latency,
         patience=options.wait, give_up=options.give_up, start=options.start,
-        media_ports=options.media_ports, trace=options.trace, key_file=options.key_file,
+        media_ports=options.media_ports, parents=options.parents, trace=options.trace,
+        key_file=options.key_file,
     )  # fmt: skip
     output: Output | None = None
     closed: Ended | None = None
@@ -235,6 +256,12 @@ def _latency(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"'{text}' is no number of milliseconds")
     return _checked(check_latency, int(text))
+
+
+def _parents(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of parents: 1 or 2")
+    return _checked(check_parents, int(text))
 
 
 PROGRAM = cli.Command(

@@ -59,9 +59,12 @@ Branches: TypeAlias = Callable[[], Mapping[str, Branch]]
 class HealthReporter:
     """Reports from time to time. For the decider's thread."""
 
-    def __init__(self, branches: Branches, relays: RelayDb, send: Callable[[Health], None]) -> None:
-        """`send` must not wait."""
-        self._branches, self._relays, self._send = branches, relays, send
+    def __init__(
+        self, branches: Branches, beyond: Callable[[], tuple[str, ...]], relays: RelayDb,
+        send: Callable[[Health], None],
+    ) -> None:  # fmt: skip
+        """`beyond` returns the parents that the layout does not link with this node. `send` must not wait."""
+        self._branches, self._beyond, self._relays, self._send = branches, beyond, relays, send
         self._log = RateLimitedLog(logger)
         self._began, self._next = time.monotonic(), 0.0
 
@@ -78,7 +81,7 @@ class HealthReporter:
         told = bounded(streams)
         if told != streams:
             self._log.info("health_cut", "not all streams and children fit the report to the bootstrapper")
-        self._send(Health(round((now - self._began) * 1000), told))
+        self._send(Health(round((now - self._began) * 1000), told, self._beyond()))
 
     def _streams(self) -> Iterable[StreamHealth]:
         for content, branch in self._branches().items():

@@ -1,12 +1,12 @@
 """The connections that others have made to this node: what they may say, and how they are answered.
 
-    listener --take--> numbered, read by the watcher --DISC, STREAM, the end--> events
+    listener --take--> numbered, read by the watcher --DISC, LIST, STREAM, the end--> events
                                                      '--WATCH--> the advertiser, which tells from now on
-    actions  --reply, accepted, update, end--> FOUND, MISS, PORT, STOP
+    actions  --reply, accepted, update, end--> FOUND, MISS, CONTENTS, PORT, STOP
 
-A connection asks one thing at a time: DISC or STREAM, and the next when that is answered. The connection
-whose STREAM was accepted *is* the subscription and lives until either side ends it. One that rests, with
-nothing asked or taken on it, has a time, and gives way when there are too many (`Crowd`).
+A connection asks one thing at a time: DISC, LIST or STREAM, and the next when that is answered. The
+connection whose STREAM was accepted *is* the subscription and lives until either side ends it. One that
+rests, with nothing asked or taken on it, has a time, and gives way when there are too many (`Crowd`).
 
 Media knows better than TCP whether a child lives. So the connection of a subscription is *calm*: silence of
 TCP alone ends nothing, the child's lease does.
@@ -33,13 +33,32 @@ from mcast.net.entrance import nobody
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import ConnectionId, Update
-from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, Renewed, StreamReceived
+from mcast.overlay.events import (
+    ConnectionGone,
+    Departure,
+    DiscReceived,
+    Event,
+    ListReceived,
+    Renewed,
+    StreamReceived,
+)
 from mcast.overlay.further import usable
 from mcast.roles.node.crowd import Crowd
 from mcast.shares import UNCOUNTED, Source
 from mcast.wire.frame import Message
-from mcast.wire.identity import Identity
-from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Stop, StopReason, Stream, Watch
+from mcast.wire.node import (
+    ContentsPage,
+    Disc,
+    Found,
+    ListContents,
+    Miss,
+    MissReason,
+    Port,
+    Stop,
+    StopReason,
+    Stream,
+    Watch,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +69,7 @@ BYE_GRACE = 1.0
 be overtaken by the BYE, has come by then."""
 
 
-OnWatch: TypeAlias = Callable[[Identity, Connection], None]
+OnWatch: TypeAlias = Callable[[Watch, Connection], None]
 
 
 class Events(Protocol):
@@ -70,7 +89,7 @@ class Inbound:
     number: ConnectionId
     connection: Connection
     source: Source = UNCOUNTED  # which its questions count for
-    asking: bool = False  # a DISC or STREAM that has not been answered: the next must wait
+    asking: bool = False  # a DISC, LIST or STREAM that has not been answered: the next must wait
     stream: Stream | None = None  # asked for
     port: Port | None = None  # the newest answer
     how: Departure = Departure.LOST  # as it would end now
@@ -144,13 +163,15 @@ class InboundConnections:
         match message:
             case Disc() if link.stream is None and not link.asking:
                 event = DiscReceived(link.number, message, link.source)
+            case ListContents() if link.stream is None and not link.asking:
+                event = ListReceived(link.number, message, link.source)
             case Stream() if link.stream is None and not link.asking:
                 link.stream = message
                 event = StreamReceived(link.number, message)
             case Watch() if link.stream is None and not link.asking:
                 link.asking = True  # for good: nothing more may come on this connection
                 self._crowd.takes(link.number)  # nor does it rest: the advertiser bounds who watches
-                self._on_watch(message.sender, link.connection)
+                self._on_watch(message, link.connection)
                 return
             case Stop():  # also behind a STREAM that was refused: the child takes its leave
                 is_leaving = message.reason is StopReason.LEAVING
@@ -164,7 +185,7 @@ class InboundConnections:
         elif not self._events.offer(event):
             raise WireError("too many requests at once")
 
-    def _too_much(self, link: Inbound, asked: Disc | Stream) -> None:
+    def _too_much(self, link: Inbound, asked: Disc | ListContents | Stream) -> None:
         text = "too many requests from one address"
         self._log.info("too_many_requests", "%s: %s", link.connection.peer, text)
         miss = Miss(request=asked.request, content=asked.content, reason=MissReason.BUSY, text=text)
@@ -236,8 +257,8 @@ class InboundConnections:
 
     # How they are answered: in the decider's thread
 
-    def reply(self, number: ConnectionId, message: Found | Miss) -> None:
-        """Answer a DISC, or refuse a STREAM; the connection may ask again."""
+    def reply(self, number: ConnectionId, message: Found | Miss | ContentsPage) -> None:
+        """Answer a DISC or a LIST, or refuse a STREAM; the connection may ask again."""
         if (link := self.get(number)) is None:
             return
         if isinstance(message, Miss):

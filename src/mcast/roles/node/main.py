@@ -19,6 +19,9 @@ from mcast.wire.identity import check_node_name
 
 logger = logging.getLogger(__name__)
 
+REMOVED_POLL = 0.2
+"""Seconds until a node sees that the layout names it no more."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; return its exit status."""
@@ -35,6 +38,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
     add("--unlisted", action="store_true",
         help="do not have neighbours name this node to their clients, for when they fail")  # fmt: skip
+    add("--parents", type=int, choices=(1, 2), metavar="1|2",
+        help="2: take each content from two neighbours at once (default: what the layout says)")  # fmt: skip
     add("--trace", type=Path, metavar="FILE", help="write every decision to FILE, as lines of JSON")
 
 
@@ -48,8 +53,8 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     session = BootstrapSession(options.bootstrap, register, process.on_crash, credentials=credentials)
     session.start()
     try:
-        layout = session.wait_for_layout(process.stop)
-        if layout is not None:
+        # Again when the layout names this node no more: it waits, idle, until it does.
+        while not process.stop.is_set() and (layout := session.wait_for_layout(process.stop)) is not None:
             _run(options, process, ports, session, layout, credentials)
     finally:
         session.stop()
@@ -63,18 +68,29 @@ def _run(
     address = options.address or _listening_address(layout)
     logs.speak_as(layout.name)
     program = NodeProgram(
-        layout, address, ports, session.send_health, process.on_crash,
-        takes_clients=not options.unlisted, trace_file=options.trace, credentials=credentials,
+        layout, address, ports, session.say, process.on_crash,
+        takes_clients=not options.unlisted, parents=options.parents, trace_file=options.trace,
+        credentials=credentials,
     )  # fmt: skip
     process.begun.set()
+    is_removed = False
     try:
         program.start(layout)
         eventlog.note(logger, "listening", "listening at %s", program.address, address=program.address)
-        session.follow(program.update)
-        process.stop.wait()
+        session.follow(program.update, program.take_offer)
+        while not is_removed and not process.stop.wait(REMOVED_POLL):
+            is_removed = session.removed
     finally:
-        session.stop()  # no layout may come in while the program ends
+        session.follow(None)  # no layout may come in while the program ends
+        if not is_removed:
+            session.stop()
         program.stop()
+    if is_removed:
+        eventlog.note(
+            logger, "node_removed", "the layout does not name %s any more: its children have been told to go "
+            "elsewhere, and it waits until the layout names it again", layout.name,
+            level=logging.WARNING, node=layout.name,
+        )  # fmt: skip
 
 
 def _name(text: str) -> str:

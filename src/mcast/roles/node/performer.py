@@ -20,6 +20,7 @@ from mcast.peer.flooder import Flooder
 from mcast.peer.upstream import Resume, Upstream
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.relays import RelayDb
+from mcast.wire.bootstrap import Links, Seek
 from mcast.wire.node import Miss, MissReason, StopReason
 
 logger = logging.getLogger(__name__)
@@ -41,11 +42,16 @@ class Performer:
         make_upstream: MakeUpstream,
         post: Post,
         on_tree_change: Callable[[], None],
+        say: Callable[[Seek | Links], None],
     ) -> None:
-        """`on_tree_change` is called when who is whose parent, or how they are fed, has changed."""
+        """`on_tree_change` is called when who is whose parent, or how they are fed, has changed.
+
+        `say` tells the bootstrapper something; it must not wait.
+        """
         self._inbound, self._flooder, self._advertiser = inbound, flooder, advertiser
         self._relays, self._reaper = relays, reaper
         self._make_upstream, self._post, self._on_tree_change = make_upstream, post, on_tree_change
+        self._say = say
         self._upstreams: dict[UpstreamId, Upstream] = {}
 
     def perform(self, action: Action) -> None:
@@ -53,7 +59,7 @@ class Performer:
         match action:
             case do.Reply(number, message):
                 self._inbound.reply(number, message)
-            case do.Ask():
+            case do.Ask() | do.AskList():
                 self._flooder.ask(action)
             case do.CancelAsks(request, neighbours):
                 self._flooder.cancel(request, neighbours)
@@ -61,6 +67,13 @@ class Performer:
                 self._advertiser.advertise(action)
             case do.Introduce():
                 self._advertiser.introduce(action)
+            case do.Reach(nodes):
+                for gone in self._flooder.meet({each.name: each.address for each in nodes}):
+                    self._reaper.post(gone.stop)
+            case do.Seek(content):
+                self._say(Seek(content))
+            case do.TakeLinks(names):
+                self._say(Links(names))
             case do.Announce(event, text, fields):
                 logger.info(text, extra=event_extra(event, **dict(fields)))
             case _:
@@ -83,7 +96,7 @@ class Performer:
                 self._receive(self._upstreams[upstream])
             case do.Leave(upstream, _, reason):
                 self._leave(self._upstreams.pop(upstream), reason)
-            case do.CloseRelay(content):
+            case do.CloseRelay(content) | do.BeginAnew(content):
                 self._relays.close(content)
             case do.Supply(content, state, no_way):
                 self._relays.supply(content, state, no_way=no_way)

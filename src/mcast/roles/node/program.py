@@ -12,6 +12,8 @@ import logging
 import os
 import random
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from mcast.errors import ConfigError
@@ -28,8 +30,8 @@ from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
 from mcast.overlay import trace
-from mcast.overlay.actions import Action, ServerParent, Subscribe
-from mcast.overlay.events import LayoutChanged
+from mcast.overlay.actions import Action, Due, ServerParent, Subscribe
+from mcast.overlay.events import LayoutChanged, Offered
 from mcast.overlay.node_core import NodeCore
 from mcast.peer.adverts import Advertiser
 from mcast.peer.decider import Decider
@@ -38,15 +40,17 @@ from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream, Resume, Upstream
 from mcast.peer.watching import NeighbourWatches
 from mcast.roles.node.health import HealthReporter
+from mcast.roles.node.hop_meter import HopMeter
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.layout_peers import LayoutPeers
 from mcast.roles.node.performer import Performer
 from mcast.roles.node.relays import RelayDb
 from mcast.roles.node.server_upstream import ServerUpstream
 from mcast.roles.node.servers import ServerMonitors
-from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind
+from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, NodeKind, Seek
 from mcast.wire.handshake import Role
 from mcast.wire.identity import Identity
+from mcast.wire.position import Position
 
 logger = logging.getLogger(__name__)
 
@@ -63,19 +67,22 @@ class NodeProgram:
         layout: LayoutMessage,
         address: HostPort,
         ports: MediaPorts,
-        send_health: Callable[[Health], None],
+        say: Callable[[Health | Seek | Links], None],
         on_crash: OnCrash,
         *,
         takes_clients: bool = True,
+        parents: int | None = None,
         trace_file: Path | None = None,
         timing: Timing = DEFAULT_TIMING,
         credentials: Credentials = KEYLESS,
     ) -> None:
         """Listen at `address`. Raises ConfigError if that, or to write the trace, is not possible.
 
-        `takes_clients`: neighbours may name this node to their clients, for when they fail themselves.
+        `say` tells the bootstrapper something and must not wait. `takes_clients`: neighbours may name this
+        node to their clients, for when they fail themselves. `parents`: of each content, where it is not to
+        be as many as the layout says.
         """
-        self._me, self._kind = Identity.node(layout.name), layout.kind
+        self._me, self._parents = Identity.node(layout.name), parents
         self._ports, self._on_crash = ports, on_crash
         seed, is_rendezvous = os.urandom(SEED_BYTES), layout.kind is NodeKind.RENDEZVOUS
         core = NodeCore(self._me, random.Random(seed), rendezvous=is_rendezvous)
@@ -106,10 +113,11 @@ class NodeProgram:
             post=post, on_child_lost=self._inbound.on_child_lost,
             on_child_caught_up=self._inbound.on_child_caught_up, on_crash=on_crash, timing=timing,
         )  # fmt: skip
-        self._health = HealthReporter(lambda: core.branches, self._relays, send_health)
+        self._meter = HopMeter(self._relays, post)
+        self._health = HealthReporter(lambda: core.branches, lambda: core.parents_beyond, self._relays, say)
         self._performer = Performer(
             self._inbound, self._flooder, self._advertiser, self._relays, self._reaper, self._upstream,
-            post, self._health.on_tree_change,
+            post, self._health.on_tree_change, say,
         )  # fmt: skip
 
     @property
@@ -127,21 +135,27 @@ class NodeProgram:
         self._listener.start()
 
     def update(self, layout: LayoutMessage) -> None:
-        """Take in a new layout: neighbours and servers. Waits for the threads of those that are gone."""
-        if layout.kind is not self._kind:
-            kind = layout.kind.name.lower()
-            logger.warning("the layout has changed this node's kind to %s: restart it", kind)
+        """Take in a new layout: kind, neighbours, servers. Waits for the threads of those that are gone."""
         self._take_in(layout)
+
+    def take_offer(self, offer: Candidates) -> None:
+        """Take in whom the bootstrapper offers."""
+        self._decider.post(Offered(offer.nodes))
 
     def _take_in(self, layout: LayoutMessage) -> None:
         # The core first: what the new connections tell is then about those whom it knows.
         names = tuple(neighbour.name for neighbour in layout.neighbours)
         self._peers.update(neighbour.address for neighbour in layout.neighbours)
-        self._decider.post(LayoutChanged(names, layout.servers))
+        policy = replace(layout.policy, parents=self._parents or layout.policy.parents)
+        self._decider.post(
+            LayoutChanged(
+                names, layout.servers, _rendezvous(layout), policy.move_streams, policy, layout.joined
+            )
+        )
         addresses = {each.name: each.address for each in layout.neighbours}
-        self._advertiser.update(names)
+        self._advertiser.update(addresses)
         self._flooder.update(addresses)
-        self._watches.update(addresses)
+        self._watches.update(addresses, {each.name: each.address for each in layout.seniors})
         self._monitors.update(layout.servers)
         note(
             logger, "node_up", "%s", _describe(layout), node=layout.name, address=self.address,
@@ -173,17 +187,33 @@ class NodeProgram:
         self._inbound.on_tick(now)
         self._advertiser.on_tick(now)
         self._relays.on_tick()
+        self._meter.on_tick(now)
         self._health.on_tick(now)
 
     def _upstream(self, subscribe: Subscribe, resume: Resume) -> Upstream:
         surroundings = (self._ports, self._watcher, self._decider.post, self._on_crash)
         if isinstance(subscribe.parent, ServerParent):
-            relay = self._relays.get(subscribe.content)
-            due_at = relay.due_at if relay is not None else None
+            due = partial(self._due, subscribe)
             return ServerUpstream(
-                subscribe, *surroundings, resume=resume, due_at=due_at, credentials=self._credentials
+                subscribe, *surroundings, resume=resume, due=due, credentials=self._credentials
             )
         return NeighbourUpstream(subscribe, *surroundings, flooder=self._flooder, me=self._me, resume=resume)
+
+    def _due(self, subscribe: Subscribe, resume: Position) -> Due | None:
+        """Return when a number of the stream to resume was due: by what has come of it, or by hearsay."""
+        relay = self._relays.get(subscribe.content)
+        due_at = relay.due_at(resume.next) if relay is not None else None
+        return subscribe.due if due_at is None else Due(resume.next, due_at)
+
+
+def _rendezvous(layout: LayoutMessage) -> tuple[str, ...]:
+    """Return the layout's rendezvous points, of which this node is one if its kind says so.
+
+    A bootstrapper that knows of one alone names standbys, too, and has them relay.
+    """
+    if layout.kind is NodeKind.RENDEZVOUS:
+        return layout.rendezvous if layout.name in layout.rendezvous else (layout.name,)
+    return tuple(name for name in layout.rendezvous if name != layout.name)
 
 
 def _describe(layout: LayoutMessage) -> str:

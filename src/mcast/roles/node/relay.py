@@ -8,12 +8,13 @@ Order and completeness are restored by the final receiver.
 
 import os
 import socket
+from collections.abc import Mapping
 
 from mcast.media.child import OnCaughtUp, OnLost
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.incoming import ReceiverCounters
-from mcast.media.parent import ParentEvent
+from mcast.media.parent import ParentCounters, ParentEvent
 from mcast.media.receiver import Receiver
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
@@ -79,6 +80,10 @@ class Relay:
         """Return what has come so far."""
         return self._receiver.counters()
 
+    def parents(self) -> Mapping[UpstreamId, ParentCounters]:
+        """Return what each parent has brought."""
+        return self._receiver.parents()
+
     def add_parent(
         self, upstream: UpstreamId, sock: socket.socket, token: bytes, position: Position, start: int | None
     ) -> None:
@@ -92,6 +97,9 @@ class Relay:
     def admit(self, link: Inbound, accept: Accept) -> Port:
         """Take a child in; return the PORT to answer it with. Raises McastError if it cannot be."""
         stream, token = accept.stream, os.urandom(TOKEN_SIZE)
+        if stream.resume is not None and stream.resume.ssrc == self.position.ssrc:
+            # This node may have begun later than where that child goes on, for another one's sake.
+            self._receiver.reach_back(stream.resume.next)
         port = self.fanout.admit(
             link.number, str(stream.sender), link.connection.local.ip, link.connection.peer.ip, token,
             resume=stream.resume, start=stream.start, buffer_bytes=stream.buffer_bytes,

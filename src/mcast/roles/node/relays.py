@@ -1,11 +1,12 @@
 """The `RelayDb`: all contents that this node relays, each with its `Relay`."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from mcast.eventlog import note
 from mcast.media.child import OnCaughtUp, OnLost
 from mcast.media.feedback import FeedbackReader
+from mcast.media.parent import ParentCounters
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
@@ -45,6 +46,10 @@ class RelayDb:
     def get(self, content: str) -> Relay | None:
         """Return the relay of a content, None if there is none."""
         return self._relays.get(content)
+
+    def parents(self) -> Iterator[Mapping[UpstreamId, ParentCounters]]:
+        """Yield what the parents of each content have brought."""
+        return (relay.parents() for relay in self._relays.values())
 
     def receive(self, upstream: Upstream) -> None:
         """Receive from an upstream that has accepted; open the content's relay if there is none.

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeAlias
 
 from mcast.errors import WireError
 from mcast.net.connection import Connection, connect, say
@@ -10,16 +11,24 @@ from mcast.net.handshake import Credentials
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
-from mcast.overlay.actions import ServerParent, Subscribe
+from mcast.overlay.actions import Due, ServerParent, Subscribe
 from mcast.peer.decider import Post
 from mcast.peer.upstream import CONNECT_TIMEOUT, Resume, Upstream, from_anywhere
 from mcast.wire.frame import Message
 from mcast.wire.handshake import Role
 from mcast.wire.node import TOKEN_SIZE, MissReason, Port, StopReason
+from mcast.wire.position import Position
 from mcast.wire.server import Ready, Send, Sending, SendStatus, ServerStop
+
+OnDue: TypeAlias = Callable[[Position], Due | None]
+"""Tells when a number of the stream to resume was due; None where nothing is known."""
 
 PREPARING_RETRY_MS = 1000
 """When a content is to be asked for again that its server has begun to prepare since it sent its list."""
+
+
+def not_known(_: Position) -> None:
+    """Know of no number when it was due."""
 
 
 class ServerUpstream(Upstream):
@@ -27,14 +36,13 @@ class ServerUpstream(Upstream):
 
     def __init__(
         self, subscribe: Subscribe, ports: MediaPorts, watcher: Watcher, post: Post, on_crash: OnCrash,
-        *, resume: Resume = from_anywhere, due_at: Callable[[int], float | None] | None = None,
-        credentials: Credentials | None = None,
+        *, resume: Resume = from_anywhere, due: OnDue = not_known, credentials: Credentials | None = None,
     ) -> None:  # fmt: skip
-        """`due_at` tells when a number was due, in monotonic seconds, if that is known."""
+        """`due` tells when a number of the stream to resume was due, if that is known: it keeps its clock."""
         super().__init__(subscribe, ports, watcher, post, on_crash, resume=resume)
         if not isinstance(subscribe.parent, ServerParent):
             raise TypeError(f"{subscribe.parent} is no server")
-        self._address, self._due_at = subscribe.parent.address, due_at
+        self._address, self._digest, self._due = subscribe.parent.address, subscribe.parent.digest, due
         self._credentials = credentials
 
     def _connect(self, cancel: threading.Event) -> Connection:
@@ -43,16 +51,19 @@ class ServerUpstream(Upstream):
         )
 
     def _request(self, port: int, buffer_bytes: int) -> Message:
+        overdue_ms, number = self._overdue(self.resume) if self.resume is not None else (0, None)
         return Send(
-            self.content, resume=self.resume, port=port, buffer_bytes=buffer_bytes,
-            overdue_ms=self._overdue_ms(),
+            self.content, resume=self.resume, port=port, buffer_bytes=buffer_bytes, overdue_ms=overdue_ms,
+            due=number,
         )  # fmt: skip
 
-    def _overdue_ms(self) -> int:
-        """Return how late the number to resume from is by now: so the stream keeps its clock."""
-        if self._due_at is None or self.resume is None or (due := self._due_at(self.resume.next)) is None:
-            return 0
-        return max(0, round((time.monotonic() - due) * 1000))
+    def _overdue(self, resume: Position) -> tuple[int, int | None]:
+        """Return how long ago a number was due, and which, if it is not the one to resume from."""
+        due = self._due(resume)
+        if due is None:
+            return 0, None
+        late_ms = round((time.monotonic() - due.at) * 1000)
+        return max(0, late_ms), None if due.number == resume.next else due.number
 
     def _on_message(self, message: Message) -> None:
         match message:
@@ -71,6 +82,9 @@ class ServerUpstream(Upstream):
 
     def _begin(self, sending: Sending) -> None:
         port = self._port_of(sending)
+        if self._digest and sending.digest and sending.digest != self._digest:
+            self._refuse(MissReason.GONE, "its file has changed since it was listed")
+            return
         say(self._connected, Ready())
         self._accept(port)
 

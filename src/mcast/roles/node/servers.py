@@ -142,7 +142,8 @@ class ServerMonitor:
                 self._backoff.reset()
             left = timing.ping_interval - (time.monotonic_ns() - sent) / 1e9
             if lists.closed:
-                raise PeerGone("it closed the connection for its list")
+                how = "nothing is heard on" if lists.fell_silent else "it closed"
+                raise PeerGone(f"{how} the connection for its list")
             if list_due.expired and not self._listed:
                 raise TimeoutError(f"no list within {timing.list_timeout:g} s")
             if self._stopping.wait(max(0.0, left)):

@@ -5,7 +5,8 @@ may come and go. One thread connects (with backoff), registers, hands on layouts
 
 A refusal before the first layout means that the file does not know this node: that is the user's to
 mend, so `wait_for_layout` raises ConfigError with the bootstrapper's text. Later it may be the file that
-is being edited, so the thread tries again at an operator's pace, and the node carries on.
+is being edited, so the thread tries again at an operator's pace, and the node carries on. Only where it
+is told that the file names it no more, it is `removed` until it gets a layout again.
 """
 
 import logging
@@ -26,7 +27,16 @@ from mcast.net.handshake import Credentials
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.waker import Waker, wait_readable
-from mcast.wire.bootstrap import Health, LayoutMessage, Probe, Refused, Register
+from mcast.wire.bootstrap import (
+    Candidates,
+    Health,
+    LayoutMessage,
+    Links,
+    Probe,
+    Refused,
+    Register,
+    Seek,
+)
 from mcast.wire.frame import Message
 from mcast.wire.handshake import Role
 
@@ -36,6 +46,7 @@ WAITING_LOG_INTERVAL = 10.0
 """Seconds between two lines that say that a node waits."""
 
 OnLayout: TypeAlias = Callable[[LayoutMessage], None]
+OnOffer: TypeAlias = Callable[[Candidates], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,19 +94,29 @@ class BootstrapSession:
         self._stop = threading.Event()
         self._waker = Waker()
         self._thread = OwnedThread("bootstrap-session", self._run, on_crash)
-        self._lock = threading.Lock()  # guards the five below
+        self._lock = threading.Lock()  # guards the eight below
         self._on_layout = on_layout
+        self._on_offer: OnOffer | None = None
+        self._question: Seek | None = None
+        self._links: Links | None = None
         self._layout: LayoutMessage | None = None
         self._delivered: LayoutMessage | None = None
         self._health: Health | None = None
         self._refusal: str | None = None
         self._answered = threading.Event()
+        self._removed = threading.Event()
+        self._was_known = False
         self._connected = threading.Event()
 
     @property
     def connected(self) -> bool:
         """Return whether the bootstrapper has answered on the present connection."""
         return self._connected.is_set()
+
+    @property
+    def removed(self) -> bool:
+        """Return whether the layout has named this node, and does not any more."""
+        return self._removed.is_set()
 
     def start(self) -> None:
         self._thread.start()
@@ -108,9 +129,9 @@ class BootstrapSession:
         self._waker.close()
 
     def wait_for_layout(self, stop: threading.Event) -> LayoutMessage | None:
-        """Wait, as long as it takes, for the first layout; None if `stop` is set before it comes.
+        """Wait, as long as it takes, for a layout; None if `stop` is set before it comes.
 
-        Raise ConfigError if the bootstrapper refuses this node.
+        To be called again when the node is removed. Raise ConfigError if the bootstrapper refuses this node.
         """
         while not self._answered.wait(0.1):
             if stop.is_set():
@@ -121,16 +142,29 @@ class BootstrapSession:
             self._delivered = self._layout
             return self._layout
 
-    def follow(self, on_layout: OnLayout) -> None:
-        """Have each further layout handed to `on_layout`, those since `wait_for_layout` included."""
+    def follow(self, on_layout: OnLayout | None, on_offer: OnOffer | None = None) -> None:
+        """Have each further layout handed to `on_layout`, those since `wait_for_layout` included.
+
+        `on_offer` gets the nodes that the bootstrapper offers. None: nobody is told any more.
+        """
         with self._lock:
-            self._on_layout = on_layout
+            self._on_layout, self._on_offer = on_layout, on_offer
         self._waker.wake()
 
-    def send_health(self, health: Health) -> None:
-        """Report how the node is; never waits. Reports that come together travel as the last one."""
+    def say(self, message: Health | Seek | Links) -> None:
+        """Tell the bootstrapper something; never waits.
+
+        Of reports that come together the last one travels. A question is asked now or never: without a
+        bootstrapper nobody answers it. Links that were chosen are said anew on each connection.
+        """
         with self._lock:
-            self._health = health
+            match message:
+                case Health():
+                    self._health = message
+                case Seek():
+                    self._question = message
+                case Links():
+                    self._links, self._register = message, replace(self._register, links=message.links)
         self._waker.wake()
 
     def __repr__(self) -> str:
@@ -143,7 +177,7 @@ class BootstrapSession:
                     _Dialogue(self, connection).run()
                 pause = 0.0
             except _RefusedError as refusal:
-                pause = self._refused(str(refusal))
+                pause = self._refused(refusal.refused)
             except (UnreachableError, WireError, ConfigError) as error:
                 pause = self._failed(error)
             finally:
@@ -156,11 +190,16 @@ class BootstrapSession:
             credentials=self._credentials, wanted=Role.BOOTSTRAPPER,
         )  # fmt: skip
 
-    def _refused(self, text: str) -> float:
+    def _refused(self, refused: Refused) -> float:
         with self._lock:
-            self._refusal = text
-        self._answered.set()
-        self._log.warning("refused", "the bootstrapper refuses this node: %s", text)
+            self._refusal = refused.text
+            if refused.removed and self._layout is not None:
+                self._layout = self._delivered = None
+                self._answered.clear()
+                self._removed.set()
+        if not self._was_known:
+            self._answered.set()
+        self._log.warning("refused", "the bootstrapper refuses this node: %s", refused.text)
         return self._timing.refused_retry
 
     def _failed(self, error: McastError) -> float:
@@ -183,7 +222,15 @@ class BootstrapSession:
     # What the dialogue, in the session's thread, asks and tells:
 
     def _registration(self) -> Register:
-        return self._register
+        with self._lock:
+            self._links = self._question = None  # what is chosen stands in it, what is asked is out of date
+            return self._register
+
+    def _take_words(self) -> list[Seek | Links]:
+        """Return what else is to be said to the bootstrapper now."""
+        with self._lock:
+            words, self._question, self._links = (self._links, self._question), None, None
+        return [word for word in words if word is not None]
 
     def _take_health(self) -> Health | None:
         """Return the news since the last time, None if there is none."""
@@ -206,8 +253,17 @@ class BootstrapSession:
                 len(layout.neighbours),
             )
         with self._lock:
-            self._layout = layout
+            self._layout, self._was_known = layout, True
+            self._removed.clear()
+            if not layout.joined:
+                self._register = replace(self._register, links=())
         self._answered.set()
+
+    def _new_offer(self, offer: Candidates) -> None:
+        with self._lock:
+            on_offer = self._on_offer
+        if on_offer is not None:
+            on_offer(offer)
 
     def _hand_on_layout(self) -> None:
         with self._lock:
@@ -221,6 +277,10 @@ class BootstrapSession:
 
 class _RefusedError(McastError):
     """The bootstrapper has answered Refused."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.text)
+        self.refused = refused
 
 
 class _Dialogue:
@@ -246,6 +306,8 @@ class _Dialogue:
                 connection.check_frame_time()
                 session._hand_on_layout()
                 if session.connected:
+                    for word in session._take_words():
+                        connection.send(word)
                     self._report()
                 elif self._answer_by.expired:
                     raise UnreachableError(f"it does not answer within {self._timing.answer_timeout:g} s")
@@ -264,8 +326,10 @@ class _Dialogue:
         match message:
             case LayoutMessage():
                 self._session._new_layout(message)
-            case Refused(text):
-                raise _RefusedError(text)
+            case Refused():
+                raise _RefusedError(message)
+            case Candidates():
+                self._session._new_offer(message)
             case Probe():
                 self._heartbeat = self._pause = Deadline(0.0)
             case _:

@@ -27,6 +27,7 @@ from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import Archive
 from mcast.media.source.catalogue import Catalogue, NotReadyError
+from mcast.media.source.pacing import Overdue
 from mcast.media.source.pool import LINGER, StreamingPool
 from mcast.media.source.streamer import Streamer
 from mcast.net.calm import be_calm, heed_silence
@@ -40,6 +41,7 @@ from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
+from mcast.shares import Shares, source_of
 from mcast.wire.frame import Message
 from mcast.wire.handshake import Role
 from mcast.wire.node import TOKEN_SIZE, StopReason
@@ -57,9 +59,9 @@ PING_TIMEOUT = 30.0
 LIST_TIMEOUT = 1.0
 """Seconds that one peer may take to accept the list: the others wait for theirs meanwhile."""
 MAX_TAKERS = 1024
-"""Streams that are taken at a time. Beyond: FULL."""
+"""Streams that are taken at a time. Beyond, or beyond its share for one address: FULL."""
 MAX_LISTENERS = 256
-"""Connections that want to know the list. Beyond, a new one is closed."""
+"""Connections that want to know the list. Beyond, or beyond its share for one address, one is closed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -95,6 +97,7 @@ class ServerProgram:
         self._lock = threading.Lock()  # for what follows
         self._numbers = itertools.count(1)
         self._takers: dict[ChildKey, _Taker] = {}
+        self._taking, self._listening = Shares(MAX_TAKERS), Shares(MAX_LISTENERS)
         self._listeners: set[Connection] = set()  # those that want to know the list
         self._untold: set[Connection] = set()  # those of them that are to be told
         self._is_tell_posted = False  # the errand that tells them waits for its turn
@@ -153,10 +156,11 @@ class ServerProgram:
 
     def _serve_list(self, connection: Connection) -> None:
         with self._lock:
-            if is_room := len(self._listeners) < MAX_LISTENERS:
+            if is_room := self._listening.take(source_of(connection.peer.ip)):
                 self._listeners.add(connection)
         if not is_room:
-            self._note_refusal("listeners", "the list", connection, f"{MAX_LISTENERS} ask for it already")
+            text = f"too many ask for it: {MAX_LISTENERS}, or a quarter of that from one address"
+            self._note_refusal("listeners", "the list", connection, text)
             return
         try:
             self._watcher.watch(
@@ -177,7 +181,9 @@ class ServerProgram:
 
     def _forget_listener(self, connection: Connection) -> None:
         with self._lock:
-            self._listeners.discard(connection)
+            if connection in self._listeners:
+                self._listeners.remove(connection)
+                self._listening.give_back(source_of(connection.peer.ip))
             self._untold.discard(connection)
 
     def _tell_contents(self) -> None:
@@ -211,18 +217,21 @@ class ServerProgram:
     # CSND, OK, STOP
 
     def _serve_stream(self, connection: Connection, send: Send) -> None:
-        if len(self._takers) >= MAX_TAKERS:
-            text = f"{MAX_TAKERS} streams are taken already"
+        with self._lock:
+            is_room = self._taking.take(source_of(connection.peer.ip))
+        if not is_room:
+            text = f"too many streams are taken: {MAX_TAKERS}, or a quarter of that from one address"
             self._note_refusal("takers", "a stream", connection, text)
             connection.send(Sending(SendStatus.FULL, text=text))
             return
         try:
-            streamer = self._pool.take(send.content, send.resume, overdue=send.overdue_ms / 1000)
-        except NotReadyError as error:
-            connection.send(Sending(error.status, text=str(error)))
-            return
+            overdue = Overdue(send.overdue_ms / 1000, send.due)
+            streamer = self._pool.take(send.content, send.resume, overdue=overdue)
         except McastError as error:
-            connection.send(Sending(SendStatus.ERROR, text=str(error)))
+            with self._lock:
+                self._taking.give_back(source_of(connection.peer.ip))
+            status = error.status if isinstance(error, NotReadyError) else SendStatus.ERROR
+            connection.send(Sending(status, text=str(error)))
             return
         taker = _Taker(next(self._numbers), connection, streamer)
         with self._lock:
@@ -254,8 +263,7 @@ class ServerProgram:
             taker.number, str(connection.peer), connection.local.ip, connection.peer.ip, token,
             resume=send.resume, buffer_bytes=send.buffer_bytes,
         )  # fmt: skip
-        digest = self._catalogue.digest(send.content)
-        return Sending(SendStatus.OK, port, token, streamer.position, digest)
+        return Sending(SendStatus.OK, port, token, streamer.position, streamer.digest)
 
     def _on_stream_message(self, taker: _Taker, message: Message) -> None:
         match message:
@@ -278,6 +286,7 @@ class ServerProgram:
         with self._lock:
             if self._takers.pop(taker.number, None) is None:
                 return
+            self._taking.give_back(source_of(taker.connection.peer.ip))
         content, child = taker.streamer.content, taker.connection.peer
         eventlog.note(
             logger, "child_left", "%s has left: %s", child, reason,

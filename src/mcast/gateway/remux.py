@@ -1,0 +1,104 @@
+"""A content as fragmented MP4, for browsers that play no transport stream: one ffmpeg for all its viewers.
+
+channel --write--> Writer --stdin--> ffmpeg -c copy --stdout--> thread remux-CONTENT --> ring of fragments
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+
+from mcast.gateway.boxes import BoxError, FragmentReader
+from mcast.gateway.programme import Programme
+from mcast.media.output import Writer
+from mcast.media.source.ffmpeg import find_tool
+from mcast.net.threads import OnCrash, OwnedThread
+from mcast.web.ring import Ring
+
+MAX_FRAGMENTS = 32 * 1024 * 1024
+"""Bytes of fragments that are kept: a viewer that is further behind is cut."""
+FRAGMENT_SECONDS = 0.2
+"""Of a fragment, at most: a browser shows the first one at once, and is that much behind the stream."""
+MAX_FED = 16 * 1024 * 1024
+"""Bytes that wait for ffmpeg, which takes them at once unless the machine is too busy."""
+_BLOCK = 1 << 18
+
+
+def command_of(programme: Programme) -> list[str]:
+    """Return ffmpeg's arguments. Raises ConfigError if it is missing."""
+    has_video = programme.video is not None
+    flags = "+".join([*(["frag_keyframe"] if has_video else []), "empty_moov", "default_base_moof"])
+    return [
+        *(find_tool("ffmpeg"), "-hide_banner", "-loglevel", "fatal"),
+        *("-f", "mpegts", "-probesize", "1000000", "-analyzeduration", "500000"),
+        *("-fpsprobesize", "0", "-i", "pipe:0"),
+        *("-map", "0:v:0?", "-map", "0:a:0?", "-c", "copy"),
+        *(("-bsf:a", "aac_adtstoasc") if programme.has_adts else ()),
+        *("-frag_duration", str(round(FRAGMENT_SECONDS * 1e6))),
+        *("-f", "mp4", "-movflags", flags, "pipe:1"),
+    ]
+
+
+class Remux:
+    """Owns an ffmpeg, the writer to it, and the thread that reads from it."""
+
+    def __init__(self, content: str, programme: Programme, on_crash: OnCrash) -> None:
+        """Start it. Raises ConfigError if it cannot be."""
+        self._process = subprocess.Popen(
+            command_of(programme), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            process_group=0, bufsize=0,
+        )  # fmt: skip
+        assert self._process.stdin is not None
+        fd = os.dup(self._process.stdin.fileno())  # the writer owns its descriptor
+        self._process.stdin.close()
+        self._writer = Writer(fd, "ffmpeg", on_crash, max_queued=MAX_FED)
+        self.fragments: Ring[bytes] = Ring(MAX_FRAGMENTS, len)
+        self.start_number = 0  # of the last fragment that begins at a keyframe
+        self._reader = FragmentReader()
+        self._begun = threading.Event()  # a fragment is there, or none ever will be
+        self._thread = OwnedThread(f"remux-{content}", self._run, on_crash)
+        self._thread.start()
+
+    def __repr__(self) -> str:
+        return f"<Remux pid={self._process.pid} {self.fragments!r}>"
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether nothing more comes."""
+        return self.fragments.is_over
+
+    def write(self, data: bytes) -> None:
+        """Hand on what comes. Never waits."""
+        self._writer.write(data)
+
+    def head(self, timeout: float) -> bytes:
+        """Wait for the first fragment; return what is to stand before all, nothing if there will be none."""
+        self._begun.wait(timeout)
+        return self._reader.head if self.fragments.head else b""
+
+    def stop(self) -> None:
+        """End ffmpeg and the threads. Harmless when repeated."""
+        self._writer.close(drain=False)
+        with contextlib.suppress(ProcessLookupError):
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._thread.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def _run(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            while data := os.read(self._process.stdout.fileno(), _BLOCK):
+                for fragment in self._reader.feed(data):
+                    if fragment.is_start:
+                        self.start_number = self.fragments.head
+                    self.fragments.append(fragment.data)
+                    self._begun.set()
+        except BoxError:
+            self._process.kill()
+        finally:
+            self.fragments.finish()
+            self._begun.set()

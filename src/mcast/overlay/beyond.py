@@ -1,0 +1,201 @@
+"""Nodes beyond one's neighbours: who is up, as the bootstrapper says.
+
+    Seek --the bootstrapper--> Offered --Reach: connect--> RoundTripMeasured --> asked by floods, or chosen
+
+**Cut off.** A node whose neighbours offer no way, be it for a stream of its own or for somebody who asks,
+has others offered (`repair = "anyone"`), connects to them, and asks those that it has reached beside its
+neighbours. So the nearest that has a way is found as any parent is. Such a parent is left again as soon as a
+neighbour has a way (`strayed`): the links of the layout are what its author has wanted.
+
+**Joined.** A node that the layout's file does not name chooses its neighbours in the same way: the nearest
+of those that it could connect to. It looks again when one of them is silent, or when none knows of a way
+to a rendezvous point, and otherwise rarely, as others may have come.
+
+An offer is a hint: only a connection that has succeeded counts (the other end may be behind a NAT).
+"""
+
+from collections.abc import Iterable, Mapping, Set
+
+from mcast.overlay.actions import Action, Announce, NodeParent, Reach, Seek, TakeLinks
+from mcast.overlay.branch import SEEKING, Branch
+from mcast.overlay.chance import Chance
+from mcast.overlay.events import LayoutChanged
+from mcast.overlay.table import State
+from mcast.wire.bootstrap import DEFAULT_POLICY, MAX_CANDIDATES, Neighbour
+
+MAX_ASKED = 4
+"""Nodes beyond the neighbours that are asked at a time: the nearest ones."""
+SEEK_AGAIN_SECONDS = 1.0
+"""Until the bootstrapper is asked again: it knows of a dead node after some seconds at the latest."""
+KEPT_SECONDS = 10.0
+"""How long those that were offered are kept after somebody has asked for a content in vain."""
+HOME_SECONDS = 5.0
+"""Between two looks for a way by the links of the layout, for a stream that comes by another one."""
+CHOICE_SECONDS = 1.0
+"""From the offer to the choice of neighbours: a connect, and another if its first segment is lost."""
+FIRST_LOOK_SECONDS = 0.5
+"""To the second look of a node that joins, if the first finds nobody; doubled each time up to the last."""
+LAST_LOOK_SECONDS = 30.0
+NO_WAY_LOOK_SECONDS = 2.0
+"""The same for a node that has joined and knows of no way to a rendezvous point any more."""
+LOOK_SPREAD = (0.75, 1.25)
+"""By this factor, drawn at random, each of these times is longer or shorter: many join together."""
+
+Branches = Mapping[str, Branch]
+
+
+class Beyond:
+    """Whom one node knows beyond its neighbours. Times are monotonic seconds."""
+
+    def __init__(self, chance: Chance) -> None:
+        self._chance = chance
+        self._policy, self._joined = DEFAULT_POLICY, False
+        self._own: Set[str] = frozenset()
+        self._offered: tuple[Neighbour, ...] = ()
+        self._round_trips_ms: dict[str, float] = {}  # of those that were offered, and have been reached
+        self._seek_at = self._kept_until = 0.0
+        self._home_at: dict[str, float] = {}  # by content
+        self._strays: dict[str, str] = {}  # the parents that are no neighbours, by content
+        self._chosen: tuple[str, ...] = ()
+        self._choose_at: float | None = None
+        self._look_at, self._look_seconds = 0.0, FIRST_LOOK_SECONDS
+
+    @property
+    def askable(self) -> Mapping[str, float]:
+        """Return who of those that were offered can be asked, and the milliseconds to each and back."""
+        nearest = sorted((ms, name) for name, ms in self._round_trips_ms.items() if name not in self._own)
+        return {name: ms for ms, name in nearest[:MAX_ASKED]}
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Return the parents that are no neighbours."""
+        return tuple(sorted(set(self._strays.values())))
+
+    def on_layout(self, layout: LayoutChanged) -> None:
+        """Take in who the neighbours are, and what may be done."""
+        self._own, self._policy = frozenset(layout.neighbours), layout.policy
+        self._joined = layout.joined
+        self._chosen = tuple(name for name in self._chosen if name in self._own)
+
+    def on_round_trip(self, name: str, round_trip_ms: float) -> bool:
+        """Take in how far one is that has been offered; return whether that is the first news of it."""
+        if name in self._own or name not in {each.name for each in self._offered}:
+            return False
+        is_first = name not in self._round_trips_ms
+        self._round_trips_ms[name] = round_trip_ms
+        return is_first
+
+    # Cut off
+
+    def seek(self, content: str, now: float) -> list[Action]:
+        """Have others offered, as no neighbour has a way to a content."""
+        if not self._policy.repair_anyone:
+            return []
+        self._kept_until = now + KEPT_SECONDS
+        return self._seek(content, now)
+
+    def _seek(self, content: str, now: float) -> list[Action]:
+        if now < self._seek_at:
+            return []
+        self._seek_at = now + SEEK_AGAIN_SECONDS
+        return [Seek(content)]
+
+    def on_offered(self, nodes: Iterable[Neighbour], now: float) -> list[Action]:
+        """Take in who is up; those that are asked already stay."""
+        known = {each.name: each for each in self._offered if each.name in self._round_trips_ms}
+        fresh = {each.name: each for each in nodes if each.name not in self._own}
+        offered = tuple({**fresh, **known}.values())[:MAX_CANDIDATES]
+        if self._joined and self._choose_at is None:
+            self._choose_at = now + CHOICE_SECONDS
+        return self._reach(offered)
+
+    def _reach(self, offered: tuple[Neighbour, ...]) -> list[Action]:
+        if offered == self._offered:
+            return []
+        names = {each.name for each in offered}
+        self._offered = offered
+        self._round_trips_ms = {name: ms for name, ms in self._round_trips_ms.items() if name in names}
+        return [Reach(offered)]
+
+    def part(self, branches: Branches, now: float) -> list[Action]:
+        """Forget those that were offered when they are of no use any more."""
+        is_sought = any(branch.state in SEEKING for branch in branches.values())
+        if not self._offered or is_sought or now < self._kept_until or self._choose_at is not None:
+            return []
+        used = self._strays.values()
+        return self._reach(tuple(each for each in self._offered if each.name in used))
+
+    # Streams that come by links which the layout does not have
+
+    def note_strays(self, branches: Branches) -> list[Action]:
+        """Say which streams come from one who is no neighbour, and which do no more."""
+        before, self._strays = self._strays, dict(self._find_strays(branches))
+        taken = [item for item in self._strays.items() if before.get(item[0]) != item[1]]
+        left = [item for item in before.items() if self._strays.get(item[0]) != item[1]]
+        return [
+            *(_announced(*item, taken=False) for item in left),
+            *(_announced(*item, taken=True) for item in taken),
+        ]
+
+    def _find_strays(self, branches: Branches) -> Iterable[tuple[str, str]]:
+        for content, branch in branches.items():
+            entry = branch.upstreams.get(branch.primary) if branch.primary is not None else None
+            if entry is None or not entry.accepted or not isinstance(entry.parent, NodeParent):
+                continue
+            if entry.parent.name not in self._own:
+                yield content, entry.parent.name
+
+    def strayed(self, branches: Branches, now: float) -> list[Branch]:
+        """Return the contents for which a way by the links of the layout is to be looked for now."""
+        due = [
+            branches[content] for content in self._strays
+            if content in branches and branches[content].state is State.FED
+            and now >= self._home_at.get(content, 0.0)
+        ]  # fmt: skip
+        self._home_at = {content: at for content, at in self._home_at.items() if content in self._strays}
+        pause = HOME_SECONDS * self._chance.uniform(*LOOK_SPREAD) if due else 0.0
+        self._home_at.update((branch.content, now + pause) for branch in due)
+        return due
+
+    # Joined
+
+    def on_time(self, alive: Set[str], distance: int | None, now: float) -> list[Action]:
+        """Choose neighbours, if that is this node's to do and it is time to.
+
+        `alive` are the neighbours that have said what they are, `distance` the links to a rendezvous point.
+        """
+        if not self._joined:
+            return []
+        if self._choose_at is not None:
+            is_due = now >= self._choose_at or len(self._round_trips_ms) == len(self._offered)
+            return self._choose(alive, distance, now) if is_due else []
+        if distance is None and self._chosen:
+            self._look_at = min(self._look_at, now + NO_WAY_LOOK_SECONDS)
+        is_whole = distance is not None and len(alive & set(self._chosen)) >= self._policy.max_neighbours
+        if is_whole or now < self._look_at:
+            return []
+        self._look_at = now + self._look_seconds * self._chance.uniform(*LOOK_SPREAD)
+        self._look_seconds = min(2 * self._look_seconds, LAST_LOOK_SECONDS)
+        return self._seek("", now)
+
+    def _choose(self, alive: Set[str], distance: int | None, now: float) -> list[Action]:
+        """Take the nearest that have been reached, in the place of neighbours that are of no use."""
+        self._choose_at = None
+        near = sorted((ms, name) for name, ms in self._round_trips_ms.items() if name not in self._own)
+        kept = [name for name in self._chosen if name in alive]
+        if distance is None:  # all of them together are cut off: one place is for another
+            kept = kept[: self._policy.max_neighbours - 1]
+        chosen = tuple([*kept, *(name for _, name in near)][: self._policy.max_neighbours])
+        if not near or chosen == self._chosen:
+            return []
+        self._chosen, self._look_seconds = chosen, LAST_LOOK_SECONDS
+        self._look_at = now + LAST_LOOK_SECONDS * self._chance.uniform(*LOOK_SPREAD)
+        return [TakeLinks(chosen)]
+
+
+def _announced(content: str, parent: str, *, taken: bool) -> Announce:
+    fields = (("content", content), ("parent", parent), ("taken", taken))
+    what = "comes from" if taken else "comes no more from"
+    return Announce(
+        "link_beyond_file", f"[{content}] {what} {parent}, which the layout does not link", fields
+    )

@@ -1,0 +1,76 @@
+"""`mcast-client --http`: the gateway, from the command line to the end of the program."""
+
+import argparse
+import logging
+
+from mcast.client import Subscription
+from mcast.client.directory import Asker
+from mcast.client.options import check_neighbours
+from mcast.config.key_file import read_key_file
+from mcast.errors import ConfigError
+from mcast.eventlog import note
+from mcast.gateway.channels import DEFAULT_LINGER
+from mcast.gateway.gateway import Gateway
+from mcast.roles import cli
+from mcast.roles.http_options import AddOption, add_http_options, http_settings
+from mcast.web.service import Settings
+
+logger = logging.getLogger(__name__)
+
+_UNUSABLE = {
+    "content": "--content",
+    "output": "--output",
+    "player": "--player",
+    "duration": "--duration",
+    "report": "--report",
+    "trace": "--trace",
+}
+"""Options that concern a single content."""
+
+
+def add_gateway_options(add: AddOption) -> None:
+    """Add `--http` and what belongs to it."""
+    add_http_options(add, "every content as TS, HLS and MP4, and a page that plays them,")
+    add("--cors", action="store_true", help="let pages of other origins have streams and pictures (--http)")
+    add("--linger", type=_seconds, default=DEFAULT_LINGER, metavar="SECONDS",
+        help="how long a content is kept after its last viewer over HTTP (default: %(default)g)")  # fmt: skip
+
+
+def settings_of(options: argparse.Namespace) -> Settings | None:
+    """Return where to serve HTTP, None if not at all. Raises ConfigError."""
+    settings = http_settings(options, cors=options.cors)
+    if settings is not None:
+        given = [name for field, name in _UNUSABLE.items() if getattr(options, field) is not None]
+        if given:
+            raise ConfigError(f"{given[0]} and --http exclude each other: --http serves every content")
+    return settings
+
+
+def serve(options: argparse.Namespace, settings: Settings, process: cli.Process) -> int:
+    """Serve until the user has enough; return the exit status. Raises ConfigError."""
+    asker = Asker(check_neighbours(options.neighbours), read_key_file(options.key_file), process.stop)
+
+    def subscribe(content: str) -> Subscription:
+        return Subscription(
+            neighbours=options.neighbours, content=content, latency_ms=options.latency,
+            patience=options.wait, give_up=options.give_up, start=options.start,
+            media_ports=options.media_ports, key_file=options.key_file,
+        )  # fmt: skip
+
+    gateway = Gateway(settings, subscribe, asker.ask, process.on_crash, linger=options.linger)
+    process.begun.set()
+    with gateway:
+        address = gateway.address
+        note(logger, "listening", "serving http://%s/", address, address=address)
+        process.stop.wait()
+    return 0
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < 86_400:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds from 0 to 86400")
+    return seconds

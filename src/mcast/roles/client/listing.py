@@ -1,0 +1,72 @@
+"""`mcast-client --list`: the contents of the overlay as a table; and what a name might have meant."""
+
+import argparse
+import contextlib
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from mcast.client.directory import Directory, kind_of, list_contents, suggestion
+from mcast.errors import McastError, NotFoundError
+from mcast.roles import cli
+from mcast.wire.content import ContentInfo
+
+HEAD = ("NAME", "KIND", "DURATION", "SIZE", "RATE", "BIT RATE", "FORMAT")
+HINT_SECONDS = 2.0
+"""How long the names are asked for that a name might have meant: the user waits for an error."""
+
+
+def print_list(options: argparse.Namespace, process: cli.Process) -> int:
+    """Print what the overlay has; return the exit status. Raises McastError."""
+    process.begun.set()
+    directory = list_contents(
+        neighbours=options.neighbours, patience=options.wait, key_file=options.key_file, stop=process.stop
+    )
+    cli.print_out(as_text(directory))
+    return 0
+
+
+def as_text(directory: Directory) -> str:
+    """Return the table, and below it why something may be missing."""
+    rows = [HEAD, *(row_of(info) for info in directory.contents)]
+    lines = [*_aligned(rows)] if directory.contents else ["no contents"]
+    return "\n".join([*lines, *([f"({directory.text})"] if directory.text else []), ""])
+
+
+def row_of(info: ContentInfo) -> tuple[str, ...]:
+    """Return what is told of a content; - for what is not known."""
+    rate = f"{info.frame_rate_milli / 1000:g}/s" if info.frame_rate_milli else "-"
+    size = f"{info.width}x{info.height}" if info.width else "-"
+    bit_rate = f"{info.bit_rate / 1e6:.2f} Mbit/s" if info.bit_rate else "-"
+    return (info.name, kind_of(info), duration_of(info), size, rate, bit_rate, info.format or "-")
+
+
+def duration_of(info: ContentInfo) -> str:
+    """Return how long a content is, as h:mm:ss."""
+    if not info.duration_ms:
+        return "-"
+    minutes, seconds = divmod(round(info.duration_ms / 1000), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+def with_suggestion(error: NotFoundError, options: argparse.Namespace, process: cli.Process) -> NotFoundError:
+    """Return the error with what its content's name might have meant, if that can be told soon."""
+    meant = ""
+    with contextlib.suppress(McastError):
+        directory = list_contents(
+            neighbours=options.neighbours, patience=HINT_SECONDS, key_file=options.key_file, stop=process.stop
+        )
+        meant = suggestion(options.content, (info.name for info in directory.contents))
+    return NotFoundError(f"{error} {meant}") if meant else error
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    wide = sum(unicodedata.east_asian_width(mark) in "WF" for mark in text)
+    return len(text) + wide - sum(unicodedata.combining(mark) > 0 for mark in text)

@@ -1,0 +1,141 @@
+"""What the tests of the gateway share: a real transport stream, and subscriptions that play it."""
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from fixtures import crash
+from helpers import Recorder, locked
+from machine import need_ffmpeg
+from mcast.client import Statistics, Subscription
+from mcast.client.directory import Directory
+from mcast.errors import McastError, NotFoundError
+from mcast.gateway.gateway import Gateway
+from mcast.hostport import HostPort
+from mcast.web.access import Access
+from mcast.web.service import Settings
+from mcast.wire.content import ContentInfo
+from mcast.wire.mpegts import PACKET
+
+__all__ = ["crash"]
+
+SECONDS = 4  # of the stream
+SPEED = 4.0  # times real time: a test does not wait for the clock of a stream
+KEYFRAME_SECONDS = 1
+
+
+@pytest.fixture(scope="session")
+def stream(shared_directory: Path) -> bytes:
+    """Four seconds of H.264 and AAC, a keyframe each second: PAT, PMT, picture, as servers make them."""
+    need_ffmpeg()
+    file = shared_directory / "gateway.ts"
+    with locked(shared_directory / "gateway.lock"):
+        if not file.exists():
+            part = file.with_suffix(f".{os.getpid()}.part")
+            make(part)
+            part.replace(file)
+    return file.read_bytes()
+
+
+def make(file: Path, *, video: bool = True) -> None:
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25") if video else ()
+    subprocess.run(
+        [
+            "ffmpeg", "-v", "error", "-y", *picture,
+            "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000",
+            "-t", str(SECONDS), "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
+            "-g", str(25 * KEYFRAME_SECONDS), "-sc_threshold", "0", "-c:a", "aac", "-f", "mpegts",
+            "-pat_period", "3600", "-sdt_period", "3600", "-muxdelay", "0.3", str(file),
+        ],
+        check=True,
+    )  # fmt: skip
+
+
+class Played:
+    """A subscription that plays a stream again and again, each round with the clock set back."""
+
+    def __init__(self, stream: bytes, error: McastError | None = None, rounds: int = 1000) -> None:
+        self._stream, self._error, self._rounds = stream, error, rounds
+        self._rate = len(stream) / SECONDS * SPEED  # bytes a second
+        self._began, self._sent = 0.0, 0
+        self.closed = threading.Event()
+
+    def start(self, _cancelled: Callable[[], bool]) -> None:
+        self._began = time.monotonic()
+
+    def wait_joined(self, _timeout: float) -> bool:
+        if self._error is not None:
+            raise self._error
+        return True
+
+    def read(self, timeout: float | None = None) -> bytes:
+        if self.closed.wait(min(0.01, timeout or 0.01)) or self._sent >= len(self._stream) * self._rounds:
+            return b""
+        due = int((time.monotonic() - self._began) * self._rate)
+        due = min(due - due % PACKET, len(self._stream) * self._rounds)
+        if due <= self._sent:
+            raise TimeoutError
+        start = self._sent % len(self._stream)
+        chunk = self._stream[start : start + due - self._sent]
+        self._sent += len(chunk)
+        return chunk
+
+    def close(self) -> None:
+        self.closed.set()
+
+    def statistics(self) -> Statistics:
+        return Statistics(path=("rp", "n1"), latency_ms=500.0, bytes=self._sent)
+
+
+class Overlay:
+    """What a gateway subscribes to; the tests say what there is."""
+
+    def __init__(self, stream: bytes) -> None:
+        self.stream, self.made = stream, list[tuple[str, Played]]()
+        self.contents = [ContentInfo("earth", format="h264/aac", duration_ms=4000, loop=True, width=320)]
+        self.unreachable: McastError | None = None
+        self.failures: dict[str, McastError] = {}
+        self.rounds = 1000
+
+    @property
+    def names(self) -> set[str]:
+        return {info.name for info in self.contents}
+
+    def subscribe(self, content: str) -> Subscription:
+        error = self.failures.get(content) or self.unreachable
+        if error is None and content not in self.names:
+            error = NotFoundError(f"no server has '{content}'")
+        played = Played(self.stream, error, self.rounds)
+        self.made.append((content, played))
+        return cast(Subscription, played)
+
+    def ask(self, _patience: float) -> Directory:
+        if self.unreachable is not None:
+            raise self.unreachable
+        return Directory(tuple(sorted(self.contents, key=lambda info: info.name)))
+
+    def running(self) -> list[str]:
+        """Return the contents that are subscribed now."""
+        return [content for content, played in self.made if not played.closed.is_set()]
+
+
+@pytest.fixture
+def overlay(stream: bytes) -> Overlay:
+    return Overlay(stream)
+
+
+Serve = Callable[..., Gateway]
+
+
+@pytest.fixture
+def gateway(overlay: Overlay, crash: Recorder) -> Iterator[Gateway]:
+    """A gateway to that overlay, which leaves contents soon."""
+    settings = Settings(HostPort("127.0.0.1", 0), Access(), cors=True)
+    with Gateway(settings, overlay.subscribe, overlay.ask, crash, linger=0.2) as gateway:
+        yield gateway

@@ -1,0 +1,315 @@
+"""The gateway as viewers meet it, by real HTTP clients; what it subscribes to is played by the test."""
+
+import contextlib
+import http.client
+import json
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.conftest import Overlay
+from helpers import wait_until
+from mcast.errors import ConfigError, UnreachableError
+from mcast.gateway import channels
+from mcast.gateway.gateway import Gateway
+from mcast.web import connection
+from mcast.wire.content import ContentInfo, Readiness
+from mcast.wire.mpegts import PACKET, ContinuityChecker, starts_with_pat
+
+pytestmark = pytest.mark.ffmpeg
+SCRIPT = "<script>alert(1)</script>"
+ODD = 'news "at" nine, 50 % für <b>alle</b>/ü'
+
+
+def get(
+    gateway: Gateway, path: str, method: str = "GET", **headers: str
+) -> tuple[int, bytes, http.client.HTTPMessage]:
+    with contextlib.closing(http.client.HTTPConnection(*gateway.address, timeout=60)) as client:
+        client.request(method, path, headers=headers)
+        answer = client.getresponse()
+        return answer.status, answer.read(), answer.headers
+
+
+@contextlib.contextmanager
+def watching(gateway: Gateway, path: str) -> Iterator[http.client.HTTPResponse]:
+    """Give the answer to a request that does not end."""
+    with contextlib.closing(http.client.HTTPConnection(*gateway.address, timeout=60)) as client:
+        client.request("GET", path)
+        with client.getresponse() as answer:
+            yield answer
+
+
+def ffmpegs() -> int:
+    """Return how many child processes of this one make MP4."""
+    children = [
+        pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()
+    ]
+    return sum(b"frag_keyframe" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children)
+
+
+def url_of(gateway: Gateway, path: str) -> str:
+    return f"http://{gateway.address}{path}"
+
+
+# Streams
+
+
+def test_a_transport_stream_begins_at_a_keyframe_and_goes_on(gateway: Gateway) -> None:
+    with watching(gateway, "/earth.ts") as answer:
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "video/mp2t")
+        data = answer.read(PACKET * 2000)
+    assert starts_with_pat(data, 0)
+    checker = ContinuityChecker()
+    checker.feed(data)
+    assert checker.packets == 2000
+
+
+def test_viewers_share_one_subscription_which_is_left_a_while_after_the_last(
+    gateway: Gateway, overlay: Overlay
+) -> None:
+    with watching(gateway, "/earth.ts") as first, watching(gateway, "/earth.ts") as second:
+        assert first.read(PACKET)
+        assert second.read(PACKET)
+        assert get(gateway, "/earth.jpg")[0] == 200
+        assert len(overlay.made) == 1
+    wait_until(lambda: not overlay.running())
+    with watching(gateway, "/earth.ts") as again:
+        assert again.read(PACKET)
+    assert len(overlay.made) == 2
+
+
+@pytest.mark.parametrize("path", ["/earth.ts", "/earth.mp4", "/earth/index.m3u8"])
+def test_ffmpeg_decodes_it(gateway: Gateway, path: str) -> None:
+    command = ["ffmpeg", "-v", "error", "-i", url_of(gateway, path), "-t", "2", "-f", "framemd5", "-"]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    streams = {line.split(b",")[0] for line in done.stdout.splitlines() if not line.startswith(b"#")}
+    assert streams == {b"0", b"1"}
+
+
+def test_hls_lists_segments_that_can_be_fetched_whole_and_in_part(gateway: Gateway) -> None:
+    status, playlist, headers = get(gateway, "/earth/index.m3u8")
+    assert (status, headers["Content-Type"]) == (200, "application/vnd.apple.mpegurl")
+    name = re.findall(r"^\d+\.ts$", playlist.decode(), re.MULTILINE)[-1]
+    status, segment, headers = get(gateway, f"/earth/{name}")
+    assert (status, headers["Content-Type"], len(segment) % PACKET) == (200, "video/mp2t", 0)
+    assert starts_with_pat(segment, 0)
+    status, part, headers = get(gateway, f"/earth/{name}", Range="bytes=188-375")
+    assert (status, part) == (206, segment[188:376])
+    assert headers["Content-Range"] == f"bytes 188-375/{len(segment)}"
+    status, body, headers = get(gateway, f"/earth/{name}", "HEAD")
+    assert (status, body, headers["Content-Length"]) == (200, b"", str(len(segment)))
+
+
+def test_where_the_clock_is_set_back_hls_says_so(gateway: Gateway) -> None:
+    wait_until(lambda: b"#EXT-X-DISCONTINUITY\n" in get(gateway, "/earth/index.m3u8")[1], timeout=60)
+
+
+def test_a_viewer_of_hls_keeps_the_content_between_two_segments(gateway: Gateway, overlay: Overlay) -> None:
+    get(gateway, "/earth/index.m3u8")
+    last_seen = time.monotonic()
+    wait_until(lambda: not overlay.running(), timeout=30)
+    assert time.monotonic() - last_seen >= 3  # as long as three segments last; one of TS is waited for 0.2 s
+
+
+@pytest.mark.parametrize("name", ["1.ts", "99999999999999999999.ts", "x.ts", "-1.ts", "²..ts"])
+def test_a_segment_that_is_not_there_is_not_found(gateway: Gateway, name: str) -> None:
+    assert get(gateway, f"/earth/{quote(name)}")[0] == 404
+    get(gateway, "/earth/index.m3u8")
+    assert get(gateway, f"/earth/{quote(name)}")[0] == 404
+
+
+def test_mp4_is_made_by_one_ffmpeg_for_all_its_viewers(gateway: Gateway) -> None:
+    with watching(gateway, "/earth.mp4") as first, watching(gateway, "/earth.mp4") as second:
+        for answer in (first, second):
+            assert answer.headers["Content-Type"] == "video/mp4"
+            assert answer.read(8)[4:] == b"ftyp"
+        assert ffmpegs() == 1
+
+
+def test_a_picture_of_now_is_a_whole_one_and_kept_for_a_moment(gateway: Gateway) -> None:
+    status, picture, headers = get(gateway, "/earth.jpg")
+    assert (status, headers["Content-Type"], picture[:3]) == (200, "image/jpeg", b"\xff\xd8\xff")
+    assert get(gateway, "/earth.jpg?age=60")[1] == picture
+    assert get(gateway, "/earth.jpg?age=soon")[0] == 400
+
+
+def test_when_a_content_is_over_its_stream_ends_and_hls_says_so(gateway: Gateway, overlay: Overlay) -> None:
+    overlay.rounds = 1
+    with watching(gateway, "/earth.ts") as answer:
+        assert answer.read().endswith(overlay.stream[-PACKET:])
+
+
+# What there is
+
+
+def test_the_page_and_its_files_are_served(gateway: Gateway) -> None:
+    status, page, headers = get(gateway, "/")
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    for name in re.findall(r'(?:href|src)="/([\w.]+)"', page.decode()):
+        assert get(gateway, f"/{name}")[0] == 200, name
+    assert b"style=" not in page
+    assert b"onclick" not in page
+
+
+def test_the_list_says_what_is_known_of_each_content_and_how_it_goes(
+    gateway: Gateway, overlay: Overlay
+) -> None:
+    overlay.contents += [ContentInfo("soon", format="preparing 43 %", readiness=Readiness.PREPARING)]
+    with watching(gateway, "/earth.ts") as answer:
+        answer.read(PACKET)
+        told = json.loads(get(gateway, "/api/contents")[1])
+    assert told["version"] == 1
+    earth, soon = told["contents"]
+    assert (earth["name"], earth["kind"], earth["url"], earth["width"]) == ("earth", "loop", "earth", 320)
+    assert (earth["channel"]["path"], earth["channel"]["viewers"]) == (["rp", "n1"], 1)
+    assert (soon["kind"], soon["format"], soon["channel"]) == ("preparing", "preparing 43 %", None)
+
+
+@pytest.mark.parametrize("name", [SCRIPT, ODD, "playlist.m3u", "udp", "a/b", "?#&", "."])
+def test_any_name_plays_under_the_url_that_the_playlist_gives(
+    gateway: Gateway, overlay: Overlay, name: str
+) -> None:
+    overlay.contents.append(ContentInfo(name))
+    lines = get(gateway, "/playlist.m3u")[1].decode().splitlines()
+    assert lines[0] == "#EXTM3U"
+    url = lines[lines.index(f"#EXTINF:-1,{name}") + 1]
+    assert url.startswith(f"http://{gateway.address}/")
+    with watching(gateway, url.removeprefix(f"http://{gateway.address}")) as answer:
+        assert answer.status == 200
+        assert starts_with_pat(answer.read(PACKET), 0)
+    assert overlay.made[-1][0] == name
+
+
+# What is not there
+
+
+def test_a_content_that_is_absent_is_not_found_and_what_it_might_have_meant_is_said(
+    gateway: Gateway, overlay: Overlay
+) -> None:
+    for path in ("/erth.ts", "/erth.mp4", "/erth.jpg", "/erth/index.m3u8"):
+        status, text, _ = get(gateway, path)
+        assert (status, b"did you mean 'earth'?" in text) == (404, True)
+    assert overlay.made == []
+    status, page, headers = get(gateway, f"/{quote(SCRIPT, safe='')}.ts", Accept="text/html")
+    assert (status, headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert b"<script>" not in page
+
+
+@pytest.mark.parametrize(
+    "path", ["/earth.ts", "/earth/index.m3u8", "/earth.jpg", "/playlist.m3u", "/api/contents"]
+)
+def test_if_the_overlay_cannot_be_reached_it_is_to_be_asked_again(
+    gateway: Gateway, overlay: Overlay, path: str
+) -> None:
+    overlay.unreachable = UnreachableError("nobody answers at 10.0.2.10:5000")
+    status, text, headers = get(gateway, path)
+    assert (status, headers["Retry-After"]) == (503, "5")
+    assert b"10.0.2.10:5000" in text
+    assert get(gateway, "/")[0] == 200
+
+
+def test_one_content_that_cannot_be_had_costs_no_other(gateway: Gateway, overlay: Overlay) -> None:
+    overlay.failures["earth"] = UnreachableError("no way to the content 'earth'")
+    overlay.contents.append(ContentInfo("moon"))
+    assert get(gateway, "/earth.ts")[0] == 503
+    assert get(gateway, "/moon.jpg")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/udp/239.1.2.3:1234", "/rtp/239.1.2.3:1234", "/udp/"])
+def test_who_takes_it_for_udpxy_is_told_what_to_use(gateway: Gateway, path: str) -> None:
+    status, text, _ = get(gateway, path)
+    assert (status, b"/playlist.m3u" in text) == (404, True)
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/.ts", "/x.avi", "/x/../earth.ts", "/api/", "/base.css/x"])
+def test_anything_else_is_not_found(gateway: Gateway, path: str) -> None:
+    assert get(gateway, path)[0] == 404
+
+
+def test_head_of_a_stream_joins_nothing(gateway: Gateway, overlay: Overlay) -> None:
+    assert get(gateway, "/earth.ts", "HEAD")[:2] == (200, b"")
+    assert get(gateway, "/erth.ts", "HEAD")[0] == 404
+    assert overlay.made == []
+
+
+def test_streams_may_be_had_by_other_origins_and_the_list_may_not(gateway: Gateway) -> None:
+    assert get(gateway, "/earth.jpg")[2]["Access-Control-Allow-Origin"] == "*"
+    assert get(gateway, "/api/contents")[2]["Access-Control-Allow-Origin"] is None
+
+
+def test_without_ffmpeg_everything_else_goes_on(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise ConfigError(f"{name} is missing; install it")
+
+    monkeypatch.setattr("mcast.gateway.remux.find_tool", missing)
+    monkeypatch.setattr("mcast.gateway.picture.find_tool", missing)
+    for path in ("/earth.mp4", "/earth.jpg"):
+        status, text, _ = get(gateway, path)
+        assert (status, b"ffmpeg is missing" in text) == (501, True)
+    assert get(gateway, "/earth/index.m3u8")[0] == 200
+
+
+# Bounds
+
+
+def test_a_viewer_that_does_not_read_is_cut_and_costs_nobody_else(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "SEND_SECONDS", 0.5)
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(tuple(gateway.address))
+        slow.sendall(b"GET /earth.ts HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with watching(gateway, "/earth.ts") as other:
+            while not gateway.cut:
+                assert other.read(PACKET * 200)
+
+
+def test_beyond_the_most_contents_at_a_time_others_wait(
+    gateway: Gateway, overlay: Overlay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "MAX_CHANNELS", 1)
+    overlay.contents.append(ContentInfo("moon"))
+    with watching(gateway, "/earth.ts") as answer:
+        answer.read(PACKET)
+        assert get(gateway, "/moon.jpg")[0] == 503
+    wait_until(lambda: get(gateway, "/moon.jpg")[0] == 200)
+
+
+def test_fifty_viewers_watch_one_stream(gateway: Gateway, overlay: Overlay) -> None:
+    with contextlib.ExitStack() as viewers:
+        socks = [viewers.enter_context(socket.create_connection(gateway.address, 60)) for _ in range(50)]
+        for sock in socks:
+            sock.sendall(b"GET /earth.ts HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for sock in socks:
+            assert sock.makefile("rb").read(PACKET * 500).startswith(b"HTTP/1.1 200 OK")
+        assert len(overlay.made) == 1
+
+
+names = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=12)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(st.lists(names, max_size=3), st.sampled_from(["", ".ts", ".mp4", ".jpg", "/index.m3u8", "/1.ts"]))
+def test_any_url_is_answered_and_none_is_our_fault(gateway: Gateway, parts: list[str], ending: str) -> None:
+    path = "/" + "/".join(quote(part, safe="") for part in parts) + ending
+    assert get(gateway, path)[0] in (200, 400, 404)
+
+
+def test_the_end_of_the_gateway_ends_every_stream(overlay: Overlay, gateway: Gateway) -> None:
+    with watching(gateway, "/earth.ts") as ts, watching(gateway, "/earth.mp4") as mp4:
+        assert ts.read(PACKET)
+        assert mp4.read(8)
+        gateway.__exit__(None, None, None)
+        ts.read()
+        mp4.read()
+    assert overlay.running() == []

@@ -1,0 +1,136 @@
+"""A running stream moves to a server that is clearly better, and to no other, and not often."""
+
+from collections.abc import Iterable
+
+from mcast.overlay import actions as do
+from mcast.overlay.actions import ServerParent
+from mcast.overlay.events import (
+    Accepted,
+    Feed,
+    FeedChanged,
+    LayoutChanged,
+    Refused,
+    ServerListed,
+    ServerMeasured,
+    StreamReceived,
+    TimePassed,
+)
+from mcast.overlay.moving import BETTER_SECONDS, MOVE_SECONDS, REST_SECONDS
+from mcast.overlay.node_core import NodeCore
+from mcast.overlay.table import State
+from mcast.wire.node import MissReason
+from mcast.wire.server import ContentInfo
+from overlay.cores import SERVERS, rendezvous
+from overlay.messages import port, stream
+
+ONE, OTHER = SERVERS[:2]
+
+
+class Moves:
+    """A rendezvous point that streams from one of two servers, and its servers' delays as time goes by."""
+
+    def __init__(self, *, move_streams: bool = True, digest: bytes = b"d" * 32) -> None:
+        self.core = rendezvous(servers=(ONE, OTHER))
+        self.now, self.asked = 0.0, list[do.Subscribe]()
+        self.tell(LayoutChanged((), (ONE, OTHER), ("rp",), move_streams))
+        self.tell(ServerListed(ONE, (ContentInfo("news", digest=b"d" * 32),)))
+        self.tell(ServerListed(OTHER, (ContentInfo("news", digest=digest),)))
+        self.tell(ServerMeasured(ONE, 1_000))
+        self.tell(StreamReceived(1, stream()))
+        self.feed(1)
+
+    def tell(self, event: object) -> list[do.Action]:
+        actions = self.core.handle(event, self.now)  # type: ignore[arg-type]
+        self.asked += [action for action in actions if isinstance(action, do.Subscribe)]
+        return actions
+
+    def feed(self, upstream: int) -> list[do.Action]:
+        return [
+            *self.tell(Accepted(upstream, port())),
+            *self.tell(FeedChanged(upstream, Feed.FED)),
+        ]
+
+    def run(self, seconds: float, one_ms: float, other_ms: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            self.now += 0.25
+            self.tell(ServerMeasured(ONE, round(one_ms * 1000)))
+            self.tell(ServerMeasured(OTHER, round(other_ms * 1000)))
+            self.tell(TimePassed())
+
+    @property
+    def parents(self) -> list[str]:
+        branch = self.core.branches["news"]
+        parents = [entry.parent for entry in branch.upstreams.values()]
+        return [parent.address for parent in parents if isinstance(parent, ServerParent)]
+
+
+def left(actions: Iterable[do.Action]) -> list[int]:
+    return [action.upstream for action in actions if isinstance(action, do.Leave)]
+
+
+def state(core: NodeCore) -> State:
+    return core.branches["news"].state
+
+
+def test_a_stream_moves_to_a_server_that_has_been_clearly_better_for_a_while_and_without_a_gap() -> None:
+    moves = Moves()
+    moves.run(BETTER_SECONDS - 1, 100, 50)
+    assert len(moves.asked) == 1
+    while len(moves.asked) == 1:
+        moves.run(0.25, 100, 50)
+    (_, asked) = moves.asked
+    assert asked.resume
+    assert isinstance(asked.parent, ServerParent)
+    assert asked.parent.address == OTHER
+    assert moves.parents == [ONE, OTHER]  # both, until the new one brings media
+    done = moves.feed(asked.upstream)
+    assert left(done) == [1]
+    assert state(moves.core) is State.FED
+    assert moves.parents == [OTHER]
+
+
+def test_a_stream_does_not_move_for_less_nor_for_a_moment_nor_without_being_told_to() -> None:
+    for better_ms, share in ((15, 0.9), (80, 0.9)):  # too few milliseconds, too small a share
+        moves = Moves()
+        moves.run(40, better_ms / share, better_ms)
+        assert len(moves.asked) == 1
+    moves = Moves()
+    for _ in range(4):
+        moves.run(7, 100, 20)
+        moves.run(7, 20, 100)
+    assert len(moves.asked) == 1
+    moves = Moves(move_streams=False)
+    moves.run(40, 100, 20)
+    assert len(moves.asked) == 1
+
+
+def test_a_stream_moves_only_where_the_same_bytes_are() -> None:
+    moves = Moves(digest=b"e" * 32)
+    moves.run(40, 100, 20)
+    assert len(moves.asked) == 1
+
+
+def test_a_stream_that_has_moved_rests() -> None:
+    moves = Moves()
+    while len(moves.asked) == 1:
+        moves.run(0.25, 100, 20)
+    moves.feed(moves.asked[-1].upstream)
+    moved_at = moves.now
+    moves.run(REST_SECONDS - 10, 20, 100)
+    assert len(moves.asked) == 2
+    moves.run(20, 20, 100)
+    assert len(moves.asked) == 3
+    assert moves.now - moved_at > REST_SECONDS
+
+
+def test_a_better_server_that_refuses_or_says_nothing_changes_nothing() -> None:
+    for answers in (True, False):
+        moves = Moves()
+        while len(moves.asked) == 1:
+            moves.run(0.25, 100, 20)
+        if answers:
+            moves.tell(Refused(moves.asked[-1].upstream, MissReason.CUT, "full"))
+        moves.run(MOVE_SECONDS + 0.5, 100, 20)
+        assert state(moves.core) is State.FED
+        assert moves.parents == [ONE]

@@ -1,0 +1,25 @@
+"""One row of `make resilience` once, in the lab: a link that fails, which tests on one host cannot show.
+
+Judged is what was recorded, not how fast something was noticed.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from machine import need_ffmpeg
+from tools.resilience.case import Goals
+from tools.resilience.cases import LINK_CUT
+from tools.resilience.footage import SMALL
+from tools.resilience.running import run_case
+from tools.resilience.setting import Setting
+
+pytestmark = [pytest.mark.netns, pytest.mark.processes]
+
+
+def test_no_packet_is_missing_when_the_link_of_a_relay_is_cut_without_a_word(tmp_path: Path) -> None:
+    need_ffmpeg()
+    quick = replace(LINK_CUT, goals=Goals(), aftermath=1.0, mended=0.5, latency_ms=2000, picture=SMALL)
+    row = run_case(quick, Setting(tmp_path, seed=8, runs=1, repeats=False))
+    assert row.passed, row.problems

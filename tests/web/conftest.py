@@ -1,0 +1,3 @@
+from fixtures import crash
+
+__all__ = ["crash"]

@@ -1,0 +1,329 @@
+"""The service as viewers meet it: over sockets, by the standard library's own client."""
+
+import contextlib
+import http.client
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from helpers import Recorder, wait_until
+from mcast.errors import ConfigError
+from mcast.hostport import HostPort
+from mcast.web import connection as timing
+from mcast.web.access import Access
+from mcast.web.request import Request, RequestError
+from mcast.web.response import Response
+from mcast.web.service import Service, Settings
+from mcast.web.static import StaticFiles
+
+LOCAL = HostPort("127.0.0.1", 0)
+KEY = "a-key-of-the-campus"
+MUCH = 32 * 1024 * 1024  # bytes: more than all buffers between two sockets hold
+
+
+class Endless:
+    """A stream that never ends, and knows what has become of it."""
+
+    def __init__(self, piece: bytes = b"") -> None:
+        self.piece, self.asked, self.closed = piece, threading.Event(), threading.Event()
+        self.times = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while not self.closed.wait(0.01):
+            self.asked.set()
+            self.times += 1
+            yield self.piece
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Program:
+    """Answers as the tests want."""
+
+    def __init__(self) -> None:
+        self.streams: list[Endless] = []
+        self.files = StaticFiles("mcast.web")
+
+    def answer(self, request: Request) -> Response:
+        match request.parts:
+            case ("stream",) | ("flood",):
+                self.streams.append(Endless(b"x" * 65_536 if request.parts == ("flood",) else b""))
+                return Response(self.streams[-1], "video/mp2t")
+            case ("segment",):
+                return Response(bytes(1000), "video/mp2t", is_public=True, has_ranges=True)
+            case ("much",):
+                return Response(bytes(MUCH))
+            case ("bug",):
+                raise ZeroDivisionError
+            case ("absent",):
+                raise RequestError(HTTPStatus.NOT_FOUND, "there is no such thing")
+            case _:
+                return self.files.answer(request)
+
+
+@pytest.fixture
+def program() -> Program:
+    return Program()
+
+
+Serve = Callable[..., Service]
+
+
+@pytest.fixture
+def serve(program: Program, crash: Recorder) -> Iterator[Serve]:
+    """Return what starts a service; all of them are stopped at the end."""
+    with contextlib.ExitStack() as running:
+
+        def start(access: Access | None = None, *, cors: bool = False, most: int = 1024) -> Service:
+            rules = access or Access()
+            settings = Settings(LOCAL, rules, cors=cors, most=most)
+            return running.enter_context(Service(settings, program.answer, crash))
+
+        yield start
+
+
+@contextlib.contextmanager
+def client_of(service: Service) -> Iterator[http.client.HTTPConnection]:
+    with contextlib.closing(http.client.HTTPConnection(*service.address, timeout=20)) as client:
+        yield client
+
+
+def get(
+    service: Service, path: str, method: str = "GET", **headers: str
+) -> tuple[int, bytes, http.client.HTTPMessage]:
+    with client_of(service) as client:
+        client.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
+        answer = client.getresponse()
+        return answer.status, answer.read(), answer.headers
+
+
+def raw(service: Service, data: bytes) -> bytes:
+    """Send bytes and return all that comes back until the service hangs up."""
+    with socket.create_connection(service.address, timeout=20) as sock:
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):
+            while piece := sock.recv(65_536):
+                answer += piece
+    return answer
+
+
+def test_a_file_is_served_with_its_kind_its_length_and_the_guards_of_a_page(serve: Serve) -> None:
+    status, body, headers = get(serve(), "/base.css")
+    assert (status, headers["Content-Type"]) == (200, "text/css; charset=utf-8")
+    assert int(headers["Content-Length"]) == len(body) > 0
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+def test_a_connection_is_kept_for_the_next_request_and_errors_do_not_end_it(serve: Serve) -> None:
+    service = serve()
+    with client_of(service) as client:
+        for path, expected in [("/base.css", 200), ("/absent", 404), ("/nothing", 404), ("/base.css", 200)]:
+            client.request("GET", path)
+            answer = client.getresponse()
+            assert (answer.status, bool(answer.read())) == (expected, True)
+        assert service.connections == 1
+
+
+def test_head_gives_the_head_alone_of_files_and_of_streams(serve: Serve, program: Program) -> None:
+    service = serve()
+    status, body, headers = get(service, "/segment", "HEAD")
+    assert (status, body, headers["Content-Length"]) == (200, b"", "1000")
+    assert get(service, "/stream", "HEAD")[:2] == (200, b"")
+    assert program.streams[0].closed.wait(10)
+    assert not program.streams[0].asked.is_set()
+
+
+def test_a_file_that_the_browser_has_already_is_not_sent_again(serve: Serve) -> None:
+    service = serve()
+    tag = get(service, "/base.css")[2]["ETag"]
+    status, body, _ = get(service, "/base.css", If_None_Match=tag)
+    assert (status, body) == (304, b"")
+
+
+def test_a_part_of_a_segment_is_given(serve: Serve) -> None:
+    status, body, headers = get(serve(), "/segment", Range="bytes=10-19")
+    assert (status, len(body), headers["Content-Range"]) == (206, 10, "bytes 10-19/1000")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "TRACE", "BREW"])
+def test_nothing_can_be_changed(serve: Serve, method: str) -> None:
+    status, body, headers = get(serve(), "/base.css", method)
+    assert (status, headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert b"read-only" in body
+
+
+def test_a_bug_costs_one_answer_and_not_the_service(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    service = serve()
+    status, body, _ = get(service, "/bug")
+    assert status == 500
+    assert b"ZeroDivisionError" not in body
+    assert "ZeroDivisionError" in caplog.text
+    assert get(service, "/base.css")[0] == 200
+
+
+# Origins
+
+
+def test_pages_of_other_origins_get_what_is_public_and_only_if_told_so(serve: Serve) -> None:
+    closed, shared = serve(), serve(cors=True)
+    assert get(closed, "/segment")[2]["Access-Control-Allow-Origin"] is None
+    headers = get(shared, "/segment")[2]
+    assert (headers["Access-Control-Allow-Origin"], headers["Cross-Origin-Resource-Policy"]) == (
+        "*",
+        "cross-origin",
+    )
+    assert get(shared, "/base.css")[2]["Access-Control-Allow-Origin"] is None
+
+
+def test_a_browser_may_ask_before_it_asks(serve: Serve) -> None:
+    status, _, headers = get(serve(cors=True), "/segment", "OPTIONS", Origin="http://other.example")
+    assert (status, headers["Access-Control-Allow-Headers"]) == (204, "Authorization, Range")
+    assert get(serve(), "/segment", "OPTIONS")[2]["Access-Control-Allow-Headers"] is None
+
+
+def test_a_page_under_a_foreign_name_is_turned_away(serve: Serve) -> None:
+    status, body, _ = get(serve(), "/base.css", Host="evil.example")
+    assert status == 421
+    assert b"--http-name" in body
+
+
+def test_without_the_key_a_browser_is_asked_for_it_and_with_it_gets_a_cookie(serve: Serve) -> None:
+    service = serve(Access(keys=(KEY.encode(),)))
+    status, body, headers = get(service, "/base.css")
+    assert (status, headers["WWW-Authenticate"].split()[0]) == (401, "Basic")
+    assert KEY.encode() not in body
+    status, _, headers = get(service, "/base.css", Authorization=f"Bearer {KEY}")
+    assert status == 200
+    assert get(service, "/base.css", Cookie=headers["Set-Cookie"].partition(";")[0])[0] == 200
+    assert get(service, "/absent")[0] == 401  # not even what there is
+
+
+# Bounds
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(timing, "IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(timing, "SEND_SECONDS", 0.2)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_who_drips_a_request_is_told_and_cut(serve: Serve) -> None:
+    with socket.create_connection(serve().address, timeout=20) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nX: ")
+        assert sock.recv(65_536).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.usefixtures("hasty")
+def test_who_asks_nothing_is_let_go(serve: Serve) -> None:
+    service = serve()
+    with socket.create_connection(service.address, timeout=20) as sock:
+        assert sock.recv(1) == b""
+    wait_until(lambda: service.connections == 0)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("path", ["/much", "/flood"])
+def test_who_does_not_take_what_he_asked_for_costs_himself_alone(
+    serve: Serve, program: Program, path: str
+) -> None:
+    service = serve()
+    with socket.create_connection(service.address, timeout=20) as sock:
+        sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert get(service, "/base.css")[0] == 200
+        wait_until(lambda: service.counters["http_cut"] == 1)
+        wait_until(lambda: service.connections == 0)
+    assert all(stream.closed.is_set() for stream in program.streams)
+
+
+def test_a_head_without_an_end_is_refused(serve: Serve) -> None:
+    assert raw(serve(), b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000).startswith(b"HTTP/1.1 431 ")
+
+
+def test_beyond_the_bound_a_viewer_is_told_to_come_again(serve: Serve) -> None:
+    service = serve(most=2)
+    with client_of(service) as first, client_of(service) as second:
+        for client in (first, second):
+            client.request("GET", "/base.css")
+            client.getresponse().read()
+        status, _, headers = get(service, "/base.css")
+        assert (status, headers["Retry-After"]) == (503, "5")
+    wait_until(lambda: service.connections == 0)
+    assert get(service, "/base.css")[0] == 200
+    assert service.counters["http_refused"] == 1
+
+
+def test_two_hundred_viewers_at_once_are_answered(serve: Serve) -> None:
+    service = serve()
+    request = b"GET /base.css HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with contextlib.ExitStack() as viewers:
+        socks = [
+            viewers.enter_context(socket.create_connection(service.address, timeout=60)) for _ in range(200)
+        ]
+        for sock in socks:
+            sock.sendall(request)
+        assert all(sock.recv(12) == b"HTTP/1.1 200" for sock in socks)
+
+
+def test_while_nothing_comes_a_stream_is_asked_again_at_once(serve: Serve, program: Program) -> None:
+    with socket.create_connection(serve().address, timeout=20) as sock:
+        sock.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert sock.recv(12) == b"HTTP/1.1 200"
+        wait_until(lambda: program.streams[0].times >= 3, timeout=timing.SEND_SECONDS / 2)
+
+
+def test_a_stream_of_nothing_ends_when_its_viewer_has_gone(serve: Serve, program: Program) -> None:
+    service = serve()
+    with socket.create_connection(service.address, timeout=20) as sock:
+        sock.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert sock.recv(12) == b"HTTP/1.1 200"
+    assert program.streams[0].closed.wait(10)
+    wait_until(lambda: service.connections == 0)
+
+
+def test_stopping_ends_streams_and_connections_at_rest(serve: Serve, program: Program) -> None:
+    service = serve()
+    with client_of(service) as resting, socket.create_connection(service.address, timeout=20) as watching:
+        resting.request("GET", "/base.css")
+        resting.getresponse().read()
+        watching.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert watching.recv(12) == b"HTTP/1.1 200"
+        service.stop()
+        assert program.streams[0].closed.is_set()
+        assert service.connections == 0
+
+
+def test_an_address_that_is_taken_is_an_error_that_names_it(crash: Recorder, serve: Serve) -> None:
+    taken = serve().address
+    with pytest.raises(ConfigError, match=str(taken.port)):
+        Service(Settings(taken, Access()), lambda _: Response(), crash)
+
+
+TARGETS = st.sampled_from(["/", "/base.css", "/segment", "/absent"])
+NOISE = st.text(st.characters(codec="iso-8859-1", exclude_characters="\r\n"), max_size=30)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(st.binary(max_size=300) | st.builds(
+    lambda target, name, value: f"GET {target} HTTP/1.1\r\nHost: [::1]\r\n{name}: {value}\r\n\r\n".encode(),
+    TARGETS, NOISE, NOISE,
+))  # fmt: skip
+def test_whatever_is_sent_the_service_answers_or_hangs_up_and_lives(serve: Serve, data: bytes) -> None:
+    service = serve()
+    answer = raw(service, data + b"\r\n\r\n")
+    assert not answer or answer.startswith(b"HTTP/1.1 ")
+    assert service.counters["http_crashed"] == 0
+    assert get(service, "/base.css")[0] == 200
+    service.stop()

@@ -1,0 +1,164 @@
+"""The cases in which one thing fails once. Each names its overlay, its viewers, its failure and its goals."""
+
+import signal
+
+from tools.resilience.case import Case, Goals
+from tools.resilience.footage import SMALL
+from tools.resilience.overlay import Plan
+from tools.resilience.trial import Trial
+
+MESH = {
+    "rp": ["n1", "n2", "n3"], "n1": ["n2", "n4", "n5"], "n2": ["n4", "n5", "n6"], "n3": ["n5", "n6"],
+    "n4": ["n5"], "n5": ["n6"], "n6": [],
+}  # fmt: skip
+"""Each node has several ways to the rendezvous point."""
+DIAMOND = {"rp": ["n1", "n2"], "n1": ["n2", "n3"], "n2": ["n3"], "n3": []}
+LEAVES = {"c1": ("n4",), "c2": ("n5",), "c3": ("n6",)}
+HANDOVER_TIMEOUT = 5.0
+"""Seconds for a node to end in order: 0.8 until its children are elsewhere, and then as any program."""
+BEHIND_A_RELAY = 20
+"""Children of the relay that is restarted."""
+REST = 5.0
+"""Seconds after which the overlay is as if nothing had been."""
+DROP = 0.2
+"""Seconds for which a link drops everything."""
+
+
+def _kill_relay(trial: Trial) -> None:
+    trial.overlay.kill(trial.hit(trial.random.choice(trial.relays())))
+
+
+def _freeze_relay(trial: Trial) -> None:
+    trial.overlay.freeze(trial.hit(_inner(trial)))
+
+
+def _thaw(trial: Trial) -> None:
+    trial.overlay.thaw(trial.outcome.victim)
+
+
+def _cut_relay(trial: Trial) -> None:
+    """Cut a relay off; it is cut when the command that does it has ended, which may take a while."""
+    victim = _inner(trial)
+    trial.star.cut(victim)
+    trial.hit(victim)
+
+
+def _heal_link(trial: Trial) -> None:
+    trial.star.heal(trial.outcome.victim)
+
+
+def _inner(trial: Trial) -> str:
+    """Choose a relay that no client asks: a client with one neighbour is another row."""
+    asked = {name for neighbours in trial.case.viewers.values() for name in neighbours}
+    return trial.random.choice([name for name in trial.relays() if name not in asked])
+
+
+def _kill_neighbour(trial: Trial) -> None:
+    """Kill the node that feeds a client."""
+    client = trial.random.choice(sorted(trial.paths))
+    trial.overlay.kill(trial.hit(trial.paths[client][-1]))
+
+
+def _active_server(trial: Trial) -> str:
+    """Return which server the rendezvous point takes the stream from."""
+    events = trial.overlay.programs[trial.case.plan.rendezvous[0]].events.read()
+    address = [event.text("server") for event in events if event.name == "serves"][-1]
+    (name,) = (name for name in trial.case.plan.servers if trial.overlay.ground.of(name) == address)
+    return name
+
+
+def _kill_server(trial: Trial) -> None:
+    trial.overlay.kill(trial.hit(_active_server(trial)))
+
+
+def _hang_server(trial: Trial) -> None:
+    trial.overlay.freeze(trial.hit(_active_server(trial)))
+
+
+def _kill_rendezvous(trial: Trial) -> None:
+    trial.overlay.kill(trial.hit(trial.case.plan.rendezvous[0]))
+
+
+def _restart_victim(trial: Trial) -> None:
+    trial.overlay.restart(trial.outcome.victim)
+
+
+def _end_relay_in_order(trial: Trial) -> None:
+    """End the clients' own node by SIGTERM, and start it again: for that it needs the bootstrapper."""
+    victim = trial.hit("n1")
+    trial.overlay.programs[victim].stop(signal.SIGTERM, HANDOVER_TIMEOUT)
+    trial.overlay.restart(victim)
+
+
+def _drop_everything(trial: Trial) -> None:
+    """Let all that a relay sends vanish for a moment."""
+    victim = trial.hit(_inner(trial))
+    trial.star.impair(victim, delay_ms=trial.case.delay_ms, loss=100.0)
+    trial.rest(DROP)
+    trial.star.impair(victim, delay_ms=trial.case.delay_ms, loss=0.0)
+
+
+RELAY_KILLED = Case(
+    "relay-killed", "kill -9 of any relay on the path", Plan(MESH), LEAVES, _kill_relay,
+    goals=Goals(gap_ms=50), runs=20,
+)  # fmt: skip
+RELAY_FROZEN = Case(
+    "relay-frozen", "a relay frozen (SIGSTOP), then thawed", Plan(MESH), LEAVES, _freeze_relay, _thaw,
+    Goals(noticed_ms=300, copies=True), mended=REST, in_lab=True,
+)  # fmt: skip
+LINK_CUT = Case(
+    "link-cut", "a relay's link cut both ways without a word, then healed", Plan(MESH), LEAVES, _cut_relay,
+    _heal_link, Goals(noticed_ms=300, copies=True), mended=REST, in_lab=True,
+)  # fmt: skip
+NEIGHBOUR_KILLED = Case(
+    "neighbour-killed", "a client's own neighbour killed, one given", Plan(MESH), LEAVES, _kill_neighbour,
+)  # fmt: skip
+ONE_OF_TWO_KILLED = Case(
+    "one-of-two-killed", "a client's own neighbour killed, two given", Plan(MESH),
+    {"c1": ("n4", "n2"), "c2": ("n5", "n3"), "c3": ("n6", "n2")}, _kill_neighbour,
+)  # fmt: skip
+CUT_VERTEX = Case(
+    "cut-vertex", "a cut vertex killed, repair = \"anyone\"",
+    Plan({"rp": ["n1"], "n1": ["n2", "n3"], "n2": [], "n3": []}, keys={"repair": "anyone"}),
+    {"c1": ("n2",), "c2": ("n3",)}, lambda trial: trial.overlay.kill(trial.hit("n1")),
+    latency_ms=2000, aftermath=4.0, spares_bootstrapper=True,
+)  # fmt: skip
+SERVER_KILLED = Case(
+    "server-killed", "the active server killed", Plan(DIAMOND, servers=("s1", "s2")), {"c1": ("n3",)},
+    _kill_server,
+)  # fmt: skip
+SERVER_HUNG = Case(
+    "server-hung", "the active server hangs (SIGSTOP), then goes on", Plan(DIAMOND, servers=("s1", "s2")),
+    {"c1": ("n3",)}, _hang_server, _thaw, latency_ms=1500, aftermath=4.0, mended=2.0,
+)  # fmt: skip
+RENDEZVOUS_KILLED = Case(
+    "rendezvous-killed", "the first rendezvous point killed; it returns",
+    Plan(
+        {"rp": ["n1", "n2", "rp2"], "rp2": ["n1", "n2"], "n1": ["n3"], "n2": ["n3"], "n3": []},
+        rendezvous=("rp", "rp2"),
+    ),
+    {"c1": ("n3",), "c2": ("n1", "n2")}, _kill_rendezvous, _restart_victim, latency_ms=1000, aftermath=4.0,
+    mended=REST, witnesses=("rp2", "rp"),
+)  # fmt: skip
+PLANNED_RESTART = Case(
+    "planned-restart", f"kill -TERM of a relay with {BEHIND_A_RELAY} children, and its restart",
+    Plan({"rp": ["n1", "n2", "n3"], "n1": ["n2", "n3"], "n2": ["n3"], "n3": []}),
+    {f"c{number}": ("n1",) for number in range(1, BEHIND_A_RELAY + 1)}, _end_relay_in_order,
+    latency_ms=100, aftermath=2.0, picture=SMALL,
+    spares_bootstrapper=True,
+)  # fmt: skip
+TWO_PARENTS = Case(
+    "two-parents", "--parents 2, kill -9 of a relay on either path",
+    Plan(MESH, node_options=("--parents", "2")),
+    {"c1": ("n4", "n5"), "c2": ("n5", "n6"), "c3": ("n6", "n3")}, _kill_relay,
+    latency_ms=100, client_options=("--parents", "2"),
+)  # fmt: skip
+LINK_DROPS = Case(
+    "link-drops", f"a link drops everything for {DROP * 1000:g} ms", Plan(MESH), LEAVES, _drop_everything,
+    in_lab=True, delay_ms=5.0, aftermath=2.0,
+)  # fmt: skip
+
+CASES = (
+    RELAY_KILLED, RELAY_FROZEN, LINK_CUT, NEIGHBOUR_KILLED, ONE_OF_TWO_KILLED, CUT_VERTEX, SERVER_KILLED,
+    SERVER_HUNG, RENDEZVOUS_KILLED, PLANNED_RESTART, TWO_PARENTS, LINK_DROPS,
+)  # fmt: skip

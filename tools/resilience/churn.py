@@ -1,0 +1,202 @@
+"""Ten minutes of churn: each two seconds a node dies or starts, and twenty clients miss nothing.
+
+No client ever loses all its three neighbours at once: what it would prove is known. Judged are the
+recordings, the paths (a node twice in one is a loop), and the threads, descriptors and memory of survivors.
+"""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from statistics import median
+
+from tools.resilience.case import WITNESS
+from tools.resilience.findings import Row
+from tools.resilience.footage import SMALL, prepared
+from tools.resilience.grounds import Loopback
+from tools.resilience.overlay import BOOTSTRAP, Overlay, Plan, wait_recording
+from tools.resilience.setting import Setting
+from tools.resilience.sleeper import Sleeper
+from tools.resilience.trial import FLUSH, compared, origin_problems_of
+
+NAME = "churn"
+TITLE = "churn: 30 nodes, 20 clients with three neighbours each, a kill or a start each 2 s for 10 minutes"
+GOAL = "0 missing at 1000 ms, 0 loops; threads, descriptors, memory of survivors flat"
+NODES, CLIENTS, NEIGHBOURS = 30, 20, 3
+LATENCY_MS = 1000
+SECONDS, STEP = 600.0, 2.0
+MOST_DOWN = 8
+"""Nodes that are dead at the same time, at most: a quarter."""
+LINKS = 4
+"""Of each node, about: two on a ring, so that no single node cuts it, and others at random."""
+GROWTH = {"threads": (1.2, 8), "descriptors": (1.2, 16), "MiB": (1.25, 12)}
+"""Flat is: the median of the last third is at most so many times that of the second one, or so much above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process has at one moment."""
+
+    threads: int
+    descriptors: int
+    mebibytes: float
+
+    @property
+    def by_name(self) -> dict[str, float]:
+        return {"threads": self.threads, "descriptors": self.descriptors, "MiB": self.mebibytes}
+
+
+@dataclass(slots=True)
+class Survey:
+    """What each surviving program has used over time."""
+
+    seen: dict[str, list[Usage]] = field(default_factory=dict)
+
+    def look(self, pids: Mapping[str, int]) -> None:
+        for name, pid in pids.items():
+            self.seen.setdefault(name, []).append(usage(pid))
+
+    def growing(self) -> list[str]:
+        """Return what is not flat."""
+        return [
+            f"{name}: {of} grew from {before:.0f} to {after:.0f}"
+            for name, usages in self.seen.items()
+            for of in GROWTH
+            for before, after in [thirds([each.by_name[of] for each in usages])]
+            if after > max(before * GROWTH[of][0], before + GROWTH[of][1])
+        ]
+
+    def largest(self) -> str:
+        """Return the most that any survivor had in the end."""
+        last = [usages[-1].by_name for usages in self.seen.values()]
+        return ", ".join(f"{max(each[of] for each in last):.0f} {of}" for of in GROWTH)
+
+
+def thirds(values: Sequence[float]) -> tuple[float, float]:
+    """Return the medians of the second third and of the last: in the first everything still grows."""
+    third = max(1, len(values) // 3)
+    return median(values[third : 2 * third] or values), median(values[-third:])
+
+
+def usage(pid: int) -> Usage:
+    """Read /proc."""
+    place = Path(f"/proc/{pid}")
+    pages = int((place / "statm").read_text().split()[1])
+    return Usage(
+        len(os.listdir(place / "task")),  # noqa: PTH208 (a list of names is all that is wanted)
+        len(os.listdir(place / "fd")),  # noqa: PTH208
+        pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
+    )  # fmt: skip
+
+
+def graph(random: Random, nodes: int = NODES) -> dict[str, list[str]]:
+    """Return a random graph on a ring."""
+    names = ["rp", *(f"n{number}" for number in range(1, nodes))]
+    links: dict[str, list[str]] = {name: [] for name in names}
+    wanted = [(at, (at + 1) % nodes) for at in range(nodes)]
+    wanted += [(random.randrange(nodes), random.randrange(nodes)) for _ in range(nodes * (LINKS - 2) // 2)]
+    for one, other in wanted:
+        first, second = sorted((one, other))
+        if first != second and names[second] not in links[names[first]]:
+            links[names[first]].append(names[second])
+    return links
+
+
+def run(setting: Setting) -> Row:
+    """Run it once."""
+    random = setting.random(NAME)
+    plan = Plan(graph(random), log_options=setting.log_options)
+    directory = setting.directory / NAME
+    with Loopback(directory) as ground, Overlay(ground, plan, prepared(SMALL), directory) as overlay:
+        overlay.start()
+        return _Churn(overlay, random, setting).row()
+
+
+class _Churn:
+    def __init__(self, overlay: Overlay, random: Random, setting: Setting) -> None:
+        self._overlay, self._random, self._setting = overlay, random, setting
+        nodes = [name for name in overlay.plan.links if name != "rp"]
+        self._asked = {
+            f"c{number}": tuple(random.sample(nodes, NEIGHBOURS)) for number in range(1, CLIENTS + 1)
+        }
+        self._nodes = nodes
+        self._down: list[str] = []
+        self._kills = self._starts = 0
+        self._survey = Survey()
+        self._problems: list[str] = []
+
+    def row(self) -> Row:
+        with Sleeper() as sleeper:
+            self._join()
+            end = time.monotonic() + (self._setting.seconds or SECONDS)
+            while time.monotonic() < end:
+                self._disturb()
+                time.sleep(STEP)  # the rhythm of the churn
+                self._survey.look(self._survivors())
+            missing, packets = self._end()
+        self._problems += self._survey.growing() + self._loops()
+        measured = (
+            f"{missing:,} of {packets:,} packets missing at {len(self._asked)} clients; {self._kills} kills, "
+            f"{self._starts} starts; largest survivor: {self._survey.largest()}; "
+            f"overslept {sleeper.overslept_ms:.0f} ms at most"
+        )
+        passed = packets > 0 and not missing and not self._problems
+        return Row(NAME, TITLE, GOAL, measured, passed, self._problems)
+
+    def _join(self) -> None:
+        watch, latency = self._overlay.watch, ("--latency", str(LATENCY_MS))
+        wait_recording({WITNESS: watch(WITNESS, "rp", ("rp",), *latency)})
+        wait_recording({name: watch(name, name, asked, *latency) for name, asked in self._asked.items()})
+        self._setting.say(f"{NAME}: {len(self._asked)} clients watch")
+
+    def _disturb(self) -> None:
+        """Kill a node or start one: kills until some are down, then either."""
+        share = len(self._down) / MOST_DOWN
+        if self._random.random() < share:
+            name = self._down.pop(self._random.randrange(len(self._down)))
+            self._overlay.restart(name, wait=False)
+            self._starts += 1
+        elif candidates := [name for name in self._nodes if self._may_die(name)]:
+            name = self._random.choice(candidates)
+            self._overlay.kill(name)
+            self._down.append(name)
+            self._kills += 1
+
+    def _may_die(self, name: str) -> bool:
+        """Return whether every client would still have a neighbour that is up."""
+        down = {*self._down, name}
+        return name not in self._down and all(not down.issuperset(asked) for asked in self._asked.values())
+
+    def _survivors(self) -> dict[str, int]:
+        """Return what is never killed: the root of the tree and all around it."""
+        programs = self._overlay.programs
+        kept = {name: programs[name].pid for name in (BOOTSTRAP, *self._overlay.plan.servers, "rp")}
+        return kept | {
+            name: viewer.program.pid for name, viewer in self._overlay.viewers.items()
+            if viewer.program.status is None
+        }  # fmt: skip
+
+    def _end(self) -> tuple[int, int]:
+        """End all clients and compare their recordings; return the missing packets, and all."""
+        viewers = dict(self._overlay.viewers)
+        witness = viewers.pop(WITNESS)
+        end = witness.recording.stat().st_size
+        time.sleep(LATENCY_MS / 1000 + FLUSH)
+        self._problems += self._overlay.stop_viewers()
+        self._problems += origin_problems_of(witness, self._overlay.footage.sent)
+        packets = missing = 0
+        for name, viewer in viewers.items():
+            found = compared(viewer, witness, end, self._overlay.footage.sent)
+            packets, missing = packets + found.packets, missing + found.missing
+            if not found.is_complete:
+                self._problems.append(f"{name}: {found.missing} packets missing, {found.foreign} foreign")
+            viewer.recording.unlink(missing_ok=True)
+        return missing, packets
+
+    def _loops(self) -> list[str]:
+        """Return the paths in which a node stands twice."""
+        told = self._overlay.programs[BOOTSTRAP].events.read()
+        paths = [event.names("path") for event in told if event.name == "node_streams"]
+        return [f"loop: {' > '.join(path)}" for path in paths if len(set(path)) < len(path)]

@@ -1,0 +1,53 @@
+"""A bare process beside each run that only sleeps, and tells how much longer than asked it was made to.
+
+On a machine that is busy, or that its host takes away for a while, everything is late: a run in which even
+this process slept too long tells nothing about mcast.
+
+    python -m tools.resilience.sleeper      sleeps until its standard input ends, then prints milliseconds
+"""
+
+import select
+import subprocess
+import sys
+import time
+from types import TracebackType
+from typing import Self, TextIO
+
+from tools.demo.processes import ends_with_us, environment_with
+
+STEP = 0.005  # seconds that it asks for
+MOST_OVERSLEPT_MS = 50.0
+"""A run beside which it overslept by more is repeated: a fifth of what a failure's notice may take."""
+
+
+class Sleeper:
+    """Owns the process while entered; `overslept_ms` is known afterwards."""
+
+    overslept_ms = 0.0
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tools.resilience.sleeper"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env=environment_with({}), process_group=0, preexec_fn=ends_with_us(),
+        )  # fmt: skip
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        said, _ = self._process.communicate()
+        self.overslept_ms = float(said or 0.0)
+
+
+def longest_oversleep(readable: list[TextIO], step: float = STEP) -> float:
+    """Sleep again and again until something can be read; return the most that a sleep was too long, in s."""
+    longest = 0.0
+    while True:
+        began = time.monotonic()
+        if select.select(readable, [], [], step)[0]:
+            return longest
+        longest = max(longest, time.monotonic() - began - step)
+
+
+if __name__ == "__main__":
+    print(longest_oversleep([sys.stdin]) * 1000)
