@@ -28,8 +28,8 @@ class _Part(ctypes.Structure):
     _fields_ = (("base", ctypes.c_char_p), ("length", ctypes.c_size_t))
 
 
-class _Message(ctypes.Structure):
-    """struct mmsghdr, whose first part is a struct msghdr."""
+class _Header(ctypes.Structure):
+    """struct msghdr."""
 
     _fields_ = (
         ("name", ctypes.c_void_p),
@@ -39,8 +39,13 @@ class _Message(ctypes.Structure):
         ("control", ctypes.c_void_p),
         ("control_length", ctypes.c_size_t),
         ("flags", ctypes.c_int),
-        ("sent", ctypes.c_uint),
     )
+
+
+class _Message(ctypes.Structure):
+    """struct mmsghdr."""
+
+    _fields_ = (("header", _Header), ("sent", ctypes.c_uint))
 
 
 _MESSAGE_SIZE = ctypes.sizeof(_Message)
@@ -61,8 +66,7 @@ class MultiSender:
         self._messages = (_Message * max(1, len(addresses)))()
         at, part = ctypes.addressof(self._names), ctypes.addressof(self._part)
         for message, name in zip(self._messages, names, strict=False):
-            message.name, message.name_length = at, len(name)
-            message.parts, message.part_count = part, 1
+            message.header = _Header(at, len(name), part, 1)
             at += len(name)
         self._starts = [
             (ctypes.byref(self._messages, first * _MESSAGE_SIZE), min(MAX_MESSAGES, self._count - first))
