@@ -20,10 +20,11 @@ Three owners, and each field has one:
 Numbers may be read from anywhere: they are then as they were a moment ago.
 """
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from mcast.media.history import History
 from mcast.media.round_trip import RoundTrip
@@ -72,6 +73,30 @@ OnCaughtUp: TypeAlias = Callable[[ChildKey], None]
 """Told once of each child that came to resume, when it gets the stream as it comes."""
 
 
+class Stand(NamedTuple):
+    """How far the pushing of a stream has come."""
+
+    next: int  # the next number
+    datagrams: int = 0
+    bytes: int = 0
+
+
+class Front:
+    """Where all live children of a content are: a train costs the same bookkeeping for few and many."""
+
+    def __init__(self, next_number: int) -> None:
+        self.done = self.promised = Stand(next_number)  # the pusher's; the lock's: with the present train
+
+    def promise(self, train: Train) -> None:
+        """Count a train that is to be sent to all that are live in this moment. With the lock held."""
+        before = self.done
+        self.promised = Stand(train.next, before.datagrams + train.count, before.bytes + len(train.data))
+
+    def keep(self) -> None:
+        """Count it as sent. The pusher's."""
+        self.done = self.promised
+
+
 @dataclass(slots=True, eq=False)
 class Child:
     """A subscription's media side."""
@@ -106,6 +131,7 @@ class Child:
     # The lock's
     state: ChildState = ChildState.WAITING
     sender: TrainSender | None = None
+    common: socket.socket | None = None  # unconnected, at the address and port of its own one
     floor: int = 0  # where it began: nothing below is sent
     keyframe_by: float | None = None  # waits for a keyframe at `cursor` or later, until this time
     began_live: bool = False
@@ -113,10 +139,50 @@ class Child:
     stalls: int = 0
     skipped: int = 0
 
-    # The feeder's
-    cursor: int = 0  # the next number to send
-    datagrams: int = 0
-    bytes: int = 0
+    front: Front | None = None  # while it is live: it is where all live children are
+    alone_until: float = 0.0  # it is sent to by its own socket, not by the common one
+
+    # The feeder's. Of a live child it is what the front has not counted
+    _cursor: int = 0
+    _datagrams: int = 0
+    _bytes: int = 0
+
+    @property
+    def cursor(self) -> int:
+        """Return the next number to send."""
+        front = self.front
+        return self._cursor if front is None else front.done.next
+
+    @cursor.setter
+    def cursor(self, number: int) -> None:
+        self._cursor = number
+
+    @property
+    def datagrams(self) -> int:
+        """Return how many datagrams have been sent, those of the repairs not counted."""
+        front = self.front
+        return self._datagrams if front is None else self._datagrams + front.done.datagrams
+
+    @property
+    def bytes(self) -> int:
+        """Return how many bytes these were."""
+        front = self.front
+        return self._bytes if front is None else self._bytes + front.done.bytes
+
+    def join(self, front: Front) -> None:
+        """Be fed with all others from the head on. With the lock held."""
+        self._datagrams -= front.promised.datagrams
+        self._bytes -= front.promised.bytes
+        self.front = front
+
+    def part(self) -> None:
+        """Be fed alone again, from the number after what was sent last. With the lock held."""
+        if self.front is None:
+            return
+        done, self.front = self.front.done, None
+        self._cursor = done.next
+        self._datagrams += done.datagrams
+        self._bytes += done.bytes
 
     def hears_nothing(self, now: float, quiet: float) -> bool:
         """Return whether it gets no media just now, though there is some. The feedback thread's."""
@@ -130,9 +196,9 @@ class Child:
         return self.keyframe_by is not None
 
     def sent(self, count: int, size: int) -> None:
-        """Count what has left. The feeder's."""
-        self.datagrams += count
-        self.bytes += size
+        """Count what has left, or, below zero, what has not though the front counts it. The feeder's."""
+        self._datagrams += count
+        self._bytes += size
 
     # Where it is fed from. With the lock held, by the feedback thread
 

@@ -9,8 +9,9 @@ at any time, and changes hands only under the lock, at a number:
     pusher -> feedback   the child's socket was full at number n: it goes on from n, out of the
                          history. The history is its queue, so its lag is bounded and its own
 
-The live children are a tuple that is replaced, never changed, so the pusher takes it with the head
-in one step. A socket is closed only when no push that may know it is under way (`_epoch`).
+Who is live, and how each is sent to, is a plan that is replaced, never changed (live.py), so the pusher
+takes it with the head in one step. A socket is closed only when no push that may know it is under
+way (`_epoch`).
 
 The lock protects the history, who there is, and of each child what child.py names as the lock's.
 """
@@ -20,9 +21,11 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from mcast.media.child import MAX_LATE, Child, ChildKey, ChildState
+from mcast.media.child import MAX_LATE, Child, ChildKey, ChildState, Front
 from mcast.media.history import History
+from mcast.media.live import ALONE_SECONDS, Group, LiveChildren, Plan
 from mcast.media.token_bucket import TokenBucket
+from mcast.net.addresses import SockAddr
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.udp import TrainSender
 from mcast.wire.train import Train
@@ -63,7 +66,8 @@ class Children:
         self._children: dict[ChildKey, Child] = {}
         self._tokens: dict[bytes, Child] = {}
         self._former: deque[bytes] = deque(maxlen=FORMER_TOKENS)
-        self._live: tuple[Child, ...] = ()
+        self._live = LiveChildren()
+        self._front = Front(history.head)
         self._caught_up: list[ChildKey] = []  # who has come to resume, and lags behind no more
         self._catching: dict[ChildKey, Child] = {}
         self._retired: list[tuple[int, socket.socket]] = []
@@ -152,13 +156,19 @@ class Children:
                 self._retired.append((then, sock))
         return not self._retired
 
-    def equip(self, child: Child, sender: TrainSender) -> bool:
-        """Give a child its socket; return whether it is still there."""
+    def equip(self, child: Child, sender: TrainSender, common: socket.socket | None = None) -> bool:
+        """Give a child its socket, and the one it may share; return whether it is still there."""
         with self._lock:
             if child.state is ChildState.GONE:
                 return False
-            child.sender = sender
+            child.sender, child.common = sender, common
         return True
+
+    def move(self, child: Child, address: SockAddr) -> None:
+        """Take in where a child is reached."""
+        with self._lock:
+            child.address = address
+            self._live.changed()
 
     # The pusher's side
 
@@ -168,40 +178,54 @@ class Children:
             late = train.first < self._history.head and self._history.tail < self._history.head
             self._history.insert(train, now)
             self._epoch += 1
-            live = self._live
+            plan = self._live.plan(now)
             if late:
                 self._set_aside(train)
+            else:
+                self._front.promise(train)
         self.last_push = now
         if late:
-            self._send_late(live, train)
+            self._send_late(plan.children, train)
             self._note_late(train, now)
         else:
             self.newest = train
-            self._send(live, train)
+            self._send(plan, train, now)
         self._epoch += 1
 
-    def _send(self, live: tuple[Child, ...], train: Train) -> None:
-        count, size, after = train.count, len(train.data), train.next
+    def _send(self, plan: Plan, train: Train, now: float) -> None:
+        alone = plan.alone
+        for group in plan.groups:
+            served = group.sender.send(train)
+            if served < len(group.children):
+                self._part_company(group, now)
+                alone = (*alone, *group.children[served:])
         stalled: list[tuple[Child, int]] = []
-        for child in live:
+        for child in alone:
             sent = child.sender.send(train)  # type: ignore[union-attr]  # live: it has a sender
-            if sent == count:
-                child.cursor = after
-                child.datagrams += count
-                child.bytes += size
-            else:
+            if sent < train.count:
                 stalled.append((child, sent))
+        self._front.keep()
         if stalled:
-            self._fall_back(train, stalled)
+            self._fall_back(train, stalled, now)
 
-    def _fall_back(self, train: Train, stalled: list[tuple[Child, int]]) -> None:
+    def _part_company(self, group: Group, now: float) -> None:
+        """Send to each of a group by its own socket for a while: the common one has not taken a train."""
+        with self._lock:
+            for child in group.children:
+                child.alone_until = now + ALONE_SECONDS
+            self._live.changed()
+        self._log.counters.add("common_socket_full")
+
+    def _fall_back(self, train: Train, stalled: list[tuple[Child, int]], now: float) -> None:
         with self._lock:
             for child, sent in stalled:
-                child.cursor = train.first + sent
-                child.sent(sent, sent * train.size)
+                missed = train.count - sent
+                child.sent(-missed, sent * train.size - len(train.data))
                 child.stalls += 1
+                child.alone_until = now + ALONE_SECONDS
                 if child.state is ChildState.LIVE:
                     self._change(child, ChildState.CATCHING_UP)
+                    child.cursor = train.first + sent
         self._log.info("stalls", "[%s] %s: its socket is full, it goes on from the history",
                        self._content, stalled[0][0].identity)  # fmt: skip
 
@@ -335,11 +359,13 @@ class Children:
     def _change(self, child: Child, state: ChildState) -> None:
         assert self._lock.locked()
         if child.state is ChildState.LIVE:
-            self._live = tuple(other for other in self._live if other is not child)
+            self._live.remove(child)
+            child.part()
         self._catching.pop(child.key, None)
         child.state = state
         if state is ChildState.LIVE:
-            self._live = (*self._live, child)
+            child.join(self._front)
+            self._live.add(child)
         elif state is ChildState.CATCHING_UP:
             self._catching[child.key] = child
 

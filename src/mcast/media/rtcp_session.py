@@ -219,12 +219,13 @@ class RtcpSession:
         except OSError as error:  # no descriptors, no route: its next hello tries again
             self._log.warning("no_socket", "[%s] cannot reach %s: %s", self._content, child.identity, error)
             return False
-        child.address = address
+        self._children.move(child, address)
         return True
 
     def _equip(self, child: Child, address: SockAddr) -> bool:
         sock = self._sockets.connect(child.local_ip, address)
-        if not self._children.equip(child, TrainSender(sock, offload=self._offload)):
+        common = self._sockets.common_at(child.local_ip)
+        if not self._children.equip(child, TrainSender(sock, offload=self._offload), common):
             self._reader.close(sock)  # it has gone meanwhile
             return False
         return True

@@ -37,6 +37,11 @@ class ChildSockets:
             port: int = sock.getsockname()[1]
             return port
 
+    def common_at(self, local_ip: IPAddress) -> socket.socket | None:
+        """Return the common socket of an address, None if there is none (yet)."""
+        with self._lock:
+            return self._common.get(local_ip)
+
     def connect(self, local_ip: IPAddress, address: SockAddr) -> socket.socket:
         """Make a child's socket. In the feedback thread. Raises OSError."""
         sock = open_udp(local_ip, self.port_at(local_ip), shared=True)

@@ -86,7 +86,7 @@ def test_a_live_start_waits_for_the_next_keyframe_but_not_for_ever() -> None:
 def test_what_the_history_has_lost_is_skipped_to_the_newest_keyframe_by_who_has_begun() -> None:
     history = held(100, 100, 150)
     fresh, begun = make(resume=0), make(resume=0)
-    begun.datagrams = 1
+    begun.sent(1, 1_328)
     assert (fresh.skip(history), fresh.cursor) == (100, 100)  # who resumes wants all there is
     assert (begun.skip(history), begun.cursor) == (150, 150)
     assert begun.skip(history) == 0
@@ -96,7 +96,7 @@ def test_who_was_live_and_lags_for_long_is_put_at_the_newest_keyframe() -> None:
     count = int(RATE * MAX_LAG_SECONDS) + 500
     history = held(0, count, count - 100)
     child = make(resume=0)
-    child.datagrams = 1
+    child.sent(1, 1_328)
     assert child.skip(history) == 0
     child.began_live = True
     assert child.skip(history) == count - 100

@@ -1,0 +1,114 @@
+"""One train to many addresses with one system call: sendmmsg(2), which Python's socket module lacks.
+
+The headers of all messages are made ready once, for as long as the addresses stay the same: with each train
+only the place and the length of its bytes change, which all messages share. On a system without
+sendmmsg `is_available` is False, and who sends goes on address by address.
+
+The call is made through `ctypes.PyDLL`, which keeps the interpreter's lock: a send that does not wait is
+short, and to give the lock away and take it back costs more than that. So no call has more than
+`MAX_MESSAGES`.
+"""
+
+import ctypes
+import socket
+import struct
+from collections.abc import Callable, Sequence
+
+from mcast.net.addresses import SockAddr
+from mcast.net.udp import UDP_SEGMENT
+from mcast.wire.train import MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, Train
+
+MAX_MESSAGES = 64
+"""In one call: a hundred of them would keep the interpreter for 0.6 ms."""
+
+
+class _Part(ctypes.Structure):
+    """struct iovec."""
+
+    _fields_ = (("base", ctypes.c_char_p), ("length", ctypes.c_size_t))
+
+
+class _Header(ctypes.Structure):
+    """struct msghdr."""
+
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_length", ctypes.c_uint32),
+        ("parts", ctypes.c_void_p),
+        ("part_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_length", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class _Message(ctypes.Structure):
+    """struct mmsghdr."""
+
+    _fields_ = (("header", _Header), ("sent", ctypes.c_uint))
+
+
+_MESSAGE_SIZE = ctypes.sizeof(_Message)
+_SENDMMSG: Callable[..., int] | None = getattr(ctypes.PyDLL(None), "sendmmsg", None)
+
+is_available = _SENDMMSG is not None
+
+
+class MultiSender:
+    """Sends trains from one unconnected socket to a fixed list of addresses; by one thread at a time."""
+
+    def __init__(self, sock: socket.socket, addresses: Sequence[SockAddr]) -> None:
+        """Make the headers ready; the addresses are of the socket's family."""
+        self._sock, self._count, self._segment = sock, len(addresses), 0
+        names = [_packed(sock.family, address) for address in addresses]
+        self._names = ctypes.create_string_buffer(b"".join(names))  # the headers point into these two
+        self._part = _Part()
+        self._messages = (_Message * max(1, len(addresses)))()
+        at, part = ctypes.addressof(self._names), ctypes.addressof(self._part)
+        for message, name in zip(self._messages, names, strict=False):
+            message.header = _Header(at, len(name), part, 1)
+            at += len(name)
+        self._starts = [
+            (ctypes.byref(self._messages, first * _MESSAGE_SIZE), min(MAX_MESSAGES, self._count - first))
+            for first in range(0, self._count, MAX_MESSAGES)
+        ]
+
+    def send(self, train: Train) -> int:
+        """Send without waiting; return to how many addresses, from the first on, the whole train has left."""
+        data, size = train.data, train.size
+        if size != self._segment and not self._set_segment(size):
+            return 0
+        if len(data) > MAX_TRAIN_BYTES or len(data) > MAX_TRAIN_DATAGRAMS * size:
+            return 0
+        assert _SENDMMSG is not None
+        self._part.base, self._part.length = data, len(data)
+        descriptor, sent = self._sock.fileno(), 0
+        for start, count in self._starts:
+            done = _SENDMMSG(descriptor, start, count, socket.MSG_DONTWAIT)
+            if done != count:
+                return sent + max(0, done)
+            sent += done
+        return sent
+
+    def _set_segment(self, size: int) -> bool:
+        try:
+            self._sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, size)
+        except OSError:
+            return False
+        self._segment = size
+        return True
+
+
+_FAMILY = struct.Struct("=H")
+_INET, _INET6 = struct.Struct("!H4s8x"), struct.Struct("!HI16s")
+_SCOPE = struct.Struct("=I")
+
+
+def _packed(family: int, address: SockAddr) -> bytes:
+    """Return a struct sockaddr_in or sockaddr_in6."""
+    host, port = address[0], address[1]
+    if family == socket.AF_INET:
+        return _FAMILY.pack(family) + _INET.pack(port, socket.inet_aton(host))
+    flow, scope = address[2:] if len(address) == 4 else (0, 0)
+    ip = socket.inet_pton(family, host.partition("%")[0])
+    return _FAMILY.pack(family) + _INET6.pack(port, flow, ip) + _SCOPE.pack(scope)

@@ -1,0 +1,93 @@
+"""One train to many addresses with one call."""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from mcast.net.multisend import MAX_MESSAGES, MultiSender, is_available
+from mcast.net.udp import enable_merging, receive
+from mcast.wire.train import MAX_TRAIN_DATAGRAMS, Train
+
+pytestmark = pytest.mark.skipif(not is_available, reason="this system has no sendmmsg")
+
+SIZE = 1_328
+
+
+def train(count: int, *, last: int = SIZE) -> Train:
+    data = b"".join(bytes([number]) * SIZE for number in range(count - 1)) + b"\xff" * last
+    return Train(7, SIZE, data)
+
+
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def host(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@contextlib.contextmanager
+def sockets(host: str, count: int) -> Iterator[list[socket.socket]]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(socket.socket(family, socket.SOCK_DGRAM)) for _ in range(count)]
+        for sock in opened:
+            sock.bind((host, 0))
+            sock.settimeout(5.0)
+        yield opened
+
+
+def came(sock: socket.socket, size: int) -> bytes:
+    """Return what has come, whether the kernel has merged it or not."""
+    data = b""
+    while len(data) < size:
+        data += receive(sock).data
+    return data
+
+
+def test_a_train_comes_whole_to_each_address(host: str) -> None:
+    with sockets(host, 4) as (sender, *children):
+        for child in children:
+            enable_merging(child)
+        many = MultiSender(sender, [child.getsockname() for child in children])
+        for item in (train(5), train(3, last=500), train(1), train(MAX_TRAIN_DATAGRAMS)):
+            assert many.send(item) == len(children)
+            assert [came(child, len(item.data)) for child in children] == [item.data] * len(children)
+
+
+def test_datagrams_keep_their_bounds_where_nothing_is_merged(host: str) -> None:
+    with sockets(host, 2) as (sender, child):
+        assert MultiSender(sender, [child.getsockname()]).send(train(3, last=200)) == 1
+        assert [len(child.recv(2_048)) for _ in range(3)] == [SIZE, SIZE, 200]
+
+
+def test_more_addresses_than_one_call_takes_are_served_by_several() -> None:
+    with sockets("127.0.0.1", 2) as (sender, child):
+        many = MultiSender(sender, [child.getsockname()] * (2 * MAX_MESSAGES + 3))
+        assert many.send(Train(0, 100, b"x" * 100)) == 2 * MAX_MESSAGES + 3
+
+
+def test_nobody_is_nobody() -> None:
+    with sockets("127.0.0.1", 1) as (sender,):
+        assert MultiSender(sender, []).send(train(2)) == 0
+
+
+def test_who_cannot_be_reached_ends_the_call_and_the_others_are_left_to_the_caller() -> None:
+    with sockets("127.0.0.1", 2) as (sender, child):
+        good = child.getsockname()
+        many = MultiSender(sender, [good, ("255.255.255.255", 9), good])  # no permission to broadcast
+        with contextlib.suppress(OSError):
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 0)
+        assert many.send(train(2)) == 1
+
+
+def test_a_closed_socket_serves_nobody() -> None:
+    with sockets("127.0.0.1", 2) as (sender, child):
+        many = MultiSender(sender, [child.getsockname()])
+        sender.close()
+        assert many.send(train(2)) == 0
+
+
+def test_what_is_longer_than_a_train_may_be_is_left_to_the_caller() -> None:
+    with sockets("127.0.0.1", 2) as (sender, child):
+        many = MultiSender(sender, [child.getsockname()])
+        assert many.send(Train(0, 10, b"x" * 10 * (MAX_TRAIN_DATAGRAMS + 1))) == 0
