@@ -175,12 +175,12 @@ class Child:
         self._bytes -= front.promised.bytes
         self.front = front
 
-    def part(self) -> None:
-        """Be fed alone again, from the number after what was sent last. With the lock held."""
+    def part(self, next_number: int | None = None) -> None:
+        """Be fed alone from now on: from a number, or from where the front is. With the lock held."""
         if self.front is None:
             return
         done, self.front = self.front.done, None
-        self._cursor = done.next
+        self._cursor = done.next if next_number is None else next_number
         self._datagrams += done.datagrams
         self._bytes += done.bytes
 

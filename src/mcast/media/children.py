@@ -224,8 +224,8 @@ class Children:
                 child.stalls += 1
                 child.alone_until = now + ALONE_SECONDS
                 if child.state is ChildState.LIVE:
+                    child.part(train.first + sent)
                     self._change(child, ChildState.CATCHING_UP)
-                    child.cursor = train.first + sent
         self._log.info("stalls", "[%s] %s: its socket is full, it goes on from the history",
                        self._content, stalled[0][0].identity)  # fmt: skip
 
@@ -360,12 +360,13 @@ class Children:
         assert self._lock.locked()
         if child.state is ChildState.LIVE:
             self._live.remove(child)
-            child.part()
         self._catching.pop(child.key, None)
-        child.state = state
         if state is ChildState.LIVE:
             child.join(self._front)
             self._live.add(child)
+        child.state = state
+        if state is ChildState.GONE:
+            child.part()
         elif state is ChildState.CATCHING_UP:
             self._catching[child.key] = child
 

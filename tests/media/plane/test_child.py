@@ -122,11 +122,12 @@ def test_snapshot_tells_what_it_has_reported() -> None:
 # Who owns its fields
 
 FIXED = {"key", "identity", "token", "local_ip", "peer_ip", "start", "resume"}
-FEEDBACK = {"lease_until", "pace", "repairs", "address", "moves", "next_report", "report", "round_trip",
+FEEDBACK = {"lease_until", "pace", "repairs", "moves", "next_report", "report", "round_trip",
             "asked_at", "repaired", "resent", "unrepaired", "questions", "reference", "beside",
             "fed_at"}  # fmt: skip
-LOCK = {"state", "sender", "floor", "keyframe_by", "began_live", "late", "stalls", "skipped"}
-FEEDER = {"cursor", "datagrams", "bytes"}
+LOCK = {"state", "sender", "floor", "keyframe_by", "began_live", "late", "stalls", "skipped", "address",
+        "common", "front", "alone_until"}  # fmt: skip
+FEEDER = {"_cursor", "_datagrams", "_bytes"}
 
 
 def test_every_field_has_one_owner() -> None:
@@ -142,7 +143,7 @@ class Strict(Child):
     trespasses: list[tuple[str, str, ChildState]]
 
     def __setattr__(self, name: str, value: object) -> None:
-        if hasattr(self, "asked_at") and hasattr(self, "bytes") and not self._may(name):
+        if hasattr(self, "asked_at") and hasattr(self, "_bytes") and not self._may(name):
             self.trespasses.append((name, threading.current_thread().name, self.state))
         super().__setattr__(name, value)
 
