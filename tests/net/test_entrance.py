@@ -160,7 +160,7 @@ def many_descriptors() -> Iterator[None]:
 
 @pytest.mark.usefixtures("many_descriptors")
 def test_a_thousand_viewers_behind_one_address_get_in(listen: Listen) -> None:
-    listener = listen(rules())
+    listener = listen(rules(first_message=60.0))
     crowd = [dial(listener) for _ in range(1000)]
     for peer in crowd:
         peer.sendall(frame("me, too"))
