@@ -82,6 +82,10 @@ class Client:
 class Topology:
     """A bootstrapper, nodes, servers and clients. `close` ends them all and looks whether they are gone."""
 
+    repair = "neighbours"
+    """Of the layout. With "anyone" a node that was just started may stream by a link that the layout lacks:
+    where the machine is slow it is asked for a content before it has reached its neighbours."""
+
     def __init__(
         self, directory: Path, stock: Stock, links: Links, *, contents: Sequence[str], servers: int = 1,
         addresses: LoopbackAddresses | None = None, standbys: Sequence[str] = (),
@@ -124,7 +128,7 @@ class Topology:
     def start_bootstrapper(self, *options: str) -> ProgramProcess:
         layout = write_layout(
             self.directory / "layout.json", self.addresses, self.links, tuple(self.server_addresses),
-            *self.standbys,
+            *self.standbys, keys={"repair": self.repair},
         )  # fmt: skip
         address = self.addresses.of("bootstrap")
         command = role_command("bootstrap", "--address", address, "--config", str(layout), *options)

@@ -3,6 +3,8 @@
 import json
 import signal
 
+import pytest
+
 from tools.demo.plan import LoopbackAddresses, free_address
 from tools.demo.processes import ProgramProcess
 from topology.conftest import Build
@@ -13,6 +15,12 @@ LINE_AND_MORE = {"rp": ["n1", "n3"], "n1": ["n2"], "n2": [], "n3": []}
 DIAMOND = {"rp": ["n1", "n2"], "n1": ["n3"], "n2": ["n3"], "n3": []}
 MORE = 60_000
 """Bytes that a client must have written after a change: about a second of the content."""
+
+
+@pytest.fixture(autouse=True)
+def anyone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nodes ask for others, as they do by default."""
+    monkeypatch.setattr(Topology, "repair", "anyone")
 
 
 class WithNewcomers(LoopbackAddresses):
