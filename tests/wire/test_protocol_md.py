@@ -26,7 +26,7 @@ from mcast.wire import (
     rtp,
     server,
 )
-from mcast.wire.fields import Record, Rule, Tlv
+from mcast.wire.fields import FlaggedRecord, Record, Rule, Tlv
 from mcast.wire.frame import FrameDecoder, encode
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
@@ -173,6 +173,7 @@ def test_this_test_knows_every_packet_record_and_enumeration() -> None:
     packets = {packet for labels in LABELS.values() for packet in labels.values()}
     bases = {
         Record,
+        FlaggedRecord,
         node.NodePacket,
         server.ServerPacket,
         bootstrap.BootstrapPacket,

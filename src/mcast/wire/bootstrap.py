@@ -18,13 +18,12 @@ from mcast.wire.codec import (
     U32,
     U64,
     Reader,
-    Writer,
     enumerated,
     fixed,
     packed,
 )
 from mcast.wire.content import CONTENT_NAME
-from mcast.wire.fields import Record, Schema, by_flag, many, maybe, one, read_flag
+from mcast.wire.fields import FlaggedRecord, Record, Schema, by_flag, many, maybe, one, read_flag
 from mcast.wire.identity import IDENTITY, NODE_NAME, Identity
 from mcast.wire.position import POSITION, Position
 
@@ -114,19 +113,12 @@ class StreamHealth(Record):
     )
 
 
-class BootstrapPacket(Record):
+class BootstrapPacket(FlaggedRecord):
     """Base of the bootstrap protocol's packets."""
 
     __slots__ = ()
 
     FLAG: ClassVar[BootstrapFlag]
-
-    def pack(self) -> bytes:
-        """Return the frame's body. Raises ValueError if a field does not fit."""
-        writer = Writer()
-        writer.u8(self.FLAG)
-        self.SCHEMA.write(writer, self)
-        return writer.data()
 
 
 @dataclass(frozen=True, slots=True)

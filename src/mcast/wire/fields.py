@@ -149,6 +149,21 @@ class Record:
         return cls(**cls.SCHEMA.read(reader))
 
 
+class FlaggedRecord(Record):
+    """Base of the packets that are a flag and TLVs, nothing else."""
+
+    __slots__ = ()
+
+    FLAG: ClassVar[IntEnum]
+
+    def pack(self) -> bytes:
+        """Return the frame's body. Raises ValueError if a field does not fit."""
+        writer = Writer()
+        writer.u8(self.FLAG)
+        self.SCHEMA.write(writer, self)
+        return writer.data()
+
+
 def read_flag(reader: Reader, flags: type[E]) -> E:
     """Read a packet's first byte. Raises UnknownMessageError, which names an unknown flag."""
     value = reader.u8()

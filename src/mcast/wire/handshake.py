@@ -17,8 +17,8 @@ from enum import IntEnum
 from typing import ClassVar
 
 from mcast.errors import WireError
-from mcast.wire.codec import EXPLANATION, U8, Reader, Writer, enumerated, fixed
-from mcast.wire.fields import Record, Schema, by_flag, one, read_flag, some
+from mcast.wire.codec import EXPLANATION, U8, Reader, enumerated, fixed
+from mcast.wire.fields import FlaggedRecord, Schema, by_flag, one, read_flag, some
 
 HANDSHAKE_VERSION = 1
 NONCE_SIZE = 32
@@ -48,19 +48,12 @@ class Role(IntEnum):
         return f"mcast-{'bootstrap' if self is Role.BOOTSTRAPPER else self.name.lower()}"
 
 
-class HandshakePacket(Record):
+class HandshakePacket(FlaggedRecord):
     """Base of the handshake's packets."""
 
     __slots__ = ()
 
     FLAG: ClassVar[HandshakeFlag]
-
-    def pack(self) -> bytes:
-        """Return the frame's body. Raises ValueError if a field does not fit."""
-        writer = Writer()
-        writer.u8(self.FLAG)
-        self.SCHEMA.write(writer, self)
-        return writer.data()
 
 
 @dataclass(frozen=True, slots=True)
