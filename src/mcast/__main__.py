@@ -1,7 +1,14 @@
-"""`python3 -m mcast ROLE ...`: the programs without installing them."""
+"""Where each of the four programs begins; `python3 -m mcast ROLE ...` runs them without installing them.
+
+A role's modules are loaded only here, behind the handler of Ctrl-C: that takes longer than a hasty user.
+"""
 
 import importlib
+import os
+import signal
 import sys
+from collections.abc import Sequence
+from types import FrameType
 
 ROLES = {
     "bootstrap": ("mcast.roles.bootstrap.main", "knows the layout and tells each node its place"),
@@ -9,6 +16,26 @@ ROLES = {
     "server": ("mcast.roles.server.main", "owns contents and streams them"),
     "client": ("mcast.roles.client.main", "plays, records or republishes a content"),
 }
+
+
+def bootstrap() -> int:
+    """Run `mcast-bootstrap`; return its exit status."""
+    return _run("bootstrap", sys.argv[1:])
+
+
+def node() -> int:
+    """Run `mcast-node`; return its exit status."""
+    return _run("node", sys.argv[1:])
+
+
+def server() -> int:
+    """Run `mcast-server`; return its exit status."""
+    return _run("server", sys.argv[1:])
+
+
+def client() -> int:
+    """Run `mcast-client`; return its exit status."""
+    return _run("client", sys.argv[1:])
 
 
 def main() -> int:
@@ -23,9 +50,19 @@ def main() -> int:
     if role not in ROLES:
         print(f"mcast: error: '{arguments[0]}' is no role (roles: {', '.join(ROLES)})", file=sys.stderr)
         return 2
+    return _run(role, arguments[1:])
+
+
+def _run(role: str, arguments: Sequence[str]) -> int:
+    signal.signal(signal.SIGINT, _end)
     module = importlib.import_module(ROLES[role][0])
-    status: int = module.main(arguments[1:])
+    status: int = module.main(arguments)
     return status
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """End without a word: nothing has begun, and a traceback would help nobody."""
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -190,14 +190,33 @@ def test_a_stream_of_which_nothing_has_changed_is_not_moved() -> None:
 def test_a_viewer_s_next_question_goes_further_when_all_neighbours_are_dead() -> None:
     core = node("n2")
     first = disc()
-    core.handle(DiscReceived(1, first), 0.0)
-    done = core.handle(Unasked("n2", first.request, "refused"), 0.1)
+    core.handle(DiscReceived(1, first), 1.5)
+    done = core.handle(Unasked("n2", first.request, "refused"), 1.6)
     assert of_kind(done, do.Seek) == [do.Seek("news")]
-    core.handle(OFFER, 0.2)
-    core.handle(RoundTripMeasured("far", 20.0), 0.3)
+    core.handle(OFFER, 1.7)
+    core.handle(RoundTripMeasured("far", 20.0), 1.8)
     again = disc(bytes([7]) * 16)
-    asked = {a.neighbour for a in core.handle(DiscReceived(1, again), 0.5) if isinstance(a, do.Ask)}
+    asked = {a.neighbour for a in core.handle(DiscReceived(1, again), 2.0) if isinstance(a, do.Ask)}
     assert asked == {"n2", "far"}
+
+
+def test_neighbours_that_have_just_been_named_may_still_be_starting() -> None:
+    core = node("n2")
+    first = disc()
+    core.handle(DiscReceived(1, first), 0.5)
+    assert of_kind(core.handle(Unasked("n2", first.request, "refused"), 0.9), do.Seek) == []
+    again = disc(bytes([7]) * 16)
+    core.handle(DiscReceived(1, again), 0.9)
+    assert of_kind(core.handle(Unasked("n2", again.request, "refused"), 1.1), do.Seek) == [do.Seek("news")]
+
+
+def test_a_neighbour_that_was_reached_is_believed_to_be_gone_at_once() -> None:
+    core = node("n2")
+    core.handle(Introduced("n2", 1, None), 0.1)
+    first = disc()
+    core.handle(DiscReceived(1, first), 0.2)
+    done = core.handle(Unasked("n2", first.request, "refused"), 0.3)
+    assert of_kind(done, do.Seek) == [do.Seek("news")]
 
 
 def test_a_neighbour_that_answers_no_is_no_reason_to_go_further() -> None:

@@ -27,6 +27,16 @@ from mcast.__main__ import main
 sys.exit(main())
 """
 """Runs mcast where no name server answers."""
+LOADING = """
+import importlib, time
+def never_load(name):
+    print("loading", flush=True)
+    time.sleep(600)
+importlib.import_module = never_load
+from mcast.__main__ import {role}
+{role}()
+"""
+"""Runs a program from a disk that hangs."""
 
 
 class Program:
@@ -234,3 +244,20 @@ def test_a_second_client_does_not_touch_the_first_ones_recording(
     assert second.ended() == 2
     assert first.told_to_end()[0] == 0
     assert recording.stat().st_size > 0
+
+
+@pytest.mark.parametrize("role", ["bootstrap", "node", "server", "client"])
+def test_ctrl_c_while_a_program_is_still_being_loaded_ends_it_without_a_word(role: str) -> None:
+    held = subprocess.Popen(
+        [sys.executable, "-c", LOADING.format(role=role)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
+    )  # fmt: skip
+    try:
+        assert held.stdout is not None
+        assert held.stdout.readline() == b"loading\n"
+        held.send_signal(signal.SIGINT)
+        assert held.communicate(timeout=PATIENCE) == (b"", b"")
+        assert held.returncode == 0
+    finally:
+        held.kill()
+        held.wait()

@@ -134,18 +134,18 @@ def test_a_newcomer_keeps_its_links_when_the_bootstrapper_is_restarted(build: Bu
     join(topology, "lab-1")
     before = bootstrapper(topology)
     assert before.stop() == 0
-    said = len(before.events)
     topology.bootstrapper = again = topology.run("bootstrap", *before.command)
-    again.wait_for_event("node_registered", after=said, node="lab-1")
+    again.wait_for_event("node_registered", node="lab-1")
     client = watch(topology, "lab-1")
     assert path_after(topology, client)[-1] == "lab-1"
-    assert again.events.find("node_linked", said, node="lab-1") is None
+    assert again.events.find("node_linked", node="lab-1") is None
 
 
-def test_a_stream_leaves_a_removed_link_without_a_gap(build: Build) -> None:
+def test_a_stream_leaves_a_removed_link_without_a_gap(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Topology, "repair", "neighbours")  # so that the stream comes by a link of the layout
     topology = build(DIAMOND)
     client = watch(topology, "n3", "--latency", "100")
-    parent = topology.nodes["n3"].wait_for_event("node_up") and path(client)[1]
+    parent = path(client)[1]
     nodes = json.loads((topology.directory / "layout.json").read_text())["nodes"]
     nodes[parent]["neighbours"] = []
     change_file(topology, nodes=nodes)
@@ -153,7 +153,10 @@ def test_a_stream_leaves_a_removed_link_without_a_gap(build: Build) -> None:
     assert parent not in path_after(topology, client)
 
 
-def test_a_removed_node_sends_its_children_elsewhere_and_waits_until_it_is_named_again(build: Build) -> None:
+def test_a_removed_node_sends_its_children_elsewhere_and_waits_until_it_is_named_again(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Topology, "repair", "neighbours")
     topology = build(DIAMOND)
     client = watch(topology, "n3", "--latency", "100")
     relay = path(client)[1]

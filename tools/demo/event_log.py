@@ -52,9 +52,10 @@ class LoggedEvent:
 class EventLog:
     """The events of one growing file; each look reads only what has come since the last one."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, start: int = 0) -> None:
+        """Begin at an offset in bytes: what stands before it is somebody else's."""
         self.file = file
-        self._offset, self._rest = 0, b""
+        self._offset, self._rest = start, b""
         self._events: list[LoggedEvent] = []
 
     def read(self) -> list[LoggedEvent]:

@@ -55,9 +55,10 @@ class ProgramProcess:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """Start it. `stdout` is a descriptor (default: the log, too); stdin is empty."""
-        self.name, self.command, self.log, self.events = name, list(command), log, EventLog(log)
+        self.name, self.command, self.log = name, list(command), log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
+            self.events = EventLog(log, log.stat().st_size)  # another of that name may have written before
             self.process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,

@@ -38,6 +38,8 @@ FIRST_LOOK_SECONDS = 0.5
 LAST_LOOK_SECONDS = 30.0
 NO_WAY_LOOK_SECONDS = 2.0
 """The same for a node that has joined and knows of no way to a rendezvous point any more."""
+FRESH_SECONDS = 1.0
+"""How long neighbours that the layout has just named may take to be reached: nodes are started one by one."""
 LOOK_SPREAD = (0.75, 1.25)
 """By this factor, drawn at random, each of these times is longer or shorter: many join together."""
 
@@ -54,6 +56,8 @@ class Beyond:
         self._offered: tuple[Neighbour, ...] = ()
         self._round_trips_ms: dict[str, float] = {}  # of those that were offered, and have been reached
         self._seek_at = self._kept_until = 0.0
+        self._fresh: set[str] = set()  # neighbours that have just been named, and were not reached yet
+        self._fresh_until = 0.0
         self._home_at: dict[str, float] = {}  # by content
         self._strays: dict[str, str] = {}  # the parents that are no neighbours, by content
         self._chosen: tuple[str, ...] = ()
@@ -71,11 +75,18 @@ class Beyond:
         """Return the parents that are no neighbours."""
         return tuple(sorted(set(self._strays.values())))
 
-    def on_layout(self, layout: LayoutChanged) -> None:
+    def on_layout(self, layout: LayoutChanged, now: float) -> None:
         """Take in who the neighbours are, and what may be done."""
-        self._own, self._policy = frozenset(layout.neighbours), layout.policy
+        own = frozenset(layout.neighbours)
+        if new := own - self._own:
+            self._fresh, self._fresh_until = (self._fresh & own) | new, now + FRESH_SECONDS
+        self._own, self._policy = own, layout.policy
         self._joined = layout.joined
         self._chosen = tuple(name for name in self._chosen if name in self._own)
+
+    def on_introduced(self, neighbour: str) -> None:
+        """Take in that a neighbour has been reached."""
+        self._fresh.discard(neighbour)
 
     def on_round_trip(self, name: str, round_trip_ms: float) -> bool:
         """Take in how far one is that has been offered; return whether that is the first news of it."""
@@ -88,8 +99,11 @@ class Beyond:
     # Cut off
 
     def seek(self, content: str, now: float) -> list[Action]:
-        """Have others offered, as no neighbour has a way to a content."""
-        if not self._policy.repair_anyone:
+        """Have others offered, as no neighbour has a way to a content.
+
+        Not while one of them may just be starting: the links of the layout are what its author has wanted.
+        """
+        if not self._policy.repair_anyone or (self._fresh and now < self._fresh_until):
             return []
         self._kept_until = now + KEPT_SECONDS
         return self._seek(content, now)

@@ -89,11 +89,11 @@ class Neighbours:
         """Return the parents that are no neighbours by the layout."""
         return self._beyond.parents
 
-    def learn(self, event: Event) -> None:
+    def learn(self, event: Event, now: float) -> None:
         """Take in what is told by or of a neighbour."""
         match event:
             case LayoutChanged(names):
-                self._beyond.on_layout(event)
+                self._beyond.on_layout(event, now)
                 self._round_trips_ms = {name: self._round_trips_ms.get(name, 0.0) for name in names}
                 self._introductions.keep(self._round_trips_ms)
             case RoundTripMeasured(name, round_trip_ms) if name in self._round_trips_ms:
@@ -103,6 +103,7 @@ class Neighbours:
                 self._adverts.on_advertised(name, content, path, fed=fed, quality=quality)
             case Introduced(name) if name in self._round_trips_ms:
                 self._introductions.on_introduced(event)
+                self._beyond.on_introduced(name)
             case AdvertsLost(name):
                 self._adverts.on_lost(name)
                 self._introductions.on_lost(name)
@@ -244,9 +245,9 @@ class Neighbours:
         """Take in who is up."""
         return self._beyond.on_offered(offered.nodes, now)
 
-    def on_round_trip(self, measured: RoundTripMeasured) -> bool:
+    def on_round_trip(self, measured: RoundTripMeasured, now: float) -> bool:
         """Take in how far somebody is; return whether there is somebody new to ask."""
-        self.learn(measured)
+        self.learn(measured, now)
         return self._beyond.on_round_trip(measured.neighbour, measured.round_trip_ms)
 
     def strayed(self, branches: Branches, now: float) -> list[Branch]:

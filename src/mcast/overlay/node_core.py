@@ -173,9 +173,9 @@ class NodeCore:
             case Leaving():
                 return self._on_leaving(now)
             case Advertised(neighbour, content):
-                self._neighbours.learn(event)
+                self._neighbours.learn(event, now)
                 return self._on_spare(neighbour, content, now)
-            case RoundTripMeasured() if self._neighbours.on_round_trip(event):
+            case RoundTripMeasured() if self._neighbours.on_round_trip(event, now):
                 return self._hurry(now)
             case Offered():
                 return self._neighbours.on_offered(event, now)
@@ -188,7 +188,7 @@ class NodeCore:
     def _learn(self, event: Event, now: float) -> None:
         if isinstance(event, LayoutChanged):
             self._wish.parents, self._wish.optimise = event.policy.parents, event.policy.optimise
-        self._neighbours.learn(event)
+        self._neighbours.learn(event, now)
         self._root.learn(event, now)
 
     def _review(self, now: float) -> list[Outcome]:
