@@ -357,6 +357,38 @@ def test_that_there_is_no_way_is_told_once() -> None:
     assert branch.on_not_found(MissReason.CUT, "", 1.3) == []
 
 
+def test_no_way_found_in_doubt_is_told_with_the_first_word_of_the_cut() -> None:
+    branch = fed()
+    branch.on_feed(1, Feed.SUSPECT, 1.0)
+    assert branch.search is not None
+    branch.search.begin(1.03)
+    assert branch.on_not_found(MissReason.CUT, "", 1.04) == [], "it may yet be a false alarm"
+    actions = branch.on_feed(1, Feed.SILENT, 1.15)
+    assert supplied(actions) == [do.Supply("news", FeedState.CUT, no_way=True)]
+    assert told(actions) == [(True, True, False)]
+
+
+def test_no_way_found_in_a_doubt_that_is_over_is_forgotten() -> None:
+    branch = fed()
+    branch.on_feed(1, Feed.SUSPECT, 1.0)
+    assert branch.search is not None
+    branch.search.begin(1.03)
+    branch.on_not_found(MissReason.CUT, "", 1.04)
+    branch.on_feed(1, Feed.FED, 1.1)
+    assert told(branch.on_lost(1, StopReason.CUT, "reset", 2.0)) == [(True, False, False)]
+
+
+def test_a_way_found_in_doubt_after_none_counts() -> None:
+    branch = fed()
+    branch.on_feed(1, Feed.SUSPECT, 1.0)
+    assert branch.search is not None
+    branch.search.begin(1.03)
+    branch.on_not_found(MissReason.CUT, "", 1.04)
+    branch.search.begin(1.1)
+    assert asks(branch.on_found(Candidates([SPARE]), 1.12)) == ["n3"]
+    assert told(branch.on_feed(1, Feed.SILENT, 1.15)) == [(True, False, False)]
+
+
 def test_a_spare_that_refuses_costs_a_round_trip_and_the_next_is_asked() -> None:
     branch = repairing(SPARE, NEXT_SPARE)
     actions = branch.on_refused(2, MissReason.CUT, "", 1.02)

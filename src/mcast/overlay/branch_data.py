@@ -100,6 +100,7 @@ class BranchData:
         self.asked_last: Parent | None = None
         self.last: int | None = None  # number of the content's last datagram
         self.cut_at: float | None = None
+        self.has_no_way = False  # since the parent has been suspected
         self.told_no_way = False
         self.deadline: float | None = None  # of the state
         self.moving = False  # to another parent, though the present one feeds this node

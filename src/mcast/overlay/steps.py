@@ -35,7 +35,7 @@ def search(_branch: BranchData, _why: Why) -> list[Action]:
 
 def seek(branch: BranchData, why: Why) -> list[Action]:
     branch.candidates, branch.search, branch.refusals = Candidates(()), None, []
-    branch.told_no_way = False
+    branch.told_no_way = branch.has_no_way = False
     if branch.others:  # asked in peace, it has accepted already: its media is on the way
         return []
     branch.candidates = Candidates(branch.spares(), SPARE_PATIENCE)
@@ -86,6 +86,7 @@ def search_on(branch: BranchData, why: Why) -> list[Action]:
 
 def stop_seeking(branch: BranchData, _why: Why) -> list[Action]:
     branch.candidates, branch.search, branch.refusals, branch.failed = Candidates(()), None, [], {}
+    branch.has_no_way = False
     pending = [upstream for upstream, entry in branch.upstreams.items() if not entry.accepted]
     return _leave(branch, pending, StopReason.UNSUBSCRIBE)
 
@@ -93,6 +94,7 @@ def stop_seeking(branch: BranchData, _why: Why) -> list[Action]:
 def ask_next(branch: BranchData, why: Why) -> list[Action]:
     parent = branch.candidates.take(why.now)
     assert parent is not None, "asked only where a candidate is left"
+    branch.has_no_way = False
     upstream = next(branch.numbers)
     before, branch.asked_last = branch.asked_last, parent
     branch.upstreams[upstream] = UpstreamEntry(parent)
@@ -201,10 +203,15 @@ def renew(branch: BranchData, _why: Why) -> list[Action]:
 
 
 def tell_cut(branch: BranchData, why: Why) -> list[Action]:
-    branch.cut_at = why.now
+    branch.cut_at, branch.told_no_way = why.now, branch.has_no_way
     fields = (("content", branch.content), ("cause", why.text))
     told = Announce("cut", f"[{branch.content}] cut off: {why.text}", fields)
-    return [told, Supply(branch.content, FeedState.CUT), *tell(branch)]
+    return [told, Supply(branch.content, FeedState.CUT, branch.told_no_way), *tell(branch)]
+
+
+def note_no_way(branch: BranchData, _why: Why) -> list[Action]:
+    branch.has_no_way = True
+    return []
 
 
 def tell_no_way(branch: BranchData, _why: Why) -> list[Action]:
@@ -321,6 +328,7 @@ STEPS: Mapping[Step, Callable[[BranchData, Why], list[Action]]] = {
     Step.BEGIN_ANEW: begin_anew,
     Step.RENEW: renew,
     Step.TELL_CUT: tell_cut,
+    Step.NOTE_NO_WAY: note_no_way,
     Step.TELL_NO_WAY: tell_no_way,
     Step.TELL_FED: tell_fed,
     Step.TELL_LOST: tell_lost,

@@ -121,7 +121,10 @@ class Step(Enum):
     LEAVE_OTHERS = "leave all parents but the primary one"
     BEGIN_ANEW = "give up the stream, send the children away, and open the relay on another stream"
     RENEW = "tell the children the path"
-    TELL_CUT = "tell the children that no media comes, and that this node sees to it"
+    TELL_CUT = "tell the children that no media comes; this node sees to it, or finds no way"
+    NOTE_NO_WAY = (
+        "keep in mind that no way was found, so that children hear of it at once if the parent fails"
+    )
     TELL_NO_WAY = "tell the children that no way was found"
     TELL_FED = "tell the children that media comes again"
     TELL_LOST = "say that the parent is lost"
@@ -244,6 +247,7 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
     },
     State.DOUBTED: {
         **_seeking(State.DOUBTED),
+        Input.NOWHERE: _to(State.DOUBTED, Step.NOTE_NO_WAY),
         Input.ASKED: _to(State.DOUBTED, Step.ADMIT),
         Input.RESUMES: _to(State.DOUBTED, Step.REFUSE_CUT),
         Input.NEWS: _to(State.DOUBTED, Step.RENEW),
