@@ -152,6 +152,50 @@ def test_it_is_left_when_a_neighbour_has_a_way_again_and_not_before_that_one_fee
     assert core.branches["news"].path == (RP, N1)
 
 
+def paired_with_far(neighbour: str) -> NodeCore:
+    """Return n1, which wants two parents: it takes news from far, and from another one as well since 4.0."""
+    core = fed_from_far()
+    core.handle(LayoutChanged(("rp", "n2"), policy=Policy(parents=2)), 1.9)
+    core.handle(FeedChanged(2, Feed.SUSPECT), 1.9)
+    core.handle(FeedChanged(2, Feed.FED), 1.95)  # from when media comes on, it is time for a second one
+    asks: list[do.Action] = []
+    for step in range(20):
+        asks += of_kind(core.handle(TimePassed(), 2.0 + step / 10), do.Ask)
+    ask = asks[-1]
+    assert isinstance(ask, do.Ask)
+    (subscribe,) = of_kind(core.handle(Answered(neighbour, found(ask.disc.request)), 4.0), do.Subscribe)
+    assert isinstance(subscribe, do.Subscribe)
+    core.handle(Accepted(subscribe.upstream, port(RP, Identity.node(neighbour))), 4.0)
+    core.handle(FeedChanged(subscribe.upstream, Feed.FED), 4.0)
+    assert core.branches["news"].state is State.DOUBLED
+    return core
+
+
+def test_of_two_parents_that_are_wanted_the_one_that_is_no_neighbour_is_left() -> None:
+    core = paired_with_far("n2")
+    left: list[do.Action] = []
+    for step in range(100):
+        left += of_kind(core.handle(TimePassed(), 4.0 + step / 10), do.Leave)
+    (leave,) = left
+    assert isinstance(leave, do.Leave)
+    assert leave.upstream == 2
+    assert core.branches["news"].path == (RP, Identity.node("n2"), N1)
+    assert core.parents_beyond == ()
+
+
+def test_of_two_parents_that_are_no_neighbours_one_is_left_and_a_way_home_is_looked_for() -> None:
+    core = paired_with_far("n2")
+    core.handle(LayoutChanged(("rp",), policy=Policy(parents=2)), 4.1)  # n2 is none any more
+    done: list[do.Action] = []
+    for step in range(70):
+        done += core.handle(TimePassed(), 4.2 + step / 10)
+        if of_kind(done, do.Leave):
+            break
+    assert [leave.upstream for leave in of_kind(done, do.Leave) if isinstance(leave, do.Leave)] == [3]
+    assert {ask.neighbour for ask in of_kind(done, do.Ask) if isinstance(ask, do.Ask)} == {"rp"}
+    assert core.parents_beyond == ("far",)
+
+
 def test_it_stays_where_the_neighbour_refuses_after_all() -> None:
     core = fed_from_far()
     now, request = homing(core, 2.0)

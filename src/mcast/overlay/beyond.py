@@ -16,11 +16,11 @@ An offer is a hint: only a connection that has succeeded counts (the other end m
 
 from collections.abc import Iterable, Mapping, Set
 
-from mcast.overlay.actions import Action, Announce, NodeParent, Reach, Seek, TakeLinks
-from mcast.overlay.branch import SEEKING, Branch
+from mcast.overlay import homing
+from mcast.overlay.actions import Action, Announce, Reach, Seek, TakeLinks
+from mcast.overlay.branch import PAIRABLE, SEEKING, Branch
 from mcast.overlay.chance import Chance
 from mcast.overlay.events import LayoutChanged
-from mcast.overlay.table import State
 from mcast.wire.bootstrap import DEFAULT_POLICY, MAX_CANDIDATES, Neighbour
 
 MAX_ASKED = 4
@@ -153,17 +153,14 @@ class Beyond:
 
     def _find_strays(self, branches: Branches) -> Iterable[tuple[str, str]]:
         for content, branch in branches.items():
-            entry = branch.upstreams.get(branch.primary) if branch.primary is not None else None
-            if entry is None or not entry.accepted or not isinstance(entry.parent, NodeParent):
-                continue
-            if entry.parent.name not in self._own:
-                yield content, entry.parent.name
+            if strays := homing.strays(branch, self._own):
+                yield content, strays[0]
 
     def strayed(self, branches: Branches, now: float) -> list[Branch]:
         """Return the contents for which a way by the links of the layout is to be looked for now."""
         due = [
             branches[content] for content in self._strays
-            if content in branches and branches[content].state is State.FED
+            if content in branches and branches[content].state in PAIRABLE
             and now >= self._home_at.get(content, 0.0)
         ]  # fmt: skip
         self._home_at = {content: at for content, at in self._home_at.items() if content in self._strays}

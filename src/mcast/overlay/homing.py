@@ -1,14 +1,16 @@
 """The way home: a stream that comes by a link beyond the layout's goes back to one of the layout's links.
 
 A quiet flood, among the neighbours of the layout alone, looks for a way from time to time. What it finds is
-asked *beside* the present parent, which is left when the other one feeds this node.
+asked *beside* the present parent, which is left when the other one feeds this node. Of two parents that are
+wanted all the time, the one that is no neighbour is left; of two such, the second one, and then home is
+looked for.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from mcast.overlay.actions import Action, NodeParent
 from mcast.overlay.branch import Branch
-from mcast.overlay.branch_data import Why
+from mcast.overlay.branch_data import BranchData, Why
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.chance import Chance
 from mcast.overlay.discovery import Discovery, Outcome
@@ -17,12 +19,37 @@ from mcast.wire.identity import Identity
 from mcast.wire.node import REQUEST_ID_SIZE, Found, Miss
 
 
+def strays(branch: BranchData, own: Set[str]) -> list[str]:
+    """Return the parents of a branch that are not among this node's own neighbours, the primary one first.
+
+    One that is only being tried, or left, is no parent.
+    """
+    ids = [] if branch.primary is None else [branch.primary]
+    if branch.state is State.DOUBLED and branch.wish.parents > 1:
+        ids += branch.others
+    entries = (branch.upstreams[upstream] for upstream in ids)
+    parents = (entry.parent for entry in entries if entry.accepted)
+    return [parent.name for parent in parents if isinstance(parent, NodeParent) and parent.name not in own]
+
+
+def part_pair(branch: Branch, own: Set[str], now: float) -> list[Action]:
+    """Leave one of two parents, if they are wanted all the time and one of them at least is no neighbour."""
+    if branch.state is not State.DOUBLED or branch.wish.parents < 2 or branch.primary is None:
+        return []
+    primary, astray = branch.upstreams[branch.primary].parent, strays(branch, own)
+    is_primary_alone = [NodeParent(name) for name in astray] == [primary]
+    return branch.take(Input.OUTDONE if is_primary_alone else Input.OTHER_OUTDONE, Why(now))
+
+
 def look(
     discovery: Discovery, strayed: Iterable[Branch], neighbours: Mapping[str, float], chance: Chance,
     now: float,
 ) -> Iterable[Outcome]:  # fmt: skip
     """Flood for the contents that have strayed."""
     for branch in strayed:
+        yield from part_pair(branch, neighbours.keys(), now)
+        if not strays(branch, neighbours.keys()):
+            continue
         request = chance.randbytes(REQUEST_ID_SIZE)
         # Nobody is excluded but the children: the way may well lead by the present parent.
         askable = {n: ms for n, ms in neighbours.items() if Identity.node(n) not in branch.below}
