@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.config.layout import Layout
-from mcast.config.layout_file import MAX_NEIGHBOURS, parse_layout
+from mcast.config.layout_file import MAX_NEIGHBOURS, SCOPED_NODES, parse_layout
 from mcast.config.layout_text import count_links, describe, further_links, tree
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort, IPAddress
@@ -62,6 +62,19 @@ def test_what_the_file_says_to_all_nodes_alike_travels_with_each_layout() -> Non
     assert campus(repair="anyone").message("n1", 1).policy == Policy()
 
 
+def test_discovery_is_scoped_where_the_file_says_so_or_names_many_nodes() -> None:
+    assert campus(discovery="scoped").policy.scoped
+    assert not campus(discovery="auto").policy.scoped
+    crowd = {
+        f"x{number}__{key}": value
+        for number in range(SCOPED_NODES)
+        for key, value in (("address", f"10.1.0.{number + 1}:5000"), ("neighbours", ["rp"]))
+    }
+    assert campus(**crowd).policy.scoped
+    assert not campus(discovery="flood", **crowd).policy.scoped
+    assert campus(**crowd).message("n1", 1).policy == Policy(scoped=True)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
@@ -71,6 +84,7 @@ def test_what_the_file_says_to_all_nodes_alike_travels_with_each_layout() -> Non
         ("move_streams", 1, "1 is a number, expected true or false"),
         ("parents", 3, "3 is not from 1 to 2"),
         ("parents", True, "True is true or false, expected a whole number"),
+        ("discovery", "ring", "'ring' is none of 'auto', 'flood', 'scoped'"),
         ("max_neighbours", 0, f"0 is not from 1 to {MAX_NEIGHBOURS}"),
     ],
 )

@@ -73,6 +73,7 @@ class World:
     def __init__(self, seed: int, most_delay: float) -> None:
         self.clock, self.random = Clock(), Random(seed)
         self.most_delay = most_delay
+        self.is_steady = False  # each message takes what its link takes; else as long as chance will have it
         self.media_loss = 0.0  # of a train on a link
         self.control_loss = 0.0  # of a segment: it comes late
         self.in_flight = 0  # control messages
@@ -83,7 +84,9 @@ class World:
     def now(self) -> float:
         return self.clock.now
 
-    def delay(self) -> float:
+    def delay(self, link: Link | None = None) -> float:
+        if self.is_steady and link is not None:
+            return link.media_delay
         return self.random.uniform(0.0001, self.most_delay)
 
     def soon(self, happen: Happen) -> None:
@@ -181,7 +184,7 @@ class Channel:
         world = self._world
         world.in_flight += 1
         late = RETRANSMIT if world.control_loss and world.random.random() < world.control_loss else 0.0
-        self._free = max(self._free, world.now + world.delay() + late + wait)
+        self._free = max(self._free, world.now + world.delay(self._link) + late + wait)
         world.clock.at(self._free, lambda: self._arrive(deliver))
 
     def _arrive(self, deliver: Happen) -> None:
@@ -286,9 +289,9 @@ def connect(
             return
         process = callee()
         if process is None or not process.alive:
-            world.clock.after(2 * world.delay(), lambda: finish("connection refused"))
+            world.clock.after(2 * world.delay(link), lambda: finish("connection refused"))
         else:
-            world.clock.after(2 * world.delay(), lambda: finish("", process))
+            world.clock.after(2 * world.delay(link), lambda: finish("", process))
 
     def finish(text: str, process: Process | None = None) -> None:
         world.in_flight -= 1

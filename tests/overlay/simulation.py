@@ -120,19 +120,23 @@ class Network:
         parents: int = 1,
         optimise: bool = False,
         offers: bool = False,
+        steady: bool = False,
+        scoped: bool = False,
     ) -> None:
         """Without `media` no number is ever sent, and parents count as fed: a quarter of the work.
 
         Neighbours tell each other what they stream if `adverts` says so (None: as `media` does). With
-        `offers` there is a bootstrapper that tells who is up; else who asks it is told nothing.
+        `offers` there is a bootstrapper that tells who is up; else who asks it is told nothing. On `steady`
+        links every message takes equally long.
         """
         self.bootstrapper = SimBootstrapper(self, offers=offers)
         self.seed, self.media, self.records = seed, media, records
-        self.policy = Policy(parents=parents, optimise=optimise)
+        self.policy = Policy(parents=parents, optimise=optimise, scoped=scoped)
         self.adverts = media if adverts is None else adverts
         self._addresses: dict[str, Endpoint] = {}  # of nodes, as clients are told them
         self._names: dict[str, str] = {}
         self.world, self.library = World(seed, most_delay), Library()
+        self.world.is_steady = steady
         self.rendezvous = (rendezvous,) if isinstance(rendezvous, str) else tuple(rendezvous)
         named = contents if isinstance(contents, Mapping) else dict.fromkeys(contents, ENDLESS)
         self.contents: dict[str, SimContent] = dict(named)

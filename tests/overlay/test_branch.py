@@ -738,7 +738,7 @@ def test_the_local_child_is_told_the_path_by_accept() -> None:
 
 def test_after_a_refusal_the_search_goes_on_and_ends_with_its_tries() -> None:
     branch, actions = searching(), []
-    for tried in range(MAX_TRIES):
+    for tried in range(MAX_TRIES + 1):  # the scoped flood is none
         assert branch.state is State.SEARCHING
         branch.on_found(Candidates([PARENT]), float(tried))
         actions = branch.on_refused(tried + 1, MissReason.FULL, "no room", tried + 0.1)

@@ -13,6 +13,7 @@ from mcast.overlay.search import (
     MAX_TRIES,
     REPAIR_SPREAD,
     RETRY_PAUSE,
+    SCOPED_SECONDS,
     STAMPEDE_JITTER,
     UNREACHABLE_PAUSE,
     Search,
@@ -23,6 +24,14 @@ from mcast.wire.node import MissReason
 def begun(patience: float = 10.0, now: float = 0.0) -> Search:
     search = Search(Random(1), now, patience)
     assert search.begin(now) is not None
+    return search
+
+
+def flooding(patience: float = 10.0) -> Search:
+    """Return a search whose scoped flood has failed, so that the real one has begun."""
+    search = begun(patience)
+    assert search.on_missed(MissReason.DUPLICATE, "", 0.0) is None
+    assert search.begin(0.0) is not None
     return search
 
 
@@ -85,7 +94,7 @@ def test_neighbours_that_cannot_be_reached_are_tried_until_the_patience_ends() -
     "reason", set(MissReason) - {MissReason.ABSENT, MissReason.BUSY}, ids=lambda r: r.name
 )
 def test_any_other_reason_is_tried_three_times_with_longer_pauses(reason: MissReason) -> None:
-    search, now = begun(), 0.0
+    search, now = flooding(), 0.0
     for tried in range(MAX_TRIES - 1):
         pause = RETRY_PAUSE * 2**tried
         assert search.on_missed(reason, "", now) is None
@@ -94,6 +103,32 @@ def test_any_other_reason_is_tried_three_times_with_longer_pauses(reason: MissRe
     failure = search.on_missed(reason, "why", now)
     assert failure is not None
     assert (failure.reason, failure.tries, failure.unreachable) == (reason, MAX_TRIES, False)
+
+
+@pytest.mark.parametrize(
+    "reason", set(MissReason) - {MissReason.ABSENT, MissReason.BUSY}, ids=lambda r: r.name
+)
+def test_a_scoped_flood_that_leads_nowhere_is_no_try_and_the_real_one_follows_at_once(
+    reason: MissReason,
+) -> None:
+    search = begun()
+    scoped = search.request
+    assert search.is_scoped
+    assert search.on_missed(reason, "", 0.3) is None
+    assert (search.has_failed, search.is_scoped) == (False, False)
+    assert again(search, 0.29, 0.3) != scoped
+
+
+def test_who_collides_or_is_told_when_to_come_again_asks_the_same_way() -> None:
+    search = begun()
+    search.on_missed(MissReason.BUSY, "", 0.1)
+    search.on_missed(MissReason.CUT, "preparing", 0.2, retry_ms=500)
+    search.on_missed(MissReason.CUT, "refused", 0.3, unreachable=True)
+    assert search.is_scoped
+
+
+def test_who_repairs_asks_everybody_at_once() -> None:
+    assert not repair().is_scoped
 
 
 def test_no_try_begins_after_its_time() -> None:
@@ -168,7 +203,7 @@ def test_a_flood_of_who_repairs_is_short_at_first_and_not_for_ever() -> None:
         search.on_missed(MissReason.CUT, "", 1.0)
         seconds.append(search.flood_seconds)
     assert seconds == [0.5, 1.0, 2.0, 4.0, OWN_FLOOD_SECONDS]
-    assert begun().flood_seconds == OWN_FLOOD_SECONDS
+    assert (begun().flood_seconds, flooding().flood_seconds) == (SCOPED_SECONDS, OWN_FLOOD_SECONDS)
 
 
 def test_somebody_new_to_ask_makes_the_next_flood_come_at_once() -> None:

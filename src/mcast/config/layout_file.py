@@ -11,7 +11,7 @@ no rendezvous point, nodes that no chain of links connects to the rendezvous poi
 neither a network nor a pattern for names.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 
 from mcast.config.layout import Layout, Link, NodeSpec
 from mcast.config.opening import CLOSED, OPEN_TO_ALL, Opening, parse_opening
@@ -27,9 +27,12 @@ MAX_NEIGHBOURS = 256
 
 MAX_PARENTS = 2
 
-_POLICY_KEYS = ("repair", "optimise", "move_streams", "parents", "max_neighbours")
+_POLICY_KEYS = ("repair", "optimise", "move_streams", "parents", "max_neighbours", "discovery")
 _TOP_KEYS = ("rendezvous", "nodes", "open", *_POLICY_KEYS)
 _REPAIR = ("anyone", "neighbours")
+_DISCOVERY = ("auto", "flood", "scoped")
+SCOPED_NODES = 32
+"""With more nodes than these `discovery = "auto"` is "scoped": a flood is some six messages a node."""
 _NODE_KEYS = ("address", "aliases", "neighbours", "servers")
 _LINK_KEYS = ("node", "address")
 
@@ -52,7 +55,7 @@ class _Reader(TableChecks):
         for name in nodes:
             self._check_link_count(name, links)
         self._check_reachable(links, rendezvous[0])
-        return Layout(nodes, links, rendezvous, self._opening(data), self._policy(data))
+        return Layout(nodes, links, rendezvous, self._opening(data), self._policy(data, nodes))
 
     def _opening(self, data: Mapping[str, object]) -> Opening:
         value = data.get("open", False)
@@ -67,7 +70,7 @@ class _Reader(TableChecks):
         except ConfigError as error:
             self.fail("open", str(error))
 
-    def _policy(self, data: Mapping[str, object]) -> Policy:
+    def _policy(self, data: Mapping[str, object], nodes: Sized) -> Policy:
         default, repair = DEFAULT_POLICY, data.get("repair", _REPAIR[0])
         if repair not in _REPAIR:
             self.fail("repair", f"{repair!r} is neither {' nor '.join(map(repr, _REPAIR))}")
@@ -79,7 +82,14 @@ class _Reader(TableChecks):
             max_neighbours=self.number(
                 "max_neighbours", data.get("max_neighbours", default.max_neighbours), 1, MAX_NEIGHBOURS
             ),
+            scoped=self._is_scoped(data, nodes),
         )
+
+    def _is_scoped(self, data: Mapping[str, object], nodes: Sized) -> bool:
+        discovery = data.get("discovery", _DISCOVERY[0])
+        if discovery not in _DISCOVERY:
+            self.fail("discovery", f"{discovery!r} is none of {', '.join(map(repr, _DISCOVERY))}")
+        return discovery == "scoped" or (discovery == "auto" and len(nodes) > SCOPED_NODES)
 
     def _node_tables(self, data: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
         nodes = self.table("nodes", self.required("", data, "nodes", "a table [nodes.NAME] per node"))

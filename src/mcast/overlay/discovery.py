@@ -13,6 +13,10 @@ live, and only the link to it be cut): it floods on, and answers FOUND itself if
 Time left shrinks at each hop by max(100 ms, twice the round trip to that neighbour), so a
 node's neighbours always have answered, or failed to, before the node's own asker gives up.
 
+In a large overlay a search begins with a *scoped* request: each node hands it on to one neighbour only, that
+streams the content or else is nearest to a rendezvous point. That costs a message a hop, where a flood costs
+several a node; only if it leads nowhere the flood follows, under another id.
+
 A MISS says why. `absent` comes from the rendezvous point alone and is passed on whenever it
 came; among the other reasons the most telling one is passed on, `duplicate` being the least.
 Floods are never coalesced: two that wait for each other's would wait for ever.
@@ -188,13 +192,17 @@ class Discovery:
         seconds: float = OWN_FLOOD_SECONDS,
         *,
         homing: bool = False,
+        scoped: bool = False,
     ) -> list[Outcome]:
-        """Flood for this node itself; an `OwnAnswer` comes of it within so many seconds."""
+        """Flood for this node itself; an `OwnAnswer` comes of it within so many seconds.
+
+        Whom it asks, and whom those ask, is narrowed down if it is `scoped` (`Neighbours.towards`).
+        """
         self._forget(now)
         self._seen[request] = now + REQUEST_TTL
         disc = Disc(
             request=request, content=content, sender=self._me, origin=self._me, excluded=excluded,
-            remaining_ms=round(seconds * 1000),
+            remaining_ms=round(seconds * 1000), scoped=scoped,
         )  # fmt: skip
         return self._flood(Flood(disc, OwnSearch(content, homing), now + seconds), neighbours)
 

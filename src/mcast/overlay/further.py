@@ -73,6 +73,14 @@ class Introductions:
         told = self._known.get(neighbour)
         return _last(None if told is None else told.distance)
 
+    def nearer(self, neighbours: Mapping[str, float]) -> str | None:
+        """Return the one of some neighbours that is nearest to a rendezvous point, if it is nearer than this
+        node itself; of several the one that answers soonest."""
+        ranked = [(self.distance_of(name), ms, name) for name, ms in neighbours.items()]
+        distance, _, name = min(ranked, default=(MAX_DISTANCE + 1, 0.0, ""))
+        own = self.distance()
+        return name if own is not None and distance < own else None
+
     def named(self, preferred: Iterable[str]) -> tuple[Endpoint, ...]:
         """Return where clients may turn to, the best first: who streams already, who is near the source."""
         first = set(preferred)

@@ -43,7 +43,7 @@ from mcast.overlay.spares import Adverts
 from mcast.overlay.table import State
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity, IdentityKind
-from mcast.wire.node import MAX_EXCLUDED, Port
+from mcast.wire.node import MAX_EXCLUDED, Disc, Port
 
 Branches = Mapping[str, Branch]
 
@@ -107,6 +107,15 @@ class Neighbours:
             case AdvertsLost(name):
                 self._adverts.on_lost(name)
                 self._introductions.on_lost(name)
+
+    def towards(self, disc: Disc) -> Mapping[str, float]:
+        """Return who is asked for a content where not everybody is: one who streams it, else one nearer to a
+        rendezvous point than this node; and the round trip."""
+        avoided = {disc.sender, disc.asker, *disc.excluded}
+        able = {name: ms for name, ms in self._round_trips_ms.items() if Identity.node(name) not in avoided}
+        streaming = self._adverts.nearest(disc.content, able, avoided | {self._me})
+        chosen = streaming or self._introductions.nearer(able)
+        return {} if chosen is None else {chosen: able[chosen]}
 
     def nearest_to_rendezvous(self) -> list[tuple[str, float]]:
         """Return who can be asked, who says that a rendezvous point is nearest first; and the round trips."""

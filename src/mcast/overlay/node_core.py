@@ -87,7 +87,7 @@ class NodeCore:
         self._listings = Listings(me, self._root, self._neighbours)
         self._branches: dict[str, Branch] = {}
         self._wish, self._better = Wish(), BetterWays(chance)
-        self._leaving = False
+        self._leaving = self._scopes = False
         self._now = 0.0  # of the event that is being handled
 
     @property
@@ -188,6 +188,7 @@ class NodeCore:
     def _learn(self, event: Event, now: float) -> None:
         if isinstance(event, LayoutChanged):
             self._wish.parents, self._wish.optimise = event.policy.parents, event.policy.optimise
+            self._scopes = event.policy.scoped
         self._neighbours.learn(event, now)
         self._root.learn(event, now)
 
@@ -209,9 +210,13 @@ class NodeCore:
         known = self._answer(disc, now)
         below = isinstance(known, Found) and is_below_excluded(self._branches.get(disc.content), disc)
         fallback = known if isinstance(known, Found) and below else None
+        askable = self._neighbours.towards(disc) if self._is_scoped(disc) else self._neighbours.askable
         return self._discovery.on_disc(
-            disc, connection, None if below else known, fallback, self._neighbours.askable, now, source
+            disc, connection, None if below else known, fallback, askable, now, source
         )
+
+    def _is_scoped(self, disc: Disc) -> bool:
+        return disc.scoped and self._scopes
 
     def _answer(self, disc: Disc, now: float) -> Found | Miss | None:
         """Return what this node knows by itself; None if it must ask."""
@@ -302,7 +307,10 @@ class NodeCore:
             return branch.on_not_found(MissReason.CUT, "no other server has it", now)
         excluded, askable = self._neighbours.whom_to_ask(branch)
         seconds = branch.search.flood_seconds if branch.search is not None else OWN_FLOOD_SECONDS
-        flood = self._discovery.search(branch.content, request, excluded, askable, now, seconds)
+        scoped = branch.state is State.SEARCHING and branch.search is not None and branch.search.is_scoped
+        flood = self._discovery.search(
+            branch.content, request, excluded, askable, now, seconds, scoped=scoped
+        )
         return self._resolve(flood, now)
 
     def _resolve(self, outcomes: Iterable[Outcome], now: float) -> Iterable[Action]:

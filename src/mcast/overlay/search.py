@@ -11,6 +11,9 @@
     nobody to be asked   again after 250 ms: the neighbour may be starting
     anything else        again after 0.5, 1 s, ...; `MAX_TRIES` times at most
 
+A flood of a large overlay is dear. So the first is scoped (discovery.py), and if that leads nowhere the real
+one follows at once.
+
 All of it within `patience` seconds, and each time under a new request id, as a node answers one id
 once. A client is a leaf that searches when its user wants a content.
 
@@ -46,6 +49,8 @@ STAMPEDE_JITTER = 0.03
 REPAIR_FLOOD_SECONDS = 0.5
 """Until the first flood of who repairs is over: one that waits for a node that is frozen, somewhere, must
 not keep it from asking again. Enough for four hops; each further flood may take twice as long."""
+SCOPED_SECONDS = 2.0
+"""Until a scoped flood is over: one node that hangs, on the way, must not take all of a viewer's patience."""
 REPAIR_SPREAD = (0.75, 1.25)
 """By this factor, drawn at random, each pause of who repairs is longer or shorter."""
 
@@ -58,6 +63,7 @@ class Search:
         self._deadline = now + patience
         self._again_at: float | None = now
         self._tries = self._collisions = 0
+        self._scoped = True
         self.request: RequestId = b""
 
     @classmethod
@@ -72,6 +78,11 @@ class Search:
         return f"<Search request={self.request.hex()} tries={self._tries}>"
 
     @property
+    def is_scoped(self) -> bool:
+        """Return whether the next flood asks only along the way to the content; a repair never does."""
+        return self._scoped and not self._repairs
+
+    @property
     def has_failed(self) -> bool:
         """Return whether a flood of this search has found nobody yet."""
         return self._tries > 0
@@ -79,6 +90,8 @@ class Search:
     @property
     def flood_seconds(self) -> float:
         """Return how long the next flood may take."""
+        if self.is_scoped:
+            return SCOPED_SECONDS
         if not self._repairs:
             return OWN_FLOOD_SECONDS
         return min(REPAIR_FLOOD_SECONDS * 2.0 ** min(self._tries, 10), OWN_FLOOD_SECONDS)
@@ -131,6 +144,9 @@ class Search:
             return None
         if is_in_time and (unreachable or reason is MissReason.BUSY):
             self._again_at = now + (UNREACHABLE_PAUSE if unreachable else self._chance.uniform(*BUSY_PAUSE))
+            return None
+        if is_in_time and self._scoped:
+            self._scoped, self._again_at = False, now
             return None
         self._tries += 1
         if not is_in_time or self._tries >= MAX_TRIES:

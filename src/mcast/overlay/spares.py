@@ -5,7 +5,7 @@ Each node tells its neighbours, on a connection of its own, by which path it str
 whether it is fed, and tells changes only.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from mcast.overlay.actions import NodeParent, Parent, Path
@@ -58,6 +58,21 @@ class Adverts:
         """Return the neighbours that are fed with a content, and not by way of this node."""
         told = ((name, adverts.get(content)) for name, adverts in self._adverts.items())
         return [name for name, advert in told if advert and advert.fed and me not in advert.path]
+
+    def nearest(
+        self, content: str, neighbours: Mapping[str, float], avoided: Set[Identity]
+    ) -> str | None:  # fmt: skip
+        """Return one of some neighbours (names, and round trips) that is fed with a content.
+
+        Not by way of anybody who is avoided. That with the shortest path, of several the nearest.
+        """
+        told = ((name, self._adverts.get(name, {}).get(content)) for name in neighbours)
+        ranked = [
+            (len(advert.path), neighbours[name], name)
+            for name, advert in told
+            if advert is not None and advert.fed and avoided.isdisjoint(advert.path)
+        ]
+        return min(ranked)[-1] if ranked else None
 
     def spares(self, branch: BranchData, round_trips_ms: Mapping[str, float]) -> list[Parent]:
         """Return the neighbours that could feed this branch, the best first.

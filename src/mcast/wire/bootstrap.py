@@ -79,6 +79,8 @@ class Policy(Record):
     """Parents that each content has all the time, 1 or 2."""
     max_neighbours: int = 4
     """Links of a node that the file does not name."""
+    scoped: bool = False
+    """Ask for a content along the way to the rendezvous point first, and flood only if that leads nowhere."""
 
     SCHEMA = Schema(
         maybe(1, "repair_anyone", BOOLEAN, True),
@@ -86,6 +88,7 @@ class Policy(Record):
         maybe(3, "move_streams", BOOLEAN, False),
         maybe(4, "parents", U8, 1),
         maybe(5, "max_neighbours", U16, 4),
+        maybe(6, "scoped", BOOLEAN, False),
     )
 
 

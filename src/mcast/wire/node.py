@@ -102,6 +102,7 @@ FED = maybe(21, "fed", BOOLEAN, False)
 DISTANCE = maybe(22, "distance", U8)
 TAKES_CLIENTS = maybe(23, "takes_clients", BOOLEAN, False)
 RETRY = maybe(24, "retry_ms", U32, 0)
+SCOPED = maybe(25, "scoped", BOOLEAN, False)
 EVERY = maybe(32, "every_ms", U16, 0)
 DELAY = maybe(40, "delay_ms", U16)
 LOST = maybe(41, "lost_permille", U16, 0)
@@ -153,12 +154,13 @@ class Disc(NodePacket):
     """Ask: who can give me this content?"""
 
     FLAG = NodeFlag.DISC
-    SCHEMA = Schema(SENDER, REMAINING, EXCLUDED, ORIGIN)
+    SCHEMA = Schema(SENDER, REMAINING, EXCLUDED, ORIGIN, SCOPED)
 
     sender: Identity
     remaining_ms: int
     excluded: tuple[Identity, ...] = ()  # whom not to ask: they seem dead
     origin: Identity | None = None  # who wants the content; None: the sender itself
+    scoped: bool = False  # to be handed on only to who streams it, or else towards the rendezvous point
 
     @property
     def asker(self) -> Identity:
