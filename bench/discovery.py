@@ -26,6 +26,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from math import ceil, log10
 from pathlib import Path
 from random import Random
 
@@ -33,6 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "tests")]
 
 from overlay.simulation import Network  # noqa: E402
+from tools.experiments.svg import FAINT, PALE, Svg  # noqa: E402
 from tools.lab.overview import table  # noqa: E402
 
 Links = list[tuple[str, str]]
@@ -206,6 +208,47 @@ def told(results: Sequence[Result]) -> str:
     return table(heads, rows)
 
 
+LINES = (
+    ("flood", "first_messages", "a flood, first join", "#d1495b"),
+    ("flood", "last_messages", "a flood, last join", "#e6a1aa"),
+    ("scoped", "first_messages", "scoped, first join", "#00798c"),
+    ("scoped", "last_messages", "scoped, last join", "#7fbcc5"),
+)
+WIDTH, HEIGHT, MARGIN = 900, 400, 70
+
+
+def picture(results: Sequence[Result], graph: str) -> Svg:
+    """Draw the messages of a join over the number of nodes, both on logarithmic scales."""
+    mine = [each for each in results if each.graph == graph]
+    right, top = max(each.nodes for each in mine), max(each.first_messages for each in mine)
+    left, powers = min(each.nodes for each in mine), range(ceil(log10(top)) + 1)
+    drawn = Svg(WIDTH, HEIGHT, f"Messages of a join: {graph} graph")
+    drawn.text(
+        (24, 34), f"Messages of a join, by the number of nodes ({graph} graph)", 18, font_weight="bold"
+    )
+
+    def place(nodes: int, messages: float) -> tuple[float, float]:
+        x = log10(nodes / left) / max(log10(right / left), 0.1)
+        return MARGIN + x * (WIDTH - 320), HEIGHT - 50 - log10(messages) / powers[-1] * (HEIGHT - 120)
+
+    for power in powers:
+        drawn.line(place(left, 10**power), place(right, 10**power), stroke=PALE)
+        drawn.text(
+            (MARGIN - 10, place(left, 10**power)[1] + 4), f"{10**power:,}", 12, text_anchor="end", fill=FAINT
+        )
+    for nodes in sorted({each.nodes for each in mine}):
+        drawn.text((place(nodes, 1)[0], HEIGHT - 28), f"{nodes:,}", 12, text_anchor="middle", fill=FAINT)
+    for discovery, field, name, colour in LINES:
+        points = [
+            place(each.nodes, max(getattr(each, field), 1)) for each in mine if each.discovery == discovery
+        ]
+        drawn.lines(points, stroke=colour, stroke_width=2.5)
+        for point in points:
+            drawn.circle(point, 4, fill=colour)
+        drawn.text((points[-1][0] + 12, points[-1][1] + 5), name, 13)
+    return drawn
+
+
 def complaints(results: Sequence[Result]) -> Iterator[str]:
     """Yield what is not as it must be."""
     for r in results:
@@ -224,6 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--joins", type=int, default=JOINS_JUDGED, help="clients (default: %(default)s)")
     add("--seed", type=int, default=1)
     add("--json", type=Path, metavar="FILE", help="write all figures there")
+    add("--picture", type=Path, metavar="FILE", help="draw the messages of the first graph there (SVG)")
     options = parser.parse_args(argv)
     results = []
     for graph in options.graphs:
@@ -234,6 +278,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(told(results))
     if options.json:
         options.json.write_text(json.dumps([asdict(each) for each in results], indent=2) + "\n")
+    if options.picture:
+        options.picture.write_text(str(picture(results, options.graphs[0])))
     missed = list(complaints(results))
     print(*(f"missed: {each}" for each in missed), sep="\n", end="\n" if missed else "")
     return 1 if missed else 0
