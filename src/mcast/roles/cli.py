@@ -31,6 +31,8 @@ from mcast.net.line_writer import LineWriter
 from mcast.net.threads import CrashBox
 from mcast.roles import logs
 from mcast.roles.ending import ERROR_STATUS, Ending
+from mcast.roles.pulse import Pulse
+from mcast.roles.service_manager import ServiceManager
 from mcast.roles.signals import Signals
 from mcast.wire.handshake import Role
 
@@ -63,10 +65,14 @@ class Process:
     Until then a program that does not hear SIGTERM (it reads a file that hangs, say) is simply ended.
     """
     on_hangup: Callable[[], None] | None = None  # called in the signals' thread at SIGHUP
+    manager: ServiceManager = field(default_factory=ServiceManager)
+    """To be told when the program serves, and what it waits for until then."""
 
     def __post_init__(self) -> None:
         self.on_crash = CrashBox(self.stop)
         """For all threads: log the traceback, end the process with status 1."""
+        self.pulse = Pulse(self.manager)
+        """To be kept beating once the manager has been told that the program serves."""
 
 
 Body: TypeAlias = Callable[[argparse.Namespace, Process], int | None]
@@ -168,30 +174,37 @@ def credentials_of(options: argparse.Namespace, role: Role) -> Credentials:
 
 
 def _run_body(command: Command, options: argparse.Namespace, lines: LineWriter) -> int:
-    process = Process(command.name)
+    process = Process(command.name, manager=ServiceManager.from_environment())
     ending = Ending(process.stop, process.begun)
 
-    def hang_up() -> None:
-        if process.on_hangup is not None:
-            process.on_hangup()
-        else:
-            logger.info("SIGHUP: this program has nothing to read again")
+    def end(name: str) -> None:
+        ending.asked(name)
+        process.manager.stopping()
 
     handlers = {
-        signal.SIGINT: lambda: ending.asked("SIGINT"),
-        signal.SIGTERM: lambda: ending.asked("SIGTERM"),
-        signal.SIGHUP: hang_up,
+        signal.SIGINT: lambda: end("SIGINT"),
+        signal.SIGTERM: lambda: end("SIGTERM"),
+        signal.SIGHUP: lambda: _read_again(process),
     }
     with Signals(handlers, process.on_crash), _thread_crashes_go_to(process.on_crash):
         try:
             status = command.body(options, process) or 0
         finally:
             process.stop.set()
+            process.manager.stopping()
             ending.over()
     if process.on_crash.error is not None:
         error = process.on_crash.error
         return _fail(lines, command.name, f"unexpected {type(error).__name__}: {error}", ERROR_STATUS)
     return status
+
+
+def _read_again(process: Process) -> None:
+    with process.manager.reloading():
+        if process.on_hangup is not None:
+            process.on_hangup()
+        else:
+            logger.info("SIGHUP: this program has nothing to read again")
 
 
 def _long_spellings(argv: Sequence[str]) -> list[str]:

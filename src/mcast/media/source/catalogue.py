@@ -39,6 +39,8 @@ LOOK_EACH = 1.0
 CLEAN_EACH = 86_400.0
 """Seconds between two clean-ups of the cache."""
 MAX_REASON = 120  # bytes of a failed content's reason in the list
+MAX_NAMED = 5
+"""Contents that are not ready and that the line of state names: it is read in a terminal."""
 TELL_EACH = 1.0
 """Seconds between two news of how far a preparation is."""
 
@@ -218,6 +220,17 @@ class Catalogue:
             return ContentInfo(
                 name=name, format=state, loop=content.spec.loop, running=running, readiness=readiness
             )
+
+    def state(self) -> str:
+        """Return, in a line, how many contents can be taken, and what is the matter with the others."""
+        with self._lock:
+            others = {
+                name: f"failed: {_short(content.reason)}" if content.failure else _progress(content)
+                for name, content in self._contents.items()
+                if content.failure or content.is_pending
+            }
+            ready = f"{len(self._contents) - len(others)} of {len(self._contents)} contents are ready"
+        return "; ".join([ready, *(f"{name}: {state}" for name, state in others.items())][: MAX_NAMED + 1])
 
     def _all(self) -> list[_Content]:
         with self._lock:

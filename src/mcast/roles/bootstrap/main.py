@@ -71,8 +71,11 @@ def _body(options: argparse.Namespace, process: Process) -> int:
         _note_layout(options.config, layout)
         address = bootstrapper.address
         eventlog.note(logger, "listening", "listening at %s", address, address=address)
+        process.manager.ready(bootstrapper.state())
         while not process.stop.wait(1.0):
             bootstrapper.end_silent_sessions()
+            process.manager.status(bootstrapper.state())
+            process.pulse.beat(bootstrapper.call)
     return 0
 
 

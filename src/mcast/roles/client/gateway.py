@@ -17,6 +17,9 @@ from mcast.web.service import Settings
 
 logger = logging.getLogger(__name__)
 
+LOOK_EACH = 1.0
+"""Seconds between two looks at whether the service manager is to hear that the gateway lives."""
+
 _UNUSABLE = {
     "content": "--content",
     "output": "--output",
@@ -62,7 +65,9 @@ def serve(options: argparse.Namespace, settings: Settings, process: cli.Process)
     with gateway:
         address = gateway.address
         note(logger, "listening", "serving http://%s/", address, address=address)
-        process.stop.wait()
+        process.manager.ready(f"serving http://{address}/")
+        while not process.stop.wait(LOOK_EACH):
+            process.pulse.beat(gateway.call)
     return 0
 
 

@@ -52,9 +52,16 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     credentials = cli.credentials_of(options, Role.NODE)
     session = BootstrapSession(options.bootstrap, register, process.on_crash, credentials=credentials)
     session.start()
+
+    def look() -> None:
+        process.manager.status(session.awaited)
+        process.pulse.beat()
+
     try:
         # Again when the layout names this node no more: it waits, idle, until it does.
-        while not process.stop.is_set() and (layout := session.wait_for_layout(process.stop)) is not None:
+        while (
+            not process.stop.is_set() and (layout := session.wait_for_layout(process.stop, look)) is not None
+        ):
             _run(options, process, ports, session, layout, credentials)
     finally:
         session.stop()
@@ -70,16 +77,19 @@ def _run(
     program = NodeProgram(
         layout, address, ports, session.say, process.on_crash,
         takes_clients=not options.unlisted, parents=options.parents, trace_file=options.trace,
-        credentials=credentials,
+        credentials=credentials, beat=process.pulse.beat,
     )  # fmt: skip
     process.begun.set()
+    place = f"{layout.kind.name.lower()} {layout.name}"
     is_removed = False
     try:
         program.start(layout)
         eventlog.note(logger, "listening", "listening at %s", program.address, address=program.address)
         session.follow(program.update, program.take_offer)
+        process.manager.ready(place)
         while not is_removed and not process.stop.wait(REMOVED_POLL):
             is_removed = session.removed
+            process.manager.status("; ".join(filter(None, (place, session.awaited))))
     finally:
         session.follow(None)  # no layout may come in while the program ends
         if not is_removed:

@@ -94,7 +94,7 @@ class BootstrapSession:
         self._stop = threading.Event()
         self._waker = Waker()
         self._thread = OwnedThread("bootstrap-session", self._run, on_crash)
-        self._lock = threading.Lock()  # guards the eight below
+        self._lock = threading.Lock()  # guards the nine below
         self._on_layout = on_layout
         self._on_offer: OnOffer | None = None
         self._question: Seek | None = None
@@ -103,6 +103,7 @@ class BootstrapSession:
         self._delivered: LayoutMessage | None = None
         self._health: Health | None = None
         self._refusal: str | None = None
+        self._awaited = f"waiting for the bootstrapper at {address}"
         self._answered = threading.Event()
         self._removed = threading.Event()
         self._was_known = False
@@ -112,6 +113,12 @@ class BootstrapSession:
     def connected(self) -> bool:
         """Return whether the bootstrapper has answered on the present connection."""
         return self._connected.is_set()
+
+    @property
+    def awaited(self) -> str:
+        """Return, in a line, what the session waits for; empty while the bootstrapper is there."""
+        with self._lock:
+            return self._awaited
 
     @property
     def removed(self) -> bool:
@@ -128,14 +135,18 @@ class BootstrapSession:
         self._thread.join()
         self._waker.close()
 
-    def wait_for_layout(self, stop: threading.Event) -> LayoutMessage | None:
+    def wait_for_layout(
+        self, stop: threading.Event, look: Callable[[], None] = lambda: None
+    ) -> LayoutMessage | None:
         """Wait, as long as it takes, for a layout; None if `stop` is set before it comes.
 
-        To be called again when the node is removed. Raise ConfigError if the bootstrapper refuses this node.
+        Meanwhile `look` is called ten times a second. To be called again when the node is removed.
+        Raise ConfigError if the bootstrapper refuses this node.
         """
         while not self._answered.wait(0.1):
             if stop.is_set():
                 return None
+            look()
         with self._lock:
             if self._layout is None:
                 raise ConfigError(f"the bootstrapper at {self._address} refuses this node: {self._refusal}")
@@ -193,6 +204,7 @@ class BootstrapSession:
     def _refused(self, refused: Refused) -> float:
         with self._lock:
             self._refusal = refused.text
+            self._awaited = f"the bootstrapper refuses this node: {refused.text}"
             if refused.removed and self._layout is not None:
                 self._layout = self._delivered = None
                 self._answered.clear()
@@ -205,6 +217,8 @@ class BootstrapSession:
     def _failed(self, error: McastError) -> float:
         if self._stop.is_set():
             return 0.0
+        with self._lock:
+            self._awaited = f"waiting for the bootstrapper at {self._address}: {error}"
         if self._connected.is_set():
             eventlog.note(
                 logger, "bootstrapper_lost", "lost the bootstrapper, carrying on without it: %s", error,
@@ -253,7 +267,7 @@ class BootstrapSession:
                 len(layout.neighbours),
             )
         with self._lock:
-            self._layout, self._was_known = layout, True
+            self._layout, self._was_known, self._awaited = layout, True, ""
             self._removed.clear()
             if not layout.joined:
                 self._register = replace(self._register, links=())

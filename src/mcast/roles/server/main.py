@@ -21,6 +21,8 @@ from mcast.wire.handshake import Role
 logger = logging.getLogger(__name__)
 
 DEFAULT_PACE_MS = 10
+LOOK_EACH = 1.0
+"""Seconds between two looks at how far the contents are prepared, for the service manager."""
 MAX_DAYS = 36_500
 MAX_PACE_MS = 100
 """What is due after a longer time would not fit the receive buffers of unprivileged children."""
@@ -77,7 +79,10 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         program.start()
         names, address = ", ".join(catalogue.names), program.address
         eventlog.note(logger, "listening", "serving %s at %s", names, address, address=address)
-        process.stop.wait()
+        process.manager.ready(catalogue.state())
+        while not process.stop.wait(LOOK_EACH):
+            process.manager.status(catalogue.state())
+            process.pulse.beat(*program.threads)
     finally:
         program.stop()
     return 0
