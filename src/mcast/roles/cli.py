@@ -11,6 +11,7 @@ turns the outcome into one line on stderr and an exit status:
 import argparse
 import contextlib
 import ctypes
+import faulthandler
 import logging
 import os
 import resource
@@ -109,8 +110,9 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
         "--log-level", choices=logs.LEVELS, default="info", help="how much to log to stderr (default: info)"
     )
     common.add_argument(
-        "--log-format", choices=logs.FORMATS, default="text", help="lines for people or JSON (default: text)"
-    )
+        "--log-format", choices=logs.FORMATS,
+        help="lines for people, JSON, or lines with priorities (default: text; journald where systemd reads)",
+    )  # fmt: skip
     common.add_argument(
         "--key-file", type=Path, metavar="FILE", help="the key that all programs of this overlay share"
     )
@@ -127,6 +129,7 @@ def run(command: Command, argv: Sequence[str] | None = None) -> int:
         try:
             options = parser_of(command).parse_args(_long_spellings(sys.argv[1:] if argv is None else argv))
             process_wide.enter_context(_settings())
+            process_wide.enter_context(_threads_shown_at_abort())
             process_wide.enter_context(
                 logs.configured(command.name, options.log_level, options.log_format, lines)
             )
@@ -232,6 +235,19 @@ def _settings() -> Iterator[None]:
         threading.stack_size(stack)
 
 
+@contextlib.contextmanager
+def _threads_shown_at_abort() -> Iterator[None]:
+    """Have SIGABRT, by which systemd's watchdog ends who hangs, show on stderr what each thread was at."""
+    if faulthandler.is_enabled() or not logs.is_file(sys.stderr):
+        yield
+        return
+    faulthandler.enable()
+    try:
+        yield
+    finally:
+        faulthandler.disable()
+
+
 def _share_one_heap() -> None:
     """Have all threads take their memory from one heap; to be called before the first is started.
 
@@ -282,5 +298,5 @@ def _flush(stream: TextIO) -> None:
 
 
 def _fail(lines: LineWriter, program: str, message: str, status: int) -> int:
-    lines.put(f"{program}: error: {logs.one_line(message)}\n", always=True)
+    lines.put(logs.last_word(program, message), always=True)
     return status
