@@ -115,6 +115,23 @@ def test_a_node_is_ready_when_the_bootstrapper_has_told_it_its_place(start: Star
     node.manager.hear_until("WATCHDOG=1")  # it lives without
 
 
+def test_a_key_that_has_changed_is_taken_at_sighup_without_a_restart(
+    start: Start, layout: Path, tmp_path: Path
+) -> None:
+    old, key, new = tmp_path / "old", tmp_path / "key", tmp_path / "new"
+    for file, digit in ((old, "0"), (key, "0"), (new, "1")):
+        file.write_text(digit * 64)
+        file.chmod(0o600)
+    bootstrapper = start("bootstrap", "--address", "127.0.0.1:0", "--config", layout, "--key-file", key)
+    place = (f"127.0.0.1:{bootstrapper.port()}", "--name", "rp", "--address", "127.0.0.1:0")
+    newer = start("node", "--bootstrap", *place, "--key-file", new)
+    newer.manager.hear_until("the key is not that of this mcast-bootstrap")
+    key.write_text(old.read_text() + "\n" + new.read_text())
+    bootstrapper.signal(signal.SIGHUP)
+    bootstrapper.manager.hear_until("RELOADING=1")
+    newer.manager.hear_until("READY=1")
+
+
 def test_a_node_that_waits_for_its_bootstrapper_is_not_ready_and_says_so(start: Start) -> None:
     node = start("node", "--bootstrap", "127.0.0.1:9", "--name", "n1")
     heard = node.manager.hear_until("STATUS=waiting for the bootstrapper at 127.0.0.1:9: ")

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO, TypeAlias
 
 from mcast import __version__
-from mcast.config.key_file import read_key_file
+from mcast.config.key_file import MAX_KEYS, KeyRing, read_key_file
 from mcast.errors import ConfigError, McastError
 from mcast.hostport import HostPort, parse_address
 from mcast.net.handshake import Credentials
@@ -66,6 +66,7 @@ class Process:
     Until then a program that does not hear SIGTERM (it reads a file that hangs, say) is simply ended.
     """
     on_hangup: Callable[[], None] | None = None  # called in the signals' thread at SIGHUP
+    key_rings: list[KeyRing] = field(default_factory=list)  # whose files are read again at SIGHUP
     manager: ServiceManager = field(default_factory=ServiceManager)
     """To be told when the program serves, and what it waits for until then."""
 
@@ -171,9 +172,16 @@ def peer_option(text: str) -> HostPort:
     return address
 
 
-def credentials_of(options: argparse.Namespace, role: Role) -> Credentials:
+def credentials_of(options: argparse.Namespace, role: Role, process: Process) -> Credentials:
     """Return what this process shows to others. Raises ConfigError if its `--key-file` cannot be used."""
-    return Credentials(role, read_key_file(options.key_file))
+    return Credentials(role, keys_of(options, process))
+
+
+def keys_of(options: argparse.Namespace, process: Process) -> KeyRing:
+    """Return the keys of `--key-file`, which SIGHUP reads again. Raises ConfigError if it cannot be used."""
+    ring = read_key_file(options.key_file)
+    process.key_rings.append(ring)
+    return ring
 
 
 def _run_body(command: Command, options: argparse.Namespace, lines: LineWriter) -> int:
@@ -203,11 +211,23 @@ def _run_body(command: Command, options: argparse.Namespace, lines: LineWriter) 
 
 
 def _read_again(process: Process) -> None:
+    rings = [ring for ring in process.key_rings if ring]
     with process.manager.reloading():
+        for ring in rings:
+            _read_keys_again(ring)
         if process.on_hangup is not None:
             process.on_hangup()
-        else:
+        elif not rings:
             logger.info("SIGHUP: this program has nothing to read again")
+
+
+def _read_keys_again(ring: KeyRing) -> None:
+    try:
+        ring.read_again()
+    except ConfigError as error:
+        logger.error("SIGHUP: the keys stay as they were: %s", error)
+    else:
+        logger.info("SIGHUP: %s was read again: %d of at most %d keys", ring.origin, len(ring.keys), MAX_KEYS)
 
 
 def _long_spellings(argv: Sequence[str]) -> list[str]:

@@ -50,7 +50,7 @@ def _body(options: argparse.Namespace, process: Process) -> int:
         raise ConfigError("--address HOST:PORT is missing: where nodes find the bootstrapper")
     bootstrapper = Bootstrapper(
         layout, str(options.config), options.address, process.on_crash,
-        credentials=credentials_of(options, Role.BOOTSTRAPPER),
+        credentials=credentials_of(options, Role.BOOTSTRAPPER, process),
     )  # fmt: skip
 
     def read_again() -> None:

@@ -6,7 +6,6 @@ import logging
 from mcast.client import Subscription
 from mcast.client.directory import Asker
 from mcast.client.options import check_neighbours
-from mcast.config.key_file import read_key_file
 from mcast.errors import ConfigError
 from mcast.eventlog import note
 from mcast.gateway.channels import DEFAULT_LINGER
@@ -51,7 +50,8 @@ def settings_of(options: argparse.Namespace) -> Settings | None:
 
 def serve(options: argparse.Namespace, settings: Settings, process: cli.Process) -> int:
     """Serve until the user has enough; return the exit status. Raises ConfigError."""
-    asker = Asker(check_neighbours(options.neighbours), read_key_file(options.key_file), process.stop)
+    asker = Asker(check_neighbours(options.neighbours), cli.keys_of(options, process), process.stop)
+    process.key_rings.append(settings.access.keys)
 
     def subscribe(content: str) -> Subscription:
         return Subscription(

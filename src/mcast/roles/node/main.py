@@ -49,7 +49,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         logs.speak_as(options.name)
     port = options.address.port if options.address is not None else 0
     register = Register(options.name, port, os.urandom(INSTANCE_SIZE))
-    credentials = cli.credentials_of(options, Role.NODE)
+    credentials = cli.credentials_of(options, Role.NODE, process)
     session = BootstrapSession(options.bootstrap, register, process.on_crash, credentials=credentials)
     session.start()
 

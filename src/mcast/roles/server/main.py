@@ -68,7 +68,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         _prepare(catalogue, process)
         return 0
     guard = Guard(config.allow, str(config.path))
-    credentials = cli.credentials_of(options, Role.SERVER)
+    credentials = cli.credentials_of(options, Role.SERVER, process)
     process.on_hangup = lambda: _read_again(catalogue, guard, config.path)
     program = ServerProgram(
         catalogue, options.address, ports, options.pace_ms / 1000, process.on_crash,
