@@ -108,10 +108,10 @@ def test_a_node_is_ready_when_the_bootstrapper_has_told_it_its_place(start: Star
     node = start(
         "node", "--bootstrap", f"127.0.0.1:{bootstrapper.port()}", "--name", "rp", "--address", "127.0.0.1:0"
     )
-    node.manager.hear_until("READY=1\nSTATUS=rendezvous rp")
+    node.manager.hear_until("READY=1\nSTATUS=rendezvous point rp")
     bootstrapper.manager.hear_until("STATUS=1 of 1 nodes are up")
     bootstrapper.signal(signal.SIGTERM)
-    node.manager.hear_until("STATUS=rendezvous rp; waiting for the bootstrapper at 127.0.0.1:")
+    node.manager.hear_until("STATUS=rendezvous point rp; waiting for the bootstrapper at 127.0.0.1:")
     node.manager.hear_until("WATCHDOG=1")  # it lives without
 
 

@@ -13,12 +13,13 @@ from mcast.net.ports import MediaPorts
 from mcast.roles import cli, logs
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.node.session import BootstrapSession
-from mcast.wire.bootstrap import INSTANCE_SIZE, LayoutMessage, Register
+from mcast.wire.bootstrap import INSTANCE_SIZE, LayoutMessage, NodeKind, Register
 from mcast.wire.handshake import Role
 from mcast.wire.identity import check_node_name
 
 logger = logging.getLogger(__name__)
 
+KINDS = {NodeKind.OVERLAY: "node", NodeKind.RENDEZVOUS: "rendezvous point"}
 REMOVED_POLL = 0.2
 """Seconds until a node sees that the layout names it no more."""
 
@@ -80,7 +81,7 @@ def _run(
         credentials=credentials, beat=process.pulse.beat,
     )  # fmt: skip
     process.begun.set()
-    place = f"{layout.kind.name.lower()} {layout.name}"
+    place = f"{KINDS[layout.kind]} {layout.name}"
     is_removed = False
     try:
         program.start(layout)
