@@ -22,12 +22,17 @@ SHIPPED = ("bin", "docs", "resources", "src")
 
 SET_UP = """
 umask 022
-cp -a /etc {home}/etc
-rm -rf {home}/etc/mcast
-for each in etc opt srv var/cache; do mkdir -p {home}/$each; mount --bind {home}/$each /$each; done
+mkdir /run/layers
+mount -t tmpfs layers /run/layers
+for each in etc opt srv var/cache; do
+    above=/run/layers/$each
+    mkdir -p $above/new $above/work
+    mount -t overlay -o lowerdir=/$each,upperdir=$above/new,workdir=$above/work overlay /$each
+done
 touch {home}/up
 exec sleep infinity
 """
+"""What a machine changes below these directories lies in its memory, above the host's files."""
 STAND_INS = {
     "apt-get": "#!/bin/sh\n",
     "sysctl": "#!/bin/sh\ntest -r /etc/sysctl.d/mcast.conf\n",

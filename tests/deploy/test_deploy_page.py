@@ -1,6 +1,7 @@
 """docs/deploy.md, typed from its first command to its last one, on machines that are network namespaces."""
 
 import re
+import struct
 import time
 from dataclasses import dataclass
 from itertools import count
@@ -52,12 +53,22 @@ def test_the_page_leads_from_nothing_to_a_picture(tmp_path: Path) -> None:
     with Machines(tmp_path, PLACES) as machines:
         for step in STEPS:
             type_until_it_prints(machines, step)
-        assert (machines.home_of("desk") / "film.ts").stat().st_size > 10_000
+        desk = machines.home_of("desk")
+        assert size_of_png(desk / "film.png") == (640, 360)
+        assert (desk / "film.ts").stat().st_size > 10_000
         for port, who in (("10.0.1.10:4000", "hall"), ("10.0.1.10:5000", "hall"), ("10.0.2.10:5000", "head"),
                           ("10.0.2.10:8080", "desk"), ("10.0.6.10:7000", "head")):  # fmt: skip
             assert machines.can_connect(who, port), f"{who} to {port}"
         for port in ("10.0.1.10:4000", "10.0.1.10:5000", "10.0.6.10:7000"):
             assert not machines.can_connect("desk", port), f"the firewall lets the desk reach {port}"
+
+
+def size_of_png(file: Path) -> tuple[int, int]:
+    """Return width and height of a picture (PNG, 11.2.2)."""
+    head = file.read_bytes()[:24]
+    assert head.startswith(b"\x89PNG")
+    width, height = struct.unpack("!II", head[16:])
+    return width, height
 
 
 def type_until_it_prints(machines: Machines, step: Step) -> None:
