@@ -26,7 +26,7 @@ from mcast.media.source.live_tracks import LiveTracks
 from mcast.media.source.pacing import PreparedSource, Source
 from mcast.media.source.prepare import CLOCK, check, is_prepared, prepare
 from mcast.media.source.prepared import Prepared
-from mcast.media.source.progress import progress_of
+from mcast.media.source.progress import READING, progress_of
 from mcast.media.source.server_config import ContentSpec
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.wire.position import Position
@@ -251,7 +251,12 @@ class Catalogue:
             require_encoders((VIDEO_ENCODER, AUDIO_ENCODER))
             if spec.format is None and "://" not in spec.source and not Path(spec.source).exists():
                 logger.warning("[%s] there is no %s yet", spec.name, spec.source)
-        elif not is_prepared(spec.path, spec.quality, self._cache, cancelled, spec.wish):
+            return
+        with progress_of(spec.name, doing=READING) as show:
+            is_ready = is_prepared(
+                spec.path, spec.quality, self._cache, cancelled, spec.wish, on_progress=show
+            )
+        if not is_ready:
             check(spec.path, spec.quality, spec.wish, cancelled)
 
     def _keep_preparing(self) -> None:

@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 WAITING_LOG_INTERVAL = 10.0
 """Seconds between two lines that say that a node waits."""
+SLOW = 1.0
+"""Seconds after which a node that has heard nothing at all, not even a refusal, says what it waits for."""
 
 OnLayout: TypeAlias = Callable[[LayoutMessage], None]
 OnOffer: TypeAlias = Callable[[Candidates], None]
@@ -106,7 +108,7 @@ class BootstrapSession:
         self._awaited = f"waiting for the bootstrapper at {address}"
         self._answered = threading.Event()
         self._removed = threading.Event()
-        self._was_known = False
+        self._was_known = self._has_said_why = False
         self._connected = threading.Event()
 
     @property
@@ -140,12 +142,15 @@ class BootstrapSession:
     ) -> LayoutMessage | None:
         """Wait, as long as it takes, for a layout; None if `stop` is set before it comes.
 
-        Meanwhile `look` is called ten times a second. To be called again when the node is removed.
-        Raise ConfigError if the bootstrapper refuses this node.
+        It says so after a second. Meanwhile `look` is called ten times a second. To be called
+        again when the node is removed. Raise ConfigError if the bootstrapper refuses this node.
         """
+        slow = Deadline(SLOW)
         while not self._answered.wait(0.1):
             if stop.is_set():
                 return None
+            if slow.expired and not self._has_said_why:
+                self._say_waiting("no answer yet")
             look()
         with self._lock:
             if self._layout is None:
@@ -225,13 +230,17 @@ class BootstrapSession:
                 level=logging.WARNING, address=self._address, reason=error,
             )  # fmt: skip
         elif self._layout is None:
-            awaited = eventlog.event_extra("bootstrapper_awaited", address=self._address, reason=error)
-            self._log.info(
-                "waiting", "waiting for the bootstrapper at %s: %s", self._address, error, extra=awaited
-            )
+            self._say_waiting(error)
         else:
             self._log.info("waiting", "still without the bootstrapper at %s: %s", self._address, error)
         return self._backoff.next()
+
+    def _say_waiting(self, reason: McastError | str) -> None:
+        # Under two names, so that neither line keeps the other back.
+        kind = "waiting" if isinstance(reason, McastError) else "slow"
+        self._has_said_why = True
+        awaited = eventlog.event_extra("bootstrapper_awaited", address=self._address, reason=reason)
+        self._log.info(kind, "waiting for the bootstrapper at %s: %s", self._address, reason, extra=awaited)
 
     # What the dialogue, in the session's thread, asks and tells:
 
