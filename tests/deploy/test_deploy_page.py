@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.machines import ROOT, Machines
-from helpers import PATIENCE
+from deploy.machines import ROOT, TYPING, Machines
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text()
 PLACES = {
@@ -73,7 +72,7 @@ def size_of_png(file: Path) -> tuple[int, int]:
 
 def type_until_it_prints(machines: Machines, step: Step) -> None:
     """Type a step; again while it prints something else than the page says: that may be on its way."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TYPING
     for _ in count():
         output = machines.type(step.machine, step.commands)
         if step.matches(output):

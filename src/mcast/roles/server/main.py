@@ -61,6 +61,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     config = load_server_config(options.config)
     cache = Cache(options.cache or config.cache or default_cache())
     catalogue = Catalogue(config.contents, config.path, cache, cache_days=options.cache_days)
+    process.manager.status(f"reading the sources of {len(catalogue.names)} contents")
     catalogue.check(process.stop.is_set)
     if process.stop.is_set():
         return 0
