@@ -115,7 +115,10 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
         help="lines for people, JSON, or lines with priorities (default: text; journald where systemd reads)",
     )  # fmt: skip
     common.add_argument(
-        "--key-file", type=Path, metavar="FILE", help="the key that all programs of this overlay share"
+        "--key-file",
+        type=Path,
+        metavar="FILE",
+        help="the key that all programs of this overlay share; SIGHUP reads it again",
     )
     common.add_argument("--version", action="version", version=f"{command.name} {__version__}")
     return parser
