@@ -60,9 +60,6 @@ SILENT = 10.0
 ASK_PAUSE = 0.5
 """Seconds in which one node is offered others once, and chooses neighbours once: it does so more rarely."""
 
-MAX_NAMED = 5
-"""Nodes that the line of state names: it is read in a terminal."""
-
 
 @dataclass(eq=False, slots=True)
 class _Session:
@@ -145,15 +142,6 @@ class Bootstrapper:
     def call(self, function: Callable[[], None]) -> None:
         """Have the thread that hears all nodes do something. Never waits."""
         self._watcher.call(function)
-
-    def state(self) -> str:
-        """Return, in a line, how many nodes are up, and the first ones that are missing."""
-        with self._lock:
-            up, listed = self._registry.snapshot().keys(), self._file.nodes.keys()
-        missing = [name for name in listed if name not in up]
-        names = ", ".join([*missing[:MAX_NAMED], *(["..."] if missing[MAX_NAMED:] else [])])
-        waits = f"; waiting for {names}" if missing else ""
-        return f"{len(up & listed)} of {len(listed)} nodes are up{waits}"
 
     def nodes(self) -> dict[str, NodeStatus]:
         """Return the nodes that are up at this moment."""
