@@ -11,7 +11,7 @@ from functools import cache
 
 import pytest
 
-from tools.packages import LAB, PACKAGES, advice
+from tools.packages import LAB, PACKAGES, SERVICES, advice
 
 
 def need_ffmpeg() -> None:
@@ -29,6 +29,11 @@ def need_display() -> None:
     _need("MCAST_REQUIRE_DISPLAY", _lacking(("Xvfb", "ffplay")))
 
 
+def need_systemd() -> None:
+    """Let the test go on only where systemd's tools are, and those that docs/deploy.md uses."""
+    _need("MCAST_REQUIRE_SYSTEMD", _lacking(SERVICES))
+
+
 def need_browser() -> None:
     """Let the test go on only where a Chromium is. Nobody is promised one: it is for development alone."""
     if not shutil.which("chromium"):
@@ -40,6 +45,7 @@ NEEDS = {
     "netns": need_namespaces,
     "display": need_display,
     "browser": need_browser,
+    "systemd": need_systemd,
 }
 """By marker."""
 

@@ -45,8 +45,10 @@ def test_others_read_the_command_and_the_tests_go_on(
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert packages.main(["tests"]) == 0
     assert not (bare / "calls").exists()
-    wanted = "ethtool, ffmpeg, iproute2, xvfb"
-    command = "sudo apt-get install --no-install-recommends ethtool ffmpeg iproute2 xvfb"
+    wanted = "ethtool, ffmpeg, iproute2, nftables, openssl, systemd, xvfb"
+    command = (
+        "sudo apt-get install --no-install-recommends ethtool ffmpeg iproute2 nftables openssl systemd xvfb"
+    )
     assert capsys.readouterr().err == f"make: missing for tests: {wanted}: {command}\n"
 
 

@@ -23,12 +23,17 @@ PACKAGES = {
     "tc": "iproute2",
     "ethtool": "ethtool",
     "Xvfb": "xvfb",
+    "nft": "nftables",
+    "openssl": "openssl",
+    "systemd-analyze": "systemd",
+    "systemd-sysusers": "systemd",
 }
 """Each program's package in Debian and Ubuntu."""
 
 LAB = ("ip", "tc", "ethtool")
 EXPERIMENTS = (*LAB, "ffmpeg", "ffprobe")
-TESTS = (*EXPERIMENTS, "ffplay", "Xvfb")
+SERVICES = ("nft", "openssl", "systemd-analyze", "systemd-sysusers")
+TESTS = (*EXPERIMENTS, *SERVICES, "ffplay", "Xvfb")
 VENV = "venv"
 PURPOSES = {"lab": LAB, "experiments": EXPERIMENTS, "tests": TESTS}
 

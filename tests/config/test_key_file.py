@@ -85,3 +85,18 @@ def test_without_a_file_there_are_no_keys_and_keys_are_never_shown() -> None:
     assert read_key_file(None) == NO_KEYS
     assert (bool(NO_KEYS), bool(KeyRing((KEY,)))) == (False, True)
     assert repr(KeyRing((KEY,))) == "KeyRing()"
+
+
+def test_a_file_that_is_read_again_gives_its_keys_of_now_or_keeps_those_it_had(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(KEY.hex())
+    ring = read_key_file(file)
+    file.write_text(f"{KEY.hex()}\n{OTHER.hex()}")
+    ring.read_again()
+    assert ring.keys == (KEY, OTHER)
+    file.write_text("short")
+    with pytest.raises(ConfigError, match="a key of 5 bytes"):
+        ring.read_again()
+    assert ring.keys == (KEY, OTHER)
+    NO_KEYS.read_again()
+    assert not NO_KEYS

@@ -218,6 +218,17 @@ def test_stopping_closes_what_is_watched_without_a_word(crashes: Recorder) -> No
     assert len(gone) == 0
 
 
+def test_what_is_called_is_done_by_the_watching_thread_and_else_at_its_end(crashes: Recorder) -> None:
+    names = Recorder()
+    with Watcher(crashes) as watcher:
+        watcher.call(lambda: names(threading.current_thread().name))
+        assert names.wait_for() == ["watcher"]
+    unstarted = Watcher(crashes)
+    unstarted.call(lambda: names("nobody waits for ever"))
+    unstarted.stop()
+    assert names.calls == ["watcher", "nobody waits for ever"]
+
+
 def test_a_thousand_connections_that_come_and_go_while_it_watches(watcher: Watcher) -> None:
     ear = Ear()
     for _ in range(1000):

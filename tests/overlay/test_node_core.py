@@ -371,6 +371,13 @@ def test_a_client_calls_until_its_neighbour_is_there() -> None:
     assert core.branches["news"].state is State.JOINING
 
 
+def test_a_client_whose_neighbour_takes_its_question_and_says_nothing_is_told_so() -> None:
+    core = client("n1")
+    core.handle(Wanted("news", 10.0), 0.0)
+    waits = [action for now in range(20) for action in core.handle(TimePassed(), now / 2)]
+    assert do.Await("news", "no answer yet; asking again by itself") in waits
+
+
 def test_a_client_whose_neighbour_never_comes_says_that_nobody_answers() -> None:
     core = client("n1")
     request = request_of(core.handle(Wanted("news", 1.0), 0.0))

@@ -268,6 +268,66 @@ def test_an_event_and_its_fields_stand_at_the_top_of_a_json_line(capsys: pytest.
     )  # fmt: skip
 
 
+# The journal
+
+
+def test_a_line_for_the_journal_has_its_priority_in_front_and_no_clock() -> None:
+    assert logs.JournalFormatter().format(record("n2 attached", content="news")) == (
+        "<6>mcast: [news] n2 attached (forward-news)"
+    )
+
+
+def test_each_line_of_a_traceback_has_the_priority_too_and_none_can_be_forged() -> None:
+    made = record("oops")
+    made.levelno = logging.CRITICAL
+    try:
+        raise ValueError(f"<0>{FORGED}")
+    except ValueError as error:
+        made.exc_info = (type(error), error, None)
+    lines = logs.JournalFormatter().format(made).split("\n")
+    assert len(lines) > 2
+    assert all(line.startswith("<2>") and line.isprintable() for line in lines)
+
+
+def test_a_program_whose_stderr_is_the_journal_writes_for_it() -> None:
+    script = (
+        "import os, sys\nfound = os.fstat(2)\n"
+        "os.environ['JOURNAL_STREAM'] = f'{found.st_dev}:{found.st_ino}'\n"
+        + SCRIPT.replace("{body}", "raise __import__('mcast.errors').errors.ConfigError('no such file')")
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "<3>mcast-test: error: no such file\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ([], "<4>test: hello (MainThread)"),
+        (["--log-format", "text"], "WARNING test: hello (MainThread)"),
+        (["--log-format", "json"], '"level": "warning"'),
+    ],
+)
+def test_whoever_names_a_format_gets_it_wherever_the_lines_go(
+    options: list[str], line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logs, "is_journal", lambda _: True)
+    assert run(program(lambda *_: logging.getLogger("mcast.test").warning("hello")), options) == 0
+    assert line in capsys.readouterr().err
+
+
+def test_a_stream_is_the_journal_only_if_the_environment_names_that_very_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "stderr").open("w") as stream, (tmp_path / "other").open("w") as other:
+        found = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        assert [logs.is_journal(each) for each in (stream, other, None)] == [True, False, False]
+    assert not logs.is_journal(stream)  # closed
+
+
 # Real processes
 
 
@@ -397,6 +457,17 @@ def test_what_was_left_out_is_counted_and_said_when_somebody_reads_again(spawn: 
     assert read > 500
     assert "SIGTERM: stopping" in err
     assert process.returncode == 0
+
+
+def test_a_program_that_a_watchdog_aborts_shows_what_its_threads_were_at(spawn: Spawn) -> None:
+    process = spawn(
+        "threading.Thread(target=time.sleep, args=[600], daemon=True).start()\nhang = time.sleep(600)"
+    )
+    process.send_signal(signal.SIGABRT)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGABRT
+    assert "Fatal Python error: Aborted" in err
+    assert err.count("(most recent call first)") >= 3  # signals, lines, the sleepers
 
 
 def test_sighup_is_heard_and_ends_nothing(spawn: Spawn) -> None:

@@ -1,5 +1,6 @@
 """A node's session with a real bootstrapper, and with one that misbehaves."""
 
+import logging
 import random
 import socket
 import threading
@@ -106,6 +107,22 @@ def test_the_node_may_start_first_and_says_that_it_waits(
         assert session.wait_for_layout(NEVER) is not None
         wait_until(lambda: bootstrapper.nodes()["n1"].streams)
     assert caplog.text.count("waiting for the bootstrapper") == 1
+
+
+def test_a_bootstrapper_that_takes_the_connection_and_says_nothing_is_named_after_a_moment(
+    start_session: StartSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr("mcast.roles.node.session.SLOW", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host, port = silent.getsockname()
+        session, stop = start_session(HostPort(host, port)), threading.Event()
+        asked = threading.Thread(target=session.wait_for_layout, args=[stop])
+        asked.start()
+        wait_until(lambda: f"waiting for the bootstrapper at {host}:{port}: no answer yet" in caplog.text)
+        assert session.awaited == f"waiting for the bootstrapper at {host}:{port}"
+        stop.set()
+        asked.join()
 
 
 def test_waiting_can_be_ended(start_session: StartSession, free_address: HostPort) -> None:

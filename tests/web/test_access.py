@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mcast.config.key_file import KeyRing
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort, parse_address
 from mcast.web.access import Access, is_loopback
@@ -149,4 +150,4 @@ def test_a_file_that_holds_no_good_key_is_refused_with_its_line(
 
 
 def test_keys_are_in_no_log() -> None:
-    assert KEY not in repr(Access(keys=(KEY.encode(),)))
+    assert KEY not in repr(Access(keys=KeyRing((KEY.encode(),))))

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers import Recorder, wait_until
+from mcast.config.key_file import KeyRing
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort
 from mcast.web import connection as timing
@@ -199,7 +200,7 @@ def test_a_page_under_a_foreign_name_is_turned_away(serve: Serve) -> None:
 
 
 def test_without_the_key_a_browser_is_asked_for_it_and_with_it_gets_a_cookie(serve: Serve) -> None:
-    service = serve(Access(keys=(KEY.encode(),)))
+    service = serve(Access(keys=KeyRing((KEY.encode(),))))
     status, body, headers = get(service, "/base.css")
     assert (status, headers["WWW-Authenticate"].split()[0]) == (401, "Basic")
     assert KEY.encode() not in body

@@ -2,7 +2,7 @@
 
 One key a line: at least 32 bytes, written as hex digits, as base64, or as they are. Empty lines and those
 that begin with `#` are skipped. Two lines while keys are changed over: a program proves itself by both, and
-takes whoever knows one of them.
+takes whoever knows one of them. SIGHUP has a program read its file again.
 """
 
 import base64
@@ -12,6 +12,7 @@ import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from mcast.errors import ConfigError
@@ -25,11 +26,23 @@ MAX_KEY_FILE = 16_384  # bytes: more is some other file
 _HEX = re.compile(rb"[0-9A-Fa-f]+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class KeyRing:
-    """The keys that this process knows; none means that it takes whoever comes."""
+    """The keys that this process knows now; none means that it takes whoever comes."""
 
     keys: tuple[bytes, ...] = field(default=(), repr=False)  # never in a log
+    read: Callable[[], tuple[bytes, ...]] | None = field(
+        default=None, repr=False
+    )  # a file's, if there is one
+    origin: str = field(default="", repr=False)  # the option and its file, for people
+
+    def read_again(self) -> None:
+        """Take the keys that the file holds now; what has been proven already stays.
+
+        Raises ConfigError if the file cannot be used: the keys stay as they were.
+        """
+        if self.read is not None:
+            self.keys = self.read()
 
     def __bool__(self) -> bool:
         return bool(self.keys)
@@ -43,7 +56,13 @@ def read_key_file(path: Path | None) -> KeyRing:
 
     That others can read the file is warned of, not refused: containers mount secrets so.
     """
-    return NO_KEYS if path is None else KeyRing(read_keys("--key-file", path, _key))
+    return NO_KEYS if path is None else ring_of("--key-file", path, _key)
+
+
+def ring_of(option: str, path: Path, read: Callable[[str, bytes], bytes]) -> KeyRing:
+    """Return the keys of the file that an option names, to be read again later. Raises as `read_keys`."""
+    read_now = partial(read_keys, option, path, read)
+    return KeyRing(read_now(), read_now, f"{option} {path}")
 
 
 def read_keys(option: str, path: Path, read: Callable[[str, bytes], bytes]) -> tuple[bytes, ...]:

@@ -7,6 +7,7 @@ taken to be there for a few segments more.
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -78,6 +79,7 @@ class Channels:
         self._lock = threading.Lock()  # guards the next two
         self._entries: dict[str, _Entry] = {}
         self._is_stopped = False
+        self._calls: deque[Callable[[], None]] = deque()
         self._stopping = threading.Event()
         self._thread = OwnedThread("channels", self._run, on_crash)
 
@@ -114,6 +116,10 @@ class Channels:
                 return None
             entry.viewers += 1
         return Hold(entry.channel, lambda stays: self._leave(entry, stays))
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Have the thread do something that does not wait, at its next look. Never waits."""
+        self._calls.append(function)
 
     def figures(self) -> dict[str, tuple[Figures, int]]:
         """Return how each channel goes, and how many viewers hold it."""
@@ -175,6 +181,8 @@ class Channels:
 
     def _run(self) -> None:
         while not self._stopping.wait(LOOK):
+            while self._calls:
+                self._calls.popleft()()
             for entry in self._deserted():
                 entry.channel.stop()
                 content = entry.channel.content

@@ -49,6 +49,10 @@ class Gateway:
         """Return how many viewers were cut because they did not take what they had asked for."""
         return self._service.counters["http_cut"]
 
+    def call(self, function: Callable[[], None]) -> None:
+        """Have the thread that looks after the channels do something. Never waits."""
+        self._channels.call(function)
+
     def __enter__(self) -> Self:
         self._channels.__enter__()
         self._service.__enter__()

@@ -17,6 +17,7 @@ import logging
 import selectors
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -69,6 +70,7 @@ class Watcher:
         self._fresh: list[_Watched] = []
         self._calmed: list[_Watched] = []
         self._busy: Connection | None = None
+        self._calls: deque[Callable[[], None]] = deque()
         self._stopping = threading.Event()
         self._thread = OwnedThread(name, self._run, on_crash)
 
@@ -86,8 +88,14 @@ class Watcher:
                 self._forget(watched)
         for watched in left:
             watched.connection.close()
+        self._run_calls()
         self._selector.close()
         self._waker.close()
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Have the thread do something that does not wait, between two connections. Never waits."""
+        self._calls.append(function)
+        self._waker.wake()
 
     def watch(
         self, connection: Connection, on_message: Callable[[Message], None], on_gone: Callable[[str], None]
@@ -159,6 +167,7 @@ class Watcher:
             events = self._selector.select(self._patience(bool(unfinished)))
             ready = {key.data: None for key, _ in events if key.data is not None}
             self._waker.drain()
+            self._run_calls()
             ready |= dict.fromkeys(self._take_fresh())
             for watched in ready | dict.fromkeys(unfinished):
                 if self._stopping.is_set():
@@ -169,6 +178,10 @@ class Watcher:
                     unfinished.discard(watched)
             if self._calm_ones and time.monotonic() >= self._look_at:
                 self._look_for_silence()
+
+    def _run_calls(self) -> None:
+        while self._calls:
+            self._calls.popleft()()
 
     def _patience(self, has_unfinished: bool) -> float | None:
         """Return how long to wait, at most, for something to arrive."""

@@ -362,7 +362,7 @@ class Branch(Contest):
             return []
         if why.retry_ms:
             return [Await(self.content, why.text)]
-        missed = why.text if unreachable else f"{why.refuse.name.lower()} {why.text}".strip()
+        missed = f"{'' if unreachable else why.refuse.name.lower()} {why.text}".strip() or "no answer yet"
         return [Await(self.content, f"{missed}; asking again by itself")]
 
     def _on_expired(self, now: float) -> list[Action]:

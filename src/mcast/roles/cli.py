@@ -11,6 +11,7 @@ turns the outcome into one line on stderr and an exit status:
 import argparse
 import contextlib
 import ctypes
+import faulthandler
 import logging
 import os
 import resource
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO, TypeAlias
 
 from mcast import __version__
-from mcast.config.key_file import read_key_file
+from mcast.config.key_file import MAX_KEYS, KeyRing, read_key_file
 from mcast.errors import ConfigError, McastError
 from mcast.hostport import HostPort, parse_address
 from mcast.net.handshake import Credentials
@@ -31,6 +32,8 @@ from mcast.net.line_writer import LineWriter
 from mcast.net.threads import CrashBox
 from mcast.roles import logs
 from mcast.roles.ending import ERROR_STATUS, Ending
+from mcast.roles.pulse import Pulse
+from mcast.roles.service_manager import ServiceManager
 from mcast.roles.signals import Signals
 from mcast.wire.handshake import Role
 
@@ -63,10 +66,15 @@ class Process:
     Until then a program that does not hear SIGTERM (it reads a file that hangs, say) is simply ended.
     """
     on_hangup: Callable[[], None] | None = None  # called in the signals' thread at SIGHUP
+    key_rings: list[KeyRing] = field(default_factory=list)  # whose files are read again at SIGHUP
+    manager: ServiceManager = field(default_factory=ServiceManager)
+    """To be told when the program serves, and what it waits for until then."""
 
     def __post_init__(self) -> None:
         self.on_crash = CrashBox(self.stop)
         """For all threads: log the traceback, end the process with status 1."""
+        self.pulse = Pulse(self.manager)
+        """To be kept beating once the manager has been told that the program serves."""
 
 
 Body: TypeAlias = Callable[[argparse.Namespace, Process], int | None]
@@ -103,10 +111,14 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
         "--log-level", choices=logs.LEVELS, default="info", help="how much to log to stderr (default: info)"
     )
     common.add_argument(
-        "--log-format", choices=logs.FORMATS, default="text", help="lines for people or JSON (default: text)"
-    )
+        "--log-format", choices=logs.FORMATS,
+        help="lines for people, JSON, or lines with priorities (default: text; journald where systemd reads)",
+    )  # fmt: skip
     common.add_argument(
-        "--key-file", type=Path, metavar="FILE", help="the key that all programs of this overlay share"
+        "--key-file",
+        type=Path,
+        metavar="FILE",
+        help="the key that all programs of this overlay share; SIGHUP reads it again",
     )
     common.add_argument("--version", action="version", version=f"{command.name} {__version__}")
     return parser
@@ -121,6 +133,7 @@ def run(command: Command, argv: Sequence[str] | None = None) -> int:
         try:
             options = parser_of(command).parse_args(_long_spellings(sys.argv[1:] if argv is None else argv))
             process_wide.enter_context(_settings())
+            process_wide.enter_context(_threads_shown_at_abort())
             process_wide.enter_context(
                 logs.configured(command.name, options.log_level, options.log_format, lines)
             )
@@ -162,36 +175,62 @@ def peer_option(text: str) -> HostPort:
     return address
 
 
-def credentials_of(options: argparse.Namespace, role: Role) -> Credentials:
+def credentials_of(options: argparse.Namespace, role: Role, process: Process) -> Credentials:
     """Return what this process shows to others. Raises ConfigError if its `--key-file` cannot be used."""
-    return Credentials(role, read_key_file(options.key_file))
+    return Credentials(role, keys_of(options, process))
+
+
+def keys_of(options: argparse.Namespace, process: Process) -> KeyRing:
+    """Return the keys of `--key-file`, which SIGHUP reads again. Raises ConfigError if it cannot be used."""
+    ring = read_key_file(options.key_file)
+    process.key_rings.append(ring)
+    return ring
 
 
 def _run_body(command: Command, options: argparse.Namespace, lines: LineWriter) -> int:
-    process = Process(command.name)
+    process = Process(command.name, manager=ServiceManager.from_environment())
     ending = Ending(process.stop, process.begun)
 
-    def hang_up() -> None:
-        if process.on_hangup is not None:
-            process.on_hangup()
-        else:
-            logger.info("SIGHUP: this program has nothing to read again")
+    def end(name: str) -> None:
+        ending.asked(name)
+        process.manager.stopping()
 
     handlers = {
-        signal.SIGINT: lambda: ending.asked("SIGINT"),
-        signal.SIGTERM: lambda: ending.asked("SIGTERM"),
-        signal.SIGHUP: hang_up,
+        signal.SIGINT: lambda: end("SIGINT"),
+        signal.SIGTERM: lambda: end("SIGTERM"),
+        signal.SIGHUP: lambda: _read_again(process),
     }
     with Signals(handlers, process.on_crash), _thread_crashes_go_to(process.on_crash):
         try:
             status = command.body(options, process) or 0
         finally:
             process.stop.set()
+            process.manager.stopping()
             ending.over()
     if process.on_crash.error is not None:
         error = process.on_crash.error
         return _fail(lines, command.name, f"unexpected {type(error).__name__}: {error}", ERROR_STATUS)
     return status
+
+
+def _read_again(process: Process) -> None:
+    rings = [ring for ring in process.key_rings if ring]
+    with process.manager.reloading():
+        for ring in rings:
+            _read_keys_again(ring)
+        if process.on_hangup is not None:
+            process.on_hangup()
+        elif not rings:
+            logger.info("SIGHUP: this program has nothing to read again")
+
+
+def _read_keys_again(ring: KeyRing) -> None:
+    try:
+        ring.read_again()
+    except ConfigError as error:
+        logger.error("SIGHUP: the keys stay as they were: %s", error)
+    else:
+        logger.info("SIGHUP: %s was read again: %d of at most %d keys", ring.origin, len(ring.keys), MAX_KEYS)
 
 
 def _long_spellings(argv: Sequence[str]) -> list[str]:
@@ -217,6 +256,19 @@ def _settings() -> Iterator[None]:
     finally:
         sys.setswitchinterval(interval)
         threading.stack_size(stack)
+
+
+@contextlib.contextmanager
+def _threads_shown_at_abort() -> Iterator[None]:
+    """Have SIGABRT, by which systemd's watchdog ends who hangs, show on stderr what each thread was at."""
+    if faulthandler.is_enabled() or not logs.is_file(sys.stderr):
+        yield
+        return
+    faulthandler.enable()
+    try:
+        yield
+    finally:
+        faulthandler.disable()
 
 
 def _share_one_heap() -> None:
@@ -269,5 +321,5 @@ def _flush(stream: TextIO) -> None:
 
 
 def _fail(lines: LineWriter, program: str, message: str, status: int) -> int:
-    lines.put(f"{program}: error: {logs.one_line(message)}\n", always=True)
+    lines.put(logs.last_word(program, message), always=True)
     return status

@@ -1,8 +1,12 @@
-"""Log lines: to stderr, as text for people or as JSON, one object a line, for programs.
+"""Log lines: to stderr, as text for people, for the journal, or as JSON, one object a line, for programs.
 
 Text says who speaks, about which content, what, and behind it the thread, the peer and the request:
 
     08:15:30.125 INFO    n3: [news] n2 attached below rp > n3 (decide, peer 10.0.0.2:4711, request 19b10378)
+
+The journal (sd-daemon(3)) has a clock of its own, and takes each line's priority from its head:
+
+    <6>n3: [news] n2 attached below rp > n3 (decide, peer 10.0.0.2:4711, request 19b10378)
 
 A record says what it is about by `extra`: `peer`, `content` and `request` (16 bytes or their hex), and an
 event's name and fields (`mcast.eventlog`). A JSON line has all of that at the top level of its object.
@@ -25,11 +29,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from mcast.net.line_writer import LineWriter
 
 LEVELS = ("debug", "info", "warning", "error")
-FORMATS = ("text", "json")
+TEXT, JSON, JOURNALD = FORMATS = ("text", "json", "journald")
+PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+"""Those of syslog, by level."""
+JOURNAL_STREAM = "JOURNAL_STREAM"
+"""The environment's word for which file is the journal's: DEVICE:INODE, by systemd."""
 
 JSON_KEYS = ("time", "level", "program", "speaker", "logger", "thread", "message", "event", "exception")
 """What a JSON line says of itself. `peer`, `content`, `request` and an event's fields stand beside it."""
@@ -43,6 +52,7 @@ class _Voice:
     """Who speaks in this process's lines, and what takes them."""
 
     name: str = "mcast"
+    is_in_journal: bool = False  # who reads takes a line's priority from its head
     writer: LineWriter | None = None
 
 
@@ -52,6 +62,28 @@ _voice = _Voice()
 def speak_as(name: str) -> None:
     """Put another name in front of all lines from now on: a node learns its own after its first lines."""
     _voice.name = name
+
+
+def last_word(program: str, message: str) -> str:
+    """Return the line, its end included, that tells why a program has failed."""
+    head = f"<{PRIORITIES[logging.ERROR]}>" if _voice.is_in_journal else ""
+    return f"{head}{program}: error: {one_line(message)}\n"
+
+
+def is_journal(stream: TextIO | None) -> bool:
+    """Return whether what is written to a stream goes to systemd's journal."""
+    if stream is None or not is_file(stream):
+        return False
+    found = os.fstat(stream.fileno())
+    return os.environ.get(JOURNAL_STREAM) == f"{found.st_dev}:{found.st_ino}"
+
+
+def is_file(stream: TextIO | None) -> bool:
+    """Return whether a stream has a descriptor of its own: a closed one has none, nor has a test's."""
+    try:
+        return stream is not None and stream.fileno() >= 0
+    except (OSError, ValueError):
+        return False
 
 
 def writer() -> LineWriter | None:
@@ -67,14 +99,20 @@ def written_to_stderr() -> Iterator[LineWriter]:
         own = LineWriter(sys.stderr or undo.enter_context(Path(os.devnull).open("w")))
         undo.callback(own.close)
         undo.callback(setattr, _voice, "writer", _voice.writer)
-        _voice.writer = own
+        undo.callback(setattr, _voice, "is_in_journal", _voice.is_in_journal)
+        _voice.writer, _voice.is_in_journal = own, is_journal(sys.stderr)
         yield own
 
 
 @contextlib.contextmanager
-def configured(program: str, level: str, style: str, lines: LineWriter) -> Iterator[None]:
-    """Send all records of this process to a writer, instead of wherever they went before."""
-    handler = _QueueHandler(lines, JsonFormatter(program) if style == "json" else TextFormatter())
+def configured(program: str, level: str, style: str | None, lines: LineWriter) -> Iterator[None]:
+    """Send all records of this process to a writer, instead of wherever they went before.
+
+    `style` is one of FORMATS; None: what fits whoever reads, which `written_to_stderr` has found out.
+    """
+    style = style or (JOURNALD if _voice.is_in_journal else TEXT)
+    _voice.is_in_journal = style == JOURNALD
+    handler = _QueueHandler(lines, _formatter(style, program))
     root = logging.getLogger()
     handlers, old_level, speaker = root.handlers[:], root.level, _voice.name
     root.handlers[:] = [handler]
@@ -87,6 +125,16 @@ def configured(program: str, level: str, style: str, lines: LineWriter) -> Itera
         root.handlers[:] = handlers
         root.setLevel(old_level)
         speak_as(speaker)
+
+
+def _formatter(style: str, program: str) -> "LineFormatter":
+    match style:
+        case "json":
+            return JsonFormatter(program)
+        case "journald":
+            return JournalFormatter()
+        case _:
+            return TextFormatter()
 
 
 def one_line(text: str) -> str:
@@ -137,6 +185,17 @@ class TextFormatter(LineFormatter):
         if "request" in about:
             behind.append(f"request {str(about['request'])[:_REQUEST_DIGITS]}")
         return f"{message} ({', '.join(behind)})"
+
+
+class JournalFormatter(TextFormatter):
+    """The same for the journal: each line with its priority, a traceback's too, and without a clock."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        head = f"<{PRIORITIES.get(record.levelno, PRIORITIES[logging.INFO])}>"
+        return "\n".join(f"{head}{line}" for line in super().format(record).splitlines())
+
+    def line(self, record: logging.LogRecord) -> str:
+        return f"{_voice.name}: {self._sentence(record)}"
 
 
 class JsonFormatter(LineFormatter):

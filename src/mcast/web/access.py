@@ -15,12 +15,12 @@ import hashlib
 import hmac
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
-from mcast.config.key_file import read_keys
+from mcast.config.key_file import NO_KEYS, KeyRing, ring_of
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort, literal_ip, parse_address
 from mcast.web.request import Request, RequestError
@@ -36,7 +36,7 @@ REALM = 'Basic realm="mcast", charset="UTF-8"'
 class Access:
     """The rules of one service."""
 
-    keys: tuple[bytes, ...] = field(default=(), repr=False)  # never in a log; none: whoever comes may ask
+    keys: KeyRing = NO_KEYS  # none: whoever comes may ask
     names: frozenset[str] = frozenset({"localhost"})  # in lower case; addresses are names, too
     cookie: str = "mcast"  # its name
 
@@ -64,7 +64,7 @@ class Access:
         known = {
             name.lower().rstrip(".") for name in ("localhost", own, f"{own}.local", address.host, *names)
         }
-        keys = () if key_file is None else read_keys("--http-key-file", key_file, _key)
+        keys = NO_KEYS if key_file is None else ring_of("--http-key-file", key_file, _key)
         # Cookies do not tell ports apart, so that two services of one machine would take each other's.
         return cls(keys, frozenset(known - {""}), f"mcast-{address.port}")
 
@@ -77,7 +77,7 @@ class Access:
             return None
         shown = _shown_key(request.headers.get("authorization", ""))
         # Every key is compared, in a time that does not depend on where it differs.
-        matching = [key for key in self.keys if hmac.compare_digest(_digest(key), _digest(shown))]
+        matching = [key for key in self.keys.keys if hmac.compare_digest(_digest(key), _digest(shown))]
         if not matching:
             raise RequestError(
                 HTTPStatus.UNAUTHORIZED, "a key is needed: the password, by whatever name, or a bearer token"
@@ -105,7 +105,7 @@ class Access:
         except CookieError:
             return False
         shown = b"" if sent is None else sent.value.encode()
-        return any([hmac.compare_digest(_token(key).encode(), shown) for key in self.keys])  # noqa: C419 -- all
+        return any([hmac.compare_digest(_token(key).encode(), shown) for key in self.keys.keys])  # noqa: C419 -- all
 
 
 def is_loopback(host: str) -> bool:

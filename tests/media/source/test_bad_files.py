@@ -71,6 +71,9 @@ def test_the_good_files_are_served_and_the_bad_one_is_listed_with_its_reason(
             "h264/aac",
         ]
         assert "ffmpeg cannot read it" in catalogue.describe("bad", ()).format
+        ready, problem = catalogue.state().split("; ")
+        assert ready == "2 of 3 contents are ready"
+        assert problem.startswith("bad: failed: ffmpeg cannot read it")
         with pytest.raises(NotReadyError, match=rf"content 'bad': source: {bad}: ffmpeg cannot") as caught:
             catalogue.open_source("bad", Position(1, 0))
         assert caught.value.status is SendStatus.ERROR
@@ -178,3 +181,10 @@ def test_while_it_is_prepared_list_and_answer_say_how_far_it_is(
     crashes.wait_for()
     catalogue.stop()
     assert (listed, answered) == (["preparing 43 %"], ["preparing 43 %"])
+
+
+def test_the_line_of_state_names_the_first_contents_that_are_not_ready(tmp_path: Path) -> None:
+    contents = [spec(tmp_path / f"film{number}.mp4") for number in range(9)]
+    state = Catalogue(contents, Path("server.toml"), Cache(tmp_path / "cache")).state()
+    assert state.startswith("0 of 9 contents are ready; film0: preparing; film1: preparing; ")
+    assert state.endswith("film4: preparing")

@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from mcast.media.source.progress import progress_of
+from mcast.media.source.progress import READING, progress_of
 
 
 class Terminal(io.StringIO):
@@ -29,8 +29,22 @@ def test_elsewhere_a_long_preparation_gives_plain_lines(
     monkeypatch.setattr("time.monotonic", lambda: now)
     file = io.StringIO()
     with progress_of("earth", file) as on_progress:
-        on_progress(0.1)
-        now = 10.5
+        on_progress(0.1)  # most are over before anybody has noticed
+        now = 1.5
         on_progress(0.25)
+        on_progress(0.3)
+        now = 12.0
+        on_progress(0.5)
     assert file.getvalue() == ""
-    assert caplog.messages == ["preparing: 25 %"]
+    assert caplog.messages == ["preparing: 25 %", "preparing: 50 %"]
+
+
+def test_a_large_file_that_is_read_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock = iter((0.0, 2.0))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    with progress_of("earth", io.StringIO(), doing=READING) as on_progress:
+        on_progress(0.07)
+    assert caplog.messages == ["[earth] reading: 7 %"]

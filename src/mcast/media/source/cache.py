@@ -125,9 +125,12 @@ class Cache:
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
-    def digest_of(self, source: Path, cancelled: Cancelled) -> str:
+    def digest_of(
+        self, source: Path, cancelled: Cancelled, on_progress: Callable[[float], None] = lambda _: None
+    ) -> str:
         """Return the SHA-256 of a source file, from memory if it has not changed since.
 
+        `on_progress` is told the fraction that has been read, 0 to 1.
         Raises SourceError if it cannot be read.
         """
         known, name = self._sources(), str(source.resolve())
@@ -136,7 +139,7 @@ class Cache:
             entry = known.get(name)
             if isinstance(entry, list) and len(entry) == 2 and entry[0] == list(identity):
                 return str(entry[1])
-            digest = _file_digest(source, cancelled)
+            digest = _file_digest(source, cancelled, on_progress)
         except OSError as error:
             raise of_system(error) from None
         known.pop(name, None)
@@ -189,12 +192,14 @@ def _identity(path: Path) -> FileIdentity:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-def _file_digest(path: Path, cancelled: Cancelled) -> str:
+def _file_digest(path: Path, cancelled: Cancelled, on_progress: Callable[[float], None]) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size or 1
         while block := file.read(_BLOCK):
             check_wanted(cancelled)
             digest.update(block)
+            on_progress(min(file.tell() / size, 1.0))
     return digest.hexdigest()
 
 

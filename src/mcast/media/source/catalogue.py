@@ -26,7 +26,7 @@ from mcast.media.source.live_tracks import LiveTracks
 from mcast.media.source.pacing import PreparedSource, Source
 from mcast.media.source.prepare import CLOCK, check, is_prepared, prepare
 from mcast.media.source.prepared import Prepared
-from mcast.media.source.progress import progress_of
+from mcast.media.source.progress import READING, progress_of
 from mcast.media.source.server_config import ContentSpec
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.wire.position import Position
@@ -39,6 +39,8 @@ LOOK_EACH = 1.0
 CLEAN_EACH = 86_400.0
 """Seconds between two clean-ups of the cache."""
 MAX_REASON = 120  # bytes of a failed content's reason in the list
+MAX_NAMED = 5
+"""Contents that are not ready and that the line of state names: it is read in a terminal."""
 TELL_EACH = 1.0
 """Seconds between two news of how far a preparation is."""
 
@@ -219,6 +221,17 @@ class Catalogue:
                 name=name, format=state, loop=content.spec.loop, running=running, readiness=readiness
             )
 
+    def state(self) -> str:
+        """Return, in a line, how many contents can be taken, and what is the matter with the others."""
+        with self._lock:
+            others = {
+                name: f"failed: {_short(content.reason)}" if content.failure else _progress(content)
+                for name, content in self._contents.items()
+                if content.failure or content.is_pending
+            }
+            ready = f"{len(self._contents) - len(others)} of {len(self._contents)} contents are ready"
+        return "; ".join([ready, *(f"{name}: {state}" for name, state in others.items())][: MAX_NAMED + 1])
+
     def _all(self) -> list[_Content]:
         with self._lock:
             return list(self._contents.values())
@@ -238,7 +251,12 @@ class Catalogue:
             require_encoders((VIDEO_ENCODER, AUDIO_ENCODER))
             if spec.format is None and "://" not in spec.source and not Path(spec.source).exists():
                 logger.warning("[%s] there is no %s yet", spec.name, spec.source)
-        elif not is_prepared(spec.path, spec.quality, self._cache, cancelled, spec.wish):
+            return
+        with progress_of(spec.name, doing=READING) as show:
+            is_ready = is_prepared(
+                spec.path, spec.quality, self._cache, cancelled, spec.wish, on_progress=show
+            )
+        if not is_ready:
             check(spec.path, spec.quality, spec.wish, cancelled)
 
     def _keep_preparing(self) -> None:

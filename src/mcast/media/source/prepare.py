@@ -110,10 +110,11 @@ def prepare(
 
 
 def is_prepared(
-    path: Path, quality: Quality, cache: Cache, cancelled: Cancelled, wish: Wish = NO_WISH
-) -> bool:
-    """Return whether `prepare` would have nothing to do."""
-    return cache.find(_key(cache.digest_of(path, cancelled), quality, wish)) is not None
+    path: Path, quality: Quality, cache: Cache, cancelled: Cancelled, wish: Wish = NO_WISH,
+    *, on_progress: Progress = lambda _: None,
+) -> bool:  # fmt: skip
+    """Return whether `prepare` would have nothing to do. It takes as long as to read the file."""
+    return cache.find(_key(cache.digest_of(path, cancelled, on_progress), quality, wish)) is not None
 
 
 def check(path: Path, quality: Quality, wish: Wish, cancelled: Cancelled = never) -> None:
@@ -160,6 +161,7 @@ def _make(
     on_progress: Progress,
 ) -> Description:
     source = str(path.resolve())
+    logger.info("%s: reading the times of all its packets", path.name)
     found = probe(source, cancelled)
     seen = extents(source, found, cancelled)
     pictures = {index: extent.packets for index, extent in seen.by_index.items()}

@@ -1,4 +1,4 @@
-"""How far a preparation is: a bar on a terminal, plain log lines elsewhere."""
+"""How far long work is: a bar on a terminal, plain log lines elsewhere."""
 
 import logging
 import sys
@@ -14,18 +14,23 @@ logger = logging.getLogger(__name__)
 
 _WIDTH = 30
 _REDRAW = 0.1  # seconds
-_LOG_EACH = 10.0  # seconds
+_LOG_AFTER, _LOG_EACH = 1.0, 10.0  # seconds
+
+PREPARING, READING = "preparing", "reading"
+"""What is done to a content; only the first is an event."""
 
 
 @contextmanager
-def progress_of(name: str, stream: TextIO | None = None) -> Iterator[Callable[[float], None]]:
+def progress_of(
+    name: str, stream: TextIO | None = None, *, doing: str = PREPARING
+) -> Iterator[Callable[[float], None]]:
     """Return a function that takes the fraction that is done, 0 to 1."""
     stream = stream or sys.stderr
     if not stream.isatty():
-        yield _Log(name)
+        yield _Log(name, doing)
         return
-    lines = LineWriter(stream)  # a terminal that is stopped (Ctrl-S) must not stop the preparation
-    bar = _Bar(name, lines)
+    lines = LineWriter(stream)  # a terminal that is stopped (Ctrl-S) must not stop the work
+    bar = _Bar(f"{doing} {name}", lines)
     try:
         yield bar
     finally:
@@ -34,21 +39,24 @@ def progress_of(name: str, stream: TextIO | None = None) -> Iterator[Callable[[f
 
 
 class _Log:
-    def __init__(self, name: str) -> None:
-        self._name, self._next = name, time.monotonic() + _LOG_EACH
+    def __init__(self, name: str, doing: str) -> None:
+        self._name, self._doing, self._next = name, doing, time.monotonic() + _LOG_AFTER
 
     def __call__(self, done: float) -> None:
         if (now := time.monotonic()) >= self._next:
             self._next = now + _LOG_EACH
             percent = round(100 * done)
-            eventlog.note(
-                logger, "preparing", "preparing: %d %%", percent, content=self._name, percent=percent
-            )
+            if self._doing == PREPARING:
+                eventlog.note(
+                    logger, "preparing", "preparing: %d %%", percent, content=self._name, percent=percent
+                )
+            else:
+                logger.info("[%s] %s: %d %%", self._name, self._doing, percent)
 
 
 class _Bar:
-    def __init__(self, name: str, lines: LineWriter) -> None:
-        self._name, self._lines = name, lines
+    def __init__(self, what: str, lines: LineWriter) -> None:
+        self._what, self._lines = what, lines
         self._began, self._next = time.monotonic(), 0.0
 
     def __call__(self, done: float) -> None:
@@ -60,7 +68,7 @@ class _Bar:
         left = (now - self._began) * (1 / done - 1) if done > 0 else 0.0
         minutes, seconds = divmod(round(left), 60)
         bar = "#" * full + "." * (_WIDTH - full)
-        text = f"preparing {self._name} [{bar}] {100 * done:3.0f} %, {minutes}:{seconds:02d} left"
+        text = f"{self._what} [{bar}] {100 * done:3.0f} %, {minutes}:{seconds:02d} left"
         self._lines.offer(f"\r{text}\x1b[K")
 
     def clear(self) -> None:

@@ -15,7 +15,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
@@ -138,6 +138,10 @@ class Bootstrapper:
             sessions = [self._sessions[status.name] for status in silent if status.name in self._sessions]
         for session in sessions:
             self._end(session, f"nothing heard for {SILENT:g} s")
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Have the thread that hears all nodes do something. Never waits."""
+        self._watcher.call(function)
 
     def nodes(self) -> dict[str, NodeStatus]:
         """Return the nodes that are up at this moment."""

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
 from mcast import eventlog
@@ -15,6 +16,9 @@ from mcast.roles.cli import Command, Process, address_option, credentials_of, pr
 from mcast.wire.handshake import Role
 
 logger = logging.getLogger(__name__)
+
+MAX_NAMED = 5
+"""Nodes that the line of state names as missing: it is read in a terminal."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,10 +54,11 @@ def _body(options: argparse.Namespace, process: Process) -> int:
         raise ConfigError("--address HOST:PORT is missing: where nodes find the bootstrapper")
     bootstrapper = Bootstrapper(
         layout, str(options.config), options.address, process.on_crash,
-        credentials=credentials_of(options, Role.BOOTSTRAPPER),
+        credentials=credentials_of(options, Role.BOOTSTRAPPER, process),
     )  # fmt: skip
 
     def read_again() -> None:
+        nonlocal layout
         try:
             changed = read_layout(options.config)
         except ConfigError as error:
@@ -64,6 +69,7 @@ def _body(options: argparse.Namespace, process: Process) -> int:
         else:
             _note_layout(options.config, changed)
             bootstrapper.change_layout(changed)
+            layout = changed
 
     process.on_hangup = read_again
     process.begun.set()
@@ -71,9 +77,20 @@ def _body(options: argparse.Namespace, process: Process) -> int:
         _note_layout(options.config, layout)
         address = bootstrapper.address
         eventlog.note(logger, "listening", "listening at %s", address, address=address)
+        process.manager.ready(_state(bootstrapper.nodes(), layout.nodes))
         while not process.stop.wait(1.0):
             bootstrapper.end_silent_sessions()
+            process.manager.status(_state(bootstrapper.nodes(), layout.nodes))
+            process.pulse.beat(bootstrapper.call)
     return 0
+
+
+def _state(up: Collection[str], listed: Collection[str]) -> str:
+    """Return, in a line, how many nodes are up, and the first ones that are missing."""
+    missing = [name for name in listed if name not in up]
+    names = ", ".join([*missing[:MAX_NAMED], *(["..."] if missing[MAX_NAMED:] else [])])
+    waits = f"; waiting for {names}" if missing else ""
+    return f"{len(listed) - len(missing)} of {len(listed)} nodes are up{waits}"
 
 
 def _note_layout(file: Path, layout: Layout) -> None:

@@ -6,7 +6,6 @@ import logging
 from mcast.client import Subscription
 from mcast.client.directory import Asker
 from mcast.client.options import check_neighbours
-from mcast.config.key_file import read_key_file
 from mcast.errors import ConfigError
 from mcast.eventlog import note
 from mcast.gateway.channels import DEFAULT_LINGER
@@ -16,6 +15,9 @@ from mcast.roles.http_options import AddOption, add_http_options, http_settings
 from mcast.web.service import Settings
 
 logger = logging.getLogger(__name__)
+
+LOOK_EACH = 1.0
+"""Seconds between two looks at whether the service manager is to hear that the gateway lives."""
 
 _UNUSABLE = {
     "content": "--content",
@@ -48,7 +50,8 @@ def settings_of(options: argparse.Namespace) -> Settings | None:
 
 def serve(options: argparse.Namespace, settings: Settings, process: cli.Process) -> int:
     """Serve until the user has enough; return the exit status. Raises ConfigError."""
-    asker = Asker(check_neighbours(options.neighbours), read_key_file(options.key_file), process.stop)
+    asker = Asker(check_neighbours(options.neighbours), cli.keys_of(options, process), process.stop)
+    process.key_rings.append(settings.access.keys)
 
     def subscribe(content: str) -> Subscription:
         return Subscription(
@@ -62,7 +65,9 @@ def serve(options: argparse.Namespace, settings: Settings, process: cli.Process)
     with gateway:
         address = gateway.address
         note(logger, "listening", "serving http://%s/", address, address=address)
-        process.stop.wait()
+        process.manager.ready(f"serving http://{address}/")
+        while not process.stop.wait(LOOK_EACH):
+            process.pulse.beat(gateway.call)
     return 0
 
 

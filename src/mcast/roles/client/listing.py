@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from mcast.client.directory import Directory, kind_of, list_contents, suggestion
 from mcast.errors import McastError, NotFoundError
 from mcast.roles import cli
+from mcast.roles.waiting import Waiting
 from mcast.wire.content import ContentInfo
 
 HEAD = ("NAME", "KIND", "DURATION", "SIZE", "RATE", "BIT RATE", "FORMAT")
@@ -18,9 +19,10 @@ HINT_SECONDS = 2.0
 def print_list(options: argparse.Namespace, process: cli.Process) -> int:
     """Print what the overlay has; return the exit status. Raises McastError."""
     process.begun.set()
-    directory = list_contents(
-        neighbours=options.neighbours, patience=options.wait, key_file=options.key_file, stop=process.stop
-    )
+    with Waiting(f"{' or '.join(options.neighbours)} to tell which contents there are", process.on_crash):
+        directory = list_contents(
+            neighbours=options.neighbours, patience=options.wait, key_file=options.key_file, stop=process.stop
+        )
     cli.print_out(as_text(directory))
     return 0
 

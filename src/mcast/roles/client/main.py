@@ -45,6 +45,7 @@ from mcast.roles.client.report import Report
 from mcast.roles.client.session import STOPPED_BY_USER, Session
 from mcast.roles.client.status_line import StatusLine
 from mcast.roles.ending import ERROR_STATUS
+from mcast.roles.service_manager import ServiceManager
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +134,10 @@ def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> 
                 report.exit_reason = STOPPED_BY_USER
                 return
             output = output or open_output()
-            session = Session(options.content, subscription, output, process.stop, options.duration)
+            process.manager.ready(f"{options.content}: by way of {' > '.join(map(str, subscription.path))}")
+            session = Session(
+                options.content, subscription, output, process.stop, options.duration, process.pulse.beat
+            )
             report.exit_reason = session.run()
     finally:
         if output is not None:  # who has asked to stop does not wait for a player to show the rest
@@ -162,7 +166,7 @@ def _join(subscription: Subscription, options: argparse.Namespace, process: cli.
     subscription.start(process.stop.is_set)
     process.begun.set()
     line = StatusLine()
-    wait = _Wait(options, subscription, process.stop, Notice(options.content, line))
+    wait = _Wait(options, subscription, process.stop, Notice(options.content, line), process.manager)
     try:
         return wait.until(subscription.wait_joined) and wait.until(subscription.wait_media, options.wait)
     finally:
@@ -177,6 +181,7 @@ class _Wait:
     subscription: Subscription
     stop: threading.Event
     notice: Notice
+    manager: ServiceManager
 
     def until(self, is_there: Callable[[float], bool], seconds: float | None = None) -> bool:
         """Wait until something is there; return False if the user wants to go. Raises UnreachableError."""
@@ -190,6 +195,8 @@ class _Wait:
             if is_over or deadline.expired:
                 raise UnreachableError(self._no_media(is_over))
             self.notice.look(self.subscription.awaited)
+            if self.subscription.awaited:
+                self.manager.status(f"{self.options.content}: waiting: {self.subscription.awaited}")
 
     def _no_media(self, is_over: bool) -> str:
         name, wait, path = self.options.content, self.options.wait, self.subscription.path

@@ -8,6 +8,7 @@ It ends when the content is over, the user says so, `--duration` is over, or the
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from mcast import eventlog
 from mcast.client import Subscription
@@ -35,8 +36,13 @@ class Session:
         output: Output,
         stop: threading.Event,
         duration: float | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """`stop` is set when the user wants to end; `duration` is in seconds from the first media on."""
+        """`stop` is set when the user wants to end; `duration` is in seconds from the first media on.
+
+        `beat` is called ten times a second, as long as what comes is taken to the output.
+        """
+        self._beat = beat
         self._content, self._subscription, self._output = content, subscription, output
         self._stop, self._duration = stop, duration
         self._status_line = StatusLine()
@@ -86,6 +92,7 @@ class Session:
 
     def _check(self, now: float) -> str | None:
         """Look at what ends it beside the user and the stream. Raises StreamEndedError."""
+        self._beat()
         ended = self._output.ended()
         if ended is not None and ended.error is not None:
             raise ended.error

@@ -13,12 +13,13 @@ from mcast.net.ports import MediaPorts
 from mcast.roles import cli, logs
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.node.session import BootstrapSession
-from mcast.wire.bootstrap import INSTANCE_SIZE, LayoutMessage, Register
+from mcast.wire.bootstrap import INSTANCE_SIZE, LayoutMessage, NodeKind, Register
 from mcast.wire.handshake import Role
 from mcast.wire.identity import check_node_name
 
 logger = logging.getLogger(__name__)
 
+KINDS = {NodeKind.OVERLAY: "node", NodeKind.RENDEZVOUS: "rendezvous point"}
 REMOVED_POLL = 0.2
 """Seconds until a node sees that the layout names it no more."""
 
@@ -49,12 +50,19 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         logs.speak_as(options.name)
     port = options.address.port if options.address is not None else 0
     register = Register(options.name, port, os.urandom(INSTANCE_SIZE))
-    credentials = cli.credentials_of(options, Role.NODE)
+    credentials = cli.credentials_of(options, Role.NODE, process)
     session = BootstrapSession(options.bootstrap, register, process.on_crash, credentials=credentials)
     session.start()
+
+    def look() -> None:
+        process.manager.status(session.awaited)
+        process.pulse.beat()
+
     try:
         # Again when the layout names this node no more: it waits, idle, until it does.
-        while not process.stop.is_set() and (layout := session.wait_for_layout(process.stop)) is not None:
+        while (
+            not process.stop.is_set() and (layout := session.wait_for_layout(process.stop, look)) is not None
+        ):
             _run(options, process, ports, session, layout, credentials)
     finally:
         session.stop()
@@ -70,16 +78,19 @@ def _run(
     program = NodeProgram(
         layout, address, ports, session.say, process.on_crash,
         takes_clients=not options.unlisted, parents=options.parents, trace_file=options.trace,
-        credentials=credentials,
+        credentials=credentials, beat=process.pulse.beat,
     )  # fmt: skip
     process.begun.set()
+    place = f"{KINDS[layout.kind]} {layout.name}"
     is_removed = False
     try:
         program.start(layout)
         eventlog.note(logger, "listening", "listening at %s", program.address, address=program.address)
         session.follow(program.update, program.take_offer)
+        process.manager.ready(place)
         while not is_removed and not process.stop.wait(REMOVED_POLL):
             is_removed = session.removed
+            process.manager.status("; ".join(filter(None, (place, session.awaited))))
     finally:
         session.follow(None)  # no layout may come in while the program ends
         if not is_removed:

@@ -75,13 +75,16 @@ class NodeProgram:
         trace_file: Path | None = None,
         timing: Timing = DEFAULT_TIMING,
         credentials: Credentials = KEYLESS,
+        beat: Callable[..., None] = lambda *_: None,
     ) -> None:
         """Listen at `address`. Raises ConfigError if that, or to write the trace, is not possible.
 
         `say` tells the bootstrapper something and must not wait. `takes_clients`: neighbours may name this
         node to their clients, for when they fail themselves. `parents`: of each content, where it is not to
-        be as many as the layout says.
+        be as many as the layout says. `beat` gets, at each tick, the threads that the
+        node cannot do without.
         """
+        self._beat = beat
         self._me, self._parents = Identity.node(layout.name), parents
         self._ports, self._on_crash = ports, on_crash
         seed, is_rendezvous = os.urandom(SEED_BYTES), layout.kind is NodeKind.RENDEZVOUS
@@ -189,6 +192,7 @@ class NodeProgram:
         self._relays.on_tick()
         self._meter.on_tick(now)
         self._health.on_tick(now)
+        self._beat(self._watcher.call, self._reader.call)
 
     def _upstream(self, subscribe: Subscribe, resume: Resume) -> Upstream:
         surroundings = (self._ports, self._watcher, self._decider.post, self._on_crash)

@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 WAITING_LOG_INTERVAL = 10.0
 """Seconds between two lines that say that a node waits."""
+SLOW = 1.0
+"""Seconds after which a node that has heard nothing at all, not even a refusal, says what it waits for."""
 
 OnLayout: TypeAlias = Callable[[LayoutMessage], None]
 OnOffer: TypeAlias = Callable[[Candidates], None]
@@ -94,7 +96,7 @@ class BootstrapSession:
         self._stop = threading.Event()
         self._waker = Waker()
         self._thread = OwnedThread("bootstrap-session", self._run, on_crash)
-        self._lock = threading.Lock()  # guards the eight below
+        self._lock = threading.Lock()  # guards the nine below
         self._on_layout = on_layout
         self._on_offer: OnOffer | None = None
         self._question: Seek | None = None
@@ -103,15 +105,22 @@ class BootstrapSession:
         self._delivered: LayoutMessage | None = None
         self._health: Health | None = None
         self._refusal: str | None = None
+        self._awaited = f"waiting for the bootstrapper at {address}"
         self._answered = threading.Event()
         self._removed = threading.Event()
-        self._was_known = False
+        self._was_known = self._has_said_why = False
         self._connected = threading.Event()
 
     @property
     def connected(self) -> bool:
         """Return whether the bootstrapper has answered on the present connection."""
         return self._connected.is_set()
+
+    @property
+    def awaited(self) -> str:
+        """Return, in a line, what the session waits for; empty while the bootstrapper is there."""
+        with self._lock:
+            return self._awaited
 
     @property
     def removed(self) -> bool:
@@ -128,14 +137,21 @@ class BootstrapSession:
         self._thread.join()
         self._waker.close()
 
-    def wait_for_layout(self, stop: threading.Event) -> LayoutMessage | None:
+    def wait_for_layout(
+        self, stop: threading.Event, look: Callable[[], None] = lambda: None
+    ) -> LayoutMessage | None:
         """Wait, as long as it takes, for a layout; None if `stop` is set before it comes.
 
-        To be called again when the node is removed. Raise ConfigError if the bootstrapper refuses this node.
+        It says so after a second. Meanwhile `look` is called ten times a second. To be called
+        again when the node is removed. Raise ConfigError if the bootstrapper refuses this node.
         """
+        slow = Deadline(SLOW)
         while not self._answered.wait(0.1):
             if stop.is_set():
                 return None
+            if slow.expired and not self._has_said_why:
+                self._say_waiting("no answer yet")
+            look()
         with self._lock:
             if self._layout is None:
                 raise ConfigError(f"the bootstrapper at {self._address} refuses this node: {self._refusal}")
@@ -193,6 +209,7 @@ class BootstrapSession:
     def _refused(self, refused: Refused) -> float:
         with self._lock:
             self._refusal = refused.text
+            self._awaited = f"the bootstrapper refuses this node: {refused.text}"
             if refused.removed and self._layout is not None:
                 self._layout = self._delivered = None
                 self._answered.clear()
@@ -205,19 +222,25 @@ class BootstrapSession:
     def _failed(self, error: McastError) -> float:
         if self._stop.is_set():
             return 0.0
+        with self._lock:
+            self._awaited = f"waiting for the bootstrapper at {self._address}: {error}"
         if self._connected.is_set():
             eventlog.note(
                 logger, "bootstrapper_lost", "lost the bootstrapper, carrying on without it: %s", error,
                 level=logging.WARNING, address=self._address, reason=error,
             )  # fmt: skip
         elif self._layout is None:
-            awaited = eventlog.event_extra("bootstrapper_awaited", address=self._address, reason=error)
-            self._log.info(
-                "waiting", "waiting for the bootstrapper at %s: %s", self._address, error, extra=awaited
-            )
+            self._say_waiting(error)
         else:
             self._log.info("waiting", "still without the bootstrapper at %s: %s", self._address, error)
         return self._backoff.next()
+
+    def _say_waiting(self, reason: McastError | str) -> None:
+        # Under two names, so that neither line keeps the other back.
+        kind = "waiting" if isinstance(reason, McastError) else "slow"
+        self._has_said_why = True
+        awaited = eventlog.event_extra("bootstrapper_awaited", address=self._address, reason=reason)
+        self._log.info(kind, "waiting for the bootstrapper at %s: %s", self._address, reason, extra=awaited)
 
     # What the dialogue, in the session's thread, asks and tells:
 
@@ -253,7 +276,7 @@ class BootstrapSession:
                 len(layout.neighbours),
             )
         with self._lock:
-            self._layout, self._was_known = layout, True
+            self._layout, self._was_known, self._awaited = layout, True, ""
             self._removed.clear()
             if not layout.joined:
                 self._register = replace(self._register, links=())

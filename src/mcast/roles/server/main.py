@@ -21,6 +21,8 @@ from mcast.wire.handshake import Role
 logger = logging.getLogger(__name__)
 
 DEFAULT_PACE_MS = 10
+LOOK_EACH = 1.0
+"""Seconds between two looks at how far the contents are prepared, for the service manager."""
 MAX_DAYS = 36_500
 MAX_PACE_MS = 100
 """What is due after a longer time would not fit the receive buffers of unprivileged children."""
@@ -59,6 +61,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     config = load_server_config(options.config)
     cache = Cache(options.cache or config.cache or default_cache())
     catalogue = Catalogue(config.contents, config.path, cache, cache_days=options.cache_days)
+    process.manager.status(f"reading the sources of {len(catalogue.names)} contents")
     catalogue.check(process.stop.is_set)
     if process.stop.is_set():
         return 0
@@ -66,7 +69,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         _prepare(catalogue, process)
         return 0
     guard = Guard(config.allow, str(config.path))
-    credentials = cli.credentials_of(options, Role.SERVER)
+    credentials = cli.credentials_of(options, Role.SERVER, process)
     process.on_hangup = lambda: _read_again(catalogue, guard, config.path)
     program = ServerProgram(
         catalogue, options.address, ports, options.pace_ms / 1000, process.on_crash,
@@ -77,7 +80,10 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         program.start()
         names, address = ", ".join(catalogue.names), program.address
         eventlog.note(logger, "listening", "serving %s at %s", names, address, address=address)
-        process.stop.wait()
+        process.manager.ready(catalogue.state())
+        while not process.stop.wait(LOOK_EACH):
+            process.manager.status(catalogue.state())
+            process.pulse.beat(*program.threads)
     finally:
         program.stop()
     return 0

@@ -16,7 +16,7 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from mcast import eventlog
@@ -106,6 +106,11 @@ class ServerProgram:
     def address(self) -> HostPort:
         """Return where it listens, with the real port."""
         return self._listener.address
+
+    @property
+    def threads(self) -> tuple[Callable[[Callable[[], None]], None], ...]:
+        """Return how to have each thread do something that serves all and never waits."""
+        return (self._watcher.call, self._reader.call)
 
     def start(self) -> None:
         """Start all threads: they prepare what is not prepared, and serve."""

@@ -1,0 +1,81 @@
+"""docs/deploy.md, typed from its first command to its last one, on machines that are network namespaces."""
+
+import re
+import struct
+import time
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from deploy.machines import ROOT, TYPING, Machines
+
+PAGE = (ROOT / "docs" / "deploy.md").read_text()
+PLACES = {
+    "head": ("rp", "10.0.1.10"), "studio": ("s1", "10.0.6.10"), "hall": ("n1", "10.0.2.10"),
+    "desk": ("c1", "10.0.2.20"),
+}  # fmt: skip
+
+COMMANDS, PRINTED = r"^```sh (\w+)\n(.*?)^```\n", r"\n((?:    [^\n]*\n|\n(?=    ))+)"
+BLOCK = re.compile(f"{COMMANDS}(?:{PRINTED})?", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Commands of the page: where they are typed, and what the page says that they print."""
+
+    machine: str
+    commands: str
+    printed: str
+
+    def matches(self, output: str) -> bool:
+        return not self.printed or output.split("\n") == self.printed.split("\n")
+
+
+STEPS = [
+    Step(machine, commands, re.sub("^    ", "", printed, flags=re.MULTILINE))
+    for machine, commands, printed in BLOCK.findall(PAGE)
+]
+
+
+def test_the_page_has_commands_for_each_machine() -> None:
+    assert {step.machine for step in STEPS} == set(PLACES)
+    assert [step for step in STEPS if step.printed]
+    assert PAGE.count("```sh") == len(STEPS)
+
+
+@pytest.mark.netns
+@pytest.mark.ffmpeg
+@pytest.mark.systemd
+def test_the_page_leads_from_nothing_to_a_picture(tmp_path: Path) -> None:
+    with Machines(tmp_path, PLACES) as machines:
+        for step in STEPS:
+            type_until_it_prints(machines, step)
+        desk = machines.home_of("desk")
+        assert size_of_png(desk / "film.png") == (640, 360)
+        assert (desk / "film.ts").stat().st_size > 10_000
+        for port, who in (("10.0.1.10:4000", "hall"), ("10.0.1.10:5000", "hall"), ("10.0.2.10:5000", "head"),
+                          ("10.0.2.10:8080", "desk"), ("10.0.6.10:7000", "head")):  # fmt: skip
+            assert machines.can_connect(who, port), f"{who} to {port}"
+        for port in ("10.0.1.10:4000", "10.0.1.10:5000", "10.0.6.10:7000"):
+            assert not machines.can_connect("desk", port), f"the firewall lets the desk reach {port}"
+
+
+def size_of_png(file: Path) -> tuple[int, int]:
+    """Return width and height of a picture (PNG, 11.2.2)."""
+    head = file.read_bytes()[:24]
+    assert head.startswith(b"\x89PNG")
+    width, height = struct.unpack("!II", head[16:])
+    return width, height
+
+
+def type_until_it_prints(machines: Machines, step: Step) -> None:
+    """Type a step; again while it prints something else than the page says: that may be on its way."""
+    deadline = time.monotonic() + TYPING
+    for _ in count():
+        output = machines.type(step.machine, step.commands)
+        if step.matches(output):
+            return
+        assert time.monotonic() < deadline, f"{step.commands} prints\n{output}instead of\n{step.printed}"
+        time.sleep(0.1)
