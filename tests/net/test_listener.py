@@ -54,8 +54,7 @@ def test_each_connection_is_handled_and_closed_when_the_handler_returns(listen: 
         assert read_to_end(two) == frame("two")
         one.sendall(frame("one"))
         assert read_to_end(one) == frame("one")
-    wait_until(lambda: listener.handlers == 0)
-    assert listener.counters["connections"] == 2
+    wait_until(lambda: listener.counters["connections"] == 2 and listener.handlers == 0)
 
 
 def test_a_detached_connection_outlives_its_handler(listen: Listen) -> None:
