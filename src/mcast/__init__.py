@@ -1,16 +1,24 @@
 """mcast: live audio and video over an application-level multicast overlay.
 
-`mcast.list_contents` tells which contents there are, `mcast.Subscription` is the way to one from Python, and
-`mcast.errors` is what they raise.
+`mcast.list_contents` tells which contents there are, `mcast.nearest_nodes` where to join,
+`mcast.Subscription` is the way to a content from Python, and `mcast.errors` is what they raise.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mcast.client import Directory, Statistics, Subscription, list_contents
+    from mcast.client import Directory, NearNode, Statistics, Subscription, list_contents, nearest_nodes
 
 __version__ = "0.1.0"
-__all__ = ["Directory", "Statistics", "Subscription", "__version__", "list_contents"]
+__all__ = [
+    "Directory",
+    "NearNode",
+    "Statistics",
+    "Subscription",
+    "__version__",
+    "list_contents",
+    "nearest_nodes",
+]
 
 
 def __getattr__(name: str) -> object:

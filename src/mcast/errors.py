@@ -4,7 +4,7 @@
     ├── ConfigError       2   usage, configuration, a missing tool, a port in use
     ├── NotFoundError     3   the rendezvous says that the content does not exist
     ├── UnreachableError  4   nobody answers, or no way to the content was found in time
-    ├── StreamEndedError  5   the stream ended for another reason than the user's
+    ├── StreamEndedError  5   the stream ended for another reason than the user's, or an output failed
     └── WireError         1   a peer sent bytes that the protocol does not allow
         └── UnknownMessageError  a peer sent a message that a newer version has brought
 

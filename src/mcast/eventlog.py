@@ -67,9 +67,11 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "live_input_back": ("content", "silent_s"),
     "live_input_given_up": ("content", "silent_s"),
     # a client
+    "nodes_found": ("bootstrapper", "nearest", "further", "round_trip_ms"),
     "waiting": ("content", "reason"),
     "joined": ("content", "path", "request"),
     "left": ("content", "reason"),
+    "output_lost": ("content", "output", "reason"),
     # a client that serves HTTP
     "channel_opened": ("content",),
     "channel_closed": ("content",),

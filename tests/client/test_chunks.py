@@ -98,17 +98,6 @@ def test_who_waits_for_a_begin_that_never_comes_is_told_why() -> None:
     assert not closed.wait_open()
 
 
-@pytest.mark.parametrize(("drain", "left"), [(True, b"data"), (False, b"")])
-def test_as_an_output_it_never_ends_by_itself_and_closes_with_or_without_the_rest(
-    drain: bool, left: bytes
-) -> None:
-    chunks = ChunkQueue(1000)
-    chunks.write(b"data")
-    assert chunks.ended() is None
-    assert chunks.close(drain=drain) is None
-    assert chunks.read() == left
-
-
 def test_it_tells_its_state() -> None:
     chunks = ChunkQueue(1000)
     chunks.write(b"data")

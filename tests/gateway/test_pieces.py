@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from gateway.conftest import KEYFRAME_SECONDS, SECONDS, make
 from mcast.gateway.boxes import BoxError, FragmentReader
 from mcast.gateway.hls import FIRST, KEPT, LISTED, Segments
-from mcast.gateway.pieces import WRAP, Piece, PieceCutter, seconds_between
-from mcast.gateway.programme import Programme, pmt_pid, programme
+from mcast.gateway.pieces import Piece, PieceCutter
+from mcast.media.programme import WRAP, Programme, pmt_pid, programme, seconds_between
 from mcast.wire.mpegts import NULL_PACKET, PACKET, random_access_at, starts_with_pat
 
 pytestmark = pytest.mark.ffmpeg

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from client.neighbours import Node, meanwhile
+from helpers import PATIENCE
 from mcast.errors import StreamEndedError
 from mcast.media.output import Ended, Writer
 from mcast.roles.client.main import main
@@ -130,6 +132,35 @@ def test_an_older_recording_is_replaced(neighbour: str, tmp_path: Path) -> None:
     assert file.stat().st_size == 40 * 188
 
 
+def test_several_outputs_get_the_same(neighbour: str, tmp_path: Path) -> None:
+    one, other, report = tmp_path / "one.ts", tmp_path / "other.ts", tmp_path / "report.json"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+        receiver.settimeout(PATIENCE)
+        address = f"udp://127.0.0.1:{receiver.getsockname()[1]}?ttl=1"
+        status = main(["--neighbour", neighbour, "--content", "clip", "--output", str(one),
+                       "--output", str(other), "--output", address, "--player", RECORD,
+                       "--report", str(report), "--latency", "50"])  # fmt: skip
+        size = one.stat().st_size
+        came = b"".join(receiver.recv(2_000) for _ in range(-(-size // 1_316)))
+    assert status == 0
+    assert one.read_bytes() == other.read_bytes() == came
+    told = json.loads(report.read_text())["outputs"]
+    assert [each["name"] for each in told] == [str(one), str(other), address, Path(sys.executable).name]
+    assert {(each["bytes"], each["dropped_bytes"]) for each in told} == {(size, 0)}
+
+
+def test_one_output_that_breaks_is_status_5_when_the_others_have_all(
+    neighbour: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "clip.ts"
+    status = main(["--neighbour", neighbour, "--content", "news", "--output", str(file), "--player", "false",
+                   "--duration", "1"])  # fmt: skip
+    assert status == 5
+    assert file.stat().st_size > 100 * 188
+    assert "the player false ended with status 1; the other outputs go on" in capsys.readouterr().err
+
+
 def test_each_decision_can_be_written_down(neighbour: str, tmp_path: Path) -> None:
     file = tmp_path / "trace.jsonl"
     status = main(["--neighbour", neighbour, "--content", "news", "--player", RECORD, "--duration", "0.1",
@@ -145,8 +176,8 @@ def test_a_file_that_cannot_be_completed_is_status_5(
 ) -> None:
     real = Writer.close
 
-    def full(self: Writer, *, drain: bool = True) -> Ended | None:
-        real(self, drain=drain)
+    def full(self: Writer, *, drain: bool = True, is_over: bool = False) -> Ended | None:
+        real(self, drain=drain, is_over=is_over)
         return Ended("no space", StreamEndedError("no space"))
 
     monkeypatch.setattr(Writer, "close", full)
@@ -179,7 +210,20 @@ def test_a_bug_is_in_the_report_too(neighbour: str, tmp_path: Path, monkeypatch:
         (["--content", "x", "--latency", "60001"], "no number of milliseconds"),
         (["--content", "x", "--parents", "3"], "no number of parents"),
         (["--content", "x", "--parents", "two"], "no number of parents"),
-        (["--content", "x", "--output", "-", "--player", "true"], "exclude each other"),
+        (["--content", "x", "--output", "a.ts", "--output", "./a.ts"], "given twice"),
+        (["--content", "x", *["--output", "-"] * 17], "16 at most"),
+        (["--content", "x", "--segment", "60", "--output", "-"], "--segment: name the folder"),
+        (["--content", "x", "--segment", "0", "--output", "a"], "no number of seconds above 0"),
+        (["--content", "x", "--segment", "60", "--output", "/dev/null"], "wants a folder"),
+        (["--content", "x", "--output", "udp://127.0.0.1"], "has no port"),
+        (["--content", "x", "--output", "udp://:5000"], "no host"),
+        (["--content", "x", "--output", "udp://1.2.3:5000"], "no IPv4 address"),
+        (["--content", "x", "--output", "udp://127.0.0.1:0"], "out of range"),
+        (["--content", "x", "--output", "udp://127.0.0.1:5000?ttl=0"], "ttl=0"),
+        (["--content", "x", "--output", "udp://127.0.0.1:5000?size=1"], "no option 'size'"),
+        (["--content", "x", "--output", "rtp://239.1.1.1:5000?iface=nowhere0"], "no such interface"),
+        (["--content", "x", "--output", "udp://no.such.host.invalid:5000"], "no.such.host.invalid"),
+        (["--content", "x", "--output", "srt://127.0.0.1:5000"], "udp:// and rtp://"),
         (["--content", "x", "--output", "/nonexistent/file"], "/nonexistent/file"),
         (["--content", "x", "--output", "/"], "directory"),
         (["--content", "x", "--player", "true", "--trace", "/nonexistent/file"], "--trace"),

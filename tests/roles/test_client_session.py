@@ -22,7 +22,8 @@ from mcast.wire.node import StopReason
 class Memory:
     """An output that keeps what it gets."""
 
-    dropped = 0
+    dropped = written = 0
+    name = "memory"
 
     def __init__(self) -> None:
         self.data = b""
@@ -35,8 +36,8 @@ class Memory:
     def ended(self) -> Ended | None:
         return self.end
 
-    def close(self, *, drain: bool = True) -> Ended | None:
-        del drain
+    def close(self, *, drain: bool = True, is_over: bool = False) -> Ended | None:
+        del drain, is_over
         return self.end
 
 

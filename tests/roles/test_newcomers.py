@@ -15,7 +15,7 @@ from mcast.net.connection import Connection, connect
 from mcast.roles.bootstrap import newcomers as newcomers_module
 from mcast.roles.bootstrap.bootstrapper import ASK_PAUSE, Bootstrapper
 from mcast.roles.bootstrap.newcomers import Newcomers
-from mcast.roles.bootstrap.offers import connected, offers
+from mcast.roles.bootstrap.offers import Usable, connected
 from mcast.roles.bootstrap.registry import NodeStatus
 from mcast.wire.bootstrap import (
     MAX_CANDIDATES,
@@ -68,9 +68,11 @@ def stream(*path: str, fed: bool = True) -> StreamHealth:
 
 
 def names(nodes: dict[str, NodeStatus], asker: str = "lab-1", content: str = "news") -> list[str]:
-    layout = campus()
-    usable = connected(layout, nodes)
-    return [each.name for each in offers(asker, HERE, content, layout, nodes, usable)]
+    return [each.name for each in usable(campus(), nodes).for_node(asker, HERE, content)]
+
+
+def usable(layout: Layout, nodes: dict[str, NodeStatus]) -> Usable:
+    return Usable(layout, nodes, connected(layout, nodes), full=frozenset())
 
 
 # Who is offered
@@ -93,9 +95,9 @@ def test_who_is_down_or_cut_off_or_a_neighbour_or_below_the_asker_is_offered_to_
 def test_a_loopback_address_is_offered_on_loopback_only() -> None:
     layout = campus().extended({"lab-2": lab("lab-2", "127.0.0.1")}, {"lab-2": ["rp"]})
     nodes = up("rp", "lab-2")
-    usable = connected(layout, nodes)
-    assert [each.name for each in offers("lab-1", HERE, "", layout, nodes, usable)] == ["rp"]
-    on_loopback = offers("lab-1", ip_address("127.0.0.1"), "", layout, nodes, usable)
+    offered = usable(layout, nodes)
+    assert [each.name for each in offered.for_node("lab-1", HERE, "")] == ["rp"]
+    on_loopback = offered.for_node("lab-1", ip_address("127.0.0.1"), "")
     assert {each.name for each in on_loopback} == {"rp", "lab-2"}
 
 
@@ -103,7 +105,16 @@ def test_no_more_are_offered_than_a_message_holds() -> None:
     many = {f"lab-{number}": lab(f"lab-{number}") for number in range(2 * MAX_CANDIDATES)}
     layout = campus().extended(many, {name: ["rp"] for name in many})
     nodes = up("rp", *many)
-    assert len(offers("n3", HERE, "", layout, nodes, connected(layout, nodes))) == MAX_CANDIDATES
+    assert len(usable(layout, nodes).for_node("n3", HERE, "")) == MAX_CANDIDATES
+    assert len(usable(layout, nodes).for_client(HERE, "", frozenset())) == MAX_CANDIDATES
+
+
+def test_a_client_is_offered_those_with_an_address_like_its_own_but_none_that_is_unlisted() -> None:
+    offered = usable(campus(), up("rp", "n1", n2=stream("rp", "n1", "n2")))
+    near_n1, near_rp = ip_address("10.0.5.77"), ip_address("10.0.4.99")
+    assert next(each.name for each in offered.for_client(near_n1, "news", frozenset())) == "n1"
+    assert next(each.name for each in offered.for_client(near_rp, "news", frozenset())) == "rp"
+    assert {each.name for each in offered.for_client(HERE, "", {"n1"})} == {"rp", "n2"}
 
 
 # Who has joined

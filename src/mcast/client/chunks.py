@@ -10,8 +10,6 @@ who watches live wants to see what happens now. What was dropped is counted.
 import threading
 from collections import deque
 
-from mcast.media.output import Ended
-
 
 class ChunkQueue:
     """The output of a playback that a program reads. Safe to use from several threads."""
@@ -100,19 +98,6 @@ class ChunkQueue:
             if not self._is_finished:
                 self._is_finished, self._error = True, error
                 self._condition.notify_all()
-
-    def ended(self) -> Ended | None:
-        """Return None: a reader ends its subscription, not the queue."""
-        return None
-
-    def close(self, *, drain: bool = True) -> Ended | None:
-        """End the stream; with `drain` what is queued can still be read."""
-        self.finish()
-        with self._condition:
-            if not drain:
-                self._chunks.clear()
-                self._queued = 0
-        return None
 
     def _pop(self) -> bytes:
         chunk = self._chunks.popleft()

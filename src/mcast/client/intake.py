@@ -13,7 +13,7 @@ from socket import socket
 from mcast.client.options import Options
 from mcast.client.statistics import Statistics
 from mcast.media.incoming import NOTHING_YET
-from mcast.media.output import Output
+from mcast.media.output import Sink
 from mcast.media.parent import ParentEvent
 from mcast.media.playback import Playback
 from mcast.media.receiver import Receiver
@@ -36,7 +36,7 @@ class Intake:
         self,
         options: Options,
         position: Position,
-        output: Output,
+        output: Sink,
         on_parent: Callable[[UpstreamId, ParentEvent], None],
         on_outdone: Callable[[UpstreamId], None],
         on_crash: OnCrash,

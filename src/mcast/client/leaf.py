@@ -39,6 +39,7 @@ from mcast.overlay.events import (
     Feed,
     FeedChanged,
     LayoutChanged,
+    Offered,
     Outdone,
     Stopped,
     Unwanted,
@@ -49,7 +50,7 @@ from mcast.peer.decider import Decider
 from mcast.peer.flooder import Flooder
 from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream
-from mcast.wire.bootstrap import Policy
+from mcast.wire.bootstrap import Neighbour, Policy
 from mcast.wire.handshake import Role
 from mcast.wire.identity import CLIENT_ID_SIZE, MAX_NODE_NAME, Identity
 from mcast.wire.node import Stop, StopReason
@@ -121,6 +122,9 @@ class Leaf:
         if options.parents > len(neighbours):
             logger.warning("[%s] name two neighbours to be fed by two: one is all there is", options.content)
         self._decider.post(LayoutChanged(tuple(neighbours), policy=Policy(parents=options.parents)))
+        if options.further:
+            nodes = (Neighbour(str(each), str(each)) for each in options.further)
+            self._decider.post(Offered(tuple(nodes)))
         self._decider.post(Wanted(options.content, options.patience, options.start, options.give_up))
 
     def stop(self) -> None:

@@ -40,6 +40,7 @@ class Options:
     trace: Path | None
     keys: KeyRing = NO_KEYS
     parents: int = 1
+    further: tuple[HostPort, ...] = ()  # whom to ask when no neighbour has a way
 
 
 def check_neighbours(neighbours: Iterable[str]) -> tuple[HostPort, ...]:

@@ -58,6 +58,7 @@ class Subscription:
         start: Literal["keyframe", "live"] = "keyframe",
         media_ports: str | None = None,
         parents: int = 1,
+        further: Iterable[str] = (),
         queue_bytes: int = DEFAULT_QUEUE_BYTES,
         on_path_change: OnPathChange | None = None,
         trace: Path | None = None,
@@ -74,6 +75,7 @@ class Subscription:
         start:          "keyframe": at the last keyframe, a picture at once; "live": at the next one
         media_ports:    UDP ports to use, `LOW-HIGH`; None leaves the choice to the system
         parents:        2: take it from two neighbours all the time, by paths as different as can be had
+        further:        nodes as `IP:PORT` that are asked when no neighbour has a way; see `nearest_nodes`
         queue_bytes:    bytes that may wait to be read; beyond, the oldest chunk is dropped
         on_path_change: called with the path when it has joined, and whenever it has changed; by the thread
                         that enters and reads, so it may do what that thread may
@@ -92,6 +94,7 @@ class Subscription:
             trace=trace,
             keys=read_key_file(key_file),
             parents=check.check_parents(parents),
+            further=tuple(check.check_neighbour(node) for node in further),
         )
         self._on_path_change = on_path_change
         self._chunks = ChunkQueue(queue_bytes)

@@ -15,8 +15,8 @@ from mcast.errors import McastError
 from mcast.gateway.hls import Segments
 from mcast.gateway.picture import Pictures
 from mcast.gateway.pieces import Piece, PieceCutter
-from mcast.gateway.programme import Programme
 from mcast.gateway.remux import Remux
+from mcast.media.programme import Programme
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.web.ring import FellBehind, Ring
 

@@ -9,7 +9,8 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-from mcast.gateway.pieces import Piece, seconds_between
+from mcast.gateway.pieces import Piece
+from mcast.media.programme import seconds_between
 
 SHORTEST = 1.0
 """Seconds of a segment, at least: shorter groups of pictures are put together."""

@@ -10,15 +10,13 @@ Without pictures a stream may be begun wherever sound begins; there, and where n
 
 from dataclasses import dataclass
 
-from mcast.gateway.programme import Programme, pmt_pid, presentation_time, programme
+from mcast.media.programme import Programme, pmt_pid, presentation_time, programme, seconds_between
 from mcast.wire.mpegts import PACKET, PAT_PID, pid_at, random_access_at
 
 SOUND_SECONDS = 2.0
 """From one start to the next where there is only sound: what servers give pictures, too."""
 LONGEST = 10.0
 """Seconds after which a start is made at any picture: players of HLS give up waiting."""
-CLOCK = 90_000
-WRAP = 1 << 33
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,8 @@ class PieceCutter:
         self._pat, self._pmt = b"", b""
         self._pmt_pid: int | None = None
         self._reference: int | None = None  # the PTS of the last start, or of what came first
+        self.latest: int | None = None
+        """The PTS of the newest picture, or sound where there is none."""
         self._has_begun = False
 
     def feed(self, data: bytes) -> list[Piece]:
@@ -78,7 +78,7 @@ class PieceCutter:
 
     def _begins(self, packet: bytes) -> bool:
         """Return whether the stream may be begun at this packet, and remember that it was."""
-        time = presentation_time(packet)
+        time = self.latest = presentation_time(packet)
         if self._reference is None:
             self._reference = time
         elapsed = seconds_between(self._reference, time)
@@ -97,11 +97,3 @@ class _Start:
     begin: int  # its offset
     tables: bytes  # to be put in front
     time: int | None
-
-
-def seconds_between(earlier: int | None, later: int | None) -> float:
-    """Return the time from one PTS to another, negative if it runs backwards; 0 where one is missing."""
-    if earlier is None or later is None:
-        return 0.0
-    ticks = (later - earlier) % WRAP
-    return (ticks - WRAP if ticks > WRAP // 2 else ticks) / CLOCK

@@ -10,9 +10,10 @@ import subprocess
 import threading
 
 from mcast.gateway.boxes import BoxError, FragmentReader
-from mcast.gateway.programme import Programme
 from mcast.media.output import Writer
+from mcast.media.programme import Programme
 from mcast.media.source.ffmpeg import find_tool
+from mcast.media.stores import Descriptor
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.web.ring import Ring
 
@@ -52,7 +53,7 @@ class Remux:
         assert self._process.stdin is not None
         fd = os.dup(self._process.stdin.fileno())  # the writer owns its descriptor
         self._process.stdin.close()
-        self._writer = Writer(fd, "ffmpeg", on_crash, max_queued=MAX_FED)
+        self._writer = Writer(Descriptor(fd, "ffmpeg"), on_crash, max_queued=MAX_FED)
         self.fragments: Ring[bytes] = Ring(MAX_FRAGMENTS, len)
         self.start_number = 0  # of the last fragment that begins at a keyframe
         self._reader = FragmentReader()

@@ -10,7 +10,6 @@ import errno
 import fcntl
 import logging
 import os
-import select
 import stat
 import sys
 import threading
@@ -20,10 +19,9 @@ from pathlib import Path
 from typing import Protocol
 
 from mcast.errors import ConfigError, McastError, StreamEndedError, UnreachableError
+from mcast.media.stores import Descriptor, Store
 from mcast.net.deadline import Deadline
 from mcast.net.threads import OnCrash, OwnedThread
-from mcast.net.waker import Waker
-from mcast.wire.mpegts import PACKET
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +32,6 @@ CLOSE_SECONDS = 5.0
 HURRY_SECONDS = 0.5
 """The same, once the program has been told to end: that is to take less than a second in all."""
 _LOOK = 0.05  # seconds between two looks at whether somebody is in a hurry
-_PIPE_STEP = 4096  # PIPE_BUF: a pipe that polls writable takes so much without blocking
-_FILE_STEP = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +42,11 @@ class Ended:
     error: McastError | None = None
 
 
-class Output(Protocol):
-    """What takes the stream."""
+class Sink(Protocol):
+    """What takes a stream's bytes."""
 
     def write(self, data: bytes) -> bool:
         """Take whole TS packets without waiting; return whether there was room."""
-        ...
-
-    def ended(self) -> Ended | None:
-        """Return why it takes no more; None while it does."""
-        ...
-
-    def close(self, *, drain: bool = True) -> Ended | None:
-        """Write what is queued (unless told not to) and close; tell why it ended before, if so."""
         ...
 
     @property
@@ -67,40 +55,62 @@ class Output(Protocol):
         ...
 
 
+class Output(Sink, Protocol):
+    """Where a client's stream goes to."""
+
+    @property
+    def name(self) -> str:
+        """Return what it is called in messages."""
+        ...
+
+    @property
+    def written(self) -> int:
+        """Return the bytes that have gone out."""
+        ...
+
+    def ended(self) -> Ended | None:
+        """Return why it takes no more; None while it does."""
+        ...
+
+    def close(self, *, drain: bool = True, is_over: bool = False) -> Ended | None:
+        """Write what is queued (unless told not to) and close; tell why it ended before, if so.
+
+        `is_over` if the content has come to its end: then its last picture is whole.
+        """
+        ...
+
+
 class Writer:
-    """Owns a descriptor and the thread "output" that writes to it."""
+    """Owns a store and the thread "output" that writes to it."""
 
     def __init__(
         self,
-        fd: int,
-        name: str,
+        store: Store,
         on_crash: OnCrash,
         *,
         max_queued: int = MAX_QUEUED,
-        replace: bool = False,
         hurry: threading.Event | None = None,
     ) -> None:
-        """Take over a descriptor. With `replace` the file is emptied, but only when the first bytes come:
-        a stream that never begins does not cost an older recording. `hurry` is set when close() is to take
-        no longer than HURRY_SECONDS."""
-        self.name = name
-        self._replace = replace
+        """Take over a store. `hurry` is set when close() is to take no longer than HURRY_SECONDS."""
+        self.name, self._store = store.name, store
         self._hurry = hurry or threading.Event()
         self.dropped = 0
-        self.written = 0
-        self._fd, self._max_queued = fd, max_queued
-        self._regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        self._max_queued = max_queued
         self._condition = threading.Condition()
         self._queue: deque[bytes] = deque()
         self._queued = self._accepted = 0
         self._closing = self._abandon = False
         self._ended: Ended | None = None
-        self._waker = Waker()
         self._thread = OwnedThread("output", self._run, on_crash)
         self._thread.start()
 
     def __repr__(self) -> str:
         return f"<Writer {self.name}, {self._queued} bytes queued, {self._ended}>"
+
+    @property
+    def written(self) -> int:
+        """Return the bytes that have gone out."""
+        return self._store.written
 
     def write(self, data: bytes) -> bool:
         """Queue whole TS packets; drop them if there is no room. Never waits."""
@@ -120,7 +130,7 @@ class Writer:
         """Return why nothing more can be written."""
         return self._ended
 
-    def close(self, *, drain: bool = True) -> Ended | None:
+    def close(self, *, drain: bool = True, is_over: bool = False) -> Ended | None:
         """End the thread, after the queue is written if it can be within CLOSE_SECONDS; close."""
         with self._condition:
             already, self._closing = self._closing, True
@@ -130,16 +140,16 @@ class Writer:
             return self._ended
         if not drain or not self._wait_drained():
             self._abandon = True
-            self._waker.wake()
+            self._store.wake()
         self._thread.join()
         if drain and self._abandon:
-            logger.warning(
-                "%s has not taken the last %d bytes in time", self.name, self._accepted - self.written
-            )
-            self._cut_half_packet()
-        with contextlib.suppress(OSError):
-            os.close(self._fd)
-        self._waker.close()
+            left = self._accepted - self.written
+            logger.warning("%s has not taken the last %d bytes in time", self.name, left)
+        try:
+            self._store.finish(is_over=is_over and not self._abandon and self._ended is None)
+        except OSError as error:
+            self._fail(error)
+        self._store.close()
         return self._ended
 
     def _wait_drained(self) -> bool:
@@ -153,12 +163,9 @@ class Writer:
         return False
 
     def _run(self) -> None:
-        poll = select.poll()
-        poll.register(self._fd, select.POLLOUT)
-        poll.register(self._waker, select.POLLIN)
         while (data := self._next()) is not None:
             try:
-                self._write(data, poll)
+                self._store.write(data, lambda: self._abandon)
             except OSError as error:
                 self._fail(error)
             with self._condition:
@@ -173,23 +180,10 @@ class Writer:
                 return None
             return self._queue.popleft()
 
-    def _write(self, data: bytes, poll: "select.poll") -> None:
-        if self._replace and self._regular and self.written == 0:
-            os.ftruncate(self._fd, 0)
-        left = memoryview(data)
-        while left and not self._abandon:
-            if not self._regular:
-                poll.poll()  # until there is room, the reader has gone, or close() has waked us
-            if not self._abandon:
-                done = os.write(self._fd, left[: _FILE_STEP if self._regular else _PIPE_STEP])
-                self.written += done
-                left = left[done:]
-
     def _fail(self, error: OSError) -> None:
         if error.errno in (errno.EPIPE, errno.ECONNRESET):
             self._end(Ended(f"{self.name} was closed"))
             return
-        self._cut_half_packet()
         mend = (
             "free some space or choose another --output"
             if error.errno == errno.ENOSPC
@@ -198,15 +192,9 @@ class Writer:
         text = f"cannot write to {self.name}: {error.strerror or error} after {self.written} bytes: {mend}"
         self._end(Ended(text, StreamEndedError(text)))
 
-    def _cut_half_packet(self) -> None:
-        """Leave whole TS packets in a file: a half one is no use to anybody."""
-        if self._regular and self._replace and self.written:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._fd, self.written - self.written % PACKET)
-
     def _end(self, ended: Ended) -> None:
         with self._condition:
-            self._ended = ended
+            self._ended = self._ended or ended
             self._queue.clear()
             self._queued = 0
             self._condition.notify_all()
@@ -215,14 +203,14 @@ class Writer:
 def check_file(path: Path) -> None:
     """Raise ConfigError if a recording could not be written there. Touches nothing."""
     if path.is_dir():
-        raise _unusable(path, errno.EISDIR)
+        raise unusable(path, errno.EISDIR)
     if not path.exists() and not path.parent.is_dir():
-        raise _unusable(path, errno.ENOENT)
+        raise unusable(path, errno.ENOENT)
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise _unusable(path, errno.EACCES)
+        raise unusable(path, errno.EACCES)
     if path.is_file():
         with contextlib.suppress(OSError), path.open("rb") as file:
-            _lock(file.fileno(), path, fcntl.LOCK_SH)
+            lock_recording(file.fileno(), path, fcntl.LOCK_SH)
 
 
 def file_output(path: Path, on_crash: OnCrash, hurry: threading.Event | None = None) -> Writer:
@@ -231,16 +219,16 @@ def file_output(path: Path, on_crash: OnCrash, hurry: threading.Event | None = N
     As long as it is open, no other mcast can record there.
     """
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)  # its end is read again
     except OSError as error:
-        raise _unusable(path, error.errno or errno.EIO) from None
+        raise unusable(path, error.errno or errno.EIO) from None
     try:
         if stat.S_ISREG(os.fstat(fd).st_mode):
-            _lock(fd, path, fcntl.LOCK_EX)
+            lock_recording(fd, path, fcntl.LOCK_EX)
     except ConfigError:
         os.close(fd)
         raise
-    return Writer(fd, str(path), on_crash, replace=True, hurry=hurry)
+    return Writer(Descriptor(fd, str(path), replace=True), on_crash, hurry=hurry)
 
 
 def fifo_output(path: Path, on_crash: OnCrash, seconds: float, hurry: threading.Event) -> Writer | None:
@@ -259,7 +247,7 @@ def fifo_output(path: Path, on_crash: OnCrash, seconds: float, hurry: threading.
             raise UnreachableError(
                 f"--output {path}: nobody reads this FIFO (waited {seconds:g} s): start its reader first"
             )
-    return Writer(fd, str(path), on_crash, hurry=hurry)
+    return Writer(Descriptor(fd, str(path)), on_crash, hurry=hurry)
 
 
 def _open_fifo(path: Path) -> int | None:
@@ -269,7 +257,7 @@ def _open_fifo(path: Path) -> int | None:
     except OSError as error:
         if error.errno == errno.ENXIO:
             return None
-        raise _unusable(path, error.errno or errno.EIO) from None
+        raise unusable(path, error.errno or errno.EIO) from None
     os.set_blocking(fd, True)
     return fd
 
@@ -283,18 +271,23 @@ def check_stdout() -> None:
 def stdout_output(on_crash: OnCrash, hurry: threading.Event | None = None) -> Writer:
     """Write to standard output. Raises ConfigError if that is a terminal."""
     check_stdout()
-    return Writer(os.dup(sys.stdout.fileno()), "standard output", on_crash, hurry=hurry)
+    store = Descriptor(os.dup(sys.stdout.fileno()), "standard output")
+    return Writer(store, on_crash, hurry=hurry)
 
 
-def _lock(fd: int, path: Path, how: int) -> None:
-    """Lock an open file, as long as it is open. Raises ConfigError if another process records there."""
+def lock_recording(fd: int, path: Path, how: int) -> None:
+    """Lock an open file or folder, as long as it is open.
+
+    Raises ConfigError if another process records there.
+    """
     try:
         fcntl.flock(fd, how | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise ConfigError(f"--output {path}: another mcast records there: name another file") from None
+        raise ConfigError(f"--output {path}: another mcast records there: name another one") from None
     except OSError:  # a file system without locks
         return
 
 
-def _unusable(path: Path, number: int) -> ConfigError:
+def unusable(path: Path, number: int) -> ConfigError:
+    """Return why no recording can be written there."""
     return ConfigError(f"--output {path}: {os.strerror(number)}; name a file that can be written")

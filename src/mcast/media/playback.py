@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from mcast.media.output import Output
+from mcast.media.output import Sink
 from mcast.media.playout import PlayoutBuffer, PlayoutCounters
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.wire.mpegts import ContinuityChecker
@@ -50,7 +50,7 @@ class Playback:
 
     def __init__(
         self,
-        output: Output,
+        output: Sink,
         latency_ms: float,
         on_crash: OnCrash,
         *,

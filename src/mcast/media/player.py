@@ -18,6 +18,7 @@ from pathlib import Path
 from mcast.errors import ConfigError, StreamEndedError
 from mcast.media.output import MAX_QUEUED, Ended, Writer
 from mcast.media.source.ffmpeg import find_tool
+from mcast.media.stores import Descriptor
 from mcast.net.deadline import Deadline
 from mcast.net.threads import OnCrash
 
@@ -79,7 +80,7 @@ class Player:
         assert self._process.stdin is not None
         fd = os.dup(self._process.stdin.fileno())  # the writer owns its descriptor
         self._process.stdin.close()
-        self._writer = Writer(fd, self.name, on_crash, max_queued=max_queued, hurry=self._hurry)
+        self._writer = Writer(Descriptor(fd, self.name), on_crash, max_queued=max_queued, hurry=self._hurry)
 
     def __repr__(self) -> str:
         return f"<Player {self.name} pid={self._process.pid} {self._writer!r}>"
@@ -88,6 +89,11 @@ class Player:
     def dropped(self) -> int:
         """Return the bytes that found no room (a player that is paused)."""
         return self._writer.dropped
+
+    @property
+    def written(self) -> int:
+        """Return the bytes that it has taken."""
+        return self._writer.written
 
     @property
     def pid(self) -> int:
@@ -110,9 +116,11 @@ class Player:
             return self._judge(self._process.wait(_BROKEN_PIPE_SECONDS))
         return ended
 
-    def close(self, *, drain: bool = True) -> Ended | None:
-        """Close the player's input and end it: with `drain` it may first show what it has got."""
-        before = self.ended()
+    def close(self, *, drain: bool = True, is_over: bool = False) -> Ended | None:
+        """Close the player's input and end it: with `drain` it may first show what it has got, unless
+        nobody waits for it any more."""
+        del is_over  # it is a player's own affair how it shows the last picture
+        before, drain = self.ended(), drain and not self._hurry.is_set()
         self._writer.close(drain=drain)
         if drain and before is None and self._has_shown_all():
             return None

@@ -56,6 +56,8 @@ _INPUTS: Mapping[Feed, Input] = {
 }
 SEEKING = frozenset({State.DOUBTED, State.REPAIRING})
 """States in which another parent is looked for while children are there."""
+LOOKING = frozenset({State.SEARCHING, State.JOINING, *SEEKING})
+"""A client has no parent, or none that it can rely on."""
 ASKING = frozenset({State.JOINING, State.PAIRING, *SEEKING})
 """States in which candidates are asked."""
 

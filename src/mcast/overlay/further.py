@@ -1,5 +1,7 @@
 """Neighbours beyond one's own: whom a node names to its clients, and whom a client asks when its own fail.
 
+Of others a client may have heard from its user's bootstrapper, before it knew anybody else.
+
 A client knows the neighbours that its user has named, often a single one. So that it survives that one, each
 node names a few of its own neighbours in the PORTs to its clients: only those that have said that they
 take clients, by the address at which it reaches them itself.
@@ -11,7 +13,9 @@ longer than it searches, and never at an address that may mean another host to i
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 
+from mcast.hostport import parse_address
 from mcast.overlay.events import Introduced
+from mcast.wire.bootstrap import Neighbour
 from mcast.wire.endpoint import Endpoint, IpAddress
 from mcast.wire.node import MAX_FURTHER
 
@@ -97,10 +101,11 @@ def _last(distance: int | None) -> int:
 
 
 class Acquaintances:
-    """Whom the parents of a client have named, and who of them is asked at present."""
+    """Whom a client has been told of, and who of them is asked at present."""
 
     def __init__(self) -> None:
-        self._told: tuple[Endpoint, ...] = ()
+        self._told: tuple[Endpoint, ...] = ()  # by a parent
+        self._offered: tuple[Endpoint, ...] = ()  # by the bootstrapper
         self._met_at: dict[Endpoint, float] = {}  # those that were met in the last AGAIN_SECONDS
         self.met: tuple[Endpoint, ...] = ()
 
@@ -112,10 +117,16 @@ class Acquaintances:
         """Take in a parent's newest word; one that names nobody leaves it at what was known before."""
         self._told = further or self._told
 
+    def on_offered(self, nodes: Iterable[Neighbour]) -> None:
+        """Take in whom the bootstrapper has named; host names are left out, as nobody looks them up here."""
+        addresses = (parse_address(node.address) for node in nodes)
+        self._offered = tuple(Endpoint(each.ip, each.port) for each in addresses if each.ip is not None)
+
     def meet(self, neighbours: Mapping[str, float], now: float) -> bool:
         """Begin to ask those that are known, but for one's own neighbours; return whether that is news."""
         self._met_at = {each: at for each, at in self._met_at.items() if now < at + AGAIN_SECONDS}
-        before, strangers = self.met, [each for each in self._told if str(each) not in neighbours]
+        known = dict.fromkeys((*self._told, *self._offered))
+        before, strangers = self.met, [each for each in known if str(each) not in neighbours]
         fresh = [each for each in strangers if each not in self._met_at and each not in before]
         fresh = fresh[: MAX_MET - len(self._met_at)]
         self._met_at.update(dict.fromkeys(fresh, now))

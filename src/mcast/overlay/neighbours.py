@@ -26,7 +26,7 @@ from mcast.overlay.actions import (
 )
 from mcast.overlay.better import Quality, Told
 from mcast.overlay.beyond import Beyond
-from mcast.overlay.branch import SEEKING, Branch
+from mcast.overlay.branch import LOOKING, Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.chance import Chance
 from mcast.overlay.events import (
@@ -240,7 +240,7 @@ class Neighbours:
         """Ask those beyond the neighbours no more, when nothing is looked for any more."""
         if not self.is_leaf:
             return [*self._beyond.note_strays(branches), *self._beyond.part(branches, now)]
-        if not self._acquaintances.met or any(branch.state in SEEKING for branch in branches.values()):
+        if not self._acquaintances.met or any(branch.state in LOOKING for branch in branches.values()):
             return []
         return [Meet(())] if self._acquaintances.part() else []
 
@@ -251,7 +251,10 @@ class Neighbours:
         return [] if self.is_leaf else self._beyond.seek(content, now)
 
     def on_offered(self, offered: Offered, now: float) -> list[Action]:
-        """Take in who is up."""
+        """Take in who is up: to be asked at once, or by a client when its neighbours fail."""
+        if self.is_leaf:
+            self._acquaintances.on_offered(offered.nodes)
+            return []
         return self._beyond.on_offered(offered.nodes, now)
 
     def on_round_trip(self, measured: RoundTripMeasured, now: float) -> bool:

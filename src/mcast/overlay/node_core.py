@@ -25,7 +25,7 @@ from mcast.overlay.actions import (
 from mcast.overlay.admission import refusal
 from mcast.overlay.answers import answer_of, is_below_excluded
 from mcast.overlay.better import BetterWays
-from mcast.overlay.branch import SEEKING, Branch
+from mcast.overlay.branch import LOOKING, SEEKING, Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.chance import Chance
@@ -338,11 +338,12 @@ class NodeCore:
         return branch.on_found(Candidates([NodeParent(neighbour)]), now)
 
     def _ask_others(self, branch: Branch, now: float) -> list[Action]:
-        """Have a client search on among those whom its parents have named, and a node have some offered."""
-        if branch.state not in SEEKING:
-            return []
+        """Have a client search on among those that it has been told of, and a node have some offered."""
         if not self._neighbours.is_leaf:
-            return [] if branch.awaits_parent(now) else self._neighbours.seek(branch.content, now)
+            sought = branch.state in SEEKING and not branch.awaits_parent(now)
+            return self._neighbours.seek(branch.content, now) if sought else []
+        if branch.state not in LOOKING:
+            return []
         met = self._neighbours.meet(now)
         if met and branch.search is not None:
             branch.search.hurry(now)

@@ -31,6 +31,7 @@ from mcast.net.handshake import Credentials
 from mcast.net.line_writer import LineWriter
 from mcast.net.threads import CrashBox
 from mcast.roles import logs
+from mcast.roles.completion import SHELLS, PrintCompletion
 from mcast.roles.ending import ERROR_STATUS, Ending
 from mcast.roles.pulse import Pulse
 from mcast.roles.service_manager import ServiceManager
@@ -119,6 +120,12 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="the key that all programs of this overlay share; SIGHUP reads it again",
+    )
+    common.add_argument(
+        "--print-completion",
+        choices=SHELLS,
+        action=PrintCompletion,
+        help="print a script for your shell, and exit",
     )
     common.add_argument("--version", action="version", version=f"{command.name} {__version__}")
     return parser

@@ -134,12 +134,14 @@ class Register(BootstrapPacket):
         one(2, "port", U16),
         one(3, "instance", fixed(INSTANCE_SIZE)),
         many(20, "links", NODE_NAME, most=MAX_LINKS),
+        maybe(40, "unlisted", BOOLEAN, False),
     )
 
     name: str  # "" where the address is enough
     port: int  # of the control listener
     instance: bytes  # drawn at random by each process, so that a restart differs from a reconnect
     links: tuple[str, ...] = ()  # that it has chosen, so that a bootstrapper that comes back knows them
+    unlisted: bool = False  # it is not to be named to clients
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,10 @@ class Probe(BootstrapPacket):
 
 @dataclass(frozen=True, slots=True)
 class Seek(BootstrapPacket):
-    """A node asks for nodes that are up, beyond its links: to join, or as its neighbours have no way."""
+    """A node asks for nodes that are up, beyond its links: to join, or as its neighbours have no way.
+
+    A client begins with it, and asks where it may join.
+    """
 
     FLAG = BootstrapFlag.SEEK
     SCHEMA = Schema(maybe(24, "content", CONTENT_NAME, ""))

@@ -15,7 +15,9 @@ from helpers import wait_until
 from mcast.errors import ConfigError, StreamEndedError, UnreachableError
 from mcast.media.output import Writer, check_file, check_stdout, fifo_output, file_output, stdout_output
 from mcast.media.player import Player, player_command
+from mcast.media.stores import Descriptor
 from mcast.net.threads import CrashBox
+from media.source.transport import packet, pes
 
 PACKET = b"\x47" + bytes(187)
 
@@ -99,9 +101,21 @@ def test_full_disk_is_one_clear_error_and_leaves_whole_packets(tmp_path: Path, c
     assert (size % 188, size) == (0, 10_000 - 10_000 % 188)
 
 
+@pytest.mark.parametrize(("is_over", "pictures"), [(True, 2), (False, 1)])
+def test_a_recording_ends_with_a_whole_picture_unless_the_content_is_over(
+    tmp_path: Path, crash: CrashBox, is_over: bool, pictures: int
+) -> None:
+    picture = packet(start=True, body=pes(0)) + packet() * 6
+    output = file_output(tmp_path / "news.ts", crash)
+    output.write(picture * 2)
+    output.close(is_over=is_over)
+    assert (tmp_path / "news.ts").read_bytes() == picture * pictures
+    assert output.written == len(picture) * pictures
+
+
 def test_reader_that_has_gone_is_the_users_end(crash: CrashBox) -> None:
     reading, writing = os.pipe()
-    output = Writer(writing, "standard output", crash)
+    output = Writer(Descriptor(writing, "standard output"), crash)
     output.write(PACKET)
     assert os.read(reading, 188) == PACKET
     os.close(reading)
@@ -115,7 +129,7 @@ def test_reader_that_has_gone_is_the_users_end(crash: CrashBox) -> None:
 
 def test_reader_that_reads_nothing_costs_memory_up_to_a_bound_and_no_time(crash: CrashBox) -> None:
     reading, writing = os.pipe()
-    output = Writer(writing, "pipe", crash, max_queued=100_000)
+    output = Writer(Descriptor(writing, "pipe"), crash, max_queued=100_000)
     began = time.monotonic()
     for _ in range(1_000):
         output.write(PACKET * 7)
@@ -295,7 +309,7 @@ def test_who_is_told_to_end_does_not_wait_long_for_a_reader_that_sleeps(
     monkeypatch.setattr("mcast.media.output.CLOSE_SECONDS", 600)
     reading, writing = os.pipe()
     hurry = threading.Event()
-    output = Writer(writing, "pipe", crash, hurry=hurry)
+    output = Writer(Descriptor(writing, "pipe"), crash, hurry=hurry)
     output.write(PACKET * 1_000)
     hurry.set()
     assert output.close() is None

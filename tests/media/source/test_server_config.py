@@ -174,3 +174,32 @@ def test_whatever_the_file_holds_it_is_accepted_or_refused(
     path.write_text(json.dumps(value))
     with contextlib.suppress(ConfigError):
         assert load_server_config(path, formats).contents
+
+
+def test_a_transport_stream_may_be_sent_as_it_is(tmp_path: Path) -> None:
+    assert one(tmp_path, source="udp://239.1.2.3:5000", copy=True).copy
+    assert one(tmp_path, source="-", copy=True, format="mpegts").copy
+    assert not one(tmp_path, source="udp://239.1.2.3:5000").copy
+
+
+def test_standard_input_is_a_live_input_and_one_content_s_alone(tmp_path: Path) -> None:
+    spec = one(tmp_path, source="-")
+    assert (spec.live, spec.source, spec.path, spec.loop) == (True, "-", None, False)
+    two = "".join(f'[[content]]\nname = "{name}"\nsource = "-"\n' for name in ("a", "b"))
+    with pytest.raises(ConfigError, match="content 'b': source: 'a' reads standard input already"):
+        load(tmp_path, two)
+
+
+@pytest.mark.parametrize(
+    ("keys", "complaint"),
+    [
+        ({"source": "rtsp://camera/1"}, "copy: rtsp:// brings no MPEG-TS"),
+        ({"source": "/dev/video0", "format": "v4l2"}, "copy: only MPEG-TS can be copied, not 'v4l2'"),
+        ({"source": "udp://239.1.2.3:5000", "max_bit_rate": 9_000}, "max_bit_rate: a copied input is sent"),
+        ({"source": "udp://239.1.2.3:5000", "audio": "all"}, "audio: a copied input is sent as it is"),
+        ({"source": "earth.mp4"}, "copy: only for live inputs"),
+    ],
+)
+def test_what_cannot_be_copied_is_said(tmp_path: Path, keys: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        one(tmp_path, copy=True, **keys)

@@ -19,10 +19,7 @@ from mcast.media.source.cache import Cache, FileIdentity, identity_of
 from mcast.media.source.cache_upkeep import clean
 from mcast.media.source.cancelling import Cancelled, CancelledError, never
 from mcast.media.source.complaints import SourceError
-from mcast.media.source.encoding import AUDIO_ENCODER, VIDEO_ENCODER
-from mcast.media.source.ffmpeg import require_encoders
-from mcast.media.source.live import LiveSource
-from mcast.media.source.live_tracks import LiveTracks
+from mcast.media.source.live_inputs import LiveInputs
 from mcast.media.source.pacing import PreparedSource, Source
 from mcast.media.source.prepare import CLOCK, check, is_prepared, prepare
 from mcast.media.source.prepared import Prepared
@@ -95,9 +92,10 @@ class Catalogue:
         self._file, self._cache, self._cache_days = file, cache, cache_days
         self._clean_at = 0.0  # monotonic
         self._on_change: Callable[[], None] = lambda: None
+        self._on_crash: OnCrash = lambda _: None
         self._lock = threading.Lock()  # for the contents
         self._contents = {spec.name: _Content(spec) for spec in contents}
-        self._live_tracks: dict[ContentSpec, LiveTracks] = {}  # a small memory of the streamers' threads
+        self._live_inputs = LiveInputs()
         self._stopping, self._wake = threading.Event(), threading.Event()
         self._thread: OwnedThread | None = None
 
@@ -151,7 +149,8 @@ class Catalogue:
 
     def start(self, on_change: Callable[[], None], on_crash: OnCrash) -> None:
         """Prepare in the background; contents that are ready can be taken meanwhile."""
-        self._on_change = on_change
+        self._on_change, self._on_crash = on_change, on_crash
+        self._live_inputs.follow(self._specs(), on_crash)
         self._thread = OwnedThread("prepare", self._keep_preparing, on_crash)
         self._thread.start()
 
@@ -165,6 +164,7 @@ class Catalogue:
                 self._contents[spec.name] = old.pop(spec.name) if keeps else _Content(spec)
         for content in old.values():
             self._retire(content)
+        self._live_inputs.follow(self._specs(), self._on_crash)
         self._wake.set()
         self._on_change()
 
@@ -174,6 +174,7 @@ class Catalogue:
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
+        self._live_inputs.stop()
         with self._lock:
             contents, self._contents = self._contents, {}
         for content in contents.values():
@@ -197,7 +198,9 @@ class Catalogue:
             if content is None:
                 raise NotReadyError(SendStatus.ABSENT, f"there is no content '{name}' here")
             if content.spec.path is None:
-                return LiveSource(content.spec, position, time.monotonic(), known=self._live_tracks)
+                if self._live_inputs.is_over(content.spec):
+                    raise NotReadyError(SendStatus.ERROR, f"'{name}' is over: standard input has ended")
+                return self._live_inputs.open(content.spec, position)
             if content.prepared is not None:
                 return PreparedSource(content.prepared, position, time.monotonic())
             if content.failure:
@@ -232,6 +235,9 @@ class Catalogue:
             ready = f"{len(self._contents) - len(others)} of {len(self._contents)} contents are ready"
         return "; ".join([ready, *(f"{name}: {state}" for name, state in others.items())][: MAX_NAMED + 1])
 
+    def _specs(self) -> list[ContentSpec]:
+        return [content.spec for content in self._all()]
+
     def _all(self) -> list[_Content]:
         with self._lock:
             return list(self._contents.values())
@@ -248,9 +254,7 @@ class Catalogue:
 
     def _check(self, spec: ContentSpec, cancelled: Cancelled) -> None:
         if spec.path is None:
-            require_encoders((VIDEO_ENCODER, AUDIO_ENCODER))
-            if spec.format is None and "://" not in spec.source and not Path(spec.source).exists():
-                logger.warning("[%s] there is no %s yet", spec.name, spec.source)
+            self._live_inputs.check(spec)
             return
         with progress_of(spec.name, doing=READING) as show:
             is_ready = is_prepared(

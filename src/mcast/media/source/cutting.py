@@ -7,7 +7,8 @@ The rules, for packets in the order of the stream, each exactly once:
   when the next one is known.
 - A datagram ends when it is full, when its next packet is due more than 40 ms after its first (or thin
   contents would stutter), and before a program association table: a keyframe starts its own datagram,
-  so that a relay finds a place to start a viewer by looking at one datagram's head.
+  so that a relay finds a place to start a viewer by looking at one datagram's head. In a stream that was
+  made elsewhere most tables are no such place: these stand within a datagram, never at its head.
 - Where the next datagram is due more than 100 ms after the last one, datagrams of one null packet fill
   the gap, each 100 ms: silence means that something is broken, never that a picture stands still.
 
@@ -57,7 +58,8 @@ class Cutter:
         self._pcr: int | None = None  # the last one
         self._waiting = 0  # number of the first packet that has no time yet
         self._seen = 0  # number of the next packet to come
-        self._tables: list[int] = []  # which of the waiting packets are PATs
+        self._tables: list[int] = []  # which of the waiting packets are PATs where a viewer may begin
+        self._plain: list[int] = []  # and which ones are PATs where none may
         self._first = self._count = self._start = 0  # the open datagram
         self._keyframe = False
         self._last: int | None = None  # when the last datagram was due
@@ -73,8 +75,12 @@ class Cutter:
         """Number of the first packet that is in no cut yet."""
         return self._first if self._count else self._waiting
 
-    def feed(self, data: bytes) -> list[Cut]:
-        """Take whole packets, return the datagrams that they complete. Raises StreamFormatError."""
+    def feed(self, data: bytes, *, is_start: bool | None = None, clock: int | None = None) -> list[Cut]:
+        """Take whole packets, return the datagrams that they complete. Raises StreamFormatError.
+
+        A viewer may begin at every PAT; with `is_start` only at one that stands first here, and nowhere
+        without it (False). `clock` is the PID whose PCR counts where there are several.
+        """
         total = len(data) // PACKET
         if total * PACKET != len(data) or data[::PACKET] != b"\x47" * total:
             raise StreamFormatError("not MPEG-TS: a packet of 188 bytes without its sync byte 0x47")
@@ -82,9 +88,11 @@ class Cutter:
         fields = zip(data[1::PACKET], data[2::PACKET], data[3::PACKET], data[5::PACKET], strict=True)
         for index, (high, low, control, flags) in enumerate(fields):
             if high & 0x5F == 0x40 and not low:
-                self._tables.append(base + index)
+                begins = is_start is None or (is_start and not index)
+                (self._tables if begins else self._plain).append(base + index)
             elif control & 0x20 and flags & 0x10 and (pcr := pcr_at(data, index * PACKET)) is not None:
-                self._on_pcr(base + index, pcr)
+                if clock is None or clock == (high & 0x1F) << 8 | low:
+                    self._on_pcr(base + index, pcr)
             elif base + index - self._waiting >= MAX_AHEAD:
                 self._give_up_waiting(base + index)
         self._seen = base + total
@@ -100,6 +108,7 @@ class Cutter:
         self._close()
         self._pcr = None
         self._tables.clear()
+        self._plain.clear()
         if period is not None:
             self._fill(end, self._seen)
         return self._taken()
@@ -142,7 +151,10 @@ class Cutter:
         for packet in range(begin, end):
             due = since + elapsed * (packet - begin) // count
             table = bool(tables) and tables[0] == packet
-            if self._count and not table and self._count < room and due - self._start <= SPAN:
+            fits = self._count < room and due - self._start <= SPAN
+            if self._plain:
+                fits = self._fits_before_plain(packet, fits=fits)
+            if self._count and not table and fits:
                 self._count += 1
                 continue
             self._close()
@@ -150,6 +162,14 @@ class Cutter:
             if table:
                 del tables[0]
         self._waiting, self._time = end, time
+
+    def _fits_before_plain(self, packet: int, *, fits: bool) -> bool:
+        """Return whether a packet goes into the open datagram, where a PAT is near that must not open one."""
+        if self._plain[0] == packet:
+            del self._plain[0]
+            return self._count < self._room
+        # The next one is such a PAT: room is left for both, or both go into the next datagram.
+        return fits and (self._plain[0] != packet + 1 or self._count < self._room - 1)
 
     def _open(self, packet: int, due: int, keyframe: bool) -> None:
         if self._last is not None:

@@ -43,13 +43,15 @@ def find_tool(name: str) -> str:
 class Child:
     """One ffmpeg or ffprobe whose stdout is read by the caller; `with` ends it."""
 
-    def __init__(self, command: Sequence[str], *, background: bool = False) -> None:
-        """Start it. Raises ConfigError if it cannot be started."""
+    def __init__(
+        self, command: Sequence[str], *, background: bool = False, stdin: int = subprocess.DEVNULL
+    ) -> None:
+        """Start it. Raises ConfigError if it cannot be started. `stdin` is a descriptor to read from."""
         self.name = command[0].rpartition("/")[2]
         try:
             self._process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 process_group=0,

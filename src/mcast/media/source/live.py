@@ -26,10 +26,12 @@ from mcast.media.source.complaints import ANOTHER_FILE, SourceError
 from mcast.media.source.cutting import NULL_INTERVAL, Cut, Cutter, StreamFormatError
 from mcast.media.source.encoding import live_arguments
 from mcast.media.source.ffmpeg import Child, find_tool
+from mcast.media.source.framing import Copied, Encoded, Framing
 from mcast.media.source.live_tracks import (
     LiveTracks,
     Look,
     by_wish,
+    copy_arguments,
     input_arguments,
     look_command,
     without_look,
@@ -37,7 +39,6 @@ from mcast.media.source.live_tracks import (
 from mcast.media.source.pacing import Source
 from mcast.media.source.prepare import CLOCK
 from mcast.media.source.server_config import ContentSpec
-from mcast.media.source.ts_inspection import SDT_PID, holds_media, without_tables
 from mcast.wire.mpegts import NULL_PACKET, PACKET
 from mcast.wire.position import Position
 from mcast.wire.rtp import RtpHeader
@@ -76,8 +77,13 @@ class LiveSource(Source):
         *,
         start_child: StartChild = Child,
         known: MutableMapping[ContentSpec, LiveTracks] | None = None,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Be ready to run. Raises ConfigError if ffmpeg is missing."""
+        """Be ready to run. Raises ConfigError if ffmpeg is missing.
+
+        `is_over` says that the source has come to its end, and is not to be opened again.
+        """
+        self._is_over, self._is_exhausted = is_over, False
         self._known = {} if known is None else known
         if (tracks := without_look(spec)) is not None:
             self._known[spec] = tracks
@@ -92,7 +98,7 @@ class LiveSource(Source):
         self._cutter = Cutter(spec.datagram_packets)
         self._held = bytearray()  # packets that are in no datagram yet
         self._held_first = 0  # the number of the first of them
-        self._rest = b""  # part of a packet
+        self._framing = self._new_framing()
         self._is_silent = True  # nothing has come since the last null packet of ours
         self._queue: deque[tuple[Cut, bytes]] = deque()
         self._origin = self._last_left = now
@@ -106,7 +112,7 @@ class LiveSource(Source):
 
     @property
     def ended(self) -> bool:
-        return self._ended
+        return self._ended or (self._is_exhausted and not self._queue)
 
     @property
     def is_silent(self) -> bool:
@@ -114,14 +120,14 @@ class LiveSource(Source):
 
     def due(self, now: float) -> list[Train]:
         self._looked_before, self._looked = self._looked, now
-        if self._child is None and now >= self._start_at:
+        if self._child is None and now >= self._start_at and not self._is_exhausted:
             self._launch(now)
         if self._child is not None and self._look is not None:
             self._read_look(self._child, self._look, now)
         elif self._child is not None and self._ahead(now) < MAX_AHEAD:
             self._read(self._child, now)
         self._judge_silence(now)
-        if not self._queue and now - self._last_left >= SILENCE:
+        if not self._queue and now - self._last_left >= SILENCE and not self._is_exhausted:
             self._take(self._cutter.idle(self._time_now(now)))
             self._is_silent = True
         return self._leave(now)
@@ -131,6 +137,9 @@ class LiveSource(Source):
         if self._child is not None:
             self._child.close()
             self._child = None
+
+    def _new_framing(self) -> Framing:
+        return Copied() if self._spec.copy else Encoded()
 
     def _launch(self, now: float) -> None:
         """Start ffmpeg, or ffprobe if it is not known what to take of the input."""
@@ -157,6 +166,9 @@ class LiveSource(Source):
 
     def _command(self, tracks: LiveTracks, now: float) -> list[str]:
         spec = self._spec
+        command = [self._tool, "-nostdin", "-hide_banner", "-loglevel", "error"]
+        if spec.copy:
+            return [*command, *copy_arguments(spec), "pipe:1"]
         arguments = live_arguments(
             (*(("-re",) if spec.paced else ()), *input_arguments(spec)),
             tracks.maps,
@@ -165,8 +177,7 @@ class LiveSource(Source):
             is_top_first=tracks.is_top_first,
             offset=self._time_now(now) / CLOCK if self._again else None,
         )
-        command = [self._tool, "-nostdin", "-hide_banner", "-loglevel", "error", *arguments]
-        return [*command, "-f", "mpegts", "pipe:1"]
+        return [*command, *arguments, "-f", "mpegts", "pipe:1"]
 
     def _read_look(self, ffprobe: Child, look: Look, now: float) -> None:
         try:
@@ -221,24 +232,26 @@ class LiveSource(Source):
             )  # fmt: skip
 
     def _read(self, child: Child, now: float) -> None:
-        came = bytearray(self._rest)
+        came = bytearray()
         try:
             while len(came) < MAX_READ and (block := os.read(child.stdout.fileno(), MAX_READ)):
                 came += block
             has_ended = len(came) < MAX_READ
         except BlockingIOError:
             has_ended = False
-        whole = len(came) - len(came) % PACKET
-        self._rest = bytes(came[whole:])
-        packets = without_tables(bytes(came[:whole]), SDT_PID)
-        if holds_media(packets):
+        runs = self._framing.feed(bytes(came))
+        if self._framing.has_media:
             self._note_media(now)
-        if packets and self._is_silent:
+        if any(run.packets for run in runs) and self._is_silent:
             self._cutter.not_before(self._time_now(now))
             self._is_silent = False
+        cuts: list[Cut] = []
         try:
-            self._held += packets
-            self._take(cuts := self._cutter.feed(packets))
+            for run in runs:
+                self._held += run.packets
+                clock = self._framing.clock
+                cuts += (some := self._cutter.feed(run.packets, is_start=run.is_start, clock=clock))
+                self._take(some)
         except StreamFormatError as error:
             self._restart(now, str(error))
             return
@@ -258,9 +271,13 @@ class LiveSource(Source):
         assert self._child is not None
         status = self._child.close()
         said = why or self._complaint(self._child)
-        self._child, self._look, self._rest = None, None, b""
+        self._child, self._look, self._framing = None, None, self._new_framing()
         self._take(self._cutter.finish())
         self._held, self._held_first = bytearray(), self._cutter.needs
+        if self._is_over():
+            logger.info("[%s] live input: %s has ended", self._spec.name, self._spec.source)
+            self._is_exhausted = True
+            return
         if now - self._started >= STEADY:
             self._backoff = FIRST_BACKOFF
         eventlog.note(

@@ -7,17 +7,19 @@ pipe, or an address at which a sender calls, which would take the look for the r
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcast.media.source.complaints import SourceError
 from mcast.media.source.ffmpeg import Child
 from mcast.media.source.probe import Probe, live_probe, parse
-from mcast.media.source.server_config import ContentSpec
+from mcast.media.source.server_config import STDIN_SOURCE, ContentSpec
 from mcast.media.source.tracks import ALL, NO_WISH, Audio, Video, Wish, choose
 
 _CONTAINERS = (None, "mpegts", "hls", "dash")  # of several streams
 _REOPENED = {"udp", "rtp", "rtsp", "srt", "http", "https", "ftp", "ftps", "sftp", "file"}
+_AS_IT_IS = ("-map", "0", "-c", "copy", "-f", "data", "-flush_packets", "1")
 _MAX_OUTPUT = 4 << 20  # bytes: a multiplex of a hundred programmes takes some 200 KB
 
 
@@ -34,11 +36,27 @@ class LiveTracks:
 def input_arguments(spec: ContentSpec) -> tuple[str, ...]:
     """Return what makes ffmpeg or ffprobe open a live input."""
     form = ("-f", spec.format) if spec.format else ()
-    return (*form, *spec.input_options, "-i", spec.source)
+    return (*form, *spec.input_options, "-i", _opened(spec.source))
+
+
+def _opened(source: str) -> str:
+    """Return what ffmpeg calls a source."""
+    return "pipe:0" if source == STDIN_SOURCE else source
+
+
+def copy_arguments(spec: ContentSpec) -> tuple[str, ...]:
+    """Return what makes ffmpeg hand on the bytes of a live input, whatever they mean.
+
+    RTP is read as UDP, with its headers: ffmpeg would mix RTCP into the stream.
+    """
+    source = re.sub(r"^rtp://", "udp://", _opened(spec.source), flags=re.IGNORECASE)
+    return ("-f", "data", *spec.input_options, "-i", source, *_AS_IT_IS)
 
 
 def without_look(spec: ContentSpec) -> LiveTracks | None:
     """Return what to take of an input that is not looked into; None for the others."""
+    if spec.copy:
+        return LiveTracks()
     if not _may_be_opened_twice(spec):
         return by_wish(spec.wish)
     if spec.wish == NO_WISH and spec.format not in _CONTAINERS:

@@ -24,10 +24,13 @@ MAX_STREAMS = 1_000
 STALL, HOLD, MAX_SECONDS = 10, 30, 86_400
 _MIN_BIT_RATE, _MAX_BIT_RATE = 8_000, 1_000_000_000
 
+STDIN_SOURCE = "-"
+"""The source that is what the server reads from its standard input."""
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _FILE_LIKE_URL = re.compile(
     r"(https?|ftps?|sftp)://(?!.*\.(m3u8|mpd)\b)", re.IGNORECASE
 )  # no clock of its own
+_COPIED = ("udp", "rtp", "srt", "tcp", "http", "https", "rist")
 _T = TypeVar("_T")
 
 
@@ -42,6 +45,7 @@ class ContentSpec:
     format: str | None = None  # ffmpeg's -f for a live input
     paced: bool = False  # a live input without a clock of its own: ffmpeg reads it with -re
     input_options: tuple[str, ...] = ()  # further options for ffmpeg, before a live input
+    copy: bool = False  # a live transport stream whose packets are sent as they are
     stall: float = STALL  # seconds without media after which ffmpeg is started again
     hold: float = HOLD  # seconds without media after which the stream ends; 0: never
     loop: bool = True
@@ -79,6 +83,8 @@ def load_server_config(path: Path, formats: Callable[[], Collection[str]] = inpu
         if spec.name in names:
             raise ConfigError(f"{path}: content '{spec.name}': the name is there twice; rename one")
         names.add(spec.name)
+    if len(piped := [spec.name for spec in contents if spec.source == STDIN_SOURCE]) > 1:
+        raise ConfigError(f"{path}: content '{piped[1]}': source: '{piped[0]}' reads standard input already")
     place = None if cache is None else relative_to(path, cache)
     return ServerConfig(path, contents, place, _allowed(keys))
 
@@ -157,14 +163,14 @@ def _content(table: object, file: Path, index: int, formats: Callable[[], Collec
     keys = _Keys(table, str(file), f"content {index}")
     keys.allow(
         *("name", "source", "loop", "datagram_packets", "max_bit_rate", "audio_bit_rate", "deint"),
-        *("programme", "video", "audio", "format", "live", "paced", "input_options", "stall", "hold"),
+        *("programme", "video", "audio", "format", "live", "paced", "input_options", "stall", "hold", "copy"),
     )
     name = _name(keys)
     keys.where = f"content '{name}'"
     source, form = keys.text("source", "earth.mp4"), keys.optional("format", str)
     is_url = bool(_URL.match(source))
     live = keys.optional("live", bool)
-    live = live if live is not None else form is not None or is_url
+    live = live if live is not None else form is not None or is_url or source == STDIN_SOURCE
     quality = Quality(
         max_bit_rate=keys.number("max_bit_rate", _MIN_BIT_RATE, _MAX_BIT_RATE, 0),
         audio_bit_rate=keys.number("audio_bit_rate", _MIN_BIT_RATE, 512_000, DEFAULT_QUALITY.audio_bit_rate),
@@ -202,7 +208,7 @@ def _wish(keys: _Keys) -> Wish:
 
 
 def _file_source(keys: _Keys, spec: ContentSpec, file: Path) -> ContentSpec:
-    for key in ("paced", "input_options", "stall", "hold"):
+    for key in ("paced", "input_options", "stall", "hold", "copy"):
         if keys.has(key):
             raise keys.error(key, "only for live inputs (those with a format or a URL)")
     path = relative_to(file, spec.source)  # whether it is there shows when it is prepared
@@ -222,22 +228,40 @@ def _live_input(
     if not all(isinstance(option, str) for option in options):
         raise keys.error("input_options", 'expected a list of texts, like ["-framerate", "30"]')
     source, is_file = spec.source, False
-    if spec.format != "lavfi" and not _URL.match(source):
+    if source != STDIN_SOURCE and spec.format != "lavfi" and not _URL.match(source):
         path = relative_to(file, source)
         is_file = path.is_file()
         source = str(path) if is_file or spec.format is None else source
     paced = keys.optional("paced", bool)
     if paced is None:
         paced = is_file or spec.format == "lavfi" or bool(_FILE_LIKE_URL.match(source))
+    copy = bool(keys.optional("copy", bool))
+    if copy:
+        _check_copy(keys, spec)
     return replace(
         spec,
         source=source,
+        copy=copy,
         paced=paced,
         input_options=tuple(options),
         loop=False,
         stall=keys.number("stall", 1, MAX_SECONDS, STALL),
         hold=keys.number("hold", 0, MAX_SECONDS, HOLD),
     )
+
+
+def _check_copy(keys: _Keys, spec: ContentSpec) -> None:
+    """Raise ConfigError for what is no transport stream, or asks for more than to send it as it is."""
+    if spec.format not in (None, "mpegts"):
+        raise keys.error("copy", f"only MPEG-TS can be copied, not '{spec.format}'; leave 'copy' out")
+    scheme = spec.source.partition("://")[0].lower() if _URL.match(spec.source) else ""
+    if scheme and scheme not in _COPIED:
+        raise keys.error(
+            "copy", f"{scheme}:// brings no MPEG-TS; leave 'copy' out ({', '.join(_COPIED)} can)"
+        )
+    for key in ("max_bit_rate", "audio_bit_rate", "deint", "programme", "video", "audio"):
+        if keys.has(key):
+            raise keys.error(key, "a copied input is sent as it is; leave this, or 'copy', out")
 
 
 def relative_to(file: Path, name: str) -> Path:

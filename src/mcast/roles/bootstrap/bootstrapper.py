@@ -2,7 +2,8 @@
 
 A node has one session. When another process comes under a name that has one, the older session is probed:
 after a crash or a change of address it may look alive for seconds. If it says anything within PROBE_TIMEOUT
-it keeps the name, and the newcomer is refused before it listens anywhere; else the newcomer has the name.
+it keeps the name, and the newcomer is refused before it listens anywhere; else the newcomer has the name. A
+client that asks where it may join (it begins with Seek) is told, and has no session.
 
 A name is given to who calls from one of its addresses in the layout, or from the bootstrapper's own host.
 Where the layout is open, others join beside it (newcomers.py), and one other address may not take all names
@@ -34,7 +35,7 @@ from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
 from mcast.roles.bootstrap.identification import Identification
 from mcast.roles.bootstrap.newcomers import Newcomers
-from mcast.roles.bootstrap.offers import connected, offers
+from mcast.roles.bootstrap.offers import Offers
 from mcast.roles.bootstrap.registry import Change, NodeStatus, Registry
 from mcast.shares import UNCOUNTED, Source, share_of, source_of
 from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, Probe, Refused, Register, Seek
@@ -67,6 +68,7 @@ class _Session:
     connection: Connection
     instance: bytes
     source: Source  # which its place counts for
+    unlisted: bool  # it is not named to clients
     # Held while a layout goes out, so that an older one never overtakes a newer one.
     lock: threading.Lock = field(default_factory=threading.Lock)
     sent: LayoutMessage | None = None
@@ -90,7 +92,7 @@ class Bootstrapper:
         self._lock = threading.Lock()  # guards the six below; never held while sending
         self._file, self._version = layout, 1
         self._newcomers = Newcomers(layout)
-        self._usable: frozenset[str] | None = None  # who can be offered; None: to be found anew
+        self._offers = Offers()
         self._registry = Registry()
         self._sessions: dict[str, _Session] = {}
         self._watcher = Watcher(on_crash, counters=self.counters)
@@ -126,7 +128,8 @@ class Bootstrapper:
     def change_layout(self, layout: Layout) -> None:
         """Put a new layout in force and tell the nodes whose place has changed."""
         with self._lock:
-            self._file, self._version, self._usable = layout, self._version + 1, None
+            self._file, self._version = layout, self._version + 1
+            self._offers.changed()
             self._newcomers.change_file(layout)
             sessions = list(self._sessions.values())
         self._deliver_to(sessions)
@@ -160,6 +163,9 @@ class Bootstrapper:
     def _handle(self, connection: Connection) -> None:
         """Serve one newcomer. In a thread of the listener."""
         register = connection.receive(REGISTER_TIMEOUT)
+        if isinstance(register, Seek):
+            self._offer_client(connection, register.content)
+            return
         if not isinstance(register, Register):
             raise WireError(f"a node begins with Register, not with {type(register).__name__}")
         with self._lock:
@@ -168,7 +174,8 @@ class Bootstrapper:
         if isinstance(node, str):
             self._refuse(connection, node)
             return
-        session = _Session(node.name, connection, register.instance, self._source_of(connection))
+        source = self._source_of(connection)
+        session = _Session(node.name, connection, register.instance, source, register.unlisted)
         if (problem := self._lack_of_room(session, node)) is not None:
             self._refuse(connection, problem)
             return
@@ -280,7 +287,7 @@ class Bootstrapper:
     def _changed(self, affected: Collection[str]) -> None:
         """Note that who is up, or linked to whom, has changed."""
         assert self._lock.locked()
-        self._usable = None
+        self._offers.changed()
         self._version += bool(affected)
 
     def _inform(self, names: Collection[str]) -> None:
@@ -316,13 +323,17 @@ class Bootstrapper:
             return
         session.offered_at = now
         with self._lock:
-            layout, up = self._newcomers.layout, self._registry.snapshot()
-            if self._usable is None:
-                self._usable = connected(layout, up) - self._newcomers.full()
-            usable = self._usable
-        found = offers(session.name, session.connection.peer.ip, content, layout, up, usable)
+            usable = self._offers.usable(self._newcomers, self._registry.snapshot())
+        found = usable.for_node(session.name, session.connection.peer.ip, content)
         logger.debug("= %s is offered %s", session.name, ", ".join(each.name for each in found) or "nobody")
         say(session.connection, Candidates(found))
+
+    def _offer_client(self, connection: Connection, content: str) -> None:
+        with self._lock:
+            usable = self._offers.usable(self._newcomers, self._registry.snapshot())
+            unlisted = {name for name, session in self._sessions.items() if session.unlisted}
+        found = usable.for_client(connection.peer.ip, content, unlisted)
+        connection.send(Candidates(found), SEND_TIMEOUT)
 
     def _link(self, session: _Session, names: tuple[str, ...]) -> None:
         now = time.monotonic()

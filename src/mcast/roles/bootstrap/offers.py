@@ -1,17 +1,22 @@
-"""Whom a node is offered that asks for others beyond its links: to join, or as its neighbours have no way.
+"""Whom a node is offered that asks for others beyond its links: to join, or as its neighbours have no way;
+and whom a client is offered.
 
 Only nodes that are up, that the asker can be expected to reach, and that a chain of nodes that are up
 connects to a rendezvous point: where a whole part of the overlay is cut off, nobody is sent in a circle.
 First come those that stream the content that is looked for, then the rendezvous points, then those whose
-addresses are alike. How far each one is, and whether it can be reached, the asker finds by connecting.
+addresses are alike. For a client, who has no other way to find who is near, likeness comes first. How far
+each one is, and whether it can be reached, the asker finds by connecting.
 
 Pure.
 """
 
-from collections.abc import Iterable, Mapping, Set
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
 
-from mcast.config.layout import Layout
+from mcast.config.layout import Layout, NodeSpec
 from mcast.hostport import IPAddress, literal_ip
+from mcast.roles.bootstrap.newcomers import Newcomers
 from mcast.roles.bootstrap.registry import NodeStatus
 from mcast.wire.bootstrap import MAX_CANDIDATES, Neighbour
 from mcast.wire.identity import Identity
@@ -30,26 +35,61 @@ def connected(layout: Layout, up: Iterable[str]) -> frozenset[str]:
     return frozenset(reached)
 
 
-def offers(
-    asker: str, ip: IPAddress, content: str, layout: Layout, up: Mapping[str, NodeStatus],
-    usable: Set[str],
-) -> tuple[Neighbour, ...]:  # fmt: skip
-    """Return whom a node is offered that calls from `ip`, the best first.
+class Offers:
+    """Remembers who is connected, as long as nobody comes or goes. Not thread-safe."""
 
-    `usable` are those who are `connected`, and have room for another neighbour.
-    """
-    own = {asker, *(link.neighbour for link in layout.links.get(asker, ()))}
-    ranked: list[tuple[bool, bool, int, str]] = []
-    for name in usable - own:
-        status, node = up.get(name), layout.nodes.get(name)
-        if status is None or node is None or not _means_the_same(node.address.host, ip):
-            continue
-        streams = _streams(status, content)
-        if streams is False or _is_below(status, content, asker):
-            continue
-        ranked.append((streams is None, name not in layout.rendezvous, -_alike(node.address.ip, ip), name))
-    best = [name for *_, name in sorted(ranked)[:MAX_CANDIDATES]]
-    return tuple(Neighbour(name, str(layout.nodes[name].address)) for name in best)
+    def __init__(self) -> None:
+        self._connected: frozenset[str] | None = None
+
+    def changed(self) -> None:
+        """Take in that who is up, or linked to whom, has changed."""
+        self._connected = None
+
+    def usable(self, newcomers: Newcomers, up: Mapping[str, NodeStatus]) -> "Usable":
+        """Return who can be offered at this moment."""
+        if self._connected is None:
+            self._connected = connected(newcomers.layout, up)
+        return Usable(newcomers.layout, up, self._connected, newcomers.full())
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """Those who can be offered."""
+
+    layout: Layout
+    up: Mapping[str, NodeStatus]
+    connected: Set[str]
+    full: Set[str]  # they have no room for another neighbour
+
+    def for_node(self, asker: str, ip: IPAddress, content: str) -> tuple[Neighbour, ...]:
+        """Return whom a node is offered that calls from `ip`, the best first."""
+        own = {asker, *(link.neighbour for link in self.layout.links.get(asker, ()))}
+        ranked: list[tuple[bool, bool, int, str]] = []
+        for name, status, node in self._reached(self.connected - self.full - own, ip):
+            streams = _streams(status, content)
+            if streams is False or _is_below(status, content, asker):
+                continue
+            is_rendezvous = name in self.layout.rendezvous
+            ranked.append((streams is None, not is_rendezvous, -_alike(node.address.ip, ip), name))
+        return self._named(name for *_, name in sorted(ranked))
+
+    def for_client(self, ip: IPAddress, content: str, unlisted: Set[str]) -> tuple[Neighbour, ...]:
+        """Return whom a client is offered that calls from `ip`, those with the most like addresses first."""
+        ranked = [
+            (-_alike(node.address.ip, ip), _streams(status, content) is not True, name)
+            for name, status, node in self._reached(self.connected - unlisted, ip)
+        ]
+        return self._named(name for *_, name in sorted(ranked))
+
+    def _reached(self, names: Iterable[str], ip: IPAddress) -> Iterator[tuple[str, NodeStatus, NodeSpec]]:
+        for name in names:
+            status, node = self.up.get(name), self.layout.nodes.get(name)
+            if status is not None and node is not None and _means_the_same(node.address.host, ip):
+                yield name, status, node
+
+    def _named(self, names: Iterable[str]) -> tuple[Neighbour, ...]:
+        best = itertools.islice(names, MAX_CANDIDATES)
+        return tuple(Neighbour(name, str(self.layout.nodes[name].address)) for name in best)
 
 
 def _streams(status: NodeStatus, content: str) -> bool | None:

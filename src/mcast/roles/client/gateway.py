@@ -22,6 +22,7 @@ LOOK_EACH = 1.0
 _UNUSABLE = {
     "content": "--content",
     "output": "--output",
+    "segment": "--segment",
     "player": "--player",
     "duration": "--duration",
     "report": "--report",
@@ -50,12 +51,14 @@ def settings_of(options: argparse.Namespace) -> Settings | None:
 
 def serve(options: argparse.Namespace, settings: Settings, process: cli.Process) -> int:
     """Serve until the user has enough; return the exit status. Raises ConfigError."""
-    asker = Asker(check_neighbours(options.neighbours), cli.keys_of(options, process), process.stop)
+    nodes = check_neighbours([*options.neighbours, *options.further])
+    asker = Asker(nodes, cli.keys_of(options, process), process.stop)
     process.key_rings.append(settings.access.keys)
 
     def subscribe(content: str) -> Subscription:
         return Subscription(
-            neighbours=options.neighbours, content=content, latency_ms=options.latency,
+            neighbours=options.neighbours, further=options.further,
+            content=content, latency_ms=options.latency,
             patience=options.wait, give_up=options.give_up, start=options.start,
             media_ports=options.media_ports, key_file=options.key_file,
         )  # fmt: skip

@@ -21,7 +21,7 @@ def print_list(options: argparse.Namespace, process: cli.Process) -> int:
     process.begun.set()
     with Waiting(f"{' or '.join(options.neighbours)} to tell which contents there are", process.on_crash):
         directory = list_contents(
-            neighbours=options.neighbours, patience=options.wait, key_file=options.key_file, stop=process.stop
+            neighbours=_asked(options), patience=options.wait, key_file=options.key_file, stop=process.stop
         )
     cli.print_out(as_text(directory))
     return 0
@@ -55,10 +55,14 @@ def with_suggestion(error: NotFoundError, options: argparse.Namespace, process: 
     meant = ""
     with contextlib.suppress(McastError):
         directory = list_contents(
-            neighbours=options.neighbours, patience=HINT_SECONDS, key_file=options.key_file, stop=process.stop
+            neighbours=_asked(options), patience=HINT_SECONDS, key_file=options.key_file, stop=process.stop
         )
         meant = suggestion(options.content, (info.name for info in directory.contents))
     return NotFoundError(f"{error} {meant}") if meant else error
+
+
+def _asked(options: argparse.Namespace) -> list[str]:
+    return [*options.neighbours, *options.further]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterable[str]:

@@ -7,7 +7,6 @@ the content is over: status 0. When the stream ends for another reason: status 5
 import argparse
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,24 +25,17 @@ from mcast.client.options import (
     check_seconds,
 )
 from mcast.errors import ConfigError, McastError, NotFoundError, UnreachableError
-from mcast.media.output import (
-    Ended,
-    Output,
-    check_file,
-    check_stdout,
-    fifo_output,
-    file_output,
-    stdout_output,
-)
-from mcast.media.player import Player, player_command
+from mcast.media.output import Ended
 from mcast.net.deadline import Deadline
 from mcast.roles import cli
 from mcast.roles.client.gateway import add_gateway_options, serve, settings_of
 from mcast.roles.client.listing import print_list, with_suggestion
 from mcast.roles.client.notice import Notice
 from mcast.roles.client.report import Report
-from mcast.roles.client.session import STOPPED_BY_USER, Session
+from mcast.roles.client.session import CONTENT_OVER, STOPPED_BY_USER, Session
 from mcast.roles.client.status_line import StatusLine
+from mcast.roles.client.targets import Targets
+from mcast.roles.client.way import check_way, find_way
 from mcast.roles.ending import ERROR_STATUS
 from mcast.roles.service_manager import ServiceManager
 
@@ -63,9 +55,15 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--content", type=_content, metavar="NAME", help="what to play")
     add("--list", action="store_true", help="print which contents the overlay has, and exit")
-    add("--neighbour", required=True, action="append", dest="neighbours", type=_neighbour,
-        metavar="HOST:PORT", help="the nearest overlay node; given several times, all are asked")  # fmt: skip
-    add("--output", metavar="FILE", help="record to a file (-: standard output) instead of playing")
+    add("--neighbour", action="append", dest="neighbours", type=_neighbour, metavar="HOST:PORT",
+        help="the nearest overlay node; given several times, all are asked")  # fmt: skip
+    add("--bootstrap", type=cli.peer_option, metavar="HOST:PORT",
+        help="instead: have the bootstrapper name the nodes, and join at the nearest")  # fmt: skip
+    add("--output", action="append", metavar="WHERE",
+        help="a file, - (standard output), udp://HOST:PORT or rtp://HOST:PORT, instead of a player; "
+        "given several times, all get the stream")  # fmt: skip
+    add("--segment", type=_positive, metavar="SECONDS",
+        help="record to files of about this length: --output is their folder, with index.m3u8")  # fmt: skip
     add("--player", metavar="CMD", help="a player that reads its standard input (default: ffplay)")
     add("--duration", type=_positive, metavar="SECONDS", help="stop so long after the first media")
     add("--latency", type=_latency, default=DEFAULT_LATENCY_MS, metavar="MS",
@@ -85,14 +83,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _body(options: argparse.Namespace, process: cli.Process) -> int:
+    check_way(options)
     if options.list:
-        return print_list(options, process)
+        return print_list(options, process) if find_way(options, process) else 0
     if (http := settings_of(options)) is not None:
-        return serve(options, http, process)
+        return serve(options, http, process) if find_way(options, process) else 0
     if options.content is None:
         raise ConfigError("--content NAME is missing; see what there is with --list, or serve it with --http")
-    if options.output is not None and options.player is not None:
-        raise ConfigError("--output and --player exclude each other: give one")
     file: Path | None = options.report
     if file is not None and (file.is_dir() or not file.parent.is_dir()):
         raise ConfigError(f"--report {file}: there is no such folder, or this is one: name a file")
@@ -118,31 +115,34 @@ def _play_or_suggest(options: argparse.Namespace, process: cli.Process, report: 
 
 def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> None:
     """Join, play to the end, and say in the report how it went."""
-    open_output = _checked_output(options, process)
+    targets = Targets(options, process)
+    if not find_way(options, process):
+        report.exit_reason = STOPPED_BY_USER
+        return
     subscription = Subscription(
-        neighbours=options.neighbours, content=options.content, latency_ms=options.latency,
+        neighbours=options.neighbours, further=options.further,
+        content=options.content, latency_ms=options.latency,
         patience=options.wait, give_up=options.give_up, start=options.start,
         media_ports=options.media_ports, parents=options.parents, trace=options.trace,
         key_file=options.key_file,
     )  # fmt: skip
-    output: Output | None = None
     closed: Ended | None = None
     try:
-        output = _awaited_fifo(options, process)
+        targets.await_readers()
         with _taken_down(subscription, report):
             if not _join(subscription, options, process):
                 report.exit_reason = STOPPED_BY_USER
                 return
-            output = output or open_output()
+            output = targets.open()
             process.manager.ready(f"{options.content}: by way of {' > '.join(map(str, subscription.path))}")
             session = Session(
                 options.content, subscription, output, process.stop, options.duration, process.pulse.beat
             )
             report.exit_reason = session.run()
     finally:
-        if output is not None:  # who has asked to stop does not wait for a player to show the rest
-            closed = output.close(drain=options.output is not None or not process.stop.is_set())
-    if closed is not None and closed.error is not None:  # the disk was full at the very end
+        closed = targets.close(is_over=report.exit_reason == CONTENT_OVER)
+        report.outputs = targets.open_ones
+    if closed is not None and closed.error is not None:  # the disk was full at the end, or one has broken
         raise closed.error
     if process.on_crash.error is not None:  # a thread of the output has crashed, which stops the process
         report.exit_reason, report.exit_status = str(process.on_crash.error), ERROR_STATUS
@@ -204,35 +204,6 @@ class _Wait:
         if is_over:
             return f"the content '{name}' has ended before any media came{why}"
         return f"no media of '{name}' has come in {wait:g} s, though it was joined at {path[-1]}{why}"
-
-
-def _checked_output(options: argparse.Namespace, process: cli.Process) -> Callable[[], Output]:
-    """Return what opens the output once the stream is there: a join that fails touches no file.
-
-    Raises ConfigError if it could not be opened, as far as that can be known now.
-    """
-    stop = process.stop
-    if options.output is None:
-        command = player_command(options.player, options.content, os.environ)
-        return lambda: Player(command, process.on_crash, hurry=stop)
-    if options.output == "-":
-        check_stdout()
-        return lambda: stdout_output(process.on_crash, stop)
-    file = Path(options.output)
-    check_file(file)
-    return lambda: file_output(file, process.on_crash, stop)
-
-
-def _awaited_fifo(options: argparse.Namespace, process: cli.Process) -> Output | None:
-    """Open the output if it is a FIFO, once somebody reads it: before that no stream is asked for.
-
-    Returns None for anything else, and if the user wants to go before. Raises UnreachableError if nobody
-    reads it in time.
-    """
-    file = Path(options.output or "-")
-    if not file.is_fifo():
-        return None
-    return fifo_output(file, process.on_crash, options.wait, process.stop)
 
 
 def _checked(check: Callable[[T], object], value: T) -> T:

@@ -6,13 +6,14 @@ Its figures are those of `mcast.Statistics`; docs/operations.md lists them.
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mcast.client import Statistics
 from mcast.errors import ConfigError
+from mcast.media.output import Output
 
 
 @dataclass(slots=True)
@@ -24,6 +25,7 @@ class Report:
     statistics: Statistics = field(default_factory=Statistics)
     exit_reason: str = ""
     exit_status: int = 0
+    outputs: Sequence[Output] = ()
 
     def write(self, file: Path) -> None:
         """Write the file whole or not at all. Raises ConfigError if it cannot be written."""
@@ -41,10 +43,17 @@ class Report:
         return {
             "content": self.content,
             **figures,
+            "dropped_bytes": self.statistics.dropped_bytes + sum(output.dropped for output in self.outputs),
+            "outputs": [_figures_of(output) for output in self.outputs],
             "playout_latency_ms": self.playout_latency_ms,
             "exit_reason": self.exit_reason,
             "exit_status": self.exit_status,
         }
+
+
+def _figures_of(output: Output) -> Mapping[str, object]:
+    """Return what has become of the bytes that an output was given."""
+    return {"name": output.name, "bytes": output.written, "dropped_bytes": output.dropped}
 
 
 def write_whole(file: Path, text: str) -> None:

@@ -38,7 +38,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="where to listen (default: every address, at the layout's port)")  # fmt: skip
     add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
     add("--unlisted", action="store_true",
-        help="do not have neighbours name this node to their clients, for when they fail")  # fmt: skip
+        help="do not have this node named to clients, by neighbours and by the bootstrapper")  # fmt: skip
     add("--parents", type=int, choices=(1, 2), metavar="1|2",
         help="2: take each content from two neighbours at once (default: what the layout says)")  # fmt: skip
     add("--trace", type=Path, metavar="FILE", help="write every decision to FILE, as lines of JSON")
@@ -49,7 +49,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     if options.name:
         logs.speak_as(options.name)
     port = options.address.port if options.address is not None else 0
-    register = Register(options.name, port, os.urandom(INSTANCE_SIZE))
+    register = Register(options.name, port, os.urandom(INSTANCE_SIZE), unlisted=options.unlisted)
     credentials = cli.credentials_of(options, Role.NODE, process)
     session = BootstrapSession(options.bootstrap, register, process.on_crash, credentials=credentials)
     session.start()

@@ -24,6 +24,8 @@ KINDS = {
 }
 """Stream types by number (ISO 13818-1, table 2-34; 0x81 and 0x87: ATSC A/53)."""
 
+CLOCK = 90_000
+WRAP = 1 << 33
 _VIDEO = {0x01, 0x02, 0x10, 0x1B, 0x24}
 _AUDIO = {0x03, 0x04, 0x0F, 0x11, 0x81, 0x87}
 _ADTS = 0x0F
@@ -36,6 +38,16 @@ class Programme:
     """The streams of the one programme: PIDs and stream types."""
 
     streams: tuple[tuple[int, int], ...] = ()
+    clock: int | None = None  # the PID that carries the PCR
+
+    @property
+    def pids(self) -> frozenset[int]:
+        """Return where picture, sound and all else is."""
+        return frozenset(pid for pid, _ in self.streams)
+
+    def kind_of(self, pid: int | None) -> int | None:
+        """Return the stream type of a PID."""
+        return dict(self.streams).get(-1 if pid is None else pid)
 
     @property
     def video(self) -> int | None:
@@ -80,7 +92,7 @@ def programme(packet: bytes) -> Programme | None:
     while at + 5 <= len(section):
         streams.append(((section[at + 1] & 0x1F) << 8 | section[at + 2], section[at]))
         at += 5 + ((section[at + 3] & 0x0F) << 8 | section[at + 4])
-    return Programme(tuple(streams))
+    return Programme(tuple(streams), clock=(section[5] & 0x1F) << 8 | section[6])
 
 
 def _section(packet: bytes, table: int) -> bytes:
@@ -106,3 +118,11 @@ def presentation_time(packet: bytes) -> int | None:
     """Return the PTS of the PES packet that begins here, in ticks of 90 kHz; None if it has none."""
     found = pes_at(packet, 0) if packet[3] & 0x10 else None
     return timestamp_at(packet, found[0] + 9) if found is not None and found[1] else None
+
+
+def seconds_between(earlier: int | None, later: int | None) -> float:
+    """Return the time from one PTS to another, negative if it runs backwards; 0 where one is missing."""
+    if earlier is None or later is None:
+        return 0.0
+    ticks = (later - earlier) % WRAP
+    return (ticks - WRAP if ticks > WRAP // 2 else ticks) / CLOCK

@@ -1,0 +1,64 @@
+"""The live inputs of a server, and what they share: standard input, and what is known of their streams."""
+
+import logging
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from mcast.errors import ConfigError
+from mcast.media.source.encoding import AUDIO_ENCODER, VIDEO_ENCODER
+from mcast.media.source.ffmpeg import require_encoders
+from mcast.media.source.live import LiveSource
+from mcast.media.source.live_tracks import LiveTracks
+from mcast.media.source.server_config import STDIN_SOURCE, ContentSpec
+from mcast.media.source.standard_input import STDIN, StandardInput
+from mcast.net.threads import OnCrash
+from mcast.wire.position import Position
+
+logger = logging.getLogger(__name__)
+
+
+class LiveInputs:
+    """Opens live inputs. Owns what reads standard input, once a content is what comes from there."""
+
+    def __init__(self) -> None:
+        self._known: dict[ContentSpec, LiveTracks] = {}  # a small memory of the streamers' threads
+        self._standard_input: StandardInput | None = None
+
+    def check(self, spec: ContentSpec) -> None:
+        """Raises ConfigError if a live input cannot be used on this machine."""
+        if not spec.copy:
+            require_encoders((VIDEO_ENCODER, AUDIO_ENCODER))
+        if spec.source == STDIN_SOURCE:
+            if os.isatty(STDIN):
+                raise ConfigError(
+                    f"content '{spec.name}': source: standard input is a terminal: pipe into it"
+                )
+        elif spec.format is None and "://" not in spec.source and not Path(spec.source).exists():
+            logger.warning("[%s] there is no %s yet", spec.name, spec.source)
+
+    def follow(self, specs: Iterable[ContentSpec], on_crash: OnCrash) -> None:
+        """Begin to read what is read all the time."""
+        is_wanted = any(spec.source == STDIN_SOURCE for spec in specs)
+        if is_wanted and self._standard_input is None:
+            self._standard_input = StandardInput(on_crash)
+            self._standard_input.start()
+
+    def stop(self) -> None:
+        """Read nothing any more. Harmless when repeated."""
+        if self._standard_input is not None:
+            self._standard_input.stop()
+            self._standard_input = None
+
+    def is_over(self, spec: ContentSpec) -> bool:
+        """Return whether an input has come to its end, and cannot be opened again."""
+        piped = self._standard_input
+        return spec.source == STDIN_SOURCE and piped is not None and piped.is_over
+
+    def open(self, spec: ContentSpec, position: Position) -> LiveSource:
+        """Begin to play a live input at a position. Raises ConfigError if ffmpeg is missing."""
+        now, piped = time.monotonic(), self._standard_input
+        if spec.source != STDIN_SOURCE or piped is None:
+            return LiveSource(spec, position, now, known=self._known)
+        return LiveSource(spec, position, now, start_child=piped.start_child, is_over=lambda: piped.is_over)

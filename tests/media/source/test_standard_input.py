@@ -1,0 +1,123 @@
+"""Standard input as a live input: read all the time, handed to who takes it, over when its writer ends."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+
+from helpers import Recorder, wait_until
+from mcast.media.source.ffmpeg import Child
+from mcast.media.source.live import LiveSource
+from mcast.media.source.server_config import ContentSpec
+from mcast.media.source.standard_input import StandardInput
+from mcast.wire.mpegts import NULL_PACKET
+from mcast.wire.position import Position
+from mcast.wire.rtp import HEADER_SIZE
+from media.source.test_live import frames
+
+SPEC = ContentSpec("piped", "-", live=True, loop=False, copy=True, hold=0)
+
+
+class Pipe:
+    """Standard input, and the end that its writer holds."""
+
+    def __init__(self) -> None:
+        reading, self._writing = os.pipe()
+        self._reading, self.crash = reading, Recorder()
+        self.input = StandardInput(self.crash, reading)
+        self.input.start()
+
+    def write(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._writing, left) :]
+
+    def end(self) -> None:
+        if self._writing >= 0:
+            os.close(self._writing)
+            self._writing = -1
+
+    def close(self) -> None:
+        self.input.stop()
+        self.end()
+        os.close(self._reading)
+        assert self.crash.calls == []
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    with closing(Pipe()) as pipe:
+        yield pipe
+
+
+def read(child: Child, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (block := os.read(child.stdout.fileno(), size - len(data))):
+        data += block
+    return data
+
+
+def test_each_one_who_takes_it_gets_what_comes_from_then_on(pipe: Pipe) -> None:
+    with pipe.input.start_child(["cat"]) as first:
+        pipe.write(b"one")
+        assert read(first, 3) == b"one"
+        with pipe.input.start_child(["cat"]) as second:
+            pipe.write(b"two")
+            assert (read(first, 3), read(second, 3)) == (b"two", b"two")
+
+
+def test_while_nobody_takes_it_its_writer_does_not_wait(pipe: Pipe) -> None:
+    pipe.write(bytes(1 << 20))  # which no pipe holds
+    pipe.end()
+    wait_until(lambda: pipe.input.is_over)
+
+
+def test_when_its_writer_ends_everybody_hears_of_it(pipe: Pipe) -> None:
+    with pipe.input.start_child(["cat"]) as child:
+        pipe.write(b"last")
+        pipe.end()
+        assert read(child, 100) == b"last"
+    assert pipe.input.is_over
+    with pipe.input.start_child(["cat"]) as late:
+        assert read(late, 1) == b""
+
+
+def test_one_who_has_gone_costs_the_others_nothing(pipe: Pipe) -> None:
+    pipe.input.start_child(["true"]).close()
+    with pipe.input.start_child(["cat"]) as child:
+        pipe.write(b"on")
+        assert read(child, 2) == b"on"
+
+
+def test_it_ends_in_spite_of_one_who_does_not_read(pipe: Pipe) -> None:
+    with pipe.input.start_child(["sleep", "60"]):
+        pipe.write(bytes(1 << 17))
+        began = time.monotonic()
+        pipe.input.stop()
+        assert time.monotonic() - began < 3
+
+
+@pytest.mark.ffmpeg
+def test_a_stream_that_is_piped_is_sent_as_it_is_and_ends_with_the_pipe(pipe: Pipe) -> None:
+    source = LiveSource(
+        SPEC, Position(7, 0), time.monotonic(),
+        start_child=pipe.input.start_child, is_over=lambda: pipe.input.is_over,
+    )  # fmt: skip
+    data, came = frames(0, 30), bytearray()
+
+    def look(until: Callable[[], bool]) -> bool:
+        for train in source.due(time.monotonic()):
+            for one in train.datagrams():
+                if (payload := bytes(one[HEADER_SIZE:])) != NULL_PACKET:
+                    came.extend(payload)
+        return until()
+
+    with closing(source):
+        look(lambda: True)
+        pipe.write(data)
+        pipe.end()
+        wait_until(lambda: look(lambda: source.ended), "the end")
+    assert data.startswith(bytes(came))
+    assert len(came) > 0.8 * len(data)
