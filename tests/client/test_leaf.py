@@ -132,11 +132,11 @@ def test_any_other_miss_is_tried_three_times_and_then_it_is_said_why(
 ) -> None:
     subscription = subscribe()
     subscription.start()
-    requests = {node.miss(reason, "because").request for _ in range(MAX_TRIES)}
+    requests = {node.miss(reason, "because").request for _ in range(MAX_TRIES + 1)}  # the first is scoped
     error = outcome(subscription)
     assert isinstance(error, UnreachableError)
     assert str(error).endswith(f"through {node.address} in 3 tries ({reason.name.lower()} because)")
-    assert len(requests) == 3
+    assert len(requests) == MAX_TRIES + 1
 
 
 def test_a_miss_in_between_is_forgiven(node: Node, subscribe: Subscribe) -> None:
@@ -181,7 +181,7 @@ def test_a_neighbour_that_breaks_off_after_found_is_tried_three_times(
 ) -> None:
     subscription = subscribe()
     subscription.start()
-    for _ in range(MAX_TRIES):
+    for _ in range(MAX_TRIES + 1):
         connection, asked = node.asked_to_stream()
         if answer is not None:
             connection.send(answer(asked))
@@ -210,7 +210,7 @@ def test_a_parent_that_says_found_and_then_nothing_is_given_up(
     monkeypatch.setattr(transitions, "JOIN_SECONDS", 0.1)
     subscription = subscribe()
     subscription.start()
-    for _ in range(MAX_TRIES):
+    for _ in range(MAX_TRIES + 1):
         node.asked_to_stream()
         assert node.heard_stop() is StopReason.UNSUBSCRIBE
     error = outcome(subscription)
@@ -483,7 +483,7 @@ def test_who_waits_for_a_preparation_knows_how_far_it_is_and_then_joins(
         wait_until(lambda: subscription.awaited == f"preparing {percent} %", "the news")  # noqa: B023
     node.take_in()
     assert subscription.wait_joined(PATIENCE)
-    assert subscription.awaited == ""
+    assert "preparing" not in subscription.awaited
 
 
 def test_a_preparation_that_takes_longer_than_patience_lasts_is_no_way_yet(

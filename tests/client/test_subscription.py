@@ -15,6 +15,7 @@ from mcast.client import Subscription
 from mcast.client.intake import Intake
 from mcast.client.leaf import Leaf
 from mcast.errors import NotFoundError, StreamEndedError, UnreachableError
+from mcast.overlay.search import MAX_TRIES
 from mcast.wire.node import MissReason, StopReason
 from roles.partners import N1, N2, RP
 
@@ -82,7 +83,7 @@ def test_entering_raises_what_the_overlay_says(
     node: Node, subscribe: Subscribe, reason: MissReason, error: type[Exception]
 ) -> None:
     def refuse() -> None:
-        for _ in range(1 if reason is MissReason.ABSENT else 3):
+        for _ in range(1 if reason is MissReason.ABSENT else MAX_TRIES + 1):
             node.miss(reason)
 
     with meanwhile(refuse), pytest.raises(error, match="news"), subscribe():
