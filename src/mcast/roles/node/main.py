@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mcast import eventlog
 from mcast.hostport import HostPort, parse_address
+from mcast.media.forwarder import FORWARD_THREADS
 from mcast.net.handshake import Credentials
 from mcast.net.ports import MediaPorts
 from mcast.roles import cli, logs
@@ -41,6 +42,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="do not have this node named to clients, by neighbours and by the bootstrapper")  # fmt: skip
     add("--parents", type=int, choices=(1, 2), metavar="1|2",
         help="2: take each content from two neighbours at once (default: what the layout says)")  # fmt: skip
+    add("--forward-threads", type=cli.count_option, default=FORWARD_THREADS, metavar="N",
+        help="the most threads that carry contents (default: %(default)s)")  # fmt: skip
     add("--trace", type=Path, metavar="FILE", help="write every decision to FILE, as lines of JSON")
 
 
@@ -78,7 +81,7 @@ def _run(
     program = NodeProgram(
         layout, address, ports, session.say, process.on_crash,
         takes_clients=not options.unlisted, parents=options.parents, trace_file=options.trace,
-        credentials=credentials, beat=process.pulse.beat,
+        forward_threads=options.forward_threads, credentials=credentials, beat=process.pulse.beat,
     )  # fmt: skip
     process.begun.set()
     place = f"{KINDS[layout.kind]} {layout.name}"

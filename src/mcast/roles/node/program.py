@@ -19,7 +19,9 @@ from pathlib import Path
 from mcast.errors import ConfigError
 from mcast.eventlog import note
 from mcast.hostport import HostPort
+from mcast.media.carriers import Carriers
 from mcast.media.feedback import FeedbackReader
+from mcast.media.forwarder import FORWARD_THREADS, Forwarder
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.connection import Connection
 from mcast.net.entrance import FIRST_QUESTION, Rules
@@ -72,6 +74,7 @@ class NodeProgram:
         *,
         takes_clients: bool = True,
         parents: int | None = None,
+        forward_threads: int = FORWARD_THREADS,
         trace_file: Path | None = None,
         timing: Timing = DEFAULT_TIMING,
         credentials: Credentials = KEYLESS,
@@ -81,8 +84,8 @@ class NodeProgram:
 
         `say` tells the bootstrapper something and must not wait. `takes_clients`: neighbours may name this
         node to their clients, for when they fail themselves. `parents`: of each content, where it is not to
-        be as many as the layout says. `beat` gets, at each tick, the threads that the
-        node cannot do without.
+        be as many as the layout says. `forward_threads` is the most that carry its contents.
+        `beat` gets, at each tick, the threads that the node cannot do without.
         """
         self._beat = beat
         self._me, self._parents = Identity.node(layout.name), parents
@@ -102,6 +105,7 @@ class NodeProgram:
         post = self._decider.post
         self._watcher, self._reader = Watcher(on_crash), FeedbackReader(on_crash)
         self._reaper = Worker("reaper", on_crash)
+        self._forwarders = Carriers(lambda number: Forwarder(f"forward-{number}", on_crash), forward_threads)
         self._flooder = Flooder(self._watcher, post, on_crash, credentials=credentials)
         self._monitors = ServerMonitors(self._watcher, post, on_crash, credentials=credentials)
         self._advertiser = Advertiser(takes_clients=takes_clients)
@@ -112,7 +116,7 @@ class NodeProgram:
             self._watcher, self._decider, self._advertiser.watch, is_favoured=self._peers.is_one
         )
         self._relays = RelayDb(
-            str(self._me), self._reader, ports, self._reaper,
+            str(self._me), self._reader, self._forwarders, ports, self._reaper,
             post=post, on_child_lost=self._inbound.on_child_lost,
             on_child_caught_up=self._inbound.on_child_caught_up, on_crash=on_crash, timing=timing,
         )  # fmt: skip
@@ -173,6 +177,7 @@ class NodeProgram:
         self._listener.stop()
         self._decider.stop()
         self._performer.stop()
+        self._forwarders.stop()
         self._flooder.stop()
         self._watches.stop()
         self._monitors.stop()

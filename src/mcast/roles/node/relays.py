@@ -4,8 +4,10 @@ import logging
 from collections.abc import Iterator, Mapping
 
 from mcast.eventlog import note
+from mcast.media.carriers import Carriers
 from mcast.media.child import OnCaughtUp, OnLost
 from mcast.media.feedback import FeedbackReader
+from mcast.media.forwarder import Forwarder
 from mcast.media.parent import ParentCounters
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
@@ -26,12 +28,14 @@ class RelayDb:
     """The relays by content. For the decider's thread."""
 
     def __init__(
-        self, cname: str, reader: FeedbackReader, ports: MediaPorts, reaper: Worker, *,
+        self, cname: str, reader: FeedbackReader, forwarders: Carriers[Forwarder], ports: MediaPorts,
+        reaper: Worker, *,
         post: Post, on_child_lost: OnLost, on_child_caught_up: OnCaughtUp, on_crash: OnCrash,
         timing: Timing = DEFAULT_TIMING,
     ) -> None:  # fmt: skip
-        """`cname` names this node in RTCP; `reaper` waits for the ends of relays."""
+        """`cname` names this node in RTCP; the `forwarders` carry relays; `reaper` waits for their ends."""
         self._cname, self._reader, self._ports, self._reaper = cname, reader, ports, reaper
+        self._forwarders = forwarders
         self._post, self._on_crash = post, on_crash
         self._on_child_lost, self._on_child_caught_up = on_child_lost, on_child_caught_up
         self._timing = timing
@@ -66,7 +70,7 @@ class RelayDb:
 
     def _open(self, content: str, position: Position, start: int | None) -> Relay:
         relay = self._relays[content] = Relay(
-            content, position, self._reader, self._ports, self._cname,
+            content, position, self._reader, self._forwarders.pick(), self._ports, self._cname,
             post=self._post, on_child_lost=self._on_child_lost, on_child_caught_up=self._on_child_caught_up,
             on_crash=self._on_crash, start=start, timing=self._timing,
         )  # fmt: skip
