@@ -128,12 +128,15 @@ def _take_turn(
 
 
 def _contenders(options: argparse.Namespace) -> list[Contender]:
-    others = [
-        Contender(name, checkout=Path(path))
-        for name, _, path in (each.partition("=") for each in options.mcast)
-    ]
+    others = [_other(each) for each in options.mcast]
     peers = [] if options.quick else [peer for peer in PEERS if peer.is_installed()]
     return [MCAST, *others, LIMIT, SINGLE, *peers]
+
+
+def _other(text: str) -> Contender:
+    name, _, rest = text.partition("=")
+    path, *options = rest.split()
+    return Contender(name, checkout=Path(path), options=tuple(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -154,8 +157,8 @@ def _parser() -> argparse.ArgumentParser:
         "--mcast",
         action="append",
         default=[],
-        metavar="NAME=CHECKOUT",
-        help="another version's node; repeatable",
+        metavar="'NAME=CHECKOUT [OPTION ...]'",
+        help="another version's node, or one with other options; repeatable",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     return parser

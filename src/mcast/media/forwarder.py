@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.train_reader import TrainReader
 from mcast.net.waker import Waker
 
 TICK_SECONDS = 0.02
@@ -49,6 +50,7 @@ class Forwarder:
         self._readers: dict[int, Callable[[], None]] = {}  # the thread's: by descriptor
         self._poll, self._waker = select.epoll(), Waker()
         self._look_at = 0.0  # the thread's
+        self.receive = TrainReader().receive  # for the thread only
         self.watch(self._waker, self._on_wake)
         self._thread = OwnedThread(name, self._run, on_crash)
         self._is_started = False  # with the lock

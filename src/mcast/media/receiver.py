@@ -29,7 +29,7 @@ from mcast.media.way import Way
 from mcast.net.addresses import IPAddress, endpoint_of, sockaddr_of
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import JOIN_TIMEOUT, OnCrash
-from mcast.net.udp import enable_merging, receive, request_receive_buffer
+from mcast.net.udp import enable_merging, request_receive_buffer
 from mcast.overlay.actions import UpstreamId
 from mcast.wire.position import Position
 from mcast.wire.train import Train
@@ -259,7 +259,7 @@ class Receiver:
         """Receive once from a parent, and hand on what is new."""
         stream, parent = self._stream, line.parent
         try:
-            received = receive(line.sock, wait=False)
+            data, size = self._forwarder.receive(line.sock)
         except BlockingIOError:
             return
         except OSError:  # the parent's port is closed, or a filter refuses us; told once, then forgotten
@@ -267,10 +267,10 @@ class Receiver:
             parent.refused(now)
         else:
             now = time.monotonic()
-            if received.data and not received.cut:
-                for train in stream.receive(parent, received.data, received.size, now):
+            if data:
+                for train in stream.receive(parent, data, size, now):
                     self._on_train(train)
-                line.way.on_received(received.data, received.size, parent.lost, now)
+                line.way.on_received(data, size, parent.lost, now)
         if parent.has_news or stream.reception.missing:  # all else can wait for the next look
             self._do_due(line, now)
 
