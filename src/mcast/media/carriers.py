@@ -3,7 +3,7 @@
 One content each while they are few; beyond, the next one is carried by the thread that carries the fewest.
 """
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterator, Sized
 from typing import Generic, Protocol, TypeVar
 
 
@@ -28,6 +28,9 @@ class Carriers(Generic[CarrierT]):
 
     def __repr__(self) -> str:
         return f"<Carriers {self._carriers} of {self._most}>"
+
+    def __iter__(self) -> Iterator[CarrierT]:
+        return iter(tuple(self._carriers))
 
     def pick(self) -> CarrierT:
         """Return who is to carry the next content."""

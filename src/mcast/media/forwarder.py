@@ -50,6 +50,7 @@ class Forwarder:
         self._readers: dict[int, Callable[[], None]] = {}  # the thread's: by descriptor
         self._poll, self._waker = select.epoll(), Waker()
         self._look_at = 0.0  # the thread's
+        self.busy_seconds = 0.0  # for which the thread has had the processor
         self.receive = TrainReader().receive  # for the thread only
         self.watch(self._waker, self._on_wake)
         self._thread = OwnedThread(name, self._run, on_crash)
@@ -118,6 +119,7 @@ class Forwarder:
             self._close()
 
     def _look(self, now: float) -> None:
+        self.busy_seconds = time.thread_time()
         for item in tuple(self._carried):
             if not item.look(now):
                 item.finish()

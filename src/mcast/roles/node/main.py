@@ -11,6 +11,7 @@ from mcast.hostport import HostPort, parse_address
 from mcast.media.forwarder import FORWARD_THREADS
 from mcast.net.handshake import Credentials
 from mcast.net.ports import MediaPorts
+from mcast.overlay.events import Limited
 from mcast.roles import cli, logs
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.node.session import BootstrapSession
@@ -21,6 +22,8 @@ from mcast.wire.identity import check_node_name
 logger = logging.getLogger(__name__)
 
 KINDS = {NodeKind.OVERLAY: "node", NodeKind.RENDEZVOUS: "rendezvous point"}
+MEGABIT = 1_000_000
+MOST_MEGABITS = 1e6
 REMOVED_POLL = 0.2
 """Seconds until a node sees that the layout names it no more."""
 
@@ -42,6 +45,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="do not have this node named to clients, by neighbours and by the bootstrapper")  # fmt: skip
     add("--parents", type=int, choices=(1, 2), metavar="1|2",
         help="2: take each content from two neighbours at once (default: what the layout says)")  # fmt: skip
+    add("--max-children", type=cli.count_option, default=0, metavar="N",
+        help="the most children of all contents together (default: no bound)")  # fmt: skip
+    add("--max-rate", type=_megabits, default=0, metavar="MBITS",
+        help="the most that is sent to all of them, in Mbit/s (default: no bound)")  # fmt: skip
     add("--forward-threads", type=cli.count_option, default=FORWARD_THREADS, metavar="N",
         help="the most threads that carry contents (default: %(default)s)")  # fmt: skip
     add("--trace", type=Path, metavar="FILE", help="write every decision to FILE, as lines of JSON")
@@ -81,7 +88,9 @@ def _run(
     program = NodeProgram(
         layout, address, ports, session.say, process.on_crash,
         takes_clients=not options.unlisted, parents=options.parents, trace_file=options.trace,
-        forward_threads=options.forward_threads, credentials=credentials, beat=process.pulse.beat,
+        forward_threads=options.forward_threads,
+        limits=Limited(options.max_children, options.max_rate), credentials=credentials,
+        beat=process.pulse.beat,
     )  # fmt: skip
     process.begun.set()
     place = f"{KINDS[layout.kind]} {layout.name}"
@@ -114,6 +123,17 @@ def _name(text: str) -> str:
         raise argparse.ArgumentTypeError(f"'{text}' is no UTF-8 text") from None
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _megabits(text: str) -> int:
+    """Return bit/s."""
+    try:
+        megabits = float(text)
+    except ValueError:
+        megabits = 0.0
+    if not 0 < megabits < MOST_MEGABITS:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of Mbit/s above 0")
+    return round(megabits * MEGABIT)
 
 
 def _listening_address(layout: LayoutMessage) -> HostPort:

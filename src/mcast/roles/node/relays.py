@@ -8,6 +8,7 @@ from mcast.media.carriers import Carriers
 from mcast.media.child import OnCaughtUp, OnLost
 from mcast.media.feedback import FeedbackReader
 from mcast.media.forwarder import Forwarder
+from mcast.media.incoming import ReceiverCounters
 from mcast.media.parent import ParentCounters
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
@@ -50,6 +51,14 @@ class RelayDb:
     def get(self, content: str) -> Relay | None:
         """Return the relay of a content, None if there is none."""
         return self._relays.get(content)
+
+    def counters(self) -> Iterator[tuple[str, ReceiverCounters]]:
+        """Yield what has come of each content."""
+        return ((content, relay.counters()) for content, relay in self._relays.items())
+
+    def busy_seconds(self) -> tuple[float, ...]:
+        """Return how long each thread that carries relays has had the processor."""
+        return tuple(forwarder.busy_seconds for forwarder in self._forwarders)
 
     def parents(self) -> Iterator[Mapping[UpstreamId, ParentCounters]]:
         """Yield what the parents of each content have brought."""
