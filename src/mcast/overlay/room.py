@@ -1,11 +1,11 @@
 """Whether there is room for another child: what a node may do in all, and what it is able to do.
 
 The operator bounds the children of all contents together, and the rate that is sent to them. What each
-content needs is measured; a child is refused when the bound would be passed with it, not when it has been. And
-a node whose threads are busy all the time takes nobody in before it hurts those that it has.
+content needs is measured; a child is refused when the bound would be passed with it, not when it has been.
+And a node whose threads are busy all the time takes nobody in before it hurts those that it has.
 
-Who is refused hears MISS(full), and discovery finds another branch. A question is answered in the same way, as
-a STREAM would come through here, too.
+Who is refused hears MISS(full), and discovery finds another branch. A question is answered in the same way,
+as a STREAM would come through here, too.
 """
 
 from collections.abc import Mapping
