@@ -29,6 +29,7 @@ def logging_as_before() -> Iterator[None]:
         (["--parents", "3"], "--parents"),
         (["--forward-threads", "0"], "no whole number from 1 on"),
         (["--max-children", "many"], "no whole number from 1 on"),
+        (["--gather-ms", "41"], "no number of milliseconds from 0 to 40"),
         (["--max-rate", "-5"], "no number of Mbit/s above 0"),
         (["--bootstrap", ":4000"], "has no host"),
     ],

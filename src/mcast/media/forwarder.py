@@ -102,11 +102,15 @@ class Forwarder:
         self._poll.unregister(sock)
         del self._readers[sock.fileno()]
 
+    def look_by(self, moment: float) -> None:
+        """Look at all that is carried at this moment at the latest (monotonic seconds)."""
+        self._look_at = min(self._look_at, moment)
+
     def _run(self) -> None:
         readers = self._readers
         try:
             while not self._stopping.is_set():
-                for descriptor, _ in self._poll.poll(TICK_SECONDS if self._carried else None, MAX_READY):
+                for descriptor, _ in self._poll.poll(self._timeout(), MAX_READY):
                     readers[descriptor]()
                 # Sockets first: silence is judged only after what has arrived was read.
                 now = time.monotonic()
@@ -117,6 +121,10 @@ class Forwarder:
             for item in self._carried:
                 item.finish()
             self._close()
+
+    def _timeout(self) -> float | None:
+        """Return how long to wait for sockets."""
+        return max(0.0, self._look_at - time.monotonic()) if self._carried else None
 
     def _look(self, now: float) -> None:
         self.busy_seconds = time.thread_time()

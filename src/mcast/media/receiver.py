@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from mcast.media.forwarder import Forwarder
+from mcast.media.gathering import Gathering
 from mcast.media.incoming import IncomingStream, ReceiverCounters
 from mcast.media.parent import Parent, ParentCounters, ParentEvent, WallClock
 from mcast.media.reports import Speaker
@@ -108,6 +109,7 @@ class Receiver:
         repair: bool = True,
         timing: Timing = DEFAULT_TIMING,
         forwarder: Forwarder | None = None,
+        gather: float = 0.0,
     ) -> None:
         """Expect a stream: `position` is what the first parent's PORT says of it.
 
@@ -115,11 +117,13 @@ class Receiver:
         has just been removed. `on_outdone` is told, each 2 s while there are two parents that bring media,
         which of them is not needed. `start` is the first number that counts, None where that is the first
         to come. Without a `forwarder` it has one of its own, with the thread "forward-<content>".
+        With `gather` trains are held for so many seconds, to be handed on as longer ones.
         """
         self.content = content
         self._cname, self._ssrc = cname, random.getrandbits(32)
         self._on_train, self._on_parent, self._on_outdone = on_train, on_parent, on_outdone
         self._stream = IncomingStream(position, start=start, repair=repair, timing=timing)
+        self._gathering = Gathering(gather) if gather else None
         self._lines: tuple[_Line, ...] = ()  # the thread's
         self._stopping = False  # set by any thread
         self._over = threading.Event()  # nothing is read any more, all sockets are closed
@@ -246,6 +250,7 @@ class Receiver:
         """Do what was asked for and what is due; return whether to be carried on."""
         if self._stopping:
             return False
+        self._hand_on_gathered(now)
         if self._requests:
             self._do_requests()
         for line in self._lines:
@@ -268,11 +273,29 @@ class Receiver:
         else:
             now = time.monotonic()
             if data:
-                for train in stream.receive(parent, data, size, now):
+                trains = stream.receive(parent, data, size, now)
+                if self._gathering is not None:
+                    trains = self._gather(self._gathering, trains, now)
+                for train in trains:
                     self._on_train(train)
                 line.way.on_received(data, size, parent.lost, now)
         if parent.has_news or stream.reception.missing:  # all else can wait for the next look
             self._do_due(line, now)
+
+    def _gather(self, gathering: Gathering, trains: list[Train], now: float) -> list[Train]:
+        """Hold trains; return what is to be handed on now."""
+        ready = [each for train in trains for each in gathering.take(train, now)]
+        self._forwarder.look_by(gathering.due)
+        return ready
+
+    def _hand_on_gathered(self, now: float) -> None:
+        """Hand on what has been held for long enough."""
+        if self._gathering is None:
+            return
+        if now >= self._gathering.due:
+            for train in self._gathering.flush():
+                self._on_train(train)
+        self._forwarder.look_by(self._gathering.due)
 
     def _do_due(self, line: _Line, now: float) -> None:
         packet = self._stream.on_time(line.parent, now)
@@ -329,6 +352,7 @@ class Receiver:
             if isinstance(request, _Add):
                 self._add(request)  # it is left in a moment: it hears BYE and no hello
         self._requests.clear()
+        self._hand_on_gathered(float("inf"))
         for line in self._lines:
             self._leave(line)
         self._over.set()

@@ -22,11 +22,11 @@ from media.plane.streams import SSRC, train
 class Content:
     """A receiver that a forwarder carries, and its parent: a bare socket."""
 
-    def __init__(self, name: str, forwarder: Forwarder) -> None:
+    def __init__(self, name: str, forwarder: Forwarder, gather: float = 0.0) -> None:
         self.threads, self.trains = list[str](), list[Train]()
         self.receiver = Receiver(
             name, Position(SSRC, 0), "me", self._take, Recorder(), Recorder(), timing=PATIENT,
-            forwarder=forwarder,
+            forwarder=forwarder, gather=gather,
         )  # fmt: skip
         self.parent = open_udp(LOCAL)
         self.parent.settimeout(10)
@@ -128,3 +128,24 @@ def test_one_that_has_carried_nothing_leaves_no_descriptor(crash: Recorder) -> N
     before = len(list(Path("/proc/self/fd").iterdir()))
     Forwarder("forward-1", crash).stop()
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_what_is_gathered_goes_on_in_one_train_within_its_time(forwarder: Forwarder) -> None:
+    content = Content("news", forwarder, gather=0.005)
+    for first in (0, 3, 6):
+        content.sender.send(train(first, 3))
+    wait_until(lambda: content.trains and content.trains[-1].next == 9)
+    assert len(content.trains) <= 3
+    assert b"".join(item.data for item in content.trains) == train(0, 9).data
+    content.receiver.stop()
+    content.parent.close()
+
+
+def test_what_is_held_at_the_end_still_goes_on(forwarder: Forwarder) -> None:
+    content = Content("news", forwarder, gather=3600.0)
+    content.sender.send(train(0, 3))
+    wait_until(lambda: content.receiver.position.next == 3)
+    assert not content.trains
+    content.receiver.stop()
+    assert content.trains == [train(0, 3)]
+    content.parent.close()

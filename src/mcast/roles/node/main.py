@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 KINDS = {NodeKind.OVERLAY: "node", NodeKind.RENDEZVOUS: "rendezvous point"}
 MEGABIT = 1_000_000
 MOST_MEGABITS = 1e6
+MAX_GATHER_MS = 40
+"""Below the 50 ms without media after which a parent says that it lives."""
 REMOVED_POLL = 0.2
 """Seconds until a node sees that the layout names it no more."""
 
@@ -49,6 +51,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="the most children of all contents together (default: no bound)")  # fmt: skip
     add("--max-rate", type=_megabits, default=0, metavar="MBITS",
         help="the most that is sent to all of them, in Mbit/s (default: no bound)")  # fmt: skip
+    add("--gather-ms", type=_gather, default=0, metavar="MS",
+        help="hold media for so long, to send fewer and longer trains (default: %(default)s)")  # fmt: skip
     add("--forward-threads", type=cli.count_option, default=FORWARD_THREADS, metavar="N",
         help="the most threads that carry contents (default: %(default)s)")  # fmt: skip
     add("--trace", type=Path, metavar="FILE", help="write every decision to FILE, as lines of JSON")
@@ -89,8 +93,8 @@ def _run(
         layout, address, ports, session.say, process.on_crash,
         takes_clients=not options.unlisted, parents=options.parents, trace_file=options.trace,
         forward_threads=options.forward_threads,
-        limits=Limited(options.max_children, options.max_rate), credentials=credentials,
-        beat=process.pulse.beat,
+        limits=Limited(options.max_children, options.max_rate), gather=options.gather_ms / 1000,
+        credentials=credentials, beat=process.pulse.beat,
     )  # fmt: skip
     process.begun.set()
     place = f"{KINDS[layout.kind]} {layout.name}"
@@ -123,6 +127,12 @@ def _name(text: str) -> str:
         raise argparse.ArgumentTypeError(f"'{text}' is no UTF-8 text") from None
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _gather(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > MAX_GATHER_MS:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of milliseconds from 0 to {MAX_GATHER_MS}")
+    return int(text)
 
 
 def _megabits(text: str) -> int:

@@ -78,6 +78,7 @@ class NodeProgram:
         parents: int | None = None,
         forward_threads: int = FORWARD_THREADS,
         limits: Limited = UNLIMITED,
+        gather: float = 0.0,
         trace_file: Path | None = None,
         timing: Timing = DEFAULT_TIMING,
         credentials: Credentials = KEYLESS,
@@ -88,7 +89,8 @@ class NodeProgram:
         `say` tells the bootstrapper something and must not wait. `takes_clients`: neighbours may name this
         node to their clients, for when they fail themselves. `parents`: of each content, where it is not to
         be as many as the layout says. `forward_threads` is the most that carry its contents.
-        `limits`: what it may do for all its children together.
+        `limits`: what it may do for all its children together. `gather`: how long it
+        may hold trains, in seconds, to send fewer and longer ones.
         `beat` gets, at each tick, the threads that the node cannot do without.
         """
         self._beat = beat
@@ -123,7 +125,8 @@ class NodeProgram:
         self._relays = RelayDb(
             str(self._me), self._reader, self._forwarders, ports, self._reaper,
             post=post, on_child_lost=self._inbound.on_child_lost,
-            on_child_caught_up=self._inbound.on_child_caught_up, on_crash=on_crash, timing=timing,
+            on_child_caught_up=self._inbound.on_child_caught_up, on_crash=on_crash, gather=gather,
+            timing=timing,
         )  # fmt: skip
         self._meter, self._room = HopMeter(self._relays, post), RoomMeter(self._relays, self._relays, post)
         self._health = HealthReporter(lambda: core.branches, lambda: core.parents_beyond, self._relays, say)

@@ -39,7 +39,7 @@ class Relay:
     def __init__(
         self, content: str, position: Position, reader: FeedbackReader, forwarder: Forwarder,
         ports: MediaPorts, cname: str, *, post: Post, on_child_lost: OnLost,
-        on_child_caught_up: OnCaughtUp, on_crash: OnCrash, start: int | None = None,
+        on_child_caught_up: OnCaughtUp, on_crash: OnCrash, start: int | None = None, gather: float = 0.0,
         timing: Timing = DEFAULT_TIMING,
     ) -> None:  # fmt: skip
         """Begin at a position; `start` is the first number that counts, where it is known.
@@ -58,7 +58,7 @@ class Relay:
         self._receiver = Receiver(
             content, position, cname, self.fanout.push, self._on_parent, on_crash,
             on_outdone=lambda upstream: post(Outdone(upstream)), start=start, timing=timing,
-            forwarder=forwarder,
+            forwarder=forwarder, gather=gather,
         )  # fmt: skip
         self._receiver.start()
 

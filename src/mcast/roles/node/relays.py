@@ -32,14 +32,17 @@ class RelayDb:
         self, cname: str, reader: FeedbackReader, forwarders: Carriers[Forwarder], ports: MediaPorts,
         reaper: Worker, *,
         post: Post, on_child_lost: OnLost, on_child_caught_up: OnCaughtUp, on_crash: OnCrash,
-        timing: Timing = DEFAULT_TIMING,
+        gather: float = 0.0, timing: Timing = DEFAULT_TIMING,
     ) -> None:  # fmt: skip
-        """`cname` names this node in RTCP; the `forwarders` carry relays; `reaper` waits for their ends."""
+        """`cname` names this node in RTCP; the `forwarders` carry relays; `reaper` waits for their ends.
+
+        `gather`: so many seconds each train may be held, to be sent on with others.
+        """
         self._cname, self._reader, self._ports, self._reaper = cname, reader, ports, reaper
         self._forwarders = forwarders
         self._post, self._on_crash = post, on_crash
         self._on_child_lost, self._on_child_caught_up = on_child_lost, on_child_caught_up
-        self._timing = timing
+        self._gather, self._timing = gather, timing
         self._relays: dict[str, Relay] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -81,7 +84,7 @@ class RelayDb:
         relay = self._relays[content] = Relay(
             content, position, self._reader, self._forwarders.pick(), self._ports, self._cname,
             post=self._post, on_child_lost=self._on_child_lost, on_child_caught_up=self._on_child_caught_up,
-            on_crash=self._on_crash, start=start, timing=self._timing,
+            on_crash=self._on_crash, start=start, gather=self._gather, timing=self._timing,
         )  # fmt: skip
         return relay
 
