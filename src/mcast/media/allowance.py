@@ -5,7 +5,7 @@ and what it has begun with is always allowed. While all of it is used it grows b
 halved when more than a few per cent of it did not leave (a child's socket is full) or did not arrive (it is
 asked for again); a share, as one child behind a bad link is no reason to let all others wait.
 
-Feeding takes half of the thread's time at most, so that children are heard meanwhile and those threads that
+Feeding takes half of a processor at most, so that children are heard meanwhile and those threads that
 carry the live streams have the interpreter. So a thousand viewers who come at once get their first picture as
 fast as the machine can send it, and on a thin uplink they wait for each other.
 """
@@ -32,8 +32,11 @@ class Allowance(TokenBucket):
 
     __slots__ = ("_began", "_clock", "_least", "_look_at", "_lost", "_taken", "_turn", "_was_used")
 
-    def __init__(self, least: float, now: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin with the rate `least`, in bytes a second. `clock` is asked how long a turn takes."""
+    def __init__(self, least: float, now: float, clock: Callable[[], float] = time.thread_time) -> None:
+        """Begin with the rate `least`, in bytes a second. `clock` tells how long a turn has taken so far.
+
+        It is the thread's own processor time: what others take from it is no reason to send less.
+        """
         super().__init__(least, _burst(least), now)
         self._least, self._clock = least, clock
         self._look_at = now + LOOK_SECONDS
