@@ -114,7 +114,9 @@ def thread_names() -> Iterator[str]:
         for node in ast.walk(ast.parse(source)):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
                 continue
-            name: ast.expr | None = node.args[0] if node.func.id in ("OwnedThread", "Worker") else None
+            name: ast.expr | None = (
+                node.args[0] if node.func.id in ("OwnedThread", "Worker", "Forwarder", "Pacer") else None
+            )
             if isinstance(name, ast.JoinedStr):
                 name = name.values[0]
             if isinstance(name, ast.Constant):

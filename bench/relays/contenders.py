@@ -35,6 +35,7 @@ class Contender:
     name: str
     command: str = ""  # none: mcast's node
     checkout: Path | None = None  # of mcast's node: other sources than these
+    options: tuple[str, ...] = ()  # of mcast's node
     comma: str = ","  # between two targets
 
     @property
@@ -72,7 +73,7 @@ def running(
 ) -> Iterator[tuple[int, ...]]:
     """Run a contender with its children; yield its processes once all have joined. Raises ProgramError."""
     if contender.is_node:
-        with overlay.node(checkout=contender.checkout) as node:
+        with overlay.node(checkout=contender.checkout, options=contender.options) as node:
             joined = _children(loop, overlay, "n1", contents, children, 1, OUTPUT_PORT)
             try:
                 yield (node.pid,)

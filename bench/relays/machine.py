@@ -49,8 +49,8 @@ def stolen_ticks() -> tuple[int, int]:
 
 
 def on_core(core: int, command: Iterable[str]) -> list[str]:
-    """Return a command that runs on one core, before other work on the machine."""
-    return ["nice", "-n", "-10", "taskset", "-c", str(core), *command]
+    """Return a command that runs on one core."""
+    return ["taskset", "-c", str(core), *command]
 
 
 def udp_drops(ports: Iterable[int]) -> int:

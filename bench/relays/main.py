@@ -12,6 +12,7 @@ status 1 if a goal is missed. Needs root (raw sockets), a C compiler, ffmpeg, ta
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from bench.relays.children import Loop
 from bench.relays.contenders import C_PROGRAMS, LIMIT, MCAST, PEERS, SINGLE, Contender
 from bench.relays.loads import Cost, Load, measure
 from bench.relays.overlay import Overlay
+from bench.relays.trials import TRIALS, Figures, Trial
 from bench.relays.verdict import Goal, Verdict, judge, ratios, spread
 from bench.viewers import make_content
 from tools.demo.processes import ProgramError
@@ -32,6 +34,9 @@ from tools.demo.processes import ProgramError
 MBITS = 5.0
 SECONDS, ROUNDS = 4.0, 7
 QUICK_SECONDS, QUICK_ROUNDS = 3.0, 3
+TRIAL_ROUNDS = 3
+DESCRIPTORS = 16_384
+"""A thousand viewers have two sockets each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +132,60 @@ def _take_turn(
     )
 
 
+@dataclass(slots=True)
+class Tried:
+    """What a trial gave, round by round, or why it gave nothing."""
+
+    trial: Trial
+    rounds: list[Figures] = field(default_factory=list)
+    failed: str = ""
+
+    def verdicts(self) -> list[Verdict]:
+        """Return whether its goals are met."""
+        return [
+            judge(goal, {MCAST.name: [figures[goal.figure] for figures in self.rounds]})
+            if self.rounds
+            else Verdict(goal, None)
+            for goal in self.trial.goals
+        ]
+
+    def print(self, out: TextIO) -> None:
+        """Write a figure a line."""
+        print(f"\n{self.trial.name}", file=out)
+        for figure in self.rounds[0] if self.rounds else ():
+            print(f"  {figure:<22} {spread([each[figure] for each in self.rounds])}", file=out)
+        if self.failed:
+            print(f"  failed: {self.failed}", file=out)
+        for verdict in self.verdicts():
+            print(f"  {verdict}", file=out)
+
+
+def run_trial(trial: Trial, source: Path, rounds: int) -> Tried:
+    """Make a trial, so many times."""
+    tried = Tried(trial)
+    with tempfile.TemporaryDirectory(prefix="mcast-bench-") as folder:
+        overlay, loop = Overlay(Path(folder), source, trial.contents, nodes=trial.nodes), Loop()
+        try:
+            for _ in range(rounds):
+                tried.rounds.append(trial.run(overlay, loop, None))
+        except (ProgramError, RuntimeError) as error:
+            tried.failed = str(error)
+        finally:
+            overlay.close()
+            loop.close()
+    return tried
+
+
 def _contenders(options: argparse.Namespace) -> list[Contender]:
-    others = [
-        Contender(name, checkout=Path(path))
-        for name, _, path in (each.partition("=") for each in options.mcast)
-    ]
+    others = [_other(each) for each in options.mcast]
     peers = [] if options.quick else [peer for peer in PEERS if peer.is_installed()]
     return [MCAST, *others, LIMIT, SINGLE, *peers]
+
+
+def _other(text: str) -> Contender:
+    name, _, rest = text.partition("=")
+    path, *options = rest.split()
+    return Contender(name, checkout=Path(path), options=tuple(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -154,17 +206,18 @@ def _parser() -> argparse.ArgumentParser:
         "--mcast",
         action="append",
         default=[],
-        metavar="NAME=CHECKOUT",
-        help="another version's node; repeatable",
+        metavar="'NAME=CHECKOUT [OPTION ...]'",
+        help="another version's node, or one with other options; repeatable",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     return parser
 
 
-def _obstacle(rows: Sequence[Row]) -> str:
+def _obstacle(rows: Sequence[object]) -> str:
     """Return what is missing to run; empty if nothing is."""
     if not rows:
-        return f"no such row; there are {', '.join(repr(str(row.load)) for row in ROWS)}"
+        names = [*(str(row.load) for row in ROWS), *(trial.name for trial in TRIALS)]
+        return f"no such row; there are {', '.join(map(repr, names))}"
     if os.geteuid() != 0:
         return "needs root: the children's reports leave through a raw socket"
     if (os.cpu_count() or 1) < 2:
@@ -177,12 +230,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     wanted = options.row or [str(row.load) for row in ROWS if row.is_quick or not options.quick]
+    wanted += [] if options.row else [trial.name for trial in TRIALS if trial.is_quick or not options.quick]
     rows = [row for row in ROWS if str(row.load) in wanted]
-    if problem := _obstacle(rows):
+    trials = [trial for trial in TRIALS if trial.name in wanted]
+    if problem := _obstacle([*rows, *trials]):
         parser.error(problem)
     subprocess.run(["make", "--silent", "-C", str(C_PROGRAMS)], check=True)
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     seconds = options.seconds or (QUICK_SECONDS if options.quick else SECONDS)
+    _allow_descriptors()
     os.sched_setaffinity(0, {machine.OTHER_CORE})
     os.nice(-10)
     print(f"{machine.describe()}; load {os.getloadavg()[0]:.1f}", flush=True)
@@ -193,12 +249,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measured.append(run_row(row, _contenders(options), Path(folder) / "noise.mp4", rounds, seconds))
             measured[-1].print(sys.stdout)
             sys.stdout.flush()
+        tried = []
+        for trial in trials:
+            tried.append(run_trial(trial, Path(folder) / "noise.mp4", min(rounds, TRIAL_ROUNDS)))
+            tried[-1].print(sys.stdout)
+            sys.stdout.flush()
     if options.json:
-        options.json.write_text(json.dumps(_figures(measured), indent=1) + "\n")
-    return 0 if all(verdict.is_met for each in measured for verdict in each.verdicts()) else 1
+        options.json.write_text(json.dumps(_figures(measured, tried), indent=1) + "\n")
+    judged: list[Measured | Tried] = [*measured, *tried]
+    return 0 if all(verdict.is_met for each in judged for verdict in each.verdicts()) else 1
 
 
-def _figures(measured: Sequence[Measured]) -> dict[str, object]:
+def _allow_descriptors() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, hard), hard))
+
+
+def _figures(measured: Sequence[Measured], tried: Sequence[Tried]) -> dict[str, object]:
     return {
         "machine": machine.describe(),
         "rows": [
@@ -209,5 +276,14 @@ def _figures(measured: Sequence[Measured]) -> dict[str, object]:
                 "verdicts": [str(verdict) for verdict in each.verdicts()],
             }
             for each in measured
+        ],
+        "trials": [
+            {
+                "name": each.trial.name,
+                "rounds": each.rounds,
+                "failed": each.failed,
+                "verdicts": [str(verdict) for verdict in each.verdicts()],
+            }
+            for each in tried
         ],
     }

@@ -48,10 +48,14 @@ class Overlay:
         return tuple(program.pid for program in self._started if program.name in ("server", "rp"))
 
     @contextlib.contextmanager
-    def node(self, name: str = "n1", *, checkout: Path | None = None) -> Iterator[ProgramProcess]:
+    def node(
+        self, name: str = "n1", *, checkout: Path | None = None, options: Sequence[str] = ()
+    ) -> Iterator[ProgramProcess]:
         """Run a node on the core under test; `checkout` has other sources than these."""
         sources = {} if checkout is None else {"PYTHONPATH": str(checkout / "src")}
-        command = on_core(CORE_UNDER_TEST, role_command("node", "--bootstrap", self._boot, "--name", name))
+        command = on_core(
+            CORE_UNDER_TEST, role_command("node", "--bootstrap", self._boot, "--name", name, *options)
+        )
         program = self._start(name, command, sources)
         try:
             program.wait_for_event("node_up")

@@ -54,6 +54,12 @@ class Verdict:
         return f"{'met   ' if self.is_met else 'MISSED'} {self.goal}: {found}"
 
 
+def quantile(figures: Sequence[float], share: float) -> float:
+    """Return the figure below which this share of all lies; infinite where there is none."""
+    ordered = sorted(figures)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else float("inf")
+
+
 def spread(figures: Sequence[float]) -> Spread:
     """Return the spread of at least one figure."""
     return Spread(median(figures), min(figures), max(figures))

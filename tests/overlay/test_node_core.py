@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from mcast.overlay import actions as do
-from mcast.overlay import node_core as node_core_module
+from mcast.overlay import room
 from mcast.overlay.actions import LOCAL, NodeParent, ServerParent
 from mcast.overlay.discovery import REQUEST_TTL
 from mcast.overlay.events import (
@@ -301,7 +301,7 @@ def test_the_last_child_that_leaves_prunes_the_stream() -> None:
 
 
 def test_contents_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_core_module, "MAX_CONTENTS", 2)
+    monkeypatch.setattr(room, "MAX_CONTENTS", 2)
     core = rendezvous("a", "b", "c")
     core.handle(StreamReceived(1, stream(R1, "a")), 0.0)
     core.handle(StreamReceived(2, stream(R2, "b")), 0.0)

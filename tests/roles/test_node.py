@@ -27,6 +27,10 @@ def logging_as_before() -> Iterator[None]:
         (["--address", "host"], "has no port"),
         (["--media-ports", "x"], "--media-ports"),
         (["--parents", "3"], "--parents"),
+        (["--forward-threads", "0"], "no whole number from 1 on"),
+        (["--max-children", "many"], "no whole number from 1 on"),
+        (["--gather-ms", "41"], "no number of milliseconds from 0 to 40"),
+        (["--max-rate", "-5"], "no number of Mbit/s above 0"),
         (["--bootstrap", ":4000"], "has no host"),
     ],
 )

@@ -7,7 +7,9 @@ from typing import cast
 import pytest
 
 from helpers import PATIENCE, Recorder, wait_until
+from mcast.media.carriers import Carriers
 from mcast.media.feedback import FeedbackReader
+from mcast.media.forwarder import Forwarder
 from mcast.net.ports import MediaPorts
 from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
@@ -58,10 +60,11 @@ class Scene:
         self.made: dict[int, FakeUpstream] = {}
         self.reaper = Worker("reaper", crash)
         self.reaper.start()
+        self.forwarders = Carriers(lambda _: Forwarder("forward", crash), 1)
         self.advertiser = Advertiser()
         inbound = InboundConnections(watcher, self, self.advertiser.watch)
         self.relays = RelayDb(
-            "n1", reader, MediaPorts(), self.reaper,
+            "n1", reader, self.forwarders, MediaPorts(), self.reaper,
             post=self.post, on_child_lost=inbound.on_child_lost,
             on_child_caught_up=inbound.on_child_caught_up, on_crash=crash,
         )  # fmt: skip
@@ -96,6 +99,7 @@ def scene(watcher: Watcher, crash: Recorder) -> Iterator[Scene]:
     yield scene
     FakeUpstream.ends.set()
     scene.performer.stop()
+    scene.forwarders.stop()
     reader.stop()
 
 

@@ -10,7 +10,9 @@ import pytest
 
 from helpers import Recorder, wait_until
 from mcast.errors import McastError
+from mcast.media.carriers import Carriers
 from mcast.media.child import ChildLost
+from mcast.media.forwarder import Forwarder
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.worker import Worker
@@ -74,8 +76,9 @@ class Scene:
         self.above, self.posted, self.lost, self.reaped = above, Posted(), Recorder(), Recorder()
         self.reaper = Worker("reaper", above.crash)
         self.reaper.start()
+        self.forwarders = Carriers(lambda _: Forwarder("forward", above.crash), 1)
         self.db = RelayDb(
-            "n1", above.reader, MediaPorts(), self.reaper,
+            "n1", above.reader, self.forwarders, MediaPorts(), self.reaper,
             post=self.posted, on_child_lost=self.lost, on_child_caught_up=Recorder(),
             on_crash=above.crash, timing=above.timing,
         )  # fmt: skip
@@ -135,6 +138,7 @@ class Scene:
         for content in self.db:
             self.db.close(content)
         self.reaper.stop()
+        self.forwarders.stop()
 
 
 @pytest.fixture

@@ -267,13 +267,19 @@ class Children:
         """Send to the children that catch up what they may have by now."""
         with self._lock:
             rate = self._history.rate()
-            catching = tuple(self._catching.values())
-            if catching:  # another one is the first next time: the total is shared fairly
-                self._catching[catching[0].key] = self._catching.pop(catching[0].key)
+            catching = sorted(self._catching.values(), key=_has_begun)  # a keyframe for all comes first
+        fed = 0
         for child in catching:
+            if total.left(now) <= 0:
+                break
+            fed += 1
             child.pace.rate = catch_up_rate(rate, beside=child.beside)
             child.pace.burst = max(child.pace.burst, child.pace.rate * SAVED_SECONDS)
             self.feed_child(child, total, now)
+        with self._lock:  # they are the last the next time: the total is shared fairly
+            for child in catching[:fed]:
+                if self._catching.pop(child.key, None) is not None:
+                    self._catching[child.key] = child
 
     def feed_child(self, child: Child, total: TokenBucket, now: float) -> None:
         """Send to one child, until its budget, the total, its socket or the history is at its end."""
@@ -287,6 +293,7 @@ class Children:
             child.pace.take(sent)
             total.take(size)
             if sent < train.count:  # full: it goes on here the next time
+                total.note_loss((train.count - sent) * train.size)
                 with self._lock:  # the pusher compares what comes late with the cursor
                     child.cursor = train.first + sent
                 return
@@ -376,6 +383,11 @@ def catch_up_rate(rate: float, *, beside: bool) -> float:
     if beside:
         return BESIDE_SPEED * rate if rate else MIN_CATCH_UP_RATE
     return max(MIN_CATCH_UP_RATE, CATCH_UP_SPEED * rate)
+
+
+def _has_begun(child: Child) -> bool:
+    """Return whether a child has got something."""
+    return child.datagrams > 0
 
 
 def _between(train: Train, begin: int, end: int) -> Train | None:

@@ -13,13 +13,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from mcast.media.token_bucket import TokenBucket
+from mcast.media.allowance import Allowance
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.waker import Waker
 
 CATCH_UP_BIT_RATE = 400_000_000
-"""Bit/s for all children together that catch up or are repaired (an option of node and server)."""
-_BURST_SECONDS = 0.05
+"""Bit/s for all children together that catch up or are repaired, to begin with."""
 _CALL_TIMEOUT = 2.0
 _IDLE = 3600.0  # seconds; a wake-up ends it
 
@@ -36,12 +35,11 @@ class FeedbackReader:
     """Owns the thread "feedback"."""
 
     def __init__(self, on_crash: OnCrash, *, catch_up_bit_rate: int = CATCH_UP_BIT_RATE) -> None:
-        rate = catch_up_bit_rate / 8
-        self.total = TokenBucket(rate, max(rate * _BURST_SECONDS, 131_072), time.monotonic())  # bytes
+        self.total = Allowance(catch_up_bit_rate / 8, time.monotonic())  # bytes
         self._selector = selectors.DefaultSelector()
         self._waker = Waker()
         self._calls: deque[Callable[[], None]] = deque()
-        self._clients: list[Ticking] = []
+        self._clients: deque[Ticking] = deque()
         self._stopping = threading.Event()
         self._thread = OwnedThread("feedback", self._run, on_crash)
 
@@ -126,6 +124,7 @@ class FeedbackReader:
             self._run_calls()
             now = time.monotonic()
             if now >= due:
+                self._clients.rotate(-1)  # another content is the first to feed its children
                 due = min((client.tick(now) for client in tuple(self._clients)), default=now + _IDLE)
 
     def _run_calls(self) -> None:

@@ -129,7 +129,10 @@ class IncomingStream:
     def receive(self, parent: Parent, data: bytes, size: int, now: float) -> list[Train]:
         """Take in one receive, in segments of `size`; return what is new of the stream."""
         if is_whole_run(data, size, self.ssrc):
-            return self._on_run(parent, Run(data[2] << 8 | data[3], size, data), now)
+            sequence, expected = data[2] << 8 | data[3], parent.next
+            if sequence == expected & 0xFFFF and parent.start is not None:  # nothing lacks: nearly always
+                return self._take(parent, Train(expected, size, data), now)
+            return self._on_run(parent, Run(sequence, size, data), now)
         burst = sort_burst(data, size, self.ssrc)
         self.foreign += burst.foreign
         self.garbage += burst.garbage
@@ -161,7 +164,11 @@ class IncomingStream:
             first = extend(run.sequence, parent.next)
             if first != parent.next and parent.start is not None:
                 return self._on_leap(parent, first, run, now)
-        data, size, count = run.data, run.size, run.count
+        return self._take(parent, Train(first, run.size, run.data), now)
+
+    def _take(self, parent: Parent, train: Train, now: float) -> list[Train]:
+        """Take in what a parent has brought; return what of it is new."""
+        data, size, first, count = train.data, train.size, train.first, train.count
         spans = self.reception.accept(first, count, now)
         parent.on_media(first, count, spans, timestamp_at(data, 0), now, idle=only_nulls(data, size))
         if not spans:
@@ -169,7 +176,6 @@ class IncomingStream:
         if now - self._new_at > self._longest_gap:
             self._longest_gap = now - self._new_at
         self._new_at = now
-        train = Train(first, size, data)
         if len(spans) == 1 and spans[0][1] == count:
             self.bytes += len(data)
             return [train]

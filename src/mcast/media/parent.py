@@ -172,6 +172,11 @@ class Parent:
         """Return whether it is time for another NACK."""
         return now >= self._nack_due
 
+    @property
+    def has_news(self) -> bool:
+        """Return whether `events` has something to tell."""
+        return bool(self._events)
+
     def events(self) -> Sequence[ParentEvent]:
         """Return what has changed since the last call."""
         if not self._events:

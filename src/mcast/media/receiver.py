@@ -1,25 +1,27 @@
-"""The child's side of a content: one thread that reads the sockets of one parent or two.
+"""The child's side of a content: what reads the sockets of one parent or two.
 
-The thread hands on each number of the stream at most once, in order of arrival and in trains as
-long as they came; it answers with hellos and reports, and tells what becomes of each parent. What
-it decides is in incoming.py and parent.py.
+It hands on each number of the stream at most once, in order of arrival and in trains as long as they
+came; it answers with hellos and reports, and tells what becomes of each parent. What it decides is in
+incoming.py and parent.py.
 
-One parent is the rule, so the thread blocks in that parent's socket. With two it polls. Parents come
-and go by requests that the thread looks at between two receives, which is at most 20 ms later: so
-nobody who changes a parent, or ends the receiver, waits for it.
+A forwarder's thread carries it (forwarder.py): `_read` is called when a parent's socket has something, and
+`look` each 20 ms. Parents come and go by requests, which wake that thread: so nobody who changes a parent, or
+ends the receiver, waits for it.
 """
 
 import contextlib
 import logging
 import random
-import select
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from mcast.media.forwarder import Forwarder
+from mcast.media.gathering import Gathering
 from mcast.media.incoming import IncomingStream, ReceiverCounters
 from mcast.media.parent import Parent, ParentCounters, ParentEvent, WallClock
 from mcast.media.reports import Speaker
@@ -27,16 +29,13 @@ from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.media.way import Way
 from mcast.net.addresses import IPAddress, endpoint_of, sockaddr_of
 from mcast.net.ports import MediaPorts
-from mcast.net.threads import OnCrash, OwnedThread
-from mcast.net.udp import enable_merging, receive, request_receive_buffer, set_receive_timeout
+from mcast.net.threads import JOIN_TIMEOUT, OnCrash
+from mcast.net.udp import enable_merging, request_receive_buffer
 from mcast.overlay.actions import UpstreamId
 from mcast.wire.position import Position
 from mcast.wire.train import Train
 
 logger = logging.getLogger(__name__)
-
-TICK_SECONDS = 0.02
-"""The clocks and the requests are looked at after each receive; this long after it at the latest."""
 
 DOUBTS_SAID = 16
 """Complaints about ways that are remembered, so that each is logged once."""
@@ -94,7 +93,7 @@ class _ReachBack:
 
 
 class Receiver:
-    """Owns the sockets of one content's parents and the thread "forward-<content>"."""
+    """Owns the sockets of one content's parents."""
 
     def __init__(
         self,
@@ -109,29 +108,34 @@ class Receiver:
         start: int | None = None,
         repair: bool = True,
         timing: Timing = DEFAULT_TIMING,
+        forwarder: Forwarder | None = None,
+        gather: float = 0.0,
     ) -> None:
         """Expect a stream: `position` is what the first parent's PORT says of it.
 
-        The callbacks are called by the receiver's thread; an event of a parent may still come when it
+        The callbacks are called by the forwarder's thread; an event of a parent may still come when it
         has just been removed. `on_outdone` is told, each 2 s while there are two parents that bring media,
         which of them is not needed. `start` is the first number that counts, None where that is the first
-        to come.
+        to come. Without a `forwarder` it has one of its own, with the thread "forward-<content>".
+        With `gather` trains are held for so many seconds, to be handed on as longer ones.
         """
         self.content = content
         self._cname, self._ssrc = cname, random.getrandbits(32)
         self._on_train, self._on_parent, self._on_outdone = on_train, on_parent, on_outdone
         self._stream = IncomingStream(position, start=start, repair=repair, timing=timing)
+        self._gathering = Gathering(gather) if gather else None
         self._lines: tuple[_Line, ...] = ()  # the thread's
-        self._poll = select.poll()  # the thread's
-        self._stopping = threading.Event()
+        self._stopping = False  # set by any thread
+        self._over = threading.Event()  # nothing is read any more, all sockets are closed
         self._lock = threading.Lock()
         self._requests: deque[_Add | _Remove | _ReachBack] = deque()  # changed with the lock held
         self._known: set[UpstreamId] = set()  # with the lock: parents that are not to be removed
-        self._finished = False  # with the lock: all sockets are closed
-        self._requested = threading.Event()  # for a thread without a socket to wait in
+        self._finished = False  # with the lock: what comes is closed
         self._doubt = ""  # the thread's
         self._doubts_said: deque[str] = deque(maxlen=DOUBTS_SAID)  # the thread's
-        self._thread = OwnedThread(f"forward-{content}", self._run, on_crash)
+        self._is_alone = forwarder is None
+        self._forwarder = Forwarder(f"forward-{content}", on_crash) if forwarder is None else forwarder
+        self._is_carried = False
 
     def __repr__(self) -> str:
         return f"<Receiver {self.content} {self._stream!r}>"
@@ -173,7 +177,7 @@ class Receiver:
         return self._stream.counters()
 
     def parents(self) -> Mapping[UpstreamId, ParentCounters]:
-        """Describe what each parent has brought; one that was just added is there within 20 ms."""
+        """Describe what each parent has brought; one that was just added is there in a moment."""
         return self._stream.parents()
 
     # What others ask for, from any thread; nothing of this waits for a peer or for the thread
@@ -195,7 +199,6 @@ class Receiver:
         """
         if position.ssrc != self._stream.ssrc:
             raise ValueError(f"a parent of {position} for the stream {self.position}")
-        set_receive_timeout(sock, TICK_SECONDS)
         with self._lock:
             if upstream in self._known:
                 raise ValueError(f"there is an upstream {upstream} already")
@@ -204,7 +207,7 @@ class Receiver:
                 return
             self._known.add(upstream)
             self._requests.append(_Add(upstream, sock, token, position, start))
-        self._requested.set()
+        self._forwarder.wake()
 
     def remove_parent(self, upstream: UpstreamId) -> None:
         """Leave a parent: the thread says BYE and closes the socket soon. Harmless when repeated."""
@@ -213,77 +216,86 @@ class Receiver:
                 return
             self._known.remove(upstream)
             self._requests.append(_Remove(upstream))
-        self._requested.set()
+        self._forwarder.wake()
 
     def reach_back(self, number: int) -> None:
         """Ask for what lies between a number and the start as well, if that is not too long ago."""
         with self._lock:
             self._requests.append(_ReachBack(number))
-        self._requested.set()
+        self._forwarder.wake()
 
     def start(self) -> None:
-        """Start the thread: it says hello at once."""
-        self._thread.start()
+        """Be carried: it says hello at once. Raise RuntimeError if the system gives no more threads."""
+        self._forwarder.carry(self)
+        self._is_carried = True
 
     def ask_to_stop(self) -> None:
-        """Have the thread say BYE, close all sockets and end. stop() waits for it."""
-        self._stopping.set()
-        self._requested.set()
+        """Have the thread say BYE, and close all sockets. stop() waits for it."""
+        self._stopping = True
+        self._forwarder.wake()
 
     def stop(self) -> None:
-        """End the thread and wait for that. Harmless when repeated, and from the thread itself."""
+        """End, and wait for that. Harmless when repeated, and from the thread itself."""
         self.ask_to_stop()
-        self._thread.join()
-        if not self._thread.alive:  # it was never started, or has crashed: what is open is closed here
-            self._finish()
+        if not self._is_carried:  # nobody else closes what is open
+            self.finish()
+        elif not self._forwarder.is_current and not self._over.wait(JOIN_TIMEOUT):
+            logger.error("[%s] the receiver has not ended within %.1f s", self.content, JOIN_TIMEOUT)
+        if self._is_alone:
+            self._forwarder.stop()
 
     # The thread
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            if self._requests:
-                self._do_requests()
-            lines = self._lines
-            if len(lines) == 1:
-                self._read(lines[0])
-            elif lines:
-                self._read_ready(lines)
-            else:
-                self._requested.wait()
-                self._requested.clear()
-        self._finish()
-
-    def _read(self, line: _Line, *, wait: bool = True) -> None:
-        """Receive once from a parent, hand on what is new, then do what is due."""
-        trains: list[Train] = []
-        try:
-            received = receive(line.sock, wait=wait)
-        except BlockingIOError:
-            now = time.monotonic()
-        except OSError:  # the parent's port is closed, or a filter refuses us; told once, then forgotten
-            now = time.monotonic()
-            line.parent.refused(now)
-        else:
-            now = time.monotonic()
-            if received.data and not received.cut:
-                trains = self._stream.receive(line.parent, received.data, received.size, now)
-                line.way.on_received(received.data, received.size, line.parent.lost, now)
-        for train in trains:
-            self._on_train(train)
-        self._do_due(line, now)
-
-    def _read_ready(self, lines: tuple[_Line, ...]) -> None:
-        """Wait for several parents; receive once from each that has sent something."""
-        ready = {descriptor for descriptor, _ in self._poll.poll(TICK_SECONDS * 1000)}
-        now = time.monotonic()
-        for line in lines:
-            if line.sock.fileno() in ready:
-                self._read(line, wait=False)
-            else:
-                self._do_due(line, now)
+    def look(self, now: float) -> bool:
+        """Do what was asked for and what is due; return whether to be carried on."""
+        if self._stopping:
+            return False
+        self._hand_on_gathered(now)
+        if self._requests:
+            self._do_requests()
+        for line in self._lines:
+            self._do_due(line, now)
         loser = self._stream.outdone(now)
         if loser is not None and self._on_outdone is not None:
             self._on_outdone(loser)
+        return True
+
+    def _read(self, line: _Line) -> None:
+        """Receive once from a parent, and hand on what is new."""
+        stream, parent = self._stream, line.parent
+        try:
+            data, size = self._forwarder.receive(line.sock)
+        except BlockingIOError:
+            return
+        except OSError:  # the parent's port is closed, or a filter refuses us; told once, then forgotten
+            now = time.monotonic()
+            parent.refused(now)
+        else:
+            now = time.monotonic()
+            if data:
+                trains = stream.receive(parent, data, size, now)
+                if self._gathering is not None:
+                    trains = self._gather(self._gathering, trains, now)
+                for train in trains:
+                    self._on_train(train)
+                line.way.on_received(data, size, parent.lost, now)
+        if parent.has_news or stream.reception.missing:  # all else can wait for the next look
+            self._do_due(line, now)
+
+    def _gather(self, gathering: Gathering, trains: list[Train], now: float) -> list[Train]:
+        """Hold trains; return what is to be handed on now."""
+        ready = [each for train in trains for each in gathering.take(train, now)]
+        self._forwarder.look_by(gathering.due)
+        return ready
+
+    def _hand_on_gathered(self, now: float) -> None:
+        """Hand on what has been held for long enough."""
+        if self._gathering is None:
+            return
+        if now >= self._gathering.due:
+            for train in self._gathering.flush():
+                self._on_train(train)
+        self._forwarder.look_by(self._gathering.due)
 
     def _do_due(self, line: _Line, now: float) -> None:
         packet = self._stream.on_time(line.parent, now)
@@ -321,27 +333,29 @@ class Receiver:
         )
         line = _Line(parent, request.sock, Way(_peer_of(request.sock), time.monotonic()))
         self._lines = (*self._lines, line)
-        self._poll.register(line.sock, select.POLLIN)
+        self._forwarder.watch(line.sock, partial(self._read, line))
         return line
 
     def _leave(self, line: _Line) -> None:
         """Say BYE to a parent, and close its socket."""
         self._lines = tuple(other for other in self._lines if other is not line)
         self._stream.remove(line.parent.upstream)
-        self._poll.unregister(line.sock)
+        self._forwarder.forget(line.sock)
         _send(line.sock, line.parent.goodbye(time.monotonic()))
         line.sock.close()
 
-    def _finish(self) -> None:
-        """Leave all parents, and take no more. In the thread, or when it is no more."""
+    def finish(self) -> None:
+        """Leave all parents, and take no more. In the thread, or where nothing carries it."""
         with self._lock:
             self._finished = True
         for request in self._requests:
             if isinstance(request, _Add):
                 self._add(request)  # it is left in a moment: it hears BYE and no hello
         self._requests.clear()
+        self._hand_on_gathered(float("inf"))
         for line in self._lines:
             self._leave(line)
+        self._over.set()
 
 
 def _peer_of(sock: socket.socket) -> str:

@@ -71,6 +71,7 @@ class Repair:
         for _ in range(copies):
             child.repairs.take(1)
             self._total.take(len(datagram))
+            self._total.note_loss(len(datagram))
             child.resent += child.sender.send_packet(datagram)
         _remember(child, number, now)
 

@@ -20,3 +20,6 @@ class TokenBucket:
     def take(self, units: float) -> None:
         """Take units; more than were left is a debt that time pays."""
         self._left -= units
+
+    def note_loss(self, units: float) -> None:
+        """Take in that so many units have not left, or not arrived; it means nothing here."""

@@ -10,7 +10,6 @@ over afterwards. TLS (`ssl.MemoryBIO`) will stand between the socket and the fra
 decoder in one place, and writes in one.
 """
 
-import hmac
 from dataclasses import dataclass, field
 
 from mcast.config.key_file import NO_KEYS, KeyRing
@@ -45,7 +44,16 @@ def prove(key: bytes, end: bytes, greeting: Greeting, challenge: Challenge) -> b
         bytes((greeting.version, greeting.role, greeting.wanted)) + greeting.nonce
         + bytes((challenge.version, challenge.role)) + challenge.nonce
     )  # fmt: skip
+    import hmac  # here, as it loads OpenSSL: 4 MiB that no process without a key needs
+
     return hmac.digest(key, PREFIX + end + said, "sha256")
+
+
+def _is_same(given: bytes, expected: bytes) -> bool:
+    """Compare without telling, by the time it takes, how much is right."""
+    import hmac  # as above
+
+    return hmac.compare_digest(given, expected)
 
 
 class Dialling:
@@ -80,7 +88,7 @@ class Dialling:
 
     def _on_welcome(self, welcome: Welcome, challenge: Challenge) -> None:
         known = (prove(key, LISTENER, self.greeting, challenge) for key in self._keys)
-        if not any(hmac.compare_digest(welcome.proof, proof) for proof in known):
+        if not any(_is_same(welcome.proof, proof) for proof in known):
             raise HandshakeError("it does not know our key: is it one of ours?")
         self.done = True
 
@@ -114,7 +122,7 @@ class Answering:
     def _on_proof(self, proof: Proof, greeting: Greeting) -> Welcome:
         for key in self._keys:
             expected = prove(key, DIALLER, greeting, self.challenge)
-            if any(hmac.compare_digest(given, expected) for given in proof.proofs):
+            if any(_is_same(given, expected) for given in proof.proofs):
                 self.done = True
                 return Welcome(prove(key, LISTENER, greeting, self.challenge))
         raise HandshakeError(

@@ -4,52 +4,24 @@ The headers of all messages are made ready once, for as long as the addresses st
 only the place and the length of its bytes change, which all messages share. On a system without
 sendmmsg `is_available` is False, and who sends goes on address by address.
 
-The call is made through `ctypes.PyDLL`, which keeps the interpreter's lock: a send that does not wait is
-short, and to give the lock away and take it back costs more than that. So no call has more than
-`MAX_MESSAGES`.
+The call keeps the interpreter's lock (messages.py), so it has no more than `MAX_MESSAGES`.
 """
 
 import ctypes
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from mcast.net.addresses import SockAddr
+from mcast.net.messages import Header, Message, Part, function
 from mcast.net.udp import UDP_SEGMENT
 from mcast.wire.train import MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, Train
 
 MAX_MESSAGES = 64
 """In one call: a hundred of them would keep the interpreter for 0.6 ms."""
 
-
-class _Part(ctypes.Structure):
-    """struct iovec."""
-
-    _fields_ = (("base", ctypes.c_char_p), ("length", ctypes.c_size_t))
-
-
-class _Header(ctypes.Structure):
-    """struct msghdr."""
-
-    _fields_ = (
-        ("name", ctypes.c_void_p),
-        ("name_length", ctypes.c_uint32),
-        ("parts", ctypes.c_void_p),
-        ("part_count", ctypes.c_size_t),
-        ("control", ctypes.c_void_p),
-        ("control_length", ctypes.c_size_t),
-        ("flags", ctypes.c_int),
-    )
-
-
-class _Message(ctypes.Structure):
-    """struct mmsghdr."""
-
-    _fields_ = (("header", _Header), ("sent", ctypes.c_uint))
-
-
-_MESSAGE_SIZE = ctypes.sizeof(_Message)
-_SENDMMSG: Callable[..., int] | None = getattr(ctypes.PyDLL(None), "sendmmsg", None)
+_MESSAGE_SIZE = ctypes.sizeof(Message)
+_SENDMMSG = function("sendmmsg")
 
 is_available = _SENDMMSG is not None
 
@@ -62,11 +34,11 @@ class MultiSender:
         self._sock, self._count, self._segment = sock, len(addresses), 0
         names = [_packed(sock.family, address) for address in addresses]
         self._names = ctypes.create_string_buffer(b"".join(names))  # the headers point into these two
-        self._part = _Part()
-        self._messages = (_Message * max(1, len(addresses)))()
+        self._part = Part()
+        self._messages = (Message * max(1, len(addresses)))()
         at, part = ctypes.addressof(self._names), ctypes.addressof(self._part)
         for message, name in zip(self._messages, names, strict=False):
-            message.header = _Header(at, len(name), part, 1)
+            message.header = Header(at, len(name), part, 1)
             at += len(name)
         self._starts = [
             (ctypes.byref(self._messages, first * _MESSAGE_SIZE), min(MAX_MESSAGES, self._count - first))

@@ -33,7 +33,7 @@ _SO_RCVBUFFORCE = 33
 _GRO_SIZE = struct.Struct("=i")
 _SEGMENT_SIZE = struct.Struct("=H")
 _ANCILLARY = socket.CMSG_SPACE(_GRO_SIZE.size)
-_MAX_RECEIVE = 65_536
+MAX_RECEIVE = 65_536
 
 _NO_OFFLOAD = (errno.EMSGSIZE, errno.EINVAL, errno.EIO)
 
@@ -136,7 +136,7 @@ class _Kept(threading.local):
     """
 
     def __init__(self) -> None:
-        self.buffer = memoryview(bytearray(_MAX_RECEIVE))
+        self.buffer = memoryview(bytearray(MAX_RECEIVE))
 
 
 _kept = _Kept()

@@ -283,6 +283,32 @@ class ServerLost:
     text: str
 
 
+# What this node is able to do
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """The operator bounds what this node does for all its children together; 0: without a bound."""
+
+    children: int = 0
+    bit_rate: int = 0  # bit/s
+
+
+@dataclass(frozen=True, slots=True)
+class RateMeasured:
+    """What a child of a content costs has changed."""
+
+    content: str
+    bit_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Strained:
+    """The threads that forward are busy nearly all the time, or are no more."""
+
+    is_strained: bool
+
+
 # From the bootstrapper, the clock and the user
 
 
@@ -342,6 +368,9 @@ Event: TypeAlias = (
     | ServerListed
     | ServerMeasured
     | ServerLost
+    | Limited
+    | RateMeasured
+    | Strained
     | LayoutChanged
     | Offered
     | TimePassed

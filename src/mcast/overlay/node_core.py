@@ -62,6 +62,7 @@ from mcast.overlay.listing import Listings
 from mcast.overlay.neighbours import Neighbours
 from mcast.overlay.pairing import Wish
 from mcast.overlay.rendezvous import Servers
+from mcast.overlay.room import Room
 from mcast.overlay.root import Root
 from mcast.overlay.search import Search
 from mcast.overlay.table import State
@@ -69,8 +70,6 @@ from mcast.shares import Source
 from mcast.wire.identity import Identity
 from mcast.wire.node import REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, Stream
 
-MAX_CONTENTS = 256
-"""Contents that one node relays at a time. Beyond: MISS(full)."""
 LEAVING_TEXT = "it is about to end"
 
 
@@ -88,6 +87,7 @@ class NodeCore:
         self._branches: dict[str, Branch] = {}
         self._wish, self._better = Wish(), BetterWays(chance)
         self._leaving = self._scopes = False
+        self._room = Room()
         self._now = 0.0  # of the event that is being handled
 
     @property
@@ -189,6 +189,7 @@ class NodeCore:
         if isinstance(event, LayoutChanged):
             self._wish.parents, self._wish.optimise = event.policy.parents, event.policy.optimise
             self._scopes = event.policy.scoped
+        self._room.learn(event)
         self._neighbours.learn(event, now)
         self._root.learn(event, now)
 
@@ -207,6 +208,8 @@ class NodeCore:
     def _on_disc(self, disc: Disc, connection: ConnectionId, source: Source, now: float) -> list[Outcome]:
         if self._leaving:
             return [Reply(connection, miss(disc, MissReason.GONE, LEAVING_TEXT))]
+        if (full := self._room.refuse(disc, self._branches)) is not None:
+            return [Reply(connection, full)]
         known = self._answer(disc, now)
         below = isinstance(known, Found) and is_below_excluded(self._branches.get(disc.content), disc)
         fallback = known if isinstance(known, Found) and below else None
@@ -227,13 +230,12 @@ class NodeCore:
 
     def _on_stream(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
         branch = self._branches.get(stream.content)
+        if (full := self._room.refuse(stream, self._branches)) is not None:
+            return [Reply(connection, full)]
         if branch is not None:
             return branch.on_asked(stream, connection, now)
         if self._leaving:  # else it would begin what nobody ends
             return [Reply(connection, refusal(stream, MissReason.GONE, LEAVING_TEXT))]
-        if len(self._branches) >= MAX_CONTENTS:
-            full = refusal(stream, MissReason.FULL, f"{MAX_CONTENTS} contents")
-            return [Reply(connection, full)]
         if self._root.serves(now):
             return self._begin_at_server(stream, connection, now)
         neighbour = self._discovery.positive_entry(stream.request, now)

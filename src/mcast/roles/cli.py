@@ -182,6 +182,13 @@ def peer_option(text: str) -> HostPort:
     return address
 
 
+def count_option(text: str) -> int:
+    """Read a whole number from 1 on, for argparse."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 on")
+    return int(text)
+
+
 def credentials_of(options: argparse.Namespace, role: Role, process: Process) -> Credentials:
     """Return what this process shows to others. Raises ConfigError if its `--key-file` cannot be used."""
     return Credentials(role, keys_of(options, process))

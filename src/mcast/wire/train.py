@@ -25,7 +25,8 @@ MAX_TRAIN_DATAGRAMS = 49
 MAX_TRAIN_BYTES = 65_072
 """An IPv4 packet's 65,535 bytes less its headers hold 65,507; 49 whole datagrams are these."""
 
-_UNIT_START = b"\x40\x60"
+_PLAIN_START, _PRIORITY_START = 0x40, 0x60
+_UNIT_START = bytes((_PLAIN_START, _PRIORITY_START))
 """Second byte of a PAT: payload unit start, the PID's high bits zero, with or without priority."""
 
 
@@ -33,9 +34,12 @@ NULL_DATAGRAM = HEADER_SIZE + PACKET
 """Bytes of a datagram that holds one null packet: what a source sends when it has nothing to say."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Train:
-    """Datagrams `first`, `first` + 1 and so on; never empty."""
+    """Datagrams `first`, `first` + 1 and so on; never empty.
+
+    Nobody alters one. It is not frozen, as one is made for each receive, and would be three times as dear.
+    """
 
     first: int  # 64-bit number of the first datagram
     size: int  # bytes of each datagram but perhaps the last
@@ -82,7 +86,7 @@ class Train:
         # Byte 13 of each datagram: this costs a few hundred nanoseconds per train, a search through
         # all its bytes a hundred times as much.
         starts = self.data[HEADER_SIZE + 1 :: self.size]
-        if not any(start in starts for start in _UNIT_START):
+        if _PLAIN_START not in starts and _PRIORITY_START not in starts:
             return ()
         return tuple(
             self.first + index

@@ -395,3 +395,23 @@ def test_only_the_very_child_is_taken_out_and_not_the_one_that_replaced_it() -> 
     assert siblings.was_token(old.token)
     assert siblings.remove_exactly(new)
     assert len(siblings) == 0
+
+
+def test_who_has_nothing_yet_comes_before_those_that_have_begun() -> None:
+    siblings = make_children()
+    senders = [FlakySender(index, refuses=0.0) for index in range(6)]
+    children = [make_child(index, sender, resume=0, pace=49) for index, sender in enumerate(senders)]
+    for item in stream(0, 2000):
+        siblings.push(item, 0.0)
+    total = TokenBucket(2 * 49 * 1328.0, 1.0, 0.0)  # two trains a second, the first of them on credit
+    for child in children[:3]:
+        siblings.add(child)
+        siblings.start(child, 0.0)
+    for now in range(1, 11):
+        siblings.feed(total, float(now))
+    for child in children[3:]:
+        siblings.add(child)
+        siblings.start(child, 10.0)
+    for now in range(11, 14):
+        siblings.feed(total, float(now))
+    assert all(sender.trains for sender in senders)

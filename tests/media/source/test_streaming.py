@@ -321,6 +321,7 @@ def test_the_last_taker_may_leave_from_within_the_end_itself(film: ContentSpec, 
         streamer = pool.take("film", Position(5, content.datagrams - 3))
         assert ended.wait(10)
         assert streamer.fanout.closed
+        pool.close()
 
 
 def test_the_list_describes_contents_and_running_streams(server: Server) -> None:

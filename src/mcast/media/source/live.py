@@ -118,6 +118,10 @@ class LiveSource(Source):
     def is_silent(self) -> bool:
         return self._is_silent_since_long
 
+    @property
+    def waits(self) -> bool:
+        return True  # for ffmpeg to start, or to end
+
     def due(self, now: float) -> list[Train]:
         self._looked_before, self._looked = self._looked, now
         if self._child is None and now >= self._start_at and not self._is_exhausted:

@@ -55,6 +55,11 @@ class Source(Protocol):
         """Return the digest of the bytes that it gives; empty where they exist only once."""
         return b""
 
+    @property
+    def waits(self) -> bool:
+        """Return whether `due` may have to wait: then no other content may depend on its thread."""
+        return False
+
     def due(self, now: float) -> list[Train]:
         """Return what has become due since the last call."""
 

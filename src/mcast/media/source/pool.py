@@ -27,8 +27,10 @@ from dataclasses import dataclass
 from typing import Generic
 
 from mcast import eventlog
+from mcast.media.carriers import Carriers
 from mcast.media.history import Archive
 from mcast.media.source.catalogue import Catalogue, NotReadyError
+from mcast.media.source.pacer import Pacer
 from mcast.media.source.pacing import NOT_OVERDUE, Overdue, PreparedSource
 from mcast.media.source.streamer import DEFAULT_PACE, SinkT, Streamer
 from mcast.net.threads import OnCrash
@@ -40,6 +42,8 @@ logger = logging.getLogger(__name__)
 LINGER = 3.0
 """Seconds that a stream outlives the loss of a taker. An orphan is sure after 0.3 s, leaves the repair to
 its parent for 1 s, and may then have to search."""
+STREAM_THREADS = 1
+"""The most that carry prepared contents, if the operator says nothing else; a live input has its own."""
 MAX_STREAMS = 8
 """Streams of one content at a time: one for each part of a broken network, and some. Beyond: FULL."""
 
@@ -70,12 +74,14 @@ class StreamingPool(Generic[SinkT]):
         on_lapse: Callable[[Streamer[SinkT]], None],
         on_crash: OnCrash,
         pace: float = DEFAULT_PACE,
+        threads: int = STREAM_THREADS,
         linger: float = LINGER,
         new_ssrc: Callable[[], int] = lambda: secrets.randbits(32),
     ) -> None:
         self._catalogue, self._make_fanout = catalogue, make_fanout
         self._on_end, self._on_lapse, self._on_crash = on_end, on_lapse, on_crash
         self._pace, self._linger, self._new_ssrc = pace, linger, new_ssrc
+        self._pacers = Carriers(lambda number: Pacer(f"stream-{number}", pace, on_crash), threads)
         self._lock = threading.Lock()
         self._uses: dict[Streamer[SinkT], _Use] = {}  # the oldest first
 
@@ -139,6 +145,7 @@ class StreamingPool(Generic[SinkT]):
         for streamer in streamers:
             streamer.stop()
             _note_end(streamer, "the server ends")
+        self._pacers.stop()
 
     def _running(self, content: str) -> list[Streamer[SinkT]]:
         assert self._lock.locked()
@@ -186,6 +193,7 @@ class StreamingPool(Generic[SinkT]):
             on_lapse=self._on_lapse,
             on_crash=self._on_crash,
             pace=self._pace,
+            pacer=None if source.waits else self._pacers.pick(),
         )
         streamer.start()
         eventlog.note(

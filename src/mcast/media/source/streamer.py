@@ -1,17 +1,13 @@
-"""A content on its way: one thread that hands what is due to the content's fanout.
-
-The thread looks each `pace` seconds. Longer paces make longer trains, which cost every relay less, and are
-paid once, here, with as much delay.
-"""
+"""A content on its way: what hands what is due to the content's fanout, looked at by a pacer's thread."""
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from mcast.media.source.pacer import Pacer
 from mcast.media.source.pacing import Source
-from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.threads import JOIN_TIMEOUT, OnCrash
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 from mcast.wire.train import Train
@@ -35,10 +31,11 @@ SinkT = TypeVar("SinkT", bound=Sink)
 
 
 class Streamer(Generic[SinkT]):
-    """Owns one content's source and the thread that empties it into the fanout.
+    """Owns one content's source, and has it emptied into the fanout by the thread of a pacer.
 
     `on_end` is called by that thread when everything was sent, with the number of the last datagram,
     `on_lapse` when the time is over that it was given by `lapse_at`. It runs on until it is stopped.
+    Without a `pacer` it has one of its own, which looks each `pace` seconds: the thread "stream-<content>".
     """
 
     def __init__(
@@ -52,14 +49,18 @@ class Streamer(Generic[SinkT]):
         on_lapse: Callable[["Streamer[SinkT]"], None],
         on_crash: OnCrash,
         pace: float = DEFAULT_PACE,
+        pacer: Pacer | None = None,
     ) -> None:
         self.content, self.ssrc, self.fanout = content, position.ssrc, fanout
-        self._source, self._next, self._pace, self._on_end = source, position.next, pace, on_end
+        self._source, self._next, self._on_end = source, position.next, on_end
         self._on_lapse = on_lapse
         self._lapses_at: float | None = None  # set by any thread
-        self._stopping = threading.Event()
-        self._ended = False
-        self._thread = OwnedThread(f"stream-{content}", self._run, on_crash)
+        self._is_alone = pacer is None
+        self._pacer = Pacer(f"stream-{content}", pace, on_crash) if pacer is None else pacer
+        self._stopping = self._is_started = self._ended = False
+        self._over = threading.Event()  # the pacer looks at it no more
+        self._is_silent = False  # the thread's, as what follows
+        self._lapsed: float | None = None  # the moment that was told
 
     @property
     def digest(self) -> bytes:
@@ -78,7 +79,8 @@ class Streamer(Generic[SinkT]):
 
     def start(self) -> None:
         """Begin to send."""
-        self._thread.start()
+        self._pacer.carry(self)
+        self._is_started = True
 
     def lapse_at(self, moment: float | None) -> None:
         """Have `on_lapse` called at a moment (monotonic seconds); None: never."""
@@ -86,37 +88,44 @@ class Streamer(Generic[SinkT]):
 
     def stop(self) -> None:
         """Send nothing more, close source and fanout. From the thread's own callbacks, too."""
-        self._stopping.set()
-        self._thread.join()
+        self._stopping = True
+        self._pacer.wake()
+        is_current = self._pacer.is_current
+        if self._is_started and not is_current and not self._over.wait(JOIN_TIMEOUT):
+            logger.error("[%s] the streamer has not ended within %.1f s", self.content, JOIN_TIMEOUT)
+        if self._is_alone:
+            self._pacer.stop()
         self.fanout.close()
-        if self._thread.is_current or not self._thread.alive:
+        if self._over.is_set() or is_current or not self._is_started:
             self._source.close()
 
-    def _run(self) -> None:
-        tick = time.monotonic()
-        is_silent = False
-        told: float | None = None
-        while not self._stopping.is_set():
-            for train in self._source.due(time.monotonic()):
-                self._next = train.next
-                self.fanout.push(train)
-            if self._source.is_silent != is_silent:
-                is_silent = not is_silent
-                self.fanout.set_state(FeedState.WAITING if is_silent else FeedState.FED)
-            if self._source.ended:
-                self._ended = True
-                logger.info("[%s] sent to the end, last number %d", self.content, self._next - 1)
-                self._on_end(self, self._next - 1)
-                return
-            # A fixed grid, of which missed ticks are left out: how long a look takes adds no delay.
-            now = time.monotonic()
-            # Only read here: if this thread cleared it, it might clear a newer one.
-            lapses_at = self._lapses_at
-            if lapses_at is not None and lapses_at != told and lapses_at <= now:
-                told = lapses_at
-                self._on_lapse(self)
-            tick += self._pace * (1 + max(0.0, now - tick) // self._pace)
-            self._stopping.wait(tick - now)
+    # In the pacer's thread
+
+    def look(self, now: float) -> bool:
+        """Send what is due; return whether there may be more."""
+        if self._stopping or self._ended:
+            return False
+        for train in self._source.due(now):
+            self._next = train.next
+            self.fanout.push(train)
+        if self._source.is_silent != self._is_silent:
+            self._is_silent = not self._is_silent
+            self.fanout.set_state(FeedState.WAITING if self._is_silent else FeedState.FED)
+        if self._source.ended:
+            self._ended = True
+            logger.info("[%s] sent to the end, last number %d", self.content, self._next - 1)
+            self._on_end(self, self._next - 1)
+            return False
+        # Only read here: if this thread cleared it, it might clear a newer one.
+        lapses_at = self._lapses_at
+        if lapses_at is not None and lapses_at != self._lapsed and lapses_at <= now:
+            self._lapsed = lapses_at
+            self._on_lapse(self)
+        return True
+
+    def finish(self) -> None:
+        """Be looked at no more."""
+        self._over.set()
 
     def __repr__(self) -> str:
         return f"Streamer({self.content!r}, {self.position}, {'ended' if self._ended else 'runs'})"

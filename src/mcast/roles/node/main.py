@@ -8,8 +8,10 @@ from pathlib import Path
 
 from mcast import eventlog
 from mcast.hostport import HostPort, parse_address
+from mcast.media.forwarder import FORWARD_THREADS
 from mcast.net.handshake import Credentials
 from mcast.net.ports import MediaPorts
+from mcast.overlay.events import Limited
 from mcast.roles import cli, logs
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.node.session import BootstrapSession
@@ -20,6 +22,10 @@ from mcast.wire.identity import check_node_name
 logger = logging.getLogger(__name__)
 
 KINDS = {NodeKind.OVERLAY: "node", NodeKind.RENDEZVOUS: "rendezvous point"}
+MEGABIT = 1_000_000
+MOST_MEGABITS = 1e6
+MAX_GATHER_MS = 40
+"""Below the 50 ms without media after which a parent says that it lives."""
 REMOVED_POLL = 0.2
 """Seconds until a node sees that the layout names it no more."""
 
@@ -41,6 +47,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="do not have this node named to clients, by neighbours and by the bootstrapper")  # fmt: skip
     add("--parents", type=int, choices=(1, 2), metavar="1|2",
         help="2: take each content from two neighbours at once (default: what the layout says)")  # fmt: skip
+    add("--max-children", type=cli.count_option, default=0, metavar="N",
+        help="the most children of all contents together (default: no bound)")  # fmt: skip
+    add("--max-rate", type=_megabits, default=0, metavar="MBITS",
+        help="the most that is sent to all of them, in Mbit/s (default: no bound)")  # fmt: skip
+    add("--gather-ms", type=_gather, default=0, metavar="MS",
+        help="hold media for so long, to send fewer and longer trains (default: %(default)s)")  # fmt: skip
+    add("--forward-threads", type=cli.count_option, default=FORWARD_THREADS, metavar="N",
+        help="the most threads that carry contents (default: %(default)s)")  # fmt: skip
     add("--trace", type=Path, metavar="FILE", help="write every decision to FILE, as lines of JSON")
 
 
@@ -78,6 +92,8 @@ def _run(
     program = NodeProgram(
         layout, address, ports, session.say, process.on_crash,
         takes_clients=not options.unlisted, parents=options.parents, trace_file=options.trace,
+        forward_threads=options.forward_threads,
+        limits=Limited(options.max_children, options.max_rate), gather=options.gather_ms / 1000,
         credentials=credentials, beat=process.pulse.beat,
     )  # fmt: skip
     process.begun.set()
@@ -111,6 +127,23 @@ def _name(text: str) -> str:
         raise argparse.ArgumentTypeError(f"'{text}' is no UTF-8 text") from None
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _gather(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > MAX_GATHER_MS:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of milliseconds from 0 to {MAX_GATHER_MS}")
+    return int(text)
+
+
+def _megabits(text: str) -> int:
+    """Return bit/s."""
+    try:
+        megabits = float(text)
+    except ValueError:
+        megabits = 0.0
+    if not 0 < megabits < MOST_MEGABITS:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of Mbit/s above 0")
+    return round(megabits * MEGABIT)
 
 
 def _listening_address(layout: LayoutMessage) -> HostPort:

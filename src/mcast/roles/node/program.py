@@ -19,7 +19,9 @@ from pathlib import Path
 from mcast.errors import ConfigError
 from mcast.eventlog import note
 from mcast.hostport import HostPort
+from mcast.media.carriers import Carriers
 from mcast.media.feedback import FeedbackReader
+from mcast.media.forwarder import FORWARD_THREADS, Forwarder
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.connection import Connection
 from mcast.net.entrance import FIRST_QUESTION, Rules
@@ -31,7 +33,7 @@ from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
 from mcast.overlay import trace
 from mcast.overlay.actions import Action, Due, ServerParent, Subscribe
-from mcast.overlay.events import LayoutChanged, Offered
+from mcast.overlay.events import LayoutChanged, Limited, Offered
 from mcast.overlay.node_core import NodeCore
 from mcast.peer.adverts import Advertiser
 from mcast.peer.decider import Decider
@@ -45,6 +47,7 @@ from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.layout_peers import LayoutPeers
 from mcast.roles.node.performer import Performer
 from mcast.roles.node.relays import RelayDb
+from mcast.roles.node.room_meter import RoomMeter
 from mcast.roles.node.server_upstream import ServerUpstream
 from mcast.roles.node.servers import ServerMonitors
 from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, NodeKind, Seek
@@ -54,6 +57,7 @@ from mcast.wire.position import Position
 
 logger = logging.getLogger(__name__)
 
+UNLIMITED = Limited()
 KEYLESS = Credentials(Role.NODE)
 SEED_BYTES = 16
 """Of what request ids are drawn from: as many as an id has."""
@@ -72,6 +76,9 @@ class NodeProgram:
         *,
         takes_clients: bool = True,
         parents: int | None = None,
+        forward_threads: int = FORWARD_THREADS,
+        limits: Limited = UNLIMITED,
+        gather: float = 0.0,
         trace_file: Path | None = None,
         timing: Timing = DEFAULT_TIMING,
         credentials: Credentials = KEYLESS,
@@ -81,10 +88,13 @@ class NodeProgram:
 
         `say` tells the bootstrapper something and must not wait. `takes_clients`: neighbours may name this
         node to their clients, for when they fail themselves. `parents`: of each content, where it is not to
-        be as many as the layout says. `beat` gets, at each tick, the threads that the
-        node cannot do without.
+        be as many as the layout says. `forward_threads` is the most that carry its contents.
+        `limits`: what it may do for all its children together. `gather`: how long it
+        may hold trains, in seconds, to send fewer and longer ones.
+        `beat` gets, at each tick, the threads that the node cannot do without.
         """
         self._beat = beat
+        self._limits = limits
         self._me, self._parents = Identity.node(layout.name), parents
         self._ports, self._on_crash = ports, on_crash
         seed, is_rendezvous = os.urandom(SEED_BYTES), layout.kind is NodeKind.RENDEZVOUS
@@ -102,6 +112,7 @@ class NodeProgram:
         post = self._decider.post
         self._watcher, self._reader = Watcher(on_crash), FeedbackReader(on_crash)
         self._reaper = Worker("reaper", on_crash)
+        self._forwarders = Carriers(lambda number: Forwarder(f"forward-{number}", on_crash), forward_threads)
         self._flooder = Flooder(self._watcher, post, on_crash, credentials=credentials)
         self._monitors = ServerMonitors(self._watcher, post, on_crash, credentials=credentials)
         self._advertiser = Advertiser(takes_clients=takes_clients)
@@ -112,11 +123,12 @@ class NodeProgram:
             self._watcher, self._decider, self._advertiser.watch, is_favoured=self._peers.is_one
         )
         self._relays = RelayDb(
-            str(self._me), self._reader, ports, self._reaper,
+            str(self._me), self._reader, self._forwarders, ports, self._reaper,
             post=post, on_child_lost=self._inbound.on_child_lost,
-            on_child_caught_up=self._inbound.on_child_caught_up, on_crash=on_crash, timing=timing,
+            on_child_caught_up=self._inbound.on_child_caught_up, on_crash=on_crash, gather=gather,
+            timing=timing,
         )  # fmt: skip
-        self._meter = HopMeter(self._relays, post)
+        self._meter, self._room = HopMeter(self._relays, post), RoomMeter(self._relays, self._relays, post)
         self._health = HealthReporter(lambda: core.branches, lambda: core.parents_beyond, self._relays, say)
         self._performer = Performer(
             self._inbound, self._flooder, self._advertiser, self._relays, self._reaper, self._upstream,
@@ -133,6 +145,7 @@ class NodeProgram:
         self._reader.start()
         self._watcher.start()
         self._reaper.start()
+        self._decider.post(self._limits)
         self._take_in(layout)
         self._decider.start()
         self._listener.start()
@@ -173,6 +186,7 @@ class NodeProgram:
         self._listener.stop()
         self._decider.stop()
         self._performer.stop()
+        self._forwarders.stop()
         self._flooder.stop()
         self._watches.stop()
         self._monitors.stop()
@@ -191,6 +205,7 @@ class NodeProgram:
         self._advertiser.on_tick(now)
         self._relays.on_tick()
         self._meter.on_tick(now)
+        self._room.on_tick(now)
         self._health.on_tick(now)
         self._beat(self._watcher.call, self._reader.call)
 

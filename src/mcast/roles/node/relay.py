@@ -1,6 +1,6 @@
 """One content at one node: the `Receiver` that receives it, the `Fanout` that sends it on.
 
-    parents --UDP--> Receiver (thread forward-CONTENT) --train--> Fanout --UDP--> children
+    parents --UDP--> Receiver (a forwarder's thread) --train--> Fanout --UDP--> children
 
 A relay never waits: a train is forwarded in the thread that received it, at once and as it came.
 Order and completeness are restored by the final receiver.
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from mcast.media.child import OnCaughtUp, OnLost
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
+from mcast.media.forwarder import Forwarder
 from mcast.media.incoming import ReceiverCounters
 from mcast.media.parent import ParentCounters, ParentEvent
 from mcast.media.receiver import Receiver
@@ -36,9 +37,10 @@ class Relay:
     """
 
     def __init__(
-        self, content: str, position: Position, reader: FeedbackReader, ports: MediaPorts, cname: str, *,
-        post: Post, on_child_lost: OnLost, on_child_caught_up: OnCaughtUp, on_crash: OnCrash,
-        start: int | None = None, timing: Timing = DEFAULT_TIMING,
+        self, content: str, position: Position, reader: FeedbackReader, forwarder: Forwarder,
+        ports: MediaPorts, cname: str, *, post: Post, on_child_lost: OnLost,
+        on_child_caught_up: OnCaughtUp, on_crash: OnCrash, start: int | None = None, gather: float = 0.0,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:  # fmt: skip
         """Begin at a position; `start` is the first number that counts, where it is known.
 
@@ -56,6 +58,7 @@ class Relay:
         self._receiver = Receiver(
             content, position, cname, self.fanout.push, self._on_parent, on_crash,
             on_outdone=lambda upstream: post(Outdone(upstream)), start=start, timing=timing,
+            forwarder=forwarder, gather=gather,
         )  # fmt: skip
         self._receiver.start()
 
@@ -132,7 +135,7 @@ class Relay:
         self._receiver.ask_to_stop()
 
     def close(self) -> None:
-        """Say BYE above, send nothing more below, and wait until the thread has ended."""
+        """Say BYE above, send nothing more below, and wait until nothing is received any more."""
         self._receiver.stop()
         self.fanout.close()
 

@@ -4,8 +4,11 @@ import logging
 from collections.abc import Iterator, Mapping
 
 from mcast.eventlog import note
+from mcast.media.carriers import Carriers
 from mcast.media.child import OnCaughtUp, OnLost
 from mcast.media.feedback import FeedbackReader
+from mcast.media.forwarder import Forwarder
+from mcast.media.incoming import ReceiverCounters
 from mcast.media.parent import ParentCounters
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
@@ -26,15 +29,20 @@ class RelayDb:
     """The relays by content. For the decider's thread."""
 
     def __init__(
-        self, cname: str, reader: FeedbackReader, ports: MediaPorts, reaper: Worker, *,
+        self, cname: str, reader: FeedbackReader, forwarders: Carriers[Forwarder], ports: MediaPorts,
+        reaper: Worker, *,
         post: Post, on_child_lost: OnLost, on_child_caught_up: OnCaughtUp, on_crash: OnCrash,
-        timing: Timing = DEFAULT_TIMING,
+        gather: float = 0.0, timing: Timing = DEFAULT_TIMING,
     ) -> None:  # fmt: skip
-        """`cname` names this node in RTCP; `reaper` waits for the ends of relays."""
+        """`cname` names this node in RTCP; the `forwarders` carry relays; `reaper` waits for their ends.
+
+        `gather`: so many seconds each train may be held, to be sent on with others.
+        """
         self._cname, self._reader, self._ports, self._reaper = cname, reader, ports, reaper
+        self._forwarders = forwarders
         self._post, self._on_crash = post, on_crash
         self._on_child_lost, self._on_child_caught_up = on_child_lost, on_child_caught_up
-        self._timing = timing
+        self._gather, self._timing = gather, timing
         self._relays: dict[str, Relay] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -46,6 +54,14 @@ class RelayDb:
     def get(self, content: str) -> Relay | None:
         """Return the relay of a content, None if there is none."""
         return self._relays.get(content)
+
+    def counters(self) -> Iterator[tuple[str, ReceiverCounters]]:
+        """Yield what has come of each content."""
+        return ((content, relay.counters()) for content, relay in self._relays.items())
+
+    def busy_seconds(self) -> tuple[float, ...]:
+        """Return how long each thread that carries relays has had the processor."""
+        return tuple(forwarder.busy_seconds for forwarder in self._forwarders)
 
     def parents(self) -> Iterator[Mapping[UpstreamId, ParentCounters]]:
         """Yield what the parents of each content have brought."""
@@ -66,9 +82,9 @@ class RelayDb:
 
     def _open(self, content: str, position: Position, start: int | None) -> Relay:
         relay = self._relays[content] = Relay(
-            content, position, self._reader, self._ports, self._cname,
+            content, position, self._reader, self._forwarders.pick(), self._ports, self._cname,
             post=self._post, on_child_lost=self._on_child_lost, on_child_caught_up=self._on_child_caught_up,
-            on_crash=self._on_crash, start=start, timing=self._timing,
+            on_crash=self._on_crash, start=start, gather=self._gather, timing=self._timing,
         )  # fmt: skip
         return relay
 

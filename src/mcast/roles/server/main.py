@@ -10,6 +10,7 @@ from mcast.errors import ConfigError
 from mcast.media.source.cache import Cache, default_cache
 from mcast.media.source.cache_upkeep import DEFAULT_DAYS, clean, describe, entries
 from mcast.media.source.catalogue import Catalogue
+from mcast.media.source.pool import STREAM_THREADS
 from mcast.media.source.server_config import load_server_config
 from mcast.net.entrance import Rules
 from mcast.net.ports import MediaPorts
@@ -46,6 +47,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--cache-clean", action="store_true", help="remove now what --cache-days says, and exit")
     add("--pace-ms", type=_pace, default=DEFAULT_PACE_MS, metavar="MS",
         help="send what is due so often; longer makes relays cheaper (default: %(default)s)")  # fmt: skip
+    add("--stream-threads", type=cli.count_option, default=STREAM_THREADS, metavar="N",
+        help="the most threads that send prepared contents (default: %(default)s)")  # fmt: skip
     add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's)")
 
 
@@ -73,7 +76,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     process.on_hangup = lambda: _read_again(catalogue, guard, config.path)
     program = ServerProgram(
         catalogue, options.address, ports, options.pace_ms / 1000, process.on_crash,
-        rules=Rules(credentials=credentials, objection=guard.objection),
+        threads=options.stream_threads, rules=Rules(credentials=credentials, objection=guard.objection),
     )  # fmt: skip
     process.begun.set()
     try:

@@ -28,7 +28,7 @@ from mcast.media.feedback import FeedbackReader
 from mcast.media.history import Archive
 from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pacing import Overdue
-from mcast.media.source.pool import LINGER, StreamingPool
+from mcast.media.source.pool import LINGER, STREAM_THREADS, StreamingPool
 from mcast.media.source.streamer import Streamer
 from mcast.net.calm import be_calm, heed_silence
 from mcast.net.connection import Connection, PeerGone, say
@@ -73,6 +73,7 @@ class _Taker:
     streamer: Streamer[Fanout]
     is_deaf: bool = False  # the connection has fallen silent for good, the stream goes on
     is_calm: bool = True  # silence of the connection alone does not end it
+    is_answered: bool = False  # nothing is told of the stream before
     is_lost: bool = True  # when it is gone, unless it was told otherwise: somebody may go on in its place
 
 
@@ -81,9 +82,12 @@ class ServerProgram:
 
     def __init__(
         self, catalogue: Catalogue, address: HostPort, ports: MediaPorts, pace: float, on_crash: OnCrash,
-        *, linger: float = LINGER, rules: Rules = OPEN,
+        *, threads: int = STREAM_THREADS, linger: float = LINGER, rules: Rules = OPEN,
     ) -> None:  # fmt: skip
-        """Listen at `address`; `pace` and `linger` in seconds. Raises ConfigError if that is not possible."""
+        """Listen at `address`; `pace` and `linger` in seconds. Raises ConfigError if that is not possible.
+
+        `threads` is the most that send prepared contents.
+        """
         self._catalogue, self._ports, self._on_crash = catalogue, ports, on_crash
         self._listener = Listener(address, self._serve, on_crash, name="control", rules=rules)
         self._watcher = Watcher(on_crash)
@@ -92,7 +96,7 @@ class ServerProgram:
         self._log = RateLimitedLog(logger)
         self._pool: StreamingPool[Fanout] = StreamingPool(
             catalogue, self._make_fanout, on_end=self._on_end, on_lapse=self._expire_soon,
-            on_crash=on_crash, pace=pace, linger=linger,
+            on_crash=on_crash, pace=pace, threads=threads, linger=linger,
         )  # fmt: skip
         self._lock = threading.Lock()  # for what follows
         self._numbers = itertools.count(1)
@@ -243,6 +247,7 @@ class ServerProgram:
             self._takers[taker.number] = taker
         try:
             connection.send(self._admit(taker, send))
+            taker.is_answered = True
             be_calm(connection)
             self._watcher.watch(
                 connection,
@@ -344,7 +349,9 @@ class ServerProgram:
     def _on_end(self, streamer: Streamer[Fanout], _last: int) -> None:
         """Tell all takers that a content is over: its last datagrams are on their way, or in the history."""
         with self._lock:
-            takers = [taker for taker in self._takers.values() if taker.streamer is streamer]
+            takers = [
+                taker for taker in self._takers.values() if taker.streamer is streamer and taker.is_answered
+            ]
         for taker in takers:
             self._tell_end(taker)
         self._expire_soon(streamer)

@@ -1,0 +1,78 @@
+"""What may be sent beside the live streams: as much as the machine and its links give.
+
+Children that catch up, and repairs, share one allowance of bytes a second. It begins with what no link minds,
+and what it has begun with is always allowed. While all of it is used it grows by half each 50 ms. It is
+halved when more than a few per cent of it did not leave (a child's socket is full) or did not arrive (it is
+asked for again); a share, as one child behind a bad link is no reason to let all others wait.
+
+Feeding takes half of a processor at most, so that children are heard meanwhile and those threads that
+carry the live streams have the interpreter. So a thousand viewers who come at once get their first picture as
+fast as the machine can send it, and on a thin uplink they wait for each other.
+"""
+
+import time
+from collections.abc import Callable
+
+from mcast.media.token_bucket import TokenBucket
+
+BURST_SECONDS = 0.05
+LEAST_BURST = 131_072
+"""Bytes: two trains."""
+LOOK_SECONDS = 0.05
+GROWTH, SETBACK = 1.5, 0.5
+TOLERATED_LOSS = 0.03
+MOST = 2.5e9
+"""Bytes a second: 20 Gbit/s, beyond what one thread can send."""
+FEED_SECONDS = 0.005
+"""Of each 10 ms, in which the thread looks once."""
+
+
+class Allowance(TokenBucket):
+    """The feedback thread's."""
+
+    __slots__ = ("_began", "_clock", "_least", "_look_at", "_lost", "_taken", "_turn", "_was_used")
+
+    def __init__(self, least: float, now: float, clock: Callable[[], float] = time.thread_time) -> None:
+        """Begin with the rate `least`, in bytes a second. `clock` tells how long a turn has taken so far.
+
+        It is the thread's own processor time: what others take from it is no reason to send less.
+        """
+        super().__init__(least, _burst(least), now)
+        self._least, self._clock = least, clock
+        self._look_at = now + LOOK_SECONDS
+        self._turn, self._began = float("-inf"), 0.0
+        self._taken = self._lost = 0.0
+        self._was_used = False
+
+    def left(self, now: float) -> float:
+        """Return how many bytes may be sent; none when the turn that has begun at `now` has lasted long."""
+        if now >= self._look_at:
+            self._adapt(now)
+        if now != self._turn:
+            self._turn, self._began = now, self._clock()
+        elif self._clock() - self._began > FEED_SECONDS:
+            return 0.0
+        left = super().left(now)
+        self._was_used |= left <= 0
+        return left
+
+    def take(self, units: float) -> None:
+        super().take(units)
+        self._taken += units
+
+    def note_loss(self, units: float) -> None:
+        self._lost += units
+
+    def _adapt(self, now: float) -> None:
+        if self._lost > TOLERATED_LOSS * self._taken:
+            self.rate = max(self._least, self.rate * SETBACK)
+        elif self._was_used:
+            self.rate = max(self._least, min(MOST, self.rate * GROWTH))
+        self.burst = _burst(self.rate)
+        self._look_at = now + LOOK_SECONDS
+        self._taken = self._lost = 0.0
+        self._was_used = False
+
+
+def _burst(rate: float) -> float:
+    return max(rate * BURST_SECONDS, LEAST_BURST)
