@@ -28,9 +28,10 @@ from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.bootstrap.identification import Identification
 from mcast.roles.bootstrap.main import main as bootstrap_main
 from mcast.shares import Waiting
-from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind, Probe, Refused, Register, StreamHealth
+from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind, Probe, Refused, Register
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.frame import encode
+from mcast.wire.health import StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
 from mcast.wire.server import Wake

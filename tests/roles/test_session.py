@@ -18,16 +18,8 @@ from mcast.net.connection import Connection
 from mcast.net.listener import Listener
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.node.session import BootstrapSession, SessionTiming
-from mcast.wire.bootstrap import (
-    Candidates,
-    Health,
-    LayoutMessage,
-    Links,
-    Refused,
-    Register,
-    Seek,
-    StreamHealth,
-)
+from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, Refused, Register, Seek
+from mcast.wire.health import StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
 

@@ -25,6 +25,7 @@ from mcast import eventlog
 from mcast.config.layout import Layout, NodeSpec
 from mcast.errors import ConfigError, WireError
 from mcast.hostport import HostPort, IPAddress
+from mcast.monitoring.registry import Change, NodeStatus, Registry
 from mcast.net.connection import Connection, PeerGone, say
 from mcast.net.entrance import Rules
 from mcast.net.handshake import Credentials
@@ -36,7 +37,6 @@ from mcast.net.worker import Worker
 from mcast.roles.bootstrap.identification import Identification
 from mcast.roles.bootstrap.newcomers import Newcomers
 from mcast.roles.bootstrap.offers import Offers
-from mcast.roles.bootstrap.registry import Change, NodeStatus, Registry
 from mcast.shares import UNCOUNTED, Source, share_of, source_of
 from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, Probe, Refused, Register, Seek
 from mcast.wire.frame import Message

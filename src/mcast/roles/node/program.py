@@ -39,7 +39,8 @@ from mcast.peer.flooder import Flooder
 from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream, Resume, Upstream
 from mcast.peer.watching import NeighbourWatches
-from mcast.roles.node.health import HealthReporter
+from mcast.roles.event_tap import EventTap
+from mcast.roles.node.health import Events, HealthReporter, Views
 from mcast.roles.node.hop_meter import HopMeter
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.layout_peers import LayoutPeers
@@ -76,13 +77,14 @@ class NodeProgram:
         timing: Timing = DEFAULT_TIMING,
         credentials: Credentials = KEYLESS,
         beat: Callable[..., None] = lambda *_: None,
+        events: Events | None = None,
     ) -> None:
         """Listen at `address`. Raises ConfigError if that, or to write the trace, is not possible.
 
         `say` tells the bootstrapper something and must not wait. `takes_clients`: neighbours may name this
         node to their clients, for when they fail themselves. `parents`: of each content, where it is not to
-        be as many as the layout says. `beat` gets, at each tick, the threads that the
-        node cannot do without.
+        be as many as the layout says. `beat` gets, at each tick, the threads that the node cannot do
+        without. `events` are told to the bootstrapper, too.
         """
         self._beat = beat
         self._me, self._parents = Identity.node(layout.name), parents
@@ -117,7 +119,13 @@ class NodeProgram:
             on_child_caught_up=self._inbound.on_child_caught_up, on_crash=on_crash, timing=timing,
         )  # fmt: skip
         self._meter = HopMeter(self._relays, post)
-        self._health = HealthReporter(lambda: core.branches, lambda: core.parents_beyond, self._relays, say)
+        views = Views(
+            lambda: core.branches,
+            lambda: core.parents_beyond,
+            lambda: core.servers.measurements(),
+            events or EventTap(),
+        )
+        self._health = HealthReporter(views, self._relays, say)
         self._performer = Performer(
             self._inbound, self._flooder, self._advertiser, self._relays, self._reaper, self._upstream,
             post, self._health.on_tree_change, say,
