@@ -26,8 +26,9 @@ READY_TIMEOUT = 20.0
 class DemoOverlay:
     """Bootstrapper, nodes, servers and clients; ends them all, whatever happens."""
 
-    def __init__(self, directory: Path, sources: dict[str, Path], cache: Path) -> None:
-        self.directory, self.sources, self.cache = directory, sources, cache
+    def __init__(self, directory: Path, sources: dict[str, Path], cache: Path, *, shown_at: str = "") -> None:
+        """`shown_at`: where the bootstrapper shows the overlay to browsers."""
+        self.directory, self.sources, self.cache, self.shown_at = directory, sources, cache, shown_at
         self._addresses = LoopbackAddresses()
         self._servers = [self._addresses.of(name) for name in SERVERS]
         self._programs: dict[str, ProgramProcess] = {}
@@ -56,7 +57,8 @@ class DemoOverlay:
         """Start everything but the clients and wait until it is ready. Raises ProgramError."""
         layout = write_layout(self.directory / "layout.json", self._addresses, LINKS, tuple(self._servers))
         bootstrap = self._addresses.of("bootstrap")
-        self._start("bootstrap", "bootstrap", "--address", bootstrap, "--config", str(layout))
+        page = ("--http", self.shown_at) if self.shown_at else ()
+        self._start("bootstrap", "bootstrap", "--address", bootstrap, "--config", str(layout), *page)
         for name in SERVERS:
             self._start(name, "server", *self._server_options(name))
         for name in LINKS:
@@ -70,6 +72,13 @@ class DemoOverlay:
         self.viewers[viewer.name] = self._start(
             viewer.name, "client", "--content", viewer.content, "--neighbour", neighbour, *options
         )
+
+    def serve(self, address: str) -> str:
+        """Serve all contents over HTTP; return where. Raises ProgramError."""
+        neighbour = self._addresses.of(VIEWERS[0].neighbour)
+        gateway = self._start("gateway", "client", "--neighbour", neighbour, "--http", address)
+        self.viewers["gateway"] = gateway
+        return gateway.wait_for_event("listening", READY_TIMEOUT).text("address")
 
     def recording(self, viewer: PlannedViewer) -> Path:
         return self.directory / f"{viewer.name}.ts"

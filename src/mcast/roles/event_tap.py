@@ -5,6 +5,7 @@ Whoever logs never waits: an event is put into a bounded queue, whose oldest mak
 
 import contextlib
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -42,6 +43,7 @@ class EventTap(logging.Handler):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
+        self._lock = threading.Lock()  # guards the next
         self._waiting: deque[TappedEvent] = deque(maxlen=MAX_PENDING)
 
     @property
@@ -53,19 +55,21 @@ class EventTap(logging.Handler):
         """Take in a record, if it is an event."""
         name = getattr(record, "event", None)
         if isinstance(name, str) and name not in UNTOLD:
-            self._waiting.append(TappedEvent(self._clock(), _report(name, record)))
+            event = TappedEvent(self._clock(), _report(name, record))
+            with self._lock:
+                self._waiting.append(event)
 
     def take(self, most_bytes: int) -> tuple[EventReport, ...]:
         """Return the oldest events, so many bytes of them at most, but one in any case."""
         taken: list[EventReport] = []
-        while self._waiting and len(taken) < MAX_REPORTED_EVENTS:
-            report = self._waiting[0].told(self._clock())
-            most_bytes -= _size(report)
-            if taken and most_bytes < 0:
-                break
-            with contextlib.suppress(IndexError):  # one more event has made room meanwhile
+        with self._lock:
+            while self._waiting and len(taken) < MAX_REPORTED_EVENTS:
+                report = self._waiting[0].told(self._clock())
+                most_bytes -= _size(report)
+                if taken and most_bytes < 0:
+                    break
                 self._waiting.popleft()
-            taken.append(report)
+                taken.append(report)
         return tuple(taken)
 
 
@@ -103,7 +107,8 @@ def _field(name: str, value: object) -> EventField:
         case int() if 0 <= value < 1 << 64:
             return EventField(name, number=value)
         case list():
-            return EventField(name, " > ".join(map(str, value))[:MAX_TEXT])
+            between = " > " if name == "path" else ", "
+            return EventField(name, between.join(map(str, value))[:MAX_TEXT])
         case _:
             return EventField(name, str(value)[:MAX_TEXT])
 
