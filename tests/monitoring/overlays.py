@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from typing import Any, TypeAlias
 
 from mcast.config.layout import Layout
 from mcast.config.layout_file import parse_layout
@@ -13,6 +14,8 @@ from mcast.wire.identity import Identity
 from mcast.wire.position import Position
 
 SERVERS = ("10.0.0.1:7000", "10.0.0.2:7000")
+Told: TypeAlias = dict[str, Any]
+"""A document of the API, as a program reads it."""
 SCRIPT = "<script>alert(1)</script>"
 
 

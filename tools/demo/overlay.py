@@ -27,11 +27,12 @@ class DemoOverlay:
     """Bootstrapper, nodes, servers and clients; ends them all, whatever happens."""
 
     def __init__(self, directory: Path, sources: dict[str, Path], cache: Path, *, shown_at: str = "") -> None:
-        """`shown_at`: where the bootstrapper shows the overlay to browsers."""
+        """`shown_at`: where the bootstrapper shows the overlay; who looks may also kill a node."""
         self.directory, self.sources, self.cache, self.shown_at = directory, sources, cache, shown_at
         self._addresses = LoopbackAddresses()
         self._servers = [self._addresses.of(name) for name in SERVERS]
         self._programs: dict[str, ProgramProcess] = {}
+        self._ended: set[str] = set()
         self.viewers: dict[str, ProgramProcess] = {}
         self.problems: list[str] = []
         names = dict(zip(self._servers, SERVERS, strict=True))
@@ -129,6 +130,15 @@ class DemoOverlay:
         config = write_contents(self.directory / f"{name}.json", self.sources, self.cache)
         return ["--address", self._addresses.of(name), "--config", str(config)]
 
+    def _look_who_has_ended(self) -> None:
+        for name, program in self._programs.items():
+            if program.status is None or name in self._ended:
+                continue
+            if not self.shown_at or name == "bootstrap":
+                raise program.error(f"ended with status {program.status}")
+            print(f"demo: {name} has ended: the others go on without it", flush=True)
+            self._ended.add(name)
+
     def _show_until(self, moment: float) -> None:
         """Look at the logs a few times a second; a program that has ended too early is an error."""
         while True:
@@ -137,9 +147,7 @@ class DemoOverlay:
                 self._programs["bootstrap"].events.read(), self._programs["rp"].events.read(), watching
             )
             self._view.show(time.monotonic() - self._began)
-            for program in self._programs.values():
-                if program.status is not None:
-                    raise program.error(f"ended with status {program.status}")
+            self._look_who_has_ended()
             left = moment - time.monotonic()
             if left <= 0:
                 return

@@ -95,9 +95,9 @@ def tapped() -> Iterator[EventTap]:
 def _report(name: str, record: logging.LogRecord) -> EventReport:
     fields = getattr(record, "fields", {})
     fields = dict(fields) if isinstance(fields, Mapping) else {}
-    content = str(fields.pop("content", "") or "")
+    content = _told(str(fields.pop("content", "") or ""))
     told = tuple(_field(key, value) for key, value in fields.items())
-    return EventReport(name, record.getMessage()[:MAX_TEXT], 0, content, told[:MAX_EVENT_FIELDS])
+    return EventReport(name, _told(record.getMessage()), 0, content, told[:MAX_EVENT_FIELDS])
 
 
 def _field(name: str, value: object) -> EventField:
@@ -108,9 +108,14 @@ def _field(name: str, value: object) -> EventField:
             return EventField(name, number=value)
         case list():
             between = " > " if name == "path" else ", "
-            return EventField(name, between.join(map(str, value))[:MAX_TEXT])
+            return EventField(name, _told(between.join(map(str, value))))
         case _:
-            return EventField(name, str(value)[:MAX_TEXT])
+            return EventField(name, _told(str(value)))
+
+
+def _told(text: str) -> str:
+    """Return the beginning of a text, as UTF-8 can tell it."""
+    return text[:MAX_TEXT].encode(errors="replace").decode()
 
 
 def _size(report: EventReport) -> int:

@@ -6,9 +6,11 @@ import { arrange, route } from "/layout.js";
 const SVG = "http://www.w3.org/2000/svg";
 const COLOURS = 8;
 const DASHES = 5;
+const DRAW_MS = 50;
 const LEAF = 9; // radius of the dot that stands for a node's viewers of one content
 const STALK = 5;
 const LANE = 7; // between two contents on one link
+const LABEL = 110; // the width of its figures
 const LABELLED = 14; // edges, up to which their figures stand beside them
 const MOST_LEAVES = 3; // contents whose viewers are drawn at a node; what is more is added up
 const CROWDED = 60; // nodes, from which on the map has the whole width
@@ -134,6 +136,7 @@ function edges() {
       const side = (index - (lane.length - 1) / 2) * (map.box.name === "small" ? LANE / 2 : LANE);
       edge.side = edge.from < edge.to ? side : -side; // the same side, whichever way it goes
       edge.lane = index - (lane.length - 1) / 2;
+      edge.alone = lane.length === 1;
     });
   }
   return found;
@@ -172,10 +175,18 @@ function showEdge(made, edge, labelled) {
   const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
   const tip = (back, aside) => `${end.x - back * cos - aside * sin} ${end.y - back * sin + aside * cos}`;
   arrow.setAttribute("d", `M${tip(0, 0)} L${tip(9, 4.5)} L${tip(9, -4.5)} Z`);
-  const shift = edge.lane * 13 + (Math.abs(sin) > 0.5 ? 4 : -5);
-  text.textContent = labelled && edge.parent.primary ? edgeText(edge) : "";
+  const shift = labelShift(edge, Math.abs(sin) > 0.5, cos);
+  const hasRoom = Math.abs(sin) > 0.3 || Math.hypot(end.x - start.x, end.y - start.y) > LABEL;
+  text.textContent = labelled && hasRoom && edge.parent.primary ? edgeText(edge) : "";
   text.setAttribute("x", at.x);
   text.setAttribute("y", at.y + shift);
+}
+
+// Above its line or below: where several contents share a link, each on its own side.
+function labelShift(edge, isSteep, cos) {
+  const lane = Math.sign(cos) * Math.sign(edge.side) * Math.abs(edge.lane);
+  if (isSteep) return lane * 13 + 4;
+  return edge.alone ? -5 : lane * 17 + 3.5;
 }
 
 function along(start, middle, end, part) {
@@ -456,6 +467,7 @@ function figures(pairs) {
 function choose(chosen) {
   state.chosen = chosen;
   details();
+  if (chosen && innerWidth < NARROW) byId("details").scrollIntoView({ block: "nearest" });
   draw();
 }
 
@@ -579,10 +591,10 @@ function takeChanges(told) {
   const before = state.servers.map((each) => each.address).join();
   Object.assign(state, { servers: told.servers, contents: told.contents });
   if (before !== state.servers.map((each) => each.address).join()) place();
-  pending ||= requestAnimationFrame(() => {
+  pending ||= setTimeout(() => { // what comes together is drawn together
     pending = 0;
     show();
-  });
+  }, DRAW_MS);
 }
 
 let pending = 0;
