@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import logging
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -31,7 +32,12 @@ EVENT_BYTES = 4_096
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program; return its exit status."""
+    """Run the program, or `top`; return its exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["top"]:
+        from mcast.roles.bootstrap import top  # late: a Python without curses can do all else
+
+        return top.main(arguments[1:])
     return run(PROGRAM, argv)
 
 
