@@ -3,12 +3,14 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from mcast.monitoring.metrics import metrics
 from monitoring.overlays import SCRIPT, MadeUp, large
 
+PAGE = Path(__file__).parents[2] / "docs" / "monitoring.md"
 SAMPLE = re.compile(r'(\w+)(?:\{((?:\w+="(?:[^"\\]|\\.)*",?)*)\})? (\S+)')
 
 
@@ -54,13 +56,30 @@ def test_a_name_of_any_characters_stays_in_its_label(overlay: MadeUp, name: str)
     assert [value for key, value in told.items() if key.startswith("mcast_events_total")] == [3]
 
 
-def test_promtool_has_nothing_to_complain_of(overlay: MadeUp) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
+def test_the_page_on_monitoring_names_each_metric_and_no_other(overlay: MadeUp) -> None:
+    page = PAGE.read_text()
+    named = set(re.findall(r"mcast_\w+", page))
+    told = {name.partition("{")[0] for name in samples(metrics(overlay.view(), {"attached": 1}))}
+    assert named == told
+
+
+def promtool(*arguments: str, text: str = "") -> None:
+    """Have Prometheus's own tool check something; it has nothing to complain of."""
+    program = shutil.which("promtool")
+    if program is None:
         pytest.skip("missing: promtool (apt-get install prometheus)")
+    command = [program, "check", *arguments]
+    result = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout
+
+
+def test_promtool_has_nothing_to_complain_of_in_the_metrics(overlay: MadeUp) -> None:
     for view in (overlay.view(), large(30, 100).view()):
-        text = metrics(view, {"attached": 4, SCRIPT: 1})
-        result = subprocess.run(
-            [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
-        )
-        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+        promtool("metrics", text=metrics(view, {"attached": 4, SCRIPT: 1}))
+
+
+def test_promtool_has_nothing_to_complain_of_in_the_rules_on_the_page(tmp_path: Path) -> None:
+    (rules,) = re.findall(r"^```yaml\n(groups:.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    file = tmp_path / "rules.yml"
+    file.write_text(rules)
+    promtool("rules", str(file))
