@@ -90,9 +90,10 @@ def _body(options: argparse.Namespace, process: Process) -> int:
 
     process.on_hangup = read_again
     with contextlib.ExitStack() as running:
+        running.callback(bootstrapper.stop)
         page = None if settings is None else _page(settings, bootstrapper, events, process, running)
         process.begun.set()
-        running.enter_context(bootstrapper)
+        bootstrapper.start()
         _note_layout(options.config, layout)
         address = bootstrapper.address
         eventlog.note(logger, "listening", "listening at %s", address, address=address)
