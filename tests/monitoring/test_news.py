@@ -59,6 +59,16 @@ def test_events_are_told_one_by_one(news: News, events: EventStore) -> None:
     assert (kind, told["event"], told["number"]) == ("happened", "cut", 1)
 
 
+def test_nothing_is_made_up_as_long_as_no_page_is_open(
+    news: News, overlay: MadeUp, events: EventStore
+) -> None:
+    news.stream().close()
+    overlay.leave("n1")
+    events.add("n1", [EventReport("cut", "it is cut off")])
+    news.look()
+    assert "next 0" in repr(news)  # nothing was put into its ring
+
+
 def test_after_a_change_of_the_layout_everything_is_told_anew(news: News, overlay: MadeUp) -> None:
     pieces = iter(news.stream())
     next_event(pieces)

@@ -6,7 +6,8 @@ import { arrange, route } from "/layout.js";
 const SVG = "http://www.w3.org/2000/svg";
 const COLOURS = 8;
 const DASHES = 5;
-const DRAW_MS = 50;
+const DRAW_MS = 50; // from a change until it is drawn, together with others
+const DRAW_LARGE_MS = 500; // the same for a large overlay, some of whose nodes report at any moment
 const LEAF = 9; // radius of the dot that stands for a node's viewers of one content
 const STALK = 5;
 const LANE = 7; // between two contents on one link
@@ -594,7 +595,7 @@ function takeChanges(told) {
   pending ||= setTimeout(() => { // what comes together is drawn together
     pending = 0;
     show();
-  }, DRAW_MS);
+  }, map?.box.name === "small" ? DRAW_LARGE_MS : DRAW_MS);
 }
 
 let pending = 0;
