@@ -1,6 +1,6 @@
 """The last events, numbered, bounded, whoever has told them."""
 
-from mcast.monitoring.events import MAX_EVENTS, MAX_KINDS, EventStore
+from mcast.monitoring.events import BURST, MAX_EVENTS, MAX_KINDS, RATE, EventStore
 from mcast.wire.health import EventField, EventReport
 
 
@@ -37,15 +37,27 @@ def test_who_knows_a_number_gets_what_came_behind_it() -> None:
 
 def test_the_oldest_make_room() -> None:
     store = EventStore()
-    store.add("n1", [told() for _ in range(MAX_EVENTS + 10)])
+    store.add("", [told() for _ in range(MAX_EVENTS + 10)])
     kept = store.since(0)
     assert (len(kept), kept[0]["number"], kept[-1]["number"]) == (MAX_EVENTS, 11, MAX_EVENTS + 10)
     assert store.since(3)[0]["number"] == 11
 
 
-def test_names_that_a_node_makes_up_are_counted_up_to_a_bound() -> None:
+def test_a_node_that_never_stops_to_tell_leaves_room_for_the_others() -> None:
+    now = 1000.0
+    store = EventStore(clock=lambda: now)
+    store.add("n1", [told() for _ in range(10_000)])
+    store.add("n2", [told("parent_lost")])
+    assert (store.last, store.since(0)[-1]["node"]) == (BURST + 1, "n2")
+    now += 1
+    store.add("n1", [told() for _ in range(10_000)])
+    assert store.last == BURST + 1 + RATE
+
+
+def test_names_that_nodes_make_up_are_counted_up_to_a_bound() -> None:
     store = EventStore()
-    store.add("n1", [told(f"made up {number}") for number in range(MAX_KINDS + 5)])
+    for number in range(MAX_KINDS + 5):
+        store.add(f"n{number}", [told(f"made up {number}")])
     store.add("n1", [told("made up 0")])
     assert len(store.counts()) == MAX_KINDS
     assert store.counts()["made up 0"] == 2

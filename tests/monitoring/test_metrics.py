@@ -16,7 +16,7 @@ SAMPLE = re.compile(r'(\w+)(?:\{((?:\w+="(?:[^"\\]|\\.)*",?)*)\})? (\S+)')
 
 def samples(text: str) -> dict[str, float]:
     """Return each sample, as it stands there."""
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    lines = [line for line in text.removesuffix("\n").split("\n") if not line.startswith("#")]
     found = [SAMPLE.fullmatch(line) for line in lines]
     assert all(found), [line for line, match in zip(lines, found, strict=True) if not match]
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}

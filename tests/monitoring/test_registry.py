@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from mcast.monitoring.registry import MAX_CHILDREN, Registry
+from mcast.monitoring.registry import MAX_CHILDREN, MAX_STREAMS, Registry
 from mcast.wire.bootstrap import Health
 from mcast.wire.health import StreamHealth
 from monitoring.overlays import stream, viewer
@@ -45,6 +45,26 @@ def test_of_many_children_those_told_last_are_known_as_many_as_there_are() -> No
     assert known(Health(1, (one,)), Health(2, (fewer,)))["a"].children == (viewer(3), viewer(1))
 
 
-def test_a_node_that_claims_millions_of_children_fills_no_memory() -> None:
-    claim = replace(A, children=(viewer(1),), child_count=2**32 - 1)
-    assert known(Health(1, (claim,)))["a"].child_count == MAX_CHILDREN
+def test_a_node_that_tells_of_ever_more_children_fills_no_memory() -> None:
+    registry = Registry()
+    registry.join("n1", b"", "", 0.0)
+    for number in range(40):
+        children = tuple(viewer(1000 * number + n) for n in range(1000))
+        claim = replace(
+            A, content="ab"[number % 2], children=children, round_trips_us=(), child_count=2**32 - 1
+        )
+        registry.heard("n1", Health(number, (claim,), part=number, more=True), 0.0)
+    streams = registry.snapshot()["n1"].streams.values()
+    assert sum(len(each.children) for each in streams) == MAX_CHILDREN
+    assert {each.child_count for each in streams} == {2**32 - 1}
+
+
+def test_a_node_that_tells_of_ever_more_streams_fills_no_memory() -> None:
+    registry = Registry()
+    registry.join("n1", b"", "", 0.0)
+    for number in range(40):
+        told = tuple(replace(A, content=f"{number}-{n}") for n in range(100))
+        registry.heard("n1", Health(number, told, part=number, more=True), 0.0)
+    streams = registry.snapshot()["n1"].streams
+    assert len(streams) == MAX_STREAMS
+    assert "39-99" in streams

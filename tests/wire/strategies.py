@@ -174,6 +174,20 @@ event_reports = st.builds(
     tuples_of(st.builds(health.EventField, texts, texts, st.none() | unsigned(64))),
 )  # fmt: skip
 
+healths = st.builds(
+    bootstrap.Health,
+    uptime_ms=unsigned(64),
+    streams=tuples_of(stream_healths),
+    beyond=tuples_of(names),
+    program=texts,
+    cpu_permille=unsigned(32),
+    memory_kb=unsigned(32),
+    servers=tuples_of(server_healths),
+    events=tuples_of(event_reports),
+    part=unsigned(16),
+    more=st.booleans(),
+)
+
 neighbours = st.builds(bootstrap.Neighbour, names, texts)
 policies = st.builds(bootstrap.Policy, st.booleans(), st.booleans(), st.booleans(), unsigned(8), unsigned(16))
 
@@ -194,19 +208,7 @@ bootstrap_messages: st.SearchStrategy[bootstrap.BootstrapMessage] = st.one_of(
         tuples_of(neighbours),
     ),
     st.builds(bootstrap.Refused, texts, st.booleans()),
-    st.builds(
-        bootstrap.Health,
-        uptime_ms=unsigned(64),
-        streams=tuples_of(stream_healths),
-        beyond=tuples_of(names),
-        program=texts,
-        cpu_permille=unsigned(32),
-        memory_kb=unsigned(32),
-        servers=tuples_of(server_healths),
-        events=tuples_of(event_reports),
-        part=unsigned(16),
-        more=st.booleans(),
-    ),
+    healths,
     st.just(bootstrap.Probe()),
     st.builds(bootstrap.Seek, st.just("") | contents),
     st.builds(bootstrap.Candidates, tuples_of(neighbours)),

@@ -5,7 +5,7 @@ say is put together here: a stream that no part of a whole report names is over,
 are there that were told last, as many as there are. Pure: times are handed in.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from mcast.monitoring.rates import RateMeter, Rates
@@ -13,8 +13,10 @@ from mcast.wire.bootstrap import Health
 from mcast.wire.health import StreamHealth
 from mcast.wire.identity import Identity
 
-MAX_CHILDREN = 4_096
-"""Children of one stream at one node that are remembered, whatever it claims."""
+MAX_STREAMS = 1_024
+"""Streams of one node that are remembered, whatever it says: four times what it may relay."""
+MAX_CHILDREN = 16_384
+"""The same for its children, of all streams together; how many there are is known beyond that."""
 
 
 @dataclass(slots=True)
@@ -47,22 +49,23 @@ class NodeStatus:
         elif health.part != self._part:
             self._told = None
         self._part = health.part + 1
-        kept = self.streams
+        kept = {content: each for content, each in self.streams.items() if content not in streams}
         if self._told is not None:
-            self._told |= streams.keys()
+            self._told = (self._told & kept.keys()) | streams.keys()
             if not health.more:
                 kept = {content: each for content, each in kept.items() if content in self._told}
-        self.streams = {**kept, **streams}
-        self._measure(streams, health.uptime_ms)
+        self.streams = dict([*kept.items(), *streams.items()][-MAX_STREAMS:])
+        self._measure(health.uptime_ms, self.streams.keys() & streams.keys())
 
     def _merged(self, stream: StreamHealth) -> StreamHealth:
         """Add the children that were told before, as far as they may be there still."""
-        count = min(max(stream.child_count, len(stream.children)), MAX_CHILDREN)
+        count = max(stream.child_count, len(stream.children))
+        others = sum(len(each.children) for each in self.streams.values() if each.content != stream.content)
         told = dict(children_of(stream))
         before = self.streams.get(stream.content)
         if before is not None and len(told) < count:
             told |= {child: trip for child, trip in children_of(before) if child not in told}
-        first = list(told.items())[:count]
+        first = list(told.items())[: max(0, min(count, MAX_CHILDREN - others))]
         return replace(
             stream,
             children=tuple(child for child, _ in first),
@@ -70,9 +73,10 @@ class NodeStatus:
             child_count=count,
         )
 
-    def _measure(self, streams: Mapping[str, StreamHealth], uptime_ms: int) -> None:
+    def _measure(self, uptime_ms: int, contents: Iterable[str]) -> None:
         self._meters = {each: meter for each, meter in self._meters.items() if each in self.streams}
-        for content, stream in streams.items():
+        for content in contents:
+            stream = self.streams[content]
             if (meter := self._meters.get(content)) is None:
                 self._meters[content] = RateMeter(stream, uptime_ms)
             else:
