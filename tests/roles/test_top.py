@@ -18,6 +18,7 @@ import pytest
 
 from fixtures import crash
 from helpers import PATIENCE, Recorder, wait_until
+from mcast.config.key_file import KeyRing
 from mcast.hostport import HostPort
 from mcast.monitoring.events import EventStore
 from mcast.monitoring.page import OverlayPage
@@ -57,7 +58,7 @@ def test_where_a_key_is_wanted_it_is_shown(
 ) -> None:
     key = tmp_path / "key"
     key.write_text(f"{KEY}\n")
-    with shown(crash, small(), Access(keys=(KEY.encode(),))) as url:
+    with shown(crash, small(), Access(KeyRing((KEY.encode(),)))) as url:
         assert main(["top", "--http-url", url]) == 4
         assert "answers 401: a key is needed" in capsys.readouterr().err
         assert main(["top", "--http-url", url, "--http-key-file", str(key), "--once"]) == 0
