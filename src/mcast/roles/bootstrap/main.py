@@ -126,6 +126,7 @@ def _page(
     Raises ConfigError.
     """
     tap = running.enter_context(tapped())
+    process.key_rings.append(settings.access.keys)
 
     def look() -> View:
         while own := tap.take(EVENT_BYTES):
