@@ -25,7 +25,7 @@ from mcast import eventlog
 from mcast.config.layout import Layout, NodeSpec
 from mcast.errors import ConfigError, WireError
 from mcast.hostport import HostPort, IPAddress
-from mcast.monitoring.registry import Change, NodeStatus, Registry
+from mcast.monitoring.registry import NodeStatus, Registry
 from mcast.monitoring.view import View
 from mcast.net.connection import Connection, PeerGone, say
 from mcast.net.entrance import Rules
@@ -37,6 +37,7 @@ from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
 from mcast.roles.bootstrap.identification import Identification
 from mcast.roles.bootstrap.newcomers import Newcomers
+from mcast.roles.bootstrap.notes import note_change
 from mcast.roles.bootstrap.offers import Offers
 from mcast.shares import UNCOUNTED, Source, share_of, source_of
 from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, Probe, Refused, Register, Seek
@@ -89,10 +90,7 @@ class Bootstrapper:
         self, layout: Layout, source: str, address: HostPort, on_crash: OnCrash,
         *, credentials: Credentials = KEYLESS, on_events: OnEvents = lambda _name, _events: None,
     ) -> None:  # fmt: skip
-        """Bind the address at once. Raises ConfigError if it cannot be used.
-
-        `on_events` is told what a node says has happened there; it must not wait.
-        """
+        """Bind the address at once. Raises ConfigError if it cannot be used. `on_events` must not wait."""
         self._on_events = on_events
         self.counters = Counters()
         self._log = RateLimitedLog(logger, self.counters)
@@ -372,7 +370,7 @@ class Bootstrapper:
             changes = self._registry.heard(session.name, message, time.monotonic())
         self._on_events(session.name, message.events)
         for change in changes:
-            _note_change(session.name, change)
+            note_change(session.name, change)
         self.counters.add("health")  # last: who has seen it counted finds the rest in the log
 
     def _end(self, session: _Session, reason: str) -> None:
@@ -398,14 +396,3 @@ def _taken(newcomer: _Session, older: _Session) -> str:
     else:
         runs = f"another process is '{name}' already, the one at {peer}"
     return f"{runs}: stop it first, or start this one under another --name"
-
-
-def _note_change(name: str, change: Change) -> None:
-    stream = change.now
-    if stream is None:
-        eventlog.note(logger, "node_pruned", "%s", change.text, content=change.content, node=name)
-        return
-    eventlog.note(
-        logger, "node_streams", "%s", change.text,
-        content=change.content, node=name, path=stream.path, children=stream.children, fed=stream.fed,
-    )  # fmt: skip
