@@ -1,6 +1,7 @@
 """What some tests need of the machine. Without it they are skipped, with what is missing and how to get it.
 
-They fail where it was promised: MCAST_REQUIRE_FFMPEG, MCAST_REQUIRE_NETNS, MCAST_REQUIRE_DISPLAY, CI (all).
+They fail where it was promised: MCAST_REQUIRE_FFMPEG, MCAST_REQUIRE_NETNS, MCAST_REQUIRE_DISPLAY,
+MCAST_REQUIRE_BROWSER, CI (all).
 """
 
 import os
@@ -35,9 +36,8 @@ def need_systemd() -> None:
 
 
 def need_browser() -> None:
-    """Let the test go on only where a Chromium is. Nobody is promised one: it is for development alone."""
-    if not shutil.which("chromium"):
-        pytest.skip("missing: chromium (apt-get install chromium)")
+    """Let the test go on only where a Chromium is."""
+    _need("MCAST_REQUIRE_BROWSER", _lacking(("chromium",)))
 
 
 NEEDS = {

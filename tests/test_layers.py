@@ -3,7 +3,7 @@
     roles       four programs
     gateway     contents for browsers and players, over HTTP
     client      the public API
-    peer        what nodes and clients share
+    peer, monitoring    what nodes and clients share; what the bootstrapper shows
     media, web  the media plane; an HTTP service
     net         sockets and threads
     config, overlay     files; decisions (pure)
@@ -32,7 +32,7 @@ LAYERS: list[set[str]] = [  # from the bottom up
     {"config", "overlay"},
     {"net"},
     {"media", "web"},
-    {"peer"},
+    {"peer", "monitoring"},
     {"client"},
     {"gateway"},
     {"roles"},

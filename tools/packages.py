@@ -27,13 +27,14 @@ PACKAGES = {
     "openssl": "openssl",
     "systemd-analyze": "systemd",
     "systemd-sysusers": "systemd",
+    "chromium": "chromium",
 }
 """Each program's package in Debian and Ubuntu."""
 
 LAB = ("ip", "tc", "ethtool")
 EXPERIMENTS = (*LAB, "ffmpeg", "ffprobe")
 SERVICES = ("nft", "openssl", "systemd-analyze", "systemd-sysusers")
-TESTS = (*EXPERIMENTS, *SERVICES, "ffplay", "Xvfb")
+TESTS = (*EXPERIMENTS, *SERVICES, "ffplay", "Xvfb", "chromium")
 VENV = "venv"
 PURPOSES = {"lab": LAB, "experiments": EXPERIMENTS, "tests": TESTS}
 

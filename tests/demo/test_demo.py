@@ -1,8 +1,11 @@
 """`make demo` itself: its end, its status, its last line, and what it leaves."""
 
+import json
 import os
+import re
 import signal
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,33 @@ def test_a_demonstration_that_is_interrupted_ends_everything(
     assert "stopped by the user" in demo.text()
     assert "Traceback" not in demo.text()
     assert not any(map(exists, below))
+
+
+@pytest.mark.processes
+def test_a_demonstration_that_serves_shows_the_overlay_and_the_contents_until_it_is_interrupted(
+    demo_directory: Path, tmp_path: Path
+) -> None:
+    demo = ProgramProcess("demo", [*DEMO, "--serve", "--directory", str(demo_directory)], tmp_path / "log")
+    try:
+        demo.wait_for_text("Ctrl-C ends everything", 60)
+        overlay, contents = re.findall(r"http://[\d.:]+/", demo.text())
+        wait_until(lambda: viewers_of(overlay) == {"news": 3, "sport": 1}, "all viewers on the page", 60)
+        with urllib.request.urlopen(f"{contents}playlist.m3u", timeout=30) as playlist:
+            assert f"{contents}news.ts" in playlist.read().decode()
+        below = descendants(demo.pid)
+        (n1,) = [pid for pid in below if "--name n1 " in f"{command(pid)} "]
+        os.kill(n1, signal.SIGKILL)
+        demo.wait_for_text("n1 has ended: the others go on without it", 30)
+        assert demo.stop(signal.SIGINT, timeout=15) == 130
+    finally:
+        demo.kill()
+    assert not any(map(exists, below))
+
+
+def viewers_of(page: str) -> dict[str, int]:
+    """Return how many watch each content, says the overlay's page."""
+    with urllib.request.urlopen(f"{page}api/contents", timeout=30) as answer:
+        return {each["name"]: each["viewers"] for each in json.load(answer)["contents"]}
 
 
 @pytest.mark.processes

@@ -21,7 +21,8 @@ from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.server.program import ServerProgram
-from mcast.wire.bootstrap import Health, LayoutMessage, Links, Neighbour, NodeKind, Seek, StreamHealth
+from mcast.wire.bootstrap import Health, LayoutMessage, Links, Neighbour, NodeKind, Seek
+from mcast.wire.health import StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, Port, Stop, StopReason, Stream
 from mcast.wire.position import Position

@@ -15,11 +15,12 @@ from helpers import Recorder
 from mcast.config.layout import Layout
 from mcast.config.layout_file import parse_layout
 from mcast.hostport import HostPort
+from mcast.monitoring.registry import Registry
 from mcast.net.connection import connect
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
-from mcast.roles.bootstrap.registry import Registry
-from mcast.wire.bootstrap import Health, LayoutMessage, Register, StreamHealth
+from mcast.wire.bootstrap import Health, LayoutMessage, Register
 from mcast.wire.frame import Message, encode
+from mcast.wire.health import StreamHealth
 from mcast.wire.node import NodePacket
 from mcast.wire.position import MAX_NUMBER, Position
 from mcast.wire.server import Contents as ContentsMessage

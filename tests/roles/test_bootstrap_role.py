@@ -28,9 +28,10 @@ from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.bootstrap.identification import Identification
 from mcast.roles.bootstrap.main import main as bootstrap_main
 from mcast.shares import Waiting
-from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind, Probe, Refused, Register, StreamHealth
+from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind, Probe, Refused, Register
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.frame import encode
+from mcast.wire.health import StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
 from mcast.wire.server import Wake
@@ -511,6 +512,9 @@ def test_the_check_prints_the_layout_and_exits(capsys: pytest.CaptureFixture[str
     assert out.endswith("demo-layout.toml: 5 nodes, 6 links, 2 servers: ok\n")
 
 
+RUNNABLE = ["--config", "CONFIG", "--address", "127.0.0.1:0"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -520,6 +524,9 @@ def test_the_check_prints_the_layout_and_exits(capsys: pytest.CaptureFixture[str
         (["--config", "CONFIG", "--address", "127.0.0.1"], "argument --address: '127.0.0.1' has no port"),
         (["--config", "CONFIG", "--address", "127.0.0.1:IN-USE"], "port IN-USE is in use on 127.0.0.1"),
         (["--config", "CONFIG", "--address", "192.0.2.1:1"], "192.0.2.1:1: this machine has no address"),
+        ([*RUNNABLE, "--http", "127.0.0.1:IN-USE"], "port IN-USE is in use on 127.0.0.1"),
+        ([*RUNNABLE, "--http", "0.0.0.0:0"], "--http 0.0.0.0:0: other machines can connect there"),
+        ([*RUNNABLE, "--http-open"], "--http-open belongs to --http HOST:PORT, which is missing"),
     ],
 )
 def test_each_mistake_of_the_user_is_one_line_and_status_2(

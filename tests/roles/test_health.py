@@ -1,6 +1,9 @@
-"""What a node tells the bootstrapper, when, and that it fits a frame."""
+"""What a node tells the bootstrapper, when, and how many bytes a second that is at most."""
 
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import cast
 
 import pytest
@@ -8,122 +11,224 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import Recorder
-from mcast.overlay.actions import ConnectionId, Path
-from mcast.roles.node.health import INTERVAL, MAX_CHILDREN, MAX_STREAMS, HealthReporter, bounded
+from mcast.media.child import ChildSnapshot, ChildState
+from mcast.media.incoming import ReceiverCounters
+from mcast.media.parent import ParentCounters
+from mcast.monitoring.registry import Registry
+from mcast.overlay.actions import ConnectionId, NodeParent, Parent, Path, ServerParent, UpstreamId
+from mcast.overlay.choice import Measurement
+from mcast.roles.event_tap import EventTap
+from mcast.roles.node.health import INTERVAL, PART_BYTES, RATE, Branch, HealthReporter, Views
 from mcast.roles.node.relays import RelayDb
-from mcast.wire.bootstrap import Health, StreamHealth
+from mcast.wire.bootstrap import Health
 from mcast.wire.frame import encode
+from mcast.wire.health import ParentHealth, ServerHealth
 from mcast.wire.identity import Identity
 from mcast.wire.node import MAX_PATH, Stream
-from mcast.wire.position import MAX_COUNTED, Position
-from roles.partners import N1, RP, VIEWER, disc, stream_of
+from mcast.wire.position import Position
+from roles.partners import N1, RP, disc, stream_of
 
-LONGEST = Identity.node("n" * 64)
+START = 10.0**9
+VIEWING = stream_of(disc())
 
 
 @dataclass
-class Branch:
+class Upstream:
+    parent: Parent
+
+
+@dataclass
+class Place:
     """A content's place in the tree."""
 
     path: Path = (RP, N1)
     children: dict[ConnectionId, Stream] = field(default_factory=lambda: {1: stream_of(disc())})
     fed: bool = True
+    upstreams: Mapping[UpstreamId, Upstream] = field(default_factory=lambda: {7: Upstream(NodeParent("rp"))})
+    primary: UpstreamId | None = 7
 
 
-class Relays:
-    """Relays that have lost three datagrams of a hundred."""
+class Relayed:
+    """A relay that has lost three datagrams of a hundred, and is its own fanout."""
 
-    position, lost = Position(7, 100), 3
+    position = Position(7, 100)
 
-    def __init__(self, *contents: str) -> None:
-        self.contents = contents
+    def counters(self) -> ReceiverCounters:
+        return COUNTERS
 
-    def get(self, content: str) -> "Relays | None":
-        return self if content in self.contents else None
+    def parents(self) -> Mapping[UpstreamId, ParentCounters]:
+        return {7: ParentCounters(None, 97, 90, 3, 5, 100, 0.1, 1.5)}
 
-    def counters(self) -> "Relays":
+    @property
+    def fanout(self) -> "Relayed":
         return self
+
+    def children(self) -> tuple[ChildSnapshot, ...]:
+        return (CHILD,)
+
+
+COUNTERS = ReceiverCounters(
+    datagrams=97, bytes=128_816, lost=3, duplicates=0, reordered=0, repaired=2, foreign=0, garbage=0,
+    next=100, longest_gap_ms=0.0, nack_sent=0, doubted=0,
+)  # fmt: skip
+CHILD = ChildSnapshot(1, "c", ChildState.LIVE, None, 100, 97, 128_816, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.25)
+
+
+class Scene:
+    """A node whose streams the test makes up, and what it has reported."""
+
+    def __init__(self, places: dict[str, Place], absent: str = "", servers: int = 0) -> None:
+        self.places, self.tap, self.sent = places, EventTap(), Recorder()
+        measured = {f"10.0.0.{n}:7000": Measurement(100, 200, 300) for n in range(servers)}
+        views = Views(
+            lambda: cast(Mapping[str, Branch], self.places), lambda: ("n9",), lambda: measured, self.tap
+        )
+        relays = {each: Relayed() for each in places if each != absent}
+        self.reporter = HealthReporter(views, cast(RelayDb, relays), self.sent)
+
+    @property
+    def reports(self) -> list[Health]:
+        return [each for each in self.sent.calls if isinstance(each, Health)]
+
+    def run(self, seconds: float, since: float = START) -> list[Health]:
+        """Let time pass in ticks; return what is reported."""
+        before = len(self.sent)
+        for tick in range(round(seconds * 10)):
+            self.reporter.on_tick(since + tick / 10)
+        return self.reports[before:]
 
 
 def test_a_report_tells_of_each_content_its_place_in_the_tree_and_how_it_fares() -> None:
-    branches = {"news": Branch(), "joining": Branch(path=()), "sea": Branch(fed=False)}
-    sent = Recorder()
-    reporter = HealthReporter(lambda: branches, tuple, cast(RelayDb, Relays("news", "sea")), sent)
-    reporter.on_tick(10**9)
-    (health,) = sent.calls
-    assert isinstance(health, Health)
-    news, sea = health.streams
-    assert news == StreamHealth("news", (RP, N1), (VIEWER,), Position(7, 100), 3, True)
+    scene = Scene({"news": Place(), "joining": Place(path=()), "sea": Place(fed=False)}, absent="joining")
+    (report,) = scene.run(0.1)
+    news, sea = report.streams
+    assert (news.content, news.path, news.position, news.fed) == ("news", (RP, N1), Position(7, 100), True)
+    assert (news.datagrams, news.octets, news.lost, news.repaired) == (97, 128_816, 3, 2)
+    assert news.parents == (ParentHealth("rp", False, True, 1500, 90),)
+    assert (news.child_count, news.round_trips_us) == (1, (250,))
     assert (sea.content, sea.fed) == ("sea", False)
-    assert health.uptime_ms > 0
+    assert report.beyond == ("n9",)
+    assert report.program
+    assert report.memory_kb > 1000
+
+
+def test_a_rendezvous_point_tells_of_its_servers_and_which_one_is_the_parent() -> None:
+    parent = Upstream(ServerParent("10.0.0.0:7000"))
+    (report,) = Scene({"news": Place(upstreams={7: parent})}, servers=1).run(0.1)
+    assert report.servers == (ServerHealth("10.0.0.0:7000", 100, 200, 300, 240),)
+    assert report.streams[0].parents == (ParentHealth("10.0.0.0:7000", True, True, 1500, 90),)
 
 
 def test_it_reports_from_time_to_time_and_at_once_when_a_tree_has_changed() -> None:
-    sent = Recorder()
-    reporter = HealthReporter(dict, tuple, cast(RelayDb, Relays()), sent)
-    now = 10.0**9
-    reporter.on_tick(now)
-    reporter.on_tick(now + INTERVAL / 2)
-    assert len(sent) == 1
-    reporter.on_tree_change()
-    reporter.on_tick(now + INTERVAL / 2)
-    assert len(sent) == 2
-    reporter.on_tick(now + INTERVAL)
-    assert len(sent) == 2
-    reporter.on_tick(now + INTERVAL * 1.5)
-    assert len(sent) == 3
+    scene = Scene({"news": Place()})
+    assert len(scene.run(INTERVAL / 2)) == 1
+    scene.reporter.on_tree_change()
+    assert len(scene.run(INTERVAL, START + INTERVAL / 2)) == 1
+    assert len(scene.run(INTERVAL, START + INTERVAL * 1.5)) == 1
 
 
-def test_what_does_not_fit_is_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
-    contents = [f"content {number}" for number in range(MAX_STREAMS + 1)]
-    sent = Recorder()
-    reporter = HealthReporter(
-        lambda: {content: Branch() for content in contents}, tuple, cast(RelayDb, Relays(*contents)), sent
-    )
-    reporter.on_tick(10**9)
-    (health,) = sent.calls
-    assert isinstance(health, Health)
-    assert len(health.streams) == MAX_STREAMS
-    assert "not all streams and children fit the report" in caplog.text
+def test_an_event_is_told_at_once_and_once() -> None:
+    scene = Scene({})
+    scene.run(0.1)
+    record = logging_record("fed", "fed again", content="news", after_ms=35)
+    scene.tap.emit(record)
+    (report,) = scene.run(0.2, START + 0.1)
+    (told,) = report.events
+    assert (told.name, told.text, told.content) == ("fed", "fed again", "news")
+    assert [(each.name, each.number) for each in told.fields] == [("after_ms", 35)]
+    assert scene.run(INTERVAL, START + 1.2)[0].events == ()
 
 
-def health(content: str, *, children: int = 1, path: int = 2, child: Identity = LONGEST) -> StreamHealth:
-    return StreamHealth(content, (LONGEST,) * path, (child,) * children, Position(2**32 - 1, MAX_COUNTED))
+def logging_record(event: str, text: str, **fields: object) -> logging.LogRecord:
+    record = logging.LogRecord("mcast", logging.INFO, __file__, 1, text, None, None)
+    record.__dict__.update(event=event, fields=fields)
+    return record
 
 
-def test_what_is_usual_is_told_whole() -> None:
-    streams = tuple(health(f"content {number}", children=20) for number in range(10))
-    assert bounded(streams) == streams
+def test_a_node_without_streams_sends_a_heartbeat_alone() -> None:
+    for report in Scene({}).run(5):
+        assert len(encode(report)) < 80
 
 
-def test_of_too_many_streams_the_first_are_told() -> None:
-    told = bounded([health(str(number)) for number in range(256)])
-    assert [stream.content for stream in told] == [str(number) for number in range(MAX_STREAMS)]
+def viewers(count: int) -> dict[ConnectionId, Stream]:
+    numbers = range(1, count + 1)
+    return {n: replace(VIEWING, sender=Identity.client(n.to_bytes(16, "big"))) for n in numbers}
 
 
-def test_of_too_many_children_the_first_are_told_of_all_streams_together() -> None:
-    client = Identity.client(bytes(16))
-    told = bounded([health("a", children=1500, child=client), health("b", children=4096, child=client)])
-    assert [len(stream.children) for stream in told] == [1500, MAX_CHILDREN - 1500]
+def test_of_a_thousand_children_some_are_told_at_a_time_and_the_bootstrapper_gets_to_know_them_all() -> None:
+    scene, registry = Scene({"news": Place(children=viewers(1000))}), Registry()
+    registry.join("n1", b"", "", 0.0)
+    for report in scene.run(60):
+        registry.heard("n1", report, 0.0)
+    known = registry.snapshot()["n1"].streams["news"]
+    assert (known.child_count, len(set(known.children))) == (1000, 1000)
+    scene.places["news"].children = viewers(3)
+    for report in scene.run(2, START + 60):
+        registry.heard("n1", report, 0.0)
+    assert len(registry.snapshot()["n1"].streams["news"].children) == 3
+
+
+def test_many_streams_are_told_in_parts_and_one_that_is_over_is_missing_in_the_next_whole_report() -> None:
+    scene, registry = Scene({f"content {n}": Place() for n in range(64)}), Registry()
+    registry.join("n1", b"", "", 0.0)
+
+    def hear(seconds: float, since: float) -> set[str]:
+        for report in scene.run(seconds, since):
+            registry.heard("n1", report, 0.0)
+        return set(registry.snapshot()["n1"].streams)
+
+    assert hear(15, START) == set(scene.places)
+    del scene.places["content 5"]
+    assert hear(30, START + 15) == set(scene.places)
+
+
+def test_a_stream_whose_tree_has_changed_is_told_before_the_others() -> None:
+    scene = Scene({f"content {n}": Place() for n in range(64)})
+    scene.run(15)
+    scene.places["content 60"].path = (RP, Identity.node("n2"), N1)
+    scene.reporter.on_tree_change()
+    (report, *_) = scene.run(2, START + 15)
+    assert report.streams[0].content == "content 60"
 
 
 @given(
     st.lists(
         st.builds(
-            health,
-            st.sampled_from(["", "é" * 127, "x" * 255]),
-            children=st.sampled_from([0, 1, 300, 869, 870, 4096]),
-            path=st.integers(1, MAX_PATH + 1),
-            child=st.sampled_from([LONGEST, Identity.client(bytes(16)), Identity.node("n")]),
+            lambda name, children, path: (name, Place((Identity.node("n" * 64),) * path, viewers(children))),
+            st.text("é", min_size=1, max_size=120),
+            st.sampled_from([0, 1, 300, 2000]),
+            st.sampled_from([1, 3, MAX_PATH + 1]),
         ),
-        max_size=80,
+        max_size=8,
     )
 )
-def test_whatever_a_node_has_its_report_fits_a_frame(streams: list[StreamHealth]) -> None:
-    encode(Health(MAX_COUNTED, bounded(streams)))
+def test_whatever_a_node_has_its_reports_take_no_more_than_their_rate(
+    streams: list[tuple[str, Place]],
+) -> None:
+    scene = Scene(dict(streams))
+    seconds = 20
+    sizes = [len(encode(report)) for report in scene.run(seconds)]
+    one_ahead = max(sizes)  # the debt of the last report is paid later
+    assert sum(sizes) <= RATE * (seconds + 1) + one_ahead
+    if all(len(place.path) <= 3 for _, place in streams):
+        assert one_ahead <= PART_BYTES + RATE
 
 
-def test_the_worst_case_fits_a_frame() -> None:
-    streams = [health("x" * 255, children=4096, path=MAX_PATH + 1) for _ in range(256)]
-    assert len(encode(Health(0, bounded(streams)))) > 200_000
+def test_parts_are_numbered_from_nought_and_the_last_one_says_so() -> None:
+    reports = Scene({f"content {n}": Place() for n in range(64)}).run(30)
+    for one, other in pairwise(reports):
+        assert other.part == (one.part + 1 if one.more else 0)
+    assert sum(not report.more for report in reports) > 1
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_whole_report_of_which_a_part_is_missing_ends_no_stream(lost: int) -> None:
+    scene, registry = Scene({f"content {n}": Place() for n in range(24)}), Registry()
+    registry.join("n1", b"", "", 0.0)
+    for report in scene.run(20):
+        registry.heard("n1", report, 0.0)
+    reports = scene.run(4, START + 20)
+    for number, report in enumerate(reports):
+        if number != lost:
+            registry.heard("n1", report, 0.0)
+    assert set(registry.snapshot()["n1"].streams) == set(scene.places)

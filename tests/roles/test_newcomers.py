@@ -11,12 +11,12 @@ from helpers import Recorder, wait_until
 from mcast.config.layout import Layout, NodeSpec
 from mcast.config.layout_file import parse_layout
 from mcast.hostport import HostPort
+from mcast.monitoring.registry import NodeStatus
 from mcast.net.connection import Connection, connect
 from mcast.roles.bootstrap import newcomers as newcomers_module
 from mcast.roles.bootstrap.bootstrapper import ASK_PAUSE, Bootstrapper
 from mcast.roles.bootstrap.newcomers import Newcomers
 from mcast.roles.bootstrap.offers import Usable, connected
-from mcast.roles.bootstrap.registry import NodeStatus
 from mcast.wire.bootstrap import (
     MAX_CANDIDATES,
     Candidates,
@@ -26,9 +26,9 @@ from mcast.wire.bootstrap import (
     Refused,
     Register,
     Seek,
-    StreamHealth,
 )
 from mcast.wire.frame import Message
+from mcast.wire.health import StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
 

@@ -4,7 +4,7 @@ import logging
 import random
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -18,24 +18,25 @@ from mcast.net.connection import Connection
 from mcast.net.listener import Listener
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.node.session import BootstrapSession, SessionTiming
-from mcast.wire.bootstrap import (
-    Candidates,
-    Health,
-    LayoutMessage,
-    Links,
-    Refused,
-    Register,
-    Seek,
-    StreamHealth,
-)
+from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, Refused, Register, Seek
+from mcast.wire.health import EventReport, StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
 
 ANY = HostPort("127.0.0.1", 0)
 
 
-def make_bootstrapper(address: HostPort = ANY, n1: str = "10.0.0.1:5000") -> Bootstrapper:
-    return Bootstrapper(layout(n1), "campus.toml", address, Recorder())
+def make_bootstrapper(
+    address: HostPort = ANY, n1: str = "10.0.0.1:5000", *, told: Recorder | None = None
+) -> Bootstrapper:
+    """Make one; `told` gets the names of the events that nodes tell."""
+
+    def on_events(_node: str, events: Iterable[EventReport]) -> None:
+        for event in events:
+            if told is not None:
+                told(event.name)
+
+    return Bootstrapper(layout(n1), "campus.toml", address, Recorder(), on_events=on_events)
 
 
 def layout(n1: str = "10.0.0.1:5000") -> Layout:
@@ -217,6 +218,22 @@ def test_reports_that_come_together_travel_as_the_last_one(start_session: StartS
             session.say(streaming(f"content-{number}"))
         wait_until(lambda: "content-999" in bootstrapper.nodes()["n1"].streams)
         assert bootstrapper.counters["health"] < 100
+
+
+def test_each_event_is_told_once_though_its_report_was_overtaken_or_is_repeated(
+    start_session: StartSession,
+) -> None:
+    told = Recorder()
+    timing = SessionTiming(heartbeat=0.02)
+    with make_bootstrapper(told=told) as bootstrapper:
+        session = start_session(bootstrapper.address, timing=timing)
+        for number in range(3):
+            session.say(Health(number, events=(EventReport(f"event {number}", "it has happened"),)))
+        session.wait_for_layout(NEVER)
+        told.wait_for(3)
+        before = bootstrapper.counters["health"]
+        wait_until(lambda: bootstrapper.counters["health"] >= before + 3)
+    assert told.calls == ["event 0", "event 1", "event 2"]
 
 
 def serve(connection: Connection, *answers: object) -> None:

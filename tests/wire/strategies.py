@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from mcast.wire import bootstrap, handshake, node, rtcp, server
+from mcast.wire import bootstrap, handshake, health, node, rtcp, server
 from mcast.wire.endpoint import Endpoint, is_host, is_link_local
 from mcast.wire.frame import Message
 from mcast.wire.identity import MAX_NODE_NAME, Identity
@@ -152,13 +152,40 @@ server_messages: st.SearchStrategy[server.ServerMessage] = st.one_of(
 )
 
 stream_healths = st.builds(
-    bootstrap.StreamHealth,
+    health.StreamHealth,
     content=contents,
     path=tuples_of(identities),
     children=tuples_of(identities),
     position=positions,
     lost=unsigned(64),
     fed=st.booleans(),
+    child_count=unsigned(32),
+    round_trips_us=tuples_of(unsigned(32)),
+    parents=tuples_of(
+        st.builds(health.ParentHealth, texts, st.booleans(), st.booleans(), unsigned(32), unsigned(64))
+    ),
+    datagrams=unsigned(64),
+    octets=unsigned(64),
+    repaired=unsigned(64),
+)
+server_healths = st.builds(health.ServerHealth, texts, *[unsigned(32)] * 4)
+event_reports = st.builds(
+    health.EventReport, texts, texts, unsigned(64), texts,
+    tuples_of(st.builds(health.EventField, texts, texts, st.none() | unsigned(64))),
+)  # fmt: skip
+
+healths = st.builds(
+    bootstrap.Health,
+    uptime_ms=unsigned(64),
+    streams=tuples_of(stream_healths),
+    beyond=tuples_of(names),
+    program=texts,
+    cpu_permille=unsigned(32),
+    memory_kb=unsigned(32),
+    servers=tuples_of(server_healths),
+    events=tuples_of(event_reports),
+    part=unsigned(16),
+    more=st.booleans(),
 )
 
 neighbours = st.builds(bootstrap.Neighbour, names, texts)
@@ -181,7 +208,7 @@ bootstrap_messages: st.SearchStrategy[bootstrap.BootstrapMessage] = st.one_of(
         tuples_of(neighbours),
     ),
     st.builds(bootstrap.Refused, texts, st.booleans()),
-    st.builds(bootstrap.Health, unsigned(64), tuples_of(stream_healths), tuples_of(names)),
+    healths,
     st.just(bootstrap.Probe()),
     st.builds(bootstrap.Seek, st.just("") | contents),
     st.builds(bootstrap.Candidates, tuples_of(neighbours)),

@@ -19,8 +19,8 @@ from mcast.wire.bootstrap import (
     Refused,
     Register,
     Seek,
-    StreamHealth,
 )
+from mcast.wire.health import StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
 from wire.strategies import bootstrap_messages, hostile

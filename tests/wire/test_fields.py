@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from mcast.errors import WireError
-from mcast.wire import bootstrap, node, server
+from mcast.wire import bootstrap, health, node, server
 from mcast.wire.codec import TEXT, U8, Reader, Writer
 from mcast.wire.fields import Record, Rule, Schema, many, maybe, one, some
 
@@ -76,7 +76,8 @@ RECORDS = [
     *(server.Wake, server.Contents, server.Send, server.Sending, server.Ready, server.ServerStop),
     *(server.Ping, server.ContentInfo),
     *(bootstrap.Register, bootstrap.LayoutMessage, bootstrap.Refused, bootstrap.Health),
-    *(bootstrap.Neighbour, bootstrap.StreamHealth),
+    *(bootstrap.Neighbour, health.StreamHealth, health.ParentHealth, health.ServerHealth),
+    *(health.EventReport, health.EventField),
 ]
 
 

@@ -19,6 +19,7 @@ from mcast.wire import (
     endpoint,
     frame,
     handshake,
+    health,
     identity,
     node,
     position,
@@ -30,7 +31,8 @@ from mcast.wire.fields import FlaggedRecord, Record, Rule, Tlv
 from mcast.wire.frame import FrameDecoder, encode
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
-MODULES = (content, endpoint, frame, identity, node, position, rtcp, rtp, server, bootstrap, handshake)
+MODULES = (content, endpoint, frame, identity, node, position, rtcp, rtp, server, health, bootstrap,
+           handshake)  # fmt: skip
 NAMES = {name: value for module in MODULES for name, value in vars(module).items()}
 
 LABELS: dict[str, dict[str, type[Record]]] = {  # how the tables of TLVs call the packets
@@ -73,7 +75,8 @@ LABELS: dict[str, dict[str, type[Record]]] = {  # how the tables of TLVs call th
         "REFUSAL": handshake.Refusal,
     },
 }
-RECORDS = (content.ContentInfo, bootstrap.Neighbour, bootstrap.Policy, bootstrap.StreamHealth)
+RECORDS = (content.ContentInfo, bootstrap.Neighbour, bootstrap.Policy, health.StreamHealth,
+           health.ParentHealth, health.ServerHealth, health.EventReport, health.EventField)  # fmt: skip
 ENUMS = (
     identity.IdentityKind,
     frame.Protocol,

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from mcast.errors import WireError
 from mcast.wire import rtcp
-from mcast.wire.bootstrap import Health, LayoutMessage, Neighbour, NodeKind, Refused, Register, StreamHealth
+from mcast.wire.bootstrap import Health, LayoutMessage, Neighbour, NodeKind, Refused, Register
 from mcast.wire.codec import MAX_EXPLANATION, Reader, Writer
 from mcast.wire.frame import FrameDecoder, FrameHeader, Message, Protocol, encode, protocol_of
 from mcast.wire.handshake import Challenge, Greeting, Proof, Refusal, Role, Welcome
+from mcast.wire.health import StreamHealth
 from mcast.wire.identity import MAX_NODE_NAME, Identity
 from mcast.wire.node import (
     MAX_EXCLUDED,

@@ -15,7 +15,7 @@ from mcast import __version__
 from tools.demo.check import problems_of, sent_by
 from tools.demo.contents import NEWS, SPORT, make
 from tools.demo.overlay import DemoOverlay
-from tools.demo.plan import LINKS, SERVERS, VIEWERS
+from tools.demo.plan import LINKS, SERVERS, VIEWERS, http_address
 from tools.demo.table import Result, table
 from tools.demo.tools import check_display, ensure_ffmpeg
 from tools.interrupting import run_command
@@ -26,7 +26,7 @@ SECONDS = 9.0
 def run(argv: Sequence[str] | None = None) -> int:
     """Run the demonstration; return its exit status."""
     options = _parser().parse_args(argv)
-    return run_command("demo", lambda: _demo(options.directory, play=options.play))
+    return run_command("demo", lambda: _demo(options.directory, play=options.play, serve=options.serve))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,7 +37,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--play", action="store_true", help="open four ffplay windows instead of recording")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--play", action="store_true", help="open four ffplay windows instead of recording")
+    way.add_argument(
+        "--serve",
+        action="store_true",
+        help="run until Ctrl-C: the overlay and the contents in a browser",
+    )
     parser.add_argument(
         "--directory", type=Path, default=Path("build/demo"), metavar="DIR",
         help="where contents, recordings and logs go (default: %(default)s)",
@@ -46,14 +52,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _demo(directory: Path, *, play: bool) -> int:
+def _demo(directory: Path, *, play: bool, serve: bool) -> int:
     if play:
         check_display(os.environ)
     ensure_ffmpeg(("ffmpeg", "ffprobe", "ffplay") if play else ("ffmpeg", "ffprobe"))
     run_directory, cache = _fresh(directory / "run"), directory / "cache"
     print("demo: making two contents with ffmpeg", flush=True)
     sources = {picture.name: make(picture, directory / "contents") for picture in (NEWS, SPORT)}
-    with DemoOverlay(run_directory, sources, cache) as overlay:
+    with DemoOverlay(run_directory, sources, cache, shown_at=http_address(8080) if serve else "") as overlay:
         overlay.prepare()
         began = time.monotonic()
         print(
@@ -64,6 +70,8 @@ def _demo(directory: Path, *, play: bool) -> int:
         overlay.start()
         if play:
             return _play(overlay)
+        if serve:
+            return _serve(overlay)
         print(
             f"demo: {len(VIEWERS)} clients join one after the other, each records {SECONDS:g} s", flush=True
         )
@@ -80,6 +88,20 @@ def _play(overlay: DemoOverlay) -> int:
     for problem in overlay.problems:
         print(f"demo: {problem}", file=sys.stderr)
     return 1 if overlay.problems else 0
+
+
+def _serve(overlay: DemoOverlay) -> int:
+    gateway = overlay.serve(http_address(8081))
+    print(
+        f"\ndemo: the overlay, as it changes:  http://{overlay.shown_at}/\n"
+        f"demo: the contents, click to play:  http://{gateway}/\n"
+        "demo: Ctrl-C ends everything\n",
+        flush=True,
+    )
+    for viewer in VIEWERS:
+        overlay.watch(viewer, "--output", os.devnull)
+    overlay.show_until_all_end()
+    return 1  # none of them ends by itself
 
 
 def _tell(overlay: DemoOverlay, cache: Path, began: float) -> int:

@@ -26,11 +26,13 @@ READY_TIMEOUT = 20.0
 class DemoOverlay:
     """Bootstrapper, nodes, servers and clients; ends them all, whatever happens."""
 
-    def __init__(self, directory: Path, sources: dict[str, Path], cache: Path) -> None:
-        self.directory, self.sources, self.cache = directory, sources, cache
+    def __init__(self, directory: Path, sources: dict[str, Path], cache: Path, *, shown_at: str = "") -> None:
+        """`shown_at`: where the bootstrapper shows the overlay; who looks may also kill a node."""
+        self.directory, self.sources, self.cache, self.shown_at = directory, sources, cache, shown_at
         self._addresses = LoopbackAddresses()
         self._servers = [self._addresses.of(name) for name in SERVERS]
         self._programs: dict[str, ProgramProcess] = {}
+        self._ended: set[str] = set()
         self.viewers: dict[str, ProgramProcess] = {}
         self.problems: list[str] = []
         names = dict(zip(self._servers, SERVERS, strict=True))
@@ -56,7 +58,8 @@ class DemoOverlay:
         """Start everything but the clients and wait until it is ready. Raises ProgramError."""
         layout = write_layout(self.directory / "layout.json", self._addresses, LINKS, tuple(self._servers))
         bootstrap = self._addresses.of("bootstrap")
-        self._start("bootstrap", "bootstrap", "--address", bootstrap, "--config", str(layout))
+        page = ("--http", self.shown_at) if self.shown_at else ()
+        self._start("bootstrap", "bootstrap", "--address", bootstrap, "--config", str(layout), *page)
         for name in SERVERS:
             self._start(name, "server", *self._server_options(name))
         for name in LINKS:
@@ -70,6 +73,13 @@ class DemoOverlay:
         self.viewers[viewer.name] = self._start(
             viewer.name, "client", "--content", viewer.content, "--neighbour", neighbour, *options
         )
+
+    def serve(self, address: str) -> str:
+        """Serve all contents over HTTP; return where. Raises ProgramError."""
+        neighbour = self._addresses.of(VIEWERS[0].neighbour)
+        gateway = self._start("gateway", "client", "--neighbour", neighbour, "--http", address)
+        self.viewers["gateway"] = gateway
+        return gateway.wait_for_event("listening", READY_TIMEOUT).text("address")
 
     def recording(self, viewer: PlannedViewer) -> Path:
         return self.directory / f"{viewer.name}.ts"
@@ -120,6 +130,15 @@ class DemoOverlay:
         config = write_contents(self.directory / f"{name}.json", self.sources, self.cache)
         return ["--address", self._addresses.of(name), "--config", str(config)]
 
+    def _look_who_has_ended(self) -> None:
+        for name, program in self._programs.items():
+            if program.status is None or name in self._ended:
+                continue
+            if not self.shown_at or name == "bootstrap":
+                raise program.error(f"ended with status {program.status}")
+            print(f"demo: {name} has ended: the others go on without it", flush=True)
+            self._ended.add(name)
+
     def _show_until(self, moment: float) -> None:
         """Look at the logs a few times a second; a program that has ended too early is an error."""
         while True:
@@ -128,9 +147,7 @@ class DemoOverlay:
                 self._programs["bootstrap"].events.read(), self._programs["rp"].events.read(), watching
             )
             self._view.show(time.monotonic() - self._began)
-            for program in self._programs.values():
-                if program.status is not None:
-                    raise program.error(f"ended with status {program.status}")
+            self._look_who_has_ended()
             left = moment - time.monotonic()
             if left <= 0:
                 return

@@ -69,6 +69,15 @@ def free_address(ip: str) -> str:
     return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
+def http_address(port: int) -> str:
+    """Return where a browser here finds a page: at this port if it is free, else at another one."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return free_address("127.0.0.1")
+    return f"127.0.0.1:{port}"
+
+
 class Addresses(Protocol):
     """Knows where each program is."""
 

@@ -64,7 +64,7 @@ class Access:
         known = {
             name.lower().rstrip(".") for name in ("localhost", own, f"{own}.local", address.host, *names)
         }
-        keys = NO_KEYS if key_file is None else ring_of("--http-key-file", key_file, _key)
+        keys = NO_KEYS if key_file is None else ring_of("--http-key-file", key_file, read_key)
         # Cookies do not tell ports apart, so that two services of one machine would take each other's.
         return cls(keys, frozenset(known - {""}), f"mcast-{address.port}")
 
@@ -126,7 +126,8 @@ def _shown_key(authorization: str) -> bytes:
     return b""
 
 
-def _key(where: str, text: bytes) -> bytes:
+def read_key(where: str, text: bytes) -> bytes:
+    """Return the key that a line of a key file says. Raises ConfigError, which tells `where` it stands."""
     if len(text) < LEAST_KEY:
         raise ConfigError(
             f"{where}: a key of {len(text)} characters, at least {LEAST_KEY} are needed: openssl rand -hex 16"

@@ -24,8 +24,8 @@ from mcast.wire.codec import (
 )
 from mcast.wire.content import CONTENT_NAME
 from mcast.wire.fields import FlaggedRecord, Record, Schema, by_flag, many, maybe, one, read_flag
-from mcast.wire.identity import IDENTITY, NODE_NAME, Identity
-from mcast.wire.position import POSITION, Position
+from mcast.wire.health import MAX_REPORTED_EVENTS, EventReport, ServerHealth, StreamHealth
+from mcast.wire.identity import NODE_NAME
 
 INSTANCE_SIZE = 16
 MAX_CANDIDATES = 16
@@ -93,27 +93,6 @@ class Policy(Record):
 
 
 DEFAULT_POLICY = Policy()
-
-
-@dataclass(frozen=True, slots=True)
-class StreamHealth(Record):
-    """How one content fares at a node."""
-
-    content: str
-    path: tuple[Identity, ...]  # from the rendezvous point to this node
-    children: tuple[Identity, ...]
-    position: Position
-    lost: int = 0  # datagrams that never came
-    fed: bool = True
-
-    SCHEMA = Schema(
-        one(1, "content", CONTENT_NAME),
-        many(2, "path", IDENTITY),
-        many(3, "children", IDENTITY),
-        one(4, "position", POSITION),
-        maybe(5, "lost", U64, 0),
-        maybe(6, "fed", BOOLEAN, True),
-    )
 
 
 class BootstrapPacket(FlaggedRecord):
@@ -189,18 +168,36 @@ class Refused(BootstrapPacket):
 
 @dataclass(frozen=True, slots=True)
 class Health(BootstrapPacket):
-    """How a node is."""
+    """How a node is.
+
+    A report that does not fit one message comes in parts, 0 and up: all but the last say that `more` follow.
+    A stream that no part of a whole report tells of is not relayed any more.
+    """
 
     FLAG = BootstrapFlag.HEALTH
     SCHEMA = Schema(
         one(13, "uptime_ms", U64),
         many(14, "streams", packed(StreamHealth)),
         many(23, "beyond", NODE_NAME),
+        maybe(41, "cpu_permille", U32, 0),
+        maybe(42, "memory_kb", U32, 0),
+        many(43, "servers", packed(ServerHealth)),
+        many(44, "events", packed(EventReport), most=MAX_REPORTED_EVENTS),
+        maybe(45, "part", U16, 0),
+        maybe(46, "more", BOOLEAN, False),
+        maybe(47, "program", TEXT, ""),
     )
 
     uptime_ms: int
     streams: tuple[StreamHealth, ...] = ()
     beyond: tuple[str, ...] = ()  # parents that are no neighbours by the layout
+    program: str = ""  # the version that runs there
+    cpu_permille: int = 0  # of one core, since the last report
+    memory_kb: int = 0  # that it holds in RAM
+    servers: tuple[ServerHealth, ...] = ()  # as a rendezvous point measures them
+    events: tuple[EventReport, ...] = ()  # since the last report
+    part: int = 0
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

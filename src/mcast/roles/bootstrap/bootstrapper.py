@@ -19,12 +19,14 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 from mcast import eventlog
 from mcast.config.layout import Layout, NodeSpec
 from mcast.errors import ConfigError, WireError
 from mcast.hostport import HostPort, IPAddress
+from mcast.monitoring.registry import NodeStatus, Registry
+from mcast.monitoring.view import View
 from mcast.net.connection import Connection, PeerGone, say
 from mcast.net.entrance import Rules
 from mcast.net.handshake import Credentials
@@ -35,16 +37,20 @@ from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
 from mcast.roles.bootstrap.identification import Identification
 from mcast.roles.bootstrap.newcomers import Newcomers
+from mcast.roles.bootstrap.notes import note_change
 from mcast.roles.bootstrap.offers import Offers
-from mcast.roles.bootstrap.registry import Change, NodeStatus, Registry
 from mcast.shares import UNCOUNTED, Source, share_of, source_of
 from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, Probe, Refused, Register, Seek
 from mcast.wire.frame import Message
 from mcast.wire.handshake import Role
+from mcast.wire.health import EventReport
 
 logger = logging.getLogger(__name__)
 
 KEYLESS = Credentials(Role.BOOTSTRAPPER)
+
+OnEvents: TypeAlias = Callable[[str, Iterable[EventReport]], None]
+"""Told the name of a node, and what has happened there."""
 
 REGISTER_TIMEOUT = 5.0
 """Seconds until a newcomer, which occupies a handler, must have said who it is."""
@@ -82,9 +88,10 @@ class Bootstrapper:
 
     def __init__(
         self, layout: Layout, source: str, address: HostPort, on_crash: OnCrash,
-        *, credentials: Credentials = KEYLESS,
+        *, credentials: Credentials = KEYLESS, on_events: OnEvents = lambda _name, _events: None,
     ) -> None:  # fmt: skip
-        """Bind the address at once. Raises ConfigError if it cannot be used."""
+        """Bind the address at once. Raises ConfigError if it cannot be used. `on_events` must not wait."""
+        self._on_events = on_events
         self.counters = Counters()
         self._log = RateLimitedLog(logger, self.counters)
         self._source = source  # the layout's file, for refusals
@@ -148,8 +155,12 @@ class Bootstrapper:
 
     def nodes(self) -> dict[str, NodeStatus]:
         """Return the nodes that are up at this moment."""
+        return dict(self.view().nodes)
+
+    def view(self) -> View:
+        """Return the layout, with those who have joined, and the nodes that are up at this moment."""
         with self._lock:
-            return self._registry.snapshot()
+            return View(self._newcomers.layout, self._registry.snapshot(), time.monotonic())
 
     def __enter__(self) -> Self:
         self.start()
@@ -357,8 +368,9 @@ class Bootstrapper:
             if self._sessions.get(session.name) is not session:
                 return
             changes = self._registry.heard(session.name, message, time.monotonic())
+        self._on_events(session.name, message.events)
         for change in changes:
-            _note_change(session.name, change)
+            note_change(session.name, change)
         self.counters.add("health")  # last: who has seen it counted finds the rest in the log
 
     def _end(self, session: _Session, reason: str) -> None:
@@ -384,14 +396,3 @@ def _taken(newcomer: _Session, older: _Session) -> str:
     else:
         runs = f"another process is '{name}' already, the one at {peer}"
     return f"{runs}: stop it first, or start this one under another --name"
-
-
-def _note_change(name: str, change: Change) -> None:
-    stream = change.now
-    if stream is None:
-        eventlog.note(logger, "node_pruned", "%s", change.text, content=change.content, node=name)
-        return
-    eventlog.note(
-        logger, "node_streams", "%s", change.text,
-        content=change.content, node=name, path=stream.path, children=stream.children, fed=stream.fed,
-    )  # fmt: skip

@@ -1,7 +1,9 @@
 """`mcast-bootstrap`: knows the layout and tells each node its place in it."""
 
 import argparse
+import contextlib
 import logging
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -11,18 +13,31 @@ from mcast.config.layout_file import parse_layout
 from mcast.config.layout_text import count_links, describe
 from mcast.config.reading import read_config
 from mcast.errors import ConfigError
+from mcast.monitoring.events import EventStore
+from mcast.monitoring.page import OverlayPage
+from mcast.monitoring.view import View
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.cli import Command, Process, address_option, credentials_of, print_out, run
+from mcast.roles.event_tap import tapped
+from mcast.roles.http_options import add_http_options, http_settings
+from mcast.web.service import Settings
 from mcast.wire.handshake import Role
 
 logger = logging.getLogger(__name__)
 
 MAX_NAMED = 5
 """Nodes that the line of state names as missing: it is read in a terminal."""
+EVENT_BYTES = 4_096
+"""Bytes of this process's own events that are taken at a time."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program; return its exit status."""
+    """Run the program, or `top`; return its exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["top"]:
+        from mcast.roles.bootstrap import top  # late: a Python without curses can do all else
+
+        return top.main(arguments[1:])
     return run(PROGRAM, argv)
 
 
@@ -43,6 +58,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="the layout, as TOML or JSON; SIGHUP reads it again",
     )
     parser.add_argument("--check", action="store_true", help="validate the file, print the layout and exit")
+    add_http_options(parser.add_argument, "a page that shows the overlay, its API and its metrics")
 
 
 def _body(options: argparse.Namespace, process: Process) -> int:
@@ -52,9 +68,10 @@ def _body(options: argparse.Namespace, process: Process) -> int:
         return 0
     if options.address is None:
         raise ConfigError("--address HOST:PORT is missing: where nodes find the bootstrapper")
+    settings, events = http_settings(options), EventStore()
     bootstrapper = Bootstrapper(
         layout, str(options.config), options.address, process.on_crash,
-        credentials=credentials_of(options, Role.BOOTSTRAPPER, process),
+        credentials=credentials_of(options, Role.BOOTSTRAPPER, process), on_events=events.add,
     )  # fmt: skip
 
     def read_again() -> None:
@@ -72,11 +89,18 @@ def _body(options: argparse.Namespace, process: Process) -> int:
             layout = changed
 
     process.on_hangup = read_again
-    process.begun.set()
-    with bootstrapper:
+    with contextlib.ExitStack() as running:
+        running.callback(bootstrapper.stop)
+        page = None if settings is None else _page(settings, bootstrapper, events, process, running)
+        process.begun.set()
+        bootstrapper.start()
         _note_layout(options.config, layout)
         address = bootstrapper.address
         eventlog.note(logger, "listening", "listening at %s", address, address=address)
+        if page is not None:
+            running.enter_context(page)
+            shown = page.address
+            eventlog.note(logger, "listening", "showing the overlay at http://%s/", shown, address=shown)
         process.manager.ready(_state(bootstrapper.nodes(), layout.nodes))
         while not process.stop.wait(1.0):
             bootstrapper.end_silent_sessions()
@@ -91,6 +115,25 @@ def _state(up: Collection[str], listed: Collection[str]) -> str:
     names = ", ".join([*missing[:MAX_NAMED], *(["..."] if missing[MAX_NAMED:] else [])])
     waits = f"; waiting for {names}" if missing else ""
     return f"{len(listed) - len(missing)} of {len(listed)} nodes are up{waits}"
+
+
+def _page(
+    settings: Settings, bootstrapper: Bootstrapper, events: EventStore, process: Process,
+    running: contextlib.ExitStack,
+) -> OverlayPage:  # fmt: skip
+    """Return the overlay's page, with what happens here, too, while the program is `running`.
+
+    Raises ConfigError.
+    """
+    tap = running.enter_context(tapped())
+    process.key_rings.append(settings.access.keys)
+
+    def look() -> View:
+        while own := tap.take(EVENT_BYTES):
+            events.add("", own)
+        return bootstrapper.view()
+
+    return OverlayPage(settings, look, events, process.on_crash)
 
 
 def _note_layout(file: Path, layout: Layout) -> None:

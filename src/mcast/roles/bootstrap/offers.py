@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from mcast.config.layout import Layout, NodeSpec
 from mcast.hostport import IPAddress, literal_ip
+from mcast.monitoring.registry import NodeStatus
 from mcast.roles.bootstrap.newcomers import Newcomers
-from mcast.roles.bootstrap.registry import NodeStatus
 from mcast.wire.bootstrap import MAX_CANDIDATES, Neighbour
 from mcast.wire.identity import Identity
 

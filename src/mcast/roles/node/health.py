@@ -1,39 +1,53 @@
-"""What a node tells the bootstrapper of its streams: once a second, and at once when a tree has changed.
+"""What a node tells the bootstrapper of itself: once a second, and at once when a tree has changed.
 
-A report is cut to what one frame can hold. A stream's health is one TLV (65,535 bytes), all of them
-one frame (`wire.frame.MAX_BODY`). A node may have 256 contents with 4,096 children each: then some of
-them are not told, which costs the operator's view a few lines and the streams nothing.
+A node without streams sends a heartbeat. Otherwise its reports take RATE bytes a second at most, however
+many streams and children it has: a report has a bounded size, and the next one waits until the last one has
+been paid for. What does not fit goes in further parts (`Health.more`), first the streams that a tree change
+concerns, then the others in turn; of a stream with many children each part tells those whose turn it is.
+
+    streams  [a b c d e f]   part 0: a b, more   part 1: c d, more   part 2: e f   part 0: a b ...
+                                                 c has changed ---> part 2: c e, more ...
 """
 
-import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
-from mcast.net.ratelimit import RateLimitedLog
-from mcast.overlay.actions import ConnectionId, Path
+from mcast import __version__
+from mcast.media.token_bucket import TokenBucket
+from mcast.overlay.actions import ConnectionId, Parent, Path, ServerParent, UpstreamId
+from mcast.overlay.choice import Measurement
+from mcast.roles.node.load import ProcessLoad
+from mcast.roles.node.relay import Relay
 from mcast.roles.node.relays import RelayDb
-from mcast.wire.bootstrap import Health, StreamHealth
-from mcast.wire.identity import Identity
+from mcast.wire.bootstrap import Health
+from mcast.wire.codec import Writer
+from mcast.wire.fields import Record
+from mcast.wire.health import EventReport, ParentHealth, ServerHealth, StreamHealth
 from mcast.wire.node import Stream
-
-logger = logging.getLogger(__name__)
 
 INTERVAL = 1.0
 """Seconds between two reports while nothing changes."""
-MAX_STREAMS = 64
-"""Streams that are told."""
-MAX_CHILDREN = 2000
-"""Children that are told, of all streams together."""
-MAX_STREAM_BYTES = 60_000
-"""Bytes of one stream: less than a TLV holds."""
-MAX_BYTES = 240_000
-"""Bytes of all streams: less than a frame holds."""
+RATE = 1_400
+"""Bytes a second that all reports of a node take at most, one after the other."""
+PART_BYTES = 1_200
+"""Bytes of streams and events in one report: a second's worth, and some room for what is told of the node."""
+EVENT_BYTES = 500
+"""Bytes of events in one report: more wait for the next one."""
+LEAST_SHARE = 150
+"""Bytes that a stream has at least in a report, before its children: less, and it waits for the next one."""
+_TLV = 3  # bytes in front of each value
+_CHILD = 2 * _TLV + 6  # of a child, beside its identity: kind and length, the round trip
+_U32 = 0xFFFF_FFFF
+_Place: TypeAlias = tuple[Path, bool, int, UpstreamId | None]
 
-_FIXED = 64  # more than position, counters and the TLVs' heads take
-_IDENTITY = 5  # kind, length, and the head of its TLV
+
+class Upstream(Protocol):
+    """What the report needs to know of a subscription at a parent."""
+
+    @property
+    def parent(self) -> Parent: ...
 
 
 class Branch(Protocol):
@@ -51,69 +65,159 @@ class Branch(Protocol):
     def fed(self) -> bool:
         """Whether media reaches this node."""
 
+    @property
+    def upstreams(self) -> Mapping[UpstreamId, Upstream]:
+        """The parents."""
 
-Branches: TypeAlias = Callable[[], Mapping[str, Branch]]
-"""Return the contents that this node takes part in; asked in the decider's thread."""
+    @property
+    def primary(self) -> UpstreamId | None:
+        """Which of them has the path that counts."""
+
+
+class Events(Protocol):
+    """What has happened and was not told yet."""
+
+    @property
+    def pending(self) -> bool: ...
+
+    def take(self, most_bytes: int) -> tuple[EventReport, ...]:
+        """Return the oldest of them, so many bytes at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """Where a report comes from; asked in the decider's thread."""
+
+    branches: Callable[[], Mapping[str, Branch]]  # the contents that this node takes part in
+    beyond: Callable[[], tuple[str, ...]]  # the parents that the layout does not link with this node
+    servers: Callable[[], Mapping[str, Measurement]]  # as this node measures them, if it does
+    events: Events
 
 
 class HealthReporter:
     """Reports from time to time. For the decider's thread."""
 
-    def __init__(
-        self, branches: Branches, beyond: Callable[[], tuple[str, ...]], relays: RelayDb,
-        send: Callable[[Health], None],
-    ) -> None:  # fmt: skip
-        """`beyond` returns the parents that the layout does not link with this node. `send` must not wait."""
-        self._branches, self._beyond, self._relays, self._send = branches, beyond, relays, send
-        self._log = RateLimitedLog(logger)
+    def __init__(self, views: Views, relays: RelayDb, send: Callable[[Health], None]) -> None:
+        """`send` must not wait."""
+        self._views, self._relays, self._send = views, relays, send
+        self._load = ProcessLoad()
         self._began, self._next = time.monotonic(), 0.0
+        self._paid = TokenBucket(RATE, RATE, 0.0)
+        self._told: dict[str, _Place] = {}  # what was told last of a stream's place in the tree
+        self._turns: list[str] = []  # the streams that this whole report has not told yet
+        self._part = 0
+        self._first_child: dict[str, int] = {}  # whose turn it is, by content
 
     def on_tree_change(self) -> None:
         """Report at the next tick."""
         self._next = 0.0
 
     def on_tick(self, now: float) -> None:
-        """Report if it is time to."""
-        if now < self._next:
+        """Report if it is time to, and if the last report has been paid for."""
+        is_time = now >= self._next or self._views.events.pending
+        if not is_time or self._paid.left(now) <= 0:
             return
         self._next = now + INTERVAL
-        streams = tuple(self._streams())
-        told = bounded(streams)
-        if told != streams:
-            self._log.info("health_cut", "not all streams and children fit the report to the bootstrapper")
-        self._send(Health(round((now - self._began) * 1000), told, self._beyond()))
+        report = self._report(now)
+        self._paid.take(len(report.pack()))
+        self._send(report)
 
-    def _streams(self) -> Iterable[StreamHealth]:
-        for content, branch in self._branches().items():
-            if (relay := self._relays.get(content)) is not None:
-                children = tuple(stream.sender for stream in branch.children.values())
-                yield StreamHealth(
-                    content, branch.path, children, relay.position, relay.counters().lost, branch.fed
-                )
+    def _report(self, now: float) -> Health:
+        events = self._views.events.take(EVENT_BYTES)
+        streams = self._next_streams(PART_BYTES - sum(_size(each) for each in events))
+        part, more = self._part, bool(self._turns)
+        self._part = part + 1 if more else 0
+        cpu_permille, memory_kb = self._load.look(now)
+        return Health(
+            round((now - self._began) * 1000), tuple(streams), self._views.beyond(), program=__version__,
+            cpu_permille=cpu_permille, memory_kb=memory_kb, servers=tuple(self._servers()), events=events,
+            part=part, more=more,
+        )  # fmt: skip
+
+    def _servers(self) -> Iterator[ServerHealth]:
+        for address, measured in self._views.servers().items():
+            figures = (measured.delay_us, measured.latency_us, measured.jitter_us, round(measured.metric))
+            yield ServerHealth(address, *(min(figure, _U32) for figure in figures))
+
+    def _next_streams(self, room: int) -> list[StreamHealth]:
+        """Return the streams that are told now; those of this whole report that are left are in `_turns`."""
+        present = self._present()
+        places = {content: _place(branch) for content, (branch, _) in present.items()}
+        changed = [content for content, place in places.items() if place != self._told.get(content)]
+        changed.sort(key=lambda content: content not in self._told)  # a crowd of new ones can wait
+        self._told = {content: place for content, place in self._told.items() if content in places}
+        left = self._turns if self._part else present
+        turns = list(dict.fromkeys([*changed, *(each for each in left if each in present)]))
+        share = max(LEAST_SHARE, room // max(len(turns), 1))
+        told: list[StreamHealth] = []
+        while turns and (not told or room >= LEAST_SHARE):
+            content = turns.pop(0)
+            told.append(self._stream(content, *present[content], min(share, room)))
+            room -= _size(told[-1])
+            self._told[content] = places[content]
+        self._turns = turns
+        return told
+
+    def _present(self) -> dict[str, tuple[Branch, Relay]]:
+        """Return the streams that there are."""
+        found = {each: (branch, self._relays.get(each)) for each, branch in self._views.branches().items()}
+        present = {each: (branch, relay) for each, (branch, relay) in found.items() if relay is not None}
+        self._first_child = {each: turn for each, turn in self._first_child.items() if each in present}
+        return present
+
+    def _stream(self, content: str, branch: Branch, relay: Relay, room: int) -> StreamHealth:
+        """Describe a stream, with as many of its children as there is room for, those whose turn it is."""
+        counters = relay.counters()
+        bare = StreamHealth(
+            content, branch.path, (), relay.position, counters.lost, branch.fed, len(branch.children),
+            parents=tuple(_parents(branch, relay)), datagrams=counters.datagrams, octets=counters.bytes,
+            repaired=counters.repaired,
+        )  # fmt: skip
+        told = self._children(content, branch, room - _size(bare))
+        trips = {child.key: child.round_trip_ms for child in relay.fanout.children()} if told else {}
+        return replace(
+            bare,
+            children=tuple(stream.sender for _, stream in told),
+            round_trips_us=tuple(_microseconds(trips.get(connection)) for connection, _ in told),
+        )
+
+    def _children(self, content: str, branch: Branch, room: int) -> list[tuple[ConnectionId, Stream]]:
+        everybody = list(branch.children.items())
+        begin = self._first_child.get(content, 0) % max(len(everybody), 1)
+        told: list[tuple[ConnectionId, Stream]] = []
+        for connection, stream in everybody[begin:] + everybody[:begin]:
+            room -= _CHILD + len(stream.sender.value)
+            if room < 0 and told:
+                break
+            told.append((connection, stream))
+        self._first_child[content] = begin + len(told)
+        return told
 
 
-def bounded(streams: Iterable[StreamHealth]) -> tuple[StreamHealth, ...]:
-    """Return what is told: the first streams, and of each the first children, that fit."""
-    told: list[StreamHealth] = []
-    children, room = MAX_CHILDREN, MAX_BYTES
-    for stream in islice(streams, MAX_STREAMS):
-        bare = _FIXED + len(stream.content.encode()) + _size(stream.path)
-        if bare > min(MAX_STREAM_BYTES, room):
-            break
-        first = _first(stream.children, children, min(MAX_STREAM_BYTES, room) - bare)
-        told.append(stream if len(first) == len(stream.children) else replace(stream, children=first))
-        children, room = children - len(first), room - bare - _size(first)
-    return tuple(told)
+def _parents(branch: Branch, relay: Relay) -> Iterator[ParentHealth]:
+    for upstream, counters in relay.parents().items():
+        if (entry := branch.upstreams.get(upstream)) is None:
+            continue
+        parent = entry.parent
+        is_server = isinstance(parent, ServerParent)
+        name = parent.address if isinstance(parent, ServerParent) else parent.name
+        yield ParentHealth(
+            name, is_server, upstream == branch.primary, _microseconds(counters.round_trip_ms), counters.new
+        )
 
 
-def _first(identities: tuple[Identity, ...], most: int, room: int) -> tuple[Identity, ...]:
-    """Return the first ones that are not more than so many, nor than so many bytes."""
-    for count, identity in enumerate(identities[:most]):
-        room -= _size((identity,))
-        if room < 0:
-            return identities[:count]
-    return identities[:most]
+def _place(branch: Branch) -> _Place:
+    """Return what makes a change of the tree when it is not as before."""
+    return (branch.path, branch.fed, len(branch.children), branch.primary)
 
 
-def _size(identities: Iterable[Identity]) -> int:
-    return sum(len(identity.value) + _IDENTITY for identity in identities)
+def _microseconds(milliseconds: float | None) -> int:
+    """Return a round trip as it is told: 0 stands for one that is not known."""
+    return 0 if milliseconds is None else min(max(1, round(milliseconds * 1000)), _U32)
+
+
+def _size(record: Record) -> int:
+    """Return how many bytes a record takes in a report."""
+    writer = Writer()
+    record.write(writer)
+    return _TLV + len(writer.data())

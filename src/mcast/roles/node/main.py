@@ -13,6 +13,7 @@ from mcast.net.handshake import Credentials
 from mcast.net.ports import MediaPorts
 from mcast.overlay.events import Limited
 from mcast.roles import cli, logs
+from mcast.roles.event_tap import EventTap, tapped
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.node.session import BootstrapSession
 from mcast.wire.bootstrap import INSTANCE_SIZE, LayoutMessage, NodeKind, Register
@@ -73,11 +74,12 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         process.pulse.beat()
 
     try:
-        # Again when the layout names this node no more: it waits, idle, until it does.
-        while (
-            not process.stop.is_set() and (layout := session.wait_for_layout(process.stop, look)) is not None
-        ):
-            _run(options, process, ports, session, layout, credentials)
+        with tapped() as tap:
+            # Again when the layout names this node no more: it waits, idle, until it does.
+            while not process.stop.is_set():
+                if (layout := session.wait_for_layout(process.stop, look)) is None:
+                    break
+                _run(options, process, ports, session, layout, credentials, tap)
     finally:
         session.stop()
     return 0
@@ -85,7 +87,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
 
 def _run(
     options: argparse.Namespace, process: cli.Process, ports: MediaPorts, session: BootstrapSession,
-    layout: LayoutMessage, credentials: Credentials,
+    layout: LayoutMessage, credentials: Credentials, tap: EventTap,
 ) -> None:  # fmt: skip
     address = options.address or _listening_address(layout)
     logs.speak_as(layout.name)
@@ -94,7 +96,7 @@ def _run(
         takes_clients=not options.unlisted, parents=options.parents, trace_file=options.trace,
         forward_threads=options.forward_threads,
         limits=Limited(options.max_children, options.max_rate), gather=options.gather_ms / 1000,
-        credentials=credentials, beat=process.pulse.beat,
+        credentials=credentials, beat=process.pulse.beat, events=tap,
     )  # fmt: skip
     process.begun.set()
     place = f"{KINDS[layout.kind]} {layout.name}"

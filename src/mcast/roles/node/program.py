@@ -41,7 +41,8 @@ from mcast.peer.flooder import Flooder
 from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream, Resume, Upstream
 from mcast.peer.watching import NeighbourWatches
-from mcast.roles.node.health import HealthReporter
+from mcast.roles.event_tap import EventTap
+from mcast.roles.node.health import Events, HealthReporter, Views
 from mcast.roles.node.hop_meter import HopMeter
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.layout_peers import LayoutPeers
@@ -83,6 +84,7 @@ class NodeProgram:
         timing: Timing = DEFAULT_TIMING,
         credentials: Credentials = KEYLESS,
         beat: Callable[..., None] = lambda *_: None,
+        events: Events | None = None,
     ) -> None:
         """Listen at `address`. Raises ConfigError if that, or to write the trace, is not possible.
 
@@ -92,6 +94,7 @@ class NodeProgram:
         `limits`: what it may do for all its children together. `gather`: how long it
         may hold trains, in seconds, to send fewer and longer ones.
         `beat` gets, at each tick, the threads that the node cannot do without.
+        `events` are told to the bootstrapper, too.
         """
         self._beat = beat
         self._limits = limits
@@ -129,7 +132,13 @@ class NodeProgram:
             timing=timing,
         )  # fmt: skip
         self._meter, self._room = HopMeter(self._relays, post), RoomMeter(self._relays, self._relays, post)
-        self._health = HealthReporter(lambda: core.branches, lambda: core.parents_beyond, self._relays, say)
+        views = Views(
+            lambda: core.branches,
+            lambda: core.parents_beyond,
+            lambda: core.servers.measurements(),
+            events or EventTap(),
+        )
+        self._health = HealthReporter(views, self._relays, say)
         self._performer = Performer(
             self._inbound, self._flooder, self._advertiser, self._relays, self._reaper, self._upstream,
             post, self._health.on_tree_change, say,

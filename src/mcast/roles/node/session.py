@@ -39,6 +39,7 @@ from mcast.wire.bootstrap import (
 )
 from mcast.wire.frame import Message
 from mcast.wire.handshake import Role
+from mcast.wire.health import MAX_REPORTED_EVENTS
 
 logger = logging.getLogger(__name__)
 
@@ -170,13 +171,16 @@ class BootstrapSession:
     def say(self, message: Health | Seek | Links) -> None:
         """Tell the bootstrapper something; never waits.
 
-        Of reports that come together the last one travels. A question is asked now or never: without a
-        bootstrapper nobody answers it. Links that were chosen are said anew on each connection.
+        Of reports that come together the last one travels, with the events of all. A question is asked now
+        or never: without a bootstrapper nobody answers it. Links that were chosen are said anew on each
+        connection.
         """
         with self._lock:
             match message:
                 case Health():
-                    self._health = message
+                    untold = self._health.events if self._health is not None else ()
+                    events = (*untold, *message.events)[-MAX_REPORTED_EVENTS:]
+                    self._health = replace(message, events=events)
                 case Seek():
                     self._question = message
                 case Links():
@@ -364,7 +368,8 @@ class _Dialogue:
         news = self._session._take_health()
         if news is None and not self._heartbeat.expired:
             return
-        self._last_health = news or replace(self._last_health, uptime_ms=self._session._uptime_ms())
-        self._connection.send(self._last_health)
+        self._connection.send(news or replace(self._last_health, uptime_ms=self._session._uptime_ms()))
+        if news is not None:
+            self._last_health = replace(news, events=())  # they have happened once
         self._pause = Deadline(self._timing.health_pause)
         self._heartbeat = Deadline(self._timing.heartbeat)

@@ -1,0 +1,1 @@
+"""What the bootstrapper knows of the overlay, and how it is shown: a page, an API, metrics, a terminal."""

@@ -1,0 +1,149 @@
+"""The overlay as JSON: `/api/overlay`, `/api/contents` (docs/monitoring.md). The names in it are promises.
+
+Numbers say their unit in their name; what is not known is null. Pure.
+"""
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from mcast.monitoring.registry import NodeStatus, children_of
+from mcast.monitoring.view import View, primary_of, viewers_of
+from mcast.wire.health import ServerHealth, StreamHealth
+from mcast.wire.identity import IdentityKind
+
+API_VERSION = 1
+
+Json: TypeAlias = dict[str, object]
+
+
+def overlay(view: View) -> Json:
+    """Return everything that there is."""
+    return {
+        "version": API_VERSION,
+        "rendezvous": list(view.layout.rendezvous),
+        "nodes": [node(view, name) for name in view.layout.nodes],
+        "links": links(view),
+        "servers": servers(view),
+        "contents": contents(view),
+    }
+
+
+def links(view: View) -> list[list[str]]:
+    """Return the links of the layout, each once."""
+    pairs = {tuple(sorted((name, link.neighbour))) for name, out in view.layout.links.items() for link in out}
+    return [list(pair) for pair in sorted(pairs)]
+
+
+def node(view: View, name: str) -> Json:
+    """Return how a node of the layout is."""
+    status = view.nodes.get(name)
+    told: Json = {
+        "name": name,
+        "kind": view.layout.kind_of(name).name.lower(),
+        "address": str(view.layout.nodes[name].address),
+        "joined": name in view.layout.joined,
+        "up": status is not None,
+    }
+    return told if status is None else {**told, **_up(view, status)}
+
+
+def _up(view: View, status: NodeStatus) -> Json:
+    health, streams = status.health, status.streams.values()
+    return {
+        "program": health.program or None,
+        "uptime_s": round(status.uptime_ms / 1000),
+        "cpu_percent": health.cpu_permille / 10,
+        "memory_bytes": health.memory_kb * 1024 or None,
+        "children": sum(stream.child_count for stream in streams),
+        "viewers": sum(viewers_of(stream) for stream in streams),
+        "beyond": list(health.beyond),
+        "streams": [_stream(view, status, stream) for stream in streams],
+    }
+
+
+def _stream(view: View, status: NodeStatus, stream: StreamHealth) -> Json:
+    rates, delay = status.rates(stream.content), view.delay_ms(status.name, stream.content)
+    return {
+        "content": stream.content,
+        "fed": stream.fed,
+        "path": [str(each) for each in stream.path],
+        "parents": [
+            {
+                "name": parent.name,
+                "server": parent.is_server,
+                "primary": parent.is_primary,
+                "round_trip_ms": _milliseconds(parent.round_trip_us),
+                "new_datagrams": parent.new,
+            }
+            for parent in stream.parents
+        ],
+        "child_count": stream.child_count,
+        "viewers": viewers_of(stream),
+        "children": [
+            {
+                "name": str(child),
+                "viewer": child.kind is IdentityKind.CLIENT,
+                "round_trip_ms": _milliseconds(trip),
+                "delay_ms": None if delay is None or not trip else _rounded(delay + trip / 2000),
+            }
+            for child, trip in children_of(stream)
+        ],
+        "delay_ms": None if delay is None else _rounded(delay),
+        "bit_rate": round(rates.bit_rate),
+        "lost_before_repair_percent": _rounded(100 * rates.lost_before_repair),
+        "lost_percent": _rounded(100 * rates.lost),
+        "received_datagrams": stream.datagrams,
+        "received_bytes": stream.octets,
+        "missing_datagrams": stream.lost,
+        "repaired_datagrams": stream.repaired,
+        "ssrc": f"{stream.position.ssrc:08x}",
+        "next": stream.position.next,
+    }
+
+
+def servers(view: View) -> list[Json]:
+    """Return the servers, as the rendezvous point that serves measures them."""
+    served = view.served()
+    return [_server(address, told, served.get(address, [])) for address, told in view.servers().items()]
+
+
+def _server(address: str, told: ServerHealth | None, serves: list[str]) -> Json:
+    return {
+        "address": address,
+        "up": told is not None,
+        "serves": sorted(serves),
+        "delay_us": told and told.delay_us,
+        "latency_us": told and told.latency_us,
+        "jitter_us": told and told.jitter_us,
+        "metric": told and told.metric,
+    }
+
+
+def contents(view: View) -> list[Json]:
+    """Return the contents that are streamed."""
+    streams: dict[str, list[tuple[str, StreamHealth]]] = {}
+    for name, stream in view.streams():
+        streams.setdefault(stream.content, []).append((name, stream))
+    return [_content(view, content, streams[content]) for content in sorted(streams)]
+
+
+def _content(view: View, content: str, streams: Iterable[tuple[str, StreamHealth]]) -> Json:
+    told = list(streams)
+    parents = [parent for _, stream in told if (parent := primary_of(stream)) and parent.is_server]
+    return {
+        "name": content,
+        "server": parents[0].name if parents else None,
+        "nodes": len(told),
+        "cut_nodes": sum(not stream.fed for _, stream in told),
+        "viewers": sum(viewers_of(stream) for _, stream in told),
+        "bit_rate": round(max(view.nodes[name].rates(content).bit_rate for name, _ in told)),
+        "depth": max(len(stream.path) for _, stream in told),
+    }
+
+
+def _milliseconds(microseconds: int) -> float | None:
+    return microseconds / 1000 if microseconds else None
+
+
+def _rounded(figure: float) -> float:
+    return round(figure, 3)

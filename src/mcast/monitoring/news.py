@@ -1,0 +1,114 @@
+"""What changes in the overlay, told to all open pages as it does: one thread looks, each page reads a ring.
+
+    overlay   everything: first, and when the layout has changed
+    changes   the nodes that have reported, come or gone, the servers and the contents
+    happened  one event
+
+As long as no page is open nothing is made up for one.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator
+
+from mcast.monitoring import documents
+from mcast.monitoring.documents import Json
+from mcast.monitoring.events import EventStore
+from mcast.monitoring.view import View
+from mcast.net.threads import OnCrash, OwnedThread
+from mcast.web.events import EventStream, event
+from mcast.web.ring import Ring
+from mcast.wire.bootstrap import Health
+
+LOOK = 0.25
+"""Seconds between two looks: what happens is on the page at once, as people see it."""
+MAX_KEPT = 8_000_000
+"""Bytes that wait for pages that are slow to read: some seconds of an overlay of a thousand nodes."""
+
+
+class News:
+    """Owns the thread that looks."""
+
+    def __init__(self, look: Callable[[], View], events: EventStore, on_crash: OnCrash) -> None:
+        self._look, self._events = look, events
+        self._ring: Ring[bytes] = Ring(MAX_KEPT, len)
+        self._lock = threading.Lock()  # guards the next
+        self._pages = 0  # that are open
+        self._told: dict[str, Health] = {}  # the last report of each node that is up
+        self._told_layout: object = None
+        self._told_number = events.last
+        self._stopping = threading.Event()
+        self._thread = OwnedThread("news", self._run, on_crash)
+
+    def __repr__(self) -> str:
+        return f"<News for {self._pages} pages, {self._ring!r}>"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, and all streams of news."""
+        self._stopping.set()
+        self._thread.join()
+        self._ring.finish()
+
+    def stream(self) -> "PageStream":
+        """Return what a page reads, to be closed: everything first, then what changes."""
+        self._count(1)
+        head = self._ring.head  # first: what changes meanwhile is told twice rather than never
+        return PageStream(EventStream(self._ring, head, _overlay(self._look())), lambda: self._count(-1))
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            self._pages += more
+
+    def _run(self) -> None:
+        while not self._stopping.wait(LOOK):
+            self.look()
+
+    def look(self) -> None:
+        """Tell what has changed since the last look, if anybody listens."""
+        view = self._look()
+        events = self._events.since(self._told_number)
+        self._told_number += len(events)
+        if self._pages:
+            self._tell(view, events)
+        self._told = {name: status.health for name, status in view.nodes.items()}
+        self._told_layout = view.layout
+
+    def _tell(self, view: View, events: Iterable[Json]) -> None:
+        if view.layout is not self._told_layout:
+            self._ring.append(_overlay(view))
+        elif changed := self._changed(view):
+            nodes = [documents.node(view, name) for name in view.layout.nodes if name in changed]
+            news = {"nodes": nodes, "servers": documents.servers(view), "contents": documents.contents(view)}
+            self._ring.append(event(_text(news), kind="changes"))
+        for document in events:
+            self._ring.append(event(_text(document), kind="happened"))
+
+    def _changed(self, view: View) -> set[str]:
+        """Return the nodes that have come, gone, or reported."""
+        up = {name for name, status in view.nodes.items() if self._told.get(name) is not status.health}
+        return up | (self._told.keys() - view.nodes.keys())
+
+
+class PageStream:
+    """What one page reads."""
+
+    def __init__(self, stream: EventStream, on_close: Callable[[], None]) -> None:
+        self._stream, self._on_close = stream, on_close
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._stream)
+
+    def close(self) -> None:
+        """Note that the page is read no more."""
+        self._on_close()
+
+
+def _overlay(view: View) -> bytes:
+    return event(_text(documents.overlay(view)), kind="overlay")
+
+
+def _text(document: object) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,94 @@
+"""The overlay at one moment, and what follows from it: delays from the server to a viewer, who serves what.
+
+Nobody's clock is compared with another's: the delay to a node is half of each round trip on the way from the
+server to it, added up. A relay sends on what it receives at once, and a player's buffer comes on top. Pure.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from mcast.config.layout import Layout
+from mcast.monitoring.registry import NodeStatus
+from mcast.wire.health import ParentHealth, ServerHealth, StreamHealth
+from mcast.wire.identity import IdentityKind
+
+Delay = float | None
+"""Milliseconds; None: a hop on the way has not been measured."""
+
+
+@dataclass(frozen=True)
+class View:
+    """The layout, and the nodes that are up."""
+
+    layout: Layout
+    nodes: Mapping[str, NodeStatus]
+    now: float = 0.0  # monotonic seconds
+
+    def streams(self) -> Iterator[tuple[str, StreamHealth]]:
+        """Yield each node that streams, with each of its streams."""
+        for name, status in self.nodes.items():
+            for stream in status.streams.values():
+                yield name, stream
+
+    @cached_property
+    def serving(self) -> NodeStatus | None:
+        """Return the first rendezvous point that is up: where streams begin."""
+        return next((self.nodes[name] for name in self.layout.rendezvous if name in self.nodes), None)
+
+    def silence(self, status: NodeStatus) -> float:
+        """Return for how many seconds a node has said nothing."""
+        return max(0.0, self.now - status.heard)
+
+    def servers(self) -> dict[str, ServerHealth | None]:
+        """Return the servers of the layout, as they are measured by the rendezvous point that serves."""
+        known = {str(each) for name in self.layout.rendezvous for each in self.layout.servers_of(name)}
+        measured = {each.address: each for each in self.serving.health.servers} if self.serving else {}
+        return {address: measured.get(address) for address in sorted(known | measured.keys())}
+
+    def served(self) -> dict[str, list[str]]:
+        """Return which contents each server feeds now, by its address."""
+        served: dict[str, list[str]] = {}
+        for _, stream in self.streams():
+            for parent in stream.parents:
+                if parent.is_server and stream.content not in (names := served.setdefault(parent.name, [])):
+                    names.append(stream.content)
+        return served
+
+    # The way of one stream
+
+    def delay_ms(self, name: str, content: str) -> Delay:
+        """Return how long a datagram takes from the server to a node."""
+        return self._delay(name, content, frozenset())
+
+    def _delay(self, name: str, content: str, seen: frozenset[str]) -> Delay:
+        known = self._delays.get((name, content))
+        if known is not None:
+            return known
+        status = self.nodes.get(name)
+        stream = None if status is None else status.streams.get(content)
+        parent = None if stream is None else primary_of(stream)
+        if parent is None or not parent.round_trip_us or name in seen:  # reports may disagree for a moment
+            return None
+        hop = parent.round_trip_us / 2000
+        above = 0.0 if parent.is_server else self._delay(parent.name, content, seen | {name})
+        if above is None:
+            return None
+        self._delays[name, content] = above + hop
+        return above + hop
+
+    @cached_property
+    def _delays(self) -> dict[tuple[str, str], float]:
+        return {}
+
+
+def primary_of(stream: StreamHealth) -> ParentHealth | None:
+    """Return the parent whose path counts; the only one, if none says so."""
+    primary = next((parent for parent in stream.parents if parent.is_primary), None)
+    return primary or (stream.parents[0] if len(stream.parents) == 1 else None)
+
+
+def viewers_of(stream: StreamHealth) -> int:
+    """Return how many clients a node feeds with a stream."""
+    nodes = sum(child.kind is IdentityKind.NODE for child in stream.children)
+    return max(0, stream.child_count - nodes)

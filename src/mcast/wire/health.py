@@ -1,0 +1,121 @@
+"""What a node's report to the bootstrapper is made of: streams, servers, events (docs/protocol.md, "HEALTH").
+
+Counters count from when the stream began at this node, so that a rate is what two reports differ by.
+"""
+
+from dataclasses import dataclass
+
+from mcast.wire.codec import BOOLEAN, EXPLANATION, TEXT, U32, U64, packed
+from mcast.wire.content import CONTENT_NAME
+from mcast.wire.fields import Record, Schema, many, maybe, one
+from mcast.wire.identity import IDENTITY, Identity
+from mcast.wire.position import POSITION, Position
+
+MAX_REPORTED_EVENTS = 16
+"""Events in one report."""
+MAX_EVENT_FIELDS = 16
+"""Fields of one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParentHealth(Record):
+    """One of a stream's parents: a node or, at a rendezvous point, a server."""
+
+    name: str  # a server's is its address
+    is_server: bool = False
+    is_primary: bool = False  # its path counts
+    round_trip_us: int = 0  # 0: not measured yet
+    new: int = 0  # datagrams that no other parent had brought before
+
+    SCHEMA = Schema(
+        one(1, "name", TEXT),
+        maybe(2, "is_server", BOOLEAN, False),
+        maybe(3, "is_primary", BOOLEAN, False),
+        maybe(4, "round_trip_us", U32, 0),
+        maybe(5, "new", U64, 0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHealth(Record):
+    """How one content fares at a node.
+
+    Of many children one report tells some, the next one others; `child_count` is how many there are.
+    """
+
+    content: str
+    path: tuple[Identity, ...]  # from the rendezvous point to this node
+    children: tuple[Identity, ...]
+    position: Position
+    lost: int = 0  # datagrams that never came
+    fed: bool = True
+    child_count: int = 0  # 0: as many as are told
+    round_trips_us: tuple[int, ...] = ()  # to these children, in their order; 0: not measured yet
+    parents: tuple[ParentHealth, ...] = ()
+    datagrams: int = 0  # that have come, each number once
+    octets: int = 0  # in these
+    repaired: int = 0  # of these, sent again on demand
+
+    SCHEMA = Schema(
+        one(1, "content", CONTENT_NAME),
+        many(2, "path", IDENTITY),
+        many(3, "children", IDENTITY),
+        one(4, "position", POSITION),
+        maybe(5, "lost", U64, 0),
+        maybe(6, "fed", BOOLEAN, True),
+        maybe(7, "child_count", U32, 0),
+        many(8, "round_trips_us", U32),
+        many(9, "parents", packed(ParentHealth)),
+        maybe(10, "datagrams", U64, 0),
+        maybe(11, "octets", U64, 0),
+        maybe(12, "repaired", U64, 0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ServerHealth(Record):
+    """A server as a rendezvous point measures it, in microseconds."""
+
+    address: str
+    delay_us: int
+    latency_us: int
+    jitter_us: int
+    metric: int  # what servers are chosen by: less is better
+
+    SCHEMA = Schema(
+        one(1, "address", TEXT),
+        one(2, "delay_us", U32),
+        one(3, "latency_us", U32),
+        one(4, "jitter_us", U32),
+        one(5, "metric", U32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EventField(Record):
+    """One field of an event: a text or, if there is one, a number."""
+
+    name: str
+    text: str = ""
+    number: int | None = None
+
+    SCHEMA = Schema(one(1, "name", TEXT), maybe(2, "text", TEXT, ""), maybe(3, "number", U64))
+
+
+@dataclass(frozen=True, slots=True)
+class EventReport(Record):
+    """An event of a node's log, as it has happened."""
+
+    name: str  # as docs/operations.md lists them
+    text: str  # the sentence for people
+    age_ms: int = 0  # when the report was made
+    content: str = ""
+    fields: tuple[EventField, ...] = ()
+
+    SCHEMA = Schema(
+        one(1, "name", TEXT),
+        one(2, "text", EXPLANATION),
+        maybe(3, "age_ms", U64, 0),
+        maybe(4, "content", TEXT, ""),
+        many(5, "fields", packed(EventField), most=MAX_EVENT_FIELDS),
+    )

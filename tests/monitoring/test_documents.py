@@ -1,0 +1,98 @@
+"""The API's documents: names that stay, figures that are right, and nothing that is not known."""
+
+import json
+
+from mcast.monitoring import documents
+from mcast.monitoring.documents import Json
+from mcast.monitoring.view import View
+from monitoring.overlays import SCRIPT, SERVERS, MadeUp, Told, large, layout_of, stream, viewer
+
+STREAM = {
+    "content", "fed", "path", "parents", "child_count", "viewers", "children", "delay_ms", "bit_rate",
+    "lost_before_repair_percent", "lost_percent", "received_datagrams", "received_bytes", "missing_datagrams",
+    "repaired_datagrams", "ssrc", "next",
+}  # fmt: skip
+NODE = {
+    "name", "kind", "address", "joined", "up", "program", "uptime_s", "cpu_percent", "memory_bytes",
+    "children", "viewers", "beyond", "streams",
+}  # fmt: skip
+
+
+def as_read(document: Json) -> Told:
+    told: Told = json.loads(json.dumps(document))
+    return told
+
+
+def test_the_names_in_the_documents_stay() -> None:
+    told = as_read(documents.overlay(large(20, 30).view()))
+    assert set(told) == {"version", "rendezvous", "nodes", "links", "servers", "contents"}
+    assert told["version"] == documents.API_VERSION == 1
+    assert {frozenset(node) for node in told["nodes"]} == {frozenset(NODE)}
+    streams = [each for node in told["nodes"] for each in node["streams"]]
+    assert {frozenset(each) for each in streams} == {frozenset(STREAM)}
+    assert set(streams[0]["parents"][0]) == {"name", "server", "primary", "round_trip_ms", "new_datagrams"}
+    children = [child for each in streams for child in each["children"]]
+    assert set(children[0]) == {"name", "viewer", "round_trip_ms", "delay_ms"}
+    measured = {"delay_us", "latency_us", "jitter_us", "metric"}
+    assert set(told["servers"][0]) == {"address", "up", "serves"} | measured
+    names = {"name", "server", "nodes", "cut_nodes", "viewers", "bit_rate", "depth"}
+    assert set(told["contents"][0]) == names
+
+
+def test_delays_are_half_the_round_trips_from_the_server_down_to_each_viewer(overlay: MadeUp) -> None:
+    view = overlay.view()
+    assert [view.delay_ms(name, "news") for name in ("rp", "n1", "n2")] == [1.0, 2.0, 3.0]
+    n2 = as_read(documents.node(view, "n2"))
+    (news,) = n2["streams"]
+    assert [child["delay_ms"] for child in news["children"]] == [5.0, 5.0]
+
+
+def test_a_delay_by_way_of_a_node_that_has_not_reported_is_not_known(overlay: MadeUp) -> None:
+    overlay.leave("n1")
+    assert overlay.view().delay_ms("n2", "news") is None
+
+
+def test_reports_that_contradict_each_other_for_a_moment_lead_into_no_circle() -> None:
+    overlay = MadeUp(layout_of({"rp": ["a", "b"], "a": ["b"], "b": []}))
+    overlay.report("a", stream("news", ("rp", "b", "a")))
+    overlay.report("b", stream("news", ("rp", "a", "b")))
+    assert overlay.view().delay_ms("a", "news") is None
+
+
+def test_contents_tell_how_many_watch_and_where_they_come_from(overlay: MadeUp) -> None:
+    overlay.report("n2", stream("news", ("rp", "n1", "n2"), (viewer(1),), fed=False, count=70))
+    nasty, news = documents.contents(overlay.view())
+    assert (news["name"], news["server"], news["nodes"], news["depth"]) == ("news", SERVERS[0], 3, 3)
+    assert (news["viewers"], news["cut_nodes"]) == (70, 1)
+    assert (nasty["name"], nasty["server"], nasty["viewers"]) == (SCRIPT, SERVERS[1], 1)
+
+
+def test_a_node_that_is_down_is_there_without_figures(overlay: MadeUp) -> None:
+    overlay.leave("n3")
+    told = documents.node(overlay.view(), "n3")
+    assert (told["up"], "streams" in told) == (False, False)
+
+
+def test_servers_are_told_as_the_rendezvous_point_that_serves_measures_them(overlay: MadeUp) -> None:
+    first, second = documents.servers(overlay.view())
+    assert (first["address"], first["latency_us"], first["serves"]) == (SERVERS[0], 500, ["news"])
+    assert second["serves"] == [SCRIPT]
+    overlay.leave("rp")
+    first, _ = documents.servers(overlay.view())
+    assert (first["up"], first["latency_us"], first["serves"]) == (False, None, [])
+
+
+def test_each_link_of_the_layout_is_there_once(overlay: MadeUp) -> None:
+    assert documents.links(overlay.view()) == [["n1", "n2"], ["n1", "rp"], ["n2", "n3"], ["n3", "rp"]]
+
+
+def test_an_overlay_in_which_nobody_is_up_is_shown_too(overlay: MadeUp) -> None:
+    told = documents.overlay(View(overlay.layout, {}))
+    assert (told["contents"], len(documents.servers(View(overlay.layout, {})))) == ([], 2)
+
+
+def test_an_old_node_that_tells_its_path_alone_is_shown(overlay: MadeUp) -> None:
+    old = stream("news", ("rp", "n1"))
+    overlay.report("n1", type(old)(old.content, old.path, (viewer(5),), old.position))
+    (told,) = as_read(documents.node(overlay.view(), "n1"))["streams"]
+    assert (told["child_count"], told["parents"], told["delay_ms"]) == (1, [], None)

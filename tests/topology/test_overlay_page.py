@@ -1,0 +1,99 @@
+"""The overlay's page over real processes: what it tells is so, and what happens is seen."""
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.browser import browsing
+from tools.demo.processes import environment_with, wait_until
+from topology.conftest import Build
+from topology.harness import START, Topology
+from topology.test_healing import DIAMOND, joined
+
+
+def shown(build: Build) -> tuple[Topology, str]:
+    """Start an overlay whose bootstrapper shows it; return it, and where."""
+    topology = build(DIAMOND, start=False)
+    address = topology.addresses.of("page")
+    topology.start_bootstrapper("--http", address)
+    for name in topology.server_names:
+        topology.start_server(name)
+    for name in topology.links:
+        topology.start_node(name)
+    topology.wait_ready()
+    return topology, f"http://{address}"
+
+
+def ask(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=START) as answer:
+        return json.loads(answer.read())
+
+
+def stream_at(url: str, name: str) -> dict[str, Any]:
+    """Return how the content fares at a node; nothing if it does not stream it."""
+    (node,) = [each for each in ask(f"{url}/api/overlay")["nodes"] if each["name"] == name]
+    return node["streams"][0] if node.get("streams") else {}
+
+
+def test_the_api_tells_the_trees_figures_and_events_of_a_real_overlay(build: Build) -> None:
+    topology, url = shown(build)
+    _, path = joined(topology)
+    wait_until(lambda: stream_at(url, "n3").get("bit_rate"), "a rate at n3", START)
+    told = stream_at(url, "n3")
+    assert (told["path"], told["fed"], told["viewers"]) == (path, True, 1)
+    assert [(each["name"], each["server"]) for each in told["parents"]] == [(path[-2], False)]
+    wait_until(lambda: stream_at(url, "n3")["children"][0]["delay_ms"], "the viewer's delay", START)
+    (content,) = ask(f"{url}/api/contents")["contents"]
+    assert (content["name"], content["nodes"], content["viewers"]) == ("clip", len(path), 1)
+    (server,) = ask(f"{url}/api/overlay")["servers"]
+    assert (server["up"], server["serves"]) == (True, ["clip"])
+    attached = [each for each in ask(f"{url}/api/events")["events"] if each["event"] == "attached"]
+    assert {each["node"] for each in attached} == set(path)
+    with urllib.request.urlopen(f"{url}/metrics", timeout=START) as answer:
+        assert b'mcast_node_viewers{node="n3",content="clip"} 1\n' in answer.read()
+    done = subprocess.run(
+        [sys.executable, "-m", "mcast", "bootstrap", "top", "--http-url", url],
+        capture_output=True, text=True, timeout=START, env=environment_with({}), check=False,
+    )  # fmt: skip
+    assert (done.returncode, "clip   " in done.stdout) == (0, True), done.stderr
+
+
+@pytest.mark.browser
+def test_a_killed_relay_and_the_repair_are_on_the_page_as_they_happen(build: Build, tmp_path: Path) -> None:
+    topology, url = shown(build)
+    _, path = joined(topology)
+    relay, other = path[1], {"n1": "n2", "n2": "n1"}[path[1]]
+    with browsing(tmp_path) as browser:
+        browser.open(url)
+        browser.wait_until("document.querySelectorAll('.leaf').length === 1")
+        topology.nodes[relay].kill()
+        browser.wait_until(f"document.querySelector('.node.down')?.dataset.key === '{relay}'")
+        edges = "[...document.querySelectorAll('.edge')].map(each => each.dataset.key.split('\\n')[0])"
+        browser.wait_until(f"{edges}.includes('{other}')")
+        browser.wait_until("document.getElementById('events').innerText.includes('now fed by')")
+        assert browser.errors == []
+
+
+def test_without_a_rendezvous_point_it_is_not_well_and_with_an_open_page_it_ends_in_order(
+    build: Build,
+) -> None:
+    topology, url = shown(build)
+    urllib.request.urlopen(f"{url}/healthz", timeout=START).close()
+    topology.nodes["rp"].stop(signal.SIGTERM)
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        wait_until(lambda: urllib.request.urlopen(f"{url}/healthz", timeout=START).close(), "503", START)
+    bootstrapper = topology.bootstrapper
+    assert bootstrapper is not None
+    with urllib.request.urlopen(f"{url}/api/stream", timeout=START) as news:
+        assert news.readline() == b"event: overlay\n"
+        bootstrapper.send(signal.SIGTERM)
+        assert bootstrapper.wait(START) == 0
+        news.read()
+    assert "Traceback" not in bootstrapper.text()
