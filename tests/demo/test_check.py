@@ -114,7 +114,9 @@ def test_only_the_last_picture_is_cut_off(sent: Sent) -> None:
         ({"continuity_errors": 4}, "continuity_errors 4"),
         ({"exit_status": 5, "exit_reason": "gone"}, "gone"),
         ({"duration_s": 0.5}, "0.5 s of 2 s"),
-        ({"bytes": 1}, "reports 1 bytes"),
+        ({"outputs": [{"bytes": 1}]}, "reports 1 bytes"),
+        ({"bytes": 1}, "of 1 bytes that were put out"),
+        ({"bytes": 10**9}, "of 1000000000 bytes that were put out"),
     ],
 )
 def test_what_the_client_reports_counts(
@@ -125,7 +127,7 @@ def test_what_the_client_reports_counts(
     recording.write_bytes(sent.first_round)
     figures: dict[str, object] = {
         "first_number": 0, "bytes": len(sent.first_round), "duration_s": 2.0,
-        "exit_status": 0, "exit_reason": "",
+        "exit_status": 0, "exit_reason": "", "outputs": [{"bytes": len(sent.first_round)}],
         "lost_datagrams": 0, "duplicate_datagrams": 0, "reordered_datagrams": 0, "continuity_errors": 0,
     }  # fmt: skip
     report.write_text(json.dumps({**figures, **changes}))

@@ -19,7 +19,7 @@ from typing import Any
 
 from mcast.wire.node import Found
 from mcast.wire.position import Position
-from tools.demo.check import decode_problems, head_problems, origin_problems
+from tools.demo.check import decode_problems, head_problems, origin_problems, size_problems
 from tools.demo.plan import LoopbackAddresses, write_layout
 from tools.demo.processes import ProgramProcess, role_command, stop_all, wait_until
 from topology.asking import ask, contents_of
@@ -225,7 +225,7 @@ class Topology:
         zero = ("lost_datagrams", "duplicate_datagrams", "reordered_datagrams", "continuity_errors")
         return [
             *(f"{key} {report[key]}" for key in zero if report[key]),
-            *([] if report["bytes"] == len(data) else [f"reports {report['bytes']} of {len(data)} bytes"]),
+            *size_problems(report, len(data)),
             *head_problems(data, pictures=self.stock.has_pictures(client.content)),
             *origin_problems(data, sent, report["first_number"]),
             *(decode_problems(data) if decode else []),

@@ -62,10 +62,10 @@ USAGE = {
     ),
     "no such file": ("bootstrap", ["--address", "127.0.0.1:0", "--config", "/nowhere.toml"], "/nowhere.toml"),
     "no such server file": ("server", ["--address", "127.0.0.1:0", "--config", "/nowhere.toml"], "nowhere"),
-    "two outputs": (
+    "one output twice": (
         "client",
-        ["--content", "a", "--neighbour", NOBODY, "--output", "-", "--player", "cat"],
-        "--",
+        ["--content", "a", "--neighbour", NOBODY, "--output", "-", "--output", "-"],
+        "--output -",
     ),
     "a recording that cannot be written": (
         "client",

@@ -2,8 +2,8 @@
 
 Three judges that know nothing of each other: the bytes (a recording is a piece of the prepared
 stream), ffmpeg (which decodes it without a word), and the client's own report (nothing lost, twice
-or out of order). A recording ends where the client was told to stop, in the middle of a picture: so
-ffmpeg gets it without that last, incomplete one.
+or out of order). What goes to a pipe ends where the client was told to stop, in the middle of a picture: so
+ffmpeg gets all without the last one.
 """
 
 import json
@@ -22,6 +22,8 @@ from mcast.media.source.prepared import Prepared
 from mcast.wire.mpegts import NULL_PID, PACKET, pid_at, random_access_at, starts_with_pat
 
 VIDEO_PID = 0x100
+MOST_TRIMMED = 512 * 1024
+"""Bytes of one picture, and of the sound beside it: a recording ends in front of one that is not whole."""
 _STEP = 256  # datagrams
 _ZERO = ("lost_datagrams", "duplicate_datagrams", "reordered_datagrams", "continuity_errors")
 
@@ -75,9 +77,17 @@ def _report_problems(figures: Mapping[str, Any], data: bytes) -> list[str]:
     counted = [f"{key} {figures[key]}" for key in _ZERO if figures[key]]
     if figures["exit_status"]:
         counted.append(f"the client ended: {figures['exit_reason']}")
-    if figures["bytes"] != len(data):
-        counted.append(f"reports {figures['bytes']} bytes, wrote {len(data)}")
-    return counted
+    return [*counted, *size_problems(figures, len(data))]
+
+
+def size_problems(figures: Mapping[str, Any], size: int) -> list[str]:
+    """Return what is wrong unless a recording has the size that is told: all but for a last picture."""
+    written = figures["outputs"][0]["bytes"]
+    if written != size:
+        return [f"reports {written} bytes, wrote {size}"]
+    if not 0 <= figures["bytes"] - size <= MOST_TRIMMED:
+        return [f"of {figures['bytes']} bytes that were put out {size} are in the file"]
+    return []
 
 
 def head_problems(data: bytes, *, pictures: bool = True) -> list[str]:

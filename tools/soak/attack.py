@@ -13,6 +13,7 @@ program of its own, to be run in the host that attacks: nothing but the targets'
 """
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -135,15 +136,14 @@ def ask_again_and_again(
 
 
 def send_strange_nacks(targets: Targets, stop: threading.Event) -> None:
-    """Ask for repairs without a token."""
+    """Ask for repairs without a token, at one media port after another."""
     data = pack_compound((ReceiverReport(1), Nack(1, 1, tuple(range(0, 4096, 17)))))
-    host, low_to_high = _host(targets.node), range(targets.media[0], targets.media[1] + 1)
+    host, ports = _host(targets.node), itertools.cycle(range(targets.media[0], targets.media[1] + 1))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((targets.source, 0))
         while not stop.wait(1 / NACKS_PER_SECOND):
-            for port in low_to_high:
-                with contextlib.suppress(OSError):
-                    sock.sendto(data, (host, port))
+            with contextlib.suppress(OSError):
+                sock.sendto(data, (host, next(ports)))
 
 
 def send_admitted_nacks(targets: Targets, stop: threading.Event) -> None:

@@ -116,8 +116,8 @@ class Intake:
         """Stop receiving; what is held still goes out."""
         self._receiver.stop()
 
-    def put_out(self, last: int | None) -> None:
-        """Wait until what is held has gone out, and end. Harmless when repeated.
+    def put_out(self, last: int | None, *, unbroken: bool = False) -> None:
+        """Wait until what is held has gone out, and end. Harmless when repeated. `unbroken` as in Playback.
 
         If the content is over (`last` is its last number) it goes out at its time, else at once: nothing
         that could fill a hole will come.
@@ -127,7 +127,7 @@ class Intake:
             if self._playback.finish(_STEP):
                 break
         self._over_at = self._over_at or time.monotonic()
-        self._playback.stop(last)
+        self._playback.stop(last, unbroken=unbroken)
 
     def statistics(
         self, path: tuple[str, ...], request: bytes, began: float, buffer_bytes: int

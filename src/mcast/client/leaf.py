@@ -141,7 +141,7 @@ class Leaf:
         self._reaper.stop()
         if self._intake is not None:  # here, as it is over already only where the overlay has ended it
             self._intake.stop()
-            self._intake.put_out(None)
+            self._intake.put_out(None, unbroken=True)
         self._watcher.stop()
 
     def statistics(self) -> Statistics:

@@ -14,6 +14,7 @@ from statistics import median
 
 from mcast.media.output import Sink
 from mcast.media.playout import PlayoutBuffer, PlayoutCounters
+from mcast.media.timing import DEFAULT_TIMING
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.wire.mpegts import ContinuityChecker
 from mcast.wire.train import Train, only_nulls
@@ -128,14 +129,18 @@ class Playback:
                 lambda: self._stopping or not (self._buffer.held or self._rest), timeout
             )
 
-    def stop(self, last: int | None = None) -> None:
-        """Put out at once what is held, and end. `last` is the stream's last number, where it ended."""
+    def stop(self, last: int | None = None, *, unbroken: bool = False) -> None:
+        """Put out at once what is held, and end. `last` is the stream's last number, where it ended.
+
+        `unbroken`: the user ends it, in front of what may yet have been repaired: that is not lost.
+        """
         with self._condition:
             already, self._stopping = self._stopping, True
             self._condition.notify_all()
         self._thread.join()
         if not already:
-            self._write(self._buffer.flush(last))
+            young = self._clock() - DEFAULT_TIMING.repair
+            self._write(self._buffer.flush_unbroken(young) if unbroken else self._buffer.flush(last))
 
     def report(self) -> PlaybackReport:
         """Describe what has gone out so far."""

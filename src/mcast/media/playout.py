@@ -13,6 +13,7 @@ Pure: the time is handed in, nothing blocks.
 
 import heapq
 from collections import deque
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
 
 from mcast.media.timeline import Timeline
@@ -109,13 +110,7 @@ class PlayoutBuffer:
 
     def pop(self, now: float) -> list[memoryview]:
         """Return the payloads that are due."""
-        payloads: list[memoryview] = []
-        while (due := self.next_due()) is not None and due <= now:
-            payload = self._take()
-            if self.first is not None:
-                payloads.append(payload)
-        self._datagrams += len(payloads)
-        return payloads
+        return self._take_while(lambda: (due := self.next_due()) is not None and due <= now)
 
     def next_due(self) -> float | None:
         """Return when to call pop() again, None if nothing is held."""
@@ -130,6 +125,27 @@ class PlayoutBuffer:
         if last is not None and self._next is not None and last >= self._next:
             self._lost += last + 1 - self._next
             self._next = last + 1
+        return payloads
+
+    def flush_unbroken(self, since: float) -> list[memoryview]:
+        """Return what is held before the first hole that may yet have been filled: the end by a user's wish.
+
+        That is one behind which nothing came before `since`: what is missing there is still being asked for.
+        """
+        return self._take_while(lambda: bool(self._order) and not self._is_hole_since(since))
+
+    def _is_hole_since(self, since: float) -> bool:
+        number = self._order[0]
+        is_hole = self._next is not None and number > self._next
+        return is_hole and min(held.arrival for held in self._held.values()) >= since
+
+    def _take_while(self, goes_on: Callable[[], bool]) -> list[memoryview]:
+        payloads: list[memoryview] = []
+        while goes_on():
+            payload = self._take()
+            if self.first is not None:
+                payloads.append(payload)
+        self._datagrams += len(payloads)
         return payloads
 
     def _put(self, number: int, datagram: memoryview, timestamp: int, now: float) -> None:

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 from typing import Protocol
 
-from mcast.media.trimming import TAIL, without_open_pes
+from mcast.media.trimming import TAIL, without_open_picture
 from mcast.net.waker import Waker
 from mcast.wire.mpegts import PACKET
 
@@ -53,7 +53,7 @@ def trim_file(fd: int, size: int) -> int:
     """Have an open file end with what can be decoded; return its new size. Raises OSError."""
     whole = size - size % PACKET
     begin = max(0, whole - TAIL)
-    tail = without_open_pes(os.pread(fd, whole - begin, begin))
+    tail = without_open_picture(os.pread(fd, whole - begin, begin))
     os.pwrite(fd, tail, begin)
     os.ftruncate(fd, begin + len(tail))
     return begin + len(tail)

@@ -79,6 +79,27 @@ def test_told_start_makes_a_lost_beginning_count() -> None:
     assert (buffer.counters().lost, buffer.counters().duplicates) == (3, 1)
 
 
+def flushed(buffer: PlayoutBuffer, since: float) -> list[int]:
+    return [number_of(payload) for payload in buffer.flush_unbroken(since)]
+
+
+def test_an_end_by_a_user_s_wish_is_in_front_of_what_may_yet_be_repaired() -> None:
+    buffer = PlayoutBuffer(2000)
+    buffer.push(train(0, 3), 100.0)
+    buffer.push(train(5, 1), 100.2)
+    assert flushed(buffer, since=99.0) == [0, 1, 2]
+    assert buffer.counters().lost == 0
+
+
+def test_a_hole_that_nobody_asks_for_any_more_ends_nothing() -> None:
+    buffer = PlayoutBuffer(2000)
+    buffer.push(train(0, 3), 100.0)
+    buffer.push(train(5, 2), 100.2)
+    buffer.push(train(8, 1), 101.5)
+    assert flushed(buffer, since=100.5) == [0, 1, 2, 5, 6]
+    assert buffer.counters().lost == 2
+
+
 def test_flush_gives_all_and_counts_the_lacking_tail() -> None:
     buffer = PlayoutBuffer(500)
     buffer.push(train(0, 3), 0.0)

@@ -6,7 +6,7 @@ import pytest
 
 from helpers import locked
 from machine import need_ffmpeg
-from mcast.media.trimming import without_open_pes
+from mcast.media.trimming import without_open_picture
 from mcast.wire.mpegts import PACKET
 from media.source.transport import PMT, VIDEO, complaints, packet, pat, pes, run
 
@@ -21,25 +21,29 @@ def sound() -> list[bytes]:
     return [packet(SOUND, start=True, body=pes(0, stream=0xC0))]
 
 
-def test_each_pid_is_cut_in_front_of_what_it_has_begun_last() -> None:
+def test_it_ends_where_the_last_picture_begins_and_stays_a_piece_of_the_stream() -> None:
     tables, first, second = [pat(), packet(PMT, start=True)], picture(), picture()
-    stream = [*tables, *first, *sound(), *second[:1], *sound(), *second[1:]]
-    assert without_open_pes(b"".join(stream)) == b"".join([*tables, *first, *sound()])
+    stream = b"".join([*tables, *first, *sound(), *second[:1], *sound(), *second[1:]])
+    assert without_open_picture(stream) == b"".join([*tables, *first, *sound()])
 
 
-def test_tables_stay_though_they_stand_behind_the_last_picture() -> None:
-    stream = b"".join([*picture(), pat(), packet(PMT, start=True)])
-    assert without_open_pes(stream) == pat() + packet(PMT, start=True)
+def test_a_keyframe_s_tables_go_with_it() -> None:
+    stream = b"".join([*picture(), pat(), packet(PMT, start=True), *picture()])
+    assert without_open_picture(stream) == b"".join(picture())
+
+
+def test_sound_alone_ends_where_its_last_piece_begins() -> None:
+    assert without_open_picture(b"".join([*sound(), *sound()])) == b"".join(sound())
 
 
 @pytest.mark.parametrize("stream", [b"", pat(), packet(VIDEO) * 10])
 def test_where_nothing_begins_nothing_is_cut(stream: bytes) -> None:
-    assert without_open_pes(stream) == stream
+    assert without_open_picture(stream) == stream
 
 
 def test_a_field_that_fills_the_packet_begins_no_pes() -> None:
     full = bytes([0x47, 0x41, 0x00, 0x30, 183]) + bytes(183)
-    assert without_open_pes(full) == full
+    assert without_open_picture(full) == full
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,7 @@ def test_ffmpeg_decodes_it_to_the_end_without_a_word(clip: bytes, share: float, 
         n for n in range(int(whole * share), whole) if clip[n * PACKET + 1 : n * PACKET + 3] == b"\x01\x00"
     )
     cut.write_bytes(clip[: end * PACKET])
-    trimmed.write_bytes(without_open_pes(clip[: end * PACKET]))
+    trimmed.write_bytes(without_open_picture(clip[: end * PACKET]))
     assert complaints(cut) != ""
     assert complaints(trimmed) == ""
     assert trimmed.stat().st_size > 0.8 * cut.stat().st_size
