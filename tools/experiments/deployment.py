@@ -119,9 +119,8 @@ class DeployedScenario:
     def restart(self, node: str) -> None:
         """Start an overlay node again that has ended, and wait until it is up."""
         ended = self.program(node)
-        heard = len(ended.events)
         self._programs.remove(ended)
-        self._start(node, "core-node").wait_for_event("listening", READY_TIMEOUT, after=heard)
+        self._start(node, "core-node").wait_for_event("listening", READY_TIMEOUT)
 
     def server_of(self, content: str) -> str:
         """Return which server the rendezvous takes a content from at present."""

@@ -26,8 +26,8 @@ class NodeProcess(ProgramProcess):
         """Start it. `stdout` is a descriptor (default: the log, too), `environment` the lab's own if None."""
         self.name, self.command = name, list(command)
         self.log = lab.node_directory(node) / f"{name}.log"
-        self.events = EventLog(self.log)
         with self.log.open("ab") as log:
+            self.events = EventLog(self.log, self.log.stat().st_size)  # as in ProgramProcess
             self.process = lab.popen(
                 node,
                 command,

@@ -5,7 +5,7 @@ import signal
 from tools.resilience.case import Case, Goals
 from tools.resilience.footage import SMALL
 from tools.resilience.overlay import Plan
-from tools.resilience.trial import Trial, children_of
+from tools.resilience.trial import Trial
 
 MESH = {
     "rp": ["n1", "n2", "n3"], "n1": ["n2", "n4", "n5"], "n2": ["n4", "n5", "n6"], "n3": ["n5", "n6"],
@@ -22,10 +22,6 @@ REST = 5.0
 """Seconds after which the overlay is as if nothing had been."""
 DROP = 0.2
 """Seconds for which a link drops everything."""
-WORSE_MS = 60.0
-"""By so much more a relay's link delays what it sends: six times what makes another way clearly better."""
-MOVED = 13.0
-"""Seconds in which who is below has moved: 5 until it is sure, 2 for a comparison, 2 more, and some."""
 
 
 def _kill_relay(trial: Trial) -> None:
@@ -102,25 +98,6 @@ def _drop_everything(trial: Trial) -> None:
     trial.star.impair(victim, delay_ms=trial.case.delay_ms, loss=0.0)
 
 
-def _worsen_relay(trial: Trial) -> None:
-    """Let a relay's link become slow; each child must move once, to a better path, and stay there."""
-    victim = trial.hit(_inner(trial))
-    trial.star.impair(victim, delay_ms=trial.case.delay_ms + WORSE_MS, loss=0.0)
-    trial.rest(MOVED)
-    for name in sorted(children_of(victim, trial.paths)):
-        moves = [
-            event for _, event in trial.overlay.said_since(name, trial.joined) if event.name == "better_way"
-        ]
-        if len(moves) != 1:
-            trial.outcome.problems.append(
-                f"{name} has moved {len(moves)} times from {victim}, whose link is slow"
-            )
-
-
-def _mend_relay(trial: Trial) -> None:
-    trial.star.impair(trial.outcome.victim, delay_ms=trial.case.delay_ms, loss=0.0)
-
-
 RELAY_KILLED = Case(
     "relay-killed", "kill -9 of any relay on the path", Plan(MESH), LEAVES, _kill_relay,
     goals=Goals(gap_ms=50), runs=20,
@@ -181,12 +158,7 @@ LINK_DROPS = Case(
     in_lab=True, delay_ms=5.0, aftermath=2.0,
 )  # fmt: skip
 
-BETTER_WAY = Case(
-    "better-way", f"a relay's link becomes {WORSE_MS:g} ms slower, and those below move", Plan(MESH), LEAVES,
-    _worsen_relay, _mend_relay, in_lab=True, delay_ms=5.0, aftermath=1.0, runs=3,
-)  # fmt: skip
-
 CASES = (
     RELAY_KILLED, RELAY_FROZEN, LINK_CUT, NEIGHBOUR_KILLED, ONE_OF_TWO_KILLED, CUT_VERTEX, SERVER_KILLED,
-    SERVER_HUNG, RENDEZVOUS_KILLED, PLANNED_RESTART, TWO_PARENTS, LINK_DROPS, BETTER_WAY,
+    SERVER_HUNG, RENDEZVOUS_KILLED, PLANNED_RESTART, TWO_PARENTS, LINK_DROPS,
 )  # fmt: skip

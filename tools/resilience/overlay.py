@@ -63,7 +63,7 @@ class Overlay:
 
     def restart(self, name: str, *, wait: bool = True) -> None:
         """Start a program again that has ended, and wait until it is up."""
-        behind = {known: len(program.events) for known, program in self.programs.items()}
+        behind = {known: len(program.events) for known, program in self.programs.items() if known != name}
         self._start(name)
         if wait:
             self._wait_up(name, behind)
@@ -147,10 +147,10 @@ class Overlay:
             for rendezvous in self.plan.rendezvous:
                 self._wait_listed(rendezvous, name, behind.get(rendezvous, 0))
             return
-        self.programs[name].wait_for_event("listening", READY_TIMEOUT, after=behind.get(name, 0))
+        self.programs[name].wait_for_event("listening", READY_TIMEOUT)
         if name in self.plan.rendezvous:
             for server in self.plan.servers:
-                self._wait_listed(name, server, behind.get(name, 0))
+                self._wait_listed(name, server, 0)
 
     def _wait_listed(self, rendezvous: str, server: str, after: int) -> None:
         if self.programs[rendezvous].status is None and self.programs[server].status is None:
