@@ -82,7 +82,7 @@ class _Clients:
         """Let one client after the other join, so that the tree grows branch by branch."""
         viewers = {}
         for name in CLIENTS:
-            viewers[name] = self._deployed.watch(name, CONTENT)
+            viewers[name] = self._deployed.watch_patiently(name, CONTENT)
             path = viewers[name].wait_joined()
             self._mark(f"{name} joins")
             self._deployed.say(f"{name} joined by way of {' > '.join(path)}")

@@ -66,7 +66,7 @@ class _Contents:
     def _join_all(self) -> dict[str, Viewer]:
         viewers = {}
         for name, content in CLIENTS.items():
-            viewers[name] = self._deployed.watch(name, content)
+            viewers[name] = self._deployed.watch_patiently(name, content)
             path = viewers[name].wait_joined()
             self._mark(f"{name}: {content}")
             self._deployed.say(f"{name} watches {content} by way of {' > '.join(path)}")

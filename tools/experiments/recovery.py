@@ -34,9 +34,6 @@ AFTER = 4.0
 REST = 12.0
 """Seconds after which the overlay is as if nothing had been: a node moves back to a way that is better again
 only when that has been so for 5 s, and then compares both for 2 s."""
-LATENCY_MS = 2000
-"""Of the clients. A cut link is noticed after 0.3 s, and the way around it leads through a relay that does
-not stream yet; and the experiments share a machine, where each step takes several times as long."""
 WINDOW = 3.0
 """Seconds in which copies are counted in the end."""
 
@@ -68,9 +65,7 @@ class _Recovery:
         deployed = self._deployed
         deployed.start()
         began = time.monotonic()
-        self._viewers = {
-            name: deployed.watch(name, CONTENT, "--latency", str(LATENCY_MS)) for name in CLIENTS
-        }
+        self._viewers = {name: deployed.watch_patiently(name, CONTENT) for name in CLIENTS}
         for name, viewer in self._viewers.items():
             deployed.say(f"{name} joined by way of {' > '.join(viewer.wait_joined())}")
         self._mark("both watch")
