@@ -24,7 +24,8 @@ def begins_pes(packets: bytes, at: int) -> bool:
 def without_open_picture(packets: bytes) -> bytes:
     """Return whole packets up to the last picture that begins in them, and its tables.
 
-    Where there are no pictures they end where the last PES packet begins, if any does.
+    Where there are no pictures they end where the last PES packet begins, if any does. Where nothing would be
+    left, all stays: half a picture is more than none.
     """
     end = last_pes = len(packets)
     for at in range(len(packets) - PACKET, -1, -PACKET):
@@ -37,7 +38,7 @@ def without_open_picture(packets: bytes) -> bytes:
     else:
         end = last_pes
     has_tables = end >= 2 * PACKET and starts_with_pat(packets, end - 2 * PACKET)
-    return packets[: end - 2 * PACKET if has_tables else end]
+    return packets[: end - 2 * PACKET if has_tables else end] or packets
 
 
 def _stream_id(packets: bytes, at: int) -> int | None:

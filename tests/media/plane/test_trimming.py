@@ -32,6 +32,12 @@ def test_a_keyframe_s_tables_go_with_it() -> None:
     assert without_open_picture(stream) == b"".join(picture())
 
 
+@pytest.mark.parametrize("tables", [[], [pat(), packet(PMT, start=True)]], ids=["bare", "with tables"])
+def test_an_only_picture_stays(tables: list[bytes]) -> None:
+    stream = b"".join([*tables, *picture()])
+    assert without_open_picture(stream) == stream
+
+
 def test_sound_alone_ends_where_its_last_piece_begins() -> None:
     assert without_open_picture(b"".join([*sound(), *sound()])) == b"".join(sound())
 
