@@ -38,6 +38,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     # a node that repairs; a client, too
     "cut": ("content", "cause"),
     "fed": ("content", "after_ms"),
+    "parent_doubted": ("content", "parent"),
     "parent_lost": ("content", "parent", "cause", "after_ms"),
     "parent_taken": ("content", "parent", "gap_ms"),
     "control_silent": ("content", "parent"),

@@ -5,6 +5,7 @@ import pytest
 from mcast.overlay import actions as do
 from mcast.overlay.actions import LOCAL, SearchFailure, ServerParent
 from mcast.overlay.branch import Branch
+from mcast.overlay.branch_data import SIGN_ANSWERS
 from mcast.overlay.candidates import PATIENCE, SPARE_PATIENCE, Candidates
 from mcast.overlay.events import GIVE_UP_SECONDS, Departure, Feed
 from mcast.overlay.search import MAX_TRIES
@@ -447,6 +448,23 @@ def test_a_parent_that_accepts_and_never_sends_is_left_for_another() -> None:
     assert branch.spares() == [NEXT_SPARE, SPARE]
 
 
+def test_a_parent_that_accepts_and_brings_nothing_soon_is_left_where_another_is_known() -> None:
+    branch = repairing(SPARE, NEXT_SPARE)
+    branch.on_port(2, spare_port(), 1.02)
+    assert branch.due is not None
+    assert branch.on_time(branch.due - 0.001) == []
+    assert branch.due == pytest.approx(1.02 + SPARE_PATIENCE + SIGN_ANSWERS * 0.02)
+    actions = branch.on_time(branch.due)
+    assert (left(actions), asks(actions)) == ([2], ["n4"])
+    assert N3 in branch.helpless
+
+
+def test_a_parent_that_accepts_and_brings_nothing_is_waited_for_where_nobody_else_is_known() -> None:
+    branch = repairing(SPARE)
+    branch.on_port(2, spare_port(), 1.02)
+    assert (left(branch.on_time(1.9)), set(branch.upstreams)) == ([], {2})
+
+
 def test_who_was_no_help_is_asked_again_when_nobody_else_is_left() -> None:
     branch = repairing()
     branch.on_refused(2, MissReason.CUT, "", 1.02)
@@ -484,6 +502,7 @@ def test_a_parent_that_is_suspected_is_kept_and_a_second_one_is_asked_beside_it(
     branch = fed(SPARE)
     actions = branch.on_feed(1, Feed.SUSPECT, 1.0)
     assert (asks(actions), left(actions), told(actions)) == (["n3"], [], [])
+    assert said(actions, "parent_doubted") == {"content": "news", "parent": "n2"}
     assert branch.fed
     branch.on_port(2, spare_port(), 1.05)
     assert branch.on_feed(2, Feed.FED, 1.1) == []

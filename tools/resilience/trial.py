@@ -23,7 +23,7 @@ FLUSH = 1.0
 """Seconds beyond `--latency` until what the witness had written is in each recording, too."""
 COUNTED = 2.0
 """Seconds in which the copies that come to each host are counted."""
-TELLING = ("cut", "parent_lost", "parent_taken")
+TELLING = ("parent_doubted", "cut", "parent_lost", "parent_taken")
 """Events by which a node or client shows that it has noticed a failure above it."""
 
 
@@ -166,10 +166,7 @@ class Trial:
             self.outcome.problems.append(f"not all children of {self.outcome.victim} have noticed")
 
     def _told_by(self, name: str) -> list[float]:
-        """Return when a node or client has shown, in this run, that something fails above it.
-
-        A suspicion alone is no event: but whoever suspects asks another parent, and that one says so.
-        """
+        """Return when a node or client has shown, in this run, that something fails above it."""
         said = self.overlay.said_since(name, self.joined)
         attached = [
             at for node in self.overlay.plan.links for at, event in self.overlay.said_since(node, self.joined)

@@ -1,10 +1,13 @@
 """How long an answer takes: smoothed as TCP does it (RFC 6298, section 2), from samples that may be odd.
 
 Asking too early costs a number in a NACK, and the parent answers it once per round trip; asking
-too late costs the viewer the datagram. So an answer is waited for less long than RFC 6298 says.
+too late costs the viewer the datagram. So an answer is waited for less long than RFC 6298 says, and what
+was slow for a moment (a crowd that joined, a process that had to wait) is soon forgotten.
 """
 
 GAIN = 1 / 8
+GAIN_DOWN = 1 / 2
+"""Of a sample that is less than half of what was thought: no trembling, but something that has passed."""
 VARIATION_GAIN = 1 / 4
 DEFAULT_ROUND_TRIP = 0.05
 """Seconds, as long as it has not been measured."""
@@ -44,4 +47,4 @@ class RoundTrip:
             self.smoothed, self._variation = sample, sample / 2
             return
         self._variation += VARIATION_GAIN * (abs(self.smoothed - sample) - self._variation)
-        self.smoothed += GAIN * (sample - self.smoothed)
+        self.smoothed += (GAIN_DOWN if 2 * sample < self.smoothed else GAIN) * (sample - self.smoothed)

@@ -18,7 +18,8 @@ from collections.abc import Iterable, Mapping, Set
 
 from mcast.overlay import homing
 from mcast.overlay.actions import Action, Announce, Reach, Seek, TakeLinks
-from mcast.overlay.branch import PAIRABLE, SEEKING, Branch
+from mcast.overlay.branch import PAIRABLE, Branch
+from mcast.overlay.branch_data import SEEKING
 from mcast.overlay.chance import Chance
 from mcast.overlay.events import LayoutChanged
 from mcast.wire.bootstrap import DEFAULT_POLICY, MAX_CANDIDATES, Neighbour

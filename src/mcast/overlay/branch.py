@@ -32,7 +32,7 @@ from mcast.overlay.actions import (
     Supply,
     UpstreamId,
 )
-from mcast.overlay.branch_data import UpstreamEntry, Why
+from mcast.overlay.branch_data import SEEKING, UpstreamEntry, Why
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.contest import Contest
 from mcast.overlay.events import Departure, Feed
@@ -54,8 +54,6 @@ _INPUTS: Mapping[Feed, Input] = {
     Feed.SILENT: Input.SILENT,
     Feed.REFUSED: Input.SILENT,
 }
-SEEKING = frozenset({State.DOUBTED, State.REPAIRING})
-"""States in which another parent is looked for while children are there."""
 LOOKING = frozenset({State.SEARCHING, State.JOINING, *SEEKING})
 """A client has no parent, or none that it can rely on."""
 ASKING = frozenset({State.JOINING, State.PAIRING, *SEEKING})
@@ -244,6 +242,8 @@ class Branch(Contest):
             return self.take(Input.LATE, Why(now, "no answer yet"))
         if self.state in SEEKING and self.candidates.is_mute(now):
             return self._no_candidate(MissReason.DEADLINE, "no answer yet", now)
+        if mute := next((each for each in self.mutes if now >= self.upstreams[each].media_due), None):
+            return self._other_lost(mute, now)
         if self.state is State.DOUBLED and self.wish.parents > 1 and (silent := self.leave_silent(now)):
             return silent
         if self.state in PAIRABLE and self.pairing.begin(now, self.may_pair):
@@ -290,6 +290,7 @@ class Branch(Contest):
         if is_another and not anew.may_begin(self, entry.parent, now):
             return self.on_refused(upstream, MissReason.GONE, "it streams the content anew", now)
         entry.accepted, entry.path, entry.version = True, port.path, port.version
+        entry.accepted_at = now
         if is_another:
             self.position = port.stream
             begun = self.take(Input.BEGUN_ANEW, Why(now, upstream=upstream))

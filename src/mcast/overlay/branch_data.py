@@ -16,7 +16,7 @@ from mcast.overlay.actions import (
 )
 from mcast.overlay.admission import Admission
 from mcast.overlay.better import Quality
-from mcast.overlay.candidates import Candidates
+from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.chance import Chance
 from mcast.overlay.events import GIVE_UP_SECONDS, Feed
 from mcast.overlay.pairing import Pairing, Wish, inner, shared
@@ -27,6 +27,11 @@ from mcast.wire.node import MissReason, Start, StopReason, Stream
 from mcast.wire.position import Position
 
 _FED = frozenset({State.FED, State.PAIRING, State.DOUBTED, State.DOUBLED, State.LINGERING})
+SEEKING = frozenset({State.DOUBTED, State.REPAIRING})
+"""States in which another parent is looked for, as the present one is no help."""
+SIGN_ANSWERS = 1.5
+"""How often the time that its answer took, beside `SPARE_PATIENCE`, a further parent has for its first media:
+an answer takes one round trip or, on a new connection, two; the first hello and what it brings another."""
 
 
 @dataclass(slots=True)
@@ -42,6 +47,13 @@ class UpstreamEntry:
     silent: bool = False  # nothing is heard on its control connection
     renews: bool = False  # asked to take the place of a subscription at the same parent that is silent
     hop: Quality | None = None  # delay of the last hop, losses on the whole way; None: not measured yet
+    asked_at: float = 0.0
+    accepted_at: float = 0.0
+
+    @property
+    def media_due(self) -> float:
+        """Return when media must have come from a parent that is known to stream the content."""
+        return self.accepted_at + SPARE_PATIENCE + SIGN_ANSWERS * (self.accepted_at - self.asked_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +167,29 @@ class BranchData:
     @property
     def due(self) -> float | None:
         """Return when `on_time` has something to do, as far as it is known."""
-        is_seeking = self.state in (State.DOUBTED, State.REPAIRING)
+        is_seeking = self.state in SEEKING
         pairs = self.pairing.due if self.state in (State.FED, State.DOUBLED) else None
         times = (
             self.deadline,
             pairs,
             self.candidates.due if self.candidates or is_seeking else None,
             self.search.due if self.search is not None else None,
+            *(self.upstreams[mute].media_due for mute in self.mutes),
         )
         return min((time for time in times if time is not None), default=None)
+
+    @property
+    def mutes(self) -> list[UpstreamId]:
+        """Return who has accepted while another parent is looked for, brings nothing, and can be replaced.
+
+        Half of a viewer's buffer is to be left for the next one. Where nobody else is known to stream the
+        content such a parent is waited for until it is sure to be silent.
+        """
+        if self.state not in SEEKING or self.moving:
+            return []
+        mutes = [other for other in self.others if self.upstreams[other].feed is Feed.WAITING]
+        asked = {*self.failed, *(entry.parent for entry in self.upstreams.values())}
+        return mutes if mutes and any(spare not in asked for spare in self.spares()) else []
 
     def spares(self) -> list[Parent]:
         """Return who could feed this node at once, the best first, and who was no help last."""

@@ -25,8 +25,8 @@ from mcast.overlay.actions import (
 from mcast.overlay.admission import refusal
 from mcast.overlay.answers import answer_of, is_below_excluded
 from mcast.overlay.better import BetterWays
-from mcast.overlay.branch import LOOKING, SEEKING, Branch
-from mcast.overlay.branch_data import BranchData
+from mcast.overlay.branch import LOOKING, Branch
+from mcast.overlay.branch_data import SEEKING, BranchData
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.chance import Chance
 from mcast.overlay.discovery import (

@@ -58,7 +58,7 @@ def renewed(branch: BranchData, now: float) -> Announce:
 def _attempt(branch: BranchData, now: float) -> list[Action]:
     assert branch.primary is not None
     parent, upstream = branch.upstreams[branch.primary].parent, next(branch.numbers)
-    branch.upstreams[upstream] = UpstreamEntry(parent, renews=True)
+    branch.upstreams[upstream] = UpstreamEntry(parent, renews=True, asked_at=now)
     branch.renewal_due = now + RENEW_SECONDS
     request = branch.chance.randbytes(REQUEST_ID_SIZE)
     return [

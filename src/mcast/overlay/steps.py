@@ -97,7 +97,7 @@ def ask_next(branch: BranchData, why: Why) -> list[Action]:
     branch.has_no_way = False
     upstream = next(branch.numbers)
     before, branch.asked_last = branch.asked_last, parent
-    branch.upstreams[upstream] = UpstreamEntry(parent)
+    branch.upstreams[upstream] = UpstreamEntry(parent, asked_at=why.now)
     goes_on = not isinstance(parent, ServerParent) or parent.goes_on
     resumes = goes_on and branch.state is not State.JOINING
     ask = Subscribe(
@@ -229,6 +229,14 @@ def tell_fed(branch: BranchData, why: Why) -> list[Action]:
     return [told, Supply(branch.content, FeedState.FED), *tell(branch)]
 
 
+def tell_doubted(branch: BranchData, _why: Why) -> list[Action]:
+    assert branch.primary is not None
+    parent = str(branch.upstreams[branch.primary].parent)
+    fields = (("content", branch.content), ("parent", parent))
+    text = f"[{branch.content}] nothing comes from {parent}: another one is asked beside it"
+    return [Announce("parent_doubted", text, fields)]
+
+
 def tell_lost(branch: BranchData, why: Why) -> list[Action]:
     assert why.upstream is not None
     parent = branch.upstreams[why.upstream].parent
@@ -331,6 +339,7 @@ STEPS: Mapping[Step, Callable[[BranchData, Why], list[Action]]] = {
     Step.NOTE_NO_WAY: note_no_way,
     Step.TELL_NO_WAY: tell_no_way,
     Step.TELL_FED: tell_fed,
+    Step.TELL_DOUBTED: tell_doubted,
     Step.TELL_LOST: tell_lost,
     Step.TELL_LEAVING: tell_leaving,
     Step.AWAIT_DRAIN: await_drain,

@@ -127,6 +127,7 @@ class Step(Enum):
     )
     TELL_NO_WAY = "tell the children that no way was found"
     TELL_FED = "tell the children that media comes again"
+    TELL_DOUBTED = "say that nothing has come from the parent for a short while"
     TELL_LOST = "say that the parent is lost"
     TELL_LEAVING = "tell the children to look for another parent"
     AWAIT_DRAIN = "have each child watched until it has everything"
@@ -205,7 +206,7 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
         Input.RESUMES: _to(State.FED, Step.ADMIT),
         Input.NEWS: _to(State.FED, Step.RENEW),
         Input.PAIRS: _to(State.PAIRING, Step.PAIR),
-        Input.SUSPECTED: _to(State.DOUBTED, Step.SEEK),
+        Input.SUSPECTED: _to(State.DOUBTED, Step.TELL_DOUBTED, Step.SEEK),
         Input.LEAVES: _to(State.DOUBTED, Step.SEEK),
         # Both only where the subscription at the parent is being renewed.
         Input.ACCEPTED: _to(State.FED, Step.RECEIVE_TOO),
@@ -232,7 +233,7 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
         Input.FAILED: _UNPAIRED,
         Input.OTHER_LOST: _UNPAIRED,
         Input.EXPIRED: _UNPAIRED,
-        Input.SUSPECTED: _to(State.DOUBTED, Step.STOP_SEEKING, Step.SEEK),
+        Input.SUSPECTED: _to(State.DOUBTED, Step.TELL_DOUBTED, Step.STOP_SEEKING, Step.SEEK),
         Input.LEAVES: _to(State.DOUBTED, Step.STOP_SEEKING, Step.SEEK),
         Input.STARVES: _to(State.CUT, Step.STOP_SEEKING, Step.LEAVE_OTHERS, Step.TELL_CUT),
         Input.NO_WAY: _to(State.REPAIRING, Step.STOP_SEEKING, Step.TELL_CUT, Step.SEEK),

@@ -17,7 +17,15 @@ def test_before_it_is_measured_it_is_guessed() -> None:
 
 def test_the_first_sample_counts_whole_and_later_ones_an_eighth() -> None:
     assert measured(0.4).smoothed == 0.4
-    assert abs((measured(0.4, 0.04).smoothed or 0) - 0.355) < 1e-9
+    assert abs((measured(0.4, 0.24).smoothed or 0) - 0.38) < 1e-9
+
+
+def test_what_was_slow_for_a_moment_is_soon_forgotten() -> None:
+    crowd = measured(*[0.02] * 20, *[0.8] * 5)
+    assert (crowd.smoothed or 0) > 0.3
+    for _ in range(5):
+        crowd.note(0.02)
+    assert (crowd.smoothed or 0) < 0.04
 
 
 def test_it_follows_a_path_that_has_become_shorter_or_longer() -> None:
