@@ -7,8 +7,9 @@ node names a few of its own neighbours in the PORTs to its clients: only those t
 take clients, by the address at which it reaches them itself.
 
 To be told an address is no reason to believe it: a peer must not be able to have a client connect anywhere
-it likes. A client asks those it was told of only after its own neighbours have given it no way, for no
-longer than it searches, and never at an address that may mean another host to it than to who has told it.
+it likes. A client asks those it was told of only when its own neighbours have failed or given it no way,
+for no longer than it searches, and never at an address that may mean another host to it than to who has told
+it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Set

@@ -135,10 +135,15 @@ class Neighbours:
         names = {Identity.node(name): name for name in self.askable}
         if branch.state is State.PAIRING:
             return branch.avoided[:MAX_EXCLUDED], self._but_for(frozenset(branch.excluded), names)
-        if not branch.is_first_flood and not set(names) - {*branch.excluded, *branch.helpless, *branch.below}:
-            # Nobody else is left. Not so at first: a client has further neighbours that it has not met yet.
+        if not branch.is_first_flood and self._has_nobody_for(branch):
+            # Not so at first: a client has further neighbours that it has not met yet.
             branch.failed.clear()
         return (*branch.excluded, *branch.helpless)[:MAX_EXCLUDED], self._but_for(branch.below, names)
+
+    def _has_nobody_for(self, branch: Branch) -> bool:
+        """Return whether each neighbour is a parent already, was no help, or is fed from here."""
+        names = {Identity.node(name) for name in self.askable}
+        return not names - {*branch.excluded, *branch.helpless, *branch.below}
 
     def _but_for(self, others: AbstractSet[Identity], names: Mapping[Identity, str]) -> Mapping[str, float]:
         askable = self.askable
@@ -230,6 +235,15 @@ class Neighbours:
         """Take in whom a parent names."""
         if self.is_leaf:
             self._acquaintances.on_told(port.further)
+
+    def meet_in_time(self, branch: Branch, now: float) -> list[Action]:
+        """Have a client whose own neighbours are no help meet the others before its next flood is due.
+
+        A flood begins a moment after a parent is lost, so that many do not begin at once: until then it
+        is connected to those whom it will ask.
+        """
+        is_asking = any(upstream != branch.primary for upstream in branch.upstreams)
+        return self.meet(now) if self.is_leaf and not is_asking and self._has_nobody_for(branch) else []
 
     def meet(self, now: float) -> list[Action]:
         """Ask those whom parents have named, as one's own neighbours give no way."""

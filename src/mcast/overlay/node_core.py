@@ -295,6 +295,8 @@ class NodeCore:
     def _continue_searches(self, now: float) -> list[Action]:
         actions: list[Action] = []
         for branch in list(self._branches.values()):
+            if branch.state in SEEKING:
+                actions += self._neighbours.meet_in_time(branch, now)
             while (request := branch.begin_flood(now)) is not None:
                 actions += self._look_around(branch, request, now)
         return actions

@@ -19,7 +19,7 @@ const NARROW = 600; // pixels: a phone, where the map grows downwards
 const LARGEST_SCALE = 1.25;
 const LEAST_HEIGHT = 240;
 const EVENTS_SHOWN = 200;
-const MINOR = new Set(["listening", "node_up", "better_way", "server_listed"]);
+const MINOR = new Set(["listening", "node_up", "better_way", "server_listed", "parent_doubted"]);
 const SIGNS = {
   attached: ["+", ""], joined: ["+", ""], node_registered: ["+", "good"], node_linked: ["+", ""],
   child_left: ["−", ""], cut: ["✕", "bad"], parent_lost: ["✕", "bad"], node_lost: ["✕", "bad"],
