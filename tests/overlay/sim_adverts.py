@@ -94,6 +94,7 @@ class SimAdverts:
         self._adverts: dict[str, do.Advertise] = {}
         self._held: set[str] = set()  # contents of which a new path is told in a moment
         self._distance: int | None = None
+        self._is_leaving = False
 
     def update(self, names: Iterable[str], seniors: Iterable[str] = ()) -> None:
         """Listen to these neighbours, and to these rendezvous points, which may be some of them."""
@@ -137,8 +138,8 @@ class SimAdverts:
         if content in self._adverts and self._node.alive:
             self._tell(self._advertised(self._adverts[content]))
 
-    def introduce(self, distance: int | None) -> None:
-        self._distance = distance
+    def introduce(self, distance: int | None, *, leaving: bool) -> None:
+        self._distance, self._is_leaving = distance, leaving
         self._tell(self._introduced())
 
     def _tell(self, event: Event) -> None:
@@ -151,4 +152,5 @@ class SimAdverts:
         )
 
     def _introduced(self) -> Introduced:
-        return Introduced(self._node.name, self._distance, self._node.net.address_of(self._node.name))
+        address = self._node.net.address_of(self._node.name)
+        return Introduced(self._node.name, self._distance, address, self._is_leaving)

@@ -566,6 +566,34 @@ def test_of_two_parents_the_first_may_be_lost() -> None:
     assert left(actions) == [1]
 
 
+def test_children_are_sent_on_where_the_parent_is_about_to_end_and_no_way_is_found() -> None:
+    branch = fed()
+    branch.on_port(1, port(RP, N2, version=2, leaving=True), 1.0)
+    assert branch.search is not None
+    branch.search.begin(1.05)
+    actions = branch.on_not_found(MissReason.CUT, "", 1.1)
+    assert told(actions) == [(False, False, True)]  # the way may lead through them
+    branch.search.begin(1.3)
+    assert told(branch.on_not_found(MissReason.CUT, "", 1.35)) == []
+    assert told(branch.on_lost(1, StopReason.LEAVING, "", 1.8)) == [(True, True, False)]
+
+
+def test_a_suspected_parent_is_no_reason_to_send_children_on() -> None:
+    branch = fed()
+    branch.on_feed(1, Feed.SUSPECT, 1.0)
+    assert branch.search is not None
+    branch.search.begin(1.05)
+    assert told(branch.on_not_found(MissReason.CUT, "", 1.1)) == []
+
+
+def test_a_parent_that_was_about_to_send_its_children_on_may_stay_after_all() -> None:
+    branch = fed(SPARE)
+    branch.on_port(1, port(RP, N2, version=2, leaving=True), 1.0)
+    actions = branch.on_port(1, port(RP, N4, N2, version=3), 1.1)
+    assert (branch.state, left(actions), told(actions)) == (State.FED, [2], [(False, False, False)])
+    assert branch.path[:2] == (RP, N4)
+
+
 def test_a_parent_that_leaves_feeds_on_until_another_does() -> None:
     branch = fed(SPARE)
     actions = branch.on_port(1, port(RP, N2, version=2, leaving=True), 1.0)

@@ -311,6 +311,7 @@ def test_contents_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_node_that_leaves_tells_its_children_and_ends_when_the_last_has_gone() -> None:
     core = fed_node()
     assert core.handle(Leaving(), 1.0) == [
+        do.Introduce(None, leaving=True),
         do.Update(1, "news", (RP, N1), 2, cut=False, leaving=True),
         do.Advertise("news", (RP, N1), False),
     ]

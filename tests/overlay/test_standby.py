@@ -82,15 +82,25 @@ def test_a_standby_serves_as_soon_as_the_last_one_before_it_is_lost_and_stands_b
     seniority.on_heard("rp")
     seniority.on_heard("rp2")
     assert seniority.news(0.0) == []
-    seniority.on_lost("rp")
+    seniority.on_lost("rp", "lost")
     assert seniority.is_standby(0.1)
     assert seniority.news(0.1) is None
-    seniority.on_lost("rp2")
+    seniority.on_lost("rp2", "lost")
     assert not seniority.is_standby(0.2)
     (taken,) = seniority.news(0.2) or []
     assert dict(taken.fields) == {"before": "rp2", "cause": "lost"}
     seniority.on_heard("rp")
     assert said(seniority.news(0.3)) == ["rendezvous_given_back"]
+
+
+def test_a_standby_serves_as_soon_as_the_one_before_it_says_that_it_is_about_to_end() -> None:
+    seniority = Seniority()
+    seniority.on_layout(("rp", "rp2"), "rp2", 0.0)
+    seniority.on_heard("rp")
+    assert seniority.news(0.0) == []
+    seniority.on_lost("rp", "leaving")
+    (taken,) = seniority.news(0.1) or []
+    assert dict(taken.fields) == {"before": "rp", "cause": "leaving"}
 
 
 def test_who_is_no_rendezvous_point_and_who_stands_behind_it_is_not_waited_for() -> None:
@@ -199,6 +209,25 @@ def test_a_standby_that_streams_itself_when_the_first_dies_takes_a_server_and_it
     net.run(2)
     unharmed(net)
     assert max(viewer.longest_gap for viewer in net.viewers) < 0.3
+
+
+@pytest.mark.parametrize("links", [CAMPUS, BESIDE], ids=["apart", "beside"])
+@pytest.mark.parametrize("seed", seeds(3))
+def test_a_first_that_ends_in_order_is_replaced_before_it_is_gone(
+    links: list[tuple[str, str]], seed: int
+) -> None:
+    net = network(links, seed)
+    watching(net, "n1", "n2")
+    Watchdog(net)
+    net.nodes["rp"].stop()
+    net.run(3)
+    assert not net.nodes["rp"].alive
+    unharmed(net)
+    assert {str(viewer.path[0]) for viewer in net.viewers} == {"rp2"}
+    assert net.said("cut") == net.said("parent_lost") == []
+    assert max(viewer.longest_gap for viewer in net.viewers) < 0.1
+    ((_, _, taken),) = net.said("rendezvous_taken")
+    assert taken["cause"] == "leaving"
 
 
 @pytest.mark.parametrize("seed", seeds(2))

@@ -123,6 +123,14 @@ def test_how_far_the_rendezvous_point_is_is_told_at_the_next_tick(
     assert read(watcher, Advert).distance == 9
 
 
+def test_that_the_node_is_about_to_end_is_told_at_once(advertiser: Advertiser, watch: Watch) -> None:
+    watcher = watch()
+    advertiser.on_tick(100.0)
+    read(watcher, Advert)
+    advertiser.introduce(Introduce(1, leaving=True))
+    assert read(watcher, Advert) == Advert(distance=1, takes_clients=True, leaving=True)
+
+
 def test_a_node_may_keep_from_being_named() -> None:
     advertiser = Advertiser(takes_clients=False)
     advertiser.introduce(Introduce(None))

@@ -53,6 +53,14 @@ def test_when_the_first_rendezvous_point_is_killed_the_standby_goes_on_and_nothi
     assert len({position.ssrc for position in topology.streams("clip")}) <= 1
 
 
+def test_a_first_rendezvous_point_that_ends_in_order_is_replaced_while_it_still_feeds(build: Build) -> None:
+    topology = build(LINKS, standbys=["rp2"], servers=2)
+    clients = joined(topology, "n1", "--latency", "100"), joined(topology, "n3", "--latency", "100")
+    topology.nodes["rp"].stop(signal.SIGTERM)
+    topology.nodes["rp2"].wait_for_event("rendezvous_taken", before="rp", cause="leaving")
+    assert end(topology, *clients) == ["rp2", "rp2"]
+
+
 def test_a_first_rendezvous_point_that_hangs_is_replaced_after_a_second(build: Build) -> None:
     topology = build(LINKS, standbys=["rp2"])
     client = joined(topology, "n3", "--latency", "3000")

@@ -259,6 +259,7 @@ class Introduce:
     """Tell all neighbours how many links the nearest rendezvous point is away; None: there is no way."""
 
     distance: int | None
+    leaving: bool = False  # this node is about to end
 
 
 @dataclass(frozen=True, slots=True)

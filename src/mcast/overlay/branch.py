@@ -301,6 +301,7 @@ class Branch(Contest):
         return [*self.take(Input.ACCEPTED, Why(now, upstream=upstream)), *self._prune(now)]
 
     def _on_news(self, upstream: UpstreamId, entry: UpstreamEntry, port: Port, now: float) -> list[Action]:
+        stays = entry.leaving and not port.leaving
         entry.version, entry.path, entry.leaving = port.version, port.path, port.leaving
         if upstream != self.primary:
             return self._other_lost(upstream, now) if port.cut or port.leaving else []
@@ -316,7 +317,8 @@ class Branch(Contest):
         if not port.cut and self.cut_by_word:
             self.cut_by_word = False
             return self.take(Input.FEEDS, why)
-        return self.take(Input.NEWS, why)
+        fed = self.take(Input.FEEDS, why) if stays and entry.feed is Feed.FED else []
+        return [*fed, *self.take(Input.NEWS, why)]
 
     def _on_other_feed(self, upstream: UpstreamId, feed: Feed, now: float) -> list[Action]:
         if feed in (Feed.WAITING, Feed.SUSPECT):

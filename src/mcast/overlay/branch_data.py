@@ -114,6 +114,7 @@ class BranchData:
         self.cut_at: float | None = None
         self.has_no_way = False  # since the parent has been suspected
         self.told_no_way = False
+        self.sends_on = False  # the children, as the parent is about to end and no way was found
         self.deadline: float | None = None  # of the state
         self.moving = False  # to another parent, though the present one feeds this node
         self.renewal_due = self.renewal_wait = self.silent_at = 0.0  # renewal.py

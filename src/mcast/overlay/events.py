@@ -247,6 +247,7 @@ class Introduced:
     neighbour: str
     distance: int | None = None  # links to the nearest rendezvous point; None: it knows of none
     clients_at: Endpoint | None = None  # where it takes clients; None: it is not to be named to any
+    leaving: bool = False  # it is about to end: nobody is to be sent there any more
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class Neighbours:
         self._acquaintances = Acquaintances()
         self._advertised: dict[str, tuple[Path, bool, Told]] = {}  # by us
         self._distance: int | None = None  # as we have told it last
-        self._is_introduced = False
+        self._is_introduced = self._is_leaving = False
         self._named: dict[str, tuple[Endpoint, ...]] = {}  # to the clients of a content
         self._renew_at = 0.0
 
@@ -101,6 +101,9 @@ class Neighbours:
             case Advertised(name, content, path, fed, delay, lost) if name in self._round_trips_ms:
                 quality = None if delay is None else Quality(delay, lost)
                 self._adverts.on_advertised(name, content, path, fed=fed, quality=quality)
+            case Introduced(name, leaving=True):
+                self._adverts.on_lost(name)
+                self._introductions.on_lost(name)
             case Introduced(name) if name in self._round_trips_ms:
                 self._introductions.on_introduced(event)
                 self._beyond.on_introduced(name)
@@ -151,13 +154,18 @@ class Neighbours:
 
     # What they are told
 
+    def leave(self) -> list[Action]:
+        """Tell that this node is about to end, so that nobody is sent here any more."""
+        self._is_introduced = self._is_leaving = True
+        return [] if self.is_leaf else [Introduce(self._distance, leaving=True)]
+
     def news(self, branches: Branches) -> list[Action]:
         """Tell what has changed of what this node streams, and of what it is."""
         return [] if self.is_leaf else [*self._introduce(), *self._advertise(branches)]
 
     def _introduce(self) -> list[Action]:
         distance = 0 if self.is_root else self._introductions.distance()
-        if self._is_introduced and distance == self._distance:
+        if self._is_introduced and (distance == self._distance or self._is_leaving):
             return []
         self._is_introduced, self._distance = True, distance
         return [Introduce(distance)]

@@ -401,7 +401,8 @@ class NodeCore:
 
     def _on_leaving(self, now: float) -> list[Outcome]:
         self._leaving = True
-        return [action for branch in self._branches.values() for action in branch.on_leaving(now)]
+        left = [action for branch in self._branches.values() for action in branch.on_leaving(now)]
+        return [*self._neighbours.leave(), *left]
 
     def _forget_ended(self, now: float) -> list[Action]:
         actions: list[Action] = []

@@ -58,10 +58,12 @@ class Root:
                 self.servers.on_measured(server, delay_us)
             case ServerLost(server):
                 self.servers.on_lost(server, now)
+            case Introduced(name, leaving=True):
+                self._seniority.on_lost(name, "leaving")
             case Introduced(name):
                 self._seniority.on_heard(name)
             case AdvertsLost(name):
-                self._seniority.on_lost(name)
+                self._seniority.on_lost(name, "lost")
 
     # Who serves
 

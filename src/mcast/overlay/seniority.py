@@ -2,9 +2,9 @@
 
 Each one watches those that stand before it, its *seniors*, on a kept connection on which they say something
 four times a second. While a senior lives, a rendezvous point is a standby: for contents that it does not
-stream it does what any node does, and it never says `absent`. When the last senior is silent for a second, or
-its connection is closed, it serves; when one comes back, it is a standby again. What it streams by then it
-streams on: nothing moves.
+stream it does what any node does, and it never says `absent`. When the last senior is silent for a second,
+its connection is closed, or it says that it is about to end, it serves; when one comes back, it is a standby
+again. What it streams by then it streams on: nothing moves.
 
 There is no election, and none is needed. Two that serve at once, on both sides of a cut, join the same
 running stream of one server, and so carry the same numbers.
@@ -23,7 +23,7 @@ class Seniority:
         self._seniors: tuple[str, ...] = ()
         self._living: set[str] = set()
         self._doubt_until: float | None = None  # those never heard may be about to answer
-        self._lost = ""  # the senior that was lost last
+        self._lost = self._cause = ""  # the senior that was lost last, and how
         self._is_standby: bool | None = None  # as it was said last; None: never, as it has just begun
 
     def __repr__(self) -> str:
@@ -41,11 +41,11 @@ class Seniority:
         if name in self._seniors:
             self._living.add(name)
 
-    def on_lost(self, name: str) -> None:
-        """Take in that nothing is heard of a node any more."""
+    def on_lost(self, name: str, cause: str) -> None:
+        """Take in that nothing is heard of a node any more, or that it is about to end."""
         if name in self._living:
             self._living.remove(name)
-            self._lost, self._doubt_until = name, None
+            self._lost, self._cause, self._doubt_until = name, cause, None
 
     @property
     def due(self) -> float | None:
@@ -70,8 +70,8 @@ class Seniority:
 
     def _taken(self) -> Announce:
         before = self._lost or self._seniors[-1]
-        cause = "lost" if self._lost else "never heard"
-        text = f"this node is the rendezvous point now: {before} was {cause}"
+        cause = self._cause or "never heard"
+        text = f"this node is the rendezvous point now, in the place of {before}: {cause}"
         return Announce("rendezvous_taken", text, (("before", before), ("cause", cause)))
 
     def _given_back(self) -> Announce:

@@ -86,7 +86,7 @@ def search_on(branch: BranchData, why: Why) -> list[Action]:
 
 def stop_seeking(branch: BranchData, _why: Why) -> list[Action]:
     branch.candidates, branch.search, branch.refusals, branch.failed = Candidates(()), None, [], {}
-    branch.has_no_way = False
+    branch.has_no_way = branch.sends_on = False
     pending = [upstream for upstream, entry in branch.upstreams.items() if not entry.accepted]
     return _leave(branch, pending, StopReason.UNSUBSCRIBE)
 
@@ -211,7 +211,11 @@ def tell_cut(branch: BranchData, why: Why) -> list[Action]:
 
 def note_no_way(branch: BranchData, _why: Why) -> list[Action]:
     branch.has_no_way = True
-    return []
+    if branch.sends_on or branch.primary is None or not branch.upstreams[branch.primary].leaving:
+        return []
+    # The way may lead through what is below: then it is they who have to go there first.
+    branch.sends_on = True
+    return tell(branch)
 
 
 def tell_no_way(branch: BranchData, _why: Why) -> list[Action]:
@@ -292,7 +296,7 @@ def tell(branch: BranchData, *, clients_only: bool = False) -> list[Action]:
         branch.version,
         cut=branch.state in (State.CUT, State.REPAIRING),
         no_way=branch.told_no_way,
-        leaving=branch.state is State.HANDOVER,
+        leaving=branch.state is State.HANDOVER or (branch.sends_on and branch.state is State.DOUBTED),
         clients_only=clients_only,
     )
 

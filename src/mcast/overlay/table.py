@@ -123,7 +123,8 @@ class Step(Enum):
     RENEW = "tell the children the path"
     TELL_CUT = "tell the children that no media comes; this node sees to it, or finds no way"
     NOTE_NO_WAY = (
-        "keep in mind that no way was found, so that children hear of it at once if the parent fails"
+        "keep in mind that no way was found, so that children hear of it at once if the parent fails;"
+        " if it is about to end they are to look for another parent now"
     )
     TELL_NO_WAY = "tell the children that no way was found"
     TELL_FED = "tell the children that media comes again"

@@ -15,7 +15,7 @@ import logging
 import queue
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mcast.hostport import IPAddress, parse_address
 from mcast.net.connection import Connection, say
@@ -104,10 +104,12 @@ class Advertiser:
                 _tell(watcher, self._adverts)
 
     def introduce(self, news: Introduce) -> None:
-        """Tell, at the next tick, how far the rendezvous point is."""
-        self._self = Advert(distance=news.distance, takes_clients=self._self.takes_clients)
+        """Tell, at the next tick, how far the rendezvous point is; at once that this node is about to end."""
+        self._self = replace(self._self, distance=news.distance, leaving=news.leaving)
         for watcher in self._watchers:
             watcher.said_at = 0.0
+            if news.leaving:
+                say(watcher.connection, self._self)
 
     def on_tick(self, now: float) -> None:
         """Take new watchers in, forget those that are gone, tell what is still to be told."""

@@ -130,7 +130,8 @@ class NeighbourWatch:
     def _event_of(self, advert: Advert, connection: Connection) -> Event:
         if not advert.content:
             # Where we have reached it, and not where it says: nobody can have clients sent to others.
-            return Introduced(self.name, advert.distance, connection.peer if advert.takes_clients else None)
+            clients_at = connection.peer if advert.takes_clients else None
+            return Introduced(self.name, advert.distance, clients_at, advert.leaving)
         if advert.path and advert.path[-1] != self._neighbour:
             raise WireError(f"{self.name} tells a path to {advert.path[-1]}")
         return Advertised(

@@ -256,7 +256,7 @@ class Advert(NodePacket):
     """How the sender streams a content; or, without a content's name, what the sender is."""
 
     FLAG = NodeFlag.ADVERT
-    SCHEMA = Schema(ADVERTISED_PATH, FED, DISTANCE, TAKES_CLIENTS, DELAY, LOST)
+    SCHEMA = Schema(ADVERTISED_PATH, FED, DISTANCE, TAKES_CLIENTS, DELAY, LOST, LEAVING)
 
     request: RequestId = bytes(REQUEST_ID_SIZE)
     content: str = ""
@@ -266,6 +266,7 @@ class Advert(NodePacket):
     takes_clients: bool = False  # it may be named to clients
     delay_ms: int | None = None  # of a datagram from the rendezvous point to the sender; None: not known
     lost_permille: int = 0  # of the datagrams are lost on that way, before repair
+    leaving: bool = False  # it is about to end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
