@@ -5,6 +5,7 @@ import pytest
 from mcast.overlay import actions as do
 from mcast.overlay import discovery as discovery_module
 from mcast.overlay.discovery import (
+    LEAST_TIME_MS,
     MAX_FLOODS,
     MAX_HOPS,
     MAX_REQUESTS,
@@ -240,6 +241,22 @@ def test_that_nobody_could_even_be_asked_is_told_apart() -> None:
     (own,) = discovery.on_miss("rp", miss(MissReason.CUT, R2))
     assert isinstance(own, OwnAnswer)
     assert not own.unreachable
+
+
+def test_a_neighbour_that_is_asked_and_is_silent_is_no_neighbour_that_cannot_be_asked() -> None:
+    discovery = Discovery(N1)
+    discovery.search("news", R1, (), NEAR, 0.0, 2.0)
+    discovery.on_unasked("n2", R1, "refused")
+    (own, _) = discovery.on_time(2.0)
+    assert isinstance(own, OwnAnswer)
+    assert not own.unreachable
+
+
+@pytest.mark.parametrize("round_trip_ms", [950.0, 1010.0, 60_000.0])
+def test_who_searches_for_himself_asks_however_long_a_round_trip_was_measured(round_trip_ms: float) -> None:
+    (ask,) = Discovery(N1).search("news", R1, (), {"n2": round_trip_ms}, 0.0, 2.0)
+    assert isinstance(ask, do.Ask)
+    assert ask.disc.remaining_ms >= LEAST_TIME_MS
 
 
 def test_an_own_flood_leaves_its_neighbours_their_whole_time_to_answer_in() -> None:

@@ -379,6 +379,22 @@ def test_a_client_whose_neighbour_takes_its_question_and_says_nothing_is_told_so
     assert do.Await("news", "no answer yet; asking again by itself") in waits
 
 
+@pytest.mark.parametrize("round_trip_ms", [1010.0, 3000.0])
+def test_a_client_whose_first_connect_was_slow_asks_all_the_same_and_again_and_again(
+    round_trip_ms: float,
+) -> None:
+    core, asked, failures = client("n1"), list[float](), list[do.Fail]()
+    core.handle(RoundTripMeasured("n1", round_trip_ms), 0.0)  # a lost SYN is sent again after a second
+    actions = core.handle(Wanted("news", 30.0), 0.0)
+    for tick in range(1, 400):
+        asked += [tick / 10 for action in actions if isinstance(action, do.Ask)]
+        failures += [action for action in actions if isinstance(action, do.Fail)]
+        actions = core.handle(TimePassed(), tick / 10)
+    assert len(asked) > 2
+    (fail,) = failures
+    assert not fail.failure.unreachable, "somebody was asked: 'nobody answers, is it running?' would be a lie"
+
+
 def test_a_client_whose_neighbour_never_comes_says_that_nobody_answers() -> None:
     core = client("n1")
     request = request_of(core.handle(Wanted("news", 1.0), 0.0))

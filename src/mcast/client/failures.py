@@ -23,6 +23,9 @@ def search_error(options: Options, failure: SearchFailure) -> McastError:
         hint = "" if "mcast-" in failure.text else ": is mcast-node running there?"
         tried = f"(tried for {options.patience:g} s)"
         return UnreachableError(f"{_nobody(neighbours, failure.text)} {tried}{hint}")
+    if failure.reason is MissReason.DEADLINE and not failure.text:
+        tried = f"(tried for {options.patience:g} s)"
+        return UnreachableError(f"{_nobody(neighbours, '')} {tried}: does it hang, or a node behind it?")
     why = f"{failure.reason.name.lower()} {failure.text}".strip()
     times = "1 try" if failure.tries == 1 else f"{failure.tries} tries"
     return UnreachableError(f"no way to the content '{content}' through {neighbours} in {times} ({why})")

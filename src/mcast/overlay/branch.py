@@ -367,7 +367,8 @@ class Branch(Contest):
             return []
         if why.retry_ms:
             return [Await(self.content, why.text)]
-        missed = f"{'' if unreachable else why.refuse.name.lower()} {why.text}".strip() or "no answer yet"
+        is_silence = unreachable or why.refuse is MissReason.DEADLINE
+        missed = f"{'' if is_silence else why.refuse.name.lower()} {why.text}".strip() or "no answer yet"
         return [Await(self.content, f"{missed}; asking again by itself")]
 
     def _on_expired(self, now: float) -> list[Action]:

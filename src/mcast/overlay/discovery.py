@@ -103,6 +103,7 @@ class Flood:
     waiting: set[str] = field(default_factory=set)
     misses: list[Miss] = field(default_factory=list)
     answered: bool = False  # by a neighbour, and not by the shell in its place
+    late: bool = False  # its time was over before all had answered
     source: Source = UNCOUNTED  # which has a place among the floods as long as this one lasts
 
 
@@ -253,6 +254,7 @@ class Discovery:
         late = [flood for flood in self._floods.values() if flood.deadline <= now]
         for flood in late:
             flood.misses.append(miss(flood.disc, MissReason.DEADLINE))
+            flood.late = True
         return [outcome for flood in late for outcome in self._give_up(flood)]
 
     def _missed(self, neighbour: str, answer: Miss, *, answered: bool) -> list[Outcome]:
@@ -266,7 +268,7 @@ class Discovery:
 
     def _flood(self, flood: Flood, neighbours: Mapping[str, float]) -> list[Outcome]:
         disc = flood.disc
-        asks = list(self._asks(disc, neighbours))
+        asks = list(self._asks(disc, neighbours, always=isinstance(flood.asker, OwnSearch)))
         flood.waiting.update(ask.neighbour for ask in asks)
         self._floods[disc.request] = flood
         if asks:
@@ -282,10 +284,16 @@ class Discovery:
             self._places.give_back(flood.source)
         return flood
 
-    def _asks(self, disc: Disc, neighbours: Mapping[str, float]) -> Iterable[Ask]:
+    def _asks(self, disc: Disc, neighbours: Mapping[str, float], *, always: bool) -> Iterable[Ask]:
+        """Yield whom to ask with the time that is left for it.
+
+        Who searches for himself asks *always*: that he has measured a long way once, as when a SYN was lost,
+        is no reason to ask nobody.
+        """
         hops = min(disc.hops + (disc.sender != self._me), MAX_HOPS)
         for name, rtt_ms in neighbours.items():
             left = disc.remaining_ms - max(LEAST_TIME_MS, round(2 * rtt_ms))
+            left = max(left, LEAST_TIME_MS) if always else left
             if left >= LEAST_TIME_MS and self._may_ask(disc, name):
                 onward = replace(
                     disc, sender=self._me, origin=disc.asker, source=None, hops=hops, remaining_ms=left
@@ -307,7 +315,7 @@ class Discovery:
 
     def _answer(self, flood: Flood, answer: Found | Miss) -> Outcome:
         if isinstance(flood.asker, OwnSearch):
-            unreachable = isinstance(answer, Miss) and not flood.answered
+            unreachable = isinstance(answer, Miss) and not flood.answered and not flood.late
             return OwnAnswer(flood.asker, answer, unreachable)
         return Reply(flood.asker, answer)
 
