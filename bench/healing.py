@@ -3,10 +3,11 @@
     python3 -m bench.healing                                       # 200 nodes, a minute
     python3 -m bench.healing --nodes 2000 --seconds 20 --crash-percent 1 --seed 1 2 3
 
-Runs the decision code of real nodes on simulated links (up to 20 ms one way, 10 on average). Clients watch one
-content, one for each two nodes. Then such a share of all nodes crashes each second, and each is started again
-5 s later. A watchdog looks after each step of each node: no loop lasts, no node has two parents for longer than
-a change takes, and every client that living nodes connect to the rendezvous point is fed again within 4 s.
+Runs the decision code of real nodes on simulated links (up to 20 ms one way, 10 on average). Clients watch
+one content, one for each two nodes. Then such a share of all nodes crashes each second, and each is started
+again 5 s later. A watchdog looks after each step of each node: no loop lasts, no node has two parents for
+longer than a change takes, and every client that living nodes connect to the rendezvous point is fed again
+within 4 s.
 Told are, over those that had a way all the time:
 
     repairs       nodes and clients that went to another parent

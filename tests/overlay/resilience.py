@@ -123,20 +123,17 @@ class Life:
 class Waits:
     """How long some were without media, in round trips between two neighbours (on average)."""
 
-    round_trips: Sequence[float]
+    count: int = 0
+    median: float = 0.0
+    p99: float = 0.0
+    longest: float = 0.0
 
-    @property
-    def median(self) -> float:
-        return median(self.round_trips) if self.round_trips else 0.0
-
-    @property
-    def p99(self) -> float:
-        many = len(self.round_trips) > 1
-        return quantiles(self.round_trips, n=100)[-1] if many else self.longest
-
-    @property
-    def longest(self) -> float:
-        return max(self.round_trips, default=0.0)
+    @classmethod
+    def of(cls, waits: Sequence[float]) -> "Waits":
+        if not waits:
+            return cls()
+        many = len(waits) > 1
+        return cls(len(waits), median(waits), quantiles(waits, n=100)[-1] if many else waits[0], max(waits))
 
     def __str__(self) -> str:
         return f"{self.median:.1f} / {self.p99:.1f} / {self.longest:.1f}"
@@ -153,20 +150,12 @@ class Figures:
     without_way: int  # that waited while nobody alive could have fed them, and count nowhere else
     longest_gap: float  # seconds without media, of any viewer that had a way
     lost: int  # numbers, at all viewers together
-    requests: int  # questions that were asked meanwhile, and answers
-    news: int  # all else that nodes told each other: paths, cuts, what they stream
+    requests_each: float  # questions and answers for each repair
+    news_each: float  # all else that nodes told each other for each: paths, cuts, what they stream
     loops: int  # that there were for a moment
     longest_loop: float  # seconds
     copies: float  # of the stream, that came to each node and client on average
     hops: float  # from the rendezvous point to a client, on average
-
-    @property
-    def requests_each(self) -> float:
-        return self.requests / max(self.repairs, 1)
-
-    @property
-    def news_each(self) -> float:
-        return self.news / max(self.repairs, 1)
 
     def __str__(self) -> str:
         return (
@@ -187,13 +176,13 @@ def figures(life: Life, since: float, before: tuple[int, int]) -> Figures:
     return Figures(
         repairs=len(taken.had_way),
         without_gap=sum(wait == 0 for wait in taken.had_way),
-        repairing=Waits([wait for wait in taken.had_way if wait]),
-        cut=Waits(cut.had_way),
+        repairing=Waits.of([wait for wait in taken.had_way if wait]),
+        cut=Waits.of(cut.had_way),
         without_way=taken.others,
         longest_gap=max((v.longest_gap for v in net.viewers if dog.had_way(v.node.name, since)), default=0.0),
         lost=sum(v.lost(net.repaired_by) for v in net.viewers if dog.had_way(v.node.name, since)),
-        requests=requests - before[0],
-        news=news - before[1],
+        requests_each=(requests - before[0]) / max(len(taken.had_way), 1),
+        news_each=(news - before[1]) / max(len(taken.had_way), 1),
         loops=dog.loops_seen,
         longest_loop=dog.longest_loop,
         copies=dog.copies_per_taker,

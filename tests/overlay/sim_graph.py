@@ -1,4 +1,4 @@
-"""Who is linked to whom in a simulated overlay, by link and by node: thousands of nodes are asked for theirs."""
+"""Who is linked to whom in a simulated overlay, by link and by node."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
