@@ -3,11 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from statistics import median, quantiles
+from statistics import fmean, median, quantiles
+from typing import TypeAlias
 
+from mcast.config.layout_file import SCOPED_NODES
 from overlay.scenarios import Run
 from overlay.sim_watchdog import Watchdog
 from overlay.simulation import Network
+
+Links: TypeAlias = Sequence[tuple[str, str]]
 
 
 def graph(random: Random, nodes: int, *, tree: bool = False) -> list[tuple[str, str]]:
@@ -37,7 +41,7 @@ class Life:
     @classmethod
     def begin(
         cls, seed: int, nodes: int, *, loss: bool = False, records: bool = False, offers: bool = False,
-        standbys: int = 0, parents: int = 1,
+        standbys: int = 0, parents: int = 1, links: Links | None = None,
     ) -> "Life":  # fmt: skip
         """Return an overlay in which viewers watch, about one for each two nodes.
 
@@ -45,9 +49,9 @@ class Life:
         """
         random = Random(seed)
         roots = ["rp", *random.sample([f"n{number}" for number in range(1, nodes)], standbys)]
-        links = graph(random, nodes, tree=offers)
-        net = Network(links, media=True, servers=("s1", "s2"), seed=seed, records=records, offers=offers,
-                      rendezvous=roots, parents=parents)  # fmt: skip
+        net = Network(links or graph(random, nodes, tree=offers), media=True, servers=("s1", "s2"), seed=seed,
+                      records=records, offers=offers, rendezvous=roots, parents=parents,
+                      scoped=nodes > SCOPED_NODES)  # fmt: skip
         names = sorted(net.nodes)
         for _ in range(max(4, nodes // 2)):
             net.client(*random.sample(names, random.choice([1, 2])), after=random.uniform(0, 1))
@@ -88,7 +92,7 @@ class Life:
             self.down[name] = lambda: self.net.thaw(name)
 
     def cut(self, *, control: bool = True) -> None:
-        one, other = self.random.choice(self.net.links)
+        one, other = self.random.choice(self.net.graph.links)
         if f"{one}-{other}" not in self.down:
             self.net.world.cut(one, other, control=control)
             self.down[f"{one}-{other}"] = lambda: self.net.world.mend(one, other)
@@ -116,49 +120,89 @@ class Life:
 
 
 @dataclass(frozen=True)
+class Waits:
+    """How long some were without media, in round trips between two neighbours (on average)."""
+
+    count: int = 0
+    median: float = 0.0
+    p99: float = 0.0
+    longest: float = 0.0
+
+    @classmethod
+    def of(cls, waits: Sequence[float]) -> "Waits":
+        if not waits:
+            return cls()
+        many = len(waits) > 1
+        return cls(len(waits), median(waits), quantiles(waits, n=100)[-1] if many else waits[0], max(waits))
+
+    def __str__(self) -> str:
+        return f"{self.median:.1f} / {self.p99:.1f} / {self.longest:.1f}"
+
+
+@dataclass(frozen=True)
 class Figures:
-    """What repairs have cost. Round trips are those between two neighbours, on average."""
+    """What repairs have cost, where there was a way all the time."""
 
     repairs: int
     without_gap: int  # of these: the second parent fed before the first was left
-    round_trips: Sequence[float]  # of the others: from the loss until media came again
-    longest_gap: float  # seconds, of any viewer
+    repairing: Waits  # the others: from the loss of the parent until media came again
+    cut: Waits  # all that were cut off, those below who repairs, too: from when they heard of it
+    without_way: int  # that waited while nobody alive could have fed them, and count nowhere else
+    longest_gap: float  # seconds without media, of any viewer that had a way
     lost: int  # numbers, at all viewers together
-    requests: int  # questions that were asked meanwhile, and answers
-    news: int  # all else that nodes told each other: paths, cuts, what they stream
-
-    @property
-    def median(self) -> float:
-        return median(self.round_trips) if self.round_trips else 0.0
-
-    @property
-    def p99(self) -> float:
-        many = len(self.round_trips) > 1
-        return quantiles(self.round_trips, n=100)[-1] if many else max(self.round_trips, default=0.0)
+    requests_each: float  # questions and answers for each repair
+    news_each: float  # all else that nodes told each other for each: paths, cuts, what they stream
+    loops: int  # that there were for a moment
+    longest_loop: float  # seconds
+    copies: float  # of the stream, that came to each node and client on average
+    hops: float  # from the rendezvous point to a client, on average
 
     def __str__(self) -> str:
         return (
             f"{self.repairs} repairs, {self.without_gap} of them without a gap; the others fed again after "
-            f"{self.median:.1f} round trips (median), {self.p99:.1f} (p99); "
-            f"{self.requests / max(self.repairs, 1):.0f} requests and answers for each, and "
-            f"{self.news / max(self.repairs, 1):.0f} messages that tell others of it; "
-            f"longest gap {self.longest_gap * 1000:.0f} ms, {self.lost} numbers lost"
+            f"{self.repairing} round trips (median / p99 / longest), all that were cut off after {self.cut}; "
+            f"{self.without_way} had no way; "
+            f"{self.requests_each:.0f} requests and answers for each, and "
+            f"{self.news_each:.0f} messages that tell others of it; "
+            f"longest gap {self.longest_gap * 1000:.0f} ms, {self.lost} numbers lost, {self.loops} loops"
         )
 
 
-def figures(net: Network, since: float, before: tuple[int, int]) -> Figures:
+def figures(life: Life, since: float, before: tuple[int, int]) -> Figures:
     """Return what repairs have cost since a moment at which so much had been said."""
-    taken = [float(str(fields["gap_ms"])) for at, _, fields in net.said("parent_taken") if at >= since]
-    round_trip_ms = 1000 * net.world.most_delay  # twice half of it
+    net, dog = life.net, life.watchdog
+    taken, cut = _waits(life, "parent_taken", "gap_ms", since), _waits(life, "fed", "after_ms", since)
+    requests, news = messages_of(net)
     return Figures(
-        repairs=len(taken),
-        without_gap=sum(gap_ms == 0 for gap_ms in taken),
-        round_trips=[gap_ms / round_trip_ms for gap_ms in taken if gap_ms],
-        longest_gap=max((viewer.longest_gap for viewer in net.viewers), default=0.0),
-        lost=sum(viewer.lost(net.repaired_by) for viewer in net.viewers),
-        requests=messages_of(net)[0] - before[0],
-        news=messages_of(net)[1] - before[1],
+        repairs=len(taken.had_way),
+        without_gap=sum(wait == 0 for wait in taken.had_way),
+        repairing=Waits.of([wait for wait in taken.had_way if wait]),
+        cut=Waits.of(cut.had_way),
+        without_way=taken.others,
+        longest_gap=max((v.longest_gap for v in net.viewers if dog.had_way(v.node.name, since)), default=0.0),
+        lost=sum(v.lost(net.repaired_by) for v in net.viewers if dog.had_way(v.node.name, since)),
+        requests_each=(requests - before[0]) / max(len(taken.had_way), 1),
+        news_each=(news - before[1]) / max(len(taken.had_way), 1),
+        loops=dog.loops_seen,
+        longest_loop=dog.longest_loop,
+        copies=dog.copies_per_taker,
+        hops=fmean(len(viewer.path) - 1 for viewer in net.viewers),
     )
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What nodes and clients have told of their waits, in round trips, and how many of them had no way."""
+
+    had_way: Sequence[float]
+    others: int
+
+
+def _waits(life: Life, event: str, field_name: str, since: float) -> _Told:
+    told = [(at, name, float(str(fields[field_name])) / 1000)
+            for at, name, fields in life.net.said(event) if at >= since]  # fmt: skip
+    had_way = [wait for at, name, wait in told if life.watchdog.had_way(name, at - wait, at)]
+    return _Told([wait / life.net.world.most_delay for wait in had_way], len(told) - len(had_way))
 
 
 def messages_of(net: Network) -> tuple[int, int]:
@@ -194,7 +238,7 @@ def churn(
         while life.down:
             life.mend()
         life.net.run(6)
-        trial.figures = figures(life.net, since, before)
+        trial.figures = figures(life, since, before)
         if not loss:
             life.net.world.control_loss = life.net.world.media_loss = 0.0
             _check_all_is_well(life.net)
@@ -204,14 +248,11 @@ def churn(
 
 
 def crashes(
-    seed: int, nodes: int = 40, *, seconds: float | None = None, share: float = 0.01, parents: int = 1
-) -> Trial:
-    """Such a share of all nodes crashes each second, and starts again 5 s later.
-
-    For 10 s; where a hundred nodes crash sooner, for 4 s, as each second takes a while.
-    """
-    seconds = seconds if seconds is not None else 10.0 if nodes < 1000 else 4.0
-    life = Life.begin(seed, nodes, parents=parents)
+    seed: int, nodes: int = 40, *, seconds: float = 10.0, share: float = 0.01, parents: int = 1,
+    links: Links | None = None, offers: bool = False,
+) -> Trial:  # fmt: skip
+    """Such a share of all nodes crashes each second, and starts again 5 s later."""
+    life = Life.begin(seed, nodes, parents=parents, links=links, offers=offers)
     trial = Trial(life.net, lambda: None)
 
     def crash_one() -> None:
@@ -229,7 +270,7 @@ def crashes(
                 crash_one()
             life.net.run(0.1)
         life.net.run(6)
-        trial.figures = figures(life.net, since, before)
+        trial.figures = figures(life, since, before)
         _check_all_is_well(life.net)
 
     trial.play = play

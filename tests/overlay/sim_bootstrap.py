@@ -37,18 +37,13 @@ class SimBootstrapper:
 
     def link(self, node: "SimNode", names: Iterable[str]) -> None:
         """Link a node that has joined with those that it has chosen."""
-        self._net.links += [tuple(sorted((node.name, name))) for name in names]
+        for name in names:
+            self._net.graph.add(node.name, name)
         for each in (node.name, *names):
             self._net.tell_layout(each)
 
     def _connected(self) -> list[str]:
         net = self._net
         there = {name for name, node in net.nodes.items() if node.alive and not node.frozen}
-        reached = there.intersection(net.rendezvous)
-        frontier = sorted(reached)
-        while frontier:
-            at = frontier.pop()
-            beyond = {b if a == at else a for a, b in net.links if at in (a, b)} & there - reached
-            reached |= beyond
-            frontier += sorted(beyond)
+        reached = net.graph.reached(there.intersection(net.rendezvous), lambda _, other: other in there)
         return sorted(reached)

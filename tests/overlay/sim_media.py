@@ -9,6 +9,7 @@ it. Only media is a sign of the source, an SR only of the parent.
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 from mcast.overlay.actions import LOCAL, ConnectionId, UpstreamId
@@ -132,7 +133,7 @@ class SimFanout:
             self.viewer(*span)
         for child in self.children.values():
             if child.inlet is not None:
-                self._train(child.inlet, span)
+                child.inlet.carry(*span)
 
     def admit(self, key: ConnectionId, process: Process, resume: Position | None) -> None:
         self.children[key] = SimChild(process, resume, self.process.world.now)
@@ -164,7 +165,7 @@ class SimFanout:
             return
         child.inlet, child.heard = inlet, self.process.world.now
         for span in self.have.within(self._start(child), self.have.next):
-            self._train(inlet, span)
+            inlet.carry(*span)
         if self.is_quiet:
             self._report(inlet)
 
@@ -182,7 +183,7 @@ class SimFanout:
         """Take in a NACK."""
         for gap in gaps:
             for span in self.have.within(max(gap[0], self.tail), gap[1]):
-                self._train(inlet, span)
+                inlet.carry(*span)
 
     def set_supply(self, supply: FeedState, *, no_way: bool = False) -> None:
         if supply is not self.supply:
@@ -219,9 +220,6 @@ class SimFanout:
             if inlet is not None and child.process.can_reach(self.process) and inlet.receiver.has_all(end):
                 done.append(key)
         return tuple(done)
-
-    def _train(self, inlet: "Inlet", span: Span) -> None:
-        datagram(self.process, inlet.process, lambda: inlet.on_media(*span))
 
     def _report(self, inlet: "Inlet") -> None:
         supply, no_way, head = self.supply, self._no_way, self.have.next
@@ -267,6 +265,7 @@ class Inlet:
 
     def __post_init__(self) -> None:
         now = self.process.world.now
+        self.link = self.process.world.link(self.process.name, self.parent.name)
         self.sign, self.media = now + START_SILENCE - SILENCE, now - 1.0
         self._hello()
         self._watch()
@@ -279,6 +278,22 @@ class Inlet:
     def _heard(self) -> None:
         if (fanout := self.fanout()) is not None and self.is_open:
             fanout.hello(self.key, self)
+
+    def carry(self, begin: int, end: int) -> None:
+        """Bring a train, as any datagram: the one event of which there are millions."""
+        link, world = self.link, self.process.world
+        loss = max(world.media_loss, link.media_loss)
+        if not link.media_is_down and not (loss and world.random.random() < loss):
+            world.clock.after(link.media_delay, partial(self._arrive, begin, end))
+
+    def _arrive(self, begin: int, end: int) -> None:
+        process = self.process
+        if self.link.media_is_down:
+            return
+        if process.frozen:
+            process.takes_datagram(partial(self.on_media, begin, end))
+        elif process.alive:
+            self.on_media(begin, end)
 
     def on_media(self, begin: int, end: int) -> None:
         if not self.is_open:
@@ -332,17 +347,15 @@ class Inlet:
         self.process.world.clock.at(due + 0.001, self._watch)
 
     def _silent(self) -> None:
-        link = self.process.world.link(self.process.name, self.parent.name)
-        if not link.media_is_down and (not self.parent.alive or self.fanout() is None):
+        if not self.link.media_is_down and (not self.parent.alive or self.fanout() is None):
             self._change(Feed.REFUSED)  # the kernel says so to a report
         elif self.feed is not Feed.REFUSED:
             self._change(Feed.SILENT)
 
     def quality(self) -> Quality:
         """Return how it is with what it brings: the delay of its link, the losses of the whole way."""
-        link = self.process.world.link(self.process.name, self.parent.name)
         count = self.next - (self.begin or 0)
-        return Quality(link.media_delay * 1000, 1000 * self.skipped // count if count else 0)
+        return Quality(self.link.media_delay * 1000, 1000 * self.skipped // count if count else 0)
 
     def starved(self) -> None:
         if self.feed is Feed.FED and self.process.world.now - self.media > STARVED:

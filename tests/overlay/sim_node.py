@@ -179,6 +179,8 @@ class SimNode(Process):
             self.steps.append((self.world.now, event, actions))
         for action in actions:
             self._perform(action)
+        for watch in self.net.watchers:
+            watch(self)
         if self._tick_at <= self.world.now:
             return
         due = self.core.due

@@ -6,9 +6,10 @@ nodes' lives run in a second. Everything comes from the seed: the same seed give
     PYTHONPATH=src:tests python -m overlay.simulation crowd --seed 17     (scenarios.py has the names)
     PYTHONPATH=src:tests python -m overlay.simulation resilience --nodes 2000 --seed 1
 
-The parts: sim_world (time, links, connections), sim_node, sim_flooder and sim_upstream (a node's shell),
-sim_server (servers, and how they are watched), sim_bootstrap (who offers others), sim_media (numbers,
-silence, repair), sim_adverts (what neighbours tell each other), sim_watchdog (what must hold at all times).
+The parts: sim_world (time, links, connections), sim_graph (the layout), sim_node, sim_flooder and
+sim_upstream (a node's shell), sim_server (servers, and how they are watched), sim_bootstrap (who offers
+others), sim_media (numbers, silence, repair), sim_adverts (what neighbours tell each other), sim_watchdog
+(what must hold at all times).
 """
 
 import argparse
@@ -26,6 +27,7 @@ from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
 from mcast.wire.node import Stop, StopReason
 from overlay.sim_bootstrap import SimBootstrapper
+from overlay.sim_graph import Graph
 from overlay.sim_media import Numbers
 from overlay.sim_node import SimNode
 from overlay.sim_server import Library, SimContent, SimServer, Timeline
@@ -140,14 +142,16 @@ class Network:
         self.rendezvous = (rendezvous,) if isinstance(rendezvous, str) else tuple(rendezvous)
         named = contents if isinstance(contents, Mapping) else dict.fromkeys(contents, ENDLESS)
         self.contents: dict[str, SimContent] = dict(named)
-        self.links = [tuple(sorted(link)) for link in links]
+        self.graph = Graph(links)
         self.viewers: list[Viewer] = []
+        self._clients: dict[str, SimNode] = {}
+        self.watchers: list[Callable[[SimNode], None]] = []  # told of each step that a node has taken
         self.past: list[SimNode] = []  # processes in whose place others have begun
         self.servers: dict[str, SimServer] = {}
         self.nodes: dict[str, SimNode] = {}
         for address in servers:
             self.start_server(address)
-        for name in sorted({*self.rendezvous, *(name for link in self.links for name in link)}):
+        for name in sorted({*self.rendezvous, *self.graph.names}):
             self.begin(name)
         for name in self.nodes:
             self.tell_layout(name)
@@ -181,7 +185,8 @@ class Network:
 
     def start(self, name: str, *neighbours: str) -> SimNode:
         """Start a node, anew or for the first time, and tell its neighbours of new links."""
-        self.links += [tuple(sorted((name, neighbour))) for neighbour in neighbours]
+        for neighbour in neighbours:
+            self.graph.add(name, neighbour)
         node = self.begin(name)
         for each in (name, *neighbours):
             self.tell_layout(each)
@@ -195,7 +200,7 @@ class Network:
         return node
 
     def tell_layout(self, name: str) -> None:
-        around = sorted({b if a == name else a for a, b in self.links if name in (a, b)} - {name})
+        around = self.graph.around(name)
         order = self.world.random.sample(around, len(around))
         self.nodes[name].set_layout(
             order, self.servers if name in self.rendezvous else (), rendezvous=self.rendezvous,
@@ -210,6 +215,7 @@ class Network:
         node = SimNode(self, f"c{number}", Identity.client(number.to_bytes(16, "big")))
         viewer = node.viewers[content] = Viewer(node, content, neighbours=neighbours)
         self.viewers.append(viewer)
+        self._clients[node.name] = node
 
         def begin() -> None:
             self.world.in_flight -= 1
@@ -232,8 +238,12 @@ class Network:
         self._find(name).thaw()
 
     def _find(self, name: str) -> Process:
-        clients = {viewer.node.name: viewer.node for viewer in self.viewers}
-        return self.nodes.get(name) or self.servers.get(name) or clients[name]
+        return self.nodes.get(name) or self.servers.get(name) or self._clients[name]
+
+    def running(self, name: str) -> SimNode | None:
+        """Return the node or the client of a name, if it runs."""
+        node = self.nodes.get(name) or self._clients.get(name)
+        return node if node is not None and node.alive else None
 
     def all_nodes(self) -> list[SimNode]:
         """Return the nodes and clients that run."""

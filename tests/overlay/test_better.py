@@ -199,7 +199,7 @@ def test_nobody_flaps_and_nothing_loops_when_all_links_change(seed: int) -> None
         net.client(random.choice(sorted(net.nodes)), after=random.uniform(0, 1))
     net.run(4)
     Watchdog(net)
-    for one, other in net.links:
+    for one, other in net.graph.links:
         net.world.link(one, other).media_delay = random.uniform(0.001, 0.06)
     net.run(40)
     settled = len(net.said("better_way"))

@@ -1,5 +1,7 @@
 """The rules that close the holes of healing, each by what it forbids (docs/architecture.md tells why)."""
 
+from itertools import pairwise
+
 from mcast.overlay import actions as do
 from mcast.overlay.actions import NodeParent
 from mcast.overlay.events import Departure, Feed
@@ -209,6 +211,19 @@ def test_announcements_tell_changes_only() -> None:
     before = sum(node.news for node in net.everybody())
     net.run(20)
     assert sum(node.news for node in net.everybody()) == before
+
+
+def test_a_cut_is_told_once_on_each_link_however_long_the_path_is() -> None:
+    names = ["rp", *(f"n{number}" for number in range(1, 10))]
+    net = watched([*pairwise(names)], "n9")
+    net.run(2)
+    net.world.cut("rp", "n1", control=False)
+    net.run(2)
+    net.world.mend("rp", "n1")
+    net.run(3)
+    steps = {name: [act for _, _, actions in net.nodes[name].steps for act in actions] for name in names[1:]}
+    told = [sum(isinstance(act, do.Update) for act in actions) for actions in steps.values()]
+    assert max(told) <= 3, f"cut, no way, fed again: {told}"
 
 
 def test_a_connection_that_ends_ends_at_once_and_only_silence_is_overruled_by_media() -> None:

@@ -27,7 +27,7 @@ from overlay.branches import (
     told,
 )
 from overlay.cores import misses
-from overlay.messages import N1, N3, R2, stream
+from overlay.messages import N1, N3, R2, RP, stream
 
 WHY = Why(2.0, "why", stream=stream(R2), connection=2, upstream=1, refuse=MissReason.CUT)
 
@@ -95,9 +95,26 @@ def test_the_parent_that_is_promoted_gives_its_path() -> None:
 )
 def test_children_are_told_how_it_is(state: State, expected: tuple[bool, bool, bool]) -> None:
     branch = IN[state]()
-    version = branch.version
+    branch.last_word, version = None, branch.version
     assert told(tell(branch)) == [expected]
     assert branch.version == version + 1
+
+
+def test_what_all_children_know_they_are_not_told_again() -> None:
+    branch = cut()
+    version = branch.version
+    assert tell(branch) == []
+    assert branch.version == version
+    assert told(tell(branch, clients_only=True)) == [(True, False, False)]
+
+
+def test_who_came_meanwhile_and_was_told_another_path_hears_of_the_old_one_again() -> None:
+    branch = fed()
+    tell(branch)
+    before, branch.path = branch.path, (RP, N3, N1)
+    branch.on_asked(RESUMING, 2, 0.5)
+    branch.path = before
+    assert len(told(tell(branch))) == 2
 
 
 def test_only_clients_are_told_what_concerns_clients() -> None:

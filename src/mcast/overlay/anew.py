@@ -66,6 +66,7 @@ def begin(branch: BranchData, why: Why) -> list[Action]:
     branch.has_been_fed = False
     branch.replaced, branch.told_no_way, branch.lost_by, branch.cut_at = False, False, "", None
     branch.make_primary(why.upstream)
+    branch.last_word = None  # the stream is news, whatever the path is
     children = [connection for connection in branch.children if connection != LOCAL]
     parent, ssrc = branch.upstreams[why.upstream].parent, branch.position.ssrc
     fields = (("content", branch.content), ("parent", str(parent)), ("ssrc", ssrc))

@@ -57,6 +57,16 @@ class UpstreamEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """How it is with a content here, as all children were told it last."""
+
+    path: Path
+    cut: bool
+    no_way: bool
+    leaving: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Why:
     """The occasion of a transition: what its steps need to know of the event."""
 
@@ -96,6 +106,7 @@ class BranchData:
         self.path: Path = ()  # from the rendezvous point to here, by the primary or the last one there was
         self.position: Position | None = None
         self.version = 1  # of our own PORTs
+        self.last_word: Word | None = None  # None: not all children have been told the same
         self.search: Search | None = None
         self.candidates = Candidates(())
         self.failed: dict[Parent, Path] = {}  # who was no help while another parent is looked for, its path
@@ -192,6 +203,13 @@ class BranchData:
         asked = {*self.failed, *(entry.parent for entry in self.upstreams.values())}
         return mutes if mutes and any(spare not in asked for spare in self.spares()) else []
 
+    @property
+    def word(self) -> Word:
+        """Return how it is, as children are to know it."""
+        is_cut = self.state in (State.CUT, State.REPAIRING)
+        leaves = self.state is State.HANDOVER or (self.sends_on and self.state is State.DOUBTED)
+        return Word(self.path, is_cut, self.told_no_way, leaves)
+
     def spares(self) -> list[Parent]:
         """Return who could feed this node at once, the best first, and who was no help last."""
         if (server := self.better_server) is not None and self.state is State.DOUBTED:
@@ -230,6 +248,11 @@ class BranchData:
     def avoided(self) -> tuple[Identity, ...]:
         """Return which nodes a second parent's path should do without."""
         return tuple(node for node in inner(self.path) if node != self.me) if self.pairing.is_strict else ()
+
+    def note_admission(self) -> None:
+        """Take in that children have just been told the path, which the others may not know yet."""
+        if self.last_word is not None and self.last_word.path != self.path:
+            self.last_word = None
 
     def make_primary(self, upstream: UpstreamId) -> None:
         """Let a parent's path count from now on."""

@@ -20,11 +20,10 @@ from mcast.overlay.actions import (
     Meet,
     NodeParent,
     Parent,
-    Path,
     Update,
     UpstreamId,
 )
-from mcast.overlay.better import Quality, Told
+from mcast.overlay.better import Quality
 from mcast.overlay.beyond import Beyond
 from mcast.overlay.branch import LOOKING, Branch
 from mcast.overlay.branch_data import BranchData
@@ -41,6 +40,7 @@ from mcast.overlay.events import (
 from mcast.overlay.further import RENEW_SECONDS, Acquaintances, Introductions
 from mcast.overlay.spares import Adverts
 from mcast.overlay.table import State
+from mcast.overlay.telling import Telling
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity, IdentityKind
 from mcast.wire.node import MAX_EXCLUDED, Disc, Port
@@ -59,7 +59,7 @@ class Neighbours:
         self._round_trips_ms: dict[str, float] = {}  # by name
         self._adverts, self._introductions = Adverts(), Introductions()
         self._acquaintances = Acquaintances()
-        self._advertised: dict[str, tuple[Path, bool, Told]] = {}  # by us
+        self._telling = Telling()
         self._distance: int | None = None  # as we have told it last
         self._is_introduced = self._is_leaving = False
         self._named: dict[str, tuple[Endpoint, ...]] = {}  # to the clients of a content
@@ -159,9 +159,16 @@ class Neighbours:
         self._is_introduced = self._is_leaving = True
         return [] if self.is_leaf else [Introduce(self._distance, leaving=True)]
 
-    def news(self, branches: Branches) -> list[Action]:
+    def news(self, branches: Branches, now: float) -> list[Action]:
         """Tell what has changed of what this node streams, and of what it is."""
-        return [] if self.is_leaf else [*self._introduce(), *self._advertise(branches)]
+        if self.is_leaf:
+            return []
+        present = {content: self._advert(branch) for content, branch in branches.items() if branch.path}
+        return [*self._introduce(), *self._telling.news(present, now)]
+
+    def _advert(self, branch: Branch) -> Advertise:
+        told = self._telling.figures(branch.content).renewed(self.quality(branch))
+        return Advertise(branch.content, branch.path, branch.fed, told.delay_ms, told.lost_permille)
 
     def _introduce(self) -> list[Action]:
         distance = 0 if self.is_root else self._introductions.distance()
@@ -169,21 +176,6 @@ class Neighbours:
             return []
         self._is_introduced, self._distance = True, distance
         return [Introduce(distance)]
-
-    def _advertise(self, branches: Branches) -> list[Action]:
-        present = {b.content: (b.path, b.fed, self._told_of(b)) for b in branches.values() if b.path}
-        news: list[Action] = [
-            Advertise(content, path, fed, told.delay_ms, told.lost_permille)
-            for content, (path, fed, told) in present.items()
-            if self._advertised.get(content) != (path, fed, told)
-        ]
-        news += [Advertise(content, (), False) for content in self._advertised if content not in present]
-        self._advertised = present
-        return news
-
-    def _told_of(self, branch: Branch) -> Told:
-        before = self._advertised.get(branch.content)
-        return (before[2] if before is not None else Told()).renewed(self.quality(branch))
 
     # How paths are
 

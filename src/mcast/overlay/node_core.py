@@ -139,7 +139,7 @@ class NodeCore:
         actions += self._neighbours.part(self._branches, now)
         return [
             *self._neighbours.naming(actions, self._branches),
-            *self._neighbours.news(self._branches),
+            *self._neighbours.news(self._branches, now),
         ]
 
     def _decide(self, event: Event, now: float) -> Iterable[Outcome]:

@@ -117,10 +117,12 @@ def wait_behind(branch: BranchData, why: Why) -> list[Action]:
 
 def admit(branch: BranchData, why: Why) -> list[Action]:
     assert why.stream is not None
+    branch.note_admission()
     return branch.admission.admit(why.stream, why.connection, branch.path, branch.version)
 
 
 def admit_all(branch: BranchData, _why: Why) -> list[Action]:
+    branch.note_admission()
     return branch.admission.admit_all(branch.path, branch.version)
 
 
@@ -289,16 +291,21 @@ def _leave(branch: BranchData, upstreams: list[UpstreamId], reason: StopReason) 
 
 
 def tell(branch: BranchData, *, clients_only: bool = False) -> list[Action]:
-    """Tell the children how it is."""
+    """Tell the children how it is; `clients_only`: those whom it is told with more than that.
+
+    What they all know is not told again. A child hears of a cut twice, by an SR and by PORT: if it handed on
+    both, its children would hear of it three times, and those at the end of a path of ten hops ten times.
+    """
+    word = branch.word
+    if not clients_only:
+        if word == branch.last_word:
+            return []
+        branch.last_word = word
     branch.version += 1
     return branch.admission.tell_all(
-        branch.path,
-        branch.version,
-        cut=branch.state in (State.CUT, State.REPAIRING),
-        no_way=branch.told_no_way,
-        leaving=branch.state is State.HANDOVER or (branch.sends_on and branch.state is State.DOUBTED),
+        word.path, branch.version, cut=word.cut, no_way=word.no_way, leaving=word.leaving,
         clients_only=clients_only,
-    )
+    )  # fmt: skip
 
 
 def _serves(branch: BranchData, parent: Parent) -> list[Action]:

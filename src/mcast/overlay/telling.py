@@ -1,0 +1,45 @@
+"""What a node tells its neighbours of the contents that it streams: changes only, and figures not too often.
+
+By which path it is fed, and whether it is, others build on: that is told at once. How long that path takes
+and how many are lost on it may change all the time, and at each node of a path by what the one above has
+told. So they are told at most each `FIGURES_SECONDS`; the first that are known, at once.
+"""
+
+from collections.abc import Mapping
+
+from mcast.overlay.actions import Advertise
+from mcast.overlay.better import Told
+
+FIGURES_SECONDS = 2.0
+"""As often as a node says something to its neighbours anyway; less than half of what makes a way better."""
+
+
+class Telling:
+    """What one node has told. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Advertise] = {}
+        self._told_at: dict[str, float] = {}
+
+    def figures(self, content: str) -> Told:
+        """Return how the path of a content is, as it was told last."""
+        last = self._last.get(content)
+        return Told() if last is None else Told(last.delay_ms, last.lost_permille)
+
+    def news(self, present: Mapping[str, Advertise], now: float) -> list[Advertise]:
+        """Return what is to be told now, of all that is streamed here."""
+        news = [advert for advert in present.values() if self._is_due(advert, now)]
+        gone = [Advertise(content, (), False) for content in self._last if content not in present]
+        for advert in news:
+            self._last[advert.content], self._told_at[advert.content] = advert, now
+        for advert in gone:
+            del self._last[advert.content], self._told_at[advert.content]
+        return [*news, *gone]
+
+    def _is_due(self, advert: Advertise, now: float) -> bool:
+        last = self._last.get(advert.content)
+        if last is None or last == advert:
+            return last is None
+        if (last.path, last.fed) != (advert.path, advert.fed) or last.delay_ms is None:
+            return True
+        return now >= self._told_at[advert.content] + FIGURES_SECONDS
