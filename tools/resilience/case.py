@@ -24,11 +24,13 @@ class Goals:
     noticed_ms: float | None = None  # in each run
     residual_percent: float | None = None  # of all packets of all runs
     copies: bool = False  # afterwards each node gets the stream once, or not at all
+    unbroken: bool = True  # what comes when the buffer has run empty counts as missing: a viewer saw a stop
 
     def __str__(self) -> str:
         missing = f"≤ {self.residual_percent:g} % missing" if self.residual_percent else "0 missing"
         parts = [
             missing,
+            self.unbroken and "no stop",
             self.gap_ms and f"gap ≤ {self.gap_ms:g} ms (median)",
             self.noticed_ms and f"noticed ≤ {self.noticed_ms:g} ms",
             self.copies and "one copy after 5 s",
@@ -37,7 +39,7 @@ class Goals:
 
 
 def do_nothing(trial: "Trial") -> None:
-    """Mend nothing: what has ended is started again behind the run."""
+    """Prepare nothing; mend nothing: what has ended is started again behind the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +63,4 @@ class Case:
     client_options: tuple[str, ...] = ()
     delay_ms: float = 0.0  # of each hop one way, in the lab
     spares_bootstrapper: bool = False  # the bootstrapper is left alone: it is needed
+    prepare: Callable[["Trial"], None] = do_nothing  # waits for what the row takes for granted

@@ -6,6 +6,7 @@ from tools.resilience.case import Case, Goals
 from tools.resilience.footage import SMALL
 from tools.resilience.overlay import Plan
 from tools.resilience.trial import Trial
+from tools.resilience.ways import doubled_relays, wait_for_both
 
 MESH = {
     "rp": ["n1", "n2", "n3"], "n1": ["n2", "n4", "n5"], "n2": ["n4", "n5", "n6"], "n3": ["n5", "n6"],
@@ -91,11 +92,15 @@ def _end_relay_in_order(trial: Trial) -> None:
 
 
 def _drop_everything(trial: Trial) -> None:
-    """Let all that a relay sends vanish for a moment."""
-    victim = trial.hit(_inner(trial))
-    trial.star.impair(victim, delay_ms=trial.case.delay_ms, loss=100.0)
+    """Let all that a relay sends, and all that is sent to it, vanish for a moment."""
+    _cut_relay(trial)
     trial.rest(DROP)
-    trial.star.impair(victim, delay_ms=trial.case.delay_ms, loss=0.0)
+    _heal_link(trial)
+
+
+def _kill_doubled(trial: Trial) -> None:
+    """Kill a relay on either of the two ways that lead to a client."""
+    trial.overlay.kill(trial.hit(trial.random.choice(sorted(doubled_relays(trial)))))
 
 
 RELAY_KILLED = Case(
@@ -150,12 +155,12 @@ PLANNED_RESTART = Case(
 TWO_PARENTS = Case(
     "two-parents", "--parents 2, kill -9 of a relay on either path",
     Plan(MESH, node_options=("--parents", "2")),
-    {"c1": ("n4", "n5"), "c2": ("n5", "n6"), "c3": ("n6", "n3")}, _kill_relay,
+    {"c1": ("n4", "n5"), "c2": ("n5", "n6"), "c3": ("n6", "n3")}, _kill_doubled, prepare=wait_for_both,
     latency_ms=100, client_options=("--parents", "2"),
 )  # fmt: skip
 LINK_DROPS = Case(
-    "link-drops", f"a link drops everything for {DROP * 1000:g} ms", Plan(MESH), LEAVES, _drop_everything,
-    in_lab=True, delay_ms=5.0, aftermath=2.0,
+    "link-drops", f"a link drops everything for {DROP * 1000:g} ms, both ways", Plan(MESH), LEAVES,
+    _drop_everything, in_lab=True, delay_ms=5.0, aftermath=2.0,
 )  # fmt: skip
 
 CASES = (

@@ -19,11 +19,12 @@ from tools.resilience.grounds import Loopback
 from tools.resilience.overlay import BOOTSTRAP, Overlay, Plan, wait_recording
 from tools.resilience.setting import Setting
 from tools.resilience.sleeper import Sleeper
-from tools.resilience.trial import FLUSH, compared, origin_problems_of
+from tools.resilience.stalls import gap_between, stops_of
+from tools.resilience.trial import FLUSH, compared, witness_problems
 
 NAME = "churn"
 TITLE = "churn: 30 nodes, 20 clients with three neighbours each, a kill or a start each 2 s for 10 minutes"
-GOAL = "0 missing at 1000 ms, 0 loops; threads, descriptors, memory of survivors flat"
+GOAL = "0 missing, no stop at 1000 ms, 0 loops; threads, descriptors, memory of survivors flat"
 NODES, CLIENTS, NEIGHBOURS = 30, 20, 3
 LATENCY_MS = 1000
 SECONDS, STEP = 600.0, 2.0
@@ -124,6 +125,7 @@ class _Churn:
         self._nodes = nodes
         self._down: list[str] = []
         self._kills = self._starts = 0
+        self._joined = 0.0  # Unix seconds
         self._survey = Survey()
         self._problems: list[str] = []
 
@@ -149,6 +151,7 @@ class _Churn:
         watch, latency = self._overlay.watch, ("--latency", str(LATENCY_MS))
         wait_recording({WITNESS: watch(WITNESS, "rp", ("rp",), *latency)})
         wait_recording({name: watch(name, name, asked, *latency) for name, asked in self._asked.items()})
+        self._joined = time.time()
         self._setting.say(f"{NAME}: {len(self._asked)} clients watch")
 
     def _disturb(self) -> None:
@@ -182,16 +185,22 @@ class _Churn:
         """End all clients and compare their recordings; return the missing packets, and all."""
         viewers = dict(self._overlay.viewers)
         witness = viewers.pop(WITNESS)
-        end = witness.recording.stat().st_size
+        moment, end, sent = time.time(), witness.recording.stat().st_size, self._overlay.footage.sent
         time.sleep(LATENCY_MS / 1000 + FLUSH)
         self._problems += self._overlay.stop_viewers()
-        self._problems += origin_problems_of(witness, self._overlay.footage.sent)
+        self._problems += witness_problems(witness, sent, end, moment, self._joined)
         packets = missing = 0
+        hidden = LATENCY_MS + self._overlay.footage.pause_ms
         for name, viewer in viewers.items():
-            found = compared(viewer, witness, end, self._overlay.footage.sent)
+            if not viewer.report.exists():
+                self._problems.append(f"{name} has written no report")
+                continue
+            found = compared(viewer, witness, end, sent)
             packets, missing = packets + found.packets, missing + found.missing
             if not found.is_complete:
                 self._problems.append(f"{name}: {found.missing} packets missing, {found.foreign} foreign")
+            gap = gap_between(viewer.figures, self._joined, moment)
+            self._problems += stops_of(name, viewer.figures, gap, hidden)
             viewer.recording.unlink(missing_ok=True)
         return missing, packets
 

@@ -63,6 +63,6 @@ def _losing(name: str, hops: int, loss: float, latency_ms: int, goals: Goals) ->
 
 FOUR_HOPS_10 = _losing("four-hops-10", 4, 10.0, 500, Goals())
 FOUR_HOPS_25 = _losing("four-hops-25", 4, 25.0, 1000, Goals())
-THREE_HOPS_10 = _losing("three-hops-10", 3, 10.0, 220, Goals(residual_percent=0.001))
+THREE_HOPS_10 = _losing("three-hops-10", 3, 10.0, 220, Goals(residual_percent=0.001, unbroken=False))
 
 CASES = (FOUR_HOPS_10, FOUR_HOPS_25, THREE_HOPS_10)
