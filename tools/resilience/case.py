@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from tools.demo.contents import Picture
@@ -42,6 +43,14 @@ def do_nothing(trial: "Trial") -> None:
     """Prepare nothing; mend nothing: what has ended is started again behind the run."""
 
 
+class Outage(Enum):
+    """When the bootstrapper is killed."""
+
+    NEVER = auto()  # what fails heals by it
+    BEFORE = auto()  # in every second run, just before something fails; it is back when that is mended
+    MIDWAY = auto()  # in each run, for the second third of the failure
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One row of the table."""
@@ -62,5 +71,5 @@ class Case:
     picture: Picture = STEADY
     client_options: tuple[str, ...] = ()
     delay_ms: float = 0.0  # of each hop one way, in the lab
-    spares_bootstrapper: bool = False  # the bootstrapper is left alone: it is needed
+    outage: Outage = Outage.BEFORE
     prepare: Callable[["Trial"], None] = do_nothing  # waits for what the row takes for granted

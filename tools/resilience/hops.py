@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from tools.demo.event_log import JsonValue
-from tools.resilience.case import Case, Goals
+from tools.resilience.case import Case, Goals, Outage
 from tools.resilience.footage import BROAD
 from tools.resilience.overlay import Plan
 from tools.resilience.trial import Trial
@@ -57,7 +57,7 @@ def _losing(name: str, hops: int, loss: float, latency_ms: int, goals: Goals) ->
     return Case(
         name, f"{hops} hops of {2 * ONE_WAY_MS:g} ms round trip, {loss:g} % random loss each way",
         plan, viewers, strike, _end_losing, goals, latency_ms, runs=1, aftermath=SECONDS, mended=2.0,
-        in_lab=True, picture=BROAD, delay_ms=ONE_WAY_MS, spares_bootstrapper=True,
+        in_lab=True, picture=BROAD, delay_ms=ONE_WAY_MS, outage=Outage.MIDWAY,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from tools.demo.check import Sent
 from tools.demo.processes import ProgramError
 from tools.experiments.deployment import Viewer
 from tools.experiments.recordings import sent_between
-from tools.resilience.case import WITNESS, Case
+from tools.resilience.case import WITNESS, Case, Outage
 from tools.resilience.comparing import Comparison, compare
 from tools.resilience.grounds import Star
 from tools.resilience.overlay import BOOTSTRAP, Overlay, wait_recording
@@ -91,6 +91,11 @@ class Trial:
         self.outcome.victim, self.struck = victim, time.time()
         return victim
 
+    def restore_bootstrapper(self) -> None:
+        """Start the bootstrapper again if it is dead."""
+        if self.overlay.programs[BOOTSTRAP].status is not None:
+            self.overlay.restart(BOOTSTRAP)
+
     def rest(self, seconds: float) -> None:
         """Let so much time pass, as that is part of the failure."""
         time.sleep(seconds)
@@ -100,19 +105,30 @@ class Trial:
     def _fail_and_heal(self) -> None:
         self.outcome.moment_s = self.random.uniform(*CALM)
         time.sleep(self.outcome.moment_s)  # times that are part of what is measured, here and below
-        if self.outcome.without_bootstrapper:
+        if self.outcome.without_bootstrapper and self.case.outage is Outage.BEFORE:
             self.overlay.kill(BOOTSTRAP)
             time.sleep(WITHOUT_BOOTSTRAPPER)
         self.struck = time.time()
         self.case.strike(self)
-        time.sleep(self.case.aftermath)
-        if self.outcome.without_bootstrapper:
-            self.overlay.restart(BOOTSTRAP)
+        self._wait_for_aftermath()
         self.case.mend(self)
         time.sleep(self.case.mended)
         if self.case.goals.copies:
             self._count_copies()
         self._look_at_logs()
+
+    def _wait_for_aftermath(self) -> None:
+        """Let time pass behind the failure. The bootstrapper is up at its end."""
+        if self.case.outage is Outage.MIDWAY:
+            third = self.case.aftermath / 3
+            time.sleep(third)
+            self.overlay.kill(BOOTSTRAP)
+            time.sleep(third)
+            self.restore_bootstrapper()
+            time.sleep(third)
+        else:
+            time.sleep(self.case.aftermath)
+            self.restore_bootstrapper()
 
     def _join(self) -> None:
         """Let all clients join, the witness first: it has everything that the others have."""
