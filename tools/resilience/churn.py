@@ -1,15 +1,14 @@
 """Ten minutes of churn: each two seconds a node dies or starts, and twenty clients miss nothing.
 
 No client ever loses all its three neighbours at once: what it would prove is known. A node that was started
-lives when it listens. Twice the bootstrapper dies and is started again; meanwhile no kill may cut the overlay
-in two, as nobody could tell of links beyond the file.
+lives when it listens. Twice the bootstrapper dies and is started again; until it knows all nodes again
+no kill may cut the overlay in two, as nobody could tell of links beyond the file.
 
 Judged are the recordings and reports, the rings of parents (loops.py), and the threads, descriptors and
 memory of survivors. On a machine that others use, ten minutes without one oversleep are rare, and a repeat
 would be no better: so the row is not repeated, but tells how often the sleeper overslept.
 """
 
-import contextlib
 import os
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -19,7 +18,7 @@ from random import Random
 from statistics import median
 
 from tools.demo.event_log import read_events
-from tools.demo.processes import ProgramError, wait_until
+from tools.experiments.deployment import Viewer
 from tools.resilience.case import WITNESS
 from tools.resilience.findings import Row
 from tools.resilience.footage import SMALL, prepared
@@ -185,13 +184,17 @@ class _Churn:
         self._setting.say(f"{NAME}: {len(self._asked)} clients watch")
 
     def _disturb(self) -> None:
-        """Kill a node or start one: kills until some are down, then either."""
+        """Kill a node or start one: kills until some are down, then either.
+
+        When the bootstrapper is to die none is killed, so that the overlay becomes whole.
+        """
         share = len(self._down) / MOST_DOWN
-        if self._random.random() < share:
+        awaits_whole = self._bootstrapper_is_up and self._is_time_for_bootstrapper(time.monotonic())
+        if self._down and (awaits_whole or self._random.random() < share):
             name = self._down.pop(self._random.randrange(len(self._down)))
             self._overlay.restart(name, wait=False)
             self._starts += 1
-        elif candidates := [name for name in self._nodes if self._may_die(name)]:
+        elif not awaits_whole and (candidates := [name for name in self._nodes if self._may_die(name)]):
             name = self._random.choice(candidates)
             self._overlay.kill(name)
             self._down.append(name)
@@ -204,7 +207,7 @@ class _Churn:
         dead = {*self._dead(), name}
         if any(dead.issuperset(asked) for asked in self._asked.values()):
             return False
-        return self._bootstrapper_is_up or is_whole(self._overlay.plan, dead)
+        return self._bootstrapper_helps(dead) or is_whole(self._overlay.plan, dead)
 
     def _dead(self) -> set[str]:
         """Return the nodes that are down, or do not listen yet: they wait for a bootstrapper, too."""
@@ -212,20 +215,31 @@ class _Churn:
         starting = (name for name in self._nodes if programs[name].events.find("listening") is None)
         return {*self._down, *starting}
 
+    def _bootstrapper_helps(self, dead: set[str]) -> bool:
+        """Return whether it is up, and knows again all nodes that live: of others it can tell nobody."""
+        told = self._overlay.programs[BOOTSTRAP].events.read()
+        known = {event.text("node") for event in told if event.name == "node_registered"}
+        return self._bootstrapper_is_up and known >= {*self._nodes} - dead
+
     @property
     def _bootstrapper_is_up(self) -> bool:
         return self._overlay.programs[BOOTSTRAP].status is None
 
     def _end_or_start_bootstrapper(self, now: float) -> None:
         """Kill it when it is time to, and the overlay needs it not; start it again when its time is over."""
-        if self._outages and now >= self._outages[0]:
-            if not self._bootstrapper_is_up:
-                self._overlay.restart(BOOTSTRAP, wait=False)
-                self._outages.pop(0)
-            elif is_whole(self._overlay.plan, self._dead()):
-                self._overlay.kill(BOOTSTRAP)
-                self._outages_had += 1
-                self._outages[0] = now + OUTAGE
+        if not self._is_time_for_bootstrapper(now):
+            return
+        if not self._bootstrapper_is_up:
+            self._overlay.restart(BOOTSTRAP, wait=False)
+            self._outages.pop(0)
+        elif is_whole(self._overlay.plan, self._dead()):
+            self._overlay.kill(BOOTSTRAP)
+            self._outages_had += 1
+            self._outages[0] = now + OUTAGE
+
+    def _is_time_for_bootstrapper(self, now: float) -> bool:
+        """Return whether it is to die, or to be started again."""
+        return bool(self._outages) and now >= self._outages[0]
 
     def _settle(self) -> None:
         """Wait until the tree is at rest, and look whether it is one, and has always been."""
@@ -233,8 +247,9 @@ class _Churn:
             self._overlay.restart(BOOTSTRAP)
         if not self._outages_had:
             self._problems.append("the bootstrapper was never killed")
-        with contextlib.suppress(ProgramError):
-            wait_until(lambda: not torn_paths(paths_told(self._told())), "paths that fit together", SETTLING)
+        deadline = time.monotonic() + SETTLING
+        while torn_paths(paths_told(self._told())) and time.monotonic() < deadline:
+            time.sleep(STEP / 4)  # all that was ever said is read at each look
         told = self._told()
         self._problems += [*lasting_rings(told, time.time()), *torn_paths(paths_told(told))]
 
@@ -259,8 +274,8 @@ class _Churn:
         time.sleep(LATENCY_MS / 1000 + FLUSH)
         self._problems += self._overlay.stop_viewers()
         self._problems += witness_problems(witness, sent, end, moment, self._joined)
+        self._problems += self._stops_of(WITNESS, witness, moment)
         packets = missing = 0
-        hidden = LATENCY_MS + self._overlay.footage.pause_ms
         for name, viewer in viewers.items():
             if not viewer.report.exists():
                 self._problems.append(f"{name} has written no report")
@@ -269,7 +284,11 @@ class _Churn:
             packets, missing = packets + found.packets, missing + found.missing
             if not found.is_complete:
                 self._problems.append(f"{name}: {found.missing} packets missing, {found.foreign} foreign")
-            gap = gap_between(viewer.figures, self._joined, moment)
-            self._problems += stops_of(name, viewer.figures, gap, hidden)
+            self._problems += self._stops_of(name, viewer, moment)
             viewer.recording.unlink(missing_ok=True)
         return missing, packets
+
+    def _stops_of(self, name: str, viewer: Viewer, until: float) -> list[str]:
+        """Return which stops a client was shown."""
+        gap = gap_between(viewer.figures, self._joined, until)
+        return stops_of(name, viewer.figures, gap, LATENCY_MS + self._overlay.footage.pause_ms)
