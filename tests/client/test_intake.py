@@ -1,6 +1,7 @@
 """One content at a client, between a real parent and a queue."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,8 @@ from media.plane.streams import SSRC
 from roles.partners import TOKEN
 
 POSITION = Position(SSRC, 0)
+STILL_MS = 1000.0
+"""Longer than ten datagrams that are sent at once may take to come."""
 
 
 class Fed:
@@ -39,6 +42,10 @@ class Fed:
     def came(self, number: int) -> None:
         """Wait until everything below a number has come, but for holes."""
         wait_until(lambda: self.intake._receiver.position.next == number, f"{number} to come")
+
+    @property
+    def gap_ms(self) -> float:
+        return self.intake.statistics(("rp",), bytes(16), 0.0, 1).longest_gap_ms
 
     def close(self) -> None:
         self.hurry.set()
@@ -94,6 +101,28 @@ def test_a_content_that_is_over_goes_out_at_its_time_and_then_time_stands_still(
     assert figures.latency_ms >= 299
     assert figures.bytes == len(payload(0, 10))
     assert fed.intake.statistics(("rp",), bytes(16), 0.0, 1) == figures
+
+
+def test_a_stream_that_stands_still_until_it_is_left_has_a_gap_at_its_end(node: Node, fed: Fed) -> None:
+    node.push(0, 10)
+    fed.came(10)
+    began = time.time()
+    wait_until(lambda: fed.gap_ms > STILL_MS, "the time without media to be counted")
+    fed.intake.stop()
+    left = fed.gap_ms
+    fed.intake.put_out(None)
+    assert fed.gap_ms == left > STILL_MS, "what comes behind the end is no gap"
+    ((at, _), *_) = fed.intake.statistics(("rp",), bytes(16), 0.0, 1).longest_gaps
+    assert at == pytest.approx(began, abs=PATIENCE)
+
+
+def test_that_nothing_comes_behind_the_end_of_a_content_is_no_gap(node: Node, fed: Fed) -> None:
+    node.push(0, 10)
+    fed.came(10)
+    wait_until(lambda: fed.gap_ms > STILL_MS, "the time without media to be counted")
+    fed.hurry.set()
+    fed.intake.put_out(9)
+    assert fed.gap_ms < STILL_MS
 
 
 def test_who_is_in_a_hurry_gets_all_at_once(node: Node, fed: Fed) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tools.resilience.case import Case, Goals
 from tools.resilience.cases import CASES, MESH
-from tools.resilience.churn import LINKS, NODES, Survey, Usage, graph, thirds
+from tools.resilience.churn import LINKS, NODES, Survey, Usage, graph, is_whole, thirds
 from tools.resilience.findings import judge
 from tools.resilience.hops import CASES as HOPS
 from tools.resilience.overlay import Plan
@@ -107,6 +107,15 @@ def test_no_single_node_cuts_the_graph_of_the_churn() -> None:
     assert len(names) == NODES
     assert all(frozenset((names[at], names[at - 1])) in pairs for at in range(NODES))
     assert NODES < len(pairs) <= NODES * LINKS / 2
+
+
+def test_an_overlay_is_whole_while_all_that_live_reach_the_rendezvous_point() -> None:
+    plan = Plan({"rp": ["n1", "n2"], "n1": ["n3"], "n2": ["n3"], "n3": ["n4"], "n4": []})
+    assert is_whole(plan, set())
+    assert is_whole(plan, {"n1"})
+    assert is_whole(plan, {"n1", "n4"})
+    assert not is_whole(plan, {"n1", "n2"})
+    assert not is_whole(plan, {"n3"})
 
 
 def test_flat_means_that_the_last_third_is_as_the_second() -> None:

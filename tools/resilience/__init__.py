@@ -7,11 +7,14 @@ packet by packet, with that of a *witness*: a client at the rendezvous point, wh
     overlay     bootstrapper, nodes, servers and clients on such ground
     footage     the contents
     comparing   which packets does a recording lack?                            (pure)
+    stalls      has a viewer been shown a stop?                                 (pure)
     sleeper     a bare process that tells how long this machine let it wait
     case        what fails, who watches, and what must hold
+    ways        who is fed by whom, where each has two parents
     trial       one run of a case, from the first client's start to the last one's end
     cases       the cases in which something fails once
     hops        chains of links that lose packets
+    loops       did nodes ever feed each other in a ring?                       (pure)
     churn       ten minutes in which one node after the other dies or starts
     simulated   thousands of nodes in one process
     findings    runs -> figures and a verdict                                   (pure)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from tools.demo.contents import Picture
@@ -24,11 +25,13 @@ class Goals:
     noticed_ms: float | None = None  # in each run
     residual_percent: float | None = None  # of all packets of all runs
     copies: bool = False  # afterwards each node gets the stream once, or not at all
+    unbroken: bool = True  # what comes when the buffer has run empty counts as missing: a viewer saw a stop
 
     def __str__(self) -> str:
         missing = f"≤ {self.residual_percent:g} % missing" if self.residual_percent else "0 missing"
         parts = [
             missing,
+            self.unbroken and "no stop",
             self.gap_ms and f"gap ≤ {self.gap_ms:g} ms (median)",
             self.noticed_ms and f"noticed ≤ {self.noticed_ms:g} ms",
             self.copies and "one copy after 5 s",
@@ -37,7 +40,15 @@ class Goals:
 
 
 def do_nothing(trial: "Trial") -> None:
-    """Mend nothing: what has ended is started again behind the run."""
+    """Prepare nothing; mend nothing: what has ended is started again behind the run."""
+
+
+class Outage(Enum):
+    """When the bootstrapper is killed."""
+
+    NEVER = auto()  # what fails heals by it
+    BEFORE = auto()  # in every second run, just before something fails; it is back when that is mended
+    MIDWAY = auto()  # in each run, for the second third of the failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +71,5 @@ class Case:
     picture: Picture = STEADY
     client_options: tuple[str, ...] = ()
     delay_ms: float = 0.0  # of each hop one way, in the lab
-    spares_bootstrapper: bool = False  # the bootstrapper is left alone: it is needed
+    outage: Outage = Outage.BEFORE
+    prepare: Callable[["Trial"], None] = do_nothing  # waits for what the row takes for granted

@@ -2,10 +2,11 @@
 
 import signal
 
-from tools.resilience.case import Case, Goals
+from tools.resilience.case import Case, Goals, Outage
 from tools.resilience.footage import SMALL
 from tools.resilience.overlay import Plan
 from tools.resilience.trial import Trial
+from tools.resilience.ways import doubled_relays, wait_for_both
 
 MESH = {
     "rp": ["n1", "n2", "n3"], "n1": ["n2", "n4", "n5"], "n2": ["n4", "n5", "n6"], "n3": ["n5", "n6"],
@@ -84,18 +85,26 @@ def _restart_victim(trial: Trial) -> None:
 
 
 def _end_relay_in_order(trial: Trial) -> None:
-    """End the clients' own node by SIGTERM, and start it again: for that it needs the bootstrapper."""
+    """End the clients' own node by SIGTERM, and start it again: for that it needs the bootstrapper.
+
+    So where that is dead, the node hands its children over without it, and it is back before the node is.
+    """
     victim = trial.hit("n1")
     trial.overlay.programs[victim].stop(signal.SIGTERM, HANDOVER_TIMEOUT)
+    trial.restore_bootstrapper()
     trial.overlay.restart(victim)
 
 
 def _drop_everything(trial: Trial) -> None:
-    """Let all that a relay sends vanish for a moment."""
-    victim = trial.hit(_inner(trial))
-    trial.star.impair(victim, delay_ms=trial.case.delay_ms, loss=100.0)
+    """Let all that a relay sends, and all that is sent to it, vanish for a moment."""
+    _cut_relay(trial)
     trial.rest(DROP)
-    trial.star.impair(victim, delay_ms=trial.case.delay_ms, loss=0.0)
+    _heal_link(trial)
+
+
+def _kill_doubled(trial: Trial) -> None:
+    """Kill a relay on either of the two ways that lead to a client."""
+    trial.overlay.kill(trial.hit(trial.random.choice(sorted(doubled_relays(trial)))))
 
 
 RELAY_KILLED = Case(
@@ -121,7 +130,7 @@ CUT_VERTEX = Case(
     "cut-vertex", "a cut vertex killed, repair = \"anyone\"",
     Plan({"rp": ["n1"], "n1": ["n2", "n3"], "n2": [], "n3": []}, keys={"repair": "anyone"}),
     {"c1": ("n2",), "c2": ("n3",)}, lambda trial: trial.overlay.kill(trial.hit("n1")),
-    latency_ms=2000, aftermath=4.0, spares_bootstrapper=True,
+    latency_ms=2000, aftermath=4.0, outage=Outage.NEVER,
 )  # fmt: skip
 SERVER_KILLED = Case(
     "server-killed", "the active server killed", Plan(DIAMOND, servers=("s1", "s2")), {"c1": ("n3",)},
@@ -145,17 +154,16 @@ PLANNED_RESTART = Case(
     Plan({"rp": ["n1", "n2", "n3"], "n1": ["n2", "n3"], "n2": ["n3"], "n3": []}),
     {f"c{number}": ("n1",) for number in range(1, BEHIND_A_RELAY + 1)}, _end_relay_in_order,
     latency_ms=100, aftermath=2.0, picture=SMALL,
-    spares_bootstrapper=True,
 )  # fmt: skip
 TWO_PARENTS = Case(
     "two-parents", "--parents 2, kill -9 of a relay on either path",
     Plan(MESH, node_options=("--parents", "2")),
-    {"c1": ("n4", "n5"), "c2": ("n5", "n6"), "c3": ("n6", "n3")}, _kill_relay,
+    {"c1": ("n4", "n5"), "c2": ("n5", "n6"), "c3": ("n6", "n3")}, _kill_doubled, prepare=wait_for_both,
     latency_ms=100, client_options=("--parents", "2"),
 )  # fmt: skip
 LINK_DROPS = Case(
-    "link-drops", f"a link drops everything for {DROP * 1000:g} ms", Plan(MESH), LEAVES, _drop_everything,
-    in_lab=True, delay_ms=5.0, aftermath=2.0,
+    "link-drops", f"a link drops everything for {DROP * 1000:g} ms, both ways", Plan(MESH), LEAVES,
+    _drop_everything, in_lab=True, delay_ms=5.0, aftermath=2.0,
 )  # fmt: skip
 
 CASES = (

@@ -6,6 +6,7 @@ from pathlib import Path
 from tools.demo.check import Sent, sent_by
 from tools.demo.contents import Picture, make
 from tools.experiments.addresses import CHECKOUT
+from tools.resilience.stalls import longest_pause_ms
 
 CONTENTS, CACHE = CHECKOUT / "build" / "resilience" / "contents", CHECKOUT / "build" / "cache"
 _SOUND = "sine=frequency=440:sample_rate=48000"
@@ -25,9 +26,11 @@ class Footage:
     source: Path
     sent: Sent
     cache: Path
+    pause_ms: float = 0.0  # the longest between two datagrams that follow on each other
 
 
 def prepared(picture: Picture) -> Footage:
     """Make and prepare a content, unless it is there. Raises ConfigError."""
     source = make(picture, CONTENTS)
-    return Footage(picture.name, source, sent_by(source, CACHE), CACHE)
+    sent = sent_by(source, CACHE)
+    return Footage(picture.name, source, sent, CACHE, longest_pause_ms(sent))

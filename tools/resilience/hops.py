@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from tools.demo.event_log import JsonValue
-from tools.resilience.case import Case, Goals
+from tools.resilience.case import Case, Goals, Outage
 from tools.resilience.footage import BROAD
 from tools.resilience.overlay import Plan
 from tools.resilience.trial import Trial
@@ -57,12 +57,12 @@ def _losing(name: str, hops: int, loss: float, latency_ms: int, goals: Goals) ->
     return Case(
         name, f"{hops} hops of {2 * ONE_WAY_MS:g} ms round trip, {loss:g} % random loss each way",
         plan, viewers, strike, _end_losing, goals, latency_ms, runs=1, aftermath=SECONDS, mended=2.0,
-        in_lab=True, picture=BROAD, delay_ms=ONE_WAY_MS, spares_bootstrapper=True,
+        in_lab=True, picture=BROAD, delay_ms=ONE_WAY_MS, outage=Outage.MIDWAY,
     )  # fmt: skip
 
 
 FOUR_HOPS_10 = _losing("four-hops-10", 4, 10.0, 500, Goals())
 FOUR_HOPS_25 = _losing("four-hops-25", 4, 25.0, 1000, Goals())
-THREE_HOPS_10 = _losing("three-hops-10", 3, 10.0, 220, Goals(residual_percent=0.001))
+THREE_HOPS_10 = _losing("three-hops-10", 3, 10.0, 220, Goals(residual_percent=0.001, unbroken=False))
 
 CASES = (FOUR_HOPS_10, FOUR_HOPS_25, THREE_HOPS_10)

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from tools.resilience.case import Case
+from tools.resilience.case import Case, Outage
 from tools.resilience.findings import Row, judge, problems_in
 from tools.resilience.footage import prepared
 from tools.resilience.grounds import Ground, Loopback, Star
@@ -70,7 +70,7 @@ class _Runs:
     def _run_once(self, overlay: Overlay) -> bool:
         """Do one run; return whether the overlay is good for another. A disturbed one is repeated."""
         case, number = self._case, len(self._outcomes)
-        without = number % 2 == 1 and not case.spares_bootstrapper
+        without = case.outage is Outage.MIDWAY or (case.outage is Outage.BEFORE and number % 2 == 1)
         outcome = Trial(case, overlay, self._random, without_bootstrapper=without).play()
         may_repeat = self._setting.repeats and self._disturbed < max(MOST_REPEATS, self._wanted)
         repeat = outcome.was_disturbed and may_repeat

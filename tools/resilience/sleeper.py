@@ -3,7 +3,8 @@
 On a machine that is busy, or that its host takes away for a while, everything is late: a run in which even
 this process slept too long tells nothing about mcast.
 
-    python -m tools.resilience.sleeper      sleeps until its standard input ends, then prints milliseconds
+    python -m tools.resilience.sleeper      sleeps until its standard input ends, then prints the longest
+                                            oversleep in milliseconds, and how many were above the limit
 """
 
 import select
@@ -21,9 +22,10 @@ MOST_OVERSLEPT_MS = 50.0
 
 
 class Sleeper:
-    """Owns the process while entered; `overslept_ms` is known afterwards."""
+    """Owns the process while entered; how it has slept is known afterwards."""
 
-    overslept_ms = 0.0
+    overslept_ms = 0.0  # the most
+    times = 0  # that it was more than MOST_OVERSLEPT_MS
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -36,18 +38,26 @@ class Sleeper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         said, _ = self._process.communicate()
-        self.overslept_ms = float(said or 0.0)
+        if said:
+            longest, times = said.split()
+            self.overslept_ms, self.times = float(longest), int(times)
 
 
-def longest_oversleep(readable: list[TextIO], step: float = STEP) -> float:
-    """Sleep again and again until something can be read; return the most that a sleep was too long, in s."""
-    longest = 0.0
+def oversleeps(
+    readable: list[TextIO], step: float = STEP, limit_ms: float = MOST_OVERSLEPT_MS
+) -> tuple[float, int]:
+    """Sleep again and again until something can be read.
+
+    Return the most that a sleep was too long, in milliseconds, and how many were by more than the limit.
+    """
+    longest, times = 0.0, 0
     while True:
         began = time.monotonic()
         if select.select(readable, [], [], step)[0]:
-            return longest
-        longest = max(longest, time.monotonic() - began - step)
+            return longest, times
+        overslept = (time.monotonic() - began - step) * 1000
+        longest, times = max(longest, overslept), times + (overslept > limit_ms)
 
 
 if __name__ == "__main__":
-    print(longest_oversleep([sys.stdin]) * 1000)
+    print(*oversleeps([sys.stdin]))

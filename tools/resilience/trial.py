@@ -9,11 +9,12 @@ from tools.demo.check import Sent
 from tools.demo.processes import ProgramError
 from tools.experiments.deployment import Viewer
 from tools.experiments.recordings import sent_between
-from tools.resilience.case import WITNESS, Case
+from tools.resilience.case import WITNESS, Case, Outage
 from tools.resilience.comparing import Comparison, compare
 from tools.resilience.grounds import Star
 from tools.resilience.overlay import BOOTSTRAP, Overlay, wait_recording
 from tools.resilience.sleeper import MOST_OVERSLEPT_MS, Sleeper
+from tools.resilience.stalls import arrears_of, gap_between, stops_of
 
 CALM = (0.5, 2.5)
 """Seconds from the last client's first bytes until something fails: any moment of a group of pictures."""
@@ -57,12 +58,13 @@ class Trial:
         self.outcome = Outcome(without_bootstrapper=without_bootstrapper)
         self.viewers: dict[str, Viewer] = {}
         self.paths: dict[str, list[str]] = {}  # of each client, when it had joined
-        self.joined = self.struck = 0.0  # Unix seconds
+        self.joining = self.joined = self.struck = self.over = 0.0  # Unix seconds
 
     def play(self) -> Outcome:
         """Play it from the first client to the last; what went wrong is in the outcome."""
         try:
             self._join()
+            self.case.prepare(self)
             with Sleeper() as sleeper:  # not before: a dozen programs that start keep any machine busy
                 self._fail_and_heal()
             self.outcome.overslept_ms = sleeper.overslept_ms
@@ -89,6 +91,11 @@ class Trial:
         self.outcome.victim, self.struck = victim, time.time()
         return victim
 
+    def restore_bootstrapper(self) -> None:
+        """Start the bootstrapper again if it is dead."""
+        if self.overlay.programs[BOOTSTRAP].status is not None:
+            self.overlay.restart(BOOTSTRAP)
+
     def rest(self, seconds: float) -> None:
         """Let so much time pass, as that is part of the failure."""
         time.sleep(seconds)
@@ -98,18 +105,30 @@ class Trial:
     def _fail_and_heal(self) -> None:
         self.outcome.moment_s = self.random.uniform(*CALM)
         time.sleep(self.outcome.moment_s)  # times that are part of what is measured, here and below
-        if self.outcome.without_bootstrapper:
+        if self.outcome.without_bootstrapper and self.case.outage is Outage.BEFORE:
             self.overlay.kill(BOOTSTRAP)
             time.sleep(WITHOUT_BOOTSTRAPPER)
+        self.struck = time.time()
         self.case.strike(self)
-        time.sleep(self.case.aftermath)
-        if self.outcome.without_bootstrapper:
-            self.overlay.restart(BOOTSTRAP)
+        self._wait_for_aftermath()
         self.case.mend(self)
         time.sleep(self.case.mended)
         if self.case.goals.copies:
             self._count_copies()
         self._look_at_logs()
+
+    def _wait_for_aftermath(self) -> None:
+        """Let time pass behind the failure. The bootstrapper is up at its end."""
+        if self.case.outage is Outage.MIDWAY:
+            third = self.case.aftermath / 3
+            time.sleep(third)
+            self.overlay.kill(BOOTSTRAP)
+            time.sleep(third)
+            self.restore_bootstrapper()
+            time.sleep(third)
+        else:
+            time.sleep(self.case.aftermath)
+            self.restore_bootstrapper()
 
     def _join(self) -> None:
         """Let all clients join, the witness first: it has everything that the others have."""
@@ -118,6 +137,7 @@ class Trial:
         host = case.witnesses[0]
         self.viewers[WITNESS] = watch(WITNESS, host, case.witnesses, *witness_latency)
         wait_recording(self.viewers)
+        self.joining = time.time()
         for name, neighbours in case.viewers.items():
             options = ("--latency", str(case.latency_ms), *case.client_options)
             self.viewers[name] = watch(name, name, neighbours, *options)
@@ -126,12 +146,12 @@ class Trial:
 
     def _end(self) -> None:
         """End all clients once each must have what the witness has now, and compare their recordings."""
-        end = self.viewers[WITNESS].recording.stat().st_size
+        self.over, end = time.time(), self.viewers[WITNESS].recording.stat().st_size
         time.sleep(self.case.latency_ms / 1000 + FLUSH)
         self.outcome.problems += self.overlay.stop_viewers()
-        witness = self.viewers.pop(WITNESS)
-        self.outcome.calm_gap_ms = witness.figures["longest_gap_ms"]
-        self.outcome.problems += origin_problems_of(witness, self.overlay.footage.sent)
+        witness, sent = self.viewers.pop(WITNESS), self.overlay.footage.sent
+        self.outcome.problems += witness_problems(witness, sent, end, self.over, self.joined)
+        self.outcome.calm_gap_ms = self._gap_of(WITNESS, witness)
         for name, viewer in self.viewers.items():
             self._judge(name, viewer, witness, end)
         for viewer in (witness, *self.viewers.values()):
@@ -146,10 +166,22 @@ class Trial:
         self.outcome.missing += found.missing
         if found.foreign:
             self.outcome.problems.append(f"{name} has {found.foreign} packets that the witness has not")
+        gap = self._gap_of(name, viewer)
         if self.outcome.victim in self.paths[name]:
-            self.outcome.gaps_ms.append(figures["longest_gap_ms"])
+            self.outcome.gaps_ms.append(gap)
         for key in ("repaired_datagrams", "duplicate_datagrams", "parent_changes", "discontinuities"):
             self.outcome.notes[key] = self.outcome.notes.get(key, 0) + figures.get(key, 0)
+
+    def _gap_of(self, name: str, viewer: Viewer) -> float:
+        """Return a client's longest gap from the failure on, in ms; a stop that it was shown is a problem.
+
+        What it has cost that programs were started before says nothing of the failure.
+        """
+        gap = gap_between(viewer.figures, self.struck, self.over)
+        if self.case.goals.unbroken:
+            hidden = self.case.latency_ms + self.overlay.footage.pause_ms
+            self.outcome.problems += stops_of(name, viewer.figures, gap, hidden)
+        return gap
 
     def _look_at_logs(self) -> None:
         """Find out when the last of those right below the victim had noticed that it fails."""
@@ -198,6 +230,16 @@ def compared(viewer: Viewer, witness: Viewer, end: int, sent: Sent) -> Compariso
         return Comparison(end // 188, end // 188)
     begun = sent_between(sent, first, mine) if mine >= first else -sent_between(sent, mine, first)
     return compare(viewer.recording.read_bytes(), witness.recording.read_bytes(), begun, end)
+
+
+def witness_problems(witness: Viewer, sent: Sent, end: int, moment: float, since: float) -> list[str]:
+    """Return what is wrong with an ended witness, which had written `end` bytes at a moment.
+
+    `since` as in `arrears_of`. Raises ProgramError if it has told nothing: no other can be held against it.
+    """
+    if not witness.report.exists():
+        raise witness.program.error("has written no report")
+    return [*origin_problems_of(witness, sent), *arrears_of(witness.figures, sent, end, moment, since)]
 
 
 def origin_problems_of(witness: Viewer, sent: Sent) -> list[str]:

@@ -50,6 +50,9 @@ class Intake:
         """
         self._latency, self._hurry = options.latency_ms / 1000, hurry
         self._over_at: float | None = None
+        self._is_whole = False  # the content is over: that nothing comes any more is no gap
+        self._left_at: float | None = None  # from when on nothing is expected
+        self._unix = time.time() - time.monotonic()
         self._playback = Playback(output, options.latency_ms, on_crash)
 
         def receive(position: Position, stream: int) -> Receiver:
@@ -110,10 +113,12 @@ class Intake:
 
     def ask_to_stop(self) -> None:
         """Begin to stop receiving. Never waits."""
+        self._left_at = self._left_at or time.monotonic()
         self._receiver.ask_to_stop()
 
     def stop(self) -> None:
         """Stop receiving; what is held still goes out."""
+        self._left_at = self._left_at or time.monotonic()
         self._receiver.stop()
 
     def put_out(self, last: int | None, *, unbroken: bool = False) -> None:
@@ -122,6 +127,7 @@ class Intake:
         If the content is over (`last` is its last number) it goes out at its time, else at once: nothing
         that could fill a hole will come.
         """
+        self._is_whole = self._is_whole or last is not None
         deadline = Deadline(self._latency + LATE_SECONDS)
         while last is not None and not self._hurry.is_set() and not deadline.expired:
             if self._playback.finish(_STEP):
@@ -133,7 +139,9 @@ class Intake:
         self, path: tuple[str, ...], request: bytes, began: float, buffer_bytes: int
     ) -> Statistics:
         """Describe what has come so far. `began` is when the request was made, in monotonic seconds."""
-        played, counters = self._playback.report(), self._past.plus(self._receiver.counters())
+        until = None if self._is_whole else self._left_at or time.monotonic()
+        played, counters = self._playback.report(until), self._past.plus(self._receiver.counters())
+        gaps = [(round(self._unix + at, 3), round(seconds * 1000, 1)) for at, seconds in played.gaps]
         return Statistics(
             path=path,
             request_id=str(uuid.UUID(bytes=request)),
@@ -150,7 +158,8 @@ class Intake:
             repaired_datagrams=counters.repaired,
             late_datagrams=played.playout.late,
             nack_sent=counters.nack_sent,
-            longest_gap_ms=round(max(counters.longest_gap_ms, played.longest_break_ms), 1),
+            longest_gap_ms=gaps[0][1] if gaps else 0.0,
+            longest_gaps=tuple(gaps),
             discontinuities=played.discontinuities,
             dropped_bytes=played.dropped,
             continuity_errors=played.continuity_errors,

@@ -49,7 +49,11 @@ class Statistics:
     nack_sent: int = 0
     """Packets in which lost datagrams were asked for."""
     longest_gap_ms: float = 0.0
-    """The longest time between two new datagrams, before the buffer: how long the stream has stood still."""
+    """The longest time between two new datagrams, before the buffer: how long the stream has stood still.
+
+    While the content is not over, the last one lasts until now, or until the stream was left."""
+    longest_gaps: tuple[tuple[float, float], ...] = ()
+    """Of the eight longest of these times: Unix seconds when it began, and how long it was. Longest first."""
     discontinuities: int = 0
     """How often another stream of the content has come in the place of one that could not go on."""
     parent_changes: int = 0

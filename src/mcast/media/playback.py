@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
+from mcast.media.gaps import Gap, Gaps
 from mcast.media.output import Sink
 from mcast.media.playout import PlayoutBuffer, PlayoutCounters
 from mcast.media.timing import DEFAULT_TIMING
@@ -41,7 +42,7 @@ class PlaybackReport:
     dropped: int  # bytes that the output had no room for
     first_number: int | None  # of the first datagram that went out
     discontinuities: int  # where another stream was spliced on
-    longest_break_ms: float  # without media, from the last of one stream to the first of the next
+    gaps: list[Gap]  # in what has come, of one stream or from one to the next; the longest first
     latency_ms: float | None  # median delay of the output behind the earliest that it could be
     output_times: tuple[tuple[int, float], ...]  # RTP timestamp, Unix seconds when it went out: one a second
 
@@ -65,8 +66,7 @@ class Playback:
         self._past = PlayoutCounters()  # of those
         self._rest: list[memoryview] | None = None  # of the stream before, to go out first
         self._first_number: int | None = None
-        self._pushed_at: float | None = None
-        self._longest_break = 0.0
+        self._gaps = Gaps()
         self._checker = ContinuityChecker()
         self._condition = threading.Condition()
         self._stopping = False
@@ -88,9 +88,7 @@ class Playback:
         with self._condition:
             if stream != self._stream:
                 return
-            if self._pushed_at is not None and self._buffer.is_new:
-                self._longest_break = max(self._longest_break, now - self._pushed_at)
-            self._pushed_at = now
+            self._gaps.note(now)
             if self._first_media is None and not only_nulls(train.data, train.size):
                 self._first_media = now
             if self._first_keyframe is None and train.keyframes():
@@ -142,8 +140,8 @@ class Playback:
             young = self._clock() - DEFAULT_TIMING.repair
             self._write(self._buffer.flush_unbroken(young) if unbroken else self._buffer.flush(last))
 
-    def report(self) -> PlaybackReport:
-        """Describe what has gone out so far."""
+    def report(self, until: float | None = None) -> PlaybackReport:
+        """Describe what has gone out so far. That nothing comes counts as a gap `until` then, if at all."""
         with self._condition:
             return PlaybackReport(
                 playout=self._past.plus(self._buffer.counters()),
@@ -156,7 +154,7 @@ class Playback:
                 dropped=self._output.dropped,
                 first_number=self._first,
                 discontinuities=self._stream,
-                longest_break_ms=self._longest_break * 1000,
+                gaps=self._gaps.longest(until),
                 latency_ms=round(median(self._delays) * 1000, 1) if self._delays else None,
                 output_times=tuple(self._output_times),
             )

@@ -1,0 +1,75 @@
+"""Who is fed by whom, where each has two parents: what fails is on one of the two ways, once there are two.
+
+A node that the rendezvous point feeds directly may have that one parent: where all other ways begin at its
+own children there is no second one. All others, and the clients, are waited for.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+
+from tools.demo.processes import wait_until
+from tools.resilience.overlay import BOOTSTRAP
+from tools.resilience.trial import Trial
+
+SECOND_TIMEOUT = 60.0
+"""Seconds until all have two parents: a try begins after a second, one that fails is repeated after half a
+minute at most, and then it takes a search."""
+
+
+def wait_for_both(trial: Trial) -> None:
+    """Wait until each client, and each node above one, has two parents. Raises ProgramError."""
+    wait_until(lambda: doubled_relays(trial), "a second parent of all that can have one", SECOND_TIMEOUT)
+
+
+def doubled_relays(trial: Trial) -> set[str]:
+    """Return the relays on both ways of all clients; none while somebody lacks his second parent."""
+    return relays_above(trial.case.viewers, trial.case.plan.rendezvous, partial(_parents_of, trial))
+
+
+def relays_above(
+    viewers: Iterable[str], roots: Collection[str], parents_of: Callable[[str], Sequence[str]]
+) -> set[str]:
+    """Return all relays between viewers and roots; none if one has a single parent that is not a root."""
+    found: set[str] = set()
+    names = [*viewers]
+    while names:
+        parents = parents_of(names.pop())
+        if len(parents) < 2 and not set(parents) & set(roots):
+            return set()
+        above = {*parents} - {*roots} - found
+        found |= above
+        names += above
+    return found
+
+
+def _parents_of(trial: Trial, name: str) -> list[str]:
+    """Return the one parent or the two that feed a node or client.
+
+    The second one becomes the first if its path is shorter; then the former first one is the second.
+    """
+    seconds = _second_parents(trial, name)
+    firsts = [trial.paths[name][-1]] if name in trial.paths else _first_parents(trial, name)
+    second = seconds[-1:]
+    return [*second, *[first for first in firsts if first not in second][-1:]]
+
+
+def _first_parents(trial: Trial, name: str) -> list[str]:
+    """Return the primary parents that a node has had, the present one last."""
+    told = [event for _, event in trial.overlay.said_since(BOOTSTRAP, trial.joining)]
+    streams = [event for event in told if event.name == "node_streams" and event.text("node") == name]
+    return [path[-2] for event in streams if len(path := event.names("path")) > 1]
+
+
+def _second_parents(trial: Trial, name: str) -> list[str]:
+    """Return the second parents that a node or client has taken; a node's share no relay with its first."""
+    told = [event for _, event in trial.overlay.said_since(name, trial.joining)]
+    return [
+        _name_of(trial, event.text("parent")) for event in told
+        if event.name == "second_parent" and (name in trial.paths or event.holds({"shared": 0}))
+    ]  # fmt: skip
+
+
+def _name_of(trial: Trial, parent: str) -> str:
+    """Return who a parent is: nodes call theirs by name, clients by address."""
+    addresses: Mapping[str, str] = {trial.overlay.ground.of(node): node for node in trial.case.plan.links}
+    return addresses.get(parent, parent)
