@@ -1,6 +1,6 @@
 """Overlays on random graphs in which one thing after another fails, and what their viewers see of it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from statistics import fmean, median, quantiles
@@ -9,7 +9,7 @@ from typing import TypeAlias
 from mcast.config.layout_file import SCOPED_NODES
 from overlay.scenarios import Run
 from overlay.sim_watchdog import Watchdog
-from overlay.simulation import Network
+from overlay.simulation import Network, replayable
 
 Links: TypeAlias = Sequence[tuple[str, str]]
 
@@ -239,9 +239,8 @@ def churn(
             life.mend()
         life.net.run(6)
         trial.figures = figures(life, since, before)
-        if not loss:
-            life.net.world.control_loss = life.net.world.media_loss = 0.0
-            _check_all_is_well(life.net)
+        life.net.world.control_loss = life.net.world.media_loss = 0.0
+        _check_all_is_well(life.net)
 
     trial.play = play
     return trial
@@ -281,3 +280,18 @@ def _check_all_is_well(net: Network) -> None:
     net.settle(15)
     net.check_trees()
     net.check_media()
+
+
+TRIALS: Mapping[str, Callable[..., Trial]] = {"churn": churn, "resilience": crashes}
+
+
+def played(name: str, seed: int, **options: float) -> Figures:
+    """Play a trial to its end, and say how to see it again if it fails.
+
+    What is played is what is said: both come from the same options.
+    """
+    with replayable(name, seed, **options):
+        trial = TRIALS[name](seed, **options)
+        trial.play()
+    assert trial.figures is not None
+    return trial.figures

@@ -408,9 +408,13 @@ class SimReceiver:
 
     def begin(self, number: int) -> None:
         """Take in a parent's word that it goes on with a number."""
+        self.start_at(number)
+        self.next = max(self.next, number)
+
+    def start_at(self, number: int) -> None:
+        """Begin with the number that the first parent was asked for."""
         if self.start is None:
             self.start = self.next = number
-        self.next = max(self.next, number)
 
     def reach_back(self, number: int) -> None:
         """Want the stream from a lower number on, for a child's sake."""

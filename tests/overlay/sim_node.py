@@ -373,6 +373,8 @@ class SimNode(Process):
             resume = self.upstreams[upstream].resume
             inlet = Inlet(upstream, self, relay.receiver, source.process, source.fanout, source.key,
                           next=(resume or source.position).next)  # fmt: skip
+            if resume is not None and resume.ssrc == relay.receiver.ssrc:
+                relay.receiver.start_at(resume.next)  # whatever is lost of the very first is missed
             relay.receiver.add(inlet)
         elif not is_first:
             self.world.soon(lambda: self._count_as_fed(upstream))

@@ -17,6 +17,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from inspect import signature
+from typing import TYPE_CHECKING
 
 from mcast.overlay.actions import LOCAL, NodeParent, SearchFailure
 from mcast.overlay.branch import Branch
@@ -33,6 +35,9 @@ from overlay.sim_node import SimNode
 from overlay.sim_server import Library, SimContent, SimServer, Timeline
 from overlay.sim_upstream import NodeUpstream
 from overlay.sim_world import Process, World
+
+if TYPE_CHECKING:
+    from overlay.scenarios import Run
 
 PATIENCE = 30.0
 """Seconds that a viewer of the simulation waits for its content."""
@@ -386,34 +391,53 @@ class Network:
 
 
 @contextmanager
-def replayable(scenario: str, seed: int) -> Iterator[None]:
-    """Say, when a run fails, how to see it again."""
+def replayable(scenario: str, seed: int, **options: float) -> Iterator[None]:
+    """Say, when a run fails, how to see the same run again."""
     try:
         yield
     except Exception as error:
-        error.add_note(f"again: PYTHONPATH=src:tests python -m overlay.simulation {scenario} --seed {seed}")
+        error.add_note(f"again: PYTHONPATH=src:tests python -m overlay.simulation "
+                       f"{' '.join(arguments(scenario, seed, **options))}")  # fmt: skip
         raise
+
+
+def arguments(scenario: str, seed: int, **options: float) -> list[str]:
+    """Return the words by which `main` runs just this; an option that is True needs no value."""
+    words = [scenario, "--seed", str(seed)]
+    for name, value in options.items():
+        words += [f"--{name}"] if value is True else [f"--{name}", str(value)] if value is not False else []
+    return words
+
+
+def run_of(argv: list[str] | None) -> "Run":
+    """Return the run that a command line names. What it does not say is as the run itself has it."""
+    from overlay.resilience import TRIALS
+    from overlay.scenarios import SCENARIOS
+
+    runs: dict[str, Callable[..., Run]] = {**SCENARIOS, **TRIALS}
+    parser = argparse.ArgumentParser(
+        description="Run one simulated overlay again from its seed.", argument_default=argparse.SUPPRESS
+    )
+    parser.add_argument("scenario", choices=sorted(runs))
+    parser.add_argument("--seed", type=int, required=True)
+    group = parser.add_argument_group("of churn and resilience")
+    group.add_argument("--nodes", type=int)
+    group.add_argument("--parents", type=int, choices=(1, 2))
+    group.add_argument("--loss", action="store_true", help="messages come late, datagrams are lost")
+    group.add_argument("--offers", action="store_true", help="a bootstrapper tells who is up")
+    group.add_argument("--standbys", type=int, help="further rendezvous points")
+    group.add_argument("--seconds", type=float, help="for which nodes crash")
+    group.add_argument("--share", type=float, help="of the nodes, that crashes each second")
+    options = vars(parser.parse_args(argv))
+    begin, seed = runs[options.pop("scenario")], options.pop("seed")
+    if strange := sorted(set(options) - set(signature(begin).parameters)):
+        parser.error(f"{begin.__name__} has no --{strange[0]}")
+    return begin(seed, **options)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one scenario and print what happened in it."""
-    from overlay import resilience
-    from overlay.scenarios import SCENARIOS, Run
-
-    trials: dict[str, Callable[..., Run]] = {
-        "churn": resilience.churn,
-        "resilience": resilience.crashes,
-    }
-    parser = argparse.ArgumentParser(description="Run one simulated overlay again from its seed.")
-    parser.add_argument("scenario", choices=sorted([*SCENARIOS, *trials]))
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--nodes", type=int, default=40, help="of churn and resilience (default: 40)")
-    parser.add_argument("--parents", type=int, choices=(1, 2), default=1, help="of churn and resilience")
-    options = parser.parse_args(argv)
-    if options.scenario in trials:
-        run = trials[options.scenario](options.seed, options.nodes, parents=options.parents)
-    else:
-        run = SCENARIOS[options.scenario](options.seed)
+    run = run_of(argv)
     try:
         run.play()
     except AssertionError as error:

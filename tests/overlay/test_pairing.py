@@ -31,7 +31,7 @@ from overlay.branches import (
 from overlay.cores import fed_node
 from overlay.effort import TIMEOUT, seeds
 from overlay.messages import N1, N2, N3, R2, RP, port, stream
-from overlay.simulation import Network, replayable
+from overlay.simulation import Network
 from overlay.test_resilience import parent, watching
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
@@ -280,8 +280,4 @@ def test_seconds_of_each_other_starve_visibly_when_both_lose_their_first() -> No
 
 @pytest.mark.parametrize("seed", seeds(1))
 def test_nothing_loops_and_all_are_fed_whatever_fails_with_two_parents(seed: int) -> None:
-    with replayable("churn", seed):
-        trial = resilience.churn(seed, 16, parents=2)
-        trial.play()
-        assert trial.figures is not None
-        assert trial.figures.lost == 0
+    assert resilience.played("churn", seed, nodes=16, parents=2).lost == 0

@@ -1,5 +1,6 @@
 """Whole overlays in which things fail: what it costs the viewers, and what must never happen."""
 
+import shlex
 from collections.abc import Iterable
 from itertools import combinations
 from statistics import median
@@ -12,7 +13,7 @@ from mcast.wire.node import StopReason
 from overlay import resilience, simulation
 from overlay.effort import TIMEOUT, seeds
 from overlay.sim_watchdog import LOOP_SECONDS, Watchdog
-from overlay.simulation import Network, replayable
+from overlay.simulation import Network
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
 
@@ -58,33 +59,54 @@ def unharmed(net: Network) -> None:
 
 @pytest.mark.parametrize("seed", seeds(3))
 def test_who_has_a_way_is_fed_again_and_nothing_loops_whatever_fails(seed: int) -> None:
-    with replayable("churn", seed):
-        trial = resilience.churn(seed, 10 + seed * 13 % 50)
-        trial.play()
-        assert trial.figures is not None
-        assert trial.figures.lost == 0
+    assert resilience.played("churn", seed, nodes=10 + seed * 13 % 50).lost == 0
 
 
 @pytest.mark.parametrize("seed", seeds(1))
 def test_the_same_holds_where_who_has_no_way_is_offered_others(seed: int) -> None:
-    trial = resilience.churn(seed, 16, offers=True)
-    trial.play()
-    assert trial.figures is not None
-    assert trial.figures.lost == 0
+    assert resilience.played("churn", seed, nodes=16, offers=True).lost == 0
 
 
 @pytest.mark.parametrize("seed", seeds(1))
 def test_the_same_holds_while_messages_and_datagrams_are_lost(seed: int) -> None:
-    resilience.churn(seed, 16, loss=True).play()
+    assert resilience.played("churn", seed, nodes=16, loss=True).lost == 0
 
 
 @pytest.mark.parametrize("seed", seeds(1))
 def test_nodes_that_crash_all_the_time_cost_their_viewers_no_number(seed: int) -> None:
-    with replayable("resilience", seed):
-        trial = resilience.crashes(seed, 40, seconds=6.0)
-        trial.play()
-        assert trial.figures is not None
-        assert trial.figures.lost == 0
+    assert resilience.played("resilience", seed, nodes=40, seconds=6.0).lost == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("churn", {"nodes": 8, "loss": True, "offers": True, "standbys": 1, "parents": 2}),
+        ("resilience", {"nodes": 8, "seconds": 1.0, "share": 0.2}),
+    ],
+)
+def test_a_trial_that_fails_is_seen_again_by_what_its_note_says(
+    name: str, options: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lives: list[list[str]] = []
+
+    def not_well(net: Network) -> None:
+        lives.append([*net.timeline(), str(net.now), str(net.policy)])
+        raise AssertionError("not well")
+
+    monkeypatch.setattr(resilience, "_check_all_is_well", not_well)
+    with pytest.raises(AssertionError) as caught:
+        resilience.played(name, 5, **options)
+    (note,) = caught.value.__notes__
+    assert simulation.main(shlex.split(note.partition("overlay.simulation ")[2])) == 1
+    assert lives[0] == lives[1]
+    assert simulation.main([name, "--seed", "5", "--nodes", "8"]) == 1
+    assert lives[0] != lives[2], "without the other options it is another life"
+
+
+def test_an_option_that_a_run_does_not_have_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        simulation.main(["crowd", "--seed", "1", "--parents", "2"])
+    assert "crowd has no --parents" in capsys.readouterr().err
 
 
 def test_the_command_prints_what_repairs_have_cost(capsys: pytest.CaptureFixture[str]) -> None:
