@@ -13,7 +13,8 @@ from mcast.net.messages import Header, Part, function
 from mcast.net.udp import MAX_RECEIVE, receive
 
 _RECVMSG = function("recvmsg")
-_CONTROL_BYTES = 64
+_CONTROL_BYTES = socket.CMSG_SPACE(4)  # what UDP_GRO tells, the only message that a receiver asks for
+_DONTWAIT = int(socket.MSG_DONTWAIT)
 _SEGMENT_AT = socket.CMSG_LEN(0) // 4  # in 32-bit words: where what UDP_GRO tells stands
 
 
@@ -41,17 +42,17 @@ class TrainReader:
         """
         if _RECVMSG is None:
             return _receive(sock)
-        header = self._header
-        header.control_length = _CONTROL_BYTES
-        count = _RECVMSG(sock.fileno(), self._at, socket.MSG_DONTWAIT)
+        count = _RECVMSG(sock.fileno(), self._at, _DONTWAIT)
+        if 0 <= count < MAX_RECEIVE and self._header.control_length == _CONTROL_BYTES:  # a train
+            return bytes(self._view[:count]), self._control[_SEGMENT_AT]
+        # The kernel has written how much it tells: nothing, if one datagram has come or none.
+        self._header.control_length = _CONTROL_BYTES
         if count < 0:
             error = ctypes.get_errno()
             raise OSError(error, os.strerror(error))  # of the class that belongs to the number
-        if header.flags & socket.MSG_TRUNC:
+        if count == MAX_RECEIVE:  # the buffer is longer than any datagram; so who knows what that is
             return b"", 0
-        # UDP_GRO is the only message that the sockets of a receiver ask for.
-        size = self._control[_SEGMENT_AT] if header.control_length else count
-        return bytes(self._view[:count]), size
+        return bytes(self._view[:count]), count
 
 
 def _receive(sock: socket.socket) -> tuple[bytes, int]:
