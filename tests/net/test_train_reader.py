@@ -8,7 +8,7 @@ import pytest
 
 from helpers import wait_until
 from mcast.net import train_reader
-from mcast.net.train_reader import TrainReader
+from mcast.net.train_reader import RESERVE, TrainReader
 from mcast.net.udp import TrainSender, enable_merging, open_udp
 from mcast.wire.train import Train
 
@@ -82,3 +82,15 @@ def test_nothing_that_waits_is_said_at_once_and_so_is_a_closed_port(
     receiver.send(b"?")
     with pytest.raises(ConnectionRefusedError):
         reader.receive(receiver)
+
+
+def test_trains_that_are_kept_stay_as_they_came(
+    reader: TrainReader, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    sender, receiver = pair
+    trains = [bytes([number]) * 6_640 for number in range(3 * RESERVE // 6_640)]
+    kept: list[tuple[bytes, int]] = []
+    for data in trains:
+        TrainSender(sender).send(Train(0, 1_328, data))
+        kept.append(received(reader, receiver))
+    assert kept == [(data, 1_328) for data in trains]

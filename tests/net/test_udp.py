@@ -13,6 +13,7 @@ from mcast.net.udp import (
     UDP_SEGMENT,
     Received,
     TrainSender,
+    count_dropped,
     enable_merging,
     open_udp,
     receive,
@@ -203,3 +204,13 @@ def test_receive_buffer_is_asked_for_and_what_was_granted_is_told() -> None:
 def test_ipv6_socket_takes_no_ipv4() -> None:
     with open_udp(V6) as sock, open_udp(V4, sock.getsockname()[1]) as other:
         assert other.getsockname()[1] == sock.getsockname()[1]
+
+
+def test_what_a_receive_buffer_has_no_room_for_is_counted() -> None:
+    with open_udp(V4) as receiver, open_udp(V4) as sender:
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        assert count_dropped(receiver) == 0
+        for _ in range(100):
+            sender.sendto(bytes(1_328), receiver.getsockname())
+        assert count_dropped(receiver) > 0
+    assert count_dropped(receiver) == 0  # it is closed

@@ -15,13 +15,15 @@ class Node:
 
     def __init__(self) -> None:
         self.bytes: dict[str, int] = {}
+        self.dropped = 0
         self.busy: list[float] = []
         self.told: list[object] = []
         self.now = 0.0
         self.meter = RoomMeter(self, self, self.told.append)
 
     def counters(self) -> Iterator[tuple[str, ReceiverCounters]]:
-        return ((name, replace(NOTHING_YET, bytes=count)) for name, count in self.bytes.items())
+        for name, count in self.bytes.items():
+            yield name, replace(NOTHING_YET, bytes=count, dropped=self.dropped)
 
     def busy_seconds(self) -> tuple[float, ...]:
         return tuple(self.busy)
@@ -69,3 +71,22 @@ def test_a_crowd_that_passes_is_no_strain() -> None:
     for _ in range(5):
         assert node.seconds(STRAINED_LOOKS - 1, 1.0, 0.1) == []
         assert node.seconds(1, 0.1, 0.1) == []
+
+
+def test_what_a_full_buffer_drops_is_strain_although_the_threads_have_time() -> None:
+    node = Node()
+    node.dropped = 7  # before anybody looked
+    assert node.seconds(5, 0.1, 0.1, news=MEGABYTE) == [RateMeasured("news", 8 * MEGABYTE)]
+    told: list[object] = []
+    for _ in range(STRAINED_LOOKS):
+        node.dropped += 1
+        told += node.seconds(1, 0.1, 0.1, news=MEGABYTE)
+    assert told == [Strained(is_strained=True)]
+    assert node.seconds(1, 0.1, 0.1, news=MEGABYTE) == [Strained(is_strained=False)]
+
+
+def test_a_buffer_that_was_full_once_is_no_strain() -> None:
+    node = Node()
+    node.seconds(5, 0.1, news=MEGABYTE)
+    node.dropped += 100
+    assert node.seconds(5, 0.1, news=MEGABYTE) == []

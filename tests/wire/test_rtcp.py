@@ -279,3 +279,10 @@ def test_any_bytes_give_packets_or_a_wire_error(data: bytes) -> None:
 def test_any_bytes_give_a_state_or_a_wire_error(data: bytes) -> None:
     with contextlib.suppress(WireError):
         assert UpstreamState.unpack(UpstreamState.unpack(data).pack()) == UpstreamState.unpack(data)
+
+
+@given(unsigned(32), st.builds(ReferenceDelay, unsigned(32), unsigned(32), unsigned(32)))
+def test_an_answer_to_one_child_is_what_the_report_with_one_delay_is(
+    ssrc: int, answer: ReferenceDelay
+) -> None:
+    assert ExtendedReport.pack_answer(ssrc, answer) == ExtendedReport(ssrc, delays=(answer,)).pack()

@@ -24,9 +24,10 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from mcast.media.history import History
+from mcast.media.plain_report import PlainReports
 from mcast.media.round_trip import RoundTrip
 from mcast.media.token_bucket import TokenBucket
 from mcast.net.addresses import IPAddress, SockAddr
@@ -73,28 +74,22 @@ OnCaughtUp: TypeAlias = Callable[[ChildKey], None]
 """Told once of each child that came to resume, when it gets the stream as it comes."""
 
 
-class Stand(NamedTuple):
-    """How far the pushing of a stream has come."""
-
-    next: int  # the next number
-    datagrams: int = 0
-    bytes: int = 0
+Stand: TypeAlias = tuple[int, int, int]
+"""How far the pushing of a stream has come: the next number, datagrams, bytes. They belong together."""
 
 
 class Front:
-    """Where all live children of a content are: a train costs the same bookkeeping for few and many."""
+    """Where all live children of a content are: a train costs the same bookkeeping for few and many.
+
+    The pusher sets `promised`, with the lock held, to what it is when the present train has been sent, and
+    `done` to the same when it has.
+    """
+
+    __slots__ = ("done", "promised")
 
     def __init__(self, next_number: int) -> None:
-        self.done = self.promised = Stand(next_number)  # the pusher's; the lock's: with the present train
-
-    def promise(self, train: Train) -> None:
-        """Count a train that is to be sent to all that are live in this moment. With the lock held."""
-        before = self.done
-        self.promised = Stand(train.next, before.datagrams + train.count, before.bytes + len(train.data))
-
-    def keep(self) -> None:
-        """Count it as sent. The pusher's."""
-        self.done = self.promised
+        self.done: Stand = (next_number, 0, 0)
+        self.promised = self.done
 
 
 @dataclass(slots=True, eq=False)
@@ -119,6 +114,7 @@ class Child:
     moves: int = 0
     next_report: float = 0.0
     report: ReportBlock | None = None
+    plain: PlainReports | None = None
     reference: tuple[int, int, float] | None = None  # its SSRC and time (middle32), and when that came
     round_trip: RoundTrip = field(default_factory=RoundTrip)
     beside: bool = False  # another parent delivers to it, too
@@ -151,7 +147,7 @@ class Child:
     def cursor(self) -> int:
         """Return the next number to send."""
         front = self.front
-        return self._cursor if front is None else front.done.next
+        return self._cursor if front is None else front.done[0]
 
     @cursor.setter
     def cursor(self, number: int) -> None:
@@ -161,28 +157,29 @@ class Child:
     def datagrams(self) -> int:
         """Return how many datagrams have been sent, those of the repairs not counted."""
         front = self.front
-        return self._datagrams if front is None else self._datagrams + front.done.datagrams
+        return self._datagrams if front is None else self._datagrams + front.done[1]
 
     @property
     def bytes(self) -> int:
         """Return how many bytes these were."""
         front = self.front
-        return self._bytes if front is None else self._bytes + front.done.bytes
+        return self._bytes if front is None else self._bytes + front.done[2]
 
     def join(self, front: Front) -> None:
         """Be fed with all others from the head on. With the lock held."""
-        self._datagrams -= front.promised.datagrams
-        self._bytes -= front.promised.bytes
+        _, datagrams, octets = front.promised
+        self._datagrams -= datagrams
+        self._bytes -= octets
         self.front = front
 
     def part(self, next_number: int | None = None) -> None:
         """Be fed alone from now on: from a number, or from where the front is. With the lock held."""
         if self.front is None:
             return
-        done, self.front = self.front.done, None
-        self._cursor = done.next if next_number is None else next_number
-        self._datagrams += done.datagrams
-        self._bytes += done.bytes
+        (head, datagrams, octets), self.front = self.front.done, None
+        self._cursor = head if next_number is None else next_number
+        self._datagrams += datagrams
+        self._bytes += octets
 
     def hears_nothing(self, now: float, quiet: float) -> bool:
         """Return whether it gets no media just now, though there is some. The feedback thread's."""

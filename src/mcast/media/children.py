@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 from mcast.media.child import MAX_LATE, Child, ChildKey, ChildState, Front
 from mcast.media.history import History
-from mcast.media.live import ALONE_SECONDS, Group, LiveChildren, Plan
+from mcast.media.live import ALONE_SECONDS, Group, LiveChildren
 from mcast.media.token_bucket import TokenBucket
 from mcast.net.addresses import SockAddr
 from mcast.net.ratelimit import RateLimitedLog
@@ -147,6 +147,8 @@ class Children:
 
     def release(self, close: Callable[[socket.socket], None]) -> bool:
         """Close the sockets of children that are gone; return whether none is left."""
+        if not self._retired:  # without the lock: what is added in this moment has its turn the next time
+            return True
         with self._lock:
             epoch, retired, self._retired = self._epoch, self._retired, []
         for then, sock in retired:
@@ -174,39 +176,41 @@ class Children:
 
     def push(self, train: Train, now: float) -> None:
         """Keep a train, send it to the live children. Never blocks; by one thread only."""
+        history, front = self._history, self._front
+        first, size, length = train.first, train.size, len(train.data)
+        count = -(-length // size)
         with self._lock:
-            late = train.first < self._history.head and self._history.tail < self._history.head
-            self._history.insert(train, now)
             self._epoch += 1
             plan = self._live.plan(now)
-            if late:
+            is_late = first < history.head and history.tail < history.head
+            if is_late:
+                history.insert(train, now)
                 self._set_aside(train)
             else:
-                self._front.promise(train)
+                history.append(train, first + count, now)
+                _, datagrams, octets = front.done
+                front.promised = (first + count, datagrams + count, octets + length)
         self.last_push = now
-        if late:
+        if is_late:
             self._send_late(plan.children, train)
             self._note_late(train, now)
         else:
             self.newest = train
-            self._send(plan, train, now)
+            alone = plan.alone
+            for group in plan.groups:
+                served = group.sender.send(train)  # one call for all of them
+                if served < len(group.children):
+                    self._part_company(group, now)
+                    alone = (*alone, *group.children[served:])
+            stalled: list[tuple[Child, int]] = []
+            for child in alone:
+                sent = child.sender.send(train)  # type: ignore[union-attr]  # live: it has a sender
+                if sent < count:
+                    stalled.append((child, sent))
+            front.done = front.promised
+            if stalled:
+                self._fall_back(train, stalled, now)
         self._epoch += 1
-
-    def _send(self, plan: Plan, train: Train, now: float) -> None:
-        alone = plan.alone
-        for group in plan.groups:
-            served = group.sender.send(train)
-            if served < len(group.children):
-                self._part_company(group, now)
-                alone = (*alone, *group.children[served:])
-        stalled: list[tuple[Child, int]] = []
-        for child in alone:
-            sent = child.sender.send(train)  # type: ignore[union-attr]  # live: it has a sender
-            if sent < train.count:
-                stalled.append((child, sent))
-        self._front.keep()
-        if stalled:
-            self._fall_back(train, stalled, now)
 
     def _part_company(self, group: Group, now: float) -> None:
         """Send to each of a group by its own socket for a while: the common one has not taken a train."""

@@ -141,6 +141,7 @@ class Fanout:
                 raise StreamEndedError(f"the stream of '{self.content}' has just ended")
             port = self._rtcp.port_at(local_ip)
             self._children.add(child)
+        self._reader.hurry(now)  # its hello is on its way
         self._reader.wake()
         return port
 

@@ -24,6 +24,8 @@ TICK_SECONDS = 0.02
 """Clocks are looked at this long after each other."""
 FORWARD_THREADS = 1
 """The most of a node, if the operator says nothing else."""
+EARLY_SECONDS = 0.01
+"""They are looked at so much earlier when the thread is awake for media: that saves a wake-up."""
 MAX_READY = 64
 """Sockets that are read before the clock is looked at again."""
 
@@ -110,11 +112,12 @@ class Forwarder:
         readers = self._readers
         try:
             while not self._stopping.is_set():
-                for descriptor, _ in self._poll.poll(self._timeout(), MAX_READY):
+                ready = self._poll.poll(self._timeout(), MAX_READY)
+                for descriptor, _ in ready:
                     readers[descriptor]()
                 # Sockets first: silence is judged only after what has arrived was read.
                 now = time.monotonic()
-                if now >= self._look_at:
+                if now >= (self._look_at - EARLY_SECONDS if ready else self._look_at):
                     self._look_at = now + TICK_SECONDS
                     self._look(now)
         finally:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mcast.wire.rtp import CLOCK_RATE
-from mcast.wire.train import Train
+from mcast.wire.train import FLAGS_AT, PLAIN_START, PRIORITY_START, Train
 
 MAX_SECONDS = 8.0
 """Longer than a GOP (2 s when mcast has encoded it) and than any change of parent takes."""
@@ -28,6 +28,7 @@ MAX_DATAGRAMS = 16_384
 """A quarter of what a 16-bit sequence number can name, so that a NACK is never ambiguous."""
 
 _HALF_TIMESTAMP = 1 << 31
+_LOOKS = 32  # in the time that is held: so often it is looked for what is too old
 _COMPACT_AT = 256  # dropped entries before the lists are moved
 
 
@@ -64,6 +65,8 @@ class History:
         self._dropped = 0
         self._gone = 0  # what is below has fallen out of a bound
         self._keyframes: list[int] = []
+        self._trim_at = 0.0  # it is time to look for what is too old; or the head has come this far
+        self._trim_head = start + bounds.datagrams
 
     def __repr__(self) -> str:
         return f"<History {self.tail}..{self.head}, {self.bytes} bytes, {len(self._keyframes)} keyframes>"
@@ -91,17 +94,26 @@ class History:
     def insert(self, train: Train, now: float) -> None:
         """Keep a train, in order or late; what is held already of it is not kept twice."""
         if train.first >= self.head or self._newest() is None:  # the first may lie below the start
-            self._trains.append(train)
-            self._firsts.append(train.first)
-            self._times.append(now)
-            self.head = train.next
-            self.bytes += len(train.data)
-            if keyframes := train.keyframes():
-                self._keyframes.extend(keyframes)
-        else:
-            for part in self._not_held(train):
-                self._put(part, now)
+            self.append(train, train.next, now)
+            return
+        for part in self._not_held(train):
+            self._put(part, now)
         self._trim(now)
+
+    def append(self, train: Train, head: int, now: float) -> None:
+        """Keep a train that is in order, or the first; `head` is the number after its last."""
+        data = train.data
+        self._trains.append(train)
+        self._firsts.append(train.first)
+        self._times.append(now)
+        self.head = head
+        self.bytes += len(data)
+        # A PAT's first bytes: nearly no train has one, and this look at all its datagrams is cheap.
+        starts = data[FLAGS_AT :: train.size]
+        if PLAIN_START in starts or PRIORITY_START in starts:
+            self._keyframes.extend(train.keyframes())
+        if now >= self._trim_at or head > self._trim_head or self.bytes > self._bounds.bytes:
+            self._trim(now)
 
     def clear(self) -> None:
         """Hold nothing any more; the head stays."""
@@ -213,6 +225,8 @@ class History:
         if self._dropped > _COMPACT_AT and self._dropped * 2 > len(self._trains):
             del self._trains[: self._dropped], self._firsts[: self._dropped], self._times[: self._dropped]
             self._dropped = 0
+        self._trim_at = now + bounds.seconds / _LOOKS
+        self._trim_head = self.tail + bounds.datagrams
 
 
 def _elapsed(first: int, last: int) -> float:

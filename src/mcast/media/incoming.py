@@ -4,6 +4,9 @@
              ├──► IncomingStream ───┤
     parent ──┘                      └── per parent: hellos, reports, NACKs, goodbyes
 
+A train that goes on where the last one ended, from the only parent, while nothing lacks, takes the short
+way (`follow`): what it means for the parent is taken in at the next look (`settle`), all else at once.
+
 The state of the stream is here (its SSRC, which numbers have come, its clock), the state of a parent
 in parent.py. With two parents each is asked only for what it has sent, and for what one of them has
 not answered the other is asked next. One of the two is soon outdone (race.py). Pure: no socket, no clock.
@@ -19,14 +22,16 @@ from mcast.media.reception import Reception, extend
 from mcast.media.reports import Speaker
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.overlay.actions import UpstreamId
-from mcast.wire.burst import Run, is_whole_run, sort_burst
+from mcast.wire.burst import Run, is_whole_run, run_length, sort_burst
 from mcast.wire.position import Position
 from mcast.wire.rtcp import NEXT_UNKNOWN, SenderReport, read_state, unpack_compound
 from mcast.wire.rtp import timestamp_at
-from mcast.wire.train import Train, only_nulls
+from mcast.wire.train import NULL_DATAGRAM, Train, only_nulls
 
 MAX_NACK = 256
 """Numbers asked for in one packet: at worst 1,024 bytes."""
+STEADY_GAP = 0.05
+"""Seconds between two trains that are too few to learn a rhythm from: see `Timing.suspect` and `rhythm`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class ReceiverCounters:
     longest_gap_ms: float  # between two new datagrams
     nack_sent: int  # packets
     doubted: int  # leaps that were not believed, or not yet
+    dropped: int = 0  # times that a socket of this host had no room for what came
 
     def plus(self, later: "ReceiverCounters") -> "ReceiverCounters":
         """Return what has come of this stream and of one that came in its place."""
@@ -79,6 +85,8 @@ class IncomingStream:
         self._repair, self._timing = repair, timing
         self._parents: dict[UpstreamId, Parent] = {}
         self._race: Race | None = None
+        self._steady: Parent | None = None  # the only parent, while all is in order
+        self._followed: Train | None = None  # the last that has taken the short way since the last look
         self._new_at = float("inf")  # when something new has come last
         self._longest_gap = 0.0
         self._nacks_of_former = self._doubted = 0
@@ -103,12 +111,15 @@ class IncomingStream:
         if start is None and not self.reception.received and not self._parents:
             start = self.reception.start
         parent = Parent(upstream, speaker, position, now, start=start, timing=self._timing)
+        self.settle()
         self._parents[upstream] = parent
-        self._race = None
+        self._race = self._steady = None
         return parent
 
     def remove(self, upstream: UpstreamId) -> None:
         """Expect nothing more from a parent."""
+        self.settle()
+        self._steady = None
         former = self._parents.pop(upstream, None)
         if former is not None:
             self._nacks_of_former += former.nack_sent
@@ -116,6 +127,8 @@ class IncomingStream:
 
     def reach_back(self, number: int, now: float) -> None:
         """Want the stream from a lower number on: somebody below lacks what this child never asked for."""
+        self.settle()
+        self._steady = None
         if self.reception.reach_back(number, now):
             for parent in self._parents.values():
                 parent.reach_back(number)
@@ -126,11 +139,56 @@ class IncomingStream:
 
     # What comes
 
+    def follow(self, data: bytes, size: int, now: float) -> Train | None:
+        """Take in one receive the short way, if it is what nearly all are: the next train.
+
+        Else return None, and have taken in nothing: it is for `receive` to find out what it is.
+        """
+        if self._steady is None or size == NULL_DATAGRAM:
+            return None
+        gap = now - self._new_at
+        if gap > STEADY_GAP or gap > self._longest_gap:
+            return None
+        reception = self.reception
+        first = reception.next
+        count = run_length(data, size, first & 0xFFFF, self.ssrc)
+        if not count:
+            return None
+        reception.next = first + count
+        reception.received += count
+        self.bytes += len(data)
+        self._new_at = now
+        self._followed = train = Train(first, size, data)
+        return train
+
+    def settle(self) -> bool:
+        """Let the parent know what has taken the short way; return whether anything has."""
+        train, parent = self._followed, self._steady
+        if train is None or parent is None:
+            return False
+        parent.on_followed(self.reception.next, timestamp_at(train.data, 0), self._new_at)
+        self._followed = None
+        return True
+
+    def _find_steady(self) -> None:
+        """Find out whether what follows may take the short way."""
+        self._steady = None
+        if len(self._parents) == 1 and not self.reception.missing:
+            (parent,) = self._parents.values()
+            if parent.is_steady and parent.next == self.reception.next:
+                self._steady = parent
+
     def receive(self, parent: Parent, data: bytes, size: int, now: float) -> list[Train]:
         """Take in one receive, in segments of `size`; return what is new of the stream."""
-        if is_whole_run(data, size, self.ssrc):
+        self.settle()
+        trains = self._receive(parent, data, size, now)
+        self._find_steady()
+        return trains
+
+    def _receive(self, parent: Parent, data: bytes, size: int, now: float) -> list[Train]:
+        if is_whole_run(data, size, self.ssrc):  # of two parents, or after a loss: still nearly always
             sequence, expected = data[2] << 8 | data[3], parent.next
-            if sequence == expected & 0xFFFF and parent.start is not None:  # nothing lacks: nearly always
+            if sequence == expected & 0xFFFF and parent.start is not None:
                 return self._take(parent, Train(expected, size, data), now)
             return self._on_run(parent, Run(sequence, size, data), now)
         burst = sort_burst(data, size, self.ssrc)
@@ -231,7 +289,9 @@ class IncomingStream:
 
     def on_time(self, parent: Parent, now: float) -> bytes | None:
         """Return the packet for a parent that is due now; to be asked after each receive and each 20 ms."""
+        self.settle()
         parent.judge(now)
+        self._find_steady()
         alone = len(self._parents) < 2
         missing = self._to_ask(parent, now) if self._repair and self.reception.missing else ()
         return parent.due(now, missing, beside=not alone and self._others_deliver(parent))

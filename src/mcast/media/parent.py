@@ -168,6 +168,10 @@ class Parent:
         begin = self.next if self.start is None else self.start
         return Asking(self.upstream, begin, self.next, self.round_trip.patience)
 
+    def is_due(self, now: float) -> bool:
+        """Return whether it is to hear something, or somebody something about it."""
+        return now >= self._report_due or bool(self._events)
+
     def may_ask(self, now: float) -> bool:
         """Return whether it is time for another NACK."""
         return now >= self._nack_due
@@ -226,6 +230,24 @@ class Parent:
             self._change(ParentState.WAITING if idle and self._says_waiting else ParentState.FED, now)
         if not self._begun:
             self._begin(now)
+        self._note_arrival(timestamp, now)
+
+    @property
+    def is_steady(self) -> bool:
+        """Return whether it feeds us and has begun to, so that one more train is no news."""
+        return self.state is ParentState.FED and self._begun and self.start is not None and not self._idle
+
+    def on_followed(self, next_number: int, timestamp: int, now: float) -> None:
+        """Take in trains that have come while it was steady, in order, each soon after the one before.
+
+        Up to `next_number`; the last of them at `now`, and with this RTP timestamp.
+        """
+        count = next_number - self.next
+        self.next = next_number
+        self.received += count
+        self.new += count
+        self._starved = 0.0
+        self._silence.on_steady(now)
         self._note_arrival(timestamp, now)
 
     def on_report(self, report: SenderReport, others: Sequence[Packet], now: float) -> None:

@@ -17,7 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from mcast.media.forwarder import Forwarder
@@ -30,7 +30,7 @@ from mcast.media.way import Way
 from mcast.net.addresses import IPAddress, endpoint_of, sockaddr_of
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import JOIN_TIMEOUT, OnCrash
-from mcast.net.udp import enable_merging, request_receive_buffer
+from mcast.net.udp import count_dropped, enable_merging, request_receive_buffer
 from mcast.overlay.actions import UpstreamId
 from mcast.wire.position import Position
 from mcast.wire.train import Train
@@ -131,6 +131,7 @@ class Receiver:
         self._requests: deque[_Add | _Remove | _ReachBack] = deque()  # changed with the lock held
         self._known: set[UpstreamId] = set()  # with the lock: parents that are not to be removed
         self._finished = False  # with the lock: what comes is closed
+        self._dropped = 0  # the thread's: by sockets that are closed
         self._doubt = ""  # the thread's
         self._doubts_said: deque[str] = deque(maxlen=DOUBTS_SAID)  # the thread's
         self._is_alone = forwarder is None
@@ -174,7 +175,8 @@ class Receiver:
 
     def counters(self) -> ReceiverCounters:
         """Describe what has come so far."""
-        return self._stream.counters()
+        dropped = self._dropped + sum(count_dropped(line.sock) for line in self._lines)
+        return replace(self._stream.counters(), dropped=dropped)
 
     def parents(self) -> Mapping[UpstreamId, ParentCounters]:
         """Describe what each parent has brought; one that was just added is there in a moment."""
@@ -253,8 +255,12 @@ class Receiver:
         self._hand_on_gathered(now)
         if self._requests:
             self._do_requests()
+        has_followed = self._stream.settle()
         for line in self._lines:
-            self._do_due(line, now)
+            if has_followed:  # from the only parent
+                line.way.on_media(now, line.parent.lost)
+            if not has_followed or line.parent.is_due(now):
+                self._do_due(line, now)
         loser = self._stream.outdone(now)
         if loser is not None and self._on_outdone is not None:
             self._on_outdone(loser)
@@ -272,13 +278,18 @@ class Receiver:
             parent.refused(now)
         else:
             now = time.monotonic()
-            if data:
+            train = stream.follow(data, size, now)
+            if train is not None and self._gathering is None:  # nearly always
+                self._on_train(train)
+                return
+            trains = [] if train is None else [train]
+            if data and train is None:
                 trains = stream.receive(parent, data, size, now)
-                if self._gathering is not None:
-                    trains = self._gather(self._gathering, trains, now)
-                for train in trains:
-                    self._on_train(train)
                 line.way.on_received(data, size, parent.lost, now)
+            if self._gathering is not None:
+                trains = self._gather(self._gathering, trains, now)
+            for train in trains:
+                self._on_train(train)
         if parent.has_news or stream.reception.missing:  # all else can wait for the next look
             self._do_due(line, now)
 
@@ -342,6 +353,7 @@ class Receiver:
         self._stream.remove(line.parent.upstream)
         self._forwarder.forget(line.sock)
         _send(line.sock, line.parent.goodbye(time.monotonic()))
+        self._dropped += count_dropped(line.sock)
         line.sock.close()
 
     def finish(self) -> None:

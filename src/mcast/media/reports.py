@@ -12,9 +12,11 @@ child by the two XR blocks (RFC 3611, 4.4 and 4.5).
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mcast.media.round_trip import LONGEST_ROUND_TRIP
 from mcast.wire.rtcp import (
+    NEXT_UNKNOWN,
     App,
     Bye,
     ExtendedReport,
@@ -82,8 +84,7 @@ class Speaker:
         return token_app(self.ssrc, self.token)
 
 
-@dataclass(frozen=True, slots=True)
-class ChildReport:
+class ChildReport(NamedTuple):
     """What a child says, of the parts that its parent acts upon."""
 
     block: ReportBlock | None  # of this stream
@@ -98,6 +99,7 @@ class ChildReport:
 _HEADER = struct.Struct("!BBH")
 _TOKEN_HEADER = struct.Struct("!BBHI4s")
 _COUNTERS, _COUNTERS_AT = struct.Struct("!II"), 20  # an SR's packets and octets
+_NEXT = struct.Struct("!Q")
 
 
 def find_token(data: bytes) -> bytes | None:
@@ -189,22 +191,19 @@ class SenderRound:
 
     def __init__(self, info: SenderInfo, cname: str, supply: Supply, wall: float, now: float) -> None:
         """`info` describes the stream; what was sent differs by child."""
-        self._info, self._cname, self._supply = info, cname, supply
-        self._wall, self._now = wall, now
-        self._built: dict[int, bytes] = {}
+        self._ssrc = info.ssrc
+        # The last field of the last packet is the number that comes next: it differs, too.
+        self._shared = sender_compound(info, cname, supply.told(NEXT_UNKNOWN, now), wall)
 
     def compound(
         self, next_number: int, packets: int, octets: int, answer: ReferenceDelay | None = None
     ) -> bytes:
         """Build what a child hears that is sent `next_number` next."""
-        built = self._built.get(next_number)
-        if built is None:
-            told = self._supply.told(next_number, self._now)
-            built = self._built[next_number] = sender_compound(self._info, self._cname, told, self._wall)
-        compound = bytearray(built)
+        compound = bytearray(self._shared)
         _COUNTERS.pack_into(compound, _COUNTERS_AT, packets & _U32, octets & _U32)
+        _NEXT.pack_into(compound, len(compound) - _NEXT.size, next_number)
         if answer is not None:
-            compound += ExtendedReport(self._info.ssrc, delays=(answer,)).pack()
+            compound += ExtendedReport.pack_answer(self._ssrc, answer)
         return bytes(compound)
 
 

@@ -11,14 +11,18 @@ comes from the address of that child's control connection; whatever else comes c
 token. The port from which a child calls may be any, and may change (NAT).
 """
 
+import contextlib
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from mcast.errors import WireError
 from mcast.media.child import MIN_BURST, Child, ChildLost, ChildState, OnLost
 from mcast.media.children import Children, catch_up_rate
 from mcast.media.feedback import FeedbackReader
+from mcast.media.plain_report import PlainReports
 from mcast.media.repair import Repair
 from mcast.media.reports import (
     ChildReport,
@@ -42,6 +46,8 @@ from mcast.wire.rtp import is_rtcp
 
 READS = 32
 """Packets read from a socket before the others have their turn."""
+TOGETHER, SOON_SECONDS = 32, 0.3
+"""So many children hear SRs in one moment, up to so much too early: what they share is built once."""
 _MAX_PACKET = 2_048
 
 
@@ -71,6 +77,7 @@ class RtcpSession:
         self._repair = Repair(children, reader.total)
         self._sockets = ChildSockets(ports, reader, self._on_readable)
         self._supply = Supply()
+        self._strays = deque[tuple[bytes, SockAddr]]()  # packets that a new child's socket has caught
 
     # From any thread
 
@@ -100,10 +107,20 @@ class RtcpSession:
         """Send the SRs that are due: the sign of life of a parent that has no media, else the clock."""
         quiet = self._timing.quiet
         none_comes = now - self._children.last_push > quiet
+        children = self._children.children()
+        due = [
+            child
+            for child in children
+            if none_comes or now >= child.next_report or child.hears_nothing(now, quiet)
+        ]
+        if not due:
+            return
+        if len(due) < TOGETHER:  # who is soon due hears one now, and from then on together with these
+            soon = [child for child in children if now < child.next_report <= now + SOON_SECONDS]
+            due += [child for child in soon if not child.hears_nothing(now, quiet)][: TOGETHER - len(due)]
         told = self._round(now)
-        for child in self._children.children():
-            if none_comes or now >= child.next_report or child.hears_nothing(now, quiet):
-                self._report(child, told, now)
+        for child in due:
+            self._report(child, told, now)
 
     def close(self) -> None:
         """Hear nobody new."""
@@ -135,16 +152,38 @@ class RtcpSession:
 
     # By what comes
 
+    def _on_child_readable(self, child: Child, sock: socket.socket) -> None:
+        """Read one packet from a child's own socket; if more wait, the reader calls again.
+
+        It is connected, so what comes is from where the child is, and nearly always a plain report.
+        """
+        try:
+            data = sock.recv(_MAX_PACKET, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:  # its port is closed (ECONNREFUSED): its lease or its connection will tell
+            self._log.counters.add("refused")
+            return
+        now, report = time.monotonic(), None if child.plain is None else child.plain.read(data)
+        if report is not None and child.state is not ChildState.GONE:
+            child.lease_until = now + self._timing.lease
+            self._on_report(child, report, now)
+        elif child.address is not None:
+            self.on_packet(data, child.address, now)
+
     def _on_readable(self, sock: socket.socket) -> None:
+        """Read what has come from anywhere."""
         for _ in range(READS):
             try:
                 data, address = sock.recvfrom(_MAX_PACKET, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
-            except OSError:  # a child's port is closed (ECONNREFUSED): its lease or its connection will tell
+            except OSError:
                 self._log.counters.add("refused")
                 continue
             self.on_packet(data, address, time.monotonic())
+            while self._strays:
+                self.on_packet(*self._strays.popleft(), time.monotonic())
 
     def on_packet(self, data: bytes, address: SockAddr, now: float) -> None:
         """Take in what has come from somewhere."""
@@ -176,6 +215,13 @@ class RtcpSession:
         child.lease_until = now + self._timing.lease
         if child.address == address or self._connect(child, address):
             self._on_report(child, report, now)
+            if not (report.missing or report.beside):
+                self._learn(child, data)
+
+    def _learn(self, child: Child, data: bytes) -> None:
+        if child.plain is None:
+            child.plain = PlainReports(self._ssrc)
+        child.plain.learn(data)
 
     def _lose(self, child: Child, lost: ChildLost) -> bool:
         """Let go of a child, unless that has happened already; return whether it has now."""
@@ -197,6 +243,7 @@ class RtcpSession:
             self._begin(child, now)
         if report.missing:
             child.asked_at = now
+            self._reader.hurry(now)
             # By the next SR it knows how long to wait for an answer.
             child.next_report = min(child.next_report, now + self._timing.lossy_report)
             self._repair.answer(child, report.missing, now)
@@ -223,9 +270,14 @@ class RtcpSession:
         return True
 
     def _equip(self, child: Child, address: SockAddr) -> bool:
-        sock = self._sockets.connect(child.local_ip, address)
+        sock = self._sockets.connect(child.local_ip, address, partial(self._on_child_readable, child))
         common = self._sockets.common_at(child.local_ip)
         if not self._children.equip(child, TrainSender(sock, offload=self._offload), common):
             self._reader.close(sock)  # it has gone meanwhile
             return False
+        # Before it was connected it has caught what others sent to this port, their hellos, too. From here
+        # on the kernel gives it nothing but this child's packets, so nobody looks at addresses any more.
+        with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
+            while True:
+                self._strays.append(sock.recvfrom(_MAX_PACKET, socket.MSG_DONTWAIT))
         return True

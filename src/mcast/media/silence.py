@@ -44,6 +44,11 @@ class Silence:
         if gap > self._gap or now >= self._until:
             self._learn(gap, now, normal)
 
+    def on_steady(self, now: float) -> None:
+        """Take in that media has come, the last at `now`, with gaps that are too short to learn from."""
+        self._looked = now
+        self.signs = self.media = 0.0
+
     def on_report(self, now: float, normal: bool) -> None:
         """Take in that an SR has come: the same, but no media."""
         self.look(now)

@@ -42,15 +42,17 @@ class ChildSockets:
         with self._lock:
             return self._common.get(local_ip)
 
-    def connect(self, local_ip: IPAddress, address: SockAddr) -> socket.socket:
-        """Make a child's socket. In the feedback thread. Raises OSError."""
+    def connect(
+        self, local_ip: IPAddress, address: SockAddr, on_readable: Callable[[socket.socket], None]
+    ) -> socket.socket:
+        """Make a child's socket, which `on_readable` reads. In the feedback thread. Raises OSError."""
         sock = open_udp(local_ip, self.port_at(local_ip), shared=True)
         try:
             sock.connect(address)
         except OSError:
             sock.close()
             raise
-        self._reader.register(sock, self._on_readable)
+        self._reader.register(sock, on_readable)
         return sock
 
     def close(self) -> None:

@@ -36,7 +36,12 @@ class Way:
         """Take in one receive, in segments of `size`; `lost` of the parent's numbers are missing."""
         self._heard_at = now
         if _is_media(data, size):
-            self._media_at, self._lost, self.is_open = now, lost, True
+            self.on_media(now, lost)
+
+    def on_media(self, now: float, lost: int) -> None:
+        """Take in that media has come, lately."""
+        self._heard_at = self._media_at = now
+        self._lost, self.is_open = lost, True
 
     def doubt(self, state: ParentState | None, lost: int) -> str:
         """Return what seems to be wrong with the way, in a line for people; nothing if all may be well."""

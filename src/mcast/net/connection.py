@@ -23,7 +23,6 @@ import os
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
@@ -86,7 +85,7 @@ class Connection:
         self._send_lock = threading.Lock()
         self._state_lock = threading.Lock()
         self._holders, self._closed, self._detached = 0, False, False
-        self._returned: deque[Message] = deque()
+        self._returned: list[Message] = []  # nearly always empty; an empty deque holds 600 bytes
         self._refusal: str | None = None  # why the peer does not want us: told to whoever comes too late
         self.is_greeting = False
         """Whether the reader gets the messages of the handshake. Otherwise they mean that it has failed."""
@@ -273,7 +272,7 @@ class Connection:
         Raise WireError, or TurnedAway if the peer does not want us.
         """
         if self._returned:
-            return self._returned.popleft()
+            return self._returned.pop(0)
         while True:
             try:
                 message = self._decoder.next()

@@ -36,6 +36,14 @@ class Message(ctypes.Structure):
     _fields_ = (("header", Header), ("sent", ctypes.c_uint))
 
 
-def function(name: str) -> Callable[..., int] | None:
-    """Return a function of the C library, None where the system has none of this name."""
-    return getattr(_LIBRARY, name, None)
+def function(name: str, result: type | None = ctypes.c_int, *arguments: type) -> Callable[..., int] | None:
+    """Return a function of the C library, None where the system has none of this name.
+
+    It returns an int and takes what it is given, if nothing else is said.
+    """
+    found = getattr(_LIBRARY, name, None)
+    if found is not None:
+        found.restype = result
+        if arguments:
+            found.argtypes = arguments
+    return found

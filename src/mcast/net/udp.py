@@ -18,7 +18,7 @@ import threading
 from dataclasses import dataclass
 
 from mcast.net.addresses import IPAddress, SockAddr, family_of, sockaddr_of
-from mcast.wire.train import MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, Train
+from mcast.wire.train import MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, NULL_DATAGRAM, Train
 
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes asked for: about 2,000 datagrams, a fast start of seconds. The default holds about 100."""
@@ -29,6 +29,8 @@ DATAGRAM_COST = 2_304
 UDP_SEGMENT = 103
 UDP_GRO = 104
 _SO_RCVBUFFORCE = 33
+_SO_MEMINFO = 55
+_MEMINFO = struct.Struct("=9I")  # linux/sock_diag.h: the last tells what was dropped
 
 _GRO_SIZE = struct.Struct("=i")
 _SEGMENT_SIZE = struct.Struct("=H")
@@ -90,6 +92,15 @@ def request_receive_buffer(sock: socket.socket, size: int = RECEIVE_BUFFER) -> i
         except OSError:
             continue
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+
+def count_dropped(sock: socket.socket) -> int:
+    """Return how many times a receive buffer had no room for what came; 0 where the system does not tell."""
+    try:
+        told = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size)
+    except OSError:
+        return 0
+    return int(_MEMINFO.unpack(told)[-1]) if len(told) == _MEMINFO.size else 0
 
 
 def set_receive_timeout(sock: socket.socket, seconds: float) -> None:
@@ -171,7 +182,9 @@ class TrainSender:
     def send_packet(self, packet: bytes | memoryview) -> bool:
         """Send one datagram of any size without waiting; return whether it has left."""
         try:
-            if self.offload:
+            # What is no longer than the shortest segment is not cut. The segment is not asked for: whoever
+            # sends trains may change it in this moment.
+            if self.offload and len(packet) > NULL_DATAGRAM:
                 whole = [(socket.IPPROTO_UDP, UDP_SEGMENT, _SEGMENT_SIZE.pack(0))]
                 self.sock.sendmsg([packet], whole, socket.MSG_DONTWAIT)
             else:

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 
 from mcast.errors import WireError
 from mcast.wire.mpegts import PACKET
-from mcast.wire.rtp import HEADER_SIZE, MP2T, RtpHeader, is_rtcp, payload_packets
+from mcast.wire.rtp import HEADER_SIZE, MAX_PACKETS, MP2T, RtpHeader, is_rtcp, payload_packets
 
 _HEADER = struct.Struct("!HHII")  # version, flags and payload type in one; sequence, timestamp, SSRC
 _PLAIN_MP2T = 0x8000 | MP2T
 _MARKER = 0x0080
 _LOW_BYTES = bytes(range(256)) * 3  # low bytes of consecutive sequence numbers, from any start
 _SYNC = b"\x47" * 512
+_SIZES = frozenset(HEADER_SIZE + packets * PACKET for packets in range(1, MAX_PACKETS + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +72,27 @@ def is_whole_run(data: bytes, size: int, ssrc: int) -> bool:
     Looked at are the first and the last header whole, and of every datagram the low byte of its
     sequence number and its first TS packet's sync byte.
     """
+    return len(data) >= HEADER_SIZE and run_length(data, size, data[2] << 8 | data[3], ssrc) > 0
+
+
+def run_length(data: bytes, size: int, sequence: int, ssrc: int) -> int:
+    """Return how many datagrams there are, if all of it is one run from `sequence` on; 0 if it is not."""
     length = len(data)
-    if size <= HEADER_SIZE or length < size or (size - HEADER_SIZE) % PACKET:
-        return False
-    last = (length - 1) // size
-    at = last * size
-    if length - at <= HEADER_SIZE or (length - at - HEADER_SIZE) % PACKET or size > _MAX_SIZE:
-        return False
-    kind, sequence, _, source = _HEADER.unpack_from(data, 0)
-    last_kind, last_sequence, _, last_source = _HEADER.unpack_from(data, at)
-    if kind & ~_MARKER != _PLAIN_MP2T or last_kind & ~_MARKER != _PLAIN_MP2T:
-        return False
-    if source != ssrc or last_source != ssrc or (last_sequence - sequence) & 0xFFFF != last:
-        return False
+    rest = length % size if size in _SIZES else -1
+    if length < size or (rest and rest not in _SIZES):
+        return 0
+    count = length // size + (rest > 0)
+    kind, first, _, source = _HEADER.unpack_from(data)
+    if kind & ~_MARKER != _PLAIN_MP2T or first != sequence or source != ssrc:
+        return 0
+    if count > 1:
+        kind, last, _, source = _HEADER.unpack_from(data, (count - 1) * size)
+        if kind & ~_MARKER != _PLAIN_MP2T or (last - sequence) & 0xFFFF != count - 1 or source != ssrc:
+            return 0
     low = sequence & 0xFF
-    return data[3::size] == _LOW_BYTES[low : low + last + 1] and data[HEADER_SIZE::size] == _SYNC[: last + 1]
-
-
-_MAX_SIZE = HEADER_SIZE + 7 * PACKET
+    if data[3::size] != _LOW_BYTES[low : low + count] or data[HEADER_SIZE::size] != _SYNC[:count]:
+        return 0
+    return count
 
 
 def _read(datagram: bytes) -> RtpHeader | None:

@@ -11,7 +11,7 @@ mcast's own messages (token, state) are APP packets; they are in rtcp_app.py.
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 from mcast.errors import WireError
 from mcast.wire.codec import Reader, Writer
@@ -27,6 +27,7 @@ MAX_NACK_NUMBERS = 1_024
 _HEADER = struct.Struct("!BBH")
 _BLOCK = struct.Struct("!IIIIII")
 _XR_BLOCK = struct.Struct("!BBH")
+_DELAY = struct.Struct("!III")
 _U32 = 0xFFFFFFFF
 
 
@@ -41,9 +42,12 @@ def middle32(ntp: int) -> int:
     return ntp >> 16 & _U32
 
 
-@dataclass(frozen=True, slots=True)
-class ReportBlock:
-    """What a receiver reports of one stream (RFC 3550, section 6.4.1)."""
+class ReportBlock(NamedTuple):
+    """What a receiver reports of one stream (RFC 3550, section 6.4.1).
+
+    A tuple, as a parent reads one of each child twice a second: it costs a fifth of what a frozen
+    dataclass does.
+    """
 
     ssrc: int
     fraction_lost: int  # 1/256, since the last report
@@ -61,10 +65,17 @@ class ReportBlock:
         return _pack(_BLOCK, self.ssrc, lost, highest, self.jitter, self.last_sr, self.delay_since_sr)
 
     @classmethod
-    def read(cls, reader: Reader) -> Self:
-        ssrc, lost, *others = _BLOCK.unpack(reader.raw(_BLOCK.size))
+    def read(cls, reader: Reader) -> "ReportBlock":
+        return cls.of(*_BLOCK.unpack(reader.raw(_BLOCK.size)))
+
+    @classmethod
+    def of(
+        cls, ssrc: int, lost: int, highest: int, jitter: int, last_sr: int, delay_since_sr: int
+    ) -> "ReportBlock":
+        """Take the six words of a block apart: the second holds both figures of what was lost."""
         cumulative = lost & 0xFFFFFF
-        return cls(ssrc, lost >> 24, cumulative - (cumulative >> 23 << 24), *others)
+        signed = cumulative - (cumulative >> 23 << 24)
+        return cls(ssrc, lost >> 24, signed, highest, jitter, last_sr, delay_since_sr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,22 +249,19 @@ def group(sequences: Iterable[int]) -> list[tuple[int, int]]:
     return groups
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceDelay:
+class ReferenceDelay(NamedTuple):
     """The answer to a receiver's reference time: which one, and how long ago it came (RFC 3611, 4.5)."""
 
     ssrc: int  # the receiver's
     last: int  # middle32 of its reference time
     delay: int  # 1/65,536 s
 
-    LAYOUT: ClassVar[struct.Struct] = struct.Struct("!III")
-
     def pack(self) -> bytes:
-        return _pack(self.LAYOUT, self.ssrc, self.last, self.delay)
+        return _pack(_DELAY, *self)
 
     @classmethod
-    def read(cls, reader: Reader) -> Self:
-        return cls(*cls.LAYOUT.unpack(reader.raw(cls.LAYOUT.size)))
+    def read(cls, reader: Reader) -> "ReferenceDelay":
+        return cls(*_DELAY.unpack(reader.raw(_DELAY.size)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +278,7 @@ class ExtendedReport:
     TYPE: ClassVar[int] = 207
     REFERENCE: ClassVar[int] = 4  # block types
     DELAYS: ClassVar[int] = 5
+    ANSWER: ClassVar[struct.Struct] = struct.Struct("!BBHIBBHIII")
 
     def pack(self) -> bytes:
         writer = Writer()
@@ -281,6 +290,12 @@ class ExtendedReport:
             writer.raw(_pack(_XR_BLOCK, self.DELAYS, 0, 3 * len(self.delays)))
             writer.raw(b"".join(delay.pack() for delay in self.delays))
         return _packet(self.TYPE, 0, writer.data())
+
+    @classmethod
+    def pack_answer(cls, ssrc: int, answer: ReferenceDelay) -> bytes:
+        """Return what `pack` does with this one delay: each child is sent one a second."""
+        head = RTP_VERSION << 6, cls.TYPE, cls.ANSWER.size // 4 - 1, ssrc, cls.DELAYS, 0, 3
+        return _pack(cls.ANSWER, *head, *answer)
 
     @classmethod
     def unpack(cls, _count: int, reader: Reader) -> Self:

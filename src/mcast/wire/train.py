@@ -25,10 +25,11 @@ MAX_TRAIN_DATAGRAMS = 49
 MAX_TRAIN_BYTES = 65_072
 """An IPv4 packet's 65,535 bytes less its headers hold 65,507; 49 whole datagrams are these."""
 
-_PLAIN_START, _PRIORITY_START = 0x40, 0x60
-_UNIT_START = bytes((_PLAIN_START, _PRIORITY_START))
+PLAIN_START, PRIORITY_START = 0x40, 0x60
+_UNIT_START = bytes((PLAIN_START, PRIORITY_START))
 """Second byte of a PAT: payload unit start, the PID's high bits zero, with or without priority."""
-
+FLAGS_AT = HEADER_SIZE + 1
+"""Where it stands in a datagram."""
 
 NULL_DATAGRAM = HEADER_SIZE + PACKET
 """Bytes of a datagram that holds one null packet: what a source sends when it has nothing to say."""
@@ -85,8 +86,8 @@ class Train:
         """Return the numbers of the datagrams whose payload begins with a PAT."""
         # Byte 13 of each datagram: this costs a few hundred nanoseconds per train, a search through
         # all its bytes a hundred times as much.
-        starts = self.data[HEADER_SIZE + 1 :: self.size]
-        if _PLAIN_START not in starts and _PRIORITY_START not in starts:
+        starts = self.data[FLAGS_AT :: self.size]
+        if PLAIN_START not in starts and PRIORITY_START not in starts:
             return ()
         return tuple(
             self.first + index

@@ -128,6 +128,9 @@ class Reader:
     def call(self, function: Callable[[], None]) -> None:
         function()
 
+    def hurry(self, now: float) -> None:
+        """It never rests."""
+
 
 class Sender:
     """The parent's side of a content."""

@@ -5,6 +5,8 @@ import threading
 import time
 from ipaddress import ip_address
 
+import pytest
+
 from helpers import Recorder, wait_until
 from mcast.media.feedback import FeedbackReader
 from mcast.net.threads import CrashBox
@@ -68,7 +70,7 @@ def test_sockets_that_are_left_are_closed_at_the_end() -> None:
     reader.start()
     sock = open_udp(LOCAL)
     reader.call(lambda: reader.register(sock, lambda _: None), wait=True)
-    assert "1 sockets" not in repr(reader)  # the waker is one, too
+    assert "1 sockets" in repr(reader)
     reader.stop()
     assert sock.fileno() == -1
 
@@ -88,3 +90,27 @@ def test_all_children_together_begin_with_a_burst() -> None:
     reader = FeedbackReader(Recorder(), catch_up_bit_rate=80_000_000)
     assert reader.total.left(time.monotonic()) == 80_000_000 / 8 * 0.05
     reader.stop()
+
+
+def test_what_many_report_is_read_by_and_by_and_calls_do_not_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mcast.media.feedback.CROWD", 5)
+    heard = Recorder()
+    with FeedbackReader(Recorder()) as reader, open_udp(LOCAL) as sock, open_udp(LOCAL) as sender:
+        clock = Clock()
+        reader.call(lambda: reader.register(sock, lambda ready: heard(ready.recv(100))))
+        reader.call(lambda: reader.attach(clock), wait=True)
+        sent = 0
+        while not reader.rests:
+            sender.sendto(b"%d" % sent, sock.getsockname())
+            sent += 1
+            assert heard.wait_for(sent)[-1] == b"%d" % (sent - 1)
+            assert sent < 100_000
+        calls = clock.calls
+        wait_until(lambda: clock.calls > calls)
+        reader.call(lambda: None, wait=True)
+        reader.hurry(time.monotonic())
+        assert not reader.rests
+        sender.sendto(b"the last one", sock.getsockname())
+        heard.wait_for(sent + 1)

@@ -1,6 +1,7 @@
 """A stream from one parent or two: each number once, and the right parent is asked for what is missing."""
 
 import random
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from mcast.media.leap import MAX_DROPOUT
 from mcast.media.parent import Parent, ParentState
 from mcast.media.reports import SenderInfo, Speaker, Supply, sender_compound
 from mcast.media.timing import DEFAULT_TIMING
+from mcast.wire.mpegts import PACKET
 from mcast.wire.position import Position
 from mcast.wire.rtcp import (
     NEXT_UNKNOWN,
@@ -20,7 +22,7 @@ from mcast.wire.rtcp import (
     says_beside,
     unpack_compound,
 )
-from mcast.wire.train import Train
+from mcast.wire.train import NULL_DATAGRAM, Train
 from media.plane.streams import SIZE, SSRC, datagram, numbers_of, train
 
 
@@ -382,3 +384,106 @@ def test_a_parent_is_asked_for_what_somebody_below_wants_from_before_this_child_
     assert two.asked(0, 1.1) == [97, 98, 99]
     assert two.media(0, 97, 3, 1.2) == [97, 98, 99]
     assert two.stream.counters().lost == 0
+
+
+# The short way
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("next"), st.integers(1, 12)),
+        st.tuples(st.just("next"), st.integers(1, 12)),
+        st.tuples(st.just("at"), st.integers(-20, 200)),
+        st.tuples(st.just("sr"), st.integers(0, 2)),
+        st.tuples(st.just("null"), st.integers(1, 3)),
+        st.tuples(st.just("bytes"), st.integers(0, 60)),
+        st.tuples(st.just("wait"), st.integers(1, 400)),
+        st.tuples(st.just("look"), st.just(0)),
+    ),
+    max_size=60,
+)
+
+
+class Pair:
+    """The same parent of the same stream twice: one takes the short way where it may, one never does."""
+
+    def __init__(self) -> None:
+        self.now, self.number = 1.0, 0
+        self.short, self.long = (IncomingStream(Position(SSRC, 0), start=0) for _ in range(2))
+        self.parents = [
+            stream.add(0, Speaker(5, "me", b"t" * 16), Position(SSRC, 0), self.now, 0)
+            for stream in (self.short, self.long)
+        ]
+        self.followed = 0
+
+    def hear(self, data: bytes, size: int) -> None:
+        """Have both receive the same."""
+        train = self.short.follow(data, size, self.now)
+        self.followed += train is not None
+        trains = [train] if train else self.short.receive(self.parents[0], data, size, self.now)
+        assert trains == self.long.receive(self.parents[1], data, size, self.now)
+
+    def look(self) -> None:
+        """Have both look at the clock; they are to be the same then, but for the jitter of fewer samples."""
+        due = [
+            stream.on_time(parent, self.now)
+            for stream, parent in zip((self.short, self.long), self.parents, strict=True)
+        ]
+        blocks = [packet and unpack_compound(packet)[0] for packet in due]
+        assert self.without_jitter(blocks[0]) == self.without_jitter(blocks[1])
+        assert self.short.counters() == self.long.counters()
+        seen = [replace(stream.parents()[0], jitter_ms=0.0) for stream in (self.short, self.long)]
+        assert seen[0] == seen[1]
+        assert [list(parent.events()) for parent in self.parents[:1]] == [list(self.parents[1].events())]
+
+    def without_jitter(self, report: object) -> object:
+        if not isinstance(report, ReceiverReport):
+            return report
+        return [block._replace(jitter=0) for block in report.blocks]
+
+    def take(self, kind: str, value: int) -> None:
+        match kind:
+            case "next" | "at":
+                first = self.number if kind == "next" else max(0, self.number + value)
+                count = value if kind == "next" else 3
+                self.hear(train(first, count).data, SIZE)
+                self.number = max(self.number, first + count)
+            case "null":
+                null = b"\x47\x1f\xff\x10" + bytes(PACKET - 4)
+                self.hear(datagram(self.number, packets=0) + null, NULL_DATAGRAM)
+                self.number += 1
+            case "sr":
+                told = Supply(FeedState(value), 0.0).told(self.number, self.now)
+                packet = sender_compound(SenderInfo(SSRC, 0, 0.0, 7, 8), "p", told, wall=1.7e9)
+                self.hear(packet, len(packet))
+            case "bytes":
+                self.hear(bytes(value), max(1, value))
+            case "wait":
+                self.now += value / 1000
+            case "look":
+                self.look()
+
+
+@given(STEPS)
+def test_the_short_way_leads_to_the_same_as_the_long_one(steps: list[tuple[str, int]]) -> None:
+    pair = Pair()
+    for kind, value in steps:
+        pair.take(kind, value)
+    pair.look()
+
+
+def test_trains_in_order_take_the_short_way_and_a_gap_ends_it_until_it_is_filled() -> None:
+    pair = Pair()
+    for _ in range(20):
+        pair.take("next", 5)
+        pair.take("wait", 10)
+    pair.look()
+    begun = pair.followed
+    assert begun > 10
+    pair.take("at", 3)  # three numbers lack
+    for _ in range(5):
+        pair.take("next", 5)
+    assert pair.followed == begun
+    pair.hear(train(100, 3).data, SIZE)  # they have come
+    pair.take("next", 5)
+    assert pair.followed == begun + 1
+    pair.look()

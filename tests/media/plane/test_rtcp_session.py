@@ -8,10 +8,14 @@ import time
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+import pytest
+
 from helpers import wait_until
 from mcast.media.child import ChildLost, ChildState
 from mcast.media.reports import Speaker
 from mcast.media.timing import Timing
+from mcast.net.addresses import IPAddress
+from mcast.net.udp import open_udp
 from mcast.wire.node import Start
 from mcast.wire.rtcp import ReportBlock
 from media.plane.parts import LOCAL, PATIENT, Pusher, family
@@ -147,16 +151,41 @@ def test_child_whose_nat_has_moved_it_is_fed_at_its_new_port() -> None:
         parent.wait_next(20)
 
 
+def test_hellos_that_a_socket_in_the_making_has_caught_are_those_of_who_sent_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It hears everybody until it is connected, and children of one host differ by their ports alone."""
+    with contextlib.ExitStack() as held, family() as parent:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        socks = [held.enter_context(stranger()) for _ in range(8)]
+        tokens = [bytes([number]) * 16 for number in range(len(socks))]
+        ports = [parent.fanout.admit(KEY + n, f"k{n}", LOCAL, LOCAL, token) for n, token in enumerate(tokens)]
+
+        def open_and_hear_all(local_ip: IPAddress, port: int, *, shared: bool) -> socket.socket:
+            made = open_udp(local_ip, port, shared=shared)
+            for sock, token in zip(socks[1:], tokens[1:], strict=True):
+                sock.sendto(hello(token), ("127.0.0.1", ports[0]))
+            return made
+
+        monkeypatch.setattr("mcast.media.sockets.open_udp", open_and_hear_all)
+        socks[0].sendto(hello(tokens[0]), ("127.0.0.1", ports[0]))
+        wait_until(lambda: all(child.state is ChildState.LIVE for child in parent.fanout.children()))
+        addresses = {child.key: child.address for child in parent.fanout.children()}
+        assert addresses == {KEY + n: sock.getsockname() for n, sock in enumerate(socks)}
+        assert all(child.moves == 0 for child in parent.fanout.children())
+
+
 def test_media_comes_from_the_address_and_port_that_was_said_hello_to() -> None:
-    with family() as parent, stranger() as sock:
+    with family() as parent:
         parent.fanout.push(train(0, 1, keys=[0]))
         for local in (LOCAL, OTHER):
             token = bytes(15) + local.packed[-1:]
             port = parent.fanout.admit(int(local), "k", local, LOCAL, token)
-            sock.sendto(hello(token), (str(local), port))
-            sock.settimeout(5)
-            assert sock.recvfrom(2048)[1] == (str(local), port)
-            assert sock.recvfrom(2048)[1] == (str(local), port)
+            with stranger() as sock:  # each its own: the first goes on to hear SRs
+                sock.sendto(hello(token), (str(local), port))
+                sock.settimeout(5)
+                assert sock.recvfrom(2048)[1] == (str(local), port)
+                assert sock.recvfrom(2048)[1] == (str(local), port)
 
 
 def test_replaced_child_gets_nothing_any_more() -> None:
@@ -201,4 +230,4 @@ def test_hundred_children_join_and_leave_and_no_socket_is_left() -> None:
                 else:
                     parent.fanout.dismiss(viewer.key)
                     viewer.receiver.stop()
-        wait_until(lambda: "1 fanouts, 2 sockets" in repr(parent.reader))  # the waker and the common one
+        wait_until(lambda: "1 fanouts, 1 sockets" in repr(parent.reader))  # the common one

@@ -36,11 +36,15 @@ def test_a_connected_child_is_heard_at_its_own_socket_and_strangers_at_the_commo
     reader: FeedbackReader,
 ) -> None:
     heard: dict[bytes, socket.socket] = {}
-    sockets = ChildSockets(MediaPorts(), reader, lambda sock: heard.update({sock.recv(100): sock}))
+
+    def hear(sock: socket.socket) -> None:
+        heard[sock.recv(100)] = sock
+
+    sockets = ChildSockets(MediaPorts(), reader, hear)
     there = ("127.0.0.1", sockets.port_at(LOCAL))
     with open_udp(LOCAL) as child, open_udp(LOCAL) as stranger:
         made: list[object] = []
-        reader.call(lambda: made.append(sockets.connect(LOCAL, child.getsockname())), wait=True)
+        reader.call(lambda: made.append(sockets.connect(LOCAL, child.getsockname(), hear)), wait=True)
         child.sendto(b"child", there)
         stranger.sendto(b"stranger", there)
         wait_until(lambda: len(heard) == 2)
