@@ -1,16 +1,16 @@
 """A bootstrapper, a server and a rendezvous point on one core, and on the other the node that is measured.
 
-The server has many contents, all of them the same file: what differs between two loads is what the
-relay does, never what it is given.
+Where the server has many contents of one rate, all are the same file: what differs between two loads is what
+the relay does, never what it is given.
 """
 
 import contextlib
-import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.relays.machine import CORE_UNDER_TEST, OTHER_CORE, on_core
+from bench.viewers import free_ports
 from mcast.hostport import HostPort
 from tools.demo.processes import ProgramProcess, role_command, stop_all
 
@@ -23,18 +23,18 @@ class Overlay:
     """One server with many contents, a rendezvous point, and places for the nodes n1, n2 ... in a chain."""
 
     def __init__(
-        self, folder: Path, source: Path, contents: int, *, nodes: int = 1, pace_ms: int | None = None
+        self, folder: Path, sources: Sequence[Path], *, nodes: int = 1, pace_ms: int | None = None
     ) -> None:
-        """Start all but the nodes. Raises ProgramError."""
+        """Start all but the nodes; each source is a content. Raises ProgramError."""
         self.folder, self._started = folder, list[ProgramProcess]()
         names = ["rp", *(f"n{number}" for number in range(1, nodes + 1))]
-        boot, server, *ports = _free_ports(2 + len(names))
-        self.contents = tuple(f"c{number}" for number in range(contents))
+        boot, server, *ports = free_ports(2 + len(names))
+        self.contents = tuple(f"c{number}" for number in range(len(sources)))
         self.addresses = {name: HostPort(HERE, port) for name, port in zip(names, ports, strict=True)}
         self._boot = f"{HERE}:{boot}"
         layout, config = folder / "layout.toml", folder / "server.toml"
         layout.write_text(_layout(names, self.addresses, f"{HERE}:{server}"))
-        config.write_text(_server(self.contents, source, folder))
+        config.write_text(_server(self.contents, sources, folder))
         pace = ["--pace-ms", str(pace_ms)] if pace_ms is not None else []
         self._run("prepare", "server", "--prepare", "--config", str(config)).wait(PREPARE_SECONDS)
         self._run("bootstrap", "bootstrap", "--address", self._boot, "--config", str(layout))
@@ -82,12 +82,6 @@ class Overlay:
         return program
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server((HERE, 0))) for _ in range(count)]
-        return [sock.getsockname()[1] for sock in sockets]
-
-
 def _layout(names: Sequence[str], addresses: Mapping[str, HostPort], server: str) -> str:
     nexts = dict(zip(names, [[name] for name in names[1:]], strict=False))
     tables = [
@@ -99,6 +93,9 @@ def _layout(names: Sequence[str], addresses: Mapping[str, HostPort], server: str
     )
 
 
-def _server(contents: Sequence[str], source: Path, folder: Path) -> str:
-    tables = [f'[[content]]\nname = "{name}"\nsource = "{source}"\n' for name in contents]
+def _server(contents: Sequence[str], sources: Sequence[Path], folder: Path) -> str:
+    tables = [
+        f'[[content]]\nname = "{name}"\nsource = "{source}"\n'
+        for name, source in zip(contents, sources, strict=True)
+    ]
     return f'cache = "{folder / "cache"}"\n' + "".join(tables)
