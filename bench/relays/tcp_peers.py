@@ -127,7 +127,7 @@ def _listens(port: int) -> bool:
 def _publisher(folder: Path, port: int, ports: Ports, name: str) -> ProgramProcess:
     source = f"udp://{HOST}:{port}?buffer_size=8388608&fifo_size=100000&overrun_nonfatal=1"
     command = [
-        "ffmpeg", "-nostdin", "-v", "error", "-probesize", "500000", "-analyzeduration", "1000000",
+        "ffmpeg", "-nostdin", "-v", "error", "-probesize", "1000000", "-analyzeduration", "2000000",
         "-i", source, "-c", "copy", "-f", "flv", f"rtmp://{HOST}:{ports.rtmp}/{APPLICATION}/{name}",
     ]  # fmt: skip
     return ProgramProcess("publisher", on_core(OTHER_CORE, command), folder / f"publisher-{name}.log")

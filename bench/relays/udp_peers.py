@@ -137,7 +137,7 @@ GSTREAMER = UdpPeer(
 )
 FFMPEG = UdpPeer(
     "ffmpeg",
-    "ffmpeg -nostdin -v error -fflags nobuffer -probesize 100000 -analyzeduration 300000 -copyts"
+    "ffmpeg -nostdin -v error -fflags nobuffer -probesize 1000000 -analyzeduration 2000000 -copyts"
     " -i 'udp://127.0.0.1:{port}?buffer_size=8388608&fifo_size=100000&overrun_nonfatal=1'"
     " -map 0 -c copy -muxdelay 0 -muxpreload 0 -f tee '{targets}'",
     "ffmpeg",
