@@ -76,6 +76,9 @@ int main(int argc, char **argv) {
     for (;;) {
         wait_for_next_look();
         for (int k = 0; k < count; k++) drain(points + k);
-        if (was_asked()) report(points, points + 1, count - 1);
+        if (was_asked()) {
+            for (int k = 0; k < count; k++) drain(points + k);
+            report(points, points + 1, count - 1);
+        }
     }
 }

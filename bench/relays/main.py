@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=ROUNDS, help="of each row at most (default: %(default)s)")
     add("--seconds", type=float, help=f"measured in each turn, {SECONDS:g} or {QUICK_SECONDS:g}")
     add(
-        "--mcast", action="append", default=[], metavar="'NAME=CHECKOUT [OPTION ...]'", type=_other_node,
+        "--mcast", action="append", default=[], metavar="'NAME=CHECKOUT [OPTION ...]'", type=other_node,
         help="another version's node, or one with other options; repeatable",
     )  # fmt: skip
     add(
@@ -69,7 +69,8 @@ def _pair(text: str) -> tuple[str, str]:
     return name, rest
 
 
-def _other_node(text: str) -> Node:
+def other_node(text: str) -> Node:
+    """Return the node that an option names: NAME=CHECKOUT [OPTION ...]."""
     name, rest = _pair(text)
     path, *options = rest.split()
     return Node(name, Path(path), tuple(options))

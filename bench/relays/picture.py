@@ -1,8 +1,8 @@
 """The figures of a run as a picture: `python3 -m bench.relays.picture RUN.json ... > PICTURE.svg`.
 
-Above, a group of bars for each row whose contenders are compared with the limit: CPU, delay or rate, in times
-of the limit's figure of the same round. Below, a bar for each goal: how much of what it allows is used up. Bars
-are medians; a thin line goes from the least to the most.
+Above, a group of bars for each row whose contenders are compared with the limit: CPU, delay or rate, in
+times of the limit's figure of the same round. Below, a bar for each goal: how much of what it allows is used
+up. Bars are medians; a thin line goes from the least to the most.
 """
 
 import json

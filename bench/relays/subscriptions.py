@@ -13,7 +13,10 @@ AT_ONCE = 16
 
 @contextlib.contextmanager
 def subscribed(loop: Loop, children: Sequence[Child]) -> Iterator[None]:
-    """Have all join, some at a time, and leave in the end. Raises RuntimeError if one cannot."""
+    """Have all join, some at a time, and leave in the end.
+
+    Raises RuntimeError if one cannot join, or was dropped meanwhile.
+    """
     waiting, going = list(children), list[Child]()
 
     def all_in() -> bool:
@@ -25,14 +28,17 @@ def subscribed(loop: Loop, children: Sequence[Child]) -> Iterator[None]:
 
     try:
         loop.run(JOIN_SECONDS, all_in)
-        if failed := [child for child in children if not child.has_joined]:
-            raise RuntimeError(
-                f"{len(failed)} of {len(children)} children have not joined: {dict(failed[0].misses)}"
-            )
+        _check(children, "have not joined")
         yield
+        _check(children, "have been dropped")
     finally:
         for child in children:
             child.leave()
+
+
+def _check(children: Sequence[Child], what: str) -> None:
+    if failed := [child for child in children if not child.has_joined]:
+        raise RuntimeError(f"{len(failed)} of {len(children)} children {what}: {dict(failed[0].misses)}")
 
 
 def borrowing(

@@ -1,9 +1,9 @@
 """What others would pick to copy datagrams, and the limit: programs that are told by a command what to do.
 
 Each is used as its users do when they need the same stream at many places: multicat and socat know one
-output each, so there is a process for each child, and all of them hear one multicast group; ffmpeg and GStreamer
-have many outputs in a process; SRT and RIST repair losses, so their children are programs of their own that
-speak the same protocol (on the other core, as all children).
+output each, so there is a process for each child, and all of them hear one multicast group; ffmpeg and
+GStreamer have many outputs in a process; SRT and RIST repair losses, so their children are programs of their
+own that speak the same protocol (on the other core, as all children).
 """
 
 import contextlib
