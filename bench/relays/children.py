@@ -19,7 +19,9 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from mcast.hostport import HostPort
 from mcast.media.reports import Speaker
@@ -42,6 +44,8 @@ _IP_BIND_ADDRESS_NO_PORT = 24
 _PAYLOAD_TYPE, _PAYLOAD_MASK = 33, 0x7F
 _CONTROL_BYTES = 64
 _IP_HEADER, _UDP_HEADER = struct.Struct("!BBHHHBBH4s4s"), struct.Struct("!HHHH")
+
+ResultT = TypeVar("ResultT")
 
 
 class Loop:
@@ -91,6 +95,14 @@ class Loop:
             while self._timers and self._timers[0][0] <= time.monotonic():
                 heapq.heappop(self._timers)[2]()
         return True
+
+    def beside(self, work: Callable[[], ResultT]) -> ResultT:
+        """Work while a thread does something that blocks; return what that returns, raise what it raises."""
+        with ThreadPoolExecutor(1, "beside") as pool:
+            done = pool.submit(work)
+            while not done.done():
+                self.run(HELLO_SECONDS, done.done)
+            return done.result()
 
     def close(self) -> None:
         self._selector.close()

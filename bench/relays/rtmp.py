@@ -14,6 +14,7 @@ CHUNK_BYTES = 128  # until somebody says otherwise
 COMMAND, OBJECT_END = 20, b"\0\0\x09"
 LIVE = -2000.0
 SECONDS = 5.0
+"""For each answer, and for the first media."""
 
 
 def play(server: HostPort, application: str, name: str) -> socket.socket:

@@ -6,7 +6,6 @@ where it is read: FLV carries the same with some three per cent less around it t
 """
 
 import contextlib
-import select
 import shutil
 import socket
 import time
@@ -70,18 +69,12 @@ class TcpPeer:
                 started.append(_publisher(setting.folder, INPUT_PORT + number, ports, name))
             wait_for_ports(range(INPUT_PORT, INPUT_PORT + load.contents), 1, f"{self.name}'s publishers")
             with fed(setting, load, Form.TS, by_group=False):
-                self._wait_for_media(setting, ports, names)
-                with reader(list(self._viewers(setting, load, ports, names))) as receivers:
+                # Asking blocks, and the children that feed all this must not fall silent meanwhile.
+                viewers = setting.loop.beside(lambda: self._viewers(ports, names, load.children))
+                with reader(viewers) as receivers:
                     yield Running((started[0].pid,), receivers)
         finally:
             stop_all(started)
-
-    def _viewers(
-        self, setting: Setting, load: Load, ports: Ports, names: list[str]
-    ) -> Iterator[socket.socket]:
-        for name in names * load.children:
-            yield self.ask(ports, name)
-            setting.loop.run(0.002)  # or the children that feed all this would fall silent meanwhile
 
     def _server(self, folder: Path, ports: Ports) -> ProgramProcess:
         place = folder / self.name
@@ -94,26 +87,23 @@ class TcpPeer:
     def _path(self) -> str | None:
         return shutil.which(self.binary or self.program)
 
-    def _wait_for_media(self, setting: Setting, ports: Ports, names: list[str]) -> None:
+    def _viewers(self, ports: Ports, names: list[str], count: int) -> list[socket.socket]:
+        """Return so many viewers of each stream, once all are published."""
         deadline = time.monotonic() + PUBLISH_SECONDS
         for name in names:
-            while not self._is_published(setting, ports, name):
+            while not self._is_published(ports, name):
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"{name} has not been published within {PUBLISH_SECONDS:g} s")
-                setting.loop.run(RETRY_SECONDS)
+                time.sleep(RETRY_SECONDS)
+        return [self.ask(ports, name) for name in names for _ in range(count)]
 
-    def _is_published(self, setting: Setting, ports: Ports, name: str) -> bool:
+    def _is_published(self, ports: Ports, name: str) -> bool:
         """Return whether media come; a server may also keep silent, refuse or close until then."""
         try:
             with self.ask(ports, name) as sock:
-                sock.setblocking(False)
-                got, until = 0, time.monotonic() + 1.0
-                while got < FIRST_BYTES and time.monotonic() < until:
-                    if select.select([sock], [], [], 0)[0]:
-                        if not (data := sock.recv(1 << 18)):
-                            return False
-                        got += len(data)
-                    setting.loop.run(0.01)
+                got = 0
+                while got < FIRST_BYTES and (data := sock.recv(1 << 18)):
+                    got += len(data)
                 return got >= FIRST_BYTES
         except OSError:
             return False
