@@ -8,8 +8,9 @@ by plain UDP where one hands on to the next (Debian: srt-tools, rist-tools). mca
 `three-hops-10` of `make resilience`, over the same links. Then, without loss, the process in the middle of
 the chain is killed with -9, and started again after a second, as a supervisor would do; mcast's is left dead.
 
-Sent to SRT and RIST are datagrams of seven null TS packets with a number in each, 5 Mbit/s, in bursts of 10
-ms as mcast's server sends them. Their latencies are the least at which one such link is clean: 120 and 250 ms.
+Sent to SRT and RIST are datagrams of seven null TS packets with a number in each, 5 Mbit/s, in bursts of
+10 ms as mcast's server sends them. Their latencies, 120 and 250 ms, are the least at which one such link is
+clean.
 """
 
 import argparse

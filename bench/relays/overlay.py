@@ -15,7 +15,8 @@ from mcast.hostport import HostPort
 from tools.demo.processes import ProgramProcess, role_command, stop_all
 
 HERE = "127.0.0.1"
-PREPARE_SECONDS = 300.0
+PREPARE_SECONDS = 600.0
+"""For dozens of contents, which are copied one after another."""
 LIST_SECONDS = 60.0
 
 
@@ -25,20 +26,26 @@ class Overlay:
     def __init__(
         self, folder: Path, sources: Sequence[Path], *, nodes: int = 1, pace_ms: int | None = None
     ) -> None:
-        """Start all but the nodes; each source is a content. Raises ProgramError."""
+        """Each source is a content."""
         self.folder, self._started = folder, list[ProgramProcess]()
         names = ["rp", *(f"n{number}" for number in range(1, nodes + 1))]
         boot, server, *ports = free_ports(2 + len(names))
         self.contents = tuple(f"c{number}" for number in range(len(sources)))
         self.addresses = {name: HostPort(HERE, port) for name, port in zip(names, ports, strict=True)}
-        self._boot = f"{HERE}:{boot}"
-        layout, config = folder / "layout.toml", folder / "server.toml"
-        layout.write_text(_layout(names, self.addresses, f"{HERE}:{server}"))
-        config.write_text(_server(self.contents, sources, folder))
-        pace = ["--pace-ms", str(pace_ms)] if pace_ms is not None else []
-        self._run("prepare", "server", "--prepare", "--config", str(config)).wait(PREPARE_SECONDS)
-        self._run("bootstrap", "bootstrap", "--address", self._boot, "--config", str(layout))
-        self._run("server", "server", "--address", f"{HERE}:{server}", "--config", str(config), *pace)
+        self._boot, self._server = f"{HERE}:{boot}", f"{HERE}:{server}"
+        self._layout, self._config = folder / "layout.toml", folder / "server.toml"
+        self._layout.write_text(_layout(names, self.addresses, self._server))
+        self._config.write_text(_server(self.contents, sources, folder))
+        self._pace = ("--pace-ms", str(pace_ms)) if pace_ms is not None else ()
+
+    def start(self) -> None:
+        """Prepare the contents and start all but the nodes. Raises ProgramError."""
+        config = ("--config", str(self._config))
+        prepare = self._run("prepare", "server", "--prepare", *config)
+        if status := prepare.wait(PREPARE_SECONDS):
+            raise prepare.error(f"ended with status {status}")
+        self._run("bootstrap", "bootstrap", "--address", self._boot, "--config", str(self._layout))
+        self._run("server", "server", "--address", self._server, *config, *self._pace)
         rendezvous = self._run("rp", "node", "--bootstrap", self._boot, "--name", "rp")
         rendezvous.wait_for_event("server_listed", LIST_SECONDS)
 

@@ -15,7 +15,7 @@ from bench.relays.sources import Sources
 from bench.relays.verdict import Figures
 
 CHILDREN = 16
-LEAST_MBITS, MOST_MBITS, STEP = 120.0, 1_000.0, 1.05
+LEAST_MBITS, MOST_MBITS, STEP = 150.0, 1_000.0, 1.05
 RATES = tuple(LEAST_MBITS * STEP**step for step in range(int(math.log(MOST_MBITS / LEAST_MBITS, STEP)) + 1))
 MOST_LOSS = 1e-3
 """The window's two ends cut trains, which looks like as much."""

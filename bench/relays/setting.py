@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from bench.relays.children import Loop
 from bench.relays.overlay import Overlay
 from bench.relays.sources import Sources
+from tools.demo.processes import ProgramError
 
 
 def five_mbits(sources: Sources) -> Sequence[Path]:
@@ -34,16 +34,28 @@ class Setting:
         self.folder, self.seconds, self.needs = folder, seconds, needs
         self._sources = sources
         self.loop = Loop()
+        self._overlay: Overlay | None = None
+        self._failure: ProgramError | None = None
 
-    @cached_property
+    @property
     def overlay(self) -> Overlay:
-        """Return the running overlay. Raises ProgramError."""
-        files = self.needs.sources(self._sources)
-        contents = list(files) if len(files) > 1 else list(files) * self.needs.contents
-        return Overlay(self.folder, contents, nodes=self.needs.nodes, pace_ms=self.needs.pace_ms)
+        """Return the running overlay. Raises ProgramError; again, if it has not started once."""
+        if self._failure:
+            raise self._failure
+        if self._overlay is None:
+            files = self.needs.sources(self._sources)
+            contents = list(files) if len(files) > 1 else list(files) * self.needs.contents
+            needs = self.needs
+            self._overlay = Overlay(self.folder, contents, nodes=needs.nodes, pace_ms=needs.pace_ms)
+            try:
+                self._overlay.start()
+            except ProgramError as error:
+                self._failure = error
+                raise
+        return self._overlay
 
     def close(self) -> None:
         """End all that runs."""
-        if "overlay" in self.__dict__:
-            self.overlay.close()
+        if self._overlay is not None:
+            self._overlay.close()
         self.loop.close()
