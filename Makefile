@@ -66,7 +66,7 @@ demo: python ## one video, five overlay nodes, four viewers, every byte checked
 demo-play: python ## the same in four ffplay windows
 	@$(RUN) -m tools.demo --play $(ARGS)
 
-bench: python ## what a relay costs beside the kernel's limit and others (needs root; an hour and a half)
+bench: python ## what a relay costs beside the kernel's limit and others (needs root; an hour)
 	@$(RUN) -m bench.relays $(ARGS)
 
 bench-quick: python ## the rows of it that changes most often break (needs root; 2 minutes)

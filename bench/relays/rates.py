@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.relays.contenders import Contender, Load
-from bench.relays.loads import CORES, FEEDING, LOSS, RATE, carry
+from bench.relays.loads import CORES, FEEDING, LOSS, MOST_LOSS, RATE, carry
 from bench.relays.setting import Setting
 from bench.relays.sources import Sources
 from bench.relays.verdict import Figures
@@ -17,8 +17,6 @@ from bench.relays.verdict import Figures
 CHILDREN = 16
 LEAST_MBITS, MOST_MBITS, STEP = 150.0, 1_000.0, 1.05
 RATES = tuple(LEAST_MBITS * STEP**step for step in range(int(math.log(MOST_MBITS / LEAST_MBITS, STEP)) + 1))
-MOST_LOSS = 1e-3
-"""The window's two ends cut trains, which looks like as much."""
 LEAST_DELIVERED = 0.97
 """Of the rate: what is slowed down is not lost, but late."""
 TRIES = 2

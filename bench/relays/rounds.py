@@ -17,6 +17,8 @@ from tools.demo.processes import ProgramError
 
 SIDE_ROUNDS = 3
 """Of contenders whom no goal names."""
+TRIES = 2
+"""Of a turn: one disturbance in an hour must not cost a row."""
 
 
 @dataclass(slots=True)
@@ -66,21 +68,27 @@ def _turns(row: Row, contenders: Sequence[Contender], rounds: int) -> Iterator[t
 
 
 def _take_turn(measured: Measured, contender: Contender, setting: Setting, number: int) -> None:
-    row = measured.row
-    try:
-        if row.ask is not None:
-            assert isinstance(contender, Node)
-            figures = row.ask(contender, setting)
-        else:
-            assert row.carry is not None
-            figures = row.carry(contender, setting)
-    except (ProgramError, RuntimeError, OSError, subprocess.SubprocessError) as error:
-        measured.failed[contender.name] = str(error)
-        _note(row, number, f"{contender.name} failed: {error}")
+    row, why = measured.row, ""
+    for _ in range(TRIES):
+        try:
+            figures = _figures(row, contender, setting)
+        except (ProgramError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+            why = str(error)
+            _note(row, number, f"{contender.name} failed: {why}")
+            continue
+        measured.rounds[contender.name].append(figures)
+        told = row.compared or next(iter(figures))
+        _note(row, number, f"{contender.name}: {told} {figures[told]:.4g}")
         return
-    measured.rounds[contender.name].append(figures)
-    told = row.compared or next(iter(figures))
-    _note(row, number, f"{contender.name}: {told} {figures[told]:.4g}")
+    measured.failed[contender.name] = why
+
+
+def _figures(row: Row, contender: Contender, setting: Setting) -> Figures:
+    if row.ask is not None:
+        assert isinstance(contender, Node)
+        return row.ask(contender, setting)
+    assert row.carry is not None
+    return row.carry(contender, setting)
 
 
 def _note(row: Row, number: int, text: str) -> None:

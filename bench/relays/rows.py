@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.relays import crowds, joins, latency, memory, rates
 from bench.relays.contenders import Contender, Load
-from bench.relays.loads import COST, LOSS, RATE, carrying
+from bench.relays.loads import COST, LOSS, MOST_LOSS, RATE, carrying
 from bench.relays.nodes import Node
 from bench.relays.setting import Needs, Setting
 from bench.relays.sources import Sources
@@ -18,8 +18,6 @@ from bench.relays.verdict import Figures, Goal
 Peer = UdpPeer | TcpPeer
 COPIERS: tuple[Peer, ...] = (GSTREAMER, FFMPEG, MULTICAT, SOCAT, NGINX, MEDIAMTX, SRS, SRS_PROMPT)
 """Who copies a stream to many, and repairs nothing."""
-MOST_LOSS = 1e-4
-"""A relay that delivers less than all is not cheap, it is broken."""
 DISCOVERY_NODES, DISCOVERY_JOINS = 1_000, 100
 FIRST, LAST = "messages of the first join", "messages of the 100th"
 
