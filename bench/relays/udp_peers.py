@@ -81,7 +81,7 @@ class UdpPeer:
             routes = folder / "routes"
             lines = (f"{INPUT_PORT + at} {' '.join(targets)}\n" for at, targets in contents.items())
             routes.write_text("".join(lines))
-            return [self.command.format(routes=routes)]
+            return [self.command.format(routes=shlex.quote(str(routes)))]
         if self.each is Each.CONTENT:
             return [self._command(at, targets=self.between.join(each)) for at, each in contents.items()]
         return [self._command(at, target=target) for at, each in contents.items() for target in each]
@@ -113,8 +113,9 @@ def _start(
         started.append(ProgramProcess(name, on_core(core, shlex.split(command)), log))
 
 
-LIMIT = UdpPeer("limit", f"{C_PROGRAMS}/relay trains {{routes}}", each=Each.ALL)
-SINGLE = UdpPeer("single", f"{C_PROGRAMS}/relay single {{routes}}", each=Each.ALL)
+RELAY = shlex.quote(str(C_PROGRAMS / "relay"))
+LIMIT = UdpPeer("limit", f"{RELAY} trains {{routes}}", each=Each.ALL)
+SINGLE = UdpPeer("single", f"{RELAY} single {{routes}}", each=Each.ALL)
 MULTICAT = UdpPeer(
     "multicat",
     "multicat -u -U -m 1328 @{group}:{port}/ifaddr=127.0.0.1 {target}",
