@@ -1,11 +1,12 @@
 /* How long a datagram takes through one hop.
  *
- *   probe TAP_IP:PORT IP:PORT ...
+ *   probe WAIT_MS TAP_IP:PORT IP:PORT ...
  *
  * At the tap arrives what the hop gets, in the same moment from the same sender; at the others, what its children
  * get of the same content. The kernel stamps each arrival (SO_TIMESTAMPNS), so it does not matter when the probe
  * looks. A line of JSON answers each SIGUSR1: quantiles in microseconds of what came since the last one, over
- * all children; less than 65,536 datagrams of the content may come meanwhile, or numbers are no names.
+ * all children; less than 65,536 datagrams of the content may come meanwhile, or numbers are no names. What came
+ * to the tap in the last WAIT_MS is left out, as it may still be on its way to the children.
  */
 #include "sockets.h"
 
@@ -42,13 +43,17 @@ static int ascending(const void *one, const void *other) {
     return (a > b) - (a < b);
 }
 
-static void report(struct point *tap, struct point *children, int count) {
+static void report(struct point *tap, struct point *children, int count, int64_t wait_ns) {
     int64_t *took = malloc(sizeof *took * NUMBERS * count);
+    int64_t newest = 0;
     int tapped = 0, came = 0;
+    for (int n = 0; n < NUMBERS; n++)
+        if (tap->came[n] > newest) newest = tap->came[n];
     for (int n = 0; n < NUMBERS; n++) {
-        tapped += tap->came[n] != 0;
+        if (!tap->came[n] || tap->came[n] > newest - wait_ns) continue;
+        tapped++;
         for (int k = 0; k < count; k++)
-            if (tap->came[n] && children[k].came[n]) took[came++] = children[k].came[n] - tap->came[n];
+            if (children[k].came[n]) took[came++] = children[k].came[n] - tap->came[n];
     }
     qsort(took, came, sizeof *took, ascending);
     printf("{\"tapped\": %d, \"came\": %d", tapped * count, came);
@@ -63,11 +68,12 @@ static void report(struct point *tap, struct point *children, int count) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 3) return 2;
-    int count = argc - 1, one = 1;
+    if (argc < 4) return 2;
+    int64_t wait_ns = atoi(argv[1]) * 1000000LL;
+    int count = argc - 2, one = 1;
     struct point *points = calloc(count, sizeof *points);
     for (int k = 0; k < count; k++) {
-        points[k].fd = bound_to(address_of(argv[k + 1]), RECEIVE_BYTES);
+        points[k].fd = bound_to(address_of(argv[k + 2]), RECEIVE_BYTES);
         if (setsockopt(points[k].fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one)) die("SO_TIMESTAMPNS");
     }
     answer_signals();
@@ -78,7 +84,7 @@ int main(int argc, char **argv) {
         for (int k = 0; k < count; k++) drain(points + k);
         if (was_asked()) {
             for (int k = 0; k < count; k++) drain(points + k);
-            report(points, points + 1, count - 1);
+            report(points, points + 1, count - 1, wait_ns);
         }
     }
 }

@@ -15,6 +15,8 @@ from bench.relays.verdict import Figures
 
 HALF, NEARLY_ALL, MOST = "p50, ms", "p99, ms", "longest, ms"
 TAP, TAP_PORT = "127.0.220.1", 26_000
+WAIT_MS = 500
+"""What has not come by then is lost."""
 LEAST_SHARE = 0.99
 """Of the datagrams: a quantile of the few that came would be none."""
 
@@ -26,13 +28,13 @@ def delay(contender: Contender, setting: Setting, load: Load) -> Figures:
     tap = borrowing(loop, overlay.addresses["rp"], overlay.contents[:1], [TAP], TAP_PORT)
     with (
         sink(load.contents, OUTPUT_PORT),  # of all contents, but for what the probe's own addresses get
-        probe(f"{TAP}:{TAP_PORT}", points) as stamped,
+        probe(f"{TAP}:{TAP_PORT}", points, WAIT_MS) as stamped,
         contender.running(setting, load),
         subscribed(loop, tap),
     ):
         loop.run(SETTLE_SECONDS)
         stamped.ask()
-        loop.run(setting.seconds)
+        loop.run(setting.seconds + WAIT_MS / 1000)
         answer = stamped.ask()
     if answer["came"] < LEAST_SHARE * answer["tapped"] or not answer["tapped"]:
         raise RuntimeError(f"{answer['came']:.0f} of {answer['tapped']:.0f} datagrams came")

@@ -15,7 +15,7 @@ from bench.relays.sources import Sources
 from bench.relays.verdict import Figures
 
 CHILDREN = 16
-LEAST_MBITS, MOST_MBITS, STEP = 150.0, 1_000.0, 1.05
+LEAST_MBITS, MOST_MBITS, STEP = 200.0, 1_000.0, 1.05
 RATES = tuple(LEAST_MBITS * STEP**step for step in range(int(math.log(MOST_MBITS / LEAST_MBITS, STEP)) + 1))
 LEAST_DELIVERED = 0.97
 """Of the rate: what is slowed down is not lost, but late."""

@@ -103,9 +103,9 @@ def reader(sockets: Sequence[socket.socket]) -> Iterator[Reader]:
 
 
 @contextlib.contextmanager
-def probe(tap: str, children: Sequence[str]) -> Iterator[AskedProgram]:
-    """Compare arrivals at children (IP:PORT) with those at the tap."""
-    with _running("probe", tap, *children) as process:
+def probe(tap: str, children: Sequence[str], wait_ms: int) -> Iterator[AskedProgram]:
+    """Compare arrivals at children (IP:PORT) with those at the tap, but for the last `wait_ms`."""
+    with _running("probe", str(wait_ms), tap, *children) as process:
         yield AskedProgram(process)
 
 

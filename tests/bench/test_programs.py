@@ -145,17 +145,19 @@ def test_a_reader_counts_what_comes_by_tcp_and_tells_of_viewers_that_were_cut() 
 @pytest.mark.usefixtures("here")
 def test_a_probe_tells_how_much_later_datagrams_come_than_at_the_tap() -> None:
     tap, child = free_ports(2)
-    with receivers.probe(f"{HERE}:{tap}", [f"{HERE}:{child}"]) as probe, udp() as sender:
+    ends = [f"127.0.1.{number}:{child}" for number in (1, 2)]
+    with receivers.probe(f"{HERE}:{tap}", ends, 0) as probe, receivers.sink(1, child), udp() as sender:
         began = time.monotonic()
         for number in range(100):
             sender.sendto(rtp(number, media("a")), (HERE, tap))
         time.sleep(0.02)
         for number in range(99):
-            sender.sendto(rtp(number, media("a")), (HERE, child))
+            for host in ("127.0.1.1", "127.0.1.2"):
+                sender.sendto(rtp(number, media("a")), (host, child))
         after = time.monotonic()
         # What is asked for is taken from the sockets first, and the kernel has stamped it.
         answer = probe.ask()
-        assert (answer["tapped"], answer["came"]) == (100, 99)
+        assert (answer["tapped"], answer["came"]) == (200, 198)
         assert 20_000 <= answer["p50"] <= answer["p99"] <= answer["most"] <= (after - began) * 1e6
 
 
