@@ -66,10 +66,10 @@ demo: python ## one video, five overlay nodes, four viewers, every byte checked
 demo-play: python ## the same in four ffplay windows
 	@$(RUN) -m tools.demo --play $(ARGS)
 
-bench: python ## what a relay costs beside the kernel's limit and others (needs root; half an hour)
+bench: python ## what a relay costs beside the kernel's limit and others (needs root; an hour)
 	@$(RUN) -m bench.relays $(ARGS)
 
-bench-quick: python ## the two rows of it that changes most often break (2 minutes)
+bench-quick: python ## the rows of it that changes most often break (needs root; 2 minutes)
 	@$(RUN) -m bench.relays --quick $(ARGS)
 
 soak: python ## an hour under churn, loss and attack, nothing lost, nothing grown (ARGS="--minutes 5"; needs root)

@@ -1,15 +1,16 @@
-"""What SRT and RIST make of the chains that mcast's hops are measured on, link for link.
+"""What SRT, RIST and mcast make of the same chain of hosts, link for link.
 
     sudo python3 bench/chains.py                     3 hops, 20 ms round trip, 10 % loss each way, 60 s each
     sudo python3 bench/chains.py --seconds 20 --only srt
 
 Their users chain them hop by hop: `srt-live-transmit` on every host, or `ristsender`, `ristreceiver`, joined
-by plain UDP where one hands on to the next (Debian: srt-tools, rist-tools). The links are the lab's, with the
-figures of `make resilience ARGS=three-hops-10`: run that beside it. Then, without loss, the process in the
-middle of the chain is killed with -9, and started again after a second, as a supervisor would do.
+by plain UDP where one hands on to the next (Debian: srt-tools, rist-tools). mcast's chain is the case
+`three-hops-10` of `make resilience`, over the same links. Then, without loss, the process in the middle of
+the chain is killed with -9, and started again after a second, as a supervisor would do; mcast's is left dead.
 
-Sent are datagrams of seven null TS packets with a number in each, 5 Mbit/s, in bursts of 10 ms as mcast's
-server sends them. The latencies are the least at which one such link is clean for each: SRT 120, RIST 250 ms.
+Sent to SRT and RIST are datagrams of seven null TS packets with a number in each, 5 Mbit/s, in bursts of
+10 ms as mcast's server sends them. Their latencies, 120 and 250 ms, are the least at which one such link is
+clean.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,8 +34,14 @@ from tools.demo.processes import ProgramProcess  # noqa: E402
 from tools.interrupting import run_command  # noqa: E402
 from tools.lab.overview import table  # noqa: E402
 from tools.packages import find  # noqa: E402
+from tools.resilience.case import Case  # noqa: E402
+from tools.resilience.footage import BROAD  # noqa: E402
 from tools.resilience.grounds import Star  # noqa: E402
-from tools.resilience.setting import machine  # noqa: E402
+from tools.resilience.hops import THREE_HOPS_10  # noqa: E402
+from tools.resilience.overlay import Plan  # noqa: E402
+from tools.resilience.running import run_case  # noqa: E402
+from tools.resilience.setting import Setting, machine  # noqa: E402
+from tools.resilience.trial import Trial  # noqa: E402
 
 HOPS, ONE_WAY_MS, LOSS = 3, 10.0, 10.0
 BITS_PER_SECOND = 5_000_000
@@ -105,6 +112,23 @@ CHAINS = {
         Chain("rist", 250, rist, ("ristsender", "ristreceiver")),
     )
 }  # fmt: skip
+
+
+MCAST = "mcast"
+WITHOUT_A_WAY = 2000
+"""Milliseconds of latency where a chain has no other way and the rest of it must be linked anew."""
+
+
+def _kill_middle_node(trial: Trial) -> None:
+    trial.overlay.kill(trial.hit("n1"))
+
+
+MIDDLE_KILLED = Case(
+    "middle-killed", "kill -9 of the node in the middle of a chain",
+    Plan({"rp": ["n1"], "n1": ["n2"], "n2": []}, keys={"repair": "anyone"}), {"c1": ("n2",)},
+    _kill_middle_node, latency_ms=WITHOUT_A_WAY, runs=1, aftermath=WATCHED, in_lab=True, picture=BROAD,
+    delay_ms=ONE_WAY_MS, spares_bootstrapper=True,
+)  # fmt: skip
 
 
 # --- inside the first and the last host ---
@@ -252,6 +276,27 @@ def killed_row(chain: Chain, directory: Path) -> tuple[str, ...]:
     return chain.name, f"{silence:.1f} s", f"{lost:,}", f"{lost / per_second(1.0):.1f} s"
 
 
+def mcast_lossy_row(setting: Setting) -> tuple[str, ...]:
+    """Run mcast's chain with loss; return its line."""
+    (found,) = run_case(THREE_HOPS_10, setting).details
+    lost, packets = found["missing"], found["packets"]
+    latency = f"{THREE_HOPS_10.latency_ms} ms"
+    counts = f"{lost / 7:,.0f} of {packets / 7:,.0f}"
+    return MCAST, "-", latency, latency, counts, f"{100 * lost / max(1, packets):.4f} %"
+
+
+def mcast_killed_row(setting: Setting) -> tuple[str, ...]:
+    """Kill the middle node of mcast's chain; return its line."""
+    (found,) = run_case(MIDDLE_KILLED, setting).details
+    silence, lost = max(found["gaps_ms"], default=0.0) / 1000, found["missing"] / 7
+    return (
+        f"{MCAST}, --latency {WITHOUT_A_WAY}",
+        f"{silence:.1f} s",
+        f"{lost:,.0f}",
+        f"{lost / per_second(1.0):.1f} s",
+    )
+
+
 def main() -> int:
     """Run the comparison, or the part of it that runs inside a host."""
     if sys.argv[1:2] == ["--inside"]:
@@ -259,9 +304,9 @@ def main() -> int:
         result = send(seconds) if what == "send" else receive(seconds)
         file.write_text(json.dumps(result))
         return 0
-    parser = argparse.ArgumentParser(description="SRT and RIST, chained over links of the lab.")
+    parser = argparse.ArgumentParser(description="SRT, RIST and mcast, chained over links of the lab.")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each lossy run (default: 60)")
-    parser.add_argument("--only", choices=[*CHAINS], help="one of them")
+    parser.add_argument("--only", choices=[*CHAINS, MCAST], help="one of them")
     options = parser.parse_args()
     return run_command("chains", lambda: compare(options.seconds, options.only))
 
@@ -273,12 +318,16 @@ def compare(seconds: float, only: str | None) -> int:
         if find(program) is None:
             raise ConfigError(f"{program}: not found: apt-get install srt-tools rist-tools")
     print(f"{HOPS} hops of {2 * ONE_WAY_MS:g} ms round trip; {machine()}", flush=True)
+    has_mcast = only in (None, MCAST)
     with tempfile.TemporaryDirectory() as place:
+        setting = Setting(Path(place), seed=1, runs=1, seconds=seconds, began=time.monotonic(), repeats=False)
         lossy = [lossy_row(chain, seconds, Path(place)) for chain in chains]
+        lossy += [mcast_lossy_row(setting)] if has_mcast else []
         head = ("chain", "latency of a hop", "together", "measured", "missing", f"at {LOSS:g} % each way")
         print(table(head, lossy), flush=True)
         killed = [killed_row(chain, Path(place)) for chain in chains]
-    print(f"\nmiddle process killed, started again after {RESTART_AFTER:g} s")
+        killed += [mcast_killed_row(replace(setting, seconds=None))] if has_mcast else []
+    print(f"\nmiddle process killed; of SRT and RIST started again after {RESTART_AFTER:g} s")
     print(table(("chain", "silence", "datagrams missing", "of the stream"), killed))
     return 0
 

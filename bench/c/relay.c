@@ -1,10 +1,13 @@
 /* The least that a relay can do: what the kernel needs to copy datagrams, and next to nothing else.
  *
- *   relay trains|single ROUTES
+ *   relay trains|single|payload ROUTES
  *
  * ROUTES is a file; each of its lines is a content: PORT IP:PORT IP:PORT ...
- * trains  UDP_GRO takes a train with one call, UDP_SEGMENT sends it whole, sendmmsg sends it to all: the limit
- * single  recvmmsg and sendmmsg of single datagrams: what a careful relay of today does
+ * trains   UDP_GRO takes a train with one call, UDP_SEGMENT sends it whole, sendmmsg sends it to all: the limit
+ * single   recvmmsg and sendmmsg of single datagrams: what a careful relay of today does
+ * payload  as trains, but without the RTP headers and without RTCP: so programs are fed that take bare TS
+ *
+ * A route may lead to a multicast group: it is then on the loopback interface.
  */
 #include "sockets.h"
 
@@ -27,14 +30,8 @@ static void send_all(int count) {
 }
 
 static void add_child(struct content *content, char *text) {
-    char *colon = strchr(text, ':');
-    struct sockaddr_in *child;
-    if (!colon) die(text);
-    *colon = 0;
     content->children = realloc(content->children, (content->count + 1) * sizeof *content->children);
-    child = content->children + content->count++;
-    *child = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(atoi(colon + 1))};
-    inet_pton(AF_INET, text, &child->sin_addr);
+    content->children[content->count++] = address_of(text);
 }
 
 static void read_routes(const char *path, int trains, int poll) {
@@ -53,13 +50,29 @@ static void read_routes(const char *path, int trains, int poll) {
     }
 }
 
+/* Take the RTP header out of each datagram of a train; what remains is empty for all that is no media. */
+static int strip(uint8_t *train, int length, int size) {
+    int kept = 0;
+    if (length <= RTP_HEADER || (train[1] & 0x7f) != TS_TYPE) return 0;
+    for (int at = 0; at < length; at += size) {
+        int piece = (at + size < length ? size : length - at) - RTP_HEADER;
+        memmove(train + kept, train + at + RTP_HEADER, piece);
+        kept += piece;
+    }
+    return kept;
+}
+
 /* Send what was received on to all children of the content, each datagram or train in turn. */
-static void forward(struct content *content, struct mmsghdr *received, int count) {
+static void forward(struct content *content, struct mmsghdr *received, int count, int payload) {
     static char controls[BATCH][CONTROL_BYTES];
     int filled = 0;
     for (int k = 0; k < count; k++) {
         int length = received[k].msg_len, size = segment_size(&received[k].msg_hdr, length);
         struct msghdr header = {.msg_iov = received[k].msg_hdr.msg_iov, .msg_iovlen = 1};
+        if (payload) {
+            if (!(length = strip(header.msg_iov->iov_base, length, size))) continue;
+            size -= RTP_HEADER;
+        }
         header.msg_iov->iov_len = length;
         if (size < length) {
             struct cmsghdr *control = (void *)controls[k];
@@ -80,7 +93,8 @@ static void forward(struct content *content, struct mmsghdr *received, int count
 }
 
 int main(int argc, char **argv) {
-    int trains = argc == 3 && !strcmp(argv[1], "trains"), poll = epoll_create1(0);
+    int payload = argc == 3 && !strcmp(argv[1], "payload"), trains = payload || (argc == 3 && !strcmp(argv[1], "trains"));
+    int poll = epoll_create1(0);
     /* one large buffer stays in the cache; single datagrams need many */
     int batch = trains ? 2 : BATCH, bytes = trains ? TRAIN_BYTES : PLAIN_BYTES;
     char *memory = malloc((size_t)BATCH * TRAIN_BYTES);
@@ -88,9 +102,11 @@ int main(int argc, char **argv) {
     static struct iovec parts[BATCH];
     static char controls[BATCH][CONTROL_BYTES];
     struct epoll_event ready[256];
+    struct in_addr loopback = {htonl(INADDR_LOOPBACK)};
     if (argc != 3 || (!trains && strcmp(argv[1], "single"))) return 2;
     out = socket(AF_INET, SOCK_DGRAM, 0);
     set_buffer(out, SO_SNDBUF, SO_SNDBUFFORCE, SEND_BYTES);
+    setsockopt(out, IPPROTO_IP, IP_MULTICAST_IF, &loopback, sizeof loopback);
     read_routes(argv[2], trains, poll);
     puts("ready");
     fflush(stdout);
@@ -106,7 +122,7 @@ int main(int argc, char **argv) {
                 received[k].msg_hdr.msg_controllen = CONTROL_BYTES;
             }
             int count = recvmmsg(content->fd, received, batch, 0, NULL);
-            if (count > 0) forward(content, received, count);
+            if (count > 0) forward(content, received, count, payload);
         }
     }
 }

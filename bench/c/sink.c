@@ -12,22 +12,13 @@
  */
 #include "sockets.h"
 
-enum { BATCH = 64, HEAD_BYTES = 64, RECEIVE_BYTES = 64 << 20, LOOK_NS = 1000000, RTP_HEADER = 12, TS_TYPE = 33 };
+enum { BATCH = 64, HEAD_BYTES = 64, RECEIVE_BYTES = 64 << 20 };
 
-static volatile sig_atomic_t asked;
 static uint64_t datagrams, bytes, rtp, span;
 
-static void on_signal(int number) {
-    (void)number;
-    asked = 1;
-}
-
 static void report(void) {
-    struct timespec cpu;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-    printf("{\"datagrams\": %llu, \"bytes\": %llu, \"rtp\": %llu, \"span\": %llu, \"cpu\": %.6f}\n",
-           (unsigned long long)datagrams, (unsigned long long)bytes, (unsigned long long)rtp,
-           (unsigned long long)span, cpu.tv_sec + cpu.tv_nsec / 1e9);
+    printf("{\"datagrams\": %llu, \"bytes\": %llu, \"rtp\": %llu, \"span\": %llu}\n",
+           (unsigned long long)datagrams, (unsigned long long)bytes, (unsigned long long)rtp, (unsigned long long)span);
     fflush(stdout);
     datagrams = bytes = rtp = span = 0;
 }
@@ -67,9 +58,7 @@ static void drain(int fd, int *highest) {
 int main(int argc, char **argv) {
     if (argc != 4) return 2;
     int ports = atoi(argv[1]), first = atoi(argv[2]), *fds = calloc(ports, sizeof *fds), *highest = calloc(ports, sizeof *highest);
-    struct timespec look;
-    signal(SIGUSR1, on_signal);
-    prctl(PR_SET_TIMERSLACK, 1);
+    answer_signals();
     for (int i = 0; i < ports; i++) {
         fds[i] = bound_socket(first + i, RECEIVE_BYTES);
         highest[i] = -1;
@@ -78,9 +67,8 @@ int main(int argc, char **argv) {
     puts("ready");
     fflush(stdout);
     for (;;) {
-        look = (struct timespec){0, LOOK_NS};
-        clock_nanosleep(CLOCK_MONOTONIC, 0, &look, NULL);
+        wait_for_next_look();
         for (int i = 0; i < ports; i++) drain(fds[i], highest + i);
-        if (asked) asked = 0, report();
+        if (was_asked()) report();
     }
 }

@@ -5,8 +5,8 @@ packets, and then reports twice a second. There are two kinds:
 
     Borrowing  its hellos and reports leave through a raw socket, so that its media may go to a port that
                somebody else has bound: the sink of all children of a content, or another relay. Needs root.
-    Reading    has a UDP socket that it reads until the first keyframe has come; from then on a socket filter
-               drops what arrives.
+    Reading    has a UDP socket that it reads until the first keyframe, or the whole first picture, has come;
+               from then on a socket filter drops what arrives.
 """
 
 import ctypes
@@ -19,14 +19,16 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from mcast.hostport import HostPort
 from mcast.media.reports import Speaker
 from mcast.net.udp import UDP_GRO
 from mcast.wire.frame import FrameDecoder, Message, encode
 from mcast.wire.identity import Identity
-from mcast.wire.mpegts import starts_with_pat
+from mcast.wire.mpegts import PACKET, starts_with_pat
 from mcast.wire.node import Disc, Found, Miss, MissReason, Port, Start, Stop, StopReason, Stream
 from mcast.wire.rtcp import ReportBlock, middle32, ntp_from_unix
 from mcast.wire.rtp import HEADER_SIZE
@@ -40,7 +42,10 @@ DISC_MS = 4_000
 _SO_RCVBUFFORCE, _SO_ATTACH_FILTER = 33, 26
 _IP_BIND_ADDRESS_NO_PORT = 24
 _PAYLOAD_TYPE, _PAYLOAD_MASK = 33, 0x7F
+_CONTROL_BYTES = 64
 _IP_HEADER, _UDP_HEADER = struct.Struct("!BBHHHBBH4s4s"), struct.Struct("!HHHH")
+
+ResultT = TypeVar("ResultT")
 
 
 class Loop:
@@ -91,6 +96,14 @@ class Loop:
                 heapq.heappop(self._timers)[2]()
         return True
 
+    def beside(self, work: Callable[[], ResultT]) -> ResultT:
+        """Work while a thread does something that blocks; return what that returns, raise what it raises."""
+        with ThreadPoolExecutor(1, "beside") as pool:
+            done = pool.submit(work)
+            while not done.done():
+                self.run(HELLO_SECONDS, done.done)
+            return done.result()
+
     def close(self) -> None:
         self._selector.close()
         if self._raw is not None:
@@ -105,6 +118,18 @@ class Times:
     accepted: float | None = None
     media: float | None = None
     keyframe: float | None = None
+    picture: float | None = None  # the second one begins: the first is whole
+
+    @property
+    def until_keyframe(self) -> float | None:
+        return self._since_asked(self.keyframe)
+
+    @property
+    def until_picture(self) -> float | None:
+        return self._since_asked(self.picture)
+
+    def _since_asked(self, moment: float | None) -> float | None:
+        return None if moment is None or self.asked is None else moment - self.asked
 
 
 @dataclass(slots=True)
@@ -248,9 +273,11 @@ class Child:
 
 @dataclass(slots=True)
 class ReadingChild(Child):
-    """A child that reads its media until the first keyframe has come."""
+    """A child that reads its media until it has seen enough."""
 
+    wants_picture: bool = False  # the whole first one; not only where its keyframe begins
     _udp: socket.socket | None = None
+    _begun: int = 0  # pictures
 
     def _open(self) -> None:
         self._udp = sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -275,14 +302,20 @@ class ReadingChild(Child):
     def _on_media(self) -> None:
         assert self._udp is not None
         try:
-            data = self._udp.recv(65_536)
+            data, controls, _, _ = self._udp.recvmsg(65_536, _CONTROL_BYTES)
         except OSError:
             return
         if len(data) <= HEADER_SIZE or data[1] & _PAYLOAD_MASK != _PAYLOAD_TYPE:
             return
-        self.times.media = self.times.media or time.monotonic()
-        if starts_with_pat(data, HEADER_SIZE):
-            self.times.keyframe = time.monotonic()
+        now, times = time.monotonic(), self.times
+        times.media = times.media or now
+        if times.keyframe is None and starts_with_pat(data, HEADER_SIZE):
+            times.keyframe = now
+        if self.wants_picture and times.keyframe is not None:
+            size = struct.unpack_from("H", controls[0][2])[0] if controls else len(data)
+            self._begun += pictures_begun(data, size)
+            times.picture = now if self._begun > 1 else None
+        if (times.picture if self.wants_picture else times.keyframe) is not None:
             self.loop.forget(self._udp)
             _drop_all(self._udp)
 
@@ -292,6 +325,25 @@ class ReadingChild(Child):
         if self._udp is not None:
             self._udp.close()
             self._udp = None
+
+
+def pictures_begun(train: bytes, size: int) -> int:
+    """Return how many pictures begin in a train of datagrams of `size` bytes, the last one maybe shorter.
+
+    A picture begins with a PES packet of a video stream (ISO/IEC 13818-1, 2.4.3.6).
+    """
+    return sum(
+        _begins_picture(train[at : at + PACKET])
+        for datagram in range(0, len(train), size)
+        for at in range(datagram + HEADER_SIZE, min(datagram + size, len(train)), PACKET)
+    )
+
+
+def _begins_picture(packet: bytes) -> bool:
+    if len(packet) < PACKET or not packet[1] & 0x40:  # payload_unit_start_indicator
+        return False
+    at = 5 + packet[4] if packet[3] & 0x20 else 4  # behind an adaptation field
+    return packet[at : at + 3] == b"\0\0\1" and packet[at + 3] & 0xF0 == 0xE0
 
 
 _RETURN_NOTHING = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))

@@ -1,50 +1,41 @@
 """A crowd: so many viewers join one node at the same moment; when has each its first keyframe?"""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bench.relays.children import ReadingChild
+from bench.relays.contenders import child_address
+from bench.relays.nodes import Node
+from bench.relays.setting import Setting
+from bench.relays.verdict import Figures, quantile
 
-from bench.relays.children import Loop, ReadingChild
-from bench.relays.contenders import sink_address
-from bench.relays.overlay import Overlay
-from bench.relays.verdict import quantile
-
+CROWD = 1000
+HALF, LAST, FAILED = "half have a keyframe, s", "all have a keyframe, s", "failed"
 WARM_SECONDS = 4.0
 """Before the crowd comes the node streams for one viewer: there is a whole GOP in its history."""
 MOST_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Crowd:
-    """When the viewers of a crowd had their first keyframe, in seconds from the moment they asked."""
-
-    half: float
-    last: float
-    failed: int
-
-    @classmethod
-    def of(cls, waits: Sequence[float], failed: int) -> "Crowd":
-        return cls(quantile(waits, 0.5), max(waits, default=float("inf")), failed)
-
-
-def gather(overlay: Overlay, loop: Loop, viewers: int) -> Crowd:
-    """Have so many viewers join the node n1, which runs and streams nothing yet. Raises RuntimeError."""
-    first = _child(loop, overlay, 0)
-    first.join()
-    loop.run(MOST_SECONDS, lambda: first.times.keyframe is not None or first.has_failed)
-    loop.run(WARM_SECONDS)
-    crowd = [_child(loop, overlay, number) for number in range(1, viewers + 1)]
-    for child in crowd:
-        child.join()
-    loop.run(MOST_SECONDS, lambda: all(child.times.keyframe or child.has_failed for child in crowd))
-    waits = [
-        child.times.keyframe - child.times.asked
-        for child in crowd
-        if child.times.keyframe is not None and child.times.asked is not None
-    ]
-    for child in (first, *crowd):
-        child.leave()
-    return Crowd.of(waits, len(crowd) - len(waits))
+def crowd(node: Node, setting: Setting) -> Figures:
+    """Have a crowd join a node; return when they had their keyframes, from the moment they asked."""
+    loop = setting.loop
+    with node.started(setting):
+        first = _viewer(setting, 0)
+        first.join()
+        loop.run(MOST_SECONDS, lambda: first.times.keyframe is not None or first.has_failed)
+        loop.run(WARM_SECONDS)
+        viewers = [_viewer(setting, number) for number in range(1, CROWD + 1)]
+        for viewer in viewers:
+            viewer.join()
+        loop.run(MOST_SECONDS, lambda: all(each.times.keyframe or each.has_failed for each in viewers))
+        for viewer in (first, *viewers):
+            viewer.leave()
+    waits = [wait for viewer in viewers if (wait := viewer.times.until_keyframe) is not None]
+    failed = len(viewers) - len(waits)
+    return {
+        HALF: quantile(waits, 0.5),
+        LAST: float("inf") if failed else max(waits),
+        FAILED: float(failed),
+    }
 
 
-def _child(loop: Loop, overlay: Overlay, number: int) -> ReadingChild:
-    return ReadingChild(loop, overlay.addresses["n1"], overlay.contents[0], sink_address(number))
+def _viewer(setting: Setting, number: int) -> ReadingChild:
+    overlay = setting.overlay
+    return ReadingChild(setting.loop, overlay.addresses["n1"], overlay.contents[0], child_address(number))

@@ -1,67 +1,49 @@
 """A fixed load: so many contents of the same rate to so many children each; what does a relay need for it?"""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 
-from bench.relays.children import Loop
-from bench.relays.contenders import Contender, running
+from bench.relays.contenders import OUTPUT_PORT, Contender, Load, Running
 from bench.relays.machine import cpu_seconds
-from bench.relays.overlay import Overlay
-from bench.relays.sink import Sink, sink
+from bench.relays.receivers import Receivers, sink
+from bench.relays.setting import Setting
+from bench.relays.verdict import Figures
 
-SETTLE_SECONDS = 2.5
+COST, CORES, RATE, LOSS, FEEDING = "CPU s a Gbit", "cores", "Gbit/s", "loss", "cores that feed"
+MOST_LOSS = 1e-3
+"""A relay that delivers less than all is broken, not cheap. Less can be a window's end that cuts a train."""
+SETTLE_SECONDS = 1.5
 """Joins and their fast starts are over by then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """So many contents, each to so many children."""
+def carry(contender: Contender, setting: Setting, load: Load, *, trains: bool = False) -> Figures:
+    """Run one contender under a load. Raises ProgramError or RuntimeError if it does not come to that.
 
-    contents: int
-    children: int
-    pace_ms: int | None = None  # of the server; None: its default
-
-    def __str__(self) -> str:
-        pace = "" if self.pace_ms is None else f", --pace-ms {self.pace_ms}"
-        return f"{self.contents} x {self.children}{pace}"
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What one contender needed in one round."""
-
-    seconds_per_gbit: float  # CPU, of a delivered gigabit
-    cores: float
-    gbps: float  # delivered
-    loss: float
-    feeding_cores: float  # the server and the rendezvous point
-
-
-def measure(
-    contender: Contender, overlay: Overlay, loop: Loop, load: Load, seconds: float, *, trains: bool
-) -> Cost:
-    """Run one contender under a load. Raises ProgramError or RuntimeError if it does not come to that."""
+    `trains`: its children take trains whole, so it is not the kernel's cutting that is measured.
+    """
     with (
-        sink(load.contents, trains=trains) as receivers,
-        running(contender, overlay, loop, load.contents, load.children) as pids,
+        sink(load.contents, OUTPUT_PORT, trains=trains) as addressed,
+        contender.running(setting, load) as running,
     ):
-        loop.run(SETTLE_SECONDS)
-        return _window(receivers, overlay, loop, load, seconds, pids)
+        setting.loop.run(SETTLE_SECONDS)
+        return _window(running.receivers or addressed, setting, load, running)
 
 
-def _window(
-    receivers: Sink, overlay: Overlay, loop: Loop, load: Load, seconds: float, pids: Sequence[int]
-) -> Cost:
+def carrying(load: Load) -> "partial[Figures]":
+    """Return what measures this load, given a contender and a setting."""
+    return partial(carry, load=load)
+
+
+def _window(receivers: Receivers, setting: Setting, load: Load, running: Running) -> Figures:
     receivers.take()
-    used, fed = cpu_seconds(pids), cpu_seconds(overlay.feeding)
-    loop.run(seconds)
+    used, fed = cpu_seconds(running.pids), cpu_seconds(setting.overlay.feeding)
+    setting.loop.run(setting.seconds)
     came = receivers.take()
-    used, fed = cpu_seconds(pids) - used, cpu_seconds(overlay.feeding) - fed
-    gbit = came.bytes * 8 / 1e9
-    return Cost(
-        seconds_per_gbit=used / gbit if gbit else float("inf"),
-        cores=used / seconds,
-        gbps=gbit / seconds,
-        loss=came.loss(load.children),
-        feeding_cores=fed / seconds,
-    )
+    used, fed = cpu_seconds(running.pids) - used, cpu_seconds(setting.overlay.feeding) - fed
+    gbit, loss = came.bytes * 8 / 1e9, came.loss(load.children)
+    figures = {
+        COST: used / gbit if gbit else float("inf"),
+        CORES: used / setting.seconds,
+        RATE: gbit / setting.seconds,
+        FEEDING: fed / setting.seconds,
+    }
+    return figures if loss is None else {**figures, LOSS: loss}

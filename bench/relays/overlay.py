@@ -1,21 +1,22 @@
 """A bootstrapper, a server and a rendezvous point on one core, and on the other the node that is measured.
 
-The server has many contents, all of them the same file: what differs between two loads is what the
-relay does, never what it is given.
+Where the server has many contents of one rate, all are the same file: what differs between two loads is what
+the relay does, never what it is given.
 """
 
 import contextlib
-import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.relays.machine import CORE_UNDER_TEST, OTHER_CORE, on_core
+from bench.viewers import free_ports
 from mcast.hostport import HostPort
 from tools.demo.processes import ProgramProcess, role_command, stop_all
 
 HERE = "127.0.0.1"
-PREPARE_SECONDS = 300.0
+PREPARE_SECONDS = 600.0
+"""For dozens of contents, which are copied one after another."""
 LIST_SECONDS = 60.0
 
 
@@ -23,22 +24,28 @@ class Overlay:
     """One server with many contents, a rendezvous point, and places for the nodes n1, n2 ... in a chain."""
 
     def __init__(
-        self, folder: Path, source: Path, contents: int, *, nodes: int = 1, pace_ms: int | None = None
+        self, folder: Path, sources: Sequence[Path], *, nodes: int = 1, pace_ms: int | None = None
     ) -> None:
-        """Start all but the nodes. Raises ProgramError."""
+        """Each source is a content."""
         self.folder, self._started = folder, list[ProgramProcess]()
         names = ["rp", *(f"n{number}" for number in range(1, nodes + 1))]
-        boot, server, *ports = _free_ports(2 + len(names))
-        self.contents = tuple(f"c{number}" for number in range(contents))
+        boot, server, *ports = free_ports(2 + len(names))
+        self.contents = tuple(f"c{number}" for number in range(len(sources)))
         self.addresses = {name: HostPort(HERE, port) for name, port in zip(names, ports, strict=True)}
-        self._boot = f"{HERE}:{boot}"
-        layout, config = folder / "layout.toml", folder / "server.toml"
-        layout.write_text(_layout(names, self.addresses, f"{HERE}:{server}"))
-        config.write_text(_server(self.contents, source, folder))
-        pace = ["--pace-ms", str(pace_ms)] if pace_ms is not None else []
-        self._run("prepare", "server", "--prepare", "--config", str(config)).wait(PREPARE_SECONDS)
-        self._run("bootstrap", "bootstrap", "--address", self._boot, "--config", str(layout))
-        self._run("server", "server", "--address", f"{HERE}:{server}", "--config", str(config), *pace)
+        self._boot, self._server = f"{HERE}:{boot}", f"{HERE}:{server}"
+        self._layout, self._config = folder / "layout.toml", folder / "server.toml"
+        self._layout.write_text(_layout(names, self.addresses, self._server))
+        self._config.write_text(_server(self.contents, sources, folder))
+        self._pace = ("--pace-ms", str(pace_ms)) if pace_ms is not None else ()
+
+    def start(self) -> None:
+        """Prepare the contents and start all but the nodes. Raises ProgramError."""
+        config = ("--config", str(self._config))
+        prepare = self._run("prepare", "server", "--prepare", *config)
+        if status := prepare.wait(PREPARE_SECONDS):
+            raise prepare.error(f"ended with status {status}")
+        self._run("bootstrap", "bootstrap", "--address", self._boot, "--config", str(self._layout))
+        self._run("server", "server", "--address", self._server, *config, *self._pace)
         rendezvous = self._run("rp", "node", "--bootstrap", self._boot, "--name", "rp")
         rendezvous.wait_for_event("server_listed", LIST_SECONDS)
 
@@ -82,12 +89,6 @@ class Overlay:
         return program
 
 
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server((HERE, 0))) for _ in range(count)]
-        return [sock.getsockname()[1] for sock in sockets]
-
-
 def _layout(names: Sequence[str], addresses: Mapping[str, HostPort], server: str) -> str:
     nexts = dict(zip(names, [[name] for name in names[1:]], strict=False))
     tables = [
@@ -99,6 +100,9 @@ def _layout(names: Sequence[str], addresses: Mapping[str, HostPort], server: str
     )
 
 
-def _server(contents: Sequence[str], source: Path, folder: Path) -> str:
-    tables = [f'[[content]]\nname = "{name}"\nsource = "{source}"\n' for name in contents]
+def _server(contents: Sequence[str], sources: Sequence[Path], folder: Path) -> str:
+    tables = [
+        f'[[content]]\nname = "{name}"\nsource = "{source}"\n'
+        for name, source in zip(contents, sources, strict=True)
+    ]
     return f'cache = "{folder / "cache"}"\n' + "".join(tables)

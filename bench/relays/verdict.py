@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-Rounds = Mapping[str, Sequence[float]]
-"""A figure of each contender, one for each round; all have the same rounds."""
+Figures = Mapping[str, float]
+"""What one contender has shown in one round, by name."""
+Rounds = Mapping[str, Sequence[Figures]]
+"""By contender: its figures, round by round. Some take part in the first rounds only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +30,17 @@ class Spread:
 class Goal:
     """A contender's figure may be at most so much: as it is, or in proportion to the reference's."""
 
-    most: float
-    figure: str = "CPU"
+    bound: float
+    figure: str
     contender: str = "mcast"
     reference: str = ""
+    is_least: bool = False  # the figure must reach the bound instead
 
     def __str__(self) -> str:
         of = f" x {self.reference}" if self.reference else ""
-        return f"{self.figure} of {self.contender} at most {self.most:g}{of}"
+        return (
+            f"{self.figure} of {self.contender} at {'least' if self.is_least else 'most'} {self.bound:g}{of}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +49,22 @@ class Verdict:
 
     goal: Goal
     found: Spread | None  # None: the contender or the reference was not measured
+    open_because: str = ""  # what is not installed here; then the goal is neither met nor missed
 
     @property
     def is_met(self) -> bool:
-        return self.found is not None and self.found.median <= self.goal.most
+        if self.found is None:
+            return False
+        goal = self.goal
+        return self.found.median >= goal.bound if goal.is_least else self.found.median <= goal.bound
+
+    @property
+    def is_missed(self) -> bool:
+        return not (self.is_met or self.open_because)
 
     def __str__(self) -> str:
+        if self.open_because:
+            return f"open   {self.goal}: {self.open_because}"
         found = "not measured" if self.found is None else str(self.found)
         return f"{'met   ' if self.is_met else 'MISSED'} {self.goal}: {found}"
 
@@ -65,16 +80,25 @@ def spread(figures: Sequence[float]) -> Spread:
     return Spread(median(figures), min(figures), max(figures))
 
 
-def ratios(rounds: Rounds, contender: str, reference: str) -> list[float]:
-    """Return a contender's figure divided by the reference's of the same round."""
-    return [own / other for own, other in zip(rounds[contender], rounds[reference], strict=True) if other > 0]
+def values(rounds: Rounds, contender: str, figure: str) -> list[float]:
+    """Return a contender's figure of each round."""
+    return [figures[figure] for figures in rounds.get(contender, ()) if figure in figures]
 
 
-def judge(goal: Goal, rounds: Rounds) -> Verdict:
-    """Return whether a goal is met by the median of the rounds."""
-    if goal.contender not in rounds or (goal.reference and goal.reference not in rounds):
-        return Verdict(goal, None)
-    figures = list(rounds[goal.contender])
-    if goal.reference:
-        figures = ratios(rounds, goal.contender, goal.reference)
+def ratios(rounds: Rounds, contender: str, reference: str, figure: str) -> list[float]:
+    """Return a contender's figure divided by the reference's of the same round, for the rounds of both."""
+    own, others = values(rounds, contender, figure), values(rounds, reference, figure)
+    return [mine / other for mine, other in zip(own, others, strict=False) if other > 0]
+
+
+def judge(goal: Goal, rounds: Rounds, absent: Mapping[str, str]) -> Verdict:
+    """Return whether a goal is met by the median of the rounds; `absent`: who is not installed, and why."""
+    for name in (goal.contender, goal.reference):
+        if name in absent:
+            return Verdict(goal, None, absent[name])
+    figures = (
+        ratios(rounds, goal.contender, goal.reference, goal.figure)
+        if goal.reference
+        else values(rounds, goal.contender, goal.figure)
+    )
     return Verdict(goal, spread(figures) if figures else None)

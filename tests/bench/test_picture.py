@@ -1,25 +1,54 @@
-"""The picture of a run: a bar a contender, and none where there is nothing to compare with."""
+"""The picture of a run: bars beside the limit, and a bar for each goal."""
 
-from bench.relays.picture import bars_of, draw
+from bench.relays.picture import compared, draw, goals
+from bench.relays.report import RowJson, RunJson, VerdictJson
 
 
-def row(load: str, **costs: list[float]) -> dict[str, object]:
-    return {
-        "load": load,
-        "failed": {},
-        "costs": {name: [{"seconds_per_gbit": cost} for cost in rounds] for name, rounds in costs.items()},
-    }
+def verdict(
+    goal: str, bound: float, median: float | None, *, met: bool, is_least: bool = False
+) -> VerdictJson:
+    return VerdictJson(goal=goal, bound=bound, is_least=is_least, median=median, met=met, open="")
+
+
+def row(name: str, *verdicts: VerdictJson, **costs: list[float]) -> RowJson:
+    return RowJson(
+        name=name,
+        compared="CPU",
+        rounds={contender: [{"CPU": cost} for cost in rounds] for contender, rounds in costs.items()},
+        failed={},
+        absent={},
+        verdicts=list(verdicts),
+    )
+
+
+def run(*rows: RowJson) -> RunJson:
+    return RunJson(machine="here", rows=list(rows))
 
 
 def test_each_contender_has_a_bar_beside_the_limit_of_the_same_round() -> None:
-    run = {"rows": [row("8 x 16", mcast=[0.2, 0.6], limit=[0.1, 0.2]), row("1 x 100", mcast=[0.2])]}
-    (load, bars), *others = bars_of(run).items()
-    assert (load, list(bars), others) == ("8 x 16", ["mcast"], [])
-    assert (round(bars["mcast"].least, 3), round(bars["mcast"].most, 3)) == (2.0, 3.0)
+    found = compared(run(row("8 x 16", mcast=[0.2, 0.6], limit=[0.1, 0.2]), row("1 x 100", mcast=[0.2])))
+    (group,) = found
+    (bar,) = group.bars
+    assert (group.name, bar.name) == ("8 x 16: CPU", "mcast 2.50")
+    assert (round(bar.times.least, 3), round(bar.times.most, 3)) == (2.0, 3.0)
 
 
-def test_the_picture_names_loads_and_contenders() -> None:
-    run = {"rows": [row("8 x 16", mcast=[0.2], other=[0.3], limit=[0.1])]}
-    svg = draw(bars_of(run))
+def test_a_goal_that_is_met_is_a_bar_that_ends_before_the_line() -> None:
+    (group,) = goals(
+        run(
+            row(
+                "8 x 16",
+                verdict("CPU", 1.25, 2.5, met=False),
+                verdict("Gbit/s", 0.9, 1.8, met=True, is_least=True),
+                verdict("not measured", 1.0, None, met=False),
+            )
+        )
+    )
+    assert [bar.times.median for bar in group.bars] == [2.0, 0.5]
+
+
+def test_the_picture_names_rows_contenders_and_goals() -> None:
+    one = run(row("8 x 16", verdict("a goal", 1.0, 2.0, met=False), mcast=[0.2], other=[0.3], limit=[0.1]))
+    svg = draw(compared(one), goals(one))
     assert svg.startswith("<svg")
-    assert all(text in svg for text in ("8 x 16", "mcast 2.00", "other 3.00", "limit"))
+    assert all(text in svg for text in ("8 x 16", "mcast 2.00", "other 3.00", "a goal: 2"))

@@ -1,0 +1,78 @@
+"""Single viewers who join at the end of a chain: how long until they see something?"""
+
+import contextlib
+import random
+from collections.abc import Iterator
+
+from bench.relays.children import ReadingChild
+from bench.relays.contenders import child_address
+from bench.relays.nodes import Node
+from bench.relays.setting import Setting
+from bench.relays.verdict import Figures, quantile
+
+KEYFRAME, PICTURE, WORST = "first keyframe, ms", "whole picture, ms", "worst keyframe, ms"
+JOINS = 30
+"""Of a content that streams; of the others each is joined once a round."""
+JOIN_SECONDS = 30.0
+WARM_SECONDS = 4.0
+PAUSE_SECONDS = (0.1, 0.3)
+"""Between two joins, so that they fall anywhere between two trains and two keyframes."""
+
+
+def streaming(node: Node, setting: Setting) -> Figures:
+    """Join a content that somebody watches at the last node of the chain already."""
+    with _chain(node, setting) as last:
+        first = _viewer(setting, last, setting.overlay.contents[0], 0)
+        _watch(setting, first)
+        setting.loop.run(WARM_SECONDS)
+        viewers = []
+        for number in range(1, JOINS + 1):
+            viewers.append(_viewer(setting, last, setting.overlay.contents[0], number))
+            _watch(setting, viewers[-1])
+            viewers[-1].leave()
+            setting.loop.run(random.uniform(*PAUSE_SECONDS))
+        first.leave()
+    return _figures(viewers)
+
+
+def not_streaming(node: Node, setting: Setting) -> Figures:
+    """Join contents, each of which nobody has watched before: not even the server streams it."""
+    with _chain(node, setting) as last:
+        viewers = [_viewer(setting, last, content, 0) for content in setting.overlay.contents]
+        for viewer in viewers:
+            _watch(setting, viewer)
+            viewer.leave()
+    return _figures(viewers)
+
+
+@contextlib.contextmanager
+def _chain(node: Node, setting: Setting) -> Iterator[str]:
+    """Run all nodes; yield the last one's name."""
+    names = [f"n{number}" for number in range(1, setting.needs.nodes + 1)]
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            stack.enter_context(node.started(setting, name))
+        setting.loop.run(1.0)  # they have got to know each other
+        yield names[-1]
+
+
+def _viewer(setting: Setting, node: str, content: str, number: int) -> ReadingChild:
+    return ReadingChild(
+        setting.loop, setting.overlay.addresses[node], content, child_address(number), wants_picture=True
+    )
+
+
+def _watch(setting: Setting, viewer: ReadingChild) -> None:
+    viewer.join()
+    setting.loop.run(JOIN_SECONDS, lambda: viewer.times.picture is not None or viewer.has_failed)
+
+
+def _figures(viewers: list[ReadingChild]) -> Figures:
+    never = float("inf")
+    keyframes = [1000 * (viewer.times.until_keyframe or never) for viewer in viewers]
+    pictures = [1000 * (viewer.times.until_picture or never) for viewer in viewers]
+    return {
+        KEYFRAME: quantile(keyframes, 0.5),
+        PICTURE: quantile(pictures, 0.5),
+        WORST: max(keyframes),
+    }

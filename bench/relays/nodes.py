@@ -1,0 +1,43 @@
+"""mcast's own node as a contender: this version, another one, or with other options."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.relays.contenders import OUTPUT_PORT, Load, Running, child_address
+from bench.relays.setting import Setting
+from bench.relays.subscriptions import borrowing, subscribed
+from tools.demo.processes import ProgramProcess
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A real `mcast-node`."""
+
+    name: str = "mcast"
+    checkout: Path | None = None  # of other sources than these
+    options: tuple[str, ...] = ()
+
+    def lacking(self) -> str:
+        return ""
+
+    @contextlib.contextmanager
+    def running(self, setting: Setting, load: Load) -> Iterator[Running]:
+        overlay = setting.overlay
+        contents = overlay.contents[load.first : load.first + load.contents]
+        addresses = [child_address(number) for number in range(load.children)]
+        with self.started(setting) as node:
+            children = borrowing(setting.loop, overlay.addresses["n1"], contents, addresses, OUTPUT_PORT)
+            with subscribed(setting.loop, children):
+                yield Running((node.pid,))
+
+    @contextlib.contextmanager
+    def started(self, setting: Setting, name: str = "n1") -> Iterator[ProgramProcess]:
+        """Run it as this node of the overlay, without children."""
+        options = (*self.options, *setting.needs.node_options)
+        with setting.overlay.node(name, checkout=self.checkout, options=options) as node:
+            yield node
+
+
+MCAST = Node()

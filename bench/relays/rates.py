@@ -1,0 +1,62 @@
+"""The highest rate of one content that a relay brings to sixteen children without loss.
+
+The server has the content at many rates, each 5 % above the one below; the rate is found by bisection.
+Children take trains whole, or the kernel's cutting for sixteen children would be all that is measured.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench.relays.contenders import Contender, Load
+from bench.relays.loads import CORES, FEEDING, LOSS, MOST_LOSS, RATE, carry
+from bench.relays.setting import Setting
+from bench.relays.sources import Sources
+from bench.relays.verdict import Figures
+
+CHILDREN = 16
+LEAST_MBITS, MOST_MBITS, STEP = 200.0, 1_000.0, 1.05
+RATES = tuple(LEAST_MBITS * STEP**step for step in range(int(math.log(MOST_MBITS / LEAST_MBITS, STEP)) + 1))
+LEAST_DELIVERED = 0.97
+"""Of the rate: what is slowed down is not lost, but late."""
+TRIES = 2
+"""One disturbance is not the relay's."""
+
+
+def at_all_rates(sources: Sources) -> Sequence[Path]:
+    """Return the content at each of the rates."""
+    return [sources.fast(rate) for rate in RATES]
+
+
+def highest_rate(contender: Contender, setting: Setting) -> Figures:
+    """Return what is delivered at the highest lossless rate. Raises RuntimeError if there is none."""
+    found: dict[int, Figures] = {}
+
+    def is_lossless(step: int) -> bool:
+        for _ in range(TRIES):
+            figures = carry(contender, setting, Load(1, CHILDREN, first=step), trains=True)
+            if figures.get(LOSS, 1.0) <= MOST_LOSS and figures[RATE] >= _least_delivered(RATES[step]):
+                found[step] = figures
+                return True
+        return False
+
+    best = highest(len(RATES), is_lossless)
+    if best < 0:
+        raise RuntimeError(f"loses packets at {RATES[0]:.0f} Mbit/s already")
+    return {RATE: found[best][RATE], CORES: found[best][CORES], FEEDING: found[best][FEEDING]}
+
+
+def highest(steps: int, holds: Callable[[int], bool]) -> int:
+    """Return the last step at which something holds, if it holds up to there; -1: at none."""
+    low, high = -1, steps
+    while high - low > 1:
+        middle = (low + high) // 2
+        if holds(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _least_delivered(mbits: float) -> float:
+    return LEAST_DELIVERED * mbits * CHILDREN / 1000

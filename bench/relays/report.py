@@ -1,0 +1,131 @@
+"""A run told: as tables for people, as JSON for programs."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypedDict
+
+from bench.relays.loads import LOSS, RATE
+from bench.relays.rounds import Measured
+from bench.relays.udp_peers import LIMIT
+from bench.relays.verdict import Figures, ratios, spread, values
+from tools.lab.overview import table
+
+
+class VerdictJson(TypedDict):
+    """A verdict in a run's JSON."""
+
+    goal: str
+    bound: float
+    is_least: bool
+    median: float | None
+    met: bool
+    open: str  # why it is neither met nor missed
+
+
+class RowJson(TypedDict):
+    """A row in a run's JSON."""
+
+    name: str
+    compared: str
+    rounds: dict[str, list[Figures]]
+    failed: dict[str, str]
+    absent: dict[str, str]
+    verdicts: list[VerdictJson]
+
+
+class RunJson(TypedDict):
+    """A run's JSON."""
+
+    machine: str
+    rows: list[RowJson]
+
+
+LEAST_DELIVERED = 0.9
+"""In proportion to what the limit delivers, which is all: other headers alone make less of a difference."""
+
+
+def told(measured: Measured) -> str:
+    """Return a row's table, who is missing in it, and its verdicts."""
+    lines = ["", measured.row.name]
+    if rows := list(_contenders(measured)):
+        lines += [f"  {line}" for line in table(("", *_heads(measured)), rows).splitlines()]
+    lines += [f"  {name} failed: {why}" for name, why in measured.failed.items()]
+    lines += [f"  skipped: {why}" for why in measured.absent.values()]
+    lines += [f"  {verdict}" for verdict in measured.verdicts()]
+    return "\n".join(lines)
+
+
+def summary(run: Sequence[Measured]) -> str:
+    """Return all verdicts in one table."""
+    rows = [
+        (measured.row.name, str(verdict).partition(" ")[0], str(verdict.goal), str(verdict.found or ""))
+        for measured in run
+        for verdict in measured.verdicts()
+    ]
+    return table(("row", "verdict", "goal", "found"), rows)
+
+
+def figures(run: Sequence[Measured], machine: str) -> RunJson:
+    """Return all figures and verdicts of a run, ready for JSON."""
+    return {
+        "machine": machine,
+        "rows": [
+            {
+                "name": measured.row.name,
+                "compared": measured.row.compared,
+                "rounds": measured.rounds,
+                "failed": measured.failed,
+                "absent": measured.absent,
+                "verdicts": [
+                    {
+                        "goal": str(verdict.goal),
+                        "bound": verdict.goal.bound,
+                        "is_least": verdict.goal.is_least,
+                        "median": verdict.found.median if verdict.found else None,
+                        "met": verdict.is_met,
+                        "open": verdict.open_because,
+                    }
+                    for verdict in measured.verdicts()
+                ],
+            }
+            for measured in run
+        ],
+    }
+
+
+def _names(measured: Measured) -> list[str]:
+    """Return the figures that at least one contender has, in order."""
+    seen = [name for rounds in measured.rounds.values() for figures in rounds[:1] for name in figures]
+    return list(dict.fromkeys(seen))
+
+
+def _heads(measured: Measured) -> list[str]:
+    ratio = [f"{measured.row.compared}, x limit"] if measured.row.compared else []
+    return [*ratio, *_names(measured), ""]
+
+
+def _contenders(measured: Measured) -> Iterator[list[str]]:
+    for name, rounds in measured.rounds.items():
+        if rounds and name not in measured.failed:
+            cells = [_cell(values(measured.rounds, name, figure), figure) for figure in _names(measured)]
+            yield [name, *_ratio(measured, name), *cells, _remark(measured, name)]
+
+
+def _ratio(measured: Measured, name: str) -> list[str]:
+    if not (compared := measured.row.compared):
+        return []
+    found = ratios(measured.rounds, name, LIMIT.name, compared)
+    return [str(spread(found)) if found and LIMIT.name not in measured.failed else "-"]
+
+
+def _cell(found: Sequence[float], figure: str) -> str:
+    if not found:
+        return "-"
+    return f"{max(found):.3%}" if figure == LOSS else str(spread(found))
+
+
+def _remark(measured: Measured, name: str) -> str:
+    """Return what makes a contender's figures doubtful: that it was not able to deliver all."""
+    if measured.row.compared == RATE or not (shares := ratios(measured.rounds, name, LIMIT.name, RATE)):
+        return ""
+    share = spread(shares).median
+    return "" if share >= LEAST_DELIVERED else f"delivers only {share:.0%}"

@@ -1,0 +1,131 @@
+"""All that is asked, and what the answers are to be."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bench.relays import crowds, joins, latency, memory, rates
+from bench.relays.contenders import Contender, Load
+from bench.relays.loads import COST, LOSS, MOST_LOSS, RATE, carrying
+from bench.relays.nodes import Node
+from bench.relays.setting import Needs, Setting
+from bench.relays.sources import Sources
+from bench.relays.tcp_peers import MEDIAMTX, NGINX, SRS, SRS_PROMPT, TcpPeer
+from bench.relays.udp_peers import FFMPEG, GSTREAMER, LIMIT, MULTICAT, RIST, SINGLE, SOCAT, SRT, UdpPeer
+from bench.relays.verdict import Figures, Goal
+
+Peer = UdpPeer | TcpPeer
+COPIERS: tuple[Peer, ...] = (GSTREAMER, FFMPEG, MULTICAT, SOCAT, NGINX, MEDIAMTX, SRS, SRS_PROMPT)
+"""Who copies a stream to many, and repairs nothing."""
+DISCOVERY_NODES, DISCOVERY_JOINS = 1_000, 100
+FIRST, LAST = "messages of the first join", "messages of the 100th"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question, who is asked beside mcast, and the goals."""
+
+    name: str
+    goals: tuple[Goal, ...]
+    needs: Needs = field(default_factory=Needs)
+    carry: Callable[[Contender, Setting], Figures] | None = None  # asked of every contender
+    ask: Callable[[Node, Setting], Figures] | None = None  # or of mcast's node alone
+    peers: tuple[Peer, ...] = ()
+    compared: str = ""  # the figure whose ratio to the limit is told
+    is_quick: bool = False
+    most_rounds: int = 7
+
+    def decides(self, name: str) -> bool:
+        """Return whether the verdict depends on this contender; if not, a few rounds of it will do."""
+        return any(name in (goal.contender, goal.reference) for goal in self.goals)
+
+    def quick(self) -> "Row":
+        """Return the same without those who are only there to compare with."""
+        goals = tuple(goal for goal in self.goals if goal.reference in ("", LIMIT.name))
+        return replace(self, goals=goals, peers=tuple(peer for peer in self.peers if peer is LIMIT))
+
+
+def _load(
+    name: str, load: Load, needs: Needs, bounds: dict[str, float], *others: Peer, is_quick: bool = False
+) -> Row:
+    """Return a row about a fixed load; `bounds`: in proportion to whose cost mcast's may be how much."""
+    goals = [Goal(bound, COST, reference=reference) for reference, bound in bounds.items()]
+    return Row(
+        name, (*goals, Goal(MOST_LOSS, LOSS)), replace(needs, contents=load.contents), carry=carrying(load),
+        peers=(LIMIT, *others), compared=COST, is_quick=is_quick,
+    )  # fmt: skip
+
+
+def _delay(name: str, load: Load) -> Row:
+    goals = Goal(0.15, latency.HALF), Goal(1.2, latency.NEARLY_ALL, reference=LIMIT.name)
+    return Row(
+        name, goals, Needs(load.contents), carry=latency.delaying(load), peers=(LIMIT, SINGLE),
+        compared=latency.NEARLY_ALL,
+    )  # fmt: skip
+
+
+def _crowd(mbits: float, most: float) -> Row:
+    def sources(files: Sources) -> list[Path]:
+        return [files.noise(mbits)]
+
+    return Row(
+        f"1,000 viewers of {mbits:g} Mbit/s join one node at once",
+        (Goal(most, crowds.LAST), Goal(0.0, crowds.FAILED)),
+        Needs(sources=sources), ask=crowds.crowd, is_quick=mbits > 1, most_rounds=3,
+    )  # fmt: skip
+
+
+def discovery(_: Node, __: Setting) -> Figures:
+    """Count the messages of joins in a simulated overlay, which has the real decision code."""
+    # It brings the simulation from the tests, which only this row needs.
+    from bench.discovery import Trial
+
+    print(f"  simulating {DISCOVERY_NODES:,} nodes", file=sys.stderr, flush=True)
+    result = Trial("random", DISCOVERY_NODES, scoped=True, seed=1).run(DISCOVERY_JOINS)
+    return {FIRST: result.first_messages, LAST: result.last_messages}
+
+
+GATHER = Needs(node_options=("--gather-ms", "40"))
+ROWS = (
+    _load("8 x 16", Load(8, 16), Needs(), {"limit": 1.25, "single": 0.6}, SINGLE, *COPIERS, is_quick=True),
+    _load("8 x 16, --pace-ms 20", Load(8, 16), Needs(pace_ms=20), {"nginx-rtmp": 1.0}, NGINX),
+    _load("8 x 16, --gather-ms 40", Load(8, 16), GATHER, {"srs": 1.0}, SRS, SRS_PROMPT),
+    _load("1 x 100", Load(1, 100), Needs(), {"limit": 1.25}, SINGLE, *COPIERS, is_quick=True),
+    _load("1 x 100, --gather-ms 40", Load(1, 100), GATHER, {"srs": 1.0}, SRS, SRS_PROMPT),
+    _load("8 x 1", Load(8, 1), Needs(), {"limit": 2.0}, SINGLE),
+    _load("50 x 10", Load(50, 10), Needs(), {"limit": 1.25}, SINGLE),
+    _load("1 x 10, with repair", Load(1, 10), Needs(), {}, SRT, RIST),
+    Row(
+        "1 x 16, highest lossless rate", (Goal(0.9, RATE, reference="limit", is_least=True),),
+        Needs(sources=rates.at_all_rates), carry=rates.highest_rate, peers=(LIMIT, SINGLE), compared=RATE,
+    ),
+    _delay("a hop's delay, idle (1 x 1)", Load(1, 1)),
+    _delay("a hop's delay, loaded (8 x 16)", Load(8, 16)),
+    Row(
+        "join behind 3 nodes that stream",
+        (Goal(3.0, joins.KEYFRAME), Goal(3.3, joins.PICTURE), Goal(30.0, joins.WORST)),
+        Needs(nodes=3), ask=joins.streaming, most_rounds=3,
+    ),
+    Row(
+        "join behind 5 nodes, nobody streams",
+        (Goal(15.0, joins.KEYFRAME), Goal(45.0, joins.PICTURE)),
+        Needs(contents=10, nodes=5), ask=joins.not_streaming, most_rounds=3,
+    ),
+    _crowd(0.5, 1.0),
+    _crowd(5.0, 2.0),
+    Row(
+        "memory",
+        (Goal(20.0, memory.BASE), Goal(memory.HISTORY_MIB, memory.CONTENT), Goal(4.0, memory.CHILD)),
+        ask=memory.weigh, most_rounds=3,
+    ),
+    Row(
+        "memory after a minute of churn, 4 contents",
+        (Goal(40.0 + memory.CHURN_CONTENTS * memory.HISTORY_MIB, memory.CHURNED),),
+        Needs(contents=memory.CHURN_CONTENTS), ask=memory.churn, most_rounds=1,
+    ),
+    Row(
+        "discovery, 1,000 nodes of degree 4", (Goal(60.0, FIRST), Goal(10.0, LAST)), ask=discovery,
+        most_rounds=1,
+    ),
+)  # fmt: skip
