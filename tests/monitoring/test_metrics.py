@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mcast.monitoring.metrics import metrics
-from monitoring.overlays import SCRIPT, MadeUp, large
+from mcast.wire.identity import Identity
+from monitoring.overlays import SCRIPT, MadeUp, large, stream, viewer
 
 PAGE = Path(__file__).parents[2] / "docs" / "monitoring.md"
 SAMPLE = re.compile(r'(\w+)(?:\{((?:\w+="(?:[^"\\]|\\.)*",?)*)\})? (\S+)')
@@ -37,6 +38,22 @@ def test_each_figure_has_its_node_and_content(overlay: MadeUp) -> None:
     assert told['mcast_node_info{node="n1",kind="overlay",version="0.1.0"}'] == 1
 
 
+def clocked(overlay: MadeUp) -> None:
+    """Have n2 and its children tell their delays by clocks, too."""
+    children = (viewer(1), Identity.node("n3"), viewer(2))
+    delays = (4_000, 9_000, 4_250)
+    told = stream("news", ("rp", "n1", "n2"), children, delay_us=3_500, delays_us=delays)
+    overlay.report("n2", told)
+
+
+def test_the_delay_by_clocks_is_that_of_the_node_and_of_its_latest_viewer(overlay: MadeUp) -> None:
+    clocked(overlay)
+    found = samples(metrics(overlay.view(), {}))
+    assert found['mcast_node_clock_delay_seconds{node="n2",content="news"}'] == 0.0035
+    assert found['mcast_node_viewer_clock_delay_seconds{node="n2",content="news"}'] == 0.00425
+    assert 'mcast_node_clock_delay_seconds{node="n1",content="news"}' not in found
+
+
 def test_every_family_has_its_help_and_type_before_its_samples_and_units_in_its_name(overlay: MadeUp) -> None:
     lines = metrics(overlay.view(), {"attached": 4}).splitlines()
     kinds = dict(line.split()[2:4] for line in lines if line.startswith("# TYPE"))
@@ -57,6 +74,7 @@ def test_a_name_of_any_characters_stays_in_its_label(overlay: MadeUp, name: str)
 
 
 def test_the_page_on_monitoring_names_each_metric_and_no_other(overlay: MadeUp) -> None:
+    clocked(overlay)
     page = PAGE.read_text()
     named = set(re.findall(r"mcast_\w+", page))
     told = {name.partition("{")[0] for name in samples(metrics(overlay.view(), {"attached": 1}))}
@@ -74,6 +92,7 @@ def promtool(*arguments: str, text: str = "") -> None:
 
 
 def test_promtool_has_nothing_to_complain_of_in_the_metrics(overlay: MadeUp) -> None:
+    clocked(overlay)
     for view in (overlay.view(), large(30, 100).view()):
         promtool("metrics", text=metrics(view, {"attached": 4, SCRIPT: 1}))
 
