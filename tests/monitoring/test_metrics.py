@@ -1,7 +1,6 @@
 """Metrics as Prometheus wants them; its own tool is asked where it is installed."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from mcast.monitoring.metrics import metrics
 from mcast.wire.identity import Identity
 from monitoring.overlays import SCRIPT, MadeUp, large, stream, viewer
+from tools.packages import find
 
 PAGE = Path(__file__).parents[2] / "docs" / "monitoring.md"
 SAMPLE = re.compile(r'(\w+)(?:\{((?:\w+="(?:[^"\\]|\\.)*",?)*)\})? (\S+)')
@@ -83,20 +83,21 @@ def test_the_page_on_monitoring_names_each_metric_and_no_other(overlay: MadeUp) 
 
 def promtool(*arguments: str, text: str = "") -> None:
     """Have Prometheus's own tool check something; it has nothing to complain of."""
-    program = shutil.which("promtool")
-    if program is None:
-        pytest.skip("missing: promtool (apt-get install prometheus)")
+    program = find("promtool")
+    assert program is not None
     command = [program, "check", *arguments]
     result = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, ""), result.stdout
 
 
+@pytest.mark.promtool
 def test_promtool_has_nothing_to_complain_of_in_the_metrics(overlay: MadeUp) -> None:
     clocked(overlay)
     for view in (overlay.view(), large(30, 100).view()):
         promtool("metrics", text=metrics(view, {"attached": 4, SCRIPT: 1}))
 
 
+@pytest.mark.promtool
 def test_promtool_has_nothing_to_complain_of_in_the_rules_on_the_page(tmp_path: Path) -> None:
     (rules,) = re.findall(r"^```yaml\n(groups:.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     file = tmp_path / "rules.yml"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from helpers import PATIENCE, locked, wait_until
-from machine import need_ffmpeg
+from machine import need_ffmpeg, unprivileged, unprivileged_home
 from mcast.media.datagrams import DatagramOutput, Destination
 from mcast.media.source.live import LiveSource
 from mcast.media.source.server_config import ContentSpec
@@ -169,6 +169,64 @@ def test_a_listener_by_srt_is_called_and_copied_byte_for_byte(sent: bytes, port:
     send("-f", "mpegts", f"srt://127.0.0.1:{port}?mode=listener&pkt_size=1316")
     wait_until(lambda: is_bound(port), "the sender to listen")
     assert sees(live(f"srt://127.0.0.1:{port}"), lambda _: None) in sent
+
+
+@pytest.mark.players
+def test_srt_live_transmit_is_copied_byte_for_byte(sent: bytes, clip: Path, port: int) -> None:
+    with ExitStack() as stack:
+
+        def begin(viewer: Viewer) -> None:
+            viewer.until(lambda: is_bound(port))
+            read = [
+                "ffmpeg",
+                "-v",
+                "error",
+                "-nostdin",
+                "-re",
+                "-i",
+                str(clip),
+                "-c",
+                "copy",
+                "-f",
+                "mpegts",
+                "-",
+            ]
+            ffmpeg = stack.enter_context(ended(subprocess.Popen(read, stdout=subprocess.PIPE)))
+            hand_on = ["srt-live-transmit", "-q", "-chunk:1316", "file://con", f"srt://127.0.0.1:{port}"]
+            stack.enter_context(ended(subprocess.Popen(hand_on, stdin=ffmpeg.stdout)))
+
+        assert sees(live(f"srt://127.0.0.1:{port}?mode=listener"), begin) in sent
+
+
+@pytest.mark.players
+def test_rtsp_is_pulled_from_vlc_and_encoded(clip: Path, port: int) -> None:
+    with unprivileged_home() as home, ExitStack() as stack:
+        film = home / "film.ts"
+        film.write_bytes(clip.read_bytes())
+        film.chmod(0o644)
+        serve = [
+            "cvlc", "--no-interact", "--loop", "--rtsp-host=127.0.0.1", str(film),
+            f"--sout=#rtp{{sdp=rtsp://127.0.0.1:{port}/news}}", "--sout-keep",
+        ]  # fmt: skip
+        stack.enter_context(
+            ended(
+                subprocess.Popen(
+                    unprivileged(serve, home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+            )
+        )
+        wait_until(lambda: is_bound(port, "tcp"), "VLC to listen", timeout=PATIENCE)
+        sees(live(f"rtsp://127.0.0.1:{port}/news", copy=False), lambda _: None)
+
+
+@contextlib.contextmanager
+def ended(process: "subprocess.Popen[bytes]") -> Iterator["subprocess.Popen[bytes]"]:
+    """Give a process that has ended behind it."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_fifo_is_copied_byte_for_byte(clip: Path, tmp_path: Path) -> None:
