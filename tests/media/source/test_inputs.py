@@ -17,6 +17,7 @@ from machine import need_ffmpeg, unprivileged, unprivileged_home
 from mcast.media.datagrams import DatagramOutput, Destination
 from mcast.media.source.live import LiveSource
 from mcast.media.source.server_config import ContentSpec
+from mcast.net.addresses import SockAddr
 from mcast.net.threads import CrashBox
 from mcast.wire.mpegts import NULL_PACKET, PACKET, starts_with_pat
 from mcast.wire.position import Position
@@ -155,6 +156,43 @@ def test_rtp_is_copied_without_its_headers(clip: Path, port: int) -> None:
         assert sees(live(f"rtp://127.0.0.1:{port}"), begin) in clip.read_bytes()
     finally:
         output.close(drain=False)
+
+
+def test_rtp_that_overtakes_itself_is_copied_in_order(clip: Path, port: int) -> None:
+    with closing(Shuffling(port)) as way:
+
+        def begin(viewer: Viewer) -> None:
+            viewer.until(lambda: is_bound(port))
+            output.write(clip.read_bytes())
+
+        output = DatagramOutput(Destination(way.address, rtp=True), "rtp://here", CrashBox(threading.Event()))
+        try:
+            assert sees(live(f"rtp://127.0.0.1:{port}"), begin) in clip.read_bytes()
+        finally:
+            output.close(drain=False)
+
+
+class Shuffling:
+    """A way on which each third datagram comes behind the two that were sent after it."""
+
+    def __init__(self, port: int) -> None:
+        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._sock.bind(("127.0.0.1", 0))
+        self.address: SockAddr = self._sock.getsockname()
+        self._to = ("127.0.0.1", port)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while all(three := [self._sock.recv(2_000) for _ in range(3)]):
+            for datagram in (three[1], three[2], three[0]):
+                self._sock.sendto(datagram, self._to)
+
+    def close(self) -> None:
+        for _ in range(3):
+            self._sock.sendto(b"", self.address)
+        self._thread.join()
+        self._sock.close()
 
 
 def test_a_caller_by_srt_is_copied_byte_for_byte(sent: bytes, port: int, send: Send) -> None:
