@@ -34,7 +34,7 @@ from tools.demo.processes import ProgramProcess  # noqa: E402
 from tools.interrupting import run_command  # noqa: E402
 from tools.lab.overview import table  # noqa: E402
 from tools.packages import find  # noqa: E402
-from tools.resilience.case import Case  # noqa: E402
+from tools.resilience.case import Case, Outage  # noqa: E402
 from tools.resilience.footage import BROAD  # noqa: E402
 from tools.resilience.grounds import Star  # noqa: E402
 from tools.resilience.hops import THREE_HOPS_10  # noqa: E402
@@ -127,7 +127,7 @@ MIDDLE_KILLED = Case(
     "middle-killed", "kill -9 of the node in the middle of a chain",
     Plan({"rp": ["n1"], "n1": ["n2"], "n2": []}, keys={"repair": "anyone"}), {"c1": ("n2",)},
     _kill_middle_node, latency_ms=WITHOUT_A_WAY, runs=1, aftermath=WATCHED, in_lab=True, picture=BROAD,
-    delay_ms=ONE_WAY_MS, spares_bootstrapper=True,
+    delay_ms=ONE_WAY_MS, outage=Outage.NEVER,
 )  # fmt: skip
 
 

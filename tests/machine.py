@@ -1,18 +1,20 @@
 """What some tests need of the machine. Without it they are skipped, with what is missing and how to get it.
 
 They fail where it was promised: MCAST_REQUIRE_FFMPEG, MCAST_REQUIRE_NETNS, MCAST_REQUIRE_DISPLAY,
-MCAST_REQUIRE_BROWSER, CI (all).
+MCAST_REQUIRE_BROWSER, MCAST_REQUIRE_SYSTEMD, MCAST_REQUIRE_PLAYERS, MCAST_REQUIRE_PROMTOOL, CI (all).
 """
 
+import contextlib
 import os
-import shutil
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from functools import cache
+from pathlib import Path
 
 import pytest
 
-from tools.packages import LAB, PACKAGES, SERVICES, advice
+from tools.packages import LAB, PEERS, PLAYERS, SERVICES, advice, find, missing
 
 
 def need_ffmpeg() -> None:
@@ -40,20 +42,52 @@ def need_browser() -> None:
     _need("MCAST_REQUIRE_BROWSER", _lacking(("chromium",)))
 
 
+def need_players() -> None:
+    """Let the test go on only where VLC, mpv, GStreamer and SRT's tools are."""
+    _need("MCAST_REQUIRE_PLAYERS", _lacking((*PLAYERS, *PEERS)))
+
+
+def need_promtool() -> None:
+    """Let the test go on only where Prometheus's tool is."""
+    _need("MCAST_REQUIRE_PROMTOOL", _lacking(("promtool",)))
+
+
 NEEDS = {
     "ffmpeg": need_ffmpeg,
     "netns": need_namespaces,
     "display": need_display,
     "browser": need_browser,
     "systemd": need_systemd,
+    "players": need_players,
+    "promtool": need_promtool,
 }
 """By marker."""
+
+
+@contextlib.contextmanager
+def unprivileged_home() -> Iterator[Path]:
+    """Give a directory that everybody may use: pytest's are for their owner alone."""
+    with tempfile.TemporaryDirectory(prefix="mcast-test-") as directory:
+        home = Path(directory)
+        home.chmod(0o777)
+        yield home
+
+
+def unprivileged(command: Sequence[str], home: Path) -> list[str]:
+    """Return what runs a command as nobody if we are root, as VLC refuses to run as root."""
+    if os.geteuid() != 0:
+        return list(command)
+    drop = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--inh-caps=-all")
+    return [*drop, "env", f"HOME={home}", *command]
 
 
 def has_netem() -> bool:
     """Return whether the kernel can delay and lose packets as CORE asks it to."""
     command = ("unshare", "--net", "tc", "qdisc", "add", "dev", "lo", "root", "netem")
     return not _lacking(LAB) and not _namespaces_refused() and not _run(*command)
+
+
+_NOBODY = 65_534
 
 
 def _need(promise: str, fault: str) -> None:
@@ -65,9 +99,8 @@ def _need(promise: str, fault: str) -> None:
 
 def _lacking(programs: Sequence[str]) -> str:
     """Say which programs are not on the PATH; empty if all are."""
-    lacking = [program for program in programs if not shutil.which(program)]
-    packages = sorted({PACKAGES[program] for program in lacking})
-    return f"missing: {', '.join(lacking)} ({advice(packages)})" if lacking else ""
+    lacking = [program for program in programs if not find(program)]
+    return f"missing: {', '.join(lacking)} ({advice(missing(lacking))})" if lacking else ""
 
 
 @cache

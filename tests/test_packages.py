@@ -15,6 +15,9 @@ for tool in ip tc ethtool; do printf '#!/bin/sh\\n' > {directory}/$tool; /bin/ch
 """
 
 
+UNPACK = "apt-get download prometheus && dpkg-deb -x prometheus_*.deb build/tools"
+
+
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine without any program but an apt-get that notes its calls and `installs`."""
@@ -39,15 +42,32 @@ def test_root_gets_what_is_missing_and_nothing_else(bare: Path, capsys: pytest.C
     assert capsys.readouterr() == ("", "")
 
 
+def test_what_would_start_a_service_is_only_unpacked(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bare / "apt-get").write_text(
+        '#!/bin/sh\necho "$@" >> calls; [ "$1" = download ] && : > prometheus_1.deb\n:'
+    )
+    (bare / "dpkg-deb").write_text(
+        "#!/bin/sh\n/bin/mkdir -p usr/bin; : > usr/bin/promtool; : > usr/bin/prometheus"
+    )
+    (bare / "dpkg-deb").chmod(0o755)
+    into = bare / "build"
+    monkeypatch.setattr(packages, "UNPACKED_INTO", into)
+    packages.install(["prometheus"])
+    assert [each for each in into.rglob("*") if each.is_file()] == [into / "usr" / "bin" / "promtool"]
+
+
 def test_others_read_the_command_and_the_tests_go_on(
     bare: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert packages.main(["tests"]) == 0
     assert not (bare / "calls").exists()
-    lacking = "chromium ethtool ffmpeg iproute2 nftables openssl systemd xvfb"
-    wanted = ", ".join(lacking.split())
-    command = f"sudo apt-get install --no-install-recommends {lacking}"
+    lacking = (
+        "chromium ethtool ffmpeg gstreamer1.0-plugins-good gstreamer1.0-tools iproute2 mpv nftables openssl"
+    )
+    also = "srt-tools systemd vlc-bin vlc-plugin-base xvfb"
+    wanted = ", ".join([*lacking.split(), "prometheus", *also.split()])
+    command = f"sudo apt-get install --no-install-recommends {lacking} {also}; {UNPACK}"
     assert capsys.readouterr().err == f"make: missing for tests: {wanted}: {command}\n"
 
 

@@ -11,7 +11,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from mcast.errors import ConfigError
 
@@ -28,20 +30,32 @@ PACKAGES = {
     "systemd-analyze": "systemd",
     "systemd-sysusers": "systemd",
     "chromium": "chromium",
+    "cvlc": "vlc-bin vlc-plugin-base",
+    "mpv": "mpv",
+    "gst-launch-1.0": "gstreamer1.0-tools gstreamer1.0-plugins-good",
+    "srt-live-transmit": "srt-tools",
+    "promtool": "prometheus",
 }
-"""Each program's package in Debian and Ubuntu."""
+"""Each program's package in Debian and Ubuntu; some need another one beside."""
+
+UNPACKED = {"promtool": "usr/bin/promtool"}
+"""Programs that are taken out of their package, by their path in it: installed, it would start a service."""
+UNPACKED_INTO = Path(__file__).parents[1] / "build" / "tools"
 
 LAB = ("ip", "tc", "ethtool")
 EXPERIMENTS = (*LAB, "ffmpeg", "ffprobe")
 SERVICES = ("nft", "openssl", "systemd-analyze", "systemd-sysusers")
-TESTS = (*EXPERIMENTS, *SERVICES, "ffplay", "Xvfb", "chromium")
+PLAYERS = ("cvlc", "mpv")
+PEERS = ("srt-live-transmit", "gst-launch-1.0")
+TESTS = (*EXPERIMENTS, *SERVICES, "ffplay", "Xvfb", "chromium", *PLAYERS, *PEERS, "promtool")
 VENV = "venv"
 PURPOSES = {"lab": LAB, "experiments": EXPERIMENTS, "tests": TESTS}
 
 _UPDATE = ("apt-get", "update", "-q")
+_DOWNLOAD = ("apt-get", "download", "-q")
 _INSTALL = ("apt-get", "install", "-q", "-y", "--no-install-recommends")
-_ALSO = ("/usr/sbin", "/sbin")
-"""Where Debian keeps `tc` and `ethtool`, and where an ordinary user's PATH does not lead."""
+_ALSO = ("/usr/sbin", "/sbin", str(UNPACKED_INTO / "usr" / "bin"))
+"""Where Debian keeps `tc` and `ethtool`, and what was unpacked: no ordinary user's PATH leads there."""
 
 
 def find(program: str) -> str | None:
@@ -51,7 +65,7 @@ def find(program: str) -> str | None:
 
 def missing(programs: Iterable[str]) -> list[str]:
     """Return the packages of those programs that are not installed."""
-    return sorted({PACKAGES[program] for program in programs if not find(program)})
+    return sorted({each for program in programs if not find(program) for each in PACKAGES[program].split()})
 
 
 def can_install() -> bool:
@@ -60,16 +74,51 @@ def can_install() -> bool:
 
 
 def install(packages: Sequence[str]) -> None:
-    """Install packages. Raises ConfigError with the command that failed."""
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (_UPDATE, (*_INSTALL, *packages)):
-        if subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, check=False).returncode:
-            raise ConfigError(f"'{' '.join(command)}' failed: install {' '.join(packages)} by hand")
+    """Install packages, or unpack what is wanted of them. Raises ConfigError with the command that failed."""
+    whole, unpacked = _sorted_out(packages)
+    _run(_UPDATE, packages)
+    if whole:
+        _run((*_INSTALL, *whole), whole)
+    for package in unpacked:
+        _unpack(package)
 
 
 def advice(packages: Iterable[str]) -> str:
-    """Return the command with which a user installs packages."""
-    return f"sudo apt-get install --no-install-recommends {' '.join(packages)}"
+    """Return the commands with which a user gets packages."""
+    whole, unpacked = _sorted_out(packages)
+    commands = [f"sudo apt-get install --no-install-recommends {' '.join(whole)}"] if whole else []
+    for package in unpacked:
+        into = UNPACKED_INTO.relative_to(UNPACKED_INTO.parents[1])
+        commands.append(f"apt-get download {package} && dpkg-deb -x {package}_*.deb {into}")
+    return "; ".join(commands)
+
+
+def _sorted_out(packages: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return those that are installed, and those that are unpacked."""
+    apart = {PACKAGES[program] for program in UNPACKED}
+    named = list(packages)
+    return [each for each in named if each not in apart], [each for each in named if each in apart]
+
+
+def _run(command: Sequence[str], packages: Sequence[str], directory: str | None = None) -> None:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, cwd=directory, check=False)
+    if done.returncode:
+        raise ConfigError(f"'{' '.join(command)}' failed: install {' '.join(packages)} by hand")
+
+
+def _unpack(package: str) -> None:
+    """Take the programs out of a package. Raises ConfigError with the command that failed."""
+    UNPACKED_INTO.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=UNPACKED_INTO) as directory:
+        Path(directory).chmod(0o777)  # apt-get lets a user of its own write there
+        _run((*_DOWNLOAD, package), [package], directory)
+        (archive,) = Path(directory).glob("*.deb")
+        _run(("dpkg-deb", "-x", archive.name, "."), [package], directory)
+        for program, path in UNPACKED.items():
+            if PACKAGES[program] == package:
+                (UNPACKED_INTO / path).parent.mkdir(parents=True, exist_ok=True)
+                (Path(directory) / path).replace(UNPACKED_INTO / path)
 
 
 def main(argv: Sequence[str]) -> int:

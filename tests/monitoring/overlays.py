@@ -37,13 +37,17 @@ def viewer(number: int) -> Identity:
 def stream(
     content: str, path: tuple[str, ...], children: tuple[Identity, ...] = (), *, server: str = SERVERS[0],
     fed: bool = True, datagrams: int = 1000, repaired: int = 0, lost: int = 0, count: int = 0,
+    delay_us: int = 0, delays_us: tuple[int, ...] = (),
 ) -> StreamHealth:  # fmt: skip
-    """Return how a content fares at the last node of a path, whose hops take 2 ms there and back."""
+    """Return how a content fares at the last node of a path, whose hops take 2 ms there and back.
+
+    `delay_us` is the delay by clocks to this node, `delays_us` to its children; 0: not known.
+    """
     is_root = len(path) == 1
     parent = ParentHealth(server if is_root else path[-2], is_root, True, 2000, datagrams)
     return StreamHealth(
         content, tuple(map(Identity.node, path)), children, Position(7, datagrams), lost, fed, count,
-        (4000,) * len(children), (parent,), datagrams, datagrams * 1328, repaired,
+        (4000,) * len(children), (parent,), datagrams, datagrams * 1328, repaired, delay_us, delays_us,
     )  # fmt: skip
 
 

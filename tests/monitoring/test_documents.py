@@ -2,13 +2,17 @@
 
 import json
 
+import pytest
+
 from mcast.monitoring import documents
 from mcast.monitoring.documents import Json
 from mcast.monitoring.view import View
-from monitoring.overlays import SCRIPT, SERVERS, MadeUp, Told, large, layout_of, stream, viewer
+from monitoring.overlays import SCRIPT, SERVERS, MadeUp, Told, large, layout_of, small, stream, viewer
 
+N2 = ("rp", "n1", "n2")
 STREAM = {
-    "content", "fed", "path", "parents", "child_count", "viewers", "children", "delay_ms", "bit_rate",
+    "content", "fed", "path", "parents", "child_count", "viewers", "children", "delay_ms", "clock_delay_ms",
+    "bit_rate",
     "lost_before_repair_percent", "lost_percent", "received_datagrams", "received_bytes", "missing_datagrams",
     "repaired_datagrams", "ssrc", "next",
 }  # fmt: skip
@@ -32,7 +36,7 @@ def test_the_names_in_the_documents_stay() -> None:
     assert {frozenset(each) for each in streams} == {frozenset(STREAM)}
     assert set(streams[0]["parents"][0]) == {"name", "server", "primary", "round_trip_ms", "new_datagrams"}
     children = [child for each in streams for child in each["children"]]
-    assert set(children[0]) == {"name", "viewer", "round_trip_ms", "delay_ms"}
+    assert set(children[0]) == {"name", "viewer", "round_trip_ms", "delay_ms", "clock_delay_ms"}
     measured = {"delay_us", "latency_us", "jitter_us", "metric"}
     assert set(told["servers"][0]) == {"address", "up", "serves"} | measured
     names = {"name", "server", "nodes", "cut_nodes", "viewers", "bit_rate", "depth"}
@@ -45,6 +49,28 @@ def test_delays_are_half_the_round_trips_from_the_server_down_to_each_viewer(ove
     n2 = as_read(documents.node(view, "n2"))
     (news,) = n2["streams"]
     assert [child["delay_ms"] for child in news["children"]] == [5.0, 5.0]
+
+
+def test_delays_by_clocks_are_told_as_they_were_measured_beside_those_by_round_trips() -> None:
+    overlay = small()
+    viewers = (viewer(1), viewer(2))
+    overlay.report("n2", stream("news", N2, viewers, delay_us=3_500, delays_us=(5_250, 6_000)))
+    (news,) = as_read(documents.node(overlay.view(), "n2"))["streams"]
+    assert (news["delay_ms"], news["clock_delay_ms"]) == (3.0, 3.5)
+    children = [(each["delay_ms"], each["clock_delay_ms"]) for each in news["children"]]
+    assert children == [(5.0, 5.25), (5.0, 6.0)]
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [(0, None), (-800, 0.0), (-7_000, None), (2_005_000, 2005.0), (2_007_000, None), (-(1 << 31), None)],
+    ids=["unknown", "as good as none", "below nothing", "long", "longer than ways allow", "the least"],
+)
+def test_a_delay_that_only_clocks_that_differ_explain_is_not_shown(told: int, shown: float | None) -> None:
+    overlay = small()
+    overlay.report("n2", stream("news", N2, delay_us=told))
+    (news,) = as_read(documents.node(overlay.view(), "n2"))["streams"]
+    assert (news["delay_ms"], news["clock_delay_ms"]) == (3.0, shown)
 
 
 def test_a_delay_by_way_of_a_node_that_has_not_reported_is_not_known(overlay: MadeUp) -> None:

@@ -35,12 +35,15 @@ def test_a_report_with_a_part_missing_ends_nothing() -> None:
 
 
 def test_of_many_children_those_told_last_are_known_as_many_as_there_are() -> None:
-    one = replace(A, children=(viewer(1), viewer(2)), round_trips_us=(10, 20), child_count=3)
+    one = replace(
+        A, children=(viewer(1), viewer(2)), round_trips_us=(10, 20), delays_us=(1, 2), child_count=3
+    )
     other = replace(A, children=(viewer(3),), round_trips_us=(30,), child_count=3)
     told = known(Health(1, (one,)), Health(2, (other,)))["a"]
     assert dict(zip(told.children, told.round_trips_us, strict=True)) == {
         viewer(3): 30, viewer(1): 10, viewer(2): 20,
     }  # fmt: skip
+    assert told.delays_us == (0, 1, 2)
     fewer = replace(other, child_count=2)
     assert known(Health(1, (one,)), Health(2, (fewer,)))["a"].children == (viewer(3), viewer(1))
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mcast.monitoring import documents
 from mcast.monitoring.terminal import Screen
-from monitoring.overlays import SCRIPT, MadeUp, Told, layout_of, stream
+from monitoring.overlays import SCRIPT, MadeUp, Told, layout_of, stream, viewer
 
 
 def told(overlay: MadeUp) -> Told:
@@ -27,6 +27,17 @@ def test_trees_are_drawn_from_the_rendezvous_point_down(overlay: MadeUp) -> None
         "     └─ n2  0.00 Mbit/s  3.00 ms  0.0 % lost  2 viewers",
     ]
     assert not any(line.startswith(SCRIPT) for line in lines)
+
+
+def test_delays_by_clocks_stand_behind_where_somebody_tells_them(overlay: MadeUp) -> None:
+    viewers = (viewer(1), viewer(2))
+    there = stream("news", ("rp", "n1", "n2"), viewers, delay_us=3_500, delays_us=(4_000, 4_250))
+    overlay.report("n2", there)
+    lines = Screen(told(overlay)).lines("news")
+    assert lines[4:6] == [
+        "  └─ n1     0.00 Mbit/s  2.00 ms  0.0 % lost",
+        "     └─ n2  0.00 Mbit/s  3.00 ms  0.0 % lost  2 viewers  3.50 ms by clocks, 4.25 ms to its viewers",
+    ]
 
 
 def test_servers_and_nodes_stand_in_columns(overlay: MadeUp) -> None:

@@ -56,6 +56,9 @@ class Relayed:
     def counters(self) -> ReceiverCounters:
         return COUNTERS
 
+    def delay(self) -> float:
+        return 0.0125
+
     def parents(self) -> Mapping[UpstreamId, ParentCounters]:
         return {7: ParentCounters(None, 97, 90, 3, 5, 100, 0.1, 1.5)}
 
@@ -71,7 +74,9 @@ COUNTERS = ReceiverCounters(
     datagrams=97, bytes=128_816, lost=3, duplicates=0, reordered=0, repaired=2, foreign=0, garbage=0,
     next=100, longest_gap_ms=0.0, nack_sent=0, doubted=0,
 )  # fmt: skip
-CHILD = ChildSnapshot(1, "c", ChildState.LIVE, None, 100, 97, 128_816, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.25)
+CHILD = ChildSnapshot(
+    1, "c", ChildState.LIVE, None, 100, 97, 128_816, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.25, -7000
+)
 
 
 class Scene:
@@ -106,6 +111,7 @@ def test_a_report_tells_of_each_content_its_place_in_the_tree_and_how_it_fares()
     assert (news.datagrams, news.octets, news.lost, news.repaired) == (97, 128_816, 3, 2)
     assert news.parents == (ParentHealth("rp", False, True, 1500, 90),)
     assert (news.child_count, news.round_trips_us) == (1, (250,))
+    assert (news.delay_us, news.delays_us) == (12_500, (-7_000,))
     assert (sea.content, sea.fed) == ("sea", False)
     assert report.beyond == ("n9",)
     assert report.program

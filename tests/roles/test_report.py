@@ -11,8 +11,8 @@ PROMISED = {
     "content", "path", "request_id", "ssrc", "first_number", "join_ms", "first_keyframe_ms", "duration_s",
     "ts_packets", "bytes", "lost_datagrams", "duplicate_datagrams", "reordered_datagrams",
     "repaired_datagrams", "continuity_errors", "dropped_bytes", "latency_ms", "playout_latency_ms",
-    "receive_buffer_bytes", "parent_changes", "discontinuities", "late_datagrams", "nack_sent",
-    "longest_gap_ms", "longest_gaps", "output_times", "exit_reason", "exit_status", "outputs",
+    "clock_delay_ms", "receive_buffer_bytes", "parent_changes", "discontinuities", "late_datagrams",
+    "nack_sent", "longest_gap_ms", "longest_gaps", "output_times", "exit_reason", "exit_status", "outputs",
 }  # fmt: skip
 """What docs/operations.md lists."""
 

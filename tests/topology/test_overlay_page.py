@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.browser import browsing
+from mcast.monitoring.view import MOST_HELD_MS
 from tools.demo.processes import environment_with, wait_until
 from topology.conftest import Build
 from topology.harness import START, Topology
@@ -42,6 +43,13 @@ def stream_at(url: str, name: str) -> dict[str, Any]:
     return node["streams"][0] if node.get("streams") else {}
 
 
+def clock_delays(url: str, name: str) -> list[float]:
+    """Return the delays by clocks to a node and its viewer; nothing as long as one of them is not known."""
+    told = stream_at(url, name)
+    delays = [told["clock_delay_ms"], *(each["clock_delay_ms"] for each in told["children"])]
+    return [] if None in delays else delays
+
+
 def test_the_api_tells_the_trees_figures_and_events_of_a_real_overlay(build: Build) -> None:
     topology, url = shown(build)
     _, path = joined(topology)
@@ -50,6 +58,8 @@ def test_the_api_tells_the_trees_figures_and_events_of_a_real_overlay(build: Bui
     assert (told["path"], told["fed"], told["viewers"]) == (path, True, 1)
     assert [(each["name"], each["server"]) for each in told["parents"]] == [(path[-2], False)]
     wait_until(lambda: stream_at(url, "n3")["children"][0]["delay_ms"], "the viewer's delay", START)
+    wait_until(lambda: clock_delays(url, "n3"), "the viewer's delay by the server's clock", START)
+    assert all(0 <= each < MOST_HELD_MS for each in clock_delays(url, "n3"))  # one machine, one clock
     (content,) = ask(f"{url}/api/contents")["contents"]
     assert (content["name"], content["nodes"], content["viewers"]) == ("clip", len(path), 1)
     (server,) = ask(f"{url}/api/overlay")["servers"]

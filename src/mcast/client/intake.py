@@ -12,6 +12,7 @@ from socket import socket
 
 from mcast.client.options import Options
 from mcast.client.statistics import Statistics
+from mcast.media.delay import UNCERTAIN
 from mcast.media.incoming import NOTHING_YET
 from mcast.media.output import Sink
 from mcast.media.parent import ParentEvent
@@ -164,6 +165,7 @@ class Intake:
             dropped_bytes=played.dropped,
             continuity_errors=played.continuity_errors,
             latency_ms=played.latency_ms,
+            clock_delay_ms=_delay_ms(self._receiver.delay()),
             buffered_ms=played.held_ms,
             receive_buffer_bytes=buffer_bytes,
             output_times=played.output_times,
@@ -171,6 +173,11 @@ class Intake:
 
     def _seconds_since(self, moment: float | None) -> float:
         return 0.0 if moment is None else round((self._over_at or time.monotonic()) - moment, 4)
+
+
+def _delay_ms(delay: float | None) -> float | None:
+    """Return a delay by clocks in milliseconds; None where they show that they differ."""
+    return None if delay is None or delay < -UNCERTAIN else round(max(0.0, delay) * 1000, 1)
 
 
 def _ms_between(earlier: float, later: float | None) -> float | None:

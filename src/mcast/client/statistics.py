@@ -42,6 +42,8 @@ class Statistics:
     """Gaps in the transport stream's own counters: what a decoder sees of the losses."""
     latency_ms: float | None = None
     """How far the output is behind the earliest moment at which it could be (median)."""
+    clock_delay_ms: float | None = None
+    """From the server to this client, before the buffer, by the clocks of both: right as far as these are."""
     buffered_ms: float = 0.0
     """Media that has arrived and waits for its time."""
     late_datagrams: int = 0

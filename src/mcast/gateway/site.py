@@ -181,6 +181,7 @@ def _channel(figures: Figures, viewers: int) -> dict[str, object]:
         "bit_rate": round(figures.bit_rate),
         "seconds": round(told.duration_s, 1),
         "latency_ms": told.latency_ms,
+        "clock_delay_ms": told.clock_delay_ms,
         "join_ms": told.join_ms,
         "lost_datagrams": told.lost_datagrams,
         "repaired_datagrams": told.repaired_datagrams,

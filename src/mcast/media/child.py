@@ -118,6 +118,7 @@ class Child:
     reference: tuple[int, int, float] | None = None  # its SSRC and time (middle32), and when that came
     round_trip: RoundTrip = field(default_factory=RoundTrip)
     beside: bool = False  # another parent delivers to it, too
+    delay_us: int = 0  # from the server to it, by its own word; 0: not known
     fed_at: float = 0.0  # when something was sent to it while it was catching up
     asked_at: float = float("-inf")  # when it has last asked for something
     repaired: dict[int, float] = field(default_factory=dict)  # number: when it was sent again last
@@ -281,6 +282,7 @@ class Child:
             fraction_lost=report.fraction_lost / 256 if report else 0.0,
             jitter_ms=report.jitter / 90 if report else 0.0,
             round_trip_ms=None if round_trip is None else round_trip * 1000,
+            delay_us=self.delay_us,
         )
 
 
@@ -304,6 +306,7 @@ class ChildSnapshot:
     fraction_lost: float
     jitter_ms: float
     round_trip_ms: float | None
+    delay_us: int  # from the server to it, as it reports; 0: not known
 
 
 def first_burst(buffer_bytes: int) -> int:

@@ -16,10 +16,12 @@ and gets media only after a hello (rtcp_session.py). Which thread does what:
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from mcast.errors import StreamEndedError
 from mcast.media.child import Child, ChildKey, ChildSnapshot, OnCaughtUp, OnLost, first_burst
 from mcast.media.children import MIN_CATCH_UP_RATE, Children
+from mcast.media.delay import Passage
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import DEFAULT_BOUNDS, Archive, History, HistoryBounds
 from mcast.media.repair import MIN_REPAIR_RATE, QUESTIONS
@@ -32,7 +34,7 @@ from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import Counters, RateLimitedLog
 from mcast.wire.node import Start
 from mcast.wire.position import Position
-from mcast.wire.rtcp import FeedState
+from mcast.wire.rtcp import FeedState, Origin, ntp_from_unix
 from mcast.wire.train import Train
 
 FEED_SECONDS = 0.01
@@ -58,19 +60,22 @@ class Fanout:
         archive: Archive | None = None,
         offload: bool = True,
         timing: Timing = DEFAULT_TIMING,
+        origin: Callable[[float], Origin | None] | None = None,
     ) -> None:
         """Begin at a position; `cname` names this host in RTCP, `offload` may switch UDP_SEGMENT off.
 
+        `origin` tells what the server's clock says, None says that this host is the server.
         `archive` makes every datagram below the head; it may be asked until `close` has returned.
         """
         self.content, self._ssrc = content, position.ssrc
         self.counters = Counters()
         self._reader, self._timing, self._on_caught_up = reader, timing, on_caught_up
+        self._passage = None if origin is not None else Passage()
         log = RateLimitedLog(logger, self.counters)
         self._children = Children(content, History(position.next, bounds, archive), log)
         self._rtcp = RtcpSession(
             content, position.ssrc, self._children, reader, ports, log,
-            on_lost=on_lost, cname=cname, offload=offload, timing=timing,
+            on_lost=on_lost, origin=origin or self._own_clock, cname=cname, offload=offload, timing=timing,
         )  # fmt: skip
         self._lock = threading.Lock()  # admission and closing
         self._closed = False
@@ -147,7 +152,10 @@ class Fanout:
 
     def push(self, train: Train) -> None:
         """Keep a train and send it to all that are live. Never blocks; for the stream's one thread only."""
-        self._children.push(train, time.monotonic())
+        now = time.monotonic()
+        if self._passage is not None:
+            self._passage.note(train.last_timestamp(), now)
+        self._children.push(train, now)
 
     def dismiss(self, key: ChildKey, reason: str = "") -> bool:
         """Send nothing more to a child; return whether there was one."""
@@ -177,6 +185,11 @@ class Fanout:
         self._reader.call(self._close, wait=True)
 
     # In the feedback thread
+
+    def _own_clock(self, now: float) -> Origin | None:
+        """Return which RTP time leaves this server when, by its own clock."""
+        passing = None if self._passage is None else self._passage.at(now)
+        return None if passing is None else Origin(ntp_from_unix(time.time()), passing)
 
     def tick(self, now: float) -> float:
         """Do what is due (called by the reader); return when the next thing is."""

@@ -12,9 +12,11 @@ in parent.py. With two parents each is asked only for what it has sent, and for 
 not answered the other is asked next. One of the two is soon outdone (race.py). Pure: no socket, no clock.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from mcast.errors import WireError
+from mcast.media.delay import EndToEnd, as_told
 from mcast.media.leap import MAX_DROPOUT
 from mcast.media.parent import Parent, ParentCounters, ParentState, WallClock
 from mcast.media.race import Race
@@ -76,13 +78,20 @@ class IncomingStream:
         start: int | None = None,
         repair: bool = True,
         timing: Timing = DEFAULT_TIMING,
+        wall: Callable[[], float] | None = None,
+        end_to_end: EndToEnd | None = None,
     ) -> None:
-        """Expect a stream. `start` is the first number that counts, where it is known."""
+        """Expect a stream. `start` is the first number that counts, where it is known.
+
+        `wall` is the clock, in Unix seconds, by which the delay from the server is measured; `end_to_end` is
+        where that is written down, if others look at it.
+        """
         self.ssrc = position.ssrc
         self.reception = Reception(position.next, start)
         self.clock: WallClock | None = None  # by whichever parent has told last
         self.bytes = self.foreign = self.garbage = 0
-        self._repair, self._timing = repair, timing
+        self.end_to_end = end_to_end or EndToEnd()
+        self._repair, self._timing, self._wall = repair, timing, wall
         self._parents: dict[UpstreamId, Parent] = {}
         self._race: Race | None = None
         self._steady: Parent | None = None  # the only parent, while all is in order
@@ -216,6 +225,10 @@ class IncomingStream:
             doubted=self._doubted,
         )
 
+    def delay(self, now: float) -> float | None:
+        """Return the seconds from the server to here by its clock and ours, None if not known. Any thread."""
+        return None if self._wall is None else self.end_to_end.seconds(now, self._wall())
+
     def _on_run(self, parent: Parent, run: Run, now: float, first: int | None = None) -> list[Train]:
         """Take in a run from the number `first` on, found out by what has come from the parent before."""
         if first is None:
@@ -231,6 +244,8 @@ class IncomingStream:
         parent.on_media(first, count, spans, timestamp_at(data, 0), now, idle=only_nulls(data, size))
         if not spans:
             return []
+        if first + count == self.reception.next:  # neither late nor sent again
+            self.end_to_end.passage.note(train.timestamp(count - 1), now)
         if now - self._new_at > self._longest_gap:
             self._longest_gap = now - self._new_at
         self._new_at = now
@@ -271,6 +286,9 @@ class IncomingStream:
         self.clock = parent.clock
         if told is None:
             return
+        if told.origin is not None:
+            self.end_to_end.tell(told.origin, now)
+        parent.delay_us = as_told(self.delay(now))
         if told.next != NEXT_UNKNOWN and self._is_believed(parent, told.next, now):
             parent.go_on(told.next)
         parent.on_state(told, now)

@@ -125,6 +125,7 @@ class Parent:
         self.new = 0  # what no other parent had brought before
         self.nack_sent = 0
         self.skipped = 0
+        self.delay_us = 0  # what it is told of the way from the server to here; 0: not known
         self._speaker, self._timing = speaker, timing
         self._events: list[ParentEvent] = []
         self._begun = False
@@ -371,8 +372,9 @@ class Parent:
             self._lost = self.lost
             self._report_due = now + (timing.lossy_report if lossy else timing.report)
         return self._speaker.compound(
-            self._block(now), missing, reference=reference_time(now), beside=self._beside
-        )
+            self._block(now), missing, reference=reference_time(now), delay_us=self.delay_us,
+            beside=self._beside,
+        )  # fmt: skip
 
     def _block(self, now: float) -> ReportBlock:
         """Build the report block (RFC 3550, 6.4.1 and A.3) and begin a new interval.

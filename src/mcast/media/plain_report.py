@@ -1,13 +1,15 @@
 """A child's plain report, read at a glance.
 
-A child says the same twice a second: RR with one block, SDES, its token, its time. Between two of these only
-the block and the time differ. So what stands between them is kept from the first report, which was read in
-full (reports.py), and one comparison proves that the next one is of the same kind, from the same child, and
-shows the same token. Whatever else comes is read in full again. A parent reads two of them a second from each
-child: at a glance is a tenth of the cost.
+A child says the same twice a second: RR with one block, SDES, its token, its time, how long media takes to
+it. Between two of these only the block, the time and the delay differ. So what stands between them is kept
+from the first report, which was read in full (reports.py), and one comparison proves that the next one is of
+the same kind, from the same child, and shows the same token. Whatever else comes is read in full again. A
+parent reads two of them a second from each child: at a glance is a tenth of the cost.
 
-    | RR: header, SSRC, block | SDES, APP(TOKEN) | XR: header, SSRC, time |
-      32 bytes                  always the same    20 bytes, or nothing
+    | RR: header, SSRC, block | SDES, APP(TOKEN) | XR: header, SSRC, time | APP(DELAY) |
+      32 bytes                  always the same    20 bytes                 16 bytes
+
+The last one may be missing, or the last two.
 """
 
 import struct
@@ -22,12 +24,15 @@ from mcast.wire.rtcp import (
     middle32,
     unpack_compound,
 )
+from mcast.wire.rtcp_app import APP_NAME, DELAY
 
 _REPORT = struct.Struct("!HHI6I")
 _REPORT_HEAD = 0x81C9, 7  # version 2, one block, RR; its length in words, less one
 _TIME = struct.Struct("!HHIHHQ")
 _TIME_HEAD = 0x80CF, 4
 _TIME_BLOCK = ExtendedReport.REFERENCE << 8, 2
+_DELAY = struct.Struct("!HHI4si")
+_DELAY_HEAD = 0x8000 | DELAY << 8 | App.TYPE, 3, APP_NAME
 _KINDS = (ReceiverReport, Sdes, App)
 MAX_LESSONS = 4
 """How often it is tried to learn from a child. A peer that writes otherwise is read in full each time."""
@@ -54,15 +59,19 @@ class PlainReports:
         kind, words, sender, *block = _REPORT.unpack_from(data)
         if (kind, words) != _REPORT_HEAD or sender != self._sender or block[0] != self._ssrc:
             return None
-        reference = None
-        if len(data) != end:
-            if len(data) != end + _TIME.size:
+        reference, delay_us, rest = None, 0, len(data) - end
+        if rest:
+            if rest not in (_TIME.size, _TIME.size + _DELAY.size):
                 return None
             kind, words, _, block_kind, block_words, time = _TIME.unpack_from(data, end)
             if (kind, words) != _TIME_HEAD or (block_kind, block_words) != _TIME_BLOCK:
                 return None
             reference = middle32(time)
-        return ChildReport(ReportBlock.of(*block), True, (), False, False, sender, reference)
+        if rest > _TIME.size:
+            kind, words, _, name, delay_us = _DELAY.unpack_from(data, end + _TIME.size)
+            if (kind, words, name) != _DELAY_HEAD:
+                return None
+        return ChildReport(ReportBlock.of(*block), True, (), False, False, sender, reference, delay_us)
 
     def learn(self, data: bytes) -> None:
         """Keep what plain reports have in common, if this is one. It has been read in full, and accepted."""

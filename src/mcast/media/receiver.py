@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from mcast.media.delay import EndToEnd
 from mcast.media.forwarder import Forwarder
 from mcast.media.gathering import Gathering
 from mcast.media.incoming import IncomingStream, ReceiverCounters
@@ -110,6 +111,7 @@ class Receiver:
         timing: Timing = DEFAULT_TIMING,
         forwarder: Forwarder | None = None,
         gather: float = 0.0,
+        end_to_end: EndToEnd | None = None,
     ) -> None:
         """Expect a stream: `position` is what the first parent's PORT says of it.
 
@@ -117,12 +119,15 @@ class Receiver:
         has just been removed. `on_outdone` is told, each 2 s while there are two parents that bring media,
         which of them is not needed. `start` is the first number that counts, None where that is the first
         to come. Without a `forwarder` it has one of its own, with the thread "forward-<content>".
-        With `gather` trains are held for so many seconds, to be handed on as longer ones.
+        With `gather` trains are held for so many seconds, to be handed on as longer ones. `end_to_end` is for
+        who wants to hand on the server's clock.
         """
         self.content = content
         self._cname, self._ssrc = cname, random.getrandbits(32)
         self._on_train, self._on_parent, self._on_outdone = on_train, on_parent, on_outdone
-        self._stream = IncomingStream(position, start=start, repair=repair, timing=timing)
+        self._stream = IncomingStream(
+            position, start=start, repair=repair, timing=timing, wall=time.time, end_to_end=end_to_end
+        )
         self._gathering = Gathering(gather) if gather else None
         self._lines: tuple[_Line, ...] = ()  # the thread's
         self._stopping = False  # set by any thread
@@ -172,6 +177,10 @@ class Receiver:
     def clock(self) -> WallClock | None:
         """Return which RTP time is which wall-clock time, by the newest SR."""
         return self._stream.clock
+
+    def delay(self) -> float | None:
+        """Return the seconds from the server to here, by its clock and ours; None if not known."""
+        return self._stream.delay(time.monotonic())
 
     def counters(self) -> ReceiverCounters:
         """Describe what has come so far."""

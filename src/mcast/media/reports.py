@@ -1,8 +1,8 @@
 """The RTCP compounds that parent and child exchange, built and read (RFC 3550, docs/protocol.md, "RTCP").
 
 child -> parent   RR (a block that names the stream it expects), SDES(CNAME), APP(TOKEN), XR(its own
-                  time), and APP(BESIDE), a Generic NACK or a BYE when there is reason. The hello
-                  is the same thing.
+                  time), and APP(DELAY), APP(BESIDE), a Generic NACK or a BYE when there is reason.
+                  The hello is the same thing.
 parent -> child   SR, SDES(CNAME), APP(STATE), XR(how long ago it got the child's time)
 
 Both sides measure the round trip, each by its own clock: the parent by SR and RR (RFC 3550, 6.4.1), the
@@ -22,6 +22,7 @@ from mcast.wire.rtcp import (
     ExtendedReport,
     FeedState,
     Nack,
+    Origin,
     Packet,
     ReceiverReport,
     ReferenceDelay,
@@ -30,9 +31,11 @@ from mcast.wire.rtcp import (
     SenderReport,
     UpstreamState,
     beside_app,
+    delay_app,
     middle32,
     ntp_from_unix,
     pack_compound,
+    read_delay,
     says_beside,
     state_app,
     token_app,
@@ -57,12 +60,14 @@ class Speaker:
         missing: Iterable[int] = (),
         *,
         reference: int | None = None,
+        delay_us: int = 0,
         beside: bool = False,
         bye: bool = False,
     ) -> bytes:
         """Build a hello or a report: at the time `reference`; `missing` numbers are asked for.
 
-        `beside` says that another parent delivers, too; `bye` is the last word.
+        `delay_us` is what media takes from the server to here, 0 where that is not known. `beside` says that
+        another parent delivers, too; `bye` is the last word.
         """
         packets: list[Packet] = [
             ReceiverReport(self.ssrc, (block,)),
@@ -71,6 +76,8 @@ class Speaker:
         ]
         if reference is not None:
             packets.append(ExtendedReport(self.ssrc, reference))
+        if delay_us:
+            packets.append(delay_app(self.ssrc, delay_us))
         if beside:
             packets.append(beside_app(self.ssrc))
         sequences = tuple(number & 0xFFFF for number in missing)
@@ -94,6 +101,7 @@ class ChildReport(NamedTuple):
     beside: bool  # another parent delivers to it, too
     ssrc: int  # its own
     reference: int | None  # middle32 of its own time
+    delay_us: int  # from the server to it; 0: not known
 
 
 _HEADER = struct.Struct("!BBH")
@@ -132,6 +140,7 @@ def read_child_report(data: bytes, ssrc: int) -> ChildReport:
         beside=says_beside(packets),
         ssrc=packets[0].ssrc if isinstance(packets[0], ReceiverReport | SenderReport) else 0,
         reference=next((middle32(time) for time in times if time is not None), None),
+        delay_us=read_delay(packets),
     )
 
 
@@ -143,10 +152,10 @@ class Supply:
     since: float = 0.0  # monotonic seconds
     no_way: bool = False  # cut off, and no other parent was found
 
-    def told(self, next_number: int, now: float) -> UpstreamState:
-        """Put it as the child is told."""
+    def told(self, next_number: int, now: float, origin: Origin | None = None) -> UpstreamState:
+        """Put it as the child is told, beside the server's word of its clock."""
         cut_ms = 0 if self.state is FeedState.FED else int((now - self.since) * 1000)
-        return UpstreamState(self.state, min(max(cut_ms, 0), 0xFFFF_FFFF), next_number, self.no_way)
+        return UpstreamState(self.state, min(max(cut_ms, 0), 0xFFFF_FFFF), next_number, self.no_way, origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +198,15 @@ class SenderRound:
     A thousand children of a source that is silent for a moment hear one each 30 ms.
     """
 
-    def __init__(self, info: SenderInfo, cname: str, supply: Supply, wall: float, now: float) -> None:
-        """`info` describes the stream; what was sent differs by child."""
+    def __init__(
+        self, info: SenderInfo, cname: str, supply: Supply, wall: float, now: float,
+        origin: Origin | None = None,
+    ) -> None:  # fmt: skip
+        """`info` describes the stream, `origin` is the server's clock; what was sent differs by child."""
         self._ssrc = info.ssrc
-        # The last field of the last packet is the number that comes next: it differs, too.
-        self._shared = sender_compound(info, cname, supply.told(NEXT_UNKNOWN, now), wall)
+        # What comes last is the number that is sent next, which differs by child, too, and the clock.
+        self._shared = sender_compound(info, cname, supply.told(NEXT_UNKNOWN, now, origin), wall)
+        self._next_at = len(self._shared) - _NEXT.size - (0 if origin is None else Origin.LAYOUT.size)
 
     def compound(
         self, next_number: int, packets: int, octets: int, answer: ReferenceDelay | None = None
@@ -201,7 +214,7 @@ class SenderRound:
         """Build what a child hears that is sent `next_number` next."""
         compound = bytearray(self._shared)
         _COUNTERS.pack_into(compound, _COUNTERS_AT, packets & _U32, octets & _U32)
-        _NEXT.pack_into(compound, len(compound) - _NEXT.size, next_number)
+        _NEXT.pack_into(compound, self._next_at, next_number)
         if answer is not None:
             compound += ExtendedReport.pack_answer(self._ssrc, answer)
         return bytes(compound)

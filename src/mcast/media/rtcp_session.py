@@ -41,7 +41,7 @@ from mcast.net.addresses import IPAddress, SockAddr, endpoint_of
 from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.udp import TrainSender
-from mcast.wire.rtcp import NEXT_UNKNOWN
+from mcast.wire.rtcp import NEXT_UNKNOWN, Origin
 from mcast.wire.rtp import is_rtcp
 
 READS = 32
@@ -64,16 +64,17 @@ class RtcpSession:
         log: RateLimitedLog,
         *,
         on_lost: OnLost,
+        origin: Callable[[float], Origin | None],
         cname: str,
         offload: bool,
         timing: Timing,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """`wall` is the clock that SRs tell, in Unix seconds."""
+        """`wall` is the clock that SRs tell, in Unix seconds; `origin` is what the server's clock says."""
         self._content, self._ssrc, self._cname = content, ssrc, cname
         self._children, self._reader, self._log = children, reader, log
         self._on_lost, self._offload, self._timing = on_lost, offload, timing
-        self._wall = wall
+        self._wall, self._origin = wall, origin
         self._repair = Repair(children, reader.total)
         self._sockets = ChildSockets(ports, reader, self._on_readable)
         self._supply = Supply()
@@ -136,7 +137,7 @@ class RtcpSession:
         """Describe the stream as it is in this moment."""
         children = self._children
         info = sender_info(self._ssrc, children.newest, now - children.last_push, 0, 0)
-        return SenderRound(info, self._cname, self._supply, self._wall(), now)
+        return SenderRound(info, self._cname, self._supply, self._wall(), now, self._origin(now))
 
     def _report(self, child: Child, told: SenderRound, now: float) -> None:
         if child.sender is None:
@@ -231,7 +232,7 @@ class RtcpSession:
         return removed
 
     def _on_report(self, child: Child, report: ChildReport, now: float) -> None:
-        child.beside = report.beside
+        child.beside, child.delay_us = report.beside, report.delay_us
         if report.reference is not None:
             child.reference = (report.ssrc, report.reference, now)
         if report.block is not None:

@@ -62,7 +62,7 @@ def _up(view: View, status: NodeStatus) -> Json:
 
 
 def _stream(view: View, status: NodeStatus, stream: StreamHealth) -> Json:
-    rates, delay = status.rates(stream.content), view.delay_ms(status.name, stream.content)
+    rates = status.rates(stream.content)
     return {
         "content": stream.content,
         "fed": stream.fed,
@@ -81,14 +81,16 @@ def _stream(view: View, status: NodeStatus, stream: StreamHealth) -> Json:
         "viewers": viewers_of(stream),
         "children": [
             {
-                "name": str(child),
-                "viewer": child.kind is IdentityKind.CLIENT,
-                "round_trip_ms": _milliseconds(trip),
-                "delay_ms": None if delay is None or not trip else _rounded(delay + trip / 2000),
+                "name": str(child.identity),
+                "viewer": child.identity.kind is IdentityKind.CLIENT,
+                "round_trip_ms": _milliseconds(child.round_trip_us),
+                "delay_ms": _known(view.delay_to_ms(child, status.name, stream.content)),
+                "clock_delay_ms": _known(view.clock_delay_to_ms(child, status.name, stream.content)),
             }
-            for child, trip in children_of(stream)
+            for child in children_of(stream)
         ],
-        "delay_ms": None if delay is None else _rounded(delay),
+        "delay_ms": _known(view.delay_ms(status.name, stream.content)),
+        "clock_delay_ms": _known(view.clock_delay_ms(status.name, stream)),
         "bit_rate": round(rates.bit_rate),
         "lost_before_repair_percent": _rounded(100 * rates.lost_before_repair),
         "lost_percent": _rounded(100 * rates.lost),
@@ -143,6 +145,10 @@ def _content(view: View, content: str, streams: Iterable[tuple[str, StreamHealth
 
 def _milliseconds(microseconds: int) -> float | None:
     return microseconds / 1000 if microseconds else None
+
+
+def _known(figure: float | None) -> float | None:
+    return None if figure is None else _rounded(figure)
 
 
 def _rounded(figure: float) -> float:

@@ -77,7 +77,17 @@ def _of_streams(view: View) -> Iterable[Family]:
     fed = Family("mcast_node_fed", "gauge", "Whether media of a content reaches the node.")
     children = Family("mcast_node_children", "gauge", "Nodes and viewers that the node feeds.")
     viewers = Family("mcast_node_viewers", "gauge", "Viewers that the node feeds.")
-    delay = Family("mcast_node_delay_seconds", "gauge", "What a datagram takes from the server to the node.")
+    delay = Family(
+        "mcast_node_delay_seconds", "gauge", "From the server to the node: half of each round trip, added up."
+    )
+    by_clock = Family(
+        "mcast_node_clock_delay_seconds", "gauge", "From the server to the node, by the clocks of both."
+    )
+    viewers_delay = Family(
+        "mcast_node_viewer_clock_delay_seconds",
+        "gauge",
+        "From the server to the latest of the node's viewers, by the clocks of both.",
+    )
     for name, stream in view.streams():
         about = {"node": name, "content": stream.content}
         datagrams.add(stream.datagrams, **about)
@@ -87,9 +97,14 @@ def _of_streams(view: View) -> Iterable[Family]:
         fed.add(stream.fed, **about)
         children.add(stream.child_count, **about)
         viewers.add(viewers_of(stream), **about)
-        told = view.delay_ms(name, stream.content)
-        delay.add(None if told is None else told / 1000, **about)
-    return datagrams, octets, repaired, missing, fed, children, viewers, delay
+        delay.add(_seconds(view.delay_ms(name, stream.content)), **about)
+        by_clock.add(_seconds(view.clock_delay_ms(name, stream)), **about)
+        viewers_delay.add(_seconds(view.latest_viewer_ms(name, stream)), **about)
+    return datagrams, octets, repaired, missing, fed, children, viewers, delay, by_clock, viewers_delay
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
 
 
 def _of_parents(view: View) -> Iterable[Family]:

@@ -7,6 +7,7 @@ are there that were told last, as many as there are. Pure: times are handed in.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from mcast.monitoring.rates import RateMeter, Rates
 from mcast.wire.bootstrap import Health
@@ -61,15 +62,16 @@ class NodeStatus:
         """Add the children that were told before, as far as they may be there still."""
         count = max(stream.child_count, len(stream.children))
         others = sum(len(each.children) for each in self.streams.values() if each.content != stream.content)
-        told = dict(children_of(stream))
+        told = {child.identity: child for child in children_of(stream)}
         before = self.streams.get(stream.content)
         if before is not None and len(told) < count:
-            told |= {child: trip for child, trip in children_of(before) if child not in told}
-        first = list(told.items())[: max(0, min(count, MAX_CHILDREN - others))]
+            told |= {child.identity: child for child in children_of(before) if child.identity not in told}
+        first = list(told.values())[: max(0, min(count, MAX_CHILDREN - others))]
         return replace(
             stream,
-            children=tuple(child for child, _ in first),
-            round_trips_us=tuple(trip for _, trip in first),
+            children=tuple(child.identity for child in first),
+            round_trips_us=tuple(child.round_trip_us for child in first),
+            delays_us=tuple(child.delay_us for child in first),
             child_count=count,
         )
 
@@ -83,11 +85,20 @@ class NodeStatus:
                 meter.look(stream, uptime_ms)
 
 
-def children_of(stream: StreamHealth) -> Iterator[tuple[Identity, int]]:
-    """Yield a stream's children and the round trip to each, in microseconds; 0: not measured."""
-    trips = stream.round_trips_us
+class ToldChild(NamedTuple):
+    """A child, as its parent has told of it; 0: not known."""
+
+    identity: Identity
+    round_trip_us: int  # to its parent
+    delay_us: int  # from the server, by its clock and the child's
+
+
+def children_of(stream: StreamHealth) -> Iterator[ToldChild]:
+    """Yield a stream's children, as far as they are told."""
+    trips, delays = stream.round_trips_us, stream.delays_us
     for place, child in enumerate(stream.children):
-        yield child, trips[place] if place < len(trips) else 0
+        trip = trips[place] if place < len(trips) else 0
+        yield ToldChild(child, trip, delays[place] if place < len(delays) else 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,17 @@ def _fares(stream: Told) -> list[str]:
         _ms(_number(stream, "delay_ms")),
         f"{_unit(lost, '%')} lost" if stream.get("fed") else "CUT OFF",
         _count(viewers, "viewer") if viewers else "",
+        _by_clock(stream),
     ]
+
+
+def _by_clock(stream: Told) -> str:
+    """Return the delay by clocks, to the latest viewer, too: nothing where nobody can tell."""
+    here = _number(stream, "clock_delay_ms")
+    viewers = [_number(child, "clock_delay_ms") for child in _list(stream, "children") if child.get("viewer")]
+    latest = max((each for each in viewers if each is not None), default=None)
+    told = [] if here is None else [f"{_ms(here)} by clocks"]
+    return ", ".join([*told, *([] if latest is None else [f"{_ms(latest)} to its viewers"])])
 
 
 def _parent(stream: Told) -> str:

@@ -1,7 +1,13 @@
 """The overlay at one moment, and what follows from it: delays from the server to a viewer, who serves what.
 
-Nobody's clock is compared with another's: the delay to a node is half of each round trip on the way from the
-server to it, added up. A relay sends on what it receives at once, and a player's buffer comes on top. Pure.
+There are two delays, and a player's buffer comes on top of either:
+
+    by round trips  half of each round trip on the way from the server, added up: nobody's clock is compared
+                    with another's. A way whose two directions differ, and what relays hold, is not in it
+    by clocks       as whoever receives it has measured it, by the server's clock and its own. It is right as
+                    far as both clocks are; where they say what cannot be, there is none
+
+Pure.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,12 +15,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mcast.config.layout import Layout
-from mcast.monitoring.registry import NodeStatus
+from mcast.media.delay import UNCERTAIN
+from mcast.monitoring.registry import NodeStatus, ToldChild, children_of
 from mcast.wire.health import ParentHealth, ServerHealth, StreamHealth
 from mcast.wire.identity import IdentityKind
 
 Delay = float | None
-"""Milliseconds; None: a hop on the way has not been measured."""
+"""Milliseconds; None: not known. By round trips: a hop on the way has not been measured."""
+MOST_HELD_MS = 2_000.0
+"""What media may take beyond all round trips: repairs on the way (1.5 s), gathering, hosts that are busy."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +86,36 @@ class View:
         self._delays[name, content] = above + hop
         return above + hop
 
+    def delay_to_ms(self, child: ToldChild, name: str, content: str) -> Delay:
+        """Return how long a datagram takes from the server to a child of a node."""
+        above = self.delay_ms(name, content)
+        return None if above is None or not child.round_trip_us else above + child.round_trip_us / 2000
+
+    def clock_delay_ms(self, name: str, stream: StreamHealth) -> Delay:
+        """Return the same by clocks, as the node has measured it."""
+        return _plausible(stream.delay_us, self.delay_ms(name, stream.content))
+
+    def clock_delay_to_ms(self, child: ToldChild, name: str, content: str) -> Delay:
+        """Return the delay by clocks to a child of a node, as the child has measured it."""
+        return _plausible(child.delay_us, self.delay_to_ms(child, name, content))
+
+    def latest_viewer_ms(self, name: str, stream: StreamHealth) -> Delay:
+        """Return the longest delay by clocks of those viewers of a node that tell theirs."""
+        viewers = (child for child in children_of(stream) if child.identity.kind is IdentityKind.CLIENT)
+        delays = (self.clock_delay_to_ms(child, name, stream.content) for child in viewers)
+        return max((delay for delay in delays if delay is not None), default=None)
+
     @cached_property
     def _delays(self) -> dict[tuple[str, str], float]:
         return {}
+
+
+def _plausible(delay_us: int, by_trips: Delay) -> Delay:
+    """Return a delay by clocks, unless it shows that the two clocks differ; 0 stands for none."""
+    if not delay_us or delay_us < -UNCERTAIN * 1e6:
+        return None
+    delay = max(0, delay_us) / 1000
+    return delay if by_trips is None or delay <= 2 * by_trips + MOST_HELD_MS else None
 
 
 def primary_of(stream: StreamHealth) -> ParentHealth | None:

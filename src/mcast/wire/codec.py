@@ -44,6 +44,11 @@ class Writer:
     def u64(self, value: int) -> None:
         self._unsigned(value, 8)
 
+    def i32(self, value: int) -> None:
+        if not -(1 << 31) <= value < 1 << 31:
+            raise ValueError(f"{value} does not fit into 4 signed bytes")
+        self.u32(value & 0xFFFF_FFFF)
+
     def raw(self, value: bytes) -> None:
         self._data += value
 
@@ -94,6 +99,10 @@ class Reader:
 
     def u64(self) -> int:
         return self._unsigned(8)
+
+    def i32(self) -> int:
+        value = self._unsigned(4)
+        return value - (value >> 31 << 32)
 
     def raw(self, size: int) -> bytes:
         start = self._advance(size)
@@ -161,6 +170,7 @@ U8 = Codec(Writer.u8, Reader.u8)
 U16 = Codec(Writer.u16, Reader.u16)
 U32 = Codec(Writer.u32, Reader.u32)
 U64 = Codec(Writer.u64, Reader.u64)
+I32 = Codec(Writer.i32, Reader.i32)
 
 
 def fixed(*sizes: int) -> Codec[bytes]:

@@ -5,7 +5,7 @@ Counters count from when the stream began at this node, so that a rate is what t
 
 from dataclasses import dataclass
 
-from mcast.wire.codec import BOOLEAN, EXPLANATION, TEXT, U32, U64, packed
+from mcast.wire.codec import BOOLEAN, EXPLANATION, I32, TEXT, U32, U64, packed
 from mcast.wire.content import CONTENT_NAME
 from mcast.wire.fields import Record, Schema, many, maybe, one
 from mcast.wire.identity import IDENTITY, Identity
@@ -55,6 +55,9 @@ class StreamHealth(Record):
     datagrams: int = 0  # that have come, each number once
     octets: int = 0  # in these
     repaired: int = 0  # of these, sent again on demand
+    # From the server, by its clock and the receiver's own, which may differ: less than 0. 0: not known.
+    delay_us: int = 0  # to this node
+    delays_us: tuple[int, ...] = ()  # to these children, in their order
 
     SCHEMA = Schema(
         one(1, "content", CONTENT_NAME),
@@ -69,6 +72,8 @@ class StreamHealth(Record):
         maybe(10, "datagrams", U64, 0),
         maybe(11, "octets", U64, 0),
         maybe(12, "repaired", U64, 0),
+        maybe(13, "delay_us", I32, 0),
+        many(14, "delays_us", I32),
     )
 
 

@@ -10,8 +10,11 @@ from mcast.wire.codec import Buffer, Reader
 from mcast.wire.rtcp_app import (
     NEXT_UNKNOWN,
     FeedState,
+    Origin,
     UpstreamState,
     beside_app,
+    delay_app,
+    read_delay,
     read_state,
     read_token,
     says_beside,
@@ -19,6 +22,7 @@ from mcast.wire.rtcp_app import (
     token_app,
 )
 from mcast.wire.rtcp_packets import (
+    NTP_UNITS,
     RTP_VERSION,
     App,
     Bye,
@@ -37,11 +41,13 @@ from mcast.wire.rtcp_packets import (
 
 __all__ = [
     "NEXT_UNKNOWN",
+    "NTP_UNITS",
     "App",
     "Bye",
     "ExtendedReport",
     "FeedState",
     "Nack",
+    "Origin",
     "Packet",
     "ReceiverReport",
     "ReferenceDelay",
@@ -51,9 +57,11 @@ __all__ = [
     "Unknown",
     "UpstreamState",
     "beside_app",
+    "delay_app",
     "middle32",
     "ntp_from_unix",
     "pack_compound",
+    "read_delay",
     "read_state",
     "read_token",
     "says_beside",

@@ -18,6 +18,7 @@ from mcast.wire.codec import Reader, Writer
 
 RTP_VERSION = 2
 NTP_EPOCH = 2_208_988_800  # seconds from 1900 (NTP) to 1970 (Unix)
+NTP_UNITS = 1 << 32  # in a second
 MAX_COUNT = 31  # the header's count has five bits
 CNAME = 1  # the SDES item
 GENERIC_NACK = 1  # the FMT of RFC 4585's transport-layer NACK

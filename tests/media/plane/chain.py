@@ -17,6 +17,7 @@ from typing import cast
 
 from mcast.media.child import Child
 from mcast.media.children import Children
+from mcast.media.delay import Passage
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import History
 from mcast.media.incoming import IncomingStream, ReceiverCounters
@@ -31,11 +32,13 @@ from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.udp import TrainSender
 from mcast.wire.node import Start
 from mcast.wire.position import Position
+from mcast.wire.rtcp import Origin, ntp_from_unix
 from mcast.wire.rtp import CLOCK_RATE, HEADER_SIZE, RtpHeader
 from mcast.wire.train import Train
 from media.plane.streams import SSRC
 
 ADDRESS = ("127.0.0.1", 9)
+EPOCH = 1.7e9  # Unix time less the simulation's
 PACE = 0.01  # seconds between two trains of the source, as a server's
 TICK = 0.02  # the receiver's
 FEED = 0.01  # the feedback thread's
@@ -133,16 +136,16 @@ class Reader:
 
 
 class Sender:
-    """The parent's side of a content."""
+    """The parent's side of a content: the server's, unless it is told what the server's clock says."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, origin: Callable[[float], Origin | None] | None = None) -> None:
+        self._clock, self._passage = clock, Passage()
         self.children = Children("news", History(0), _LOG)
         self.reader = Reader(TokenBucket(50e6, 2.5e6, clock.now))
         self.rtcp = RtcpSession(
             "news", SSRC, self.children, cast(FeedbackReader, self.reader), MediaPorts(), _LOG,
             on_lost=lambda *_: None, cname="parent", offload=True, timing=DEFAULT_TIMING,
-            wall=lambda: clock.now + 1.7e9,
+            wall=lambda: clock.now + EPOCH, origin=origin or self._own_clock,
         )  # fmt: skip
         clock.each(DEFAULT_TIMING.quiet_report, lambda: self.rtcp.report_due(clock.now))
         clock.each(FEED, lambda: self.children.feed(self.reader.total, clock.now))
@@ -162,18 +165,23 @@ class Sender:
         return child.token
 
     def push(self, train: Train) -> None:
+        self._passage.note(train.last_timestamp(), self._clock.now)
         self.children.push(train, self._clock.now)
+
+    def _own_clock(self, now: float) -> Origin | None:
+        passing = self._passage.at(now)
+        return None if passing is None else Origin(ntp_from_unix(now + EPOCH), passing)
 
     def hear(self, packet: bytes) -> None:
         self.rtcp.on_packet(packet, ADDRESS, self._clock.now)
 
 
 class Descendant:
-    """The child's side of a content: one parent, or two."""
+    """The child's side of a content: one parent, or two. Its clock is `fast` by so many seconds."""
 
-    def __init__(self, clock: Clock, on_train: Callable[[Train], None]) -> None:
+    def __init__(self, clock: Clock, on_train: Callable[[Train], None], fast: float = 0.0) -> None:
         self._clock, self._on_train = clock, on_train
-        self.stream = IncomingStream(Position(SSRC, 0), start=0)
+        self.stream = IncomingStream(Position(SSRC, 0), start=0, wall=lambda: clock.now + EPOCH + fast)
         self.told: list[tuple[int, ParentState, float]] = []
         self.outdone: list[int] = []
         self._lines: dict[int, Callable[[], None]] = {}

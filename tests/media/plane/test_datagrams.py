@@ -151,23 +151,52 @@ def is_bound(port: int) -> bool:
     return any(f":{port:04X} " in line for line in Path("/proc/net/udp").read_text().splitlines())
 
 
+@pytest.mark.players
+def test_gstreamer_receives_a_group_byte_for_byte(crash: CrashBox, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data, target = frames(0, 75), tmp_path / "received.ts"
+    receive = ["gst-launch-1.0", "-q", "udpsrc", f"address={GROUP}", f"port={port}", "multicast-iface=lo",
+               "num-buffers=60", "!", "filesink", f"location={target}"]  # fmt: skip
+    gstreamer = subprocess.Popen(receive, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: is_bound(port), "GStreamer to listen")
+        destination = Destination((GROUP, port), ttl=1, interface="127.0.0.1")
+        with closing(DatagramOutput(destination, "udp://group", crash)) as output:
+            output.write(data)
+            assert gstreamer.wait(PATIENCE) == 0
+            output.close(drain=False)
+    finally:
+        gstreamer.kill()
+        said = gstreamer.communicate()[1]
+    assert said == ""
+    received = target.read_bytes()
+    assert len(received) == 60 * PAYLOAD
+    assert received in data
+
+
 @pytest.mark.ffmpeg
-@pytest.mark.parametrize("scheme", ["udp", "rtp"])
+@pytest.mark.parametrize(
+    ("scheme", "host", "how"),
+    [("udp", "127.0.0.1", ""), ("rtp", "127.0.0.1", ""), ("udp", GROUP, "?localaddr=127.0.0.1")],
+    ids=["udp", "rtp", "multicast"],
+)
 def test_ffmpeg_receives_it_whole(
-    scheme: str, crash: CrashBox, tmp_path: Path, receiver: socket.socket
+    scheme: str, host: str, how: str, crash: CrashBox, tmp_path: Path, receiver: socket.socket
 ) -> None:
     clip, target, port = tmp_path / "clip.ts", tmp_path / "received.ts", receiver.getsockname()[1]
     run("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=3",
         "-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-pcr_period", "20", clip)  # fmt: skip
     receiver.close()
     ffmpeg = subprocess.Popen(
-        ["ffmpeg", "-v", "warning", "-nostdin", "-probesize", "100000", "-i", f"{scheme}://127.0.0.1:{port}",
+        ["ffmpeg", "-v", "warning", "-nostdin", "-probesize", "100000", "-i", f"{scheme}://{host}:{port}{how}",
          "-t", "1.5", "-c", "copy", target],
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         wait_until(lambda: is_bound(port), "ffmpeg to listen")
-        destination = Destination(("127.0.0.1", port), rtp=scheme == "rtp")
+        destination = Destination((host, port), rtp=scheme == "rtp", ttl=1, interface="127.0.0.1")
         with closing(DatagramOutput(destination, f"{scheme}://here", crash)) as output:
             output.write(clip.read_bytes())
             assert ffmpeg.wait(PATIENCE) == 0

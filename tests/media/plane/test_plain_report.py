@@ -21,11 +21,12 @@ SPEAKERS = st.builds(
     Speaker, st.sampled_from([5, 6]), st.sampled_from(["me", "m" * 255]), st.sampled_from([TOKEN, b"x" * 16])
 )
 SAID = st.builds(
-    lambda speaker, block, missing, reference, beside, bye: speaker.compound(
-        block, missing, reference=reference, beside=beside, bye=bye
+    lambda speaker, block, missing, reference, delay_us, beside, bye: speaker.compound(
+        block, missing, reference=reference, delay_us=delay_us, beside=beside, bye=bye
     ),
     SPEAKERS, BLOCKS, st.lists(st.integers(0, 1 << 20), max_size=3),
-    st.none() | st.integers(0, (1 << 64) - 1), st.booleans(), st.booleans(),
+    st.none() | st.integers(0, (1 << 64) - 1), st.integers(-(1 << 31), (1 << 31) - 1),
+    st.booleans(), st.booleans(),
 )  # fmt: skip
 
 
@@ -56,10 +57,12 @@ def test_a_glance_sees_what_the_full_reader_reads_or_nothing(
         assert TOKEN in data
 
 
-@pytest.mark.parametrize("reference", [None, 0x0123_4567_89AB_CDEF])
-def test_a_plain_report_is_read_at_a_glance_once_it_is_known(reference: int | None) -> None:
+@pytest.mark.parametrize(
+    ("reference", "delay_us"), [(None, 0), (0x0123_4567_89AB_CDEF, 0), (0x0123_4567_89AB_CDEF, -12_345)]
+)
+def test_a_plain_report_is_read_at_a_glance_once_it_is_known(reference: int | None, delay_us: int) -> None:
     said = Speaker(5, "me", TOKEN).compound(
-        ReportBlock(SSRC, 64, -2, 0x1_0005, 90, 7, 8), reference=reference
+        ReportBlock(SSRC, 64, -2, 0x1_0005, 90, 7, 8), reference=reference, delay_us=delay_us
     )
     assert PlainReports(SSRC).read(said) is None
     assert known().read(said) == read_child_report(said, SSRC)

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from helpers import PATIENCE, locked, wait_until
-from machine import need_ffmpeg
+from machine import need_ffmpeg, unprivileged, unprivileged_home
 from mcast.media.datagrams import DatagramOutput, Destination
 from mcast.media.source.live import LiveSource
 from mcast.media.source.server_config import ContentSpec
+from mcast.net.addresses import SockAddr
 from mcast.net.threads import CrashBox
 from mcast.wire.mpegts import NULL_PACKET, PACKET, starts_with_pat
 from mcast.wire.position import Position
@@ -157,6 +158,43 @@ def test_rtp_is_copied_without_its_headers(clip: Path, port: int) -> None:
         output.close(drain=False)
 
 
+def test_rtp_that_overtakes_itself_is_copied_in_order(clip: Path, port: int) -> None:
+    with closing(Shuffling(port)) as way:
+
+        def begin(viewer: Viewer) -> None:
+            viewer.until(lambda: is_bound(port))
+            output.write(clip.read_bytes())
+
+        output = DatagramOutput(Destination(way.address, rtp=True), "rtp://here", CrashBox(threading.Event()))
+        try:
+            assert sees(live(f"rtp://127.0.0.1:{port}"), begin) in clip.read_bytes()
+        finally:
+            output.close(drain=False)
+
+
+class Shuffling:
+    """A way on which each third datagram comes behind the two that were sent after it."""
+
+    def __init__(self, port: int) -> None:
+        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._sock.bind(("127.0.0.1", 0))
+        self.address: SockAddr = self._sock.getsockname()
+        self._to = ("127.0.0.1", port)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while all(three := [self._sock.recv(2_000) for _ in range(3)]):
+            for datagram in (three[1], three[2], three[0]):
+                self._sock.sendto(datagram, self._to)
+
+    def close(self) -> None:
+        for _ in range(3):
+            self._sock.sendto(b"", self.address)
+        self._thread.join()
+        self._sock.close()
+
+
 def test_a_caller_by_srt_is_copied_byte_for_byte(sent: bytes, port: int, send: Send) -> None:
     def begin(viewer: Viewer) -> None:
         viewer.until(lambda: is_bound(port))
@@ -169,6 +207,64 @@ def test_a_listener_by_srt_is_called_and_copied_byte_for_byte(sent: bytes, port:
     send("-f", "mpegts", f"srt://127.0.0.1:{port}?mode=listener&pkt_size=1316")
     wait_until(lambda: is_bound(port), "the sender to listen")
     assert sees(live(f"srt://127.0.0.1:{port}"), lambda _: None) in sent
+
+
+@pytest.mark.players
+def test_srt_live_transmit_is_copied_byte_for_byte(sent: bytes, clip: Path, port: int) -> None:
+    with ExitStack() as stack:
+
+        def begin(viewer: Viewer) -> None:
+            viewer.until(lambda: is_bound(port))
+            read = [
+                "ffmpeg",
+                "-v",
+                "error",
+                "-nostdin",
+                "-re",
+                "-i",
+                str(clip),
+                "-c",
+                "copy",
+                "-f",
+                "mpegts",
+                "-",
+            ]
+            ffmpeg = stack.enter_context(ended(subprocess.Popen(read, stdout=subprocess.PIPE)))
+            hand_on = ["srt-live-transmit", "-q", "-chunk:1316", "file://con", f"srt://127.0.0.1:{port}"]
+            stack.enter_context(ended(subprocess.Popen(hand_on, stdin=ffmpeg.stdout)))
+
+        assert sees(live(f"srt://127.0.0.1:{port}?mode=listener"), begin) in sent
+
+
+@pytest.mark.players
+def test_rtsp_is_pulled_from_vlc_and_encoded(clip: Path, port: int) -> None:
+    with unprivileged_home() as home, ExitStack() as stack:
+        film = home / "film.ts"
+        film.write_bytes(clip.read_bytes())
+        film.chmod(0o644)
+        serve = [
+            "cvlc", "--no-interact", "--loop", "--rtsp-host=127.0.0.1", str(film),
+            f"--sout=#rtp{{sdp=rtsp://127.0.0.1:{port}/news}}", "--sout-keep",
+        ]  # fmt: skip
+        stack.enter_context(
+            ended(
+                subprocess.Popen(
+                    unprivileged(serve, home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+            )
+        )
+        wait_until(lambda: is_bound(port, "tcp"), "VLC to listen", timeout=PATIENCE)
+        sees(live(f"rtsp://127.0.0.1:{port}/news", copy=False), lambda _: None)
+
+
+@contextlib.contextmanager
+def ended(process: "subprocess.Popen[bytes]") -> Iterator["subprocess.Popen[bytes]"]:
+    """Give a process that has ended behind it."""
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_fifo_is_copied_byte_for_byte(clip: Path, tmp_path: Path) -> None:

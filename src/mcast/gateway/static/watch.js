@@ -63,7 +63,10 @@ function figures(channel) {
   return [
     ["path", channel.path.join(" › ")],
     ["bit rate", mbit(channel.bit_rate)],
-    ["delay", channel.latency_ms === null ? "…" : `${Math.round(channel.latency_ms)} ms in the buffer`],
+    ["delay", [
+      channel.clock_delay_ms === null ? null : `${channel.clock_delay_ms.toFixed(1)} ms from the server (by clocks)`,
+      channel.latency_ms === null ? null : `${Math.round(channel.latency_ms)} ms in the buffer`,
+    ].filter((part) => part !== null).join(", ") || "…"],
     ["lost", `${channel.lost_datagrams} datagrams, ${channel.repaired_datagrams} repaired`],
   ];
 }

@@ -1,10 +1,11 @@
 """Packets out of bytes that come from anywhere: a pipe joined in the middle, datagrams with RTP headers.
 
-Pure.
+By these headers the packets are put back into their order (reordering.py). Pure.
 """
 
+from mcast.media.source.reordering import Reordering
 from mcast.wire.mpegts import PACKET, SYNC
-from mcast.wire.rtp import HEADER_SIZE, MP2T
+from mcast.wire.rtp import HEADER_SIZE, MP2T, RtpHeader
 
 _SURE = 3  # packets in a row that must begin with the sync byte, before they are taken for packets
 _SYNC = bytes([SYNC])
@@ -16,6 +17,7 @@ class Aligner:
     def __init__(self) -> None:
         self._rest = b""
         self._is_sure = False
+        self._order = Reordering()
 
     def feed(self, data: bytes) -> bytes:
         """Return the packets that are complete."""
@@ -28,11 +30,14 @@ class Aligner:
                     break
                 at, self._is_sure = begin, True
             run = _run(data, at)
-            found.append(data[at : at + run * PACKET])
+            found.append(self._order.add(data[at : at + run * PACKET]))
             at += run * PACKET
             if len(data) - at < PACKET:
                 break
             header = _rtp_header(data, at)
+            if header:
+                _, _, sequence, timestamp, ssrc = RtpHeader.LAYOUT.unpack_from(data, at)
+                found.append(self._order.begin(RtpHeader(sequence, timestamp, ssrc)))
             at, self._is_sure = at + header, header > 0
         self._rest = data[at:]
         return b"".join(found)

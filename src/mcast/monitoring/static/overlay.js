@@ -503,14 +503,20 @@ function ofNode(key) {
   ]];
 }
 
+// A child's delay from the server: by clocks where they make sense, else by round trips.
+function delayOf(child) {
+  if (child.clock_delay_ms !== null) return ` ${ms(child.clock_delay_ms)} by clocks`;
+  return child.delay_ms === null ? "" : ` ${ms(child.delay_ms)}`;
+}
+
 function ofStream(stream) {
   const told = stream.children.slice(0, 30).map((child) =>
-    `${child.name}${child.delay_ms === null ? "" : ` ${ms(child.delay_ms)}`}`);
+    `${child.name}${delayOf(child)}`);
   if (stream.child_count > told.length) told.push(`and ${stream.child_count - told.length} more`);
   const parents = parentsOf(stream).map((each) => `${each.name}, round trip ${ms(each.round_trip_ms)}`);
   return [html("h3", stream.content, styleOf(stream.content)), figures([
     ["path", stream.path.join(" › ")], ["from", parents.join("; ") || "–"], ["rate", mbit(stream.bit_rate)],
-    ["delay", `${ms(stream.delay_ms)} from the server`],
+    ["delay", `${ms(stream.delay_ms)} by round trips, ${ms(stream.clock_delay_ms)} by clocks`],
     ["lost", `${percent(stream.lost_before_repair_percent)} before repair, ${percent(stream.lost_percent)} after`],
     ["so far", `${stream.received_datagrams} datagrams, ${stream.repaired_datagrams} repaired, ${stream.missing_datagrams} missing`],
     ["feeds", told.join(", ") || "nobody"],

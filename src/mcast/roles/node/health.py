@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
 from mcast import __version__
+from mcast.media.delay import as_told
 from mcast.media.token_bucket import TokenBucket
 from mcast.overlay.actions import ConnectionId, Parent, Path, ServerParent, UpstreamId
 from mcast.overlay.choice import Measurement
@@ -38,7 +39,7 @@ EVENT_BYTES = 500
 LEAST_SHARE = 150
 """Bytes that a stream has at least in a report, before its children: less, and it waits for the next one."""
 _TLV = 3  # bytes in front of each value
-_CHILD = 2 * _TLV + 6  # of a child, beside its identity: kind and length, the round trip
+_CHILD = 3 * _TLV + 10  # of a child, beside its identity: kind and length, the round trip, the delay
 _U32 = 0xFFFF_FFFF
 _Place: TypeAlias = tuple[Path, bool, int, UpstreamId | None]
 
@@ -171,14 +172,16 @@ class HealthReporter:
         bare = StreamHealth(
             content, branch.path, (), relay.position, counters.lost, branch.fed, len(branch.children),
             parents=tuple(_parents(branch, relay)), datagrams=counters.datagrams, octets=counters.bytes,
-            repaired=counters.repaired,
+            repaired=counters.repaired, delay_us=as_told(relay.delay()),
         )  # fmt: skip
         told = self._children(content, branch, room - _size(bare))
-        trips = {child.key: child.round_trip_ms for child in relay.fanout.children()} if told else {}
+        known = {child.key: child for child in relay.fanout.children()} if told else {}
+        found = [known.get(connection) for connection, _ in told]
         return replace(
             bare,
             children=tuple(stream.sender for _, stream in told),
-            round_trips_us=tuple(_microseconds(trips.get(connection)) for connection, _ in told),
+            round_trips_us=tuple(_microseconds(child.round_trip_ms if child else None) for child in found),
+            delays_us=tuple(child.delay_us if child else 0 for child in found),
         )
 
     def _children(self, content: str, branch: Branch, room: int) -> list[tuple[ConnectionId, Stream]]:

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Mapping
 
 from mcast.media.child import OnCaughtUp, OnLost
+from mcast.media.delay import EndToEnd
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.forwarder import Forwarder
@@ -51,14 +52,15 @@ class Relay:
         self._post, self._state, self._no_way = post, FeedState.WAITING, False
         self._last: int | None = None  # the content's last number, once it is over
         self._drained: frozenset[ConnectionId] = frozenset()  # told already
+        end_to_end = EndToEnd()
         self.fanout = Fanout(
             content, position, reader, ports, cname=cname, on_lost=on_child_lost,
-            on_caught_up=on_child_caught_up, timing=timing,
+            on_caught_up=on_child_caught_up, timing=timing, origin=end_to_end.origin,
         )  # fmt: skip
         self._receiver = Receiver(
             content, position, cname, self.fanout.push, self._on_parent, on_crash,
             on_outdone=lambda upstream: post(Outdone(upstream)), start=start, timing=timing,
-            forwarder=forwarder, gather=gather,
+            forwarder=forwarder, gather=gather, end_to_end=end_to_end,
         )  # fmt: skip
         self._receiver.start()
 
@@ -82,6 +84,10 @@ class Relay:
     def counters(self) -> ReceiverCounters:
         """Return what has come so far."""
         return self._receiver.counters()
+
+    def delay(self) -> float | None:
+        """Return the seconds from the server to here, by its clock and ours; None if not known."""
+        return self._receiver.delay()
 
     def parents(self) -> Mapping[UpstreamId, ParentCounters]:
         """Return what each parent has brought."""
