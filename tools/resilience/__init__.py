@@ -11,6 +11,7 @@ packet by packet, with that of a *witness*: a client at the rendezvous point, wh
     case        what fails, who watches, and what must hold
     trial       one run of a case, from the first client's start to the last one's end
     cases       the cases in which something fails once
+    ways        how a stream goes around a slow node                            (pure)
     hops        chains of links that lose packets
     churn       ten minutes in which one node after the other dies or starts
     simulated   thousands of nodes in one process
