@@ -96,7 +96,7 @@ def run(plan: Plan) -> Result:
     try:
         trial = resilience.crashes(
             plan.seed, plan.nodes, seconds=plan.seconds, share=plan.crash_percent / 100,
-            parents=plan.parents, links=plan.links, offers=plan.bootstrapper,
+            parents=plan.parents, links=plan.links, offers=plan.bootstrapper, large=True,
         )  # fmt: skip
         trial.play()
         figures = trial.figures

@@ -41,7 +41,7 @@ class Life:
     @classmethod
     def begin(
         cls, seed: int, nodes: int, *, loss: bool = False, records: bool = False, offers: bool = False,
-        standbys: int = 0, parents: int = 1, links: Links | None = None,
+        standbys: int = 0, parents: int = 1, links: Links | None = None, large: bool = False,
     ) -> "Life":  # fmt: skip
         """Return an overlay in which viewers watch, about one for each two nodes.
 
@@ -51,7 +51,7 @@ class Life:
         roots = ["rp", *random.sample([f"n{number}" for number in range(1, nodes)], standbys)]
         net = Network(links or graph(random, nodes, tree=offers), media=True, servers=("s1", "s2"), seed=seed,
                       records=records, offers=offers, rendezvous=roots, parents=parents,
-                      scoped=nodes > SCOPED_NODES)  # fmt: skip
+                      scoped=nodes > SCOPED_NODES, large=large)  # fmt: skip
         names = sorted(net.nodes)
         for _ in range(max(4, nodes // 2)):
             net.client(*random.sample(names, random.choice([1, 2])), after=random.uniform(0, 1))
@@ -133,7 +133,12 @@ class Waits:
         if not waits:
             return cls()
         many = len(waits) > 1
-        return cls(len(waits), median(waits), quantiles(waits, n=100)[-1] if many else waits[0], max(waits))
+        return cls(
+            len(waits),
+            median(waits),
+            quantiles(waits, n=100, method="inclusive")[-1] if many else waits[0],
+            max(waits),
+        )
 
     def __str__(self) -> str:
         return f"{self.median:.1f} / {self.p99:.1f} / {self.longest:.1f}"
@@ -248,10 +253,10 @@ def churn(
 
 def crashes(
     seed: int, nodes: int = 40, *, seconds: float = 10.0, share: float = 0.01, parents: int = 1,
-    links: Links | None = None, offers: bool = False,
+    links: Links | None = None, offers: bool = False, large: bool = False,
 ) -> Trial:  # fmt: skip
     """Such a share of all nodes crashes each second, and starts again 5 s later."""
-    life = Life.begin(seed, nodes, parents=parents, links=links, offers=offers)
+    life = Life.begin(seed, nodes, parents=parents, links=links, offers=offers, large=large)
     trial = Trial(life.net, lambda: None)
 
     def crash_one() -> None:

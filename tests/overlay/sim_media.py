@@ -19,8 +19,6 @@ from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 from overlay.sim_world import Process
 
-PACE = 0.02
-"""Seconds from one number to the next."""
 KEYFRAME = 50
 """Each so many numbers a child may begin."""
 HISTORY = 400

@@ -209,12 +209,15 @@ class SimNode(Process):
         return self._steady_pause() if due is None else min(max(due - self.world.now, 0.0), TICK)
 
     def _steady_pause(self) -> float:
-        if self.relays and self.net.media:
+        if self.relays and self.net.media and not (self.net.is_large and self._has_all()):
             return TICK
         if self.core.is_idle:
             return IDLE_TICK
         is_steady = all(branch.state is State.FED for branch in self.core.branches.values())
         return STEADY_TICK if is_steady and not self.flooder.asking else TICK
+
+    def _has_all(self) -> bool:
+        return not any(relay.receiver.missing() for relay in self.relays.values())
 
     def _look(self) -> None:
         for content, relay in list(self.relays.items()):

@@ -9,8 +9,8 @@ from mcast.wire.node import StopReason
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 from mcast.wire.server import ContentInfo
-from overlay.sim_media import HISTORY, PACE, SimFanout
-from overlay.sim_world import Process, World
+from overlay.sim_media import HISTORY, SimFanout
+from overlay.sim_world import PACE, Process, World
 
 LOOK = 0.5
 """Seconds between two PINGs of a monitor."""
@@ -115,7 +115,7 @@ class SimStreamer:
             if end == self.length:
                 self._finish(end - 1)
                 return
-        server.world.clock.after(PACE, self._emit)
+        server.world.clock.after(server.world.train_seconds, self._emit)
 
     def _finish(self, last: int) -> None:
         self._last = last

@@ -14,6 +14,8 @@ from typing import TypeAlias
 
 Happen: TypeAlias = Callable[[], None]
 
+PACE = 0.02
+"""Seconds from one number of a stream to the next."""
 RETRANSMIT = 0.2
 """Seconds until TCP sends a segment again for the first time; doubled each time."""
 USER_TIMEOUT = 10.0
@@ -74,6 +76,7 @@ class World:
         self.clock, self.random = Clock(), Random(seed)
         self.most_delay = most_delay
         self.is_steady = False  # each message takes what its link takes; else as long as chance will have it
+        self.train_seconds = PACE  # from one train to the next
         self.media_loss = 0.0  # of a train on a link
         self.control_loss = 0.0  # of a segment: it comes late
         self.in_flight = 0  # control messages

@@ -34,7 +34,7 @@ from overlay.sim_media import Numbers
 from overlay.sim_node import SimNode
 from overlay.sim_server import Library, SimContent, SimServer, Timeline
 from overlay.sim_upstream import NodeUpstream
-from overlay.sim_world import Process, World
+from overlay.sim_world import PACE, Process, World
 
 if TYPE_CHECKING:
     from overlay.scenarios import Run
@@ -129,13 +129,16 @@ class Network:
         offers: bool = False,
         steady: bool = False,
         scoped: bool = False,
+        large: bool = False,
     ) -> None:
         """Without `media` no number is ever sent, and parents count as fed: a quarter of the work.
 
         Neighbours tell each other what they stream if `adverts` says so (None: as `media` does). With
         `offers` there is a bootstrapper that tells who is up; else who asks it is told nothing. On `steady`
-        links every message takes equally long.
+        links every message takes equally long. In a `large` one less happens in a second: trains are twice as
+        long, and a node in which nothing goes on looks around twice a second instead of ten times.
         """
+        self.is_large = large
         self.bootstrapper = SimBootstrapper(self, offers=offers)
         self.seed, self.media, self.records = seed, media, records
         self.policy = Policy(parents=parents, optimise=optimise, scoped=scoped)
@@ -144,6 +147,8 @@ class Network:
         self._names: dict[str, str] = {}
         self.world, self.library = World(seed, most_delay), Library()
         self.world.is_steady = steady
+        if large:
+            self.world.train_seconds = 2 * PACE
         self.rendezvous = (rendezvous,) if isinstance(rendezvous, str) else tuple(rendezvous)
         named = contents if isinstance(contents, Mapping) else dict.fromkeys(contents, ENDLESS)
         self.contents: dict[str, SimContent] = dict(named)

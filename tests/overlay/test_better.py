@@ -28,6 +28,8 @@ from overlay.messages import N2, RP
 from overlay.sim_watchdog import Watchdog
 from overlay.simulation import Network
 from overlay.test_resilience import parent, watching
+from tools.resilience.cases import MESH
+from tools.resilience.detours import complaints
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
 
@@ -181,6 +183,19 @@ def test_a_node_leaves_a_link_that_has_become_slow_and_stays_where_it_went(seed:
     assert max(viewer.longest_gap for viewer in net.viewers) < 0.2
     net.settle(5)
     net.check_trees()
+
+
+@pytest.mark.parametrize("seed", seeds(2))
+def test_a_whole_subtree_goes_around_a_slow_relay_one_level_after_the_other(seed: int) -> None:
+    links = [(one, other) for one, others in MESH.items() for other in others]
+    net = watching(links, *list(MESH)[1:], seed=seed, optimise=True, most_delay=0.012)
+    slow = next(parent(net, name) for name in MESH if name != "rp" and parent(net, name) != "rp")
+    for name in net.graph.around(slow):
+        net.world.link(slow, name).media_delay += 0.06
+    net.run(25)
+    paths = {name: [each.name for each in net.nodes[name].core.branches["news"].path] for name in MESH}
+    assert [*complaints(paths, MESH, "rp", slow)] == []
+    assert sum(viewer.lost() for viewer in net.viewers) == 0
 
 
 def test_a_node_leaves_a_link_that_loses_much() -> None:

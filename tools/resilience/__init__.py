@@ -13,6 +13,7 @@ packet by packet, with that of a *witness*: a client at the rendezvous point, wh
     ways        who is fed by whom, where each has two parents
     trial       one run of a case, from the first client's start to the last one's end
     cases       the cases in which something fails once
+    detours     how a stream goes around a slow node                            (pure)
     hops        chains of links that lose packets
     loops       did nodes ever feed each other in a ring?                       (pure)
     churn       ten minutes in which one node after the other dies or starts

@@ -2,9 +2,11 @@
 
 import signal
 
+from tools.demo.processes import ProgramError, wait_until
 from tools.resilience.case import Case, Goals, Outage
+from tools.resilience.detours import complaints, paths_of
 from tools.resilience.footage import SMALL
-from tools.resilience.overlay import Plan
+from tools.resilience.overlay import BOOTSTRAP, Plan
 from tools.resilience.trial import Trial
 from tools.resilience.ways import doubled_relays, wait_for_both
 
@@ -23,6 +25,11 @@ REST = 5.0
 """Seconds after which the overlay is as if nothing had been."""
 DROP = 0.2
 """Seconds for which a link drops everything."""
+WORSE_MS = 60.0
+"""By so much more a relay's link delays what it sends: six times what makes another way clearly better."""
+MOVED = 30.0
+"""Seconds until all go around it. A move takes some 13 (4 until the measured delay has followed, 5 until it
+is sure, 4 to compare); and who has only neighbours below the same relay waits until one of them has moved."""
 
 
 def _kill_relay(trial: Trial) -> None:
@@ -107,6 +114,29 @@ def _kill_doubled(trial: Trial) -> None:
     trial.overlay.kill(trial.hit(trial.random.choice(sorted(doubled_relays(trial)))))
 
 
+def _worsen_relay(trial: Trial) -> None:
+    """Let a relay's link become slow; in the end nobody is fed by way of it who could do without."""
+    parents = {path[-2] for path in trial.paths.values() if len(path) > 1} - {"rp"}
+    victim = trial.hit(trial.random.choice(sorted(parents)))
+    trial.star.impair(victim, delay_ms=trial.case.delay_ms + WORSE_MS, loss=0.0)
+    try:
+        wait_until(lambda: not _slow_ways(trial), "all to go around it", MOVED)
+    except ProgramError:
+        trial.outcome.problems += _slow_ways(trial)
+
+
+def _slow_ways(trial: Trial) -> list[str]:
+    said = trial.overlay.programs[BOOTSTRAP].events.read()
+    paths = paths_of(said, trial.overlay.footage.name)
+    if set(paths) != set(trial.case.plan.links):
+        return [f"only {', '.join(sorted(paths))} stream"]
+    return [*complaints(paths, trial.case.plan.links, "rp", trial.outcome.victim)]
+
+
+def _mend_relay(trial: Trial) -> None:
+    trial.star.impair(trial.outcome.victim, delay_ms=trial.case.delay_ms, loss=0.0)
+
+
 RELAY_KILLED = Case(
     "relay-killed", "kill -9 of any relay on the path", Plan(MESH), LEAVES, _kill_relay,
     goals=Goals(gap_ms=50), runs=20,
@@ -165,8 +195,13 @@ LINK_DROPS = Case(
     "link-drops", f"a link drops everything for {DROP * 1000:g} ms, both ways", Plan(MESH), LEAVES,
     _drop_everything, in_lab=True, delay_ms=5.0, aftermath=2.0,
 )  # fmt: skip
+BETTER_WAY = Case(
+    "better-way", f"a relay's link becomes {WORSE_MS:g} ms slower, and all go around it", Plan(MESH),
+    {**LEAVES, "c4": ("n1",), "c5": ("n2",), "c6": ("n3",)},  # so that each node streams
+    _worsen_relay, _mend_relay, in_lab=True, delay_ms=5.0, aftermath=1.0, runs=3, outage=Outage.NEVER,
+)  # fmt: skip
 
 CASES = (
     RELAY_KILLED, RELAY_FROZEN, LINK_CUT, NEIGHBOUR_KILLED, ONE_OF_TWO_KILLED, CUT_VERTEX, SERVER_KILLED,
-    SERVER_HUNG, RENDEZVOUS_KILLED, PLANNED_RESTART, TWO_PARENTS, LINK_DROPS,
+    SERVER_HUNG, RENDEZVOUS_KILLED, PLANNED_RESTART, TWO_PARENTS, LINK_DROPS, BETTER_WAY,
 )  # fmt: skip
