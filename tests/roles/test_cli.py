@@ -1,6 +1,7 @@
 """What all programs share, in processes of their own where signals and pipes are concerned."""
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -144,13 +145,19 @@ def test_the_process_is_tuned_while_the_program_runs_and_only_then() -> None:
     before, inside = tuning(), []
     try:
         run(
-            program(lambda *_: inside.append((tuning(), resource.getrlimit(resource.RLIMIT_NOFILE)[0]))),
+            program(
+                lambda *_: inside.append(
+                    (tuning(), resource.getrlimit(resource.RLIMIT_NOFILE)[0], gc.get_freeze_count())
+                )
+            ),
             [],
         )
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert inside[0][0] == (0.0001, 256 * 1024)
     assert inside[0][1] >= min(limits[1], 65_536)
+    assert inside[0][2] > 10_000  # objects that the collector does not look at: what was loaded
+    assert gc.get_freeze_count() == 0
     assert (tuning(), logging.getLogger().handlers) == (before, handlers)
 
 

@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import fmean
 
 WINDOW = 20
 """Measurements that count. At one each 250 ms the choice follows a change within 5 s."""
@@ -60,8 +59,8 @@ class PingWindow:
         if not self._delays:
             return None
         steps = [abs(later - earlier) for earlier, later in pairwise(self._delays)]
-        jitter = fmean(steps) if steps else 0.0
-        return Measurement(self._delays[-1], round(fmean(self._delays)), round(jitter))
+        jitter = sum(steps) / len(steps) if steps else 0.0
+        return Measurement(self._delays[-1], round(sum(self._delays) / len(self._delays)), round(jitter))
 
 
 def ranked(servers: Mapping[str, Measurement]) -> list[str]:
