@@ -40,7 +40,7 @@ class Sources:
             _ffmpeg(
                 "-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25", "-t", str(SECONDS), "-vf",
                 "noise=alls=60:allf=t", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
-                "-qp", "30", "-bf", "0", "-x264-params", "open-gop=0", str(base),
+                "-qp", "36", "-bf", "0", "-x264-params", "open-gop=0", str(base),
             )  # fmt: skip
         return base
 

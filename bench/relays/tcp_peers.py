@@ -25,7 +25,7 @@ from tools.demo.processes import ProgramProcess, stop_all, wait_until
 
 HOST = "127.0.0.1"
 APPLICATION = "live"
-PUBLISH_SECONDS = 30.0
+PUBLISH_SECONDS = 60.0
 """Until the first media come out of the server: a publisher looks at its input before it begins."""
 FIRST_BYTES = 50_000
 """Of media; less are headers."""
@@ -51,11 +51,13 @@ class TcpPeer:
     config: Callable[[Path, Ports], str]
     ask: Callable[[Ports, str], socket.socket]
     binary: str = ""  # where it is not in the PATH
+    module: str = ""  # a file that it loads
 
     def lacking(self) -> str:
         if shutil.which("ffmpeg") is None:
             return f"{self.name} is fed by ffmpeg: apt-get install ffmpeg"
-        return "" if self._path() else f"{self.name} is not installed: {self.package}"
+        is_here = self._path() and (not self.module or Path(self.module).exists())
+        return "" if is_here else f"{self.name} is not installed: {self.package}"
 
     @contextlib.contextmanager
     def running(self, setting: Setting, load: Load) -> Iterator[Running]:
@@ -147,9 +149,12 @@ def by_http(ports: Ports, name: str) -> socket.socket:
 # What each is told. All of them have one thread or process, and write no files.
 
 
+RTMP_MODULE = "/usr/lib/nginx/modules/ngx_rtmp_module.so"
+
+
 def _nginx(place: Path, ports: Ports) -> str:
     return f"""
-load_module /usr/lib/nginx/modules/ngx_rtmp_module.so;
+load_module {RTMP_MODULE};
 daemon off; master_process off; user root; pid {place}/pid; error_log {place}/errors error;
 events {{ worker_connections 4096; }}
 rtmp {{
@@ -191,7 +196,7 @@ paths: {{ all_others: {{}} }}
 
 NGINX = TcpPeer(
     "nginx-rtmp", "nginx", "apt-get install nginx-light libnginx-mod-rtmp",
-    ("-c", "{config}", "-e", "stderr"), _nginx, by_rtmp,
+    ("-c", "{config}", "-e", "stderr"), _nginx, by_rtmp, module=RTMP_MODULE,
 )  # fmt: skip
 SRS_HOW = "build it (ossrs/srs) and name it: --peer-binary srs=/path/of/srs"
 SRS = TcpPeer("srs", "srs", SRS_HOW, ("-c", "{config}"), _srs(""), by_http)
