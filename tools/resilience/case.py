@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tools.demo.contents import Picture
 from tools.resilience.footage import STEADY
 from tools.resilience.overlay import Plan
+from tools.resilience.stalls import TOLERANCE
 
 if TYPE_CHECKING:
     from tools.resilience.trial import Trial
@@ -72,4 +73,5 @@ class Case:
     client_options: tuple[str, ...] = ()
     delay_ms: float = 0.0  # of each hop one way, in the lab
     outage: Outage = Outage.BEFORE
+    behind: float = TOLERANCE  # seconds by which the witness may be behind the content's clock in the end
     prepare: Callable[["Trial"], None] = do_nothing  # waits for what the row takes for granted

@@ -45,7 +45,14 @@ def stops_of(name: str, figures: Mapping[str, Any], gap: float, limit_ms: float)
     return stops
 
 
-def arrears_of(figures: Mapping[str, Any], sent: Sent, size: int, moment: float, since: float) -> list[str]:
+def arrears_of(
+    figures: Mapping[str, Any],
+    sent: Sent,
+    size: int,
+    moment: float,
+    since: float,
+    tolerance: float = TOLERANCE,
+) -> list[str]:
     """Return what is wrong unless a recording of `size` bytes has all that was due at a `moment`.
 
     What was due follows from when it was put out in the time from `since` on, and just before. Both are
@@ -55,7 +62,7 @@ def arrears_of(figures: Mapping[str, Any], sent: Sent, size: int, moment: float,
     if figures["first_number"] is None or not outputs:
         return ["the witness has put out nothing"]
     earlier = sum(at < since for _, at in outputs)
-    owed = owed_bytes(sent, figures["first_number"], outputs[max(0, earlier - 1) :], moment)
+    owed = owed_bytes(sent, figures["first_number"], outputs[max(0, earlier - 1) :], moment - tolerance)
     lacks = f"the stream has stopped, or lost time: the witness has {size:,} of {owed:,} bytes due"
     return [] if size >= owed else [lacks]
 
@@ -68,7 +75,7 @@ def owed_bytes(sent: Sent, first: int, outputs: Sequence[Output], moment: float)
     with Prepared(sent.entry, sent.datagram_packets, loop=True) as prepared:
         begun = prepared.train_at(first, 0, 1).timestamp(0)
         clock = max(_since(begun, ticks) - at for ticks, at in outputs)
-        due = int((clock + moment - TOLERANCE) * CLOCK_RATE)
+        due = int((clock + moment) * CLOCK_RATE)
         end = prepared.due_by(prepared.time_of(first) + max(0, due))
     return sent_between(sent, first, end)
 

@@ -14,7 +14,7 @@ from tools.resilience.comparing import Comparison, compare
 from tools.resilience.grounds import Star
 from tools.resilience.overlay import BOOTSTRAP, Overlay, wait_recording
 from tools.resilience.sleeper import MOST_OVERSLEPT_MS, Sleeper
-from tools.resilience.stalls import arrears_of, gap_between, stops_of
+from tools.resilience.stalls import TOLERANCE, arrears_of, gap_between, stops_of
 
 CALM = (0.5, 2.5)
 """Seconds from the last client's first bytes until something fails: any moment of a group of pictures."""
@@ -150,7 +150,9 @@ class Trial:
         time.sleep(self.case.latency_ms / 1000 + FLUSH)
         self.outcome.problems += self.overlay.stop_viewers()
         witness, sent = self.viewers.pop(WITNESS), self.overlay.footage.sent
-        self.outcome.problems += witness_problems(witness, sent, end, self.over, self.joined)
+        self.outcome.problems += witness_problems(
+            witness, sent, end, self.over, self.joined, self.case.behind
+        )
         self.outcome.calm_gap_ms = self._gap_of(WITNESS, witness)
         for name, viewer in self.viewers.items():
             self._judge(name, viewer, witness, end)
@@ -232,14 +234,20 @@ def compared(viewer: Viewer, witness: Viewer, end: int, sent: Sent) -> Compariso
     return compare(viewer.recording.read_bytes(), witness.recording.read_bytes(), begun, end)
 
 
-def witness_problems(witness: Viewer, sent: Sent, end: int, moment: float, since: float) -> list[str]:
+def witness_problems(
+    witness: Viewer, sent: Sent, end: int, moment: float, since: float, behind: float = TOLERANCE
+) -> list[str]:
     """Return what is wrong with an ended witness, which had written `end` bytes at a moment.
 
-    `since` as in `arrears_of`. Raises ProgramError if it has told nothing: no other can be held against it.
+    `since` and `behind` are as in `arrears_of`. Raises ProgramError if it has told nothing: then no other can
+    be held against it.
     """
     if not witness.report.exists():
         raise witness.program.error("has written no report")
-    return [*origin_problems_of(witness, sent), *arrears_of(witness.figures, sent, end, moment, since)]
+    return [
+        *origin_problems_of(witness, sent),
+        *arrears_of(witness.figures, sent, end, moment, since, behind),
+    ]
 
 
 def origin_problems_of(witness: Viewer, sent: Sent) -> list[str]:
