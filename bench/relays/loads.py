@@ -28,9 +28,9 @@ def carry(contender: Contender, setting: Setting, load: Load, *, trains: bool = 
         return _window(running.receivers or addressed, setting, load, running)
 
 
-def carrying(load: Load) -> "partial[Figures]":
+def carrying(load: Load, *, trains: bool = False) -> "partial[Figures]":
     """Return what measures this load, given a contender and a setting."""
-    return partial(carry, load=load)
+    return partial(carry, load=load, trains=trains)
 
 
 def _window(receivers: Receivers, setting: Setting, load: Load, running: Running) -> Figures:

@@ -47,14 +47,33 @@ class Row:
 
 
 def _load(
-    name: str, load: Load, needs: Needs, bounds: dict[str, float], *others: Peer, is_quick: bool = False
+    name: str,
+    load: Load,
+    needs: Needs,
+    bounds: dict[str, float],
+    *others: Peer,
+    is_quick: bool = False,
+    trains: bool = False,
 ) -> Row:
-    """Return a row about a fixed load; `bounds`: in proportion to whose cost mcast's may be how much."""
+    """Return a row about a fixed load.
+
+    `bounds`: in proportion to whose cost mcast's may be how much. `trains`: children by UDP take trains
+    whole, as mcast's own do; if not, the relay pays for the kernel's cutting, as for an ordinary player.
+    """
     goals = [Goal(bound, COST, reference=reference) for reference, bound in bounds.items()]
     return Row(
-        name, (*goals, Goal(MOST_LOSS, LOSS)), replace(needs, contents=load.contents), carry=carrying(load),
-        peers=(LIMIT, *others), compared=COST, is_quick=is_quick,
+        name, (*goals, Goal(MOST_LOSS, LOSS)), replace(needs, contents=load.contents),
+        carry=carrying(load, trains=trains), peers=(LIMIT, *others), compared=COST, is_quick=is_quick,
     )  # fmt: skip
+
+
+def _gathering(load: Load) -> tuple[Row, Row]:
+    """Return two rows: children that are ordinary players, and children that are as mcast's own."""
+    name, needs = f"{load}, --gather-ms 40", Needs(node_options=("--gather-ms", "40"))
+    return (
+        _load(name, load, needs, {"srs": 1.0}, SRS, SRS_PROMPT),
+        _load(f"{name}, children take trains", load, needs, {"srs": 1.0}, SRS, trains=True),
+    )
 
 
 def _delay(name: str, load: Load) -> Row:
@@ -86,13 +105,12 @@ def discovery(_: Node, __: Setting) -> Figures:
     return {FIRST: result.first_messages, LAST: result.last_messages}
 
 
-GATHER = Needs(node_options=("--gather-ms", "40"))
 ROWS = (
     _load("8 x 16", Load(8, 16), Needs(), {"limit": 1.25, "single": 0.6}, SINGLE, *COPIERS, is_quick=True),
     _load("8 x 16, --pace-ms 20", Load(8, 16), Needs(pace_ms=20), {"nginx-rtmp": 1.0}, NGINX),
-    _load("8 x 16, --gather-ms 40", Load(8, 16), GATHER, {"srs": 1.0}, SRS, SRS_PROMPT),
+    *_gathering(Load(8, 16)),
     _load("1 x 100", Load(1, 100), Needs(), {"limit": 1.25}, SINGLE, *COPIERS, is_quick=True),
-    _load("1 x 100, --gather-ms 40", Load(1, 100), GATHER, {"srs": 1.0}, SRS, SRS_PROMPT),
+    *_gathering(Load(1, 100)),
     _load("8 x 1", Load(8, 1), Needs(), {"limit": 2.0}, SINGLE),
     _load("50 x 10", Load(50, 10), Needs(), {"limit": 1.25}, SINGLE),
     _load("1 x 10, with repair", Load(1, 10), Needs(), {}, SRT, RIST),
