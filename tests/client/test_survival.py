@@ -1,14 +1,18 @@
 """A client whose neighbour fails: it goes on at another one, and its reader misses nothing."""
 
+import contextlib
 import functools
+import socket
+from collections.abc import Iterator
 from concurrent.futures import wait
 
 import pytest
 
 from client.conftest import Subscribe
 from client.neighbours import Node, meanwhile, payload
-from helpers import PATIENCE, wait_until
+from helpers import PATIENCE, Recorder, wait_until
 from mcast.client import Subscription
+from mcast.client.intake import Intake
 from mcast.media.child import ChildState
 from mcast.net.calm import Calm
 from mcast.net.watcher import Watcher
@@ -109,6 +113,59 @@ def test_nobody_who_was_only_named_is_called_while_ones_own_neighbours_give_a_wa
     assert read(subscription, len(payload(10, 10))) == payload(10, 10)
     other_node.peer.stop_listening()
     assert other_node.peer.taken == ()
+
+
+def test_of_further_neighbours_those_that_are_of_no_use_are_passed_over_and_each_is_dialled_once(
+    node: Node, other_node: Node, subscribe: Subscribe
+) -> None:
+    """The parent names the client's own end, somebody who is no mcast, and one good node."""
+    with babbler() as (address, dialled):
+        subscription = subscribe(node.address, give_up=PATIENCE)
+        subscription.start()
+        connection, asked = node.asked_to_stream()
+        node.admit(connection, asked, (RP, N1), str(connection.peer), address, other_node.address)
+        assert subscription.wait_joined()
+        went_on(subscription, node, other_node)
+        assert len(dialled) == 1
+    other_node.peer.stop_listening()
+    assert len(other_node.peer.taken) == 1
+
+
+@contextlib.contextmanager
+def babbler() -> Iterator[tuple[str, Recorder]]:
+    """Give the address of somebody who answers whoever connects with garbage, and who has connected."""
+    dialled = Recorder()
+    with socket.create_server(("127.0.0.1", 0)) as listening, contextlib.ExitStack() as accepted:
+
+        def babble() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    sock, peer = listening.accept()
+                    accepted.enter_context(sock)
+                    dialled(peer)
+                    sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        with meanwhile(babble):
+            yield f"127.0.0.1:{listening.getsockname()[1]}", dialled
+            listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_the_playout_hears_once_of_each_other_way_and_not_of_the_same_one_again(
+    node: Node, joined: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So its least transit begins anew only where the way has changed."""
+    heard, change = Recorder(), Intake.change_way
+    monkeypatch.setattr(Intake, "change_way", lambda intake: (heard(intake), change(intake)))
+    node.push(0, 10)
+    assert read(joined, len(payload(0, 10))) == payload(0, 10)
+    node.new_path((RP, N1), version=2)
+    node.new_path((RP, N2, N1), version=3)
+    wait_until(lambda: joined.path == ("rp", "n2", "n1"))
+    assert len(heard) == 1
+    node.new_path((RP, N2, N1), version=4)
+    node.new_path((RP, N1), version=5)
+    wait_until(lambda: joined.path == ("rp", "n1"))
+    assert len(heard) == 2
 
 
 def test_who_is_told_that_the_stream_was_begun_anew_reads_on_in_the_other_one(

@@ -96,8 +96,9 @@ class SimNode(Process):
         """Tell it its place, as the bootstrapper does."""
         around, servers = tuple(neighbours), tuple(servers)
         self.flooder.update(around)
-        policy = self.net.policy
-        self.handle(ev.LayoutChanged(around, servers, joined=joined, rendezvous=rendezvous, policy=policy))
+        layout = ev.LayoutChanged(around, servers, rendezvous, self.net.move_streams, joined=joined,
+                                  policy=self.net.policy)  # fmt: skip
+        self.handle(layout)
         seniors = rendezvous[: rendezvous.index(self.name)] if self.name in rendezvous else ()
         if self.net.adverts and self.me.kind is IdentityKind.NODE:
             self.adverts.update(around, seniors)

@@ -208,15 +208,15 @@ class Monitor:
 
     def _ping(self) -> None:
         world, server = self._node.world, self._find()
-        is_cut = world.link(self._node.name, self.address).control_down_since is not None
-        if is_cut or (server is not None and server.frozen):
+        link = world.link(self._node.name, self.address)
+        if link.control_down_since is not None or (server is not None and server.frozen):
             if world.now - self._answered > PING_TIMEOUT:
                 self._lose("no answer")
         elif server is None or not server.alive:
             self._lose("connection refused")
         else:
             self._answered = world.now
-            delay = world.delay() + world.delay()
+            delay = world.delay(link) + world.delay(link)
             world.clock.after(delay, lambda: self._node.takes(lambda: self._on_answer(server, delay)))
 
     def _lose(self, text: str) -> None:

@@ -130,6 +130,7 @@ class Network:
         steady: bool = False,
         scoped: bool = False,
         large: bool = False,
+        move_streams: bool = False,
     ) -> None:
         """Without `media` no number is ever sent, and parents count as fed: a quarter of the work.
 
@@ -141,6 +142,7 @@ class Network:
         self.is_large = large
         self.bootstrapper = SimBootstrapper(self, offers=offers)
         self.seed, self.media, self.records = seed, media, records
+        self.move_streams = move_streams
         self.policy = Policy(parents=parents, optimise=optimise, scoped=scoped)
         self.adverts = media if adverts is None else adverts
         self._addresses: dict[str, Endpoint] = {}  # of nodes, as clients are told them
@@ -430,6 +432,7 @@ def run_of(argv: list[str] | None) -> "Run":
     group.add_argument("--parents", type=int, choices=(1, 2))
     group.add_argument("--loss", action="store_true", help="messages come late, datagrams are lost")
     group.add_argument("--offers", action="store_true", help="a bootstrapper tells who is up")
+    group.add_argument("--large", action="store_true", help="less happens in a second")
     group.add_argument("--standbys", type=int, help="further rendezvous points")
     group.add_argument("--seconds", type=float, help="for which nodes crash")
     group.add_argument("--share", type=float, help="of the nodes, that crashes each second")

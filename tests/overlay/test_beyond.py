@@ -4,7 +4,7 @@ import itertools
 from random import Random
 
 from mcast.overlay import actions as do
-from mcast.overlay.beyond import CHOICE_SECONDS, HOME_SECONDS, LAST_LOOK_SECONDS, LOOK_SPREAD
+from mcast.overlay.beyond import CHOICE_SECONDS, HOME_SECONDS, LAST_LOOK_SECONDS, LOOK_SPREAD, MAX_ASKED
 from mcast.overlay.events import (
     Accepted,
     Answered,
@@ -95,6 +95,22 @@ def test_only_one_that_could_be_reached_is_asked_and_at_once() -> None:
     asked = {ask.neighbour for ask in of_kind(reached(core), do.Ask) if isinstance(ask, do.Ask)}
     assert "far" in asked
     assert "farther" not in asked
+
+
+def test_of_many_that_could_be_reached_the_nearest_are_asked() -> None:
+    core = cut_off()
+    let_fail(core, 1.0, 1.5)
+    away = {"a": 30.0, "b": 5.0, "c": 60.0, "d": 10.0, "e": 40.0, "f": 20.0}
+    core.handle(offered(*away), 1.5)
+    for name, round_trip_ms in away.items():
+        core.handle(RoundTripMeasured(name, round_trip_ms), 1.5)
+    floods: dict[bytes, set[str]] = {}
+    for ask in of_kind(let_fail(core, 1.5, 3.0), do.Ask):
+        assert isinstance(ask, do.Ask)
+        floods.setdefault(ask.disc.request, set()).add(ask.neighbour)
+    *_, last = floods.values()
+    assert last & set(away) == {"b", "d", "f", "a"}
+    assert len(last & set(away)) == MAX_ASKED
 
 
 def fed_from_far() -> NodeCore:

@@ -22,6 +22,7 @@ from mcast.wire.node import MissReason
 from mcast.wire.server import ContentInfo
 from overlay.cores import SERVERS, rendezvous
 from overlay.messages import port, stream
+from overlay.simulation import Network
 
 ONE, OTHER = SERVERS[:2]
 
@@ -134,3 +135,20 @@ def test_a_better_server_that_refuses_or_says_nothing_changes_nothing() -> None:
         moves.run(MOVE_SECONDS + 0.5, 100, 20)
         assert state(moves.core) is State.FED
         assert moves.parents == [ONE]
+
+
+def test_a_stream_of_a_server_that_has_become_slow_moves_once_and_its_viewers_miss_nothing() -> None:
+    net = Network([("rp", "n1")], media=True, servers=("s1", "s2"), steady=True, move_streams=True)
+    viewer = net.client("n1")
+    net.run(5)
+    ((_, _, serves),) = net.said("serves")
+    net.world.link("rp", str(serves["server"])).media_delay = 0.08
+    net.run(2 * BETTER_SECONDS)
+    for _ in range(2):  # and there it stays, when it may move again, too
+        ((_, _, moved),) = net.said("server_failover")
+        assert moved["server"] == serves["server"]
+        assert (viewer.state, viewer.lost(), len(viewer.received)) == ("watching", 0, 1)
+        assert viewer.longest_gap < 0.2
+        net.run(REST_SECONDS)
+    net.check_trees()
+    net.check_media()

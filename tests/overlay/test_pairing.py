@@ -5,8 +5,20 @@ from random import Random
 import pytest
 
 from mcast.overlay import actions as do
+from mcast.overlay.actions import NodeParent
 from mcast.overlay.branch import Branch
-from mcast.overlay.events import Departure, Feed, LayoutChanged, StreamReceived, TimePassed
+from mcast.overlay.events import (
+    Accepted,
+    Advertised,
+    ConnectionGone,
+    Departure,
+    Feed,
+    FeedChanged,
+    LayoutChanged,
+    ParentLost,
+    StreamReceived,
+    TimePassed,
+)
 from mcast.overlay.pairing import LONGEST_PAUSE, PAIR_SECONDS, SPREAD, Pairing, Wish, shared
 from mcast.overlay.spares import Adverts
 from mcast.overlay.table import State
@@ -32,7 +44,7 @@ from overlay.cores import fed_node
 from overlay.effort import TIMEOUT, seeds
 from overlay.messages import N1, N2, N3, R2, RP, port, stream
 from overlay.simulation import Network
-from overlay.test_resilience import parent, watching
+from overlay.test_resilience import watching
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
 
@@ -221,11 +233,21 @@ def test_a_second_that_shares_something_gives_way_to_one_that_does_not() -> None
 def test_a_child_may_be_a_second_parent_and_its_loss_ends_both_halves() -> None:
     core = fed_node()
     core.handle(LayoutChanged(("rp", "n2"), policy=Policy(parents=2)), 0.3)
-    core.handle(StreamReceived(2, stream(R2, sender=N2)), 0.4)
+    core.handle(FeedChanged(1, Feed.FED), 0.4)
+    core.handle(StreamReceived(2, stream(R2, sender=N2)), 0.5)
+    core.handle(Advertised("n2", "news", (RP, N2), fed=True), 0.6)  # this node is its second parent
     branch = core.branches["news"]
+    branch.pairing.on_state(State.JOINING, State.FED, 0.6)
+    (ask,) = [a for a in core.handle(TimePassed(), 5.0) if isinstance(a, do.Subscribe)]
+    core.handle(Accepted(ask.upstream, port(RP, N2)), 5.1)
+    core.handle(FeedChanged(ask.upstream, Feed.FED), 5.2)
+    assert (ask.parent, branch.state, branch.others) == (NodeParent("n2"), State.DOUBLED, [ask.upstream])
     assert N2 in branch.below
-    branch.on_child_gone(2, Departure.LOST, 0.5)
+    told = [*core.handle(ConnectionGone(2, Departure.LOST), 6.0),
+            *core.handle(ParentLost(ask.upstream, "connection reset"), 6.0)]  # fmt: skip
     assert N2 not in branch.below
+    assert (branch.state, branch.others, branch.path) == (State.FED, [], (RP, N1))
+    assert [action for action in told if isinstance(action, do.Update)] == []
 
 
 # Whole overlays
@@ -263,19 +285,6 @@ def test_where_both_ways_round_a_ring_meet_both_are_taken(seed: int) -> None:
         assert branch is not None
         assert (branch.state, branch.overlap) == (state, 0), "n1 and n4 know only who is below them"
     net.check_trees()
-
-
-def test_seconds_of_each_other_starve_visibly_when_both_lose_their_first() -> None:
-    net = watching([("rp", "n1"), ("rp", "n2"), ("n1", "n2")], "n1", "n2", parents=2)
-    net.settle(20)
-    for name in ("n1", "n2", "c1", "c2"):
-        net.world.cut("rp", name)
-    net.run(2)
-    for name in ("n1", "n2"):
-        branch = net.branch(name)
-        assert branch is not None
-        assert branch.state in (State.CUT, State.REPAIRING)
-    assert parent(net, "n1")
 
 
 @pytest.mark.parametrize("seed", seeds(1))

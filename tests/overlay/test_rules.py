@@ -1,4 +1,4 @@
-"""The rules that close the holes of healing, each by what it forbids (docs/architecture.md tells why)."""
+"""The rules of healing, each by what it forbids: docs/architecture.md, "Rules that close the holes"."""
 
 from itertools import pairwise
 
@@ -6,6 +6,7 @@ from mcast.overlay import actions as do
 from mcast.overlay.actions import NodeParent
 from mcast.overlay.events import Departure, Feed
 from mcast.overlay.table import State
+from mcast.wire.identity import Identity
 from mcast.wire.node import MissReason, StopReason
 from overlay.branches import (
     RESUMING,
@@ -83,7 +84,13 @@ def test_two_upstreams_and_one_path() -> None:
 
 def test_a_ring_starves_visibly() -> None:
     """Two that have each other for a second parent bring each other nothing new, and notice."""
-    net = watched([("rp", "n1"), ("rp", "n2"), ("n1", "n2")], "n1", "n2")
+    net = watched([("rp", "n1"), ("rp", "n2"), ("n1", "n2")], "n1", "n2", parents=2)
+    net.run(10)
+    for name, other in (("n1", "n2"), ("n2", "n1")):
+        branch = net.branch(name)
+        assert branch is not None
+        assert (branch.state, branch.path) == (State.DOUBLED, (RP, Identity.node(name)))
+        assert NodeParent(other) in [entry.parent for entry in branch.upstreams.values()]
     for name in ("n1", "n2", "c1", "c2"):
         net.world.cut("rp", name)
     net.run(3)

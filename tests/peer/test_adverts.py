@@ -12,6 +12,7 @@ from mcast.overlay.actions import Advertise, Introduce, Path
 from mcast.peer import adverts
 from mcast.peer.adverts import KEEPALIVE, MAX_OTHERS, MAX_OTHERS_PER_ADDRESS, MAX_PER_NEIGHBOUR, Advertiser
 from mcast.wire.endpoint import Endpoint
+from mcast.wire.frame import encode
 from mcast.wire.identity import Identity
 from mcast.wire.node import MAX_PATH, Advert
 from mcast.wire.node import Watch as WatchPacket
@@ -89,6 +90,10 @@ def test_between_changes_a_word_now_and_then_shows_that_the_node_lives(
     for at in (100.0, 100.0 + KEEPALIVE, 100.0 + 2 * KEEPALIVE):
         advertiser.on_tick(at)
         assert read(watcher, Advert) == Advert(takes_clients=True)
+
+
+def test_where_nothing_changes_a_neighbour_costs_less_than_thirty_bytes_a_second() -> None:
+    assert len(encode(Advert(distance=3, takes_clients=True))) / KEEPALIVE < 30
 
 
 def test_who_asks_to_hear_more_often_does_but_not_more_than_five_times_a_second(

@@ -4,15 +4,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
-from helpers import Recorder, wait_until
+from helpers import PATIENCE, Recorder, wait_until
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import Ask
 from mcast.overlay.events import Answered, Event, RoundTripMeasured, Unasked
-from mcast.peer.flooder import MAX_IDLE, Flooder, FlooderTiming, Neighbour
+from mcast.peer.flooder import FURTHER_TIMING, MAX_IDLE, Flooder, FlooderTiming, Neighbour
 from mcast.wire.frame import Message
 from mcast.wire.node import Disc, Found, MissReason
 from mcast.wire.server import Wake
@@ -393,3 +394,48 @@ def test_a_new_layout_may_come_in_while_the_decider_asks(
             around.ask(Ask(f"n{number}", disc()))
     changing.join()
     around.stop()
+
+
+# Who was only named by others
+
+ONCE = replace(FURTHER_TIMING, first_retry=10 * PATIENCE, last_retry=10 * PATIENCE)
+
+
+def test_a_stranger_who_says_nothing_is_not_dialled_again_for_the_next_question(
+    meet: Meet, peer: Peer, posted: Posted
+) -> None:
+    neighbour, first, second = meet(peer.address, ONCE), disc(), disc()
+    neighbour.ask(first)
+    connection = peer.accept()
+    read(connection, Disc)
+    neighbour.cancel(first.request)
+    wait_until(lambda: closed(connection))
+    neighbour.ask(second)
+    (event,) = posted.wait_for(1)
+    assert why_unasked(event, second) == "no answer"
+    with pytest.raises(TimeoutError):
+        peer.accept(0.2)
+
+
+def test_a_stranger_who_hangs_up_is_not_dialled_again(meet: Meet, peer: Peer) -> None:
+    meet(peer.address, ONCE)
+    peer.accept().close()
+    with pytest.raises(TimeoutError):
+        peer.accept(0.2)
+
+
+def test_one_who_has_answered_is_dialled_again_for_a_question_only(
+    meet: Meet, peer: Peer, posted: Posted
+) -> None:
+    neighbour, first, second = meet(peer.address, ONCE), disc(), disc()
+    neighbour.ask(first)
+    connection = peer.accept()
+    connection.send(found(read(connection, Disc)))
+    posted.wait_for(1)
+    taken = neighbour.take()
+    assert taken is not None
+    taken.close()
+    with pytest.raises(TimeoutError):
+        peer.accept(0.2)
+    neighbour.ask(second)
+    assert read(peer.accept(), Disc) == second

@@ -142,6 +142,8 @@ def two_servers(build: Build) -> tuple[Topology, Client, str]:
 def test_another_server_goes_on_where_a_killed_one_has_stopped(build: Build) -> None:
     topology, client, active = two_servers(build)
     topology.servers[active].kill()
+    failover = topology.nodes["rp"].wait_for_event("server_failover", content="clip")
+    assert failover.text("server") == topology.addresses.of(active) != failover.text("to")
     topology.nodes["rp"].wait_for_event("parent_taken", content="clip")
     assert_nothing_missed(topology, client)
 

@@ -14,6 +14,7 @@ All waiting is done by the watcher; a thread `warm-NAME` per neighbour only conn
 """
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -54,13 +55,15 @@ class FlooderTiming:
     connect_timeout: float = 3.0
     """Of one attempt: three SYNs."""
     hurries: bool = True
-    """A question is a reason to try at once. Else one that comes between two attempts is given up at once."""
+    """A question is a reason to try at once, and what was given away is replaced before the next question.
+    Else a question that comes between two attempts is given up at once."""
 
 
 DEFAULT_TIMING = FlooderTiming()
-FURTHER_TIMING = FlooderTiming(first_retry=10.0, last_retry=10.0, hurries=False)
-"""For addresses that we were only told of, by a parent or the bootstrapper: each is dialled at most once in
-5 s (`Backoff` halves at most), so that nobody can have many clients hammer at a stranger."""
+FURTHER_TIMING = FlooderTiming(first_retry=10.0, last_retry=10.0, short_life=math.inf, hurries=False)
+"""For addresses that we were only told of, by a parent or the bootstrapper: who has not answered as a node
+does is dialled at most once in 5 s (`Backoff` halves at most), whether he refuses, says nothing or hangs up.
+So nobody can have many clients hammer at a stranger."""
 
 
 @dataclass(slots=True)
@@ -89,6 +92,7 @@ class Neighbour:
         self._queue: deque[Question] = deque()  # bounded by the floods that the core allows
         self._newest: Connection | None = None  # until it has answered
         self._newest_at = 0.0
+        self._is_proven = False
         self._snub: str | None = None  # why the newest was closed at once
         self._resting: str | None = None  # why it cannot be asked before the next attempt
         self._wanted = threading.Event()
@@ -112,6 +116,8 @@ class Neighbour:
         with self._lock:
             self._queue = deque(each for each in self._queue if each.request != request)
             asking = self._asking.pop(request, None)
+            if asking is not None and asking.connection is self._newest and not self._timing.hurries:
+                self._newest, self._snub = None, "no answer"
         if asking is not None:
             # Unwatched first: that we hang up is not to be taken for the neighbour's doing.
             self._watcher.unwatch(asking.connection)
@@ -153,7 +159,7 @@ class Neighbour:
             self._wanted.clear()  # before looking: whatever comes from here on sets it again
             if self._stopping.is_set():
                 return
-            if self._idle and not self._queue:
+            if not self._queue and (self._idle or self._has_enough):
                 self._wanted.wait()
                 continue
             try:
@@ -166,6 +172,11 @@ class Neighbour:
                 )  # fmt: skip
             except McastError as error:
                 self._failed(str(error))
+
+    @property
+    def _has_enough(self) -> bool:
+        """Return whether one connection has been made and used, and more are made for questions only."""
+        return self._is_proven and not self._timing.hurries
 
     def _check_snub(self) -> None:
         with self._lock:
@@ -256,6 +267,7 @@ class Neighbour:
         assert self._lock.locked()
         if connection is self._newest:
             self._newest = None
+        self._is_proven = True
         self._backoff.reset()
 
     def _lost(self, connection: Connection, reason: str) -> None:

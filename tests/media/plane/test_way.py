@@ -1,5 +1,6 @@
 """What a child can tell of the way from its parent, by what arrives and what does not."""
 
+import itertools
 import logging
 import socket
 from dataclasses import replace
@@ -17,6 +18,7 @@ from mcast.net.ports import MediaPorts
 from mcast.wire.mpegts import NULL_PACKET
 from mcast.wire.position import Position
 from mcast.wire.rtp import HEADER_SIZE
+from mcast.wire.train import Train
 from media.plane.parts import LOCAL, PATIENT, family
 from media.plane.streams import SIZE, SSRC, datagram, train
 
@@ -102,6 +104,25 @@ def test_a_receiver_says_once_that_no_udp_comes(caplog: pytest.LogCaptureFixture
         assert receiver.doubt == f"no UDP comes from 127.0.0.1:{port} though TCP is up: a firewall?"
     assert [record.getMessage() for record in caplog.records].count(receiver.doubt) == 1
     assert not crash.calls
+
+
+def test_a_way_that_lets_small_datagrams_through_alone_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """As a path does whose MTU is small and that tells nobody so."""
+    with family(timing=PATIENT) as parent, caplog.at_level(logging.WARNING):
+        viewer = parent.join(path=lambda data: len(data) < 600, repair=True)
+        numbers = itertools.count(0, 5)
+
+        def send() -> str:
+            first = next(numbers)
+            parent.fanout.push(train(first, 4, keys=[first]))
+            parent.fanout.push(Train(first + 4, len(NULL), datagram(first + 4)[:HEADER_SIZE] + NULL_PACKET))
+            return viewer.receiver.doubt
+
+        wait_until(send, "the doubt")
+        assert "only small datagrams arrive from 127.0.0.1" in viewer.receiver.doubt
+        assert {item.first % 5 for item in viewer.trains} == {4}, "nothing else has come"
+        wait_until(lambda: "only small datagrams" in caplog.text, "the warning")
+    assert caplog.text.count("only small datagrams") == 1
 
 
 def test_a_doubt_is_said_once_though_media_comes_from_the_other_parent(
