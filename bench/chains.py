@@ -25,12 +25,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from mcast.errors import ConfigError  # noqa: E402
-from tools.demo.processes import ProgramProcess  # noqa: E402
+from tools.demo.processes import ProgramError, ProgramProcess  # noqa: E402
 from tools.interrupting import run_command  # noqa: E402
 from tools.lab.overview import table  # noqa: E402
 from tools.packages import find  # noqa: E402
@@ -276,9 +277,17 @@ def killed_row(chain: Chain, directory: Path) -> tuple[str, ...]:
     return chain.name, f"{silence:.1f} s", f"{lost:,}", f"{lost / per_second(1.0):.1f} s"
 
 
+def mcast_run(case: Case, setting: Setting) -> dict[str, Any]:
+    """Run mcast's chain once; return what was found. Raises ProgramError if nothing can be said."""
+    (found,) = run_case(case, setting).details
+    if not found["packets"]:
+        raise ProgramError(f"{case.name}: {'; '.join(found['problems']) or 'nothing came'}")
+    return found
+
+
 def mcast_lossy_row(setting: Setting) -> tuple[str, ...]:
     """Run mcast's chain with loss; return its line."""
-    (found,) = run_case(THREE_HOPS_10, setting).details
+    found = mcast_run(THREE_HOPS_10, setting)
     lost, packets = found["missing"], found["packets"]
     latency = f"{THREE_HOPS_10.latency_ms} ms"
     counts = f"{lost / 7:,.0f} of {packets / 7:,.0f}"
@@ -287,7 +296,7 @@ def mcast_lossy_row(setting: Setting) -> tuple[str, ...]:
 
 def mcast_killed_row(setting: Setting) -> tuple[str, ...]:
     """Kill the middle node of mcast's chain; return its line."""
-    (found,) = run_case(MIDDLE_KILLED, setting).details
+    found = mcast_run(MIDDLE_KILLED, setting)
     silence, lost = max(found["gaps_ms"], default=0.0) / 1000, found["missing"] / 7
     return (
         f"{MCAST}, --latency {WITHOUT_A_WAY}",

@@ -16,7 +16,7 @@ from bench.relays.udp_peers import LIMIT
 from bench.relays.verdict import Spread, ratios, spread
 from tools.experiments.svg import CONTENT_COLOURS, FAINT, INK, PALE, Svg
 
-WIDTH, LEFT, RIGHT, TOP, HEAD = 860.0, 320.0, 170.0, 30.0, 40.0
+WIDTH, LEFT, RIGHT, TOP, HEAD = 1000.0, 330.0, 290.0, 30.0, 40.0
 BAR, GAP = 16.0, 14.0
 MOST_TIMES = 8.0
 """Longer bars are cut: the figure stands beside them."""
@@ -89,7 +89,10 @@ def _goal(verdict: VerdictJson) -> Bar | None:
     if not (bound and median):
         return None
     used = bound / median if verdict["is_least"] else median / bound
-    return Bar(f"{verdict['goal']}: {median:.3g}", spread([used]), MET if verdict["met"] else MISSED)
+    of = f" x {verdict['reference']}" if verdict["reference"] else ""
+    allowed = f"{'≥' if verdict['is_least'] else '≤'} {bound:.3g}{of}"
+    name = f"{verdict['figure']}: {median:.3g}, goal {allowed}"
+    return Bar(name, spread([used]), MET if verdict["met"] else MISSED)
 
 
 def _height(groups: Sequence[Group]) -> float:

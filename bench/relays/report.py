@@ -14,7 +14,9 @@ class VerdictJson(TypedDict):
     """A verdict in a run's JSON."""
 
     goal: str
+    figure: str
     bound: float
+    reference: str  # in proportion to whose figure; empty: as it is
     is_least: bool
     median: float | None
     met: bool
@@ -78,7 +80,9 @@ def figures(run: Sequence[Measured], machine: str) -> RunJson:
                 "verdicts": [
                     {
                         "goal": str(verdict.goal),
+                        "figure": verdict.goal.figure,
                         "bound": verdict.goal.bound,
+                        "reference": verdict.goal.reference,
                         "is_least": verdict.goal.is_least,
                         "median": verdict.found.median if verdict.found else None,
                         "met": verdict.is_met,

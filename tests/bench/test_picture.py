@@ -5,9 +5,12 @@ from bench.relays.report import RowJson, RunJson, VerdictJson
 
 
 def verdict(
-    goal: str, bound: float, median: float | None, *, met: bool, is_least: bool = False
+    figure: str, bound: float, median: float | None, *, met: bool, is_least: bool = False, of: str = ""
 ) -> VerdictJson:
-    return VerdictJson(goal=goal, bound=bound, is_least=is_least, median=median, met=met, open="")
+    return VerdictJson(
+        goal="as it is said", figure=figure, bound=bound, reference=of, is_least=is_least, median=median,
+        met=met, open="",
+    )  # fmt: skip
 
 
 def row(name: str, *verdicts: VerdictJson, **costs: list[float]) -> RowJson:
@@ -48,7 +51,9 @@ def test_a_goal_that_is_met_is_a_bar_that_ends_before_the_line() -> None:
 
 
 def test_the_picture_names_rows_contenders_and_goals() -> None:
-    one = run(row("8 x 16", verdict("a goal", 1.0, 2.0, met=False), mcast=[0.2], other=[0.3], limit=[0.1]))
+    one = run(
+        row("8 x 16", verdict("CPU", 1.25, 2.0, met=False, of="limit"), mcast=[0.2], other=[0.3], limit=[0.1])
+    )
     svg = draw(compared(one), goals(one))
     assert svg.startswith("<svg")
-    assert all(text in svg for text in ("8 x 16", "mcast 2.00", "other 3.00", "a goal: 2"))
+    assert all(text in svg for text in ("8 x 16", "mcast 2.00", "other 3.00", "CPU: 2, goal ≤ 1.25 x limit"))
