@@ -68,6 +68,9 @@ class MadeUp:
         )  # fmt: skip
         self.registry.heard(name, health, self.now)
 
+    def streams(self, name: str) -> tuple[StreamHealth, ...]:
+        return tuple(self.registry.snapshot()[name].streams.values())
+
     def leave(self, name: str) -> None:
         self.registry.leave(name)
 

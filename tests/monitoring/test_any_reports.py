@@ -30,5 +30,6 @@ def test_whatever_nodes_report_is_told_as_json_as_metrics_and_as_text(told: list
     view = View(LAYOUT, registry.snapshot(), 2.0)
     overlay: Told = json.loads(json.dumps(documents.overlay(view), allow_nan=False))
     assert [node["name"] for node in overlay["nodes"]] == ["rp", "n1"]
+    assert json.dumps(documents.catalogue(view), allow_nan=False)
     assert Screen(overlay, events.since(0)).lines()
     assert samples(metrics(view, events.counts()))['mcast_node_up{node="rp"}'] == 1

@@ -7,6 +7,9 @@ import pytest
 from mcast.monitoring import documents
 from mcast.monitoring.documents import Json
 from mcast.monitoring.view import View
+from mcast.wire.bootstrap import Health
+from mcast.wire.content import Readiness
+from mcast.wire.health import CataloguePage, ContentHealth
 from monitoring.overlays import SCRIPT, SERVERS, MadeUp, Told, large, layout_of, small, stream, viewer
 
 N2 = ("rp", "n1", "n2")
@@ -41,6 +44,33 @@ def test_the_names_in_the_documents_stay() -> None:
     assert set(told["servers"][0]) == {"address", "up", "serves"} | measured
     names = {"name", "server", "nodes", "cut_nodes", "viewers", "bit_rate", "depth"}
     assert set(told["contents"][0]) == names
+
+
+def test_all_contents_are_listed_whether_streamed_or_not(overlay: MadeUp) -> None:
+    told = ContentHealth(
+        "archive", "h264, aac", 12_000, 5_000_000, 1920, 1080, True, bytes(range(8)), Readiness.READY, SERVERS
+    )
+    page = CataloguePage(contents=(told, ContentHealth("news")))
+    overlay.registry.heard("rp", Health(60_000, overlay.streams("rp"), catalogue=page), overlay.now)
+    archive, news, nasty = sorted(
+        as_read({"contents": documents.catalogue(overlay.view())})["contents"],
+        key=lambda each: "<" in each["name"],
+    )
+    assert archive == {
+        "name": "archive", "streaming": False, "server": None, "nodes": 0, "cut_nodes": 0, "viewers": 0,
+        "bit_rate": 0, "depth": 0, "format": "h264, aac", "duration_s": 12.0, "listed_bit_rate": 5_000_000,
+        "width": 1920, "height": 1080, "loop": True, "digest": "0001020304050607", "readiness": "ready",
+        "servers": list(SERVERS),
+    }  # fmt: skip
+    assert (news["name"], news["streaming"], news["viewers"], news["server"]) == ("news", True, 2, SERVERS[0])
+    assert (news["format"], news["loop"], news["readiness"]) == (None, False, "ready")
+    assert (nasty["name"], nasty["streaming"], nasty["readiness"], nasty["servers"]) == (
+        SCRIPT,
+        True,
+        None,
+        [],
+    )
+    assert set(archive) == set(news) == set(nasty)
 
 
 def test_delays_are_half_the_round_trips_from_the_server_down_to_each_viewer(overlay: MadeUp) -> None:

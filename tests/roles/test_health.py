@@ -18,9 +18,11 @@ from mcast.monitoring.registry import Registry
 from mcast.overlay.actions import ConnectionId, NodeParent, Parent, Path, ServerParent, UpstreamId
 from mcast.overlay.choice import Measurement
 from mcast.roles.event_tap import EventTap
+from mcast.roles.node.catalogue import CatalogueReporter
 from mcast.roles.node.health import INTERVAL, PART_BYTES, RATE, Branch, HealthReporter, Views
 from mcast.roles.node.relays import RelayDb
 from mcast.wire.bootstrap import Health
+from mcast.wire.content import ContentInfo
 from mcast.wire.frame import encode
 from mcast.wire.health import ParentHealth, ServerHealth
 from mcast.wire.identity import Identity
@@ -82,12 +84,20 @@ CHILD = ChildSnapshot(
 class Scene:
     """A node whose streams the test makes up, and what it has reported."""
 
-    def __init__(self, places: dict[str, Place], absent: str = "", servers: int = 0) -> None:
+    def __init__(
+        self,
+        places: dict[str, Place],
+        absent: str = "",
+        servers: int = 0,
+        catalogue: CatalogueReporter | None = None,
+    ) -> None:
         self.places, self.tap, self.sent = places, EventTap(), Recorder()
         measured = {f"10.0.0.{n}:7000": Measurement(100, 200, 300) for n in range(servers)}
+        nothing = CatalogueReporter(lambda _: (), lambda: 0)
         views = Views(
-            lambda: cast(Mapping[str, Branch], self.places), lambda: ("n9",), lambda: measured, self.tap
-        )
+            lambda: cast(Mapping[str, Branch], self.places), lambda: ("n9",), lambda: measured,
+            nothing if catalogue is None else catalogue, self.tap,
+        )  # fmt: skip
         relays = {each: Relayed() for each in places if each != absent}
         self.reporter = HealthReporter(views, cast(RelayDb, relays), self.sent)
 
@@ -123,6 +133,23 @@ def test_a_rendezvous_point_tells_of_its_servers_and_which_one_is_the_parent() -
     (report,) = Scene({"news": Place(upstreams={7: parent})}, servers=1).run(0.1)
     assert report.servers == (ServerHealth("10.0.0.0:7000", 100, 200, 300, 240),)
     assert report.streams[0].parents == (ParentHealth("10.0.0.0:7000", True, True, 1500, 90),)
+
+
+def test_the_catalogue_is_told_beside_the_streams_and_within_the_rate() -> None:
+    contents = [ContentInfo(f"content {number:04}", format="h264, aac", loop=True) for number in range(200)]
+
+    def behind(name: str) -> list[tuple[ContentInfo, tuple[str, ...]]]:
+        return [(info, ("10.0.0.1:7000", "10.0.0.2:7000")) for info in contents if info.name > name]
+
+    scene = Scene({"news": Place(children=viewers(100))}, catalogue=CatalogueReporter(behind, lambda: 1))
+    reports = scene.run(60.0)
+    assert sum(len(report.pack()) for report in reports) <= 61 * RATE
+    assert all(report.streams for report in reports)
+    registry = Registry()
+    registry.join("n1", b"", "", START)
+    for report in reports:
+        registry.heard("n1", report, START)
+    assert list(registry.snapshot()["n1"].catalogue) == [info.name for info in contents]
 
 
 def test_it_reports_from_time_to_time_and_at_once_when_a_tree_has_changed() -> None:

@@ -52,6 +52,9 @@ def clock_delays(url: str, name: str) -> list[float]:
 
 def test_the_api_tells_the_trees_figures_and_events_of_a_real_overlay(build: Build) -> None:
     topology, url = shown(build)
+    wait_until(lambda: ask(f"{url}/api/contents")["contents"], "the catalogue", START)
+    (content,) = ask(f"{url}/api/contents")["contents"]
+    assert (content["name"], content["streaming"], content["readiness"]) == ("clip", False, "ready")
     _, path = joined(topology)
     wait_until(lambda: stream_at(url, "n3").get("bit_rate"), "a rate at n3", START)
     told = stream_at(url, "n3")
@@ -62,6 +65,7 @@ def test_the_api_tells_the_trees_figures_and_events_of_a_real_overlay(build: Bui
     assert all(0 <= each < MOST_HELD_MS for each in clock_delays(url, "n3"))  # one machine, one clock
     (content,) = ask(f"{url}/api/contents")["contents"]
     assert (content["name"], content["nodes"], content["viewers"]) == ("clip", len(path), 1)
+    assert (content["streaming"], content["servers"]) == (True, [content["server"]])
     (server,) = ask(f"{url}/api/overlay")["servers"]
     assert (server["up"], server["serves"]) == (True, ["clip"])
     attached = [each for each in ask(f"{url}/api/events")["events"] if each["event"] == "attached"]

@@ -6,6 +6,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from mcast.wire import bootstrap, handshake, health, node, rtcp, server
+from mcast.wire.content import Readiness
 from mcast.wire.endpoint import Endpoint, is_host, is_link_local
 from mcast.wire.frame import Message
 from mcast.wire.identity import MAX_NODE_NAME, Identity
@@ -167,6 +168,28 @@ stream_healths = st.builds(
     datagrams=unsigned(64),
     octets=unsigned(64),
     repaired=unsigned(64),
+    delay_us=st.integers(-(1 << 31), (1 << 31) - 1),
+    delays_us=tuples_of(st.integers(-(1 << 31), (1 << 31) - 1)),
+)
+catalogue_pages = st.builds(
+    health.CataloguePage,
+    texts,
+    tuples_of(
+        st.builds(
+            health.ContentHealth,
+            contents,
+            texts,
+            unsigned(64),
+            unsigned(64),
+            unsigned(16),
+            unsigned(16),
+            st.booleans(),
+            st.just(b"") | exactly(8),
+            st.sampled_from(Readiness),
+            tuples_of(texts),
+        )
+    ),
+    st.booleans(),
 )
 server_healths = st.builds(health.ServerHealth, texts, *[unsigned(32)] * 4)
 event_reports = st.builds(
@@ -186,6 +209,7 @@ healths = st.builds(
     events=tuples_of(event_reports),
     part=unsigned(16),
     more=st.booleans(),
+    catalogue=st.none() | catalogue_pages,
 )
 
 neighbours = st.builds(bootstrap.Neighbour, names, texts)
@@ -264,6 +288,7 @@ feed_states = st.builds(
     unsigned(32),
     numbers | st.just(rtcp.NEXT_UNKNOWN),
     st.booleans(),
+    origin=st.none() | st.builds(rtcp.Origin, st.integers(1, (1 << 64) - 1), unsigned(32)),
 )
 rtcp_packets: st.SearchStrategy[rtcp.Packet] = st.one_of(
     reports,

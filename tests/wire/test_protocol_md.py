@@ -76,7 +76,8 @@ LABELS: dict[str, dict[str, type[Record]]] = {  # how the tables of TLVs call th
     },
 }
 RECORDS = (content.ContentInfo, bootstrap.Neighbour, bootstrap.Policy, health.StreamHealth,
-           health.ParentHealth, health.ServerHealth, health.EventReport, health.EventField)  # fmt: skip
+           health.ParentHealth, health.ServerHealth, health.CataloguePage, health.ContentHealth,
+           health.EventReport, health.EventField)  # fmt: skip
 ENUMS = (
     identity.IdentityKind,
     frame.Protocol,

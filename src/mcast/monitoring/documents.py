@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from mcast.monitoring.registry import NodeStatus, children_of
 from mcast.monitoring.view import View, primary_of, viewers_of
-from mcast.wire.health import ServerHealth, StreamHealth
+from mcast.wire.health import ContentHealth, ServerHealth, StreamHealth
 from mcast.wire.identity import IdentityKind
 
 API_VERSION = 1
@@ -127,6 +127,41 @@ def contents(view: View) -> list[Json]:
     for name, stream in view.streams():
         streams.setdefault(stream.content, []).append((name, stream))
     return [_content(view, content, streams[content]) for content in sorted(streams)]
+
+
+def catalogue(view: View) -> list[Json]:
+    """Return all contents that servers have or that are streamed, each with how it is streamed."""
+    streaming = {str(each["name"]): each for each in contents(view)}
+    known = view.catalogue()
+    return [
+        {
+            **streaming.get(name, _not_streamed(name)),
+            "streaming": name in streaming,
+            **_about(known.get(name)),
+        }
+        for name in sorted(streaming.keys() | known.keys())
+    ]
+
+
+def _not_streamed(name: str) -> Json:
+    numbers = dict.fromkeys(("nodes", "cut_nodes", "viewers", "bit_rate", "depth"), 0)
+    return {"name": name, "server": None, **numbers}
+
+
+def _about(told: ContentHealth | None) -> Json:
+    """Return what servers say of a content: nothing, if an older rendezvous point tells of none."""
+    if told is None:
+        return {**dict.fromkeys(_ABOUT), "servers": []}
+    figures = (
+        told.format or None, told.duration_ms / 1000 or None, told.bit_rate or None, told.width or None,
+        told.height or None, told.loop, told.digest.hex() or None, told.readiness.name.lower(),
+    )  # fmt: skip
+    return {**dict(zip(_ABOUT, figures, strict=True)), "servers": list(told.servers)}
+
+
+_ABOUT = (
+    "format", "duration_s", "listed_bit_rate", "width", "height", "loop", "digest", "readiness",
+)  # fmt: skip
 
 
 def _content(view: View, content: str, streams: Iterable[tuple[str, StreamHealth]]) -> Json:

@@ -11,11 +11,13 @@ from typing import NamedTuple
 
 from mcast.monitoring.rates import RateMeter, Rates
 from mcast.wire.bootstrap import Health
-from mcast.wire.health import StreamHealth
+from mcast.wire.health import CataloguePage, ContentHealth, StreamHealth
 from mcast.wire.identity import Identity
 
 MAX_STREAMS = 1_024
 """Streams of one node that are remembered, whatever it says: four times what it may relay."""
+MAX_CONTENTS = 8_192
+"""The same for the contents of its servers."""
 MAX_CHILDREN = 16_384
 """The same for its children, of all streams together; how many there are is known beyond that."""
 
@@ -30,6 +32,7 @@ class NodeStatus:
     since: float
     heard: float  # when it last gave a sign of life
     streams: dict[str, StreamHealth] = field(default_factory=dict)
+    catalogue: dict[str, ContentHealth] = field(default_factory=dict)  # of a rendezvous point's servers
     uptime_ms: int = 0
     health: Health = field(default_factory=lambda: Health(0))  # the last part of a report, as it came
     _meters: dict[str, RateMeter] = field(default_factory=dict)
@@ -56,7 +59,20 @@ class NodeStatus:
             if not health.more:
                 kept = {content: each for content, each in kept.items() if content in self._told}
         self.streams = dict([*kept.items(), *streams.items()][-MAX_STREAMS:])
+        if health.catalogue is not None:
+            self._take_page(health.catalogue)
         self._measure(health.uptime_ms, self.streams.keys() & streams.keys())
+
+    def _take_page(self, page: CataloguePage) -> None:
+        """Take in a page of the catalogue: of what lies in its range, nothing else is there any more."""
+        last = page.contents[-1].name if page.contents and page.more else None
+        kept = {
+            name: each
+            for name, each in self.catalogue.items()
+            if name <= page.after or (last is not None and name > last)
+        }
+        kept |= {each.name: each for each in page.contents}
+        self.catalogue = {name: kept[name] for name in sorted(kept)[:MAX_CONTENTS]}
 
     def _merged(self, stream: StreamHealth) -> StreamHealth:
         """Add the children that were told before, as far as they may be there still."""
@@ -122,7 +138,7 @@ class Registry:
         self._nodes[name] = NodeStatus(name, instance, peer, now, now)
         if before is not None and before.instance == instance:
             # The same process on a new connection: its streams have not changed.
-            self._nodes[name].streams = before.streams
+            self._nodes[name].streams, self._nodes[name].catalogue = before.streams, before.catalogue
         return before
 
     def leave(self, name: str) -> NodeStatus | None:

@@ -1,7 +1,7 @@
 """What is served under which URL.
 
 /              the page                /api/overlay          nodes, links, trees, servers, contents
-/metrics       for Prometheus          /api/contents         what is streamed
+/metrics       for Prometheus          /api/contents         all contents, and how they are streamed
 /healthz       200, or 503             /api/events?since=N   the events behind number N
                                        /api/stream           all of that as it changes (Server-Sent Events)
 """
@@ -42,7 +42,7 @@ class Site:
             case ("api", "overlay"):
                 return json_answer(documents.overlay(self._look()))
             case ("api", "contents"):
-                told = documents.contents(self._look())
+                told = documents.catalogue(self._look())
                 return json_answer({"version": documents.API_VERSION, "contents": told})
             case ("api", "events"):
                 return self._events_since(request)

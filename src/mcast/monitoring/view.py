@@ -17,7 +17,7 @@ from functools import cached_property
 from mcast.config.layout import Layout
 from mcast.media.delay import UNCERTAIN
 from mcast.monitoring.registry import NodeStatus, ToldChild, children_of
-from mcast.wire.health import ParentHealth, ServerHealth, StreamHealth
+from mcast.wire.health import ContentHealth, ParentHealth, ServerHealth, StreamHealth
 from mcast.wire.identity import IdentityKind
 
 Delay = float | None
@@ -44,6 +44,10 @@ class View:
     def serving(self) -> NodeStatus | None:
         """Return the first rendezvous point that is up: where streams begin."""
         return next((self.nodes[name] for name in self.layout.rendezvous if name in self.nodes), None)
+
+    def catalogue(self) -> Mapping[str, ContentHealth]:
+        """Return the contents that servers have, as the rendezvous point that serves has told."""
+        return self.serving.catalogue if self.serving else {}
 
     def silence(self, status: NodeStatus) -> float:
         """Return for how many seconds a node has said nothing."""

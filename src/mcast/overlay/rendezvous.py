@@ -71,17 +71,20 @@ class Servers:
 
     def __init__(self) -> None:
         self._servers: dict[str, Server] = {}
+        self.changes = 0  # of what the servers list
         self._last_turn = 0.0
         self._streams: dict[tuple[str, int], _Stream] = {}  # by content and SSRC, the oldest first
 
     def on_layout(self, addresses: tuple[str, ...], now: float) -> None:
         """Take in which servers there are."""
         self._servers = {each: self._servers.get(each) or Server(now) for each in addresses}
+        self.changes += bool(addresses)
 
     def on_listed(self, address: str, contents: tuple[ContentInfo, ...], now: float) -> None:
         """Take in a server's whole list."""
         if (server := self._servers.get(address)) is not None:
             self._part_from(server, now)
+            self.changes += 1
             server.contents = {info.name: info for info in contents}
             for info in contents:
                 for position in info.running:
@@ -100,6 +103,7 @@ class Servers:
         """Take in that a server does not answer: its list and its measurements are void."""
         if (server := self._servers.get(address)) is not None:
             self._part_from(server, now)
+            self.changes += 1
             server.pings = PingWindow()
             if server.contents is not None or not self._is_doubtful(server, now):
                 server.contents = {}
@@ -133,6 +137,15 @@ class Servers:
             best = self._servers[self.ranking(content)[0].address].info(content)
             assert best is not None, "the ranking names only those that list it"
             yield best
+
+    def behind(self, name: str) -> Iterator[tuple[ContentInfo, tuple[str, ...]]]:
+        """Yield the contents behind a name, in order: what the best server says, and all that have it."""
+        names = {each for server in self._servers.values() for each in server.contents or {} if each > name}
+        for content in sorted(names):
+            addresses = tuple(parent.address for parent in self.ranking(content))
+            best = self._servers[addresses[0]].info(content)
+            assert best is not None, "the ranking names only those that list it"
+            yield best, addresses
 
     def turn_ms(self, now: float) -> int:
         """Return in how many milliseconds one who waits for a content should ask again."""

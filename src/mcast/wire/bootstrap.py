@@ -24,7 +24,7 @@ from mcast.wire.codec import (
 )
 from mcast.wire.content import CONTENT_NAME
 from mcast.wire.fields import FlaggedRecord, Record, Schema, by_flag, many, maybe, one, read_flag
-from mcast.wire.health import MAX_REPORTED_EVENTS, EventReport, ServerHealth, StreamHealth
+from mcast.wire.health import MAX_REPORTED_EVENTS, CataloguePage, EventReport, ServerHealth, StreamHealth
 from mcast.wire.identity import NODE_NAME
 
 INSTANCE_SIZE = 16
@@ -186,6 +186,7 @@ class Health(BootstrapPacket):
         maybe(45, "part", U16, 0),
         maybe(46, "more", BOOLEAN, False),
         maybe(47, "program", TEXT, ""),
+        maybe(48, "catalogue", packed(CataloguePage), None),
     )
 
     uptime_ms: int
@@ -198,6 +199,7 @@ class Health(BootstrapPacket):
     events: tuple[EventReport, ...] = ()  # since the last report
     part: int = 0
     more: bool = False
+    catalogue: CataloguePage | None = None  # of the contents that a rendezvous point's servers have
 
 
 @dataclass(frozen=True, slots=True)

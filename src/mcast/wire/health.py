@@ -5,8 +5,8 @@ Counters count from when the stream began at this node, so that a rate is what t
 
 from dataclasses import dataclass
 
-from mcast.wire.codec import BOOLEAN, EXPLANATION, I32, TEXT, U32, U64, packed
-from mcast.wire.content import CONTENT_NAME
+from mcast.wire.codec import BOOLEAN, EXPLANATION, I32, TEXT, U16, U32, U64, enumerated, fixed, packed
+from mcast.wire.content import CONTENT_NAME, Readiness
 from mcast.wire.fields import Record, Schema, many, maybe, one
 from mcast.wire.identity import IDENTITY, Identity
 from mcast.wire.position import POSITION, Position
@@ -15,6 +15,8 @@ MAX_REPORTED_EVENTS = 16
 """Events in one report."""
 MAX_EVENT_FIELDS = 16
 """Fields of one of them."""
+DIGEST_START_SIZE = 8
+"""Bytes of a digest that are told of a content: enough to tell whether two are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,50 @@ class ServerHealth(Record):
         one(3, "latency_us", U32),
         one(4, "jitter_us", U32),
         one(5, "metric", U32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ContentHealth(Record):
+    """A content that servers have, whether it is streamed or not. 0 stands for an unknown number."""
+
+    name: str
+    format: str = ""  # for people: codecs, container
+    duration_ms: int = 0
+    bit_rate: int = 0
+    width: int = 0
+    height: int = 0
+    loop: bool = False
+    digest: bytes = b""  # the first bytes of it; none while preparing and for live inputs
+    readiness: Readiness = Readiness.READY
+    servers: tuple[str, ...] = ()  # the addresses of those that have it, the best first
+
+    SCHEMA = Schema(
+        one(1, "name", CONTENT_NAME),
+        maybe(2, "format", TEXT, ""),
+        maybe(3, "duration_ms", U64, 0),
+        maybe(4, "bit_rate", U64, 0),
+        maybe(5, "width", U16, 0),
+        maybe(6, "height", U16, 0),
+        maybe(7, "loop", BOOLEAN, False),
+        maybe(8, "digest", fixed(0, DIGEST_START_SIZE), b""),
+        maybe(9, "readiness", enumerated(Readiness, Readiness.READY), Readiness.READY),
+        many(10, "servers", TEXT),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CataloguePage(Record):
+    """Contents in the order of their names: all that are behind one name, up to the last of the page."""
+
+    after: str = ""
+    contents: tuple[ContentHealth, ...] = ()
+    more: bool = False  # there are others behind the last one
+
+    SCHEMA = Schema(
+        maybe(1, "after", TEXT, ""),
+        many(2, "contents", packed(ContentHealth)),
+        maybe(3, "more", BOOLEAN, False),
     )
 
 

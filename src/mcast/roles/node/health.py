@@ -19,6 +19,7 @@ from mcast.media.delay import as_told
 from mcast.media.token_bucket import TokenBucket
 from mcast.overlay.actions import ConnectionId, Parent, Path, ServerParent, UpstreamId
 from mcast.overlay.choice import Measurement
+from mcast.roles.node.catalogue import CatalogueReporter
 from mcast.roles.node.load import ProcessLoad
 from mcast.roles.node.relay import Relay
 from mcast.roles.node.relays import RelayDb
@@ -36,6 +37,8 @@ PART_BYTES = 1_200
 """Bytes of streams and events in one report: a second's worth, and some room for what is told of the node."""
 EVENT_BYTES = 500
 """Bytes of events in one report: more wait for the next one."""
+CATALOGUE_BYTES = 400
+"""Bytes of the catalogue in one report, beside streams."""
 LEAST_SHARE = 150
 """Bytes that a stream has at least in a report, before its children: less, and it waits for the next one."""
 _TLV = 3  # bytes in front of each value
@@ -92,6 +95,7 @@ class Views:
     branches: Callable[[], Mapping[str, Branch]]  # the contents that this node takes part in
     beyond: Callable[[], tuple[str, ...]]  # the parents that the layout does not link with this node
     servers: Callable[[], Mapping[str, Measurement]]  # as this node measures them, if it does
+    catalogue: CatalogueReporter  # of what they have
     events: Events
 
 
@@ -125,14 +129,16 @@ class HealthReporter:
 
     def _report(self, now: float) -> Health:
         events = self._views.events.take(EVENT_BYTES)
-        streams = self._next_streams(PART_BYTES - sum(_size(each) for each in events))
+        room = PART_BYTES - sum(_size(each) for each in events)
+        page = self._views.catalogue.page(CATALOGUE_BYTES if self._views.branches() else room, now)
+        streams = self._next_streams(room - (0 if page is None else _size(page)))
         part, more = self._part, bool(self._turns)
         self._part = part + 1 if more else 0
         cpu_permille, memory_kb = self._load.look(now)
         return Health(
             round((now - self._began) * 1000), tuple(streams), self._views.beyond(), program=__version__,
             cpu_permille=cpu_permille, memory_kb=memory_kb, servers=tuple(self._servers()), events=events,
-            part=part, more=more,
+            part=part, more=more, catalogue=page,
         )  # fmt: skip
 
     def _servers(self) -> Iterator[ServerHealth]:

@@ -42,6 +42,7 @@ from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream, Resume, Upstream
 from mcast.peer.watching import NeighbourWatches
 from mcast.roles.event_tap import EventTap
+from mcast.roles.node.catalogue import CatalogueReporter
 from mcast.roles.node.health import Events, HealthReporter, Views
 from mcast.roles.node.hop_meter import HopMeter
 from mcast.roles.node.inbound import InboundConnections
@@ -136,6 +137,7 @@ class NodeProgram:
             lambda: core.branches,
             lambda: core.parents_beyond,
             lambda: core.servers.measurements(),
+            CatalogueReporter(lambda name: core.servers.behind(name), lambda: core.servers.changes),
             events or EventTap(),
         )
         self._health = HealthReporter(views, self._relays, say)
