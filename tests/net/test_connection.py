@@ -12,9 +12,10 @@ from helpers import wait_until
 from mcast.errors import UnreachableError, WireError
 from mcast.hostport import HostPort
 from mcast.net import connection as connection_module
-from mcast.net.connection import Connection, PeerGone, connect
+from mcast.net.connection import Connection, PeerGone, connect, say
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.wire.bootstrap import Refused
+from mcast.wire.codec import Writer
 from mcast.wire.frame import MAX_BODY
 from peers import HELLO, frame, read_to_end, reset, tcp_pair, text_of, unknown_frame
 
@@ -33,10 +34,32 @@ def short_frame_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 Pair = tuple[Connection, socket.socket]
 
 
+class Discontinuity(Refused):
+    """A message with a number that no check has caught before."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def pack(self) -> bytes:
+        writer = Writer()
+        writer.u64(2**64)
+        return writer.data()
+
+
 def test_a_message_goes_out_as_one_frame(pair: Pair) -> None:
     connection, peer = pair
     connection.send(HELLO)
     assert peer.recv(1000) == frame("hello")
+
+
+def test_what_cannot_be_encoded_costs_this_connection_and_is_counted() -> None:
+    log = RateLimitedLog(logging.getLogger("unsendable"))
+    with tcp_pair(log) as (connection, peer):
+        with pytest.raises(PeerGone, match=r"Discontinuity cannot be sent: .* does not fit"):
+            connection.send(Discontinuity())
+        say(connection, HELLO)  # harmless
+        assert read_to_end(peer) == b""
+    assert log.counters["unsendable"] == 1
 
 
 def test_messages_come_in_however_they_are_cut(pair: Pair) -> None:

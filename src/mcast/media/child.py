@@ -67,6 +67,13 @@ class ChildLost(Enum):
 
     LEASE = "lease"  # nothing was heard of it
     BYE = "bye"  # its receiver has said so
+    UNSENDABLE = "unsendable"  # what it is to be told cannot be encoded
+
+    @property
+    def text(self) -> str:
+        """Return what it is told."""
+        unsendable = "what you are to be told cannot be encoded"
+        return unsendable if self is ChildLost.UNSENDABLE else "nothing was heard of you"
 
 
 OnLost: TypeAlias = Callable[[ChildKey, ChildLost], None]

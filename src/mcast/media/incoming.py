@@ -233,7 +233,7 @@ class IncomingStream:
         """Take in a run from the number `first` on, found out by what has come from the parent before."""
         if first is None:
             first = extend(run.sequence, parent.next)
-            if first != parent.next and parent.start is not None:
+            if first != parent.next:
                 return self._on_leap(parent, first, run, now)
         return self._take(parent, Train(first, run.size, run.data), now)
 
@@ -241,7 +241,9 @@ class IncomingStream:
         """Take in what a parent has brought; return what of it is new."""
         data, size, first, count = train.data, train.size, train.first, train.count
         spans = self.reception.accept(first, count, now)
-        parent.on_media(first, count, spans, timestamp_at(data, 0), now, idle=only_nulls(data, size))
+        idle = only_nulls(data, size)
+        missing = self.reception.lost if idle else 0
+        parent.on_media(first, count, spans, timestamp_at(data, 0), now, idle=idle, missing=missing)
         if not spans:
             return []
         if first + count == self.reception.next:  # neither late nor sent again
@@ -296,7 +298,7 @@ class IncomingStream:
     def _is_believed(self, parent: Parent, number: int, now: float) -> bool:
         """Take in a parent's word that it goes on with `number`; return whether it is believed."""
         leap = parent.leap
-        if parent.start is not None and leap.is_one(number, parent.next):
+        if leap.is_one(number, parent.next):
             if not leap.believe(number, number, parent.next):
                 self._doubted += 1
                 return False

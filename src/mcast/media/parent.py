@@ -20,7 +20,8 @@ what goes round in a ring is never higher than what was there before. As long as
 parent's word counts for nothing: it feeds us out of its history while it is cut off itself.
 
 **Null packets alone are the source's sign, and no media.** They keep the numbers going while a live input has
-nothing to say. So while the parent says that it waits for the server, they do not make it FED.
+nothing to say. So while the parent says that it waits for the server, they do not make it FED. And while more
+and more is missing between them (`Lack`), they are a sign of life alone: larger datagrams vanish on the way.
 """
 
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from mcast.media.leap import Leap
 from mcast.media.reception import Asking, Span
 from mcast.media.reports import Speaker, reference_delay, reference_time
 from mcast.media.round_trip import RoundTrip
-from mcast.media.silence import Silence
+from mcast.media.silence import Lack, Silence
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.overlay.actions import UpstreamId
 from mcast.wire.position import Position
@@ -136,6 +137,7 @@ class Parent:
         self._starved = 0.0  # for how long it has brought no media though it says that it is fed
         self._says_fed = self._says_waiting = False
         self._idle = False  # null packets came last
+        self._lack = Lack()
         self._beside = False
         self._lost = 0
         self._reported = (0, 0)  # expected and received at the last report
@@ -214,10 +216,11 @@ class Parent:
         now: float,
         *,
         idle: bool = False,
+        missing: int = 0,
     ) -> None:
         """Take in datagrams of the stream, of which `spans` had not come from anywhere before.
 
-        `idle` tells that there is nothing in them but null packets.
+        `idle` tells that there is nothing in them but null packets, `missing` how much the stream lacks then.
         """
         if first == self.next and self.start is not None:
             self.next = first + count
@@ -225,9 +228,13 @@ class Parent:
         elif not self._count(first, first + count, spans):
             return  # all of it has come from it before: no sign of life
         self.new += spans[0][1] if len(spans) == 1 else sum(length for _, length in spans)
-        self._silence.on_media(now, self.state is not ParentState.SILENT)
-        self._starved, self._idle = 0.0, idle
-        if self.state is not ParentState.FED:
+        lacks, self._idle = idle and self._lack.grows(missing, now), idle
+        if lacks:
+            self._silence.on_report(now, self.state is not ParentState.SILENT)
+        else:
+            self._silence.on_media(now, self.state is not ParentState.SILENT)
+            self._starved = 0.0
+        if self.state is not ParentState.FED and not (lacks and self.state is ParentState.CUT):
             self._change(ParentState.WAITING if idle and self._says_waiting else ParentState.FED, now)
         if not self._begun:
             self._begin(now)
@@ -388,15 +395,16 @@ class Parent:
             lost_now = (lost_now << 8) // interval
         self._reported = (expected, received)
         clock = self.clock
+        # A clock may go back: what is told is bounded at both ends.
         delay = 0 if clock is None else int((now - clock.received) * _DELAY_UNITS)
         return ReportBlock(
             ssrc=self.ssrc,
             fraction_lost=min(lost_now, 255),
-            cumulative_lost=min(self.lost, _MAX_CUMULATIVE),
+            cumulative_lost=max(-_MAX_CUMULATIVE, min(self.lost, _MAX_CUMULATIVE)),
             highest_sequence=(self.next - 1) & 0xFFFF_FFFF if expected else 0,
-            jitter=min(int(self._jitter), 0xFFFF_FFFF),
+            jitter=max(0, min(int(self._jitter), 0xFFFF_FFFF)),
             last_sr=0 if clock is None else middle32(clock.ntp),
-            delay_since_sr=min(delay, 0xFFFF_FFFF),
+            delay_since_sr=max(0, min(delay, 0xFFFF_FFFF)),
         )
 
     def _change(self, kind: ParentState, now: float, cut_ms: int = 0) -> None:

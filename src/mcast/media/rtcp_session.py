@@ -148,7 +148,14 @@ class RtcpSession:
             answer, child.reference = reference_answer(ssrc, reference, now - came), None
         unknown = child.waits_for_keyframe or child.state is ChildState.WAITING
         number = NEXT_UNKNOWN if unknown else child.cursor
-        child.sender.send_packet(told.compound(number, child.datagrams, child.bytes, answer))
+        try:
+            compound = told.compound(number, child.datagrams, child.bytes, answer)
+        except ValueError as error:  # numbers are checked where they enter; this is the net below
+            text = "[%s] what %s is to be told cannot be encoded: %s"
+            self._log.warning("unsendable", text, self._content, child.identity, error)
+            self._lose(child, ChildLost.UNSENDABLE)
+            return
+        child.sender.send_packet(compound)
         child.next_report = now + self._timing.sender_report
 
     # By what comes

@@ -1,4 +1,4 @@
-"""How long nothing has come from a parent, and when that is suspect: the clock behind parent.py.
+"""How long nothing has come from a parent, and when that is suspect: the clocks behind parent.py.
 
 It advances by at most 30 ms a look, so that a process that was asleep itself suspects nobody.
 """
@@ -11,6 +11,9 @@ GAP_MEMORY = 10.0
 """Seconds for which the longest gap is remembered, at least."""
 MAX_RHYTHM = 0.5
 """Seconds: what is longer is no rhythm but a failure that has passed."""
+STEADY_LACK = 0.5
+"""Seconds after which what is missing still, and has not become more, says nothing of what comes now.
+Less than `Timing.starved`: one loss for good cuts nobody off."""
 
 
 class Silence:
@@ -72,3 +75,27 @@ class Silence:
         """Return how long it is to last before the parent is sure to have failed."""
         timing = self._timing
         return max(timing.silence, self.suspect + timing.silence - timing.suspect)
+
+
+class Lack:
+    """Whether more and more is missing while nothing comes but null packets. One thread owns it.
+
+    An idle source loses a null packet now and then, and it is repaired. Where only small datagrams pass, each
+    null packet shows another gap, and nothing fills it.
+    """
+
+    __slots__ = ("_grew_at", "_known", "_most")
+
+    def __init__(self) -> None:
+        self._known = self._most = 0  # how much may be missing, and the most that was
+        self._grew_at = float("-inf")
+
+    def grows(self, missing: int, now: float) -> bool:
+        """Take in how much is missing now that null packets have come; return whether that becomes more."""
+        if missing > self._known:
+            if missing > self._most:
+                self._most, self._grew_at = missing, now
+            if now - self._grew_at < STEADY_LACK:
+                return True
+        self._known = self._most = missing  # repaired, or lost for good some time ago
+        return False

@@ -107,7 +107,7 @@ class Connection:
         `timeout=0` means now or never: for threads that must not wait. A frame that did not go out
         whole leaves the connection useless, so any failure closes it and raises PeerGone.
         """
-        data = encode(message)
+        data = self._encoded(message)
         deadline = Deadline.of(timeout)
         left = deadline.timeout()
         if not self._send_lock.acquire(timeout=-1 if left is None else max(left, SEND_LOCK_TIMEOUT)):
@@ -305,6 +305,16 @@ class Connection:
         text = "skipped a message of %s that this version does not know: %s"
         self._log.info("unknown_messages", text, self.peer, error, extra={"peer": self.peer})
 
+    def _encoded(self, message: Message) -> bytes:
+        """Return a message's frame; one that has none costs this connection alone. Raise PeerGone then."""
+        try:
+            return encode(message)
+        except ValueError as error:
+            text = f"{type(message).__name__} cannot be sent: {error}"
+            self._log.warning("unsendable", "%s to %s", text, self.peer, extra={"peer": self.peer})
+            self.close()
+            raise PeerGone(text) from error
+
     def _send_all(self, data: bytes, deadline: Deadline) -> None:
         rest = memoryview(data)
         while rest:
@@ -374,21 +384,15 @@ def connect(
     cancelled = (lambda: False) if cancel is None else cancel.is_set
     candidates = resolve(target.host or "localhost", target.port, deadline, cancelled=cancelled)
     for index, candidate in enumerate(candidates):
-        left = deadline.timeout()
-        share = None if left is None else left / (len(candidates) - index)
+        share = None if (left := deadline.timeout()) is None else left / (len(candidates) - index)
         try:
             connection = Connection(dial(candidate, deadline.sooner(share), source, cancel))
         except (OSError, PeerGone) as error:
             reason = error
         else:
             if credentials is not None and credentials.keys:
-                shake_hands(
-                    connection,
-                    target,
-                    Dialling(credentials, wanted, os.urandom(NONCE_SIZE)),
-                    deadline,
-                    cancel,
-                )
+                dialling = Dialling(credentials, wanted, os.urandom(NONCE_SIZE))
+                shake_hands(connection, target, dialling, deadline, cancel)
             return connection
         if cancel is not None and cancel.is_set():
             break

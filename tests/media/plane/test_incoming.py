@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -277,6 +278,27 @@ def test_one_forged_report_far_ahead_changes_nothing() -> None:
     two.says(0, 10_000, 0.1)
     assert two.media(0, 20, 20, 0.1) == list(range(20, 40))
     assert (two.stream.counters().lost, two.parents[0].next) == (0, 40)
+
+
+@pytest.mark.parametrize("forged", ["datagram", "datagram, then the parent's report", "report"])
+def test_one_forged_word_before_the_first_true_one_changes_nothing(forged: str) -> None:
+    two = TwoParents(start=None)
+    if forged == "report":
+        two.says(0, 10_000, 0.0)
+    else:
+        assert two.media(0, 10_000) == []
+    if forged.endswith("the parent's report"):
+        two.says(0, 0, 0.0)
+    assert [n for first in range(0, 60, 20) for n in two.media(0, first, 20)] == list(range(60))
+    counters = two.stream.counters()
+    assert (counters.next, counters.lost, counters.doubted) == (60, 0, 1)
+
+
+def test_a_parent_that_has_gone_on_since_it_gave_its_port_is_believed_at_the_second_word() -> None:
+    two = TwoParents(start=None)
+    assert two.media(0, 700, 20) == []
+    assert two.media(0, 720, 20) == list(range(700, 740))
+    assert two.stream.counters().lost == 0
 
 
 def test_a_leap_that_goes_on_is_believed_and_nothing_of_it_is_thrown_away() -> None:

@@ -256,6 +256,47 @@ def test_null_packets_of_a_parent_that_says_it_is_fed_are_media() -> None:
     assert kinds(core) == [ParentState.FED]
 
 
+def test_null_packets_between_gaps_that_nothing_fills_are_no_media() -> None:
+    core, number, now = make(), 5, 1.1
+    core.receive(train(0, 5).data, SIZE, 1.0)
+    while now < 11.0:  # the larger datagrams of a live input vanish: an SR a second says that there are some
+        core.receive(nulls(number, 1), NULL_DATAGRAM, now)
+        number += 4
+        if round(now * 10) % 10 == 5:
+            told = report(number)
+            core.receive(told, len(told), now + 0.01)
+        run(core, now, now + 0.1, 0.01)
+        now += 0.1
+    assert kinds(core) == [ParentState.FED, ParentState.CUT]
+    core.receive(train(number, 5).data, SIZE, 11.1)
+    assert kinds(core) == [ParentState.FED]
+
+
+def test_an_idle_source_may_lose_a_null_packet_now_and_then_and_one_for_good() -> None:
+    core, now = make(), 1.0
+    for turn in range(60):
+        number, now = turn + (turn > 10), 1.0 + turn / 10  # number 11 never comes
+        if turn % 7 or not turn:
+            core.receive(nulls(number, 1), NULL_DATAGRAM, now)
+        else:  # one is late, and is repaired
+            core.receive(nulls(number + 1, 1), NULL_DATAGRAM, now)
+            core.receive(nulls(number, 1), NULL_DATAGRAM, now + 0.05)
+        told = report(number + 1)
+        core.receive(told, len(told), now + 0.06)
+        run(core, now + 0.06, now + 0.1, 0.01)
+    assert kinds(core) == [ParentState.FED]
+    assert core.stream.counters().lost == 1
+
+
+def test_a_clock_that_goes_back_ends_no_report() -> None:
+    core = make()
+    told = report(5)
+    core.receive(told, len(told), 1_000.0)
+    first = unpack_compound(core.parent.goodbye(-100_000.0))[0]
+    assert isinstance(first, ReceiverReport)
+    assert first.blocks[0].delay_since_sr == 0
+
+
 def test_a_silent_parent_that_comes_back_with_null_packets_waits_as_before() -> None:
     core = make()
     core.receive(nulls(0, 1), NULL_DATAGRAM, 1.0)

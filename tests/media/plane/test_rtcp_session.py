@@ -12,12 +12,12 @@ import pytest
 
 from helpers import wait_until
 from mcast.media.child import ChildLost, ChildState
-from mcast.media.reports import Speaker
+from mcast.media.reports import Speaker, Supply
 from mcast.media.timing import Timing
 from mcast.net.addresses import IPAddress
 from mcast.net.udp import open_udp
 from mcast.wire.node import Start
-from mcast.wire.rtcp import ReportBlock
+from mcast.wire.rtcp import FeedState, ReportBlock
 from media.plane.parts import LOCAL, PATIENT, Pusher, family
 from media.plane.streams import SSRC, train
 
@@ -138,6 +138,21 @@ def test_bye_ends_the_subscription_at_once() -> None:
         viewer.receiver.stop()
         wait_until(lambda: parent.lost == [(viewer.key, ChildLost.BYE)])
         assert parent.fanout.children() == ()
+
+
+def test_a_child_that_cannot_be_told_where_it_is_costs_nobody_else() -> None:
+    with family(timing=PATIENT) as parent:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        broken, other = parent.join(), parent.join()
+        parent.wait_live()
+        child = parent.fanout._children.by_token(parent.token(broken.key))
+        assert child is not None
+        child.reference = (2**64, 0, time.monotonic())  # no check on the way in lets it come to this
+        parent.fanout._rtcp.tell_supply(Supply(FeedState.CUT, time.monotonic()))
+        wait_until(lambda: parent.lost == [(broken.key, ChildLost.UNSENDABLE)])
+        assert parent.fanout.counters["unsendable"] == 1
+        parent.fanout.push(train(10, 10))
+        parent.wait_next(20, other)
 
 
 def test_child_whose_nat_has_moved_it_is_fed_at_its_new_port() -> None:

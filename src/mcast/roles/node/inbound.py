@@ -220,9 +220,9 @@ class InboundConnections:
             with self._lock:
                 self._byes[number] = time.monotonic() + BYE_GRACE
             return
-        text = "nothing was heard of you"
+        stop = StopReason.LEASE if reason is ChildLost.LEASE else StopReason.ERROR
         say(link.connection, Stop(request=link.stream.request, content=link.stream.content,
-                                  reason=StopReason.LEASE, text=text))  # fmt: skip
+                                  reason=stop, text=reason.text))  # fmt: skip
         self._hang_up(link)
 
     def on_child_caught_up(self, number: ConnectionId) -> None:

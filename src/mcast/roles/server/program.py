@@ -341,7 +341,8 @@ class ServerProgram:
         if lost is ChildLost.BYE:
             heed_silence(taker.connection)  # nothing else would end it, if no word comes
         else:
-            say(taker.connection, ServerStop(StopReason.LEASE, text="nothing was heard of you"))
+            stop = StopReason.LEASE if lost is ChildLost.LEASE else StopReason.ERROR
+            say(taker.connection, ServerStop(stop, text=lost.text))
             taker.connection.close()  # the watcher sees that
         if taker.is_deaf:  # but of this one the watcher knows no more
             self._leave(taker, lost.value)
