@@ -46,6 +46,9 @@ MAX_LAG_SECONDS = 6.0
 """A child that fell behind by more goes on at the newest keyframe: less than a history's 8 s."""
 KEYFRAME_WAIT_SECONDS = 12.0
 """How long a child waits for a keyframe before it begins without: x264's default GOP is 10 s at 25 fps."""
+MAX_REPORTS = 300
+"""Packets a second that are read of one child, and as many at once: it sends a NACK each 5 ms at most, if it
+loses something all the time. Beyond, they are counted alone."""
 MAX_AHEAD = 32_768
 """Half of 2**16: a child that claims to be further than this is taken as new."""
 
@@ -117,6 +120,9 @@ class Child:
     pace: TokenBucket  # datagrams
     repairs: TokenBucket  # datagrams
     questions: TokenBucket  # numbers that it asks for
+    reports: TokenBucket = field(
+        default_factory=lambda: TokenBucket(MAX_REPORTS, MAX_REPORTS, 0.0)
+    )  # packets
     address: SockAddr | None = None
     moves: int = 0
     next_report: float = 0.0

@@ -106,6 +106,7 @@ class ChildReport(NamedTuple):
 
 _HEADER = struct.Struct("!BBH")
 _TOKEN_HEADER = struct.Struct("!BBHI4s")
+_BYE, _BYE_SIZE = bytes([0x81, Bye.TYPE, 0, 1]), 8  # of one source, with no reason
 _COUNTERS, _COUNTERS_AT = struct.Struct("!II"), 20  # an SR's packets and octets
 _NEXT = struct.Struct("!Q")
 
@@ -123,6 +124,11 @@ def find_token(data: bytes) -> bytes | None:
             token = data[at - TOKEN_SIZE : at]
             return token if words * 4 == _TOKEN_HEADER.size - _HEADER.size + TOKEN_SIZE else None
     return None
+
+
+def ends_with_bye(data: bytes) -> bool:
+    """Return whether a compound ends as a child's last word does, without reading any of it."""
+    return data[-_BYE_SIZE : -_BYE_SIZE + 4] == _BYE
 
 
 def read_child_report(data: bytes, ssrc: int) -> ChildReport:

@@ -28,6 +28,7 @@ from mcast.media.reports import (
     ChildReport,
     SenderRound,
     Supply,
+    ends_with_bye,
     find_token,
     read_child_report,
     reference_answer,
@@ -212,6 +213,10 @@ class RtcpSession:
         self._log.info(kind, "[%s] ignored a packet from %s: %s", self._content, endpoint_of(address), kind)
 
     def _on_child(self, child: Child, data: bytes, address: SockAddr, now: float) -> None:
+        if child.reports.left(now) < 1 and not ends_with_bye(data):
+            self._log.counters.add("too_often")
+            return
+        child.reports.take(1)
         try:
             report = read_child_report(data, self._ssrc)
         except WireError:

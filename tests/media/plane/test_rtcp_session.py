@@ -6,15 +6,17 @@ import random
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 from ipaddress import ip_address
 
 import pytest
 
 from helpers import wait_until
+from mcast.media import rtcp_session
 from mcast.media.child import ChildLost, ChildState
-from mcast.media.reports import Speaker, Supply
+from mcast.media.reports import ChildReport, Speaker, Supply, read_child_report
 from mcast.media.timing import Timing
-from mcast.net.addresses import IPAddress
+from mcast.net.addresses import IPAddress, SockAddr
 from mcast.net.udp import open_udp
 from mcast.wire.node import Start
 from mcast.wire.rtcp import FeedState, ReportBlock
@@ -231,6 +233,43 @@ def test_a_number_is_sent_again_once_a_round_trip_however_often_it_is_asked_for(
         sock.sendto(hello(b"t" * 16, bye=True), there)
         wait_until(lambda: parent.lost)
         assert (child.resent, child.unrepaired) == (2, 0)  # what it was never sent is not repaired
+
+
+def test_a_child_that_says_too_much_is_not_read_and_another_one_is_repaired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = list[bytes]()
+
+    def note(data: bytes, ssrc: int) -> ChildReport:
+        read.append(data)
+        return read_child_report(data, ssrc)
+
+    monkeypatch.setattr(rtcp_session, "read_child_report", note)
+    with family(timing=PATIENT) as parent:
+        parent.fanout.push(train(0, 10, keys=[0]))
+        loud, other = parent.join(), parent.join()
+        parent.wait_live()
+        rtcp, children = parent.fanout._rtcp, parent.fanout._children
+        told, asking = (children.by_token(parent.token(viewer.key)) for viewer in (loud, other))
+        assert told is not None
+        assert told.address is not None
+        assert asking is not None
+        assert asking.address is not None
+        read.clear()
+        noise, now = Speaker(1, "loud", told.token).compound(BLOCK, [3]), time.monotonic()
+        nack = Speaker(1, "other", asking.token).compound(BLOCK, [3, 4])
+
+        def flood(address: SockAddr, of_other: SockAddr) -> None:
+            for _ in range(10_000):
+                rtcp.on_packet(noise, address, now)
+            rtcp.on_packet(nack, of_other, now)
+
+        parent.reader.call(partial(flood, told.address, asking.address), wait=True)
+        wait_until(lambda: asking.resent == 2)
+        assert read.count(noise) <= 600
+        assert parent.fanout.counters["too_often"] >= 9_400
+        parent.reader.call(partial(rtcp.on_packet, hello(told.token, bye=True), told.address, now))
+        wait_until(lambda: parent.lost == [(loud.key, ChildLost.BYE)])
 
 
 def test_hundred_children_join_and_leave_and_no_socket_is_left() -> None:
