@@ -155,7 +155,12 @@ def test_the_playout_hears_once_of_each_other_way_and_not_of_the_same_one_again(
 ) -> None:
     """So its least transit begins anew only where the way has changed."""
     heard, change = Recorder(), Intake.change_way
-    monkeypatch.setattr(Intake, "change_way", lambda intake: (heard(intake), change(intake)))
+
+    def change_way(intake: Intake) -> None:
+        heard(intake)
+        change(intake)
+
+    monkeypatch.setattr(Intake, "change_way", change_way)
     node.push(0, 10)
     assert read(joined, len(payload(0, 10))) == payload(0, 10)
     node.new_path((RP, N1), version=2)
