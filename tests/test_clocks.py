@@ -20,8 +20,11 @@ WALL = {
 }
 """What looks at the time of day, or puts it into words, by the name in front of the dot."""
 ALLOWED = {
+    "client/intake.py": "when a stream has stood still, for its report",
     "gateway/channel.py": "the first number of a playlist: players remember it when the program begins anew",
+    "media/fanout.py": "the server's clock, which is sent along for viewers' delays",
     "media/playback.py": "when a packet went out, for who compares several clients",
+    "media/receiver.py": "the viewer's clock, which is compared with the server's for its report",
     "media/rtcp_session.py": "the wall clock in an SR (RFC 3550, 6.4.1); who receives it only sends it back",
     "media/source/cache_upkeep.py": "the age of files, which have the time of day alone",
     "monitoring/events.py": "when an event was, for people",
