@@ -11,7 +11,7 @@ from bench.relays.verdict import Figures
 COST, CORES, RATE, LOSS, FEEDING = "CPU s a Gbit", "cores", "Gbit/s", "loss", "cores that feed"
 MOST_LOSS = 1e-3
 """A relay that delivers less than all is broken, not cheap. Less can be a window's end that cuts a train."""
-SETTLE_SECONDS = 1.5
+SETTLE_SECONDS = 2.0
 """Joins and their fast starts are over by then."""
 
 
