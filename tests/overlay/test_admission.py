@@ -6,7 +6,8 @@ from mcast.overlay import actions as do
 from mcast.overlay import admission as admission_module
 from mcast.overlay.actions import LOCAL, SearchFailure
 from mcast.overlay.admission import Admission, refusal
-from mcast.wire.node import MissReason, StopReason
+from mcast.wire.identity import Identity
+from mcast.wire.node import MAX_PATH, MissReason, StopReason
 from overlay.cores import misses
 from overlay.messages import N1, N2, OTHER_VIEWER, R1, R2, R3, RP, stream
 
@@ -39,6 +40,14 @@ def test_who_is_on_the_path_is_refused() -> None:
     admission = Admission("news")
     actions = admission.admit(stream(R2, sender=RP), 1, (RP, N1), 1)
     assert (misses(actions), admission.is_empty) == ([MissReason.LOOP], True)
+
+
+def test_who_would_be_told_a_longer_path_than_a_port_holds_is_refused() -> None:
+    longest = (RP, *(Identity.node(f"m{number}") for number in range(1, MAX_PATH)))
+    admission = Admission("news")
+    assert misses(admission.admit(stream(R1), 1, (*longest, N1), 1)) == [MissReason.FULL]
+    assert admission.admit(stream(R1), LOCAL, (*longest, N1), 1) != []
+    assert misses(admission.admit(stream(R2), 2, longest, 1)) == []
 
 
 def test_a_client_s_own_output_is_taken_in_though_the_client_is_on_the_path() -> None:

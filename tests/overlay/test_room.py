@@ -14,7 +14,7 @@ from mcast.overlay.events import (
 )
 from mcast.overlay.node_core import NodeCore
 from mcast.wire.identity import Identity
-from mcast.wire.node import Miss, MissReason
+from mcast.wire.node import MAX_PATH, Miss, MissReason
 from overlay.cores import fed_node, misses, rendezvous
 from overlay.messages import R2, R3, VIEWER, disc, port, stream
 
@@ -100,3 +100,14 @@ def test_a_node_whose_threads_are_busy_takes_nobody_in_until_that_is_over() -> N
     assert ask(core, 2) == [MissReason.FULL]
     limited(core, Strained(is_strained=False))
     assert ask(core, 3) == []
+
+
+def test_a_node_that_is_too_far_from_the_rendezvous_point_finds_nobody_a_place_below_it() -> None:
+    core = fed_node()
+    branch = core.branches["news"]
+    assert ask(core, 41) == []
+    branch.path = (*branch.path[:-1], *[Identity.node("m")] * MAX_PATH, core.me)
+    assert ask(core, 42) == [MissReason.FULL]
+    actions = core.handle(DiscReceived(43, disc(R3, sender=viewer(43))), 1.0)
+    assert misses(actions) == [MissReason.FULL]
+    assert text_of(actions) == "the rendezvous point is 64 hops away, the most there may be"

@@ -20,7 +20,7 @@ from mcast.overlay.actions import (
     Update,
 )
 from mcast.wire.identity import IdentityKind
-from mcast.wire.node import Miss, MissReason, Stop, StopReason, Stream
+from mcast.wire.node import MAX_PATH, Miss, MissReason, Stop, StopReason, Stream
 
 MAX_CHILDREN = 4096
 """Children of one content at a time, and as many that wait. Beyond: MISS(full)."""
@@ -69,6 +69,8 @@ class Admission:
         """Take a child in, unless it is on the path itself or there is no room."""
         if connection != LOCAL and stream.sender in path:
             return [self.refuse(stream, connection, MissReason.LOOP)]
+        if connection != LOCAL and len(path) > MAX_PATH:  # longer than PORT can tell
+            return [self.refuse(stream, connection, MissReason.FULL, f"it is {MAX_PATH} hops away")]
         if len(self.children) >= MAX_CHILDREN:
             return [self.refuse(stream, connection, MissReason.FULL, f"{MAX_CHILDREN} children")]
         self.children[connection] = stream

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.events import Limited, RateMeasured, Strained
-from mcast.wire.node import Disc, Miss, MissReason, Stream
+from mcast.wire.node import MAX_PATH, Disc, Miss, MissReason, Stream
 
 MAX_CONTENTS = 256
 """Contents that one node relays at a time. Beyond: MISS(full)."""
@@ -56,13 +56,16 @@ class Room:
 
     def _objection(self, content: str, branches: Mapping[str, BranchData]) -> str:
         """Return why there is no room for one more child of a content; nothing if there is."""
-        counts = {name: _count(branch) for name, branch in branches.items()}
-        children, limits = sum(counts.values()), self._limits
-        if limits.children and children >= limits.children:
+        branch = branches.get(content)
+        if branch is not None and len(branch.path) > MAX_PATH:
+            return f"the rendezvous point is {MAX_PATH} hops away, the most there may be"
+        limits = self._limits
+        if limits.children and (children := sum(map(_count, branches.values()))) >= limits.children:
             return f"{children} children, the most that it takes"
-        sent = sum(self._rates.get(name, 0) * count for name, count in counts.items())
-        if limits.bit_rate and sent + self._rates.get(content, 0) > limits.bit_rate:
-            return f"{sent / MEGABIT:.1f} of {limits.bit_rate / MEGABIT:g} Mbit/s are in use"
+        if limits.bit_rate:
+            sent = sum(self._rates.get(name, 0) * _count(each) for name, each in branches.items())
+            if sent + self._rates.get(content, 0) > limits.bit_rate:
+                return f"{sent / MEGABIT:.1f} of {limits.bit_rate / MEGABIT:g} Mbit/s are in use"
         return "its processor is busy with the children that it has" if self._is_strained else ""
 
 
