@@ -2,10 +2,10 @@
 
 The next one is asked as soon as the last has refused. One that says nothing costs `PATIENCE`: then
 the next is asked *beside* it, and the first that accepts is taken. So a hung server delays a viewer
-by a second, and a slow one that is the only one left is still waited for.
+by a second at most, and a slow one that is the only one left is still waited for.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mcast.overlay.actions import Parent
 
@@ -13,6 +13,15 @@ PATIENCE = 1.0
 """Seconds after which a parent that has not answered is doubted: more than two round trips of 400 ms."""
 SPARE_PATIENCE = 0.15
 """The same for a spare parent, which is known to stream: half of the viewer's buffer is for the next."""
+
+ALL_ASKED = 3.5
+"""Seconds within which all servers of a content have been asked, however many hang: each gets less time then.
+A second is left for the last one's answer (`mcast.overlay.transitions.SERVER_JOIN_SECONDS`)."""
+
+
+def of_servers(servers: Sequence[Parent]) -> "Candidates":
+    """Return servers to be asked for a stream that a viewer waits for, the best first."""
+    return Candidates(servers, min(PATIENCE, ALL_ASKED / max(len(servers), 1)))
 
 
 class Candidates:

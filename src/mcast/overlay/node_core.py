@@ -27,7 +27,7 @@ from mcast.overlay.answers import answer_of, is_below_excluded
 from mcast.overlay.better import BetterWays
 from mcast.overlay.branch import LOOKING, Branch
 from mcast.overlay.branch_data import SEEKING, BranchData
-from mcast.overlay.candidates import Candidates
+from mcast.overlay.candidates import Candidates, of_servers
 from mcast.overlay.chance import Chance
 from mcast.overlay.discovery import (
     OWN_FLOOD_SECONDS,
@@ -306,7 +306,7 @@ class NodeCore:
         servers = [each for each in branch.spares() if isinstance(each, ServerParent)]
         servers += self._root.others(branch, now)
         if servers and (self.serves or not branch.is_first_flood):
-            return branch.on_found(Candidates(servers), now)
+            return branch.on_found(of_servers(servers), now)
         if not self._root.asks_neighbours():
             return branch.on_not_found(MissReason.CUT, "no other server has it", now)
         excluded, askable = self._neighbours.whom_to_ask(branch)

@@ -12,7 +12,7 @@ from mcast.overlay import anew
 from mcast.overlay.actions import Action, Announce, Parent, ServerParent, Subscribe
 from mcast.overlay.branch import Branch
 from mcast.overlay.branch_data import BranchData
-from mcast.overlay.candidates import Candidates
+from mcast.overlay.candidates import Candidates, of_servers
 from mcast.overlay.events import (
     AdvertsLost,
     Event,
@@ -91,7 +91,7 @@ class Root:
             ranking = self.servers.ranking_onward(stream.content, onward.ssrc, now)
         if not ranking:
             return None
-        return self.servers.explain(stream.content, ranking), Candidates(ranking)
+        return self.servers.explain(stream.content, ranking), of_servers(ranking)
 
     def spares(self, branch: BranchData, neighbours: list[Parent], now: float) -> list[Parent]:
         """Return who can go on with a stream, the best first; of the neighbours it is known.
