@@ -10,6 +10,7 @@ from typing import Self, cast
 import pytest
 
 from helpers import PATIENCE, Recorder, wait_until
+from mcast.config.networks import PRIVATE, Networks
 from mcast.hostport import HostPort
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.media.source.catalogue import Catalogue, NotReadyError
@@ -20,6 +21,7 @@ from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.roles.node.program import NodeProgram
+from mcast.roles.server.guard import Guard
 from mcast.roles.server.program import ServerProgram
 from mcast.wire.bootstrap import Health, LayoutMessage, Links, Neighbour, NodeKind, Seek
 from mcast.wire.health import StreamHealth
@@ -205,9 +207,13 @@ class World:
         self._all = contextlib.ExitStack()
         self._ended: list[NodeProgram | ServerProgram] = []
 
-    def server(self, contents: Contents, *, linger: float = LINGER) -> ServerProgram:
+    def server(
+        self, contents: Contents, *, linger: float = LINGER, rendezvous: Networks | None = None
+    ) -> ServerProgram:
+        guard = Guard(PRIVATE, "server.toml", rendezvous)
         server = ServerProgram(
-            contents.catalogue(), LOCALHOST, MediaPorts(), 0.01, self.crash, linger=linger
+            contents.catalogue(), LOCALHOST, MediaPorts(), 0.01, self.crash, linger=linger,
+            disbelief=guard.disbelief,
         )  # fmt: skip
         server.start()
         self._all.callback(self.end, server)

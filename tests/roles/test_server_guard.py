@@ -51,3 +51,22 @@ def test_a_changed_list_counts_from_then_on() -> None:
     guard = Guard(PRIVATE, "server.toml")
     guard.allow(parse_networks([]))
     assert guard.objection(call("10.0.0.1")) is not None
+
+
+def test_only_the_rendezvous_points_say_which_numbers_a_stream_bears_where_the_file_names_them() -> None:
+    assert Guard(PRIVATE, "server.toml").disbelief(call("10.0.0.1")) is None
+    guard = Guard(PRIVATE, "server.toml", parse_networks(["10.0.0.4"]))
+    assert guard.disbelief(call("10.0.0.4")) is None
+    why = guard.disbelief(call("10.0.0.1"))
+    assert why == "10.0.0.1 is not in 'rendezvous' in server.toml: add it if this is a rendezvous point"
+    guard.allow(PRIVATE, parse_networks(["10.0.0.1"]))
+    assert guard.disbelief(call("10.0.0.1")) is None
+
+
+def test_the_file_names_the_rendezvous_points(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text('rendezvous = ["10.0.0.4"]\n[[content]]\nname = "a"\nsource = "a.ts"\n')
+    assert load_server_config(file).rendezvous == parse_networks(["10.0.0.4"])
+    file.write_text('rendezvous = ["nonsense"]\n[[content]]\nname = "a"\nsource = "a.ts"\n')
+    with pytest.raises(ConfigError, match=r"server\.toml: rendezvous: "):
+        load_server_config(file)

@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from helpers import PATIENCE, Recorder, wait_until
+from mcast.config.networks import parse_networks
 from mcast.errors import ConfigError
 from mcast.media.fanout import Fanout
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
@@ -395,6 +396,16 @@ def test_rendezvous_points_with_different_heads_get_the_same_bytes_from_one_stre
         taker.wait_next(5_050)
         taker.leave()
         assert taker.wire() == Film().wire(begin, taker.next, 77)
+
+
+def test_who_is_no_rendezvous_point_gets_a_stream_and_does_not_choose_its_numbers(world: World) -> None:
+    server = world.server(Films("film"), rendezvous=parse_networks(["127.0.0.1"]))
+    stranger = Taker(server, "film", Position(7, 500), host="127.0.0.2")
+    assert stranger.ssrc != 7
+    trusted = Taker(server, "film", Position(7, 500)).watch()
+    assert trusted.ssrc == 7
+    trusted.leave()
+    stranger.leave()
 
 
 def test_streams_of_different_ssrcs_run_side_by_side(world: World) -> None:

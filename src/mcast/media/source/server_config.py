@@ -62,6 +62,7 @@ class ServerConfig:
     contents: tuple[ContentSpec, ...]
     cache: Path | None = None  # where prepared contents are kept; None: the user's cache
     allow: Networks = PRIVATE  # who may ask, beside this host itself
+    rendezvous: Networks | None = None  # whose word on SSRC and numbers counts; None: of all who may ask
 
 
 def load_server_config(path: Path, formats: Callable[[], Collection[str]] = input_formats) -> ServerConfig:
@@ -70,7 +71,7 @@ def load_server_config(path: Path, formats: Callable[[], Collection[str]] = inpu
     `formats` gives what ffmpeg can read; it is asked only if a content has a format.
     """
     keys = _Keys(read_config(path), str(path), "")
-    keys.allow("content", "cache", "allow")
+    keys.allow("content", "cache", "allow", "rendezvous")
     cache = keys.optional("cache", str)
     tables = keys.optional("content", list) or []
     if not tables:
@@ -86,19 +87,22 @@ def load_server_config(path: Path, formats: Callable[[], Collection[str]] = inpu
     if len(piped := [spec.name for spec in contents if spec.source == STDIN_SOURCE]) > 1:
         raise ConfigError(f"{path}: content '{piped[1]}': source: '{piped[0]}' reads standard input already")
     place = None if cache is None else relative_to(path, cache)
-    return ServerConfig(path, contents, place, _allowed(keys))
+    allowed = _networks(keys, "allow")
+    return ServerConfig(
+        path, contents, place, PRIVATE if allowed is None else allowed, _networks(keys, "rendezvous")
+    )
 
 
-def _allowed(keys: "_Keys") -> Networks:
-    texts = keys.optional("allow", list)
+def _networks(keys: "_Keys", key: str) -> Networks | None:
+    texts = keys.optional(key, list)
     if texts is None:
-        return PRIVATE
+        return None
     if not all(isinstance(text, str) for text in texts):
-        raise keys.error("allow", 'expected a list of networks, like ["10.0.0.0/8"]')
+        raise keys.error(key, 'expected a list of networks, like ["10.0.0.0/8"]')
     try:
         return parse_networks(texts)
     except ConfigError as error:
-        raise keys.error("allow", str(error)) from None
+        raise keys.error(key, str(error)) from None
 
 
 class _Keys:

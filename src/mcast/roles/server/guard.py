@@ -1,4 +1,7 @@
-"""Who may ask a server: whoever is in `allow` of its file, and the host itself."""
+"""Who may ask a server: whoever is in `allow` of its file, and the host itself.
+
+And who of these may say which SSRC and numbers a stream bears: the rendezvous points, if the file names them.
+"""
 
 from mcast.config.networks import Networks
 from mcast.net.connection import Connection
@@ -7,12 +10,13 @@ from mcast.net.connection import Connection
 class Guard:
     """Knows whom the file allows. Any thread may ask."""
 
-    def __init__(self, allowed: Networks, file: str) -> None:
-        self._allowed, self._file = allowed, file
+    def __init__(self, allowed: Networks, file: str, rendezvous: Networks | None = None) -> None:
+        """`rendezvous` is None where the file does not name them: then all who may ask are believed."""
+        self._allowed, self._file, self._rendezvous = allowed, file, rendezvous
 
-    def allow(self, allowed: Networks) -> None:
-        """Put other networks in force, for connections that are made from now on."""
-        self._allowed = allowed
+    def allow(self, allowed: Networks, rendezvous: Networks | None = None) -> None:
+        """Put other networks in force, for connections and streams that begin from now on."""
+        self._allowed, self._rendezvous = allowed, rendezvous
 
     def objection(self, connection: Connection) -> str | None:
         """Return why a connection gets no answer, None if it does."""
@@ -20,3 +24,10 @@ class Guard:
         if peer == here or peer.is_loopback or peer in self._allowed:
             return None
         return f"{peer} is in no network of 'allow' in {self._file}: add it if this is the rendezvous point"
+
+    def disbelief(self, connection: Connection) -> str | None:
+        """Return why a connection's word on SSRC and numbers does not count, None if it does."""
+        peer, rendezvous = connection.peer.ip, self._rendezvous
+        if rendezvous is None or peer in rendezvous:
+            return None
+        return f"{peer} is not in 'rendezvous' in {self._file}: add it if this is a rendezvous point"

@@ -71,12 +71,13 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     if options.prepare:
         _prepare(catalogue, process)
         return 0
-    guard = Guard(config.allow, str(config.path))
+    guard = Guard(config.allow, str(config.path), config.rendezvous)
     credentials = cli.credentials_of(options, Role.SERVER, process)
     process.on_hangup = lambda: _read_again(catalogue, guard, config.path)
     program = ServerProgram(
         catalogue, options.address, ports, options.pace_ms / 1000, process.on_crash,
         threads=options.stream_threads, rules=Rules(credentials=credentials, objection=guard.objection),
+        disbelief=guard.disbelief,
     )  # fmt: skip
     process.begun.set()
     try:
@@ -106,7 +107,7 @@ def _read_again(catalogue: Catalogue, guard: Guard, file: Path) -> None:
     try:
         config = load_server_config(file)
         catalogue.reload(config.contents)
-        guard.allow(config.allow)
+        guard.allow(config.allow, config.rendezvous)
     except ConfigError as error:
         logger.error("SIGHUP: the last good file stays in use: %s", error)
     else:

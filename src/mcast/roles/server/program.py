@@ -17,7 +17,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mcast import eventlog
 from mcast.errors import McastError, WireError
@@ -83,11 +83,14 @@ class ServerProgram:
     def __init__(
         self, catalogue: Catalogue, address: HostPort, ports: MediaPorts, pace: float, on_crash: OnCrash,
         *, threads: int = STREAM_THREADS, linger: float = LINGER, rules: Rules = OPEN,
+        disbelief: Callable[[Connection], str | None] = lambda _: None,
     ) -> None:  # fmt: skip
         """Listen at `address`; `pace` and `linger` in seconds. Raises ConfigError if that is not possible.
 
-        `threads` is the most that send prepared contents.
+        `threads` is the most that send prepared contents. `disbelief` tells why the word of a connection on
+        SSRC and numbers does not count, None if it does.
         """
+        self._disbelief = disbelief
         self._catalogue, self._ports, self._on_crash = catalogue, ports, on_crash
         self._listener = Listener(address, self._serve, on_crash, name="control", rules=rules)
         self._watcher = Watcher(on_crash)
@@ -233,6 +236,7 @@ class ServerProgram:
             self._note_refusal("takers", "a stream", connection, text)
             connection.send(Sending(SendStatus.FULL, text=text))
             return
+        send = self._believed(connection, send)
         try:
             overdue = Overdue(send.overdue_ms / 1000, send.due)
             streamer = self._pool.take(send.content, send.resume, overdue=overdue)
@@ -265,6 +269,13 @@ class ServerProgram:
         self._tell_contents()
         if streamer.ended:  # while we were at it, so that _on_end() may have missed this taker
             self._tell_end(taker)
+
+    def _believed(self, connection: Connection, send: Send) -> Send:
+        """Return the request without what only a rendezvous point may say: which numbers the stream bears."""
+        if send.resume is None or (why := self._disbelief(connection)) is None:
+            return send
+        self._note_refusal("strangers", "to go on with a stream", connection, why)
+        return replace(send, resume=None, overdue_ms=0, due=None)
 
     def _admit(self, taker: _Taker, send: Send) -> Sending:
         connection, streamer = taker.connection, taker.streamer
