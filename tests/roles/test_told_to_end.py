@@ -23,10 +23,12 @@ def never_answer(*_, **__):
     print("asked", flush=True)
     time.sleep(600)
 socket.getaddrinfo = never_answer
+from mcast.roles import ending
+ending.END_SECONDS = 1.0
 from mcast.__main__ import main
 sys.exit(main())
 """
-"""Runs mcast where no name server answers."""
+"""Runs mcast where no name server answers, and where what has not ended after a second is a failure."""
 LOADING = """
 import importlib, time
 def never_load(name):
