@@ -161,7 +161,7 @@ SINCE_THEN = {
     ("Disc", 16), ("Miss", 24), ("Port", 17), ("Port", 18), ("Port", 19), ("Send", 14), ("Send", 32),
     ("LayoutMessage", 15), ("LayoutMessage", 21), ("LayoutMessage", 32),
     ("Register", 20), ("Refused", 22), ("Health", 23),
-    *(("Health", kind) for kind in range(41, 48)),
+    *(("Health", kind) for kind in range(41, 49)),
 }  # TLVs that have been added and are skipped there  # fmt: skip
 
 

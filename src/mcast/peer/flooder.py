@@ -129,6 +129,8 @@ class Neighbour:
         while True:
             with self._lock:
                 connection = self._idle.pop() if self._idle else None
+                if connection is self._newest:
+                    self._newest = None
             self._wanted.set()
             if connection is None or self._watcher.unwatch(connection):
                 return connection
@@ -159,7 +161,7 @@ class Neighbour:
             self._wanted.clear()  # before looking: whatever comes from here on sets it again
             if self._stopping.is_set():
                 return
-            if not self._queue and (self._idle or self._has_enough):
+            if self._is_tried or (not self._queue and (self._idle or self._has_enough)):
                 self._wanted.wait()
                 continue
             try:
@@ -172,6 +174,11 @@ class Neighbour:
                 )  # fmt: skip
             except McastError as error:
                 self._failed(str(error))
+
+    @property
+    def _is_tried(self) -> bool:
+        """Return whether a stranger has been dialled and is still to show that a node runs there."""
+        return self._newest is not None and not self._timing.hurries
 
     @property
     def _has_enough(self) -> bool:
