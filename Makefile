@@ -69,7 +69,7 @@ demo-play: python ## the same in four ffplay windows
 bench: python ## what a relay costs beside the kernel's limit and others (needs root; an hour)
 	@$(RUN) -m bench.relays $(ARGS)
 
-bench-quick: python ## the rows of it that changes most often break (needs root; 2 minutes)
+bench-quick: python ## the rows of it that changes most often break (needs root; 2 to 3 minutes)
 	@$(RUN) -m bench.relays --quick $(ARGS)
 
 soak: python ## an hour under churn, loss and attack, nothing lost, nothing grown (ARGS="--minutes 5"; needs root)

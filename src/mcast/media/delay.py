@@ -7,8 +7,9 @@ the server's word travels beside them, in the STATE, and relays hand it on as it
     viewer   RTP time 90,000 passes here at 12:00:00.012 by this clock: it takes 12 ms
 
 Both sides mean the RTP time that passes them on the average of the last trains, so that neither the pace at
-which a server sends nor how a kernel has cut a train makes a difference of more than some milliseconds. Two
-machines' clocks are compared here: what differs between them is in the result. Pure: times are handed in.
+which a server sends nor how a kernel has cut a train makes a difference of more than some milliseconds. Where
+RTP time does not pass evenly the two averages are of other moments, and may differ by more. Two machines'
+clocks are compared here: what differs between them is in the result. Pure: times are handed in.
 """
 
 from mcast.wire.rtcp import NTP_UNITS, Origin, ntp_from_unix
