@@ -7,16 +7,15 @@ the server's word travels beside them, in the STATE, and relays hand it on as it
     viewer   RTP time 90,000 passes here at 12:00:00.012 by this clock: it takes 12 ms
 
 Both sides mean the RTP time that passes them on the average of the last trains, so that neither the pace at
-which a server sends nor how a kernel has cut a train makes a difference of more than some milliseconds. Where
-RTP time does not pass evenly the two averages are of other moments, and may differ by more. Two machines'
-clocks are compared here: what differs between them is in the result. Pure: times are handed in.
+which a server sends nor how a kernel has cut a train makes a difference of more than some milliseconds. Two
+machines' clocks are compared here: what differs between them is in the result. Pure: times are handed in.
 """
 
 from mcast.wire.rtcp import NTP_UNITS, Origin, ntp_from_unix
 from mcast.wire.rtp import CLOCK_RATE
 
-GAIN = 1 / 16
-"""Of each train: at a server's hundred a second the last 0.2 s count."""
+MEMORY = 0.25
+"""Seconds that a train counts. By time: a relay notes fewer trains than its server, or many at once."""
 LEAP = CLOCK_RATE
 """Ticks, 1 s. Media that is so much earlier or later than before begins the average anew: it is caught up."""
 LONGEST_DELAY = 600.0
@@ -32,19 +31,24 @@ _FULL, _HALF = 1 << 32, 1 << 31
 class Passage:
     """Which RTP time passes here, and when. One thread tells it of trains, others may ask."""
 
-    __slots__ = ("_offset",)
+    __slots__ = ("_noted_at", "_offset")
 
     def __init__(self) -> None:
         self._offset: float | None = None  # RTP time less our own, in ticks
+        self._noted_at = 0.0
 
     def note(self, timestamp: int, now: float) -> None:
-        """Take in that media of an RTP time passes at a time in monotonic seconds; once a train is enough."""
+        """Take in that media of an RTP time passes at a time in monotonic seconds.
+
+        It need not hear of each train: ten a second do, if they are like the rest.
+        """
         offset, before = timestamp - now * CLOCK_RATE, self._offset
+        since, self._noted_at = now - self._noted_at, now
         if before is None:
             self._offset = offset
             return
         step = (offset - before + _HALF) % _FULL - _HALF
-        self._offset = before + (step if abs(step) > LEAP else step * GAIN)
+        self._offset = before + (step if abs(step) > LEAP else step * min(1.0, since / MEMORY))
 
     def at(self, now: float) -> int | None:
         """Return the RTP time that passes at a time, None before anything has."""

@@ -171,10 +171,11 @@ class IncomingStream:
         return train
 
     def settle(self) -> bool:
-        """Let the parent know what has taken the short way; return whether anything has."""
+        """Let all know that look at the stream what has taken the short way; return whether anything has."""
         train, parent = self._followed, self._steady
         if train is None or parent is None:
             return False
+        self.end_to_end.passage.note(train.last_timestamp(), self._new_at)
         parent.on_followed(self.reception.next, timestamp_at(train.data, 0), self._new_at)
         self._followed = None
         return True

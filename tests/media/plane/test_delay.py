@@ -56,6 +56,16 @@ def test_each_hop_knows_how_long_media_takes_from_the_server_whatever_relays_are
     assert delays == pytest.approx([0.01, 0.045, 0.047], abs=PRECISION)
 
 
+def test_who_joins_late_knows_it_soon_however_old_the_media_was_that_it_began_with() -> None:
+    chain = Chain([0.01])
+    (sender, below), clock = chain.senders, chain.clock
+    chain.run(0.9)
+    late = Descendant(clock, below.push)
+    late.join(1, sender, Link(clock, random.Random(1), 0.02, 0.0))
+    clock.run(clock.now + 3.0)
+    assert late.stream.delay(clock.now) == pytest.approx(0.02, abs=PRECISION)
+
+
 def test_what_is_lost_and_sent_again_makes_no_delay() -> None:
     delays = Chain([0.01, 0.02], loss=0.05, bit_rate=1_000_000).run(4.0)
     assert delays == pytest.approx([0.01, 0.03], abs=PRECISION)
