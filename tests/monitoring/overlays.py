@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from mcast.config.layout import Layout
@@ -84,7 +85,8 @@ def small() -> MadeUp:
     overlay = MadeUp(layout_of({"rp": ["n1", "n3"], "n1": ["n2"], "n2": ["n3"], "n3": []}))
     n1, n2, n3 = map(Identity.node, ("n1", "n2", "n3"))
     overlay.report("rp", stream("news", ("rp",), (n1,)), stream(SCRIPT, ("rp",), (n3,), server=SERVERS[1]))
-    overlay.report("n1", stream("news", ("rp", "n1"), (n2,), repaired=3))
+    healed = stream("news", ("rp", "n1"), (n2,), repaired=3)
+    overlay.report("n1", replace(healed, nacks=5, longest_gap_ms=120, parent_changes=2, discontinuities=1))
     overlay.report("n2", stream("news", ("rp", "n1", "n2"), (viewer(1), viewer(2))))
     overlay.report("n3", stream(SCRIPT, ("rp", "n3"), (viewer(3),)))
     return overlay

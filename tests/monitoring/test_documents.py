@@ -17,7 +17,7 @@ STREAM = {
     "content", "fed", "path", "parents", "child_count", "viewers", "children", "delay_ms", "clock_delay_ms",
     "bit_rate",
     "lost_before_repair_percent", "lost_percent", "received_datagrams", "received_bytes", "missing_datagrams",
-    "repaired_datagrams", "ssrc", "next",
+    "repaired_datagrams", "nack_sent", "longest_gap_ms", "parent_changes", "discontinuities", "ssrc", "next",
 }  # fmt: skip
 NODE = {
     "name", "kind", "address", "joined", "up", "program", "uptime_s", "cpu_percent", "memory_bytes",

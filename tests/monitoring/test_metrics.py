@@ -31,6 +31,8 @@ def test_each_figure_has_its_node_and_content(overlay: MadeUp) -> None:
     assert told['mcast_node_received_datagrams_total{node="n1",content="news"}'] == 1000
     assert told['mcast_node_repaired_datagrams_total{node="n1",content="news"}'] == 3
     assert told['mcast_node_viewers{node="n2",content="news"}'] == 2
+    assert told['mcast_node_nacks_total{node="n1",content="news"}'] == 5
+    assert told['mcast_node_longest_gap_seconds{node="n1",content="news"}'] == 0.12
     assert told['mcast_node_delay_seconds{node="n2",content="news"}'] == 0.003
     assert told['mcast_parent_round_trip_seconds{node="n2",content="news",parent="n1"}'] == 0.002
     assert told['mcast_server_latency_seconds{server="10.0.0.1:7000"}'] == 0.0005

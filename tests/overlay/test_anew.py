@@ -141,7 +141,7 @@ def test_children_are_sent_away_to_come_again_and_the_stream_waits_for_them() ->
     (end,) = [action for action in actions if isinstance(action, End)]
     assert end.stop.reason is StopReason.REPLACED
     assert actions[-2:] == [BeginAnew("news", Position(8, 20)), Receive(2, "news")]
-    assert (branch.state, branch.replaced) == (State.LINGERING, False)
+    assert (branch.state, branch.replaced, branch.discontinuities) == (State.LINGERING, False, 1)
     came = branch.on_asked(RESUMING, 2, 1.2)
     assert ([type(action) for action in came], branch.state) == ([Accept], State.FED)
 

@@ -321,6 +321,7 @@ def test_a_parent_that_is_lost_is_replaced_by_a_spare_within_one_round_trip() ->
     assert branch.on_port(2, spare_port(), 1.02) == [do.Receive(2, "news")]
     actions = branch.on_feed(2, Feed.FED, 1.03)
     assert said(actions, "parent_taken") == {"content": "news", "parent": "n3", "gap_ms": 30}
+    assert branch.parent_changes == 1
     assert said(actions, "fed") == {"content": "news", "after_ms": 30}
     assert without_announcements(actions) == [
         do.Supply("news", FeedState.FED),

@@ -48,6 +48,8 @@ class Place:
     fed: bool = True
     upstreams: Mapping[UpstreamId, Upstream] = field(default_factory=lambda: {7: Upstream(NodeParent("rp"))})
     primary: UpstreamId | None = 7
+    parent_changes: int = 4
+    discontinuities: int = 1
 
 
 class Relayed:
@@ -74,7 +76,7 @@ class Relayed:
 
 COUNTERS = ReceiverCounters(
     datagrams=97, bytes=128_816, lost=3, duplicates=0, reordered=0, repaired=2, foreign=0, garbage=0,
-    next=100, longest_gap_ms=0.0, nack_sent=0, doubted=0,
+    next=100, longest_gap_ms=43.6, nack_sent=6, doubted=0,
 )  # fmt: skip
 CHILD = ChildSnapshot(
     1, "c", ChildState.LIVE, None, 100, 97, 128_816, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.25, -7000
@@ -119,6 +121,7 @@ def test_a_report_tells_of_each_content_its_place_in_the_tree_and_how_it_fares()
     news, sea = report.streams
     assert (news.content, news.path, news.position, news.fed) == ("news", (RP, N1), Position(7, 100), True)
     assert (news.datagrams, news.octets, news.lost, news.repaired) == (97, 128_816, 3, 2)
+    assert (news.nacks, news.longest_gap_ms, news.parent_changes, news.discontinuities) == (6, 44, 4, 1)
     assert news.parents == (ParentHealth("rp", False, True, 1500, 90),)
     assert (news.child_count, news.round_trips_us) == (1, (250,))
     assert (news.delay_us, news.delays_us) == (12_500, (-7_000,))

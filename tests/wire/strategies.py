@@ -170,6 +170,10 @@ stream_healths = st.builds(
     repaired=unsigned(64),
     delay_us=st.integers(-(1 << 31), (1 << 31) - 1),
     delays_us=tuples_of(st.integers(-(1 << 31), (1 << 31) - 1)),
+    nacks=unsigned(64),
+    longest_gap_ms=unsigned(32),
+    parent_changes=unsigned(32),
+    discontinuities=unsigned(32),
 )
 catalogue_pages = st.builds(
     health.CataloguePage,

@@ -1,5 +1,7 @@
 """The parts of a node's report, byte for byte."""
 
+from dataclasses import replace
+
 import pytest
 
 from mcast.wire.bootstrap import Health, unpack
@@ -33,6 +35,17 @@ RP, N1 = Identity.node("rp"), Identity.node("n1")
 def test_a_report_is_written_and_read_byte_for_byte(report: Health, wire: str) -> None:
     body = bytes.fromhex(wire)
     assert (report.pack().hex(), unpack(body)) == (body.hex(), report)
+
+
+def test_how_a_stream_was_healed_is_told_of_those_that_had_to_be() -> None:
+    begin = "04 0d 0008 0000000000000001 0e {} 01 0001 61 04 000c 00000001 0000000000000002"
+    stream = StreamHealth("a", (), (), Position(1, 2))
+    assert Health(1, (stream,)).pack() == bytes.fromhex(begin.format("0013"))
+    healed = replace(stream, nacks=3, longest_gap_ms=41, parent_changes=2, discontinuities=1)
+    begin = begin.format("0033")
+    wire = begin + "0f 0008 0000000000000003 10 0004 00000029 11 0004 00000002 12 0004 00000001"
+    assert Health(1, (healed,)).pack() == bytes.fromhex(wire)
+    assert unpack(bytes.fromhex(wire)) == Health(1, (healed,))
 
 
 def test_what_is_new_of_a_stream_stands_behind_what_older_versions_know() -> None:

@@ -98,6 +98,10 @@ def _stream(view: View, status: NodeStatus, stream: StreamHealth) -> Json:
         "received_bytes": stream.octets,
         "missing_datagrams": stream.lost,
         "repaired_datagrams": stream.repaired,
+        "nack_sent": stream.nacks,
+        "longest_gap_ms": stream.longest_gap_ms,
+        "parent_changes": stream.parent_changes,
+        "discontinuities": stream.discontinuities,
         "ssrc": f"{stream.position.ssrc:08x}",
         "next": stream.position.next,
     }

@@ -1,10 +1,11 @@
 """The overlay as Prometheus reads it (text format 0.0.4): names, types and units by its conventions. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mcast.monitoring.view import View, viewers_of
 from mcast.wire.bootstrap import NodeKind
+from mcast.wire.health import StreamHealth
 
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -35,7 +36,8 @@ class Family:
 
 def metrics(view: View, events: Mapping[str, int]) -> str:
     """Return all metrics; `events` is how often each event has come."""
-    families = [*_of_nodes(view), *_of_streams(view), *_of_parents(view), *_of_servers(view)]
+    parts = (_of_nodes, _of_streams, _of_delays, _of_parents, _of_servers)
+    families = [family for part in parts for family in part(view)]
     counted = Family("mcast_events_total", "counter", "Events that nodes and bootstrapper have told.")
     for name, count in sorted(events.items()):
         counted.add(count, event=name)
@@ -63,20 +65,37 @@ def _of_nodes(view: View) -> Iterable[Family]:
     return up, info, uptime, cpu, memory, silence
 
 
-def _of_streams(view: View) -> Iterable[Family]:
-    datagrams = Family(
-        "mcast_node_received_datagrams_total", "counter", "Datagrams of a content that have come, each once."
-    )
-    octets = Family("mcast_node_received_bytes_total", "counter", "Bytes in these datagrams.")
-    repaired = Family(
-        "mcast_node_repaired_datagrams_total",
-        "counter",
-        "Datagrams that came when they were asked for.",
-    )
-    missing = Family("mcast_node_missing_datagrams", "gauge", "Datagrams that are missing now, or for good.")
-    fed = Family("mcast_node_fed", "gauge", "Whether media of a content reaches the node.")
-    children = Family("mcast_node_children", "gauge", "Nodes and viewers that the node feeds.")
-    viewers = Family("mcast_node_viewers", "gauge", "Viewers that the node feeds.")
+_REPORTED: tuple[tuple[str, str, str, Callable[[StreamHealth], float]], ...] = (
+    ("received_datagrams_total", "counter", "Datagrams of a content that have come, each once.",
+     lambda stream: stream.datagrams),
+    ("received_bytes_total", "counter", "Bytes in these datagrams.", lambda stream: stream.octets),
+    ("repaired_datagrams_total", "counter", "Datagrams that came when they were asked for.",
+     lambda stream: stream.repaired),
+    ("nacks_total", "counter", "NACKs that were sent for what was missing.", lambda stream: stream.nacks),
+    ("missing_datagrams", "gauge", "Datagrams that are missing now, or for good.",
+     lambda stream: stream.lost),
+    ("longest_gap_seconds", "gauge", "The longest time between two new datagrams.",
+     lambda stream: stream.longest_gap_ms / 1000),
+    ("parent_changes_total", "counter", "How often another parent has taken over.",
+     lambda stream: stream.parent_changes),
+    ("discontinuities_total", "counter", "How often another stream was taken, as one could not go on.",
+     lambda stream: stream.discontinuities),
+    ("fed", "gauge", "Whether media of a content reaches the node.", lambda stream: stream.fed),
+    ("children", "gauge", "Nodes and viewers that the node feeds.", lambda stream: stream.child_count),
+    ("viewers", "gauge", "Viewers that the node feeds.", viewers_of),
+)  # fmt: skip
+"""What a node tells of a content: the name behind "mcast_node_", the type, the help, and the figure."""
+
+
+def _of_streams(view: View) -> Iterator[Family]:
+    for name, kind, text, figure in _REPORTED:
+        family = Family(f"mcast_node_{name}", kind, text)
+        for node, stream in view.streams():
+            family.add(figure(stream), node=node, content=stream.content)
+        yield family
+
+
+def _of_delays(view: View) -> Iterable[Family]:
     delay = Family(
         "mcast_node_delay_seconds", "gauge", "From the server to the node: half of each round trip, added up."
     )
@@ -90,17 +109,10 @@ def _of_streams(view: View) -> Iterable[Family]:
     )
     for name, stream in view.streams():
         about = {"node": name, "content": stream.content}
-        datagrams.add(stream.datagrams, **about)
-        octets.add(stream.octets, **about)
-        repaired.add(stream.repaired, **about)
-        missing.add(stream.lost, **about)
-        fed.add(stream.fed, **about)
-        children.add(stream.child_count, **about)
-        viewers.add(viewers_of(stream), **about)
         delay.add(_seconds(view.delay_ms(name, stream.content)), **about)
         by_clock.add(_seconds(view.clock_delay_ms(name, stream)), **about)
         viewers_delay.add(_seconds(view.latest_viewer_ms(name, stream)), **about)
-    return datagrams, octets, repaired, missing, fed, children, viewers, delay, by_clock, viewers_delay
+    return delay, by_clock, viewers_delay
 
 
 def _seconds(milliseconds: float | None) -> float | None:

@@ -64,6 +64,7 @@ def begin(branch: BranchData, why: Why) -> list[Action]:
         del branch.upstreams[upstream]
     branch.candidates, branch.search, branch.refusals, branch.failed = Candidates(()), None, [], {}
     branch.has_been_fed = False
+    branch.discontinuities += 1
     branch.replaced, branch.told_no_way, branch.lost_by, branch.cut_at = False, False, "", None
     branch.make_primary(why.upstream)
     branch.last_word = None  # the stream is news, whatever the path is

@@ -106,6 +106,7 @@ class BranchData:
         self.path: Path = ()  # from the rendezvous point to here, by the primary or the last one there was
         self.position: Position | None = None
         self.version = 1  # of our own PORTs
+        self.parent_changes = self.discontinuities = 0  # so far, for who watches the node
         self.last_word: Word | None = None  # None: not all children have been told the same
         self.search: Search | None = None
         self.candidates = Candidates(())

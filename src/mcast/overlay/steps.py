@@ -181,6 +181,7 @@ def promote(branch: BranchData, why: Why) -> list[Action]:
     branch.upstreams[taken].renews = False
     if is_renewal:
         return [renewal.renewed(branch, why.now)]
+    branch.parent_changes += 1
     parent = branch.upstreams[taken].parent
     gap_ms = 0 if branch.cut_at is None else round((why.now - branch.cut_at) * 1000)
     fields = (("content", branch.content), ("parent", str(parent)), ("gap_ms", gap_ms))

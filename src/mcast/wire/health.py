@@ -60,6 +60,11 @@ class StreamHealth(Record):
     # From the server, by its clock and the receiver's own, which may differ: less than 0. 0: not known.
     delay_us: int = 0  # to this node
     delays_us: tuple[int, ...] = ()  # to these children, in their order
+    nacks: int = 0  # that the parents were asked in for what was missing
+    longest_gap_ms: int = 0  # between two new datagrams
+    # Since the node takes part in the content, whatever stream of it:
+    parent_changes: int = 0
+    discontinuities: int = 0  # how often another stream was taken, as one could not go on
 
     SCHEMA = Schema(
         one(1, "content", CONTENT_NAME),
@@ -76,6 +81,10 @@ class StreamHealth(Record):
         maybe(12, "repaired", U64, 0),
         maybe(13, "delay_us", I32, 0),
         many(14, "delays_us", I32),
+        maybe(15, "nacks", U64, 0),
+        maybe(16, "longest_gap_ms", U32, 0),
+        maybe(17, "parent_changes", U32, 0),
+        maybe(18, "discontinuities", U32, 0),
     )
 
 

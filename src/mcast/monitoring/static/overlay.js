@@ -519,6 +519,8 @@ function ofStream(stream) {
     ["delay", `${ms(stream.delay_ms)} by round trips, ${ms(stream.clock_delay_ms)} by clocks`],
     ["lost", `${percent(stream.lost_before_repair_percent)} before repair, ${percent(stream.lost_percent)} after`],
     ["so far", `${stream.received_datagrams} datagrams, ${stream.repaired_datagrams} repaired, ${stream.missing_datagrams} missing`],
+    ["healing", `${stream.parent_changes} parent changes, ${stream.nack_sent} NACKs, longest gap ${ms(stream.longest_gap_ms)}, `
+      + `${stream.discontinuities} discontinuities`],
     ["feeds", told.join(", ") || "nobody"],
   ])];
 }

@@ -77,6 +77,14 @@ class Branch(Protocol):
     def primary(self) -> UpstreamId | None:
         """Which of them has the path that counts."""
 
+    @property
+    def parent_changes(self) -> int:
+        """How often another parent has become that one."""
+
+    @property
+    def discontinuities(self) -> int:
+        """How often another stream of the content has been taken."""
+
 
 class Events(Protocol):
     """What has happened and was not told yet."""
@@ -178,7 +186,9 @@ class HealthReporter:
         bare = StreamHealth(
             content, branch.path, (), relay.position, counters.lost, branch.fed, len(branch.children),
             parents=tuple(_parents(branch, relay)), datagrams=counters.datagrams, octets=counters.bytes,
-            repaired=counters.repaired, delay_us=as_told(relay.delay()),
+            repaired=counters.repaired, delay_us=as_told(relay.delay()), nacks=counters.nack_sent,
+            longest_gap_ms=min(round(counters.longest_gap_ms), _U32),
+            parent_changes=branch.parent_changes, discontinuities=branch.discontinuities,
         )  # fmt: skip
         told = self._children(content, branch, room - _size(bare))
         known = {child.key: child for child in relay.fanout.children()} if told else {}
