@@ -378,6 +378,7 @@ class SimReceiver:
     start: int | None = None
     next: int = 0
     _gaps: dict[int, float] = field(default_factory=dict)  # where one begins -> when it was seen
+    _reach: int | None = None  # wanted from before the start, once that is known
     _race: tuple[float, int, int] | None = None  # since when, and the firsts of both then
 
     def add(self, inlet: Inlet) -> None:
@@ -413,10 +414,14 @@ class SimReceiver:
         """Begin with the number that the first parent was asked for."""
         if self.start is None:
             self.start = self.next = number
+            if self._reach is not None:
+                self.reach_back(self._reach)
 
     def reach_back(self, number: int) -> None:
         """Want the stream from a lower number on, for a child's sake."""
-        if self.start is not None and self.next - HISTORY <= number < self.start:
+        if self.start is None:
+            self._reach = number if self._reach is None else min(number, self._reach)
+        elif self.next - HISTORY <= number < self.start:
             self.start = number
 
     def missing(self) -> list[Span]:

@@ -99,6 +99,7 @@ class IncomingStream:
         self._new_at = float("inf")  # when something new has come last
         self._longest_gap = 0.0
         self._nacks_of_former = self._doubted = 0
+        self._reach: int | None = None  # wanted from before the start, once that is known
 
     def __repr__(self) -> str:
         return f"<IncomingStream {self.ssrc:08x} {self.reception!r} {list(self._parents.values())}>"
@@ -138,7 +139,9 @@ class IncomingStream:
         """Want the stream from a lower number on: somebody below lacks what this child never asked for."""
         self.settle()
         self._steady = None
-        if self.reception.reach_back(number, now):
+        if self.reception.start is None:  # nothing has come: from where there is to go back is not known yet
+            self._reach = number if self._reach is None else min(number, self._reach)
+        elif self.reception.reach_back(number, now):
             for parent in self._parents.values():
                 parent.reach_back(number)
 
@@ -245,6 +248,9 @@ class IncomingStream:
         idle = only_nulls(data, size)
         missing = self.reception.lost if idle else 0
         parent.on_media(first, count, spans, timestamp_at(data, 0), now, idle=idle, missing=missing)
+        if self._reach is not None:
+            number, self._reach = self._reach, None
+            self.reach_back(number, now)
         if not spans:
             return []
         if first + count == self.reception.next:  # neither late nor sent again

@@ -408,6 +408,17 @@ def test_a_parent_is_asked_for_what_somebody_below_wants_from_before_this_child_
     assert two.stream.counters().lost == 0
 
 
+def test_it_is_asked_for_that_even_if_somebody_below_was_first_to_say_so() -> None:
+    two = TwoParents(at=100, start=None)
+    two.stream.remove(1)
+    for number in (98, 97, 99):  # three children have come before the first datagram
+        two.stream.reach_back(number, 0.9)
+    assert two.media(0, 100, 5, 1.0) == [100, 101, 102, 103, 104]
+    assert two.asked(0, 1.1) == [97, 98, 99]
+    assert two.media(0, 97, 3, 1.2) == [97, 98, 99]
+    assert two.stream.counters().lost == 0
+
+
 # The short way
 
 STEPS = st.lists(
