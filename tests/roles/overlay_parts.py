@@ -239,7 +239,7 @@ class World:
             if isinstance(message, Health):
                 told.append(message)
 
-        node = NodeProgram(layout, LOCALHOST, MediaPorts(), say, self.crash, timing=self.timing)
+        node = NodeProgram(layout, LOCALHOST, MediaPorts(), say, lambda: 1, self.crash, timing=self.timing)
         node.start(layout)
         self._all.callback(self.end, node)
         return node

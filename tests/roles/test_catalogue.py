@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.monitoring.registry import NodeStatus
-from mcast.roles.node.catalogue import CYCLE, LEAST_PAUSE, CatalogueReporter
+from mcast.roles.node.catalogue import LEAST_PAUSE, CatalogueReporter
 from mcast.wire.bootstrap import Health
 from mcast.wire.content import ContentInfo, Readiness
 from mcast.wire.health import CataloguePage, ContentHealth
@@ -48,14 +48,24 @@ def test_a_page_holds_what_there_is_room_for_and_one_content_at_least() -> None:
     assert len(Servers("a", "b").round(0.0, room=1)) == 2
 
 
-def test_a_round_begins_when_a_list_has_changed_and_now_and_then() -> None:
+def test_a_round_begins_when_a_list_has_changed_and_for_who_knows_nothing() -> None:
     servers = Servers("a")
     assert servers.round(0.0)
-    assert not servers.round(CYCLE - 0.1)
-    assert servers.round(CYCLE)
+    assert not servers.round(1000.0)
     servers.changes += 1
-    assert not servers.round(CYCLE + LEAST_PAUSE - 0.1)
-    assert servers.round(CYCLE + LEAST_PAUSE)
+    assert servers.round(1000.0)
+    servers.changes += 1
+    assert not servers.round(1000.0 + LEAST_PAUSE - 0.1)
+    assert servers.round(1000.0 + LEAST_PAUSE)
+    servers.reporter.begin_anew()
+    assert servers.round(1000.0 + LEAST_PAUSE)
+
+
+def test_a_round_that_somebody_has_heard_half_of_is_begun_again_for_another_one() -> None:
+    servers = Servers("a", "b", "c", "d", "e")
+    assert servers.reporter.page(300, 0.0)
+    servers.reporter.begin_anew()
+    assert [each.name for each in servers.round(0.1)[0].contents] == ["a", "b"]
 
 
 def test_what_is_told_of_a_content_is_bounded() -> None:
@@ -77,6 +87,7 @@ def test_whatever_changes_the_bootstrapper_knows_what_there_is_after_a_whole_rou
     for page in servers.round(0.0, room)[:seen]:  # some pages of it
         status.take(Health(0, catalogue=page), 0.0)
     servers.contents = Servers(*then).contents
-    for page in servers.round(CYCLE, room):
+    servers.changes += 1
+    for page in servers.round(LEAST_PAUSE, room):
         status.take(Health(0, catalogue=page), 1.0)
     assert list(status.catalogue) == sorted(then)

@@ -94,11 +94,12 @@ class Scene:
         catalogue: CatalogueReporter | None = None,
     ) -> None:
         self.places, self.tap, self.sent = places, EventTap(), Recorder()
+        self.connection: int | None = 1
         measured = {f"10.0.0.{n}:7000": Measurement(100, 200, 300) for n in range(servers)}
         nothing = CatalogueReporter(lambda _: (), lambda: 0)
         views = Views(
             lambda: cast(Mapping[str, Branch], self.places), lambda: ("n9",), lambda: measured,
-            nothing if catalogue is None else catalogue, self.tap,
+            nothing if catalogue is None else catalogue, self.tap, lambda: self.connection,
         )  # fmt: skip
         relays = {each: Relayed() for each in places if each != absent}
         self.reporter = HealthReporter(views, cast(RelayDb, relays), self.sent)
@@ -153,6 +154,27 @@ def test_the_catalogue_is_told_beside_the_streams_and_within_the_rate() -> None:
     for report in reports:
         registry.heard("n1", report, START)
     assert list(registry.snapshot()["n1"].catalogue) == [info.name for info in contents]
+
+
+def test_while_the_bootstrapper_hears_nothing_nothing_is_said_and_then_all_that_has_happened() -> None:
+    scene = Scene({"news": Place()})
+    scene.connection = None
+    scene.tap.emit(logging_record("fed", "fed again", content="news", after_ms=35))
+    assert scene.run(5.0) == []
+    scene.connection = 1
+    (report,) = scene.run(0.1, START + 5.0)
+    assert [each.name for each in report.events] == ["fed"]
+    assert [each.content for each in report.streams] == ["news"]
+
+
+def test_a_bootstrapper_that_begins_anew_is_told_the_catalogue_again_and_nobody_else_is() -> None:
+    known = (ContentInfo("a"), ())
+    scene = Scene({}, catalogue=CatalogueReporter(lambda name: [known] if name < "a" else [], lambda: 1))
+    told = [report.catalogue for report in scene.run(60.0)]
+    assert [page is not None for page in told] == [True, *[False] * (len(told) - 1)]
+    scene.connection = 2
+    told = [report.catalogue for report in scene.run(60.0, START + 60.0)]
+    assert [page is not None for page in told] == [True, *[False] * (len(told) - 1)]
 
 
 def test_it_reports_from_time_to_time_and_at_once_when_a_tree_has_changed() -> None:

@@ -113,7 +113,13 @@ class Pairs:
     def _node(self) -> NodeProgram:
         layout = LayoutMessage("n1", NodeKind.OVERLAY, "127.0.0.1:0")
         node = NodeProgram(
-            layout, LOCALHOST, MediaPorts(), Recorder(), self.crash, credentials=self._listener(Role.NODE)
+            layout,
+            LOCALHOST,
+            MediaPorts(),
+            Recorder(),
+            lambda: 1,
+            self.crash,
+            credentials=self._listener(Role.NODE),
         )
         node.start(layout)
         self._all.callback(node.stop)

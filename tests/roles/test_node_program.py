@@ -188,11 +188,11 @@ def test_no_way_to_the_media_ends_the_stream_and_not_the_node(
 def test_a_port_in_use_is_said_and_leaves_nothing_behind(world: World, crash: Recorder) -> None:
     node = world.node("n1")
     with pytest.raises(ConfigError, match=str(node.address.port)):
-        NodeProgram(layout_of("n2"), node.address, MediaPorts(), Recorder(), crash)
+        NodeProgram(layout_of("n2"), node.address, MediaPorts(), Recorder(), lambda: 1, crash)
 
 
 def test_a_node_that_was_never_started_can_be_stopped(crash: Recorder) -> None:
-    NodeProgram(layout_of("n1"), LOCALHOST, MediaPorts(), Recorder(), crash).stop()
+    NodeProgram(layout_of("n1"), LOCALHOST, MediaPorts(), Recorder(), lambda: 1, crash).stop()
 
 
 @pytest.mark.parametrize("moment", range(4))
@@ -201,7 +201,7 @@ def test_stop_while_floods_and_follows_are_pending_is_quick(
 ) -> None:
     with silent_address() as nowhere:
         layout = layout_of("n1", n2=nowhere, rp=peer.address)
-        node = NodeProgram(layout, LOCALHOST, MediaPorts(), Recorder(), crash)
+        node = NodeProgram(layout, LOCALHOST, MediaPorts(), Recorder(), lambda: 1, crash)
         node.start(layout)
         viewer = world.viewer(node.address, "news")
         if moment > 0:
@@ -223,7 +223,7 @@ def test_fifty_contents_are_left_at_once_though_the_parent_answers_nothing(
     world: World, peer: Peer, silent_port: int, crash: Recorder
 ) -> None:
     layout = layout_of("n1", rp=peer.address)
-    node = NodeProgram(layout, LOCALHOST, MediaPorts(), Recorder(), crash)
+    node = NodeProgram(layout, LOCALHOST, MediaPorts(), Recorder(), lambda: 1, crash)
     node.start(layout)
     above: list[Connection] = []
     for number in range(50):
@@ -257,7 +257,7 @@ def test_every_decision_is_written_to_the_trace_and_can_be_replayed(
     tmp_path: Path, peer: Peer, crash: Recorder
 ) -> None:
     path, layout = tmp_path / "n1.jsonl", layout_of("n1", rp=peer.address)
-    node = NodeProgram(layout, LOCALHOST, MediaPorts(), Recorder(), crash, trace_file=path)
+    node = NodeProgram(layout, LOCALHOST, MediaPorts(), Recorder(), lambda: 1, crash, trace_file=path)
     node.start(layout)
     with connect(node.address, PATIENCE) as connection:
         connection.send(disc())
@@ -274,7 +274,9 @@ def test_every_decision_is_written_to_the_trace_and_can_be_replayed(
 
 def test_a_trace_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path, crash: Recorder) -> None:
     with pytest.raises(ConfigError, match="--trace"):
-        NodeProgram(layout_of("n1"), LOCALHOST, MediaPorts(), Recorder(), crash, trace_file=tmp_path)
+        NodeProgram(
+            layout_of("n1"), LOCALHOST, MediaPorts(), Recorder(), lambda: 1, crash, trace_file=tmp_path
+        )
 
 
 def test_a_stream_that_comes_in_while_the_node_stops_leaves_nothing_behind(
@@ -282,7 +284,7 @@ def test_a_stream_that_comes_in_while_the_node_stops_leaves_nothing_behind(
 ) -> None:
     for _ in range(10):
         layout = layout_of("n1", rp=peer.address)
-        node = NodeProgram(layout, LOCALHOST, MediaPorts(), Recorder(), crash)
+        node = NodeProgram(layout, LOCALHOST, MediaPorts(), Recorder(), lambda: 1, crash)
         node.start(layout)
         viewers = [world.viewer(node.address, f"c{number}") for number in range(8)]
 
@@ -306,7 +308,7 @@ def test_a_crash_of_the_decider_ends_everything_all_the_same(world: World) -> No
     contents = Contents("news")
     server = world.server(contents)
     layout = LayoutMessage("rp", NodeKind.RENDEZVOUS, "127.0.0.1:0", servers=(str(server.address),))
-    node = NodeProgram(layout, LOCALHOST, MediaPorts(), Recorder(), crash)
+    node = NodeProgram(layout, LOCALHOST, MediaPorts(), Recorder(), lambda: 1, crash)
     node.start(layout)
     viewer = world.viewer(node, "news").watch()
 

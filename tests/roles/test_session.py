@@ -220,6 +220,20 @@ def test_reports_that_come_together_travel_as_the_last_one(start_session: StartS
         assert bootstrapper.counters["health"] < 100
 
 
+def test_it_is_ready_for_a_report_while_somebody_listens_and_the_last_one_has_left(
+    start_session: StartSession, free_address: HostPort
+) -> None:
+    session = start_session(free_address)
+    assert session.ready() is None
+    with make_bootstrapper(free_address):
+        wait_until(lambda: session.ready() == 1)
+        session.say(streaming("news"))
+        wait_until(lambda: session.ready() == 1)
+    wait_until(lambda: session.ready() is None)
+    with make_bootstrapper(free_address):
+        wait_until(lambda: session.ready() == 2)
+
+
 def test_each_event_is_told_once_though_its_report_was_overtaken_or_is_repeated(
     start_session: StartSession,
 ) -> None:

@@ -3,7 +3,7 @@
     a b c d e f    report 1: a b, more    report 2: c d, more    report 3: e f    (nothing for a while)
 
 A page says behind which name it begins: whoever reads it knows what is gone. A round begins when a server's
-list has changed, and now and then: a bootstrapper that was restarted knows nothing.
+list has changed, and with each connection to the bootstrapper, which may know nothing.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,10 +12,8 @@ from mcast.wire.codec import Writer
 from mcast.wire.content import ContentInfo
 from mcast.wire.health import DIGEST_START_SIZE, CataloguePage, ContentHealth
 
-CYCLE = 30.0
-"""Seconds from the beginning of one round to the next while nothing changes."""
 LEAST_PAUSE = 5.0
-"""The same where something does: servers list anew whenever a stream begins."""
+"""Seconds from the beginning of one round to the next: servers list anew whenever a stream begins."""
 MAX_FORMAT = 60
 """Characters of a content's format."""
 MAX_SERVERS = 4
@@ -59,11 +57,12 @@ class CatalogueReporter:
         self._after = contents[-1].name if more else None
         return page
 
+    def begin_anew(self) -> None:
+        """Tell everything again, to somebody who knows nothing."""
+        self._told, self._begun, self._after = 0, float("-inf"), None
+
     def _is_due(self, now: float) -> bool:
-        changes = self._changes()
-        if changes == 0:
-            return False
-        return now - self._begun >= (CYCLE if changes == self._told else LEAST_PAUSE)
+        return self._changes() != self._told and now - self._begun >= LEAST_PAUSE
 
 
 def _told(info: ContentInfo, servers: tuple[str, ...]) -> ContentHealth:

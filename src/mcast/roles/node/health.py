@@ -105,16 +105,18 @@ class Views:
     servers: Callable[[], Mapping[str, Measurement]]  # as this node measures them, if it does
     catalogue: CatalogueReporter  # of what they have
     events: Events
+    ready: Callable[[], int | None]  # the connection that would carry a report at once, if there is one
 
 
 class HealthReporter:
     """Reports from time to time. For the decider's thread."""
 
     def __init__(self, views: Views, relays: RelayDb, send: Callable[[Health], None]) -> None:
-        """`send` must not wait."""
+        """`send` must not wait; it is called while a connection is `ready`, so no report is overtaken."""
         self._views, self._relays, self._send = views, relays, send
         self._load = ProcessLoad()
         self._began, self._next = time.monotonic(), 0.0
+        self._connection: int | None = None  # that has carried the last report
         self._paid = TokenBucket(RATE, RATE, 0.0)
         self._told: dict[str, _Place] = {}  # what was told last of a stream's place in the tree
         self._turns: list[str] = []  # the streams that this whole report has not told yet
@@ -128,8 +130,11 @@ class HealthReporter:
     def on_tick(self, now: float) -> None:
         """Report if it is time to, and if the last report has been paid for."""
         is_time = now >= self._next or self._views.events.pending
-        if not is_time or self._paid.left(now) <= 0:
+        if not is_time or self._paid.left(now) <= 0 or (connection := self._views.ready()) is None:
             return
+        if connection != self._connection:  # to a bootstrapper that may know nothing
+            self._connection, self._part = connection, 0
+            self._views.catalogue.begin_anew()
         self._next = now + INTERVAL
         report = self._report(now)
         self._paid.take(len(report.pack()))

@@ -92,7 +92,7 @@ def _run(
     address = options.address or _listening_address(layout)
     logs.speak_as(layout.name)
     program = NodeProgram(
-        layout, address, ports, session.say, process.on_crash,
+        layout, address, ports, session.say, session.ready, process.on_crash,
         takes_clients=not options.unlisted, parents=options.parents, trace_file=options.trace,
         forward_threads=options.forward_threads,
         limits=Limited(options.max_children, options.max_rate), gather=options.gather_ms / 1000,

@@ -74,6 +74,7 @@ class NodeProgram:
         address: HostPort,
         ports: MediaPorts,
         say: Callable[[Health | Seek | Links], None],
+        ready: Callable[[], int | None],
         on_crash: OnCrash,
         *,
         takes_clients: bool = True,
@@ -89,11 +90,11 @@ class NodeProgram:
     ) -> None:
         """Listen at `address`. Raises ConfigError if that, or to write the trace, is not possible.
 
-        `say` tells the bootstrapper something and must not wait. `takes_clients`: neighbours may name this
-        node to their clients, for when they fail themselves. `parents`: of each content, where it is not to
-        be as many as the layout says. `forward_threads` is the most that carry its contents.
-        `limits`: what it may do for all its children together. `gather`: how long it
-        may hold trains, in seconds, to send fewer and longer ones.
+        `say` tells the bootstrapper something and must not wait; `ready` gives the connection that would
+        carry it at once. `takes_clients`: neighbours may name this node to their clients, for when they fail
+        themselves. `parents`: of each content, where it is not to be as many as the layout says.
+        `forward_threads` is the most that carry its contents. `limits`: what it may do for all its children
+        together. `gather`: how long it may hold trains, in seconds, to send fewer and longer ones.
         `beat` gets, at each tick, the threads that the node cannot do without.
         `events` are told to the bootstrapper, too.
         """
@@ -139,6 +140,7 @@ class NodeProgram:
             lambda: core.servers.measurements(),
             CatalogueReporter(lambda name: core.servers.behind(name), lambda: core.servers.changes),
             events or EventTap(),
+            ready,
         )
         self._health = HealthReporter(views, self._relays, say)
         self._performer = Performer(

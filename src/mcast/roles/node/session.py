@@ -111,11 +111,20 @@ class BootstrapSession:
         self._removed = threading.Event()
         self._was_known = self._has_said_why = False
         self._connected = threading.Event()
+        self._connections = 0  # so far; the thread's
 
     @property
     def connected(self) -> bool:
         """Return whether the bootstrapper has answered on the present connection."""
         return self._connected.is_set()
+
+    def ready(self) -> int | None:
+        """Return the number of the connection that would carry a report at once; None if there is none.
+
+        Who reports only then knows that no report is overtaken, and when somebody listens who knows nothing.
+        """
+        with self._lock:
+            return self._connections if self._health is None and self.connected else None
 
     @property
     def awaited(self) -> str:
@@ -271,6 +280,7 @@ class BootstrapSession:
     def _new_layout(self, layout: LayoutMessage) -> None:
         if not self._connected.is_set():
             self._backoff.reset()
+            self._connections += 1
             self._connected.set()
             logger.info(
                 "the bootstrapper at %s knows this node as %s (%s, %d neighbours)",
@@ -370,6 +380,7 @@ class _Dialogue:
             return
         self._connection.send(news or replace(self._last_health, uptime_ms=self._session._uptime_ms()))
         if news is not None:
-            self._last_health = replace(news, events=())  # they have happened once
+            # Without what is told once: what has happened, and the catalogue.
+            self._last_health = replace(news, events=(), catalogue=None)
         self._pause = Deadline(self._timing.health_pause)
         self._heartbeat = Deadline(self._timing.heartbeat)
