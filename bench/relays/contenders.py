@@ -35,6 +35,8 @@ class Running:
 
     pids: tuple[int, ...]
     receivers: Receivers | None = None  # None: its children are addresses, whoever receives there
+    settle_seconds: float = 2.0
+    """Until joins and their fast starts are over, and it is as it will be for hours."""
 
 
 class Contender(Protocol):

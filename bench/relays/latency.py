@@ -7,7 +7,6 @@ the hop; at the children of the hop it arrives later. The kernel stamps both.
 from functools import partial
 
 from bench.relays.contenders import OUTPUT_PORT, Contender, Load, child_address
-from bench.relays.loads import SETTLE_SECONDS
 from bench.relays.receivers import probe, sink
 from bench.relays.setting import Setting
 from bench.relays.subscriptions import borrowing, subscribed
@@ -29,10 +28,10 @@ def delay(contender: Contender, setting: Setting, load: Load) -> Figures:
     with (
         sink(load.contents, OUTPUT_PORT),  # of all contents, but for what the probe's own addresses get
         probe(f"{TAP}:{TAP_PORT}", points, WAIT_MS) as stamped,
-        contender.running(setting, load),
+        contender.running(setting, load) as running,
         subscribed(loop, tap),
     ):
-        loop.run(SETTLE_SECONDS)
+        loop.run(running.settle_seconds)
         stamped.ask()
         loop.run(setting.seconds + WAIT_MS / 1000)
         answer = stamped.ask()

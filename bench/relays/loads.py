@@ -11,8 +11,6 @@ from bench.relays.verdict import Figures
 COST, CORES, RATE, LOSS, FEEDING = "CPU s a Gbit", "cores", "Gbit/s", "loss", "cores that feed"
 MOST_LOSS = 1e-3
 """A relay that delivers less than all is broken, not cheap. Less can be a window's end that cuts a train."""
-SETTLE_SECONDS = 2.0
-"""Joins and their fast starts are over by then."""
 
 
 def carry(contender: Contender, setting: Setting, load: Load, *, trains: bool = False) -> Figures:
@@ -24,7 +22,7 @@ def carry(contender: Contender, setting: Setting, load: Load, *, trains: bool = 
         sink(load.contents, OUTPUT_PORT, trains=trains) as addressed,
         contender.running(setting, load) as running,
     ):
-        setting.loop.run(SETTLE_SECONDS)
+        setting.loop.run(running.settle_seconds)
         return _window(running.receivers or addressed, setting, load, running)
 
 

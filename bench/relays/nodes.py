@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.relays.contenders import OUTPUT_PORT, Load, Running, child_address
 from bench.relays.setting import Setting
 from bench.relays.subscriptions import borrowing, subscribed
+from mcast.media.history import MAX_SECONDS
 from tools.demo.processes import ProgramProcess
 
 
@@ -30,7 +31,7 @@ class Node:
         with self.started(setting) as node:
             children = borrowing(setting.loop, overlay.addresses["n1"], contents, addresses, OUTPUT_PORT)
             with subscribed(setting.loop, children):
-                yield Running((node.pid,))
+                yield Running((node.pid,), settle_seconds=MAX_SECONDS + 1.0)  # its histories are full
 
     @contextlib.contextmanager
     def started(self, setting: Setting, name: str = "n1") -> Iterator[ProgramProcess]:
