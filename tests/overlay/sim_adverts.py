@@ -148,8 +148,9 @@ class SimAdverts:
 
     def _advertised(self, news: do.Advertise) -> Advertised:
         return Advertised(
-            self._node.name, news.content, news.path, news.fed, news.delay_ms, news.lost_permille
-        )
+            self._node.name, news.content, news.path, news.fed, news.delay_ms, news.lost_permille,
+            news.viewers,
+        )  # fmt: skip
 
     def _introduced(self) -> Introduced:
         address = self._node.net.address_of(self._node.name)

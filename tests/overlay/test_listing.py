@@ -28,6 +28,7 @@ from mcast.wire.identity import Identity
 from mcast.wire.node import ContentsPage, ListContents, Miss, MissReason
 from mcast.wire.position import Position
 from overlay.cores import SERVERS, node, rendezvous
+from overlay.simulation import Network
 
 VIEWER, N2 = Identity.client(b"viewer----------"), Identity.node("n2")
 R1 = b"1" * 16
@@ -80,7 +81,7 @@ def test_of_a_content_that_several_have_the_one_that_is_ready_is_told() -> None:
     core.handle(ServerListed(SERVERS[1], (ContentInfo("earth", format="h264"),)), 0.0)
     (answer,) = replies(core.handle(ListReceived(1, question()), 0.0))
     assert isinstance(answer, ContentsPage)
-    assert answer.contents == (ContentInfo("earth", format="h264"),)
+    assert answer.contents == (ContentInfo("earth", format="h264", viewers=0),)
 
 
 def test_what_only_the_rendezvous_point_needs_is_left_out() -> None:
@@ -89,7 +90,36 @@ def test_what_only_the_rendezvous_point_needs_is_left_out() -> None:
     core.handle(ServerListed(SERVERS[0], (info,)), 0.0)
     (answer,) = replies(core.handle(ListReceived(1, question()), 0.0))
     assert isinstance(answer, ContentsPage)
-    assert answer.contents == (replace(info, format="f" * 200, digest=b"", running=()),)
+    assert answer.contents == (replace(info, format="f" * 200, digest=b"", running=(), viewers=0),)
+
+
+@pytest.mark.parametrize("parents", [1, 2])
+def test_of_each_content_it_is_told_how_many_watch_it_wherever_they_are(parents: int) -> None:
+    ring = [("rp", "n1"), ("n1", "n2"), ("n2", "n3"), ("n3", "n4"), ("n4", "rp")]
+    net = Network(ring, media=True, contents=("earth", "news"), parents=parents)
+    for name in ("n1", "n2", "n2", "n3", "n4", "rp"):
+        net.client(name)
+    net.run(8)
+    assert {viewer.state for viewer in net.viewers} == {"watching"}
+    assert viewers_told(net, "rp") == {"earth": 0, "news": 6}
+    net.viewers[1].leave()
+    net.run(8)
+    assert viewers_told(net, "rp") == {"earth": 0, "news": 5}
+
+
+def test_a_standby_tells_what_the_first_one_counts() -> None:
+    links = [("rp", "rp2"), ("rp", "n1"), ("rp2", "n1")]
+    net = Network(links, media=True, rendezvous=("rp", "rp2"))
+    for name in ("n1", "n1", "rp2"):
+        net.client(name)
+    net.run(8)
+    assert viewers_told(net, "rp2") == viewers_told(net, "rp") == {"news": 3}
+
+
+def viewers_told(net: Network, name: str) -> dict[str, int | None]:
+    (answer,) = replies(net.nodes[name].core.handle(ListReceived(10**6, question()), net.world.now))
+    assert isinstance(answer, ContentsPage)
+    return {info.name: info.viewers for info in answer.contents}
 
 
 def test_a_server_that_has_not_answered_yet_is_told_beside_the_list() -> None:

@@ -76,6 +76,8 @@ def test_the_list_and_what_a_name_might_have_meant_are_told_on_the_command_line(
     listed = told("--neighbour", neighbour, "--list")
     rows = [row.split() for row in listed.stdout.splitlines()]
     assert (listed.returncode, rows[0][:3]) == (0, ["NAME", "KIND", "DURATION"])
+    head, *lines = listed.stdout.splitlines()
+    assert {line[head.index("VIEWERS") :].split()[0] for line in lines} == {"0"}
     assert ["clip", "loop", "0:00:10", "320x180"] in [row[:4] for row in rows]
     assert ["once", "file"] in [row[:2] for row in rows]
     failed = told("--neighbour", neighbour, "--content", "clpi", "--output", "-")

@@ -62,6 +62,7 @@ content_infos = st.builds(
     digest=exactly(0) | exactly(32),
     running=tuples_of(positions),
     readiness=st.sampled_from(server.Readiness),
+    viewers=st.none() | unsigned(32),
 )
 
 node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(

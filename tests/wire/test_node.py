@@ -119,6 +119,10 @@ EXAMPLES: list[tuple[NodeMessage, str]] = [
         Advert(content="news", path=(N1,), fed=True, delay_ms=40, lost_permille=12),
         f"08 {NO_ID} 00 00 04 6e657773 0000 14 0004 00 02 6e31  15 0001 01  28 0002 0028 29 0002 000c",
     ),
+    (
+        Advert(content="news", path=(N1,), fed=True, viewers=70),
+        f"08 {NO_ID} 00 00 04 6e657773 0000 14 0004 00 02 6e31  15 0001 01  2a 0004 00000046",
+    ),
     (Advert(content="news"), f"08 {NO_ID} 00 00 04 6e657773 0000"),
     (
         Advert(distance=2, takes_clients=True),

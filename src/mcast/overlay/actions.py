@@ -252,6 +252,7 @@ class Advertise:
     fed: bool
     delay_ms: int | None = None  # of a datagram from the rendezvous point to here; None: not known
     lost_permille: int = 0  # of the datagrams are lost on that way, before repair
+    viewers: int = 0  # that are fed from here, and from the nodes below
 
 
 @dataclass(frozen=True, slots=True)

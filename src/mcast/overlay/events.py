@@ -238,6 +238,7 @@ class Advertised:
     fed: bool
     delay_ms: int | None = None  # of a datagram from the rendezvous point to there; None: not known
     lost_permille: int = 0  # of the datagrams are lost on that way, before repair
+    viewers: int = 0  # that are fed from there, and from the nodes below
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ one that comes again by another way gets MISS(duplicate).
 """
 
 import bisect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mcast.overlay.actions import Action, AskList, CancelAsks, ConnectionId, Reply
@@ -89,9 +89,11 @@ class Listings:
     Times are monotonic seconds.
     """
 
-    def __init__(self, me: Identity, root: Root, neighbours: Neighbours) -> None:
-        """`root` knows the servers, where this node is a rendezvous point."""
-        self._me, self._root, self._neighbours = me, root, neighbours
+    def __init__(
+        self, me: Identity, root: Root, neighbours: Neighbours, viewers: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """Where this node is a rendezvous point, `root` knows the servers, `viewers` who watches what."""
+        self._me, self._root, self._neighbours, self._viewers = me, root, neighbours, viewers
         self._known: Listing | None = None
         self._fetches: dict[bytes, _Fetch] = {}
         self._places = Shares(MAX_QUESTIONS)
@@ -133,8 +135,9 @@ class Listings:
         if self._known is not None and self._known.is_fresh(now):
             return self._known
         if self._root.is_rendezvous:
-            servers = self._root.servers
-            self._known = _listing(servers.listed(), servers.doubts(now), now)
+            servers, viewers = self._root.servers, self._viewers()
+            counted = (replace(info, viewers=viewers.get(info.name, 0)) for info in servers.listed())
+            self._known = _listing(counted, servers.doubts(now), now)
             return self._known
         return None
 

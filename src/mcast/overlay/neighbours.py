@@ -100,7 +100,9 @@ class Neighbours:
                 self._round_trips_ms[name] = round_trip_ms
             case Advertised(name, content, path, fed, delay, lost) if name in self._round_trips_ms:
                 quality = None if delay is None else Quality(delay, lost)
-                self._adverts.on_advertised(name, content, path, fed=fed, quality=quality)
+                self._adverts.on_advertised(
+                    name, content, path, fed=fed, quality=quality, viewers=event.viewers
+                )
             case Introduced(name, leaving=True):
                 self._adverts.on_lost(name)
                 self._introductions.on_lost(name)
@@ -168,7 +170,30 @@ class Neighbours:
 
     def _advert(self, branch: Branch) -> Advertise:
         told = self._telling.figures(branch.content).renewed(self.quality(branch))
-        return Advertise(branch.content, branch.path, branch.fed, told.delay_ms, told.lost_permille)
+        viewers = self._viewers_below(branch)
+        return Advertise(branch.content, branch.path, branch.fed, told.delay_ms, told.lost_permille, viewers)
+
+    def _viewers_below(self, branch: Branch) -> int:
+        """Return how many viewers are fed from here, and from the nodes below as they have told it.
+
+        Nodes that are no neighbours tell nothing.
+        """
+        children = [stream.sender for stream in branch.children.values()]
+        below = (self._adverts.viewers(child.name, branch.content, self._me)
+                 for child in children if child.kind is IdentityKind.NODE)  # fmt: skip
+        return sum(map(_is_client, children)) + sum(each or 0 for each in below)
+
+    def viewers(self, branches: Branches) -> Mapping[str, int]:
+        """Return how many viewers the contents have in the whole overlay, of those that are streamed here.
+
+        Where another rendezvous point is the root, it is that one's word, if it is heard.
+        """
+        return {content: self._viewers(branch) for content, branch in branches.items()}
+
+    def _viewers(self, branch: Branch) -> int:
+        root = branch.path[0] if branch.path else self._me
+        told = None if root == self._me else self._adverts.viewers(root.name, branch.content)
+        return self._viewers_below(branch) if told is None else told
 
     def _introduce(self) -> list[Action]:
         distance = 0 if self.is_root else self._introductions.distance()

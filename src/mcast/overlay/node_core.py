@@ -83,8 +83,10 @@ class NodeCore:
         self._discovery = Discovery(me)
         self._root = Root(me, rendezvous=rendezvous)
         self._neighbours = Neighbours(me, chance)
-        self._listings = Listings(me, self._root, self._neighbours)
         self._branches: dict[str, Branch] = {}
+        self._listings = Listings(
+            me, self._root, self._neighbours, lambda: self._neighbours.viewers(self._branches)
+        )
         self._wish, self._better = Wish(), BetterWays(chance)
         self._leaving = self._scopes = False
         self._room = Room()

@@ -32,6 +32,7 @@ class Advert:
     path: Path  # from the rendezvous point to the neighbour
     fed: bool
     quality: Quality | None = None  # of that path; None: not known
+    viewers: int = 0  # below the neighbour
 
 
 class Adverts:
@@ -41,14 +42,15 @@ class Adverts:
         self._adverts: dict[str, dict[str, Advert]] = {}
 
     def on_advertised(
-        self, neighbour: str, content: str, path: Path, *, fed: bool, quality: Quality | None = None
-    ) -> None:
+        self, neighbour: str, content: str, path: Path, *, fed: bool, quality: Quality | None = None,
+        viewers: int = 0,
+    ) -> None:  # fmt: skip
         """Take in a neighbour's word; an empty path withdraws it."""
         told = self._adverts.setdefault(neighbour, {})
         if not path:
             told.pop(content, None)
         elif content in told or len(told) < MAX_ADVERTS:
-            told[content] = Advert(path, fed, _AT_ONCE if len(path) == 1 else quality)
+            told[content] = Advert(path, fed, _AT_ONCE if len(path) == 1 else quality, viewers)
 
     def on_lost(self, neighbour: str) -> None:
         """Forget a neighbour of which nothing is heard any more."""
@@ -102,6 +104,16 @@ class Adverts:
         )
         most = 0 if branch.pairing.is_strict else len(branch.path)
         return [NodeParent(name) for common, *_, name in ranked[:MAX_SPARES] if common <= most]
+
+    def viewers(self, neighbour: str, content: str, parent: Identity | None = None) -> int | None:
+        """Return how many viewers a neighbour says are fed from there and below; None if it says nothing.
+
+        With `parent` only if its path leads there from that node: with two parents it counts at one of them.
+        """
+        advert = self._adverts.get(neighbour, {}).get(content)
+        if advert is None or (parent is not None and advert.path[-2:-1] != (parent,)):
+            return None
+        return advert.viewers
 
     def quality(self, neighbour: str, content: str) -> Quality | None:
         """Return how a neighbour's path is, None if that is not known."""

@@ -1,8 +1,9 @@
 """What a node tells its neighbours of the contents that it streams: changes only, and figures not too often.
 
-By which path it is fed, and whether it is, others build on: that is told at once. How long that path takes
-and how many are lost on it may change all the time, and at each node of a path by what the one above has
-told. So they are told at most each `FIGURES_SECONDS`; the first that are known, at once.
+By which path it is fed, and whether it is, others build on: that is told at once. How long that path takes,
+how many are lost on it and how many viewers are below may change all the time, and at each node of a path by
+what its neighbour has told. So they are told at most each `FIGURES_SECONDS`; the first delay that is known,
+at once.
 """
 
 from collections.abc import Mapping
@@ -40,6 +41,7 @@ class Telling:
         last = self._last.get(advert.content)
         if last is None or last == advert:
             return last is None
-        if (last.path, last.fed) != (advert.path, advert.fed) or last.delay_ms is None:
+        is_first_figure = last.delay_ms is None and advert.delay_ms is not None
+        if (last.path, last.fed) != (advert.path, advert.fed) or is_first_figure:
             return True
         return now >= self._told_at[advert.content] + FIGURES_SECONDS

@@ -93,6 +93,7 @@ class Advertiser:
             self._adverts[news.content] = Advert(
                 content=news.content, path=news.path, fed=news.fed,
                 delay_ms=_fitting(news.delay_ms), lost_permille=news.lost_permille,
+                viewers=min(news.viewers, 0xFFFF_FFFF),
             )  # fmt: skip
         else:  # a longer path nobody could read
             self._adverts.pop(news.content, None)

@@ -135,8 +135,9 @@ class NeighbourWatch:
         if advert.path and advert.path[-1] != self._neighbour:
             raise WireError(f"{self.name} tells a path to {advert.path[-1]}")
         return Advertised(
-            self.name, advert.content, advert.path, advert.fed, advert.delay_ms, advert.lost_permille
-        )
+            self.name, advert.content, advert.path, advert.fed, advert.delay_ms, advert.lost_permille,
+            advert.viewers,
+        )  # fmt: skip
 
 
 class NeighbourWatches:

@@ -76,6 +76,7 @@ class ContentInfo(Record):
     digest: bytes = b""  # of the prepared bytes; empty while preparing and for live inputs
     running: tuple[Position, ...] = ()  # the streams that run now, and their heads
     readiness: Readiness = Readiness.READY
+    viewers: int | None = None  # of all of the overlay, as a rendezvous point counts them; None: not told
 
     SCHEMA = Schema(
         one(1, "name", CONTENT_NAME),
@@ -89,4 +90,5 @@ class ContentInfo(Record):
         maybe(9, "digest", fixed(0, DIGEST_SIZE), b""),
         many(10, "running", POSITION),
         maybe(11, "readiness", enumerated(Readiness, Readiness.READY), Readiness.READY),
+        maybe(12, "viewers", U32),
     )

@@ -106,6 +106,7 @@ SCOPED = maybe(25, "scoped", BOOLEAN, False)
 EVERY = maybe(32, "every_ms", U16, 0)
 DELAY = maybe(40, "delay_ms", U16)
 LOST = maybe(41, "lost_permille", U16, 0)
+VIEWERS = maybe(42, "viewers", U32, 0)
 AFTER = maybe(50, "after", CONTENT_NAME, "")
 CONTENTS = many(51, "contents", packed(ContentInfo))
 MORE = maybe(52, "more", BOOLEAN, False)
@@ -256,7 +257,7 @@ class Advert(NodePacket):
     """How the sender streams a content; or, without a content's name, what the sender is."""
 
     FLAG = NodeFlag.ADVERT
-    SCHEMA = Schema(ADVERTISED_PATH, FED, DISTANCE, TAKES_CLIENTS, DELAY, LOST, LEAVING)
+    SCHEMA = Schema(ADVERTISED_PATH, FED, DISTANCE, TAKES_CLIENTS, DELAY, LOST, LEAVING, VIEWERS)
 
     request: RequestId = bytes(REQUEST_ID_SIZE)
     content: str = ""
@@ -267,6 +268,7 @@ class Advert(NodePacket):
     delay_ms: int | None = None  # of a datagram from the rendezvous point to the sender; None: not known
     lost_permille: int = 0  # of the datagrams are lost on that way, before repair
     leaving: bool = False  # it is about to end
+    viewers: int = 0  # that are fed from the sender, and from the nodes below it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from mcast.roles import cli
 from mcast.roles.waiting import Waiting
 from mcast.wire.content import ContentInfo
 
-HEAD = ("NAME", "KIND", "DURATION", "SIZE", "RATE", "BIT RATE", "FORMAT")
+HEAD = ("NAME", "KIND", "DURATION", "SIZE", "RATE", "BIT RATE", "VIEWERS", "FORMAT")
 HINT_SECONDS = 2.0
 """How long the names are asked for that a name might have meant: the user waits for an error."""
 
@@ -39,7 +39,8 @@ def row_of(info: ContentInfo) -> tuple[str, ...]:
     rate = f"{info.frame_rate_milli / 1000:g}/s" if info.frame_rate_milli else "-"
     size = f"{info.width}x{info.height}" if info.width else "-"
     bit_rate = f"{info.bit_rate / 1e6:.2f} Mbit/s" if info.bit_rate else "-"
-    return (info.name, kind_of(info), duration_of(info), size, rate, bit_rate, info.format or "-")
+    viewers = "-" if info.viewers is None else str(info.viewers)
+    return (info.name, kind_of(info), duration_of(info), size, rate, bit_rate, viewers, info.format or "-")
 
 
 def duration_of(info: ContentInfo) -> str:
