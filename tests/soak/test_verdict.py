@@ -45,6 +45,16 @@ def test_a_node_that_grows_by_twenty_megabytes_in_an_hour_is_seen() -> None:
     assert failed(outcome) == ["programs whose resident grew"]
 
 
+def test_a_node_that_has_grown_before_anybody_looked_is_seen_and_a_server_may() -> None:
+    outcome = good()
+    outcome.nodes, outcome.history = ("n1",), 1.0
+    grown = [Sample(each.moment, 40.9 if each.moment < 3000 else 41.2, 20, 50) for each in samples()]
+    outcome.trends = trends("n1", grown, 0.0, HOUR)
+    assert failed(outcome) == ["nodes that hold more than 41.0 MiB"]
+    outcome.trends = trends("s1", grown, 0.0, HOUR)
+    assert failed(outcome) == []
+
+
 def test_a_thread_left_behind_each_ten_minutes_is_seen_and_two_more_clients_are_no_leak() -> None:
     outcome = good()
     outcome.trends = trends("n1", samples(threads_at_the_end=28), 0.0, HOUR)

@@ -30,6 +30,7 @@ from tools.soak.churn import Churn
 from tools.soak.network import star
 from tools.soak.overlay import (
     CONTENTS,
+    HISTORY_MIB,
     LINKS,
     MEDIA_PORTS,
     SERVERS,
@@ -138,7 +139,7 @@ class _Soak:
         self._pipes = PipeReader()
         self._attacker: NodeProcess | None = None
         self._samples: dict[str, list[Sample]] = {}
-        self._outcome = Outcome(plan.seconds)
+        self._outcome = Outcome(plan.seconds, nodes=tuple(LINKS), history=HISTORY_MIB)
         self._began = self._ended = 0.0
         self._undo = ExitStack()
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mcast.errors import ConfigError
+from mcast.media.history import MAX_SECONDS
 from tools.demo.contents import Picture, make
 from tools.demo.processes import ProgramError, ProgramProcess, environment_with, role_command, stop_all
 from tools.lab.lab import Lab
@@ -49,7 +50,10 @@ MARS = Picture(
 )  # fmt: skip
 LIVE = "studio"
 LIVE_SOURCE = "testsrc2=size=256x144:rate=12"
+LIVE_BIT_RATE = 150_000
 FILES = (EARTH, MARS)
+HISTORY_MIB = MAX_SECONDS * (EARTH.bit_rate + MARS.bit_rate + LIVE_BIT_RATE) / 8 / 2**20
+"""Of media that a node holds which streams everything."""
 CONTENTS = (EARTH.name, MARS.name, LIVE)
 
 
@@ -126,7 +130,9 @@ class SoakOverlay:
             {"name": name, "source": str(source)} for name, source in self.sources.items()
         ]
         if server == "s1":
-            listed.append({"name": LIVE, "source": LIVE_SOURCE, "format": "lavfi", "max_bit_rate": 150_000})
+            listed.append(
+                {"name": LIVE, "source": LIVE_SOURCE, "format": "lavfi", "max_bit_rate": LIVE_BIT_RATE}
+            )
         return self._write(f"{server}.json", {"cache": str(self.cache), "content": listed})
 
     def _write(self, name: str, what: object) -> Path:

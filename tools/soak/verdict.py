@@ -18,6 +18,8 @@ WARM_UP = 1 / 6
 """Of the run: until then all clients have come, and every content has been streamed by every node."""
 QUARTER = 1 / 4
 FIGURES = {"resident": "MiB", "threads": "", "descriptors": ""}
+MOST_RESIDENT = 40.0
+"""MiB that a node may hold at the end, beside the last seconds of what it streams."""
 SLACK = {"resident": (0.10, 4.0), "threads": (0.10, 4.0), "descriptors": (0.25, 16.0)}
 """Of each figure the share, and at least the amount, by which it may differ: some clients more or fewer."""
 
@@ -86,6 +88,8 @@ class Outcome:
     complaints: list[str] = field(default_factory=list)  # of logs
     ends: list[str] = field(default_factory=list)  # programs that did not end as they should
     joins: list[float] = field(default_factory=list)  # ms, of those who come and go
+    history: float = 0.0  # MiB of media that a node holds, if it streams everything
+    nodes: tuple[str, ...] = ()  # which of the programs are nodes
     longest_pause: float = 0.0  # seconds that this very program was late: so busy was the machine
     attacks: Mapping[str, float] = field(default_factory=dict)  # seconds of each
 
@@ -97,6 +101,10 @@ def judge(outcome: Outcome, *, least_joins: int, loss: float) -> Verdict:
     for figure in FIGURES:
         grown = [str(trend) for trend in outcome.trends if trend.figure == figure and not trend.is_flat]
         verdict.none(f"programs whose {figure} grew", _first(grown))
+    most = MOST_RESIDENT + outcome.history
+    held = [each for each in outcome.trends if each.figure == "resident" and each.program in outcome.nodes]
+    large = [str(trend) for trend in held if trend.late > most]
+    verdict.none(f"nodes that hold more than {most:.1f} MiB", _first(large))
     verdict.none("programs that were not sampled from beginning to end", _first(outcome.unsampled))
     verdict.none("complaints in logs", _first(outcome.complaints))
     verdict.none("programs that did not end in order", _first(outcome.ends))
