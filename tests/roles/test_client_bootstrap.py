@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ from helpers import Recorder
 from mcast.config.layout_file import parse_layout
 from mcast.errors import UnreachableError
 from mcast.hostport import HostPort
-from mcast.net.connection import connect
+from mcast.net.connection import Connection, connect
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.client.main import main
 from mcast.roles.node.program import NodeProgram
@@ -124,6 +125,30 @@ def test_one_that_does_not_answer_is_left_out(bootstrapper: Peer, world: World) 
         with meanwhile(offer):
             (near,) = mcast.nearest_nodes(bootstrap=bootstrapper.address)
     assert near.name == "rp"
+
+
+def test_the_nearest_by_what_was_measured_comes_first_and_the_next_four_are_kept(
+    bootstrapper: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = {"n1": 40.0, "n2": 7.0, "n3": 90.0, "n4": 2.5, "n5": 300.0, "n6": 12.0, "n7": 60.0}
+    with ExitStack() as listening:
+        ways: dict[int, float] = {}
+        nodes: list[Neighbour] = []
+        for name, round_trip_ms in far.items():
+            sock = listening.enter_context(socket.create_server(("127.0.0.1", 0)))
+            port = sock.getsockname()[1]
+            ways[port] = round_trip_ms
+            nodes.append(Neighbour(name, f"127.0.0.1:{port}"))
+        monkeypatch.setattr(Connection, "round_trip_ms", lambda way: ways[way.peer.port])
+
+        def offer() -> None:
+            connection, _ = bootstrapper.question(Seek)
+            connection.send(Candidates(tuple(nodes)))
+
+        with meanwhile(offer):
+            near = mcast.nearest_nodes(bootstrap=bootstrapper.address)
+    assert [node.name for node in near] == ["n4", "n2", "n6", "n1", "n7"]
+    assert [node.round_trip_ms for node in near] == [2.5, 7.0, 12.0, 40.0, 60.0]
 
 
 Answer = Callable[[Peer], None]

@@ -1,0 +1,66 @@
+"""A content that is piped into a server: `ffmpeg … | mcast-server`, with `copy = true`."""
+
+import os
+import shlex
+from pathlib import Path
+
+from mcast.wire.mpegts import NULL_PID, PACKET, pid_at
+from tools.demo.processes import ProgramProcess, role_command, wait_until
+from topology.asking import contents_of
+from topology.conftest import Build
+from topology.contents import Stock
+from topology.harness import START, Topology
+
+
+def piped_server(topology: Topology, pipe: Path) -> ProgramProcess:
+    """Start a bootstrapper, the rendezvous point, and a server that reads a pipe."""
+    config = topology.directory / "server.toml"
+    config.write_text('[[content]]\nname = "piped"\nsource = "-"\ncopy = true\n')
+    topology.start_bootstrapper()
+    topology.start_node("rp")
+    command = role_command("server", "--address", topology.addresses.of("s1"), "--config", str(config))
+    return topology.run("s1", "sh", "-c", f'exec "$@" < {shlex.quote(str(pipe))}', "sh", *command)
+
+
+def media_of(data: bytes) -> bytes:
+    """Return the packets of a transport stream but for null packets."""
+    return b"".join(
+        data[at : at + PACKET]
+        for at in range(0, len(data) - PACKET + 1, PACKET)
+        if pid_at(data, at) != NULL_PID
+    )
+
+
+def test_what_is_piped_in_comes_out_untouched_and_is_over_when_its_writer_ends(
+    build: Build, stock: Stock, tmp_path: Path
+) -> None:
+    pipe, written, gate = tmp_path / "pipe", tmp_path / "written.ts", tmp_path / "gate"
+    os.mkfifo(pipe)
+    topology: Topology = build({"rp": []}, contents=(), start=False)
+    sender = (
+        f"exec 3> {shlex.quote(str(pipe))}; until [ -e {shlex.quote(str(gate))} ]; do sleep 0.02; done;"
+        f" ffmpeg -nostdin -v error -re -i {shlex.quote(str(stock.source('clip')))} -c copy -f mpegts -"
+        f" | tee {shlex.quote(str(written))} >&3"
+    )
+    topology.run("sender", "sh", "-c", sender)
+    server = piped_server(topology, pipe)
+    wait_until(lambda: bool(contents_of(topology.addresses.of("s1"))), "the server's list", START)
+    client = topology.client("rp", "piped", "--wait", "60")
+    client.program.wait_for_text("joined by way of rp", START)
+    gate.touch()
+    report = client.finish()
+    assert report["lost_datagrams"] == report["continuity_errors"] == 0
+    recorded = media_of(client.recording.read_bytes())
+    assert len(recorded) > 100 * PACKET
+    assert recorded in media_of(written.read_bytes())
+    assert server.status is None, "it has nothing to give any more, and serves on"
+
+
+def test_a_terminal_is_no_pipe(build: Build) -> None:
+    topology: Topology = build({"rp": []}, contents=(), start=False)
+    config = topology.directory / "server.toml"
+    config.write_text('[[content]]\nname = "piped"\nsource = "-"\ncopy = true\n')
+    command = role_command("server", "--address", topology.addresses.of("s1"), "--config", str(config))
+    server = topology.run("s1", "script", "-qec", shlex.join(command), "/dev/null")
+    assert server.wait(START) == 2
+    assert "standard input is a terminal" in server.text()
