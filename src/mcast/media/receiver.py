@@ -30,6 +30,7 @@ from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.media.way import Way
 from mcast.net.addresses import IPAddress, endpoint_of, sockaddr_of
 from mcast.net.ports import MediaPorts
+from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import JOIN_TIMEOUT, OnCrash
 from mcast.net.udp import count_dropped, enable_merging, request_receive_buffer
 from mcast.overlay.actions import UpstreamId
@@ -137,7 +138,7 @@ class Receiver:
         self._known: set[UpstreamId] = set()  # with the lock: parents that are not to be removed
         self._finished = False  # with the lock: what comes is closed
         self._dropped = 0  # the thread's: by sockets that are closed
-        self._doubt = ""  # the thread's
+        self._doubt, self._garbage, self._log = "", 0, RateLimitedLog(logger)  # the thread's
         self._doubts_said: deque[str] = deque(maxlen=DOUBTS_SAID)  # the thread's
         self._is_alone = forwarder is None
         self._forwarder = Forwarder(f"forward-{content}", on_crash) if forwarder is None else forwarder
@@ -295,12 +296,20 @@ class Receiver:
             if data and train is None:
                 trains = stream.receive(parent, data, size, now)
                 line.way.on_received(data, size, parent.lost, now)
+                self._note_garbage(line)
             if self._gathering is not None:
                 trains = self._gather(self._gathering, trains, now)
             for train in trains:
                 self._on_train(train)
         if parent.has_news or stream.reception.missing:  # all else can wait for the next look
             self._do_due(line, now)
+
+    def _note_garbage(self, line: _Line) -> None:
+        """Log that a parent has sent what cannot be read, if it has."""
+        if (garbage := self._stream.garbage) != self._garbage:
+            self._garbage = garbage
+            text = "ignored what came from %s: garbage, %d datagrams so far"
+            self._log.info("garbage", text, line.way.address, garbage, extra={"content": self.content})
 
     def _gather(self, gathering: Gathering, trains: list[Train], now: float) -> list[Train]:
         """Hold trains; return what is to be handed on now."""

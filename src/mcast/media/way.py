@@ -22,11 +22,12 @@ _DEAD = (ParentState.SILENT, ParentState.REFUSED)
 class Way:
     """Which of one parent's datagrams have arrived. The receiver's thread owns it."""
 
-    __slots__ = ("_address", "_heard_at", "_lost", "_media_at", "is_open")
+    __slots__ = ("_heard_at", "_lost", "_media_at", "address", "is_open")
 
     def __init__(self, address: str, now: float) -> None:
         """Expect datagrams from HOST:PORT."""
-        self._address = address
+        self.address = address
+        """HOST:PORT, for people."""
         self._heard_at: float | None = None  # anything
         self._media_at = now  # media, or the beginning
         self._lost = 0  # numbers that were missing then
@@ -47,13 +48,13 @@ class Way:
         """Return what seems to be wrong with the way, in a line for people; nothing if all may be well."""
         if self._heard_at is None:
             is_dead = state in _DEAD
-            return f"no UDP comes from {self._address} though TCP is up: a firewall?" if is_dead else ""
+            return f"no UDP comes from {self.address} though TCP is up: a firewall?" if is_dead else ""
         if lost <= self._lost:
             return ""
         if self._heard_at - self._media_at < VANISHED_SECONDS:
             return ""
         self.is_open = False
-        return f"only small datagrams arrive from {self._address}: MTU? {_MEND}"
+        return f"only small datagrams arrive from {self.address}: MTU? {_MEND}"
 
 
 def _is_media(data: bytes, size: int) -> bool:
