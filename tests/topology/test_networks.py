@@ -127,6 +127,21 @@ def test_a_viewer_whose_link_is_cut_is_forgotten_within_the_lease(hosts: Hosts) 
     assert client.wait(20) == 5
 
 
+def test_a_firewall_that_lets_no_udp_through_is_named_however_long_the_viewer_waits(hosts: Hosts) -> None:
+    for name in ("core", "edge"):
+        hosts.networks.add(name)
+    _, device = hosts.networks.link("core", "10.77.1.1/24", "edge", "10.77.1.9/24")
+    hosts.networks.drop_udp("edge", device)
+    hosts.start_overlay("core")
+    hint = re.compile(r"no UDP comes from 10\.77\.1\.1:\d+ though TCP is up: a firewall\?")
+    for wait in ("1", "2"):
+        client = hosts.client("edge", "10.77.1.1:5001", "clip", "--wait", wait)
+        assert client.wait(30) == 4
+        (line,) = [line for line in client.text().splitlines() if ": error: " in line]
+        assert hint.search(line), line
+        assert not hosts.recording(client.name).exists()
+
+
 def test_the_commands_in_the_example_files_work_as_they_stand_there(hosts: Hosts, tmp_path: Path) -> None:
     for file in ("demo-layout.toml", "demo-server.toml"):
         shutil.copy(CONFIGS / file, tmp_path)

@@ -27,7 +27,7 @@ from mcast.media.incoming import IncomingStream, ReceiverCounters
 from mcast.media.parent import Parent, ParentCounters, ParentEvent, WallClock
 from mcast.media.reports import Speaker
 from mcast.media.timing import DEFAULT_TIMING, Timing
-from mcast.media.way import Way
+from mcast.media.way import Doubts, Way
 from mcast.net.addresses import IPAddress, endpoint_of, sockaddr_of
 from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import RateLimitedLog
@@ -38,9 +38,6 @@ from mcast.wire.position import Position
 from mcast.wire.train import Train
 
 logger = logging.getLogger(__name__)
-
-DOUBTS_SAID = 16
-"""Complaints about ways that are remembered, so that each is logged once."""
 
 
 def open_media_socket(local_ip: IPAddress, ports: MediaPorts) -> tuple[socket.socket, int]:
@@ -138,8 +135,7 @@ class Receiver:
         self._known: set[UpstreamId] = set()  # with the lock: parents that are not to be removed
         self._finished = False  # with the lock: what comes is closed
         self._dropped = 0  # the thread's: by sockets that are closed
-        self._doubt, self._garbage, self._log = "", 0, RateLimitedLog(logger)  # the thread's
-        self._doubts_said: deque[str] = deque(maxlen=DOUBTS_SAID)  # the thread's
+        self._doubts, self._garbage, self._log = Doubts(), 0, RateLimitedLog(logger)  # the thread's
         self._is_alone = forwarder is None
         self._forwarder = Forwarder(f"forward-{content}", on_crash) if forwarder is None else forwarder
         self._is_carried = False
@@ -172,7 +168,13 @@ class Receiver:
     @property
     def doubt(self) -> str:
         """Return what seems to be wrong with the way from a parent, for people; or nothing."""
-        return self._doubt
+        return self._doubts.present
+
+    @property
+    def muteness(self) -> str:
+        """Return what it means, for people, that no parent has been heard so far; nothing if one has."""
+        told = [line.way.muteness for line in self._lines]
+        return told[0] if told and all(told) else ""
 
     @property
     def clock(self) -> WallClock | None:
@@ -335,13 +337,8 @@ class Receiver:
             _send(line.sock, packet)
 
     def _judge_way(self, line: _Line) -> None:
-        doubt = line.way.doubt(line.parent.state, line.parent.lost)
-        # Said once, however often the parent is tried again, and whatever comes from the other one.
-        if doubt and doubt not in self._doubts_said:
-            self._doubts_said.append(doubt)
-            logger.warning("%s", doubt, extra={"content": self.content})
-        if doubt or line.way.is_open:
-            self._doubt = doubt
+        if complaint := self._doubts.judge(line.way, line.parent.state, line.parent.lost):
+            logger.warning("%s", complaint, extra={"content": self.content})
 
     def _do_requests(self) -> None:
         while self._requests:
