@@ -10,6 +10,7 @@ from mcast.net.connection import Connection
 from mcast.wire.frame import Message
 from mcast.wire.position import MAX_NUMBER, Position
 from mcast.wire.server import Ready, Send, Sending, SendStatus
+from media.plane.parts import PATIENT
 from media.plane.streams import datagram
 from peers import read_to_end
 from roles.overlay_parts import World, events_of
@@ -115,6 +116,7 @@ def test_a_server_that_reports_such_a_number_is_followed_as_before_by_all_behind
     world: World, forger: Forger, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
+    world.timing = PATIENT  # the forger says what the test says, and nothing else
     rp = world.node("rp", (forger.address,))
     first = world.viewer(rp, "news")
     first.receive(first.join_somehow())

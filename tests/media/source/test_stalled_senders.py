@@ -38,7 +38,10 @@ class Viewer:
 
     def __init__(self, source: str, *, copy: bool) -> None:
         options = () if copy else QUICK
-        spec = ContentSpec("news", source, live=True, loop=False, copy=copy, input_options=options)
+        # A busy machine may take its time to begin again.
+        spec = ContentSpec(
+            "news", source, live=True, loop=False, copy=copy, input_options=options, hold=2 * PATIENCE
+        )
         self._ahead = 0.0
         self.source = LiveSource(spec, Position(7, 0), self.now)
         self.numbers: list[int] = []
