@@ -1,7 +1,8 @@
 """What some tests need of the machine. Without it they are skipped, with what is missing and how to get it.
 
 They fail where it was promised: MCAST_REQUIRE_FFMPEG, MCAST_REQUIRE_NETNS, MCAST_REQUIRE_DISPLAY,
-MCAST_REQUIRE_BROWSER, MCAST_REQUIRE_SYSTEMD, MCAST_REQUIRE_PLAYERS, MCAST_REQUIRE_PROMTOOL, CI (all).
+MCAST_REQUIRE_BROWSER, MCAST_REQUIRE_SYSTEMD, MCAST_REQUIRE_PLAYERS, MCAST_REQUIRE_PROMTOOL,
+MCAST_REQUIRE_COMPILER, CI (all).
 """
 
 import contextlib
@@ -52,6 +53,11 @@ def need_promtool() -> None:
     _need("MCAST_REQUIRE_PROMTOOL", _lacking(("promtool",)))
 
 
+def need_compiler() -> None:
+    """Let the test go on only where the benchmark's C programs can be made."""
+    _need("MCAST_REQUIRE_COMPILER", _lacking(("cc",)))
+
+
 NEEDS = {
     "ffmpeg": need_ffmpeg,
     "netns": need_namespaces,
@@ -60,6 +66,7 @@ NEEDS = {
     "systemd": need_systemd,
     "players": need_players,
     "promtool": need_promtool,
+    "compiler": need_compiler,
 }
 """By marker."""
 

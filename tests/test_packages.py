@@ -61,7 +61,8 @@ def test_others_read_the_command_and_the_tests_go_on(
     assert packages.main(["tests"]) == 0
     assert not (bare / "calls").exists()
     lacking = (
-        "chromium ethtool ffmpeg gstreamer1.0-plugins-good gstreamer1.0-tools iproute2 mpv nftables openssl"
+        "chromium ethtool ffmpeg gcc gstreamer1.0-plugins-good gstreamer1.0-tools iproute2 libc6-dev mpv"
+        " nftables openssl"
     )
     also = "srt-tools systemd vlc-bin vlc-plugin-base xvfb"
     wanted = ", ".join([*lacking.split(), "prometheus", *also.split()])

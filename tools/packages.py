@@ -35,6 +35,7 @@ PACKAGES = {
     "gst-launch-1.0": "gstreamer1.0-tools gstreamer1.0-plugins-good",
     "srt-live-transmit": "srt-tools",
     "promtool": "prometheus",
+    "cc": "gcc libc6-dev",
 }
 """Each program's package in Debian and Ubuntu; some need another one beside."""
 
@@ -47,7 +48,7 @@ EXPERIMENTS = (*LAB, "ffmpeg", "ffprobe")
 SERVICES = ("nft", "openssl", "systemd-analyze", "systemd-sysusers")
 PLAYERS = ("cvlc", "mpv")
 PEERS = ("srt-live-transmit", "gst-launch-1.0")
-TESTS = (*EXPERIMENTS, *SERVICES, "ffplay", "Xvfb", "chromium", *PLAYERS, *PEERS, "promtool")
+TESTS = (*EXPERIMENTS, *SERVICES, "ffplay", "Xvfb", "chromium", *PLAYERS, *PEERS, "promtool", "cc")
 VENV = "venv"
 PURPOSES = {"lab": LAB, "experiments": EXPERIMENTS, "tests": TESTS}
 

@@ -19,9 +19,6 @@ from tools.demo.processes import wait_until
 
 HERE = "127.0.0.1"
 SOURCES = Path(receivers.C_PROGRAMS)
-needs_compiler = pytest.mark.skipif(
-    shutil.which("cc") is None, reason="needs a C compiler, as `make bench` does"
-)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +65,7 @@ def relay(programs: Path, mode: str, routes: str, folder: Path) -> Iterator[None
         process.kill()
 
 
-@needs_compiler
+@pytest.mark.compiler
 @pytest.mark.parametrize(
     ("mode", "came"),
     [("trains", rtp(1, media("a"))), ("single", rtp(1, media("a"))), ("payload", media("a"))],
@@ -84,7 +81,7 @@ def test_a_relay_copies_to_all_with_or_without_the_rtp_header(
             assert [one.recv(2000), other.recv(2000)] == [came, came]
 
 
-@needs_compiler
+@pytest.mark.compiler
 def test_a_train_loses_the_header_of_each_of_its_datagrams(here: Path, tmp_path: Path) -> None:
     (port,) = free_ports(1)
     with udp() as sender, udp() as child:
@@ -94,7 +91,7 @@ def test_a_train_loses_the_header_of_each_of_its_datagrams(here: Path, tmp_path:
             assert [child.recv(2000) for _ in range(3)] == [media("a"), media("b"), media("c")[:100]]
 
 
-@needs_compiler
+@pytest.mark.compiler
 @pytest.mark.usefixtures("here")
 def test_a_sink_counts_what_comes_to_any_address_of_its_ports() -> None:
     (port,) = free_ports(1)
@@ -118,7 +115,7 @@ def test_loss_is_what_did_not_come_to_all_children_of_the_numbers_that_went_by()
     assert receivers.Counts(1000).loss(2) is None, "no RTP: nothing can be said"
 
 
-@needs_compiler
+@pytest.mark.compiler
 @pytest.mark.usefixtures("here")
 def test_a_reader_counts_what_comes_by_tcp_and_tells_of_viewers_that_were_cut() -> None:
     with socket.create_server((HERE, 0)) as listener:
@@ -141,7 +138,7 @@ def test_a_reader_counts_what_comes_by_tcp_and_tells_of_viewers_that_were_cut() 
         ours.close()
 
 
-@needs_compiler
+@pytest.mark.compiler
 @pytest.mark.usefixtures("here")
 def test_a_probe_tells_how_much_later_datagrams_come_than_at_the_tap() -> None:
     tap, child = free_ports(2)

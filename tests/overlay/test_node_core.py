@@ -240,6 +240,36 @@ def test_behind_three_hung_servers_the_healthy_one_is_asked_in_time() -> None:
     assert asked_at == [0.9, 1.8, 2.7]  # looked at ten times a second
 
 
+def servers_asked(actions: list[do.Action]) -> list[str]:
+    return [
+        action.parent.address
+        for action in actions
+        if isinstance(action, do.Subscribe) and isinstance(action.parent, do.ServerParent)
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [ServerMeasured(SERVERS[0], 100), ServerListed(SERVERS[0], (ContentInfo("songs"),))],
+    ids=["PING", "list"],
+)
+def test_a_server_that_has_said_nothing_is_asked_last_by_who_joins_next_until_it_answers(
+    answer: Event,
+) -> None:
+    core = rendezvous("news", "films", "songs", servers=SERVERS[:3])
+    for server, delay_us in zip(SERVERS[:3], (100, 500, 900), strict=True):
+        core.handle(ServerMeasured(server, delay_us), 0.0)
+    hung, good, _ = SERVERS[:3]
+    assert servers_asked(core.handle(StreamReceived(1, stream()), 0.0)) == [hung]
+    assert servers_asked(core.handle(TimePassed(), 1.0)) == [good]
+    core.handle(Accepted(2, port()), 1.1)
+    (second,) = servers_asked(core.handle(StreamReceived(2, stream(R2, "films")), 1.2))
+    assert second == good
+    core.handle(Accepted(3, port(content="films")), 1.3)
+    core.handle(answer, 1.4)
+    assert servers_asked(core.handle(StreamReceived(3, stream(b"3" * 16, "songs")), 1.5)) == [hung]
+
+
 def test_a_content_that_no_server_has_any_more_is_gone() -> None:
     core = rendezvous("news")
     core.handle(ServerListed(SERVERS[0], ()), 0.1)

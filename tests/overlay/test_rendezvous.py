@@ -54,6 +54,25 @@ def test_the_best_measured_server_is_first_and_those_not_measured_last() -> None
     assert addresses(known.ranking("news")) == [C, B, A]
 
 
+def test_a_mute_server_comes_last_whatever_it_has_until_it_answers() -> None:
+    known = servers(A, B, C)
+    known.on_listed(A, (replace(NEWS, running=(Position(7, 40),)),), 0.0)
+    known.on_listed(B, (NEWS,), 0.0)
+    known.on_listed(C, (preparing(43),), 0.0)
+    assert addresses(known.ranking("news")) == [A, B, C]
+    known.on_mute(A)
+    assert addresses(known.ranking("news")) == [B, C, A]
+    assert addresses(known.ranking_onward("news", 7, 1.0)) == [B, C, A]
+    assert known.explain("news", known.ranking("news"))[2].text == (
+        f"[news] server choice 3: {A}: not measured yet; it said nothing when it was asked last"
+    )
+    known.on_measured(A, 900_000)
+    assert addresses(known.ranking("news")) == [A, B, C]
+    known.on_mute(A)
+    known.on_accepted("news", ServerParent(A), Position(7, 50), 2.0)
+    assert addresses(known.ranking("news")) == [A, B, C]
+
+
 def test_only_servers_that_have_the_content_are_ranked() -> None:
     known = servers(A, B)
     known.on_listed(A, (NEWS,), 0.0)

@@ -113,6 +113,7 @@ class Viewer:
         self.content, self.request = content, request or number.to_bytes(16, "big")
         self.identity = Identity.client((1000 + number).to_bytes(16, "big"))
         self.connection = connect(node.address if isinstance(node, NodeProgram) else node, PATIENCE)
+        self.resume: Position | None = None  # where it says that another parent has left it
         self.trains: list[Train] = []
         self.crash = Recorder()
         self._receiver: Receiver | None = None
@@ -124,8 +125,11 @@ class Viewer:
 
     def subscribe(self, hops: int = 0) -> None:
         self.connection.send(
-            Stream(request=self.request, content=self.content, sender=self.identity, hops=hops)
-        )
+            Stream(
+                request=self.request, content=self.content, sender=self.identity, hops=hops,
+                resume=self.resume,
+            )
+        )  # fmt: skip
 
     def next(self, kind: type[M]) -> M:
         return read(self.connection, kind)

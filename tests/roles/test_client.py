@@ -17,6 +17,7 @@ from mcast.roles.client.main import main
 from mcast.roles.client.session import Session
 from mcast.wire.node import StopReason
 from roles.overlay_parts import Contents, World
+from roles.partners import port_for
 
 RECORD = f"{sys.executable} -c 'import sys; sys.stdin.buffer.read()'"
 
@@ -123,6 +124,30 @@ def test_a_content_that_ends_before_any_media_came_is_status_4_and_touches_no_fi
     assert status == 4
     assert "error: the content 'news' has ended before any media came" in capsys.readouterr().err
     assert older.read_bytes() == b"an older recording"
+
+
+@pytest.mark.parametrize("wait", ["0.3", "1"])
+def test_udp_that_never_comes_is_status_4_and_the_line_names_it_however_short_the_wait(
+    wait: str, silent_port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node, file = Node(), tmp_path / "news.ts"
+
+    def accept() -> None:
+        connection, asked = node.asked_to_stream()
+        connection.send(port_for(asked, port=silent_port))
+
+    try:
+        with meanwhile(accept):
+            status = main(
+                ["--neighbour", node.address, "--content", "news", "--output", str(file), "--wait", wait]
+            )
+    finally:
+        node.close()
+    assert status == 4
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]
+    assert f"no media of 'news' has come in {wait} s, though it was joined at rp: " in line
+    assert line.endswith(f"no UDP comes from 127.0.0.1:{silent_port} though TCP is up: a firewall?")
+    assert not file.exists()
 
 
 def test_an_older_recording_is_replaced(neighbour: str, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from helpers import Recorder, wait_until
+from helpers import PATIENCE, Recorder, wait_until
 from mcast.hostport import HostPort
 from mcast.net.connection import Connection
 from mcast.net.deadline import Deadline
@@ -42,14 +42,16 @@ class FakeServer:
 
     def _serve(self, connection: Connection) -> None:
         while True:
-            message = connection.receive(Deadline(10))
-            if isinstance(message, Wake):
-                self.lists.append(connection)
-                if self.answer_list:
-                    self.tell(*self.names)
-            elif isinstance(message, Ping) and self.answer_pings:
-                self._ended.wait(self.delay)
-                connection.send(self.strange or Ping(message.nonce, reply=True))
+            self.answer(connection, connection.receive(Deadline(PATIENCE)))
+
+    def answer(self, connection: Connection, message: Message) -> None:
+        if isinstance(message, Wake):
+            self.lists.append(connection)
+            if self.answer_list:
+                self.tell(*self.names)
+        elif isinstance(message, Ping) and self.answer_pings:
+            self._ended.wait(self.delay)
+            connection.send(self.strange or Ping(message.nonce, reply=True))
 
 
 QUICK = MonitorTiming(ping_interval=0.01, first_retry=0.02, last_retry=0.04)

@@ -40,6 +40,13 @@ class Networks:
             *("tbf", "rate", rate, "burst", "4kb", "latency", "100ms"),
         )
 
+    def drop_udp(self, host: str, device: str) -> None:
+        """Let no UDP in by a device, as a firewall does that lets TCP through."""
+        # What comes is looked up among the host's own addresses last: with the first rule in front of it.
+        self.ip(host, "rule", "add", "pref", "2", "lookup", "local")
+        self.ip(host, "rule", "add", "pref", "1", "iif", device, "ipproto", "udp", "blackhole")
+        self.ip(host, "rule", "del", "pref", "0")
+
     def ip(self, host: str, *arguments: str) -> None:
         """Run `ip` in a host."""
         _run("ip", "-n", self._hosts[host], *arguments)

@@ -4,6 +4,9 @@ import json
 import re
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +128,57 @@ def test_a_viewer_whose_link_is_cut_is_forgotten_within_the_lease(hosts: Hosts) 
     server = next(program for program in hosts.programs if program.name == "s1")
     server.wait_for_event("stream_ended", timeout=3.0, content="clip")
     assert client.wait(20) == 5
+
+
+def test_a_firewall_that_lets_no_udp_through_is_named_however_long_the_viewer_waits(hosts: Hosts) -> None:
+    for name in ("core", "edge"):
+        hosts.networks.add(name)
+    _, device = hosts.networks.link("core", "10.77.1.1/24", "edge", "10.77.1.9/24")
+    hosts.networks.drop_udp("edge", device)
+    hosts.start_overlay("core")
+    hint = re.compile(r"no UDP comes from 10\.77\.1\.1:\d+ though TCP is up: a firewall\?")
+    for wait in ("1", "2"):
+        client = hosts.client("edge", "10.77.1.1:5001", "clip", "--wait", wait)
+        assert client.wait(30) == 4
+        (line,) = [line for line in client.text().splitlines() if ": error: " in line]
+        assert hint.search(line), line
+        assert not hosts.recording(client.name).exists()
+
+
+ASK = """
+from mcast.net.connection import PeerGone, connect
+from mcast.wire.server import Wake
+try:
+    with connect("10.77.1.1:7000", 10.0) as connection:
+        connection.send(Wake())
+        print(connection.receive(10.0))
+except PeerGone as error:
+    print(error)
+"""
+
+
+def test_a_server_answers_nobody_outside_of_allow_and_names_that_key_in_one_line(hosts: Hosts) -> None:
+    for name in ("core", "edge"):
+        hosts.networks.add(name)
+    hosts.networks.link("core", "10.77.1.1/24", "edge", "10.77.1.9/24")
+
+    def ask() -> str:
+        command = hosts.networks.inside("edge", sys.executable, "-c", ASK)
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    config = hosts.stock.write_config(hosts.directory / "contents.toml", ["clip"])
+    contents = config.read_text()
+    config.write_text('allow = ["10.78.0.0/16", "192.168.0.0/16"]\n' + contents)
+    server = hosts.run("core", "s1", "server", "--address", "10.77.1.1:7000", "--config", str(config))
+    server.wait_for_event("listening")
+    assert "your address may ask nothing here" in ask()
+    server.wait_for_event("refused")
+    (line,) = [line for line in server.text().splitlines() if "refused" in line]
+    assert f"10.77.1.9 is in no network of 'allow' in {config}: add it if this is the rendezvous" in line
+    config.write_text('allow = ["10.77.1.9"]\n' + contents)
+    server.send(signal.SIGHUP)
+    server.wait_for_text(f"SIGHUP: {config} was read again")
+    assert "name='clip'" in ask()
 
 
 def test_the_commands_in_the_example_files_work_as_they_stand_there(hosts: Hosts, tmp_path: Path) -> None:

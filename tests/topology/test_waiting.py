@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcast.wire.server import Readiness
+from media.source.clips import film
+from media.source.senders import HttpSender
 from tools.demo.check import size_problems
 from tools.demo.processes import ProgramProcess, role_command, wait_until
 from topology.asking import contents_of
@@ -147,3 +149,22 @@ def test_a_live_input_that_is_silent_is_waited_for_and_no_file_is_touched_before
     server.wait_for_event("live_input_back", START, content="studio")
     assert report["join_ms"] > 4_000, "it counts from the first media"
     assert 0.5 <= report["duration_s"] < 3
+
+
+def test_viewers_of_an_http_input_that_stalls_stay_and_see_what_comes_when_it_is_asked_again(
+    build: Build, tmp_path: Path
+) -> None:
+    topology: Topology = build({"rp": []}, contents=(), start=False)
+    with closing(HttpSender(film(tmp_path / "film.ts", 8).read_bytes(), 150)) as sender:
+        source = f'name = "studio"\nsource = "{sender.url}"\ncopy = true\nstall = 2'
+        server = server_of(topology, source)
+        wait_until(lambda: topology.finds("rp", "studio"), "the content", START)
+        client = topology.client("rp", "studio")
+        client.wait_for_media(10_000)
+        sender.go_on()
+        stalled = server.wait_for_event("live_input_ended", START, content="studio")
+        assert stalled.line["reason"] == "nothing came for 2 s"
+        client.wait_for_media(client.written + 30_000)
+        report = client.stop()
+    assert report["lost_datagrams"] == report["discontinuities"] == 0
+    assert size_problems(report, client.written) == []

@@ -81,6 +81,11 @@ class Intake:
         """Return what seems to be wrong with the way from the parent, for people."""
         return self._receiver.doubt
 
+    @property
+    def muteness(self) -> str:
+        """Return what it means, for people, that no parent has been heard so far; nothing if one has."""
+        return self._receiver.muteness
+
     def add_parent(
         self, upstream: UpstreamId, sock: socket, token: bytes, position: Position, start: int | None = None
     ) -> None:

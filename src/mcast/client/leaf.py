@@ -110,6 +110,12 @@ class Leaf:
         """Return what the stream waits for, or what seems to be wrong with its way, for people."""
         return self._awaited or ("" if self._intake is None else self._intake.doubt)
 
+    @property
+    def doubt(self) -> str:
+        """Return what seems to be wrong with the way, for people, however short a time that may be so."""
+        intake = self._intake
+        return "" if intake is None else intake.doubt or intake.muteness
+
     def start(self) -> None:
         """Begin to search."""
         self._watcher.start()

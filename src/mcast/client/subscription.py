@@ -170,6 +170,14 @@ class Subscription:
         """
         return "" if self._leaf is None else self._leaf.awaited
 
+    @property
+    def doubt(self) -> str:
+        """Return what seems to be wrong with the way from the parent, in words: for who waits no longer.
+
+        Unlike `awaited` it says at once that nothing has come by UDP, which may yet come.
+        """
+        return "" if self._leaf is None else self._leaf.doubt
+
     def statistics(self) -> Statistics:
         """Return what has come so far; after the end, what has come in all."""
         return Statistics() if self._leaf is None else self._leaf.statistics()

@@ -27,9 +27,10 @@ from mcast.media.incoming import IncomingStream, ReceiverCounters
 from mcast.media.parent import Parent, ParentCounters, ParentEvent, WallClock
 from mcast.media.reports import Speaker
 from mcast.media.timing import DEFAULT_TIMING, Timing
-from mcast.media.way import Way
+from mcast.media.way import Doubts, Way
 from mcast.net.addresses import IPAddress, endpoint_of, sockaddr_of
 from mcast.net.ports import MediaPorts
+from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import JOIN_TIMEOUT, OnCrash
 from mcast.net.udp import count_dropped, enable_merging, request_receive_buffer
 from mcast.overlay.actions import UpstreamId
@@ -37,9 +38,6 @@ from mcast.wire.position import Position
 from mcast.wire.train import Train
 
 logger = logging.getLogger(__name__)
-
-DOUBTS_SAID = 16
-"""Complaints about ways that are remembered, so that each is logged once."""
 
 
 def open_media_socket(local_ip: IPAddress, ports: MediaPorts) -> tuple[socket.socket, int]:
@@ -137,8 +135,7 @@ class Receiver:
         self._known: set[UpstreamId] = set()  # with the lock: parents that are not to be removed
         self._finished = False  # with the lock: what comes is closed
         self._dropped = 0  # the thread's: by sockets that are closed
-        self._doubt = ""  # the thread's
-        self._doubts_said: deque[str] = deque(maxlen=DOUBTS_SAID)  # the thread's
+        self._doubts, self._garbage, self._log = Doubts(), 0, RateLimitedLog(logger)  # the thread's
         self._is_alone = forwarder is None
         self._forwarder = Forwarder(f"forward-{content}", on_crash) if forwarder is None else forwarder
         self._is_carried = False
@@ -171,7 +168,13 @@ class Receiver:
     @property
     def doubt(self) -> str:
         """Return what seems to be wrong with the way from a parent, for people; or nothing."""
-        return self._doubt
+        return self._doubts.present
+
+    @property
+    def muteness(self) -> str:
+        """Return what it means, for people, that no parent has been heard so far; nothing if one has."""
+        told = [line.way.muteness for line in self._lines]
+        return told[0] if told and all(told) else ""
 
     @property
     def clock(self) -> WallClock | None:
@@ -295,12 +298,20 @@ class Receiver:
             if data and train is None:
                 trains = stream.receive(parent, data, size, now)
                 line.way.on_received(data, size, parent.lost, now)
+                self._note_garbage(line)
             if self._gathering is not None:
                 trains = self._gather(self._gathering, trains, now)
             for train in trains:
                 self._on_train(train)
         if parent.has_news or stream.reception.missing:  # all else can wait for the next look
             self._do_due(line, now)
+
+    def _note_garbage(self, line: _Line) -> None:
+        """Log that a parent has sent what cannot be read, if it has."""
+        if (garbage := self._stream.garbage) != self._garbage:
+            self._garbage = garbage
+            text = "ignored what came from %s: garbage, %d datagrams so far"
+            self._log.info("garbage", text, line.way.address, garbage, extra={"content": self.content})
 
     def _gather(self, gathering: Gathering, trains: list[Train], now: float) -> list[Train]:
         """Hold trains; return what is to be handed on now."""
@@ -326,13 +337,8 @@ class Receiver:
             _send(line.sock, packet)
 
     def _judge_way(self, line: _Line) -> None:
-        doubt = line.way.doubt(line.parent.state, line.parent.lost)
-        # Said once, however often the parent is tried again, and whatever comes from the other one.
-        if doubt and doubt not in self._doubts_said:
-            self._doubts_said.append(doubt)
-            logger.warning("%s", doubt, extra={"content": self.content})
-        if doubt or line.way.is_open:
-            self._doubt = doubt
+        if complaint := self._doubts.judge(line.way, line.parent.state, line.parent.lost):
+            logger.warning("%s", complaint, extra={"content": self.content})
 
     def _do_requests(self) -> None:
         while self._requests:

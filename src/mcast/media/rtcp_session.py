@@ -173,8 +173,12 @@ class RtcpSession:
         except OSError:  # its port is closed (ECONNREFUSED): its lease or its connection will tell
             self._log.counters.add("refused")
             return
-        now, report = time.monotonic(), None if child.plain is None else child.plain.read(data)
+        now = time.monotonic()
+        if self._is_too_often(child, data, now):
+            return
+        report = None if child.plain is None else child.plain.read(data)
         if report is not None and child.state is not ChildState.GONE:
+            child.reports.take(1)
             child.lease_until = now + self._timing.lease
             self._on_report(child, report, now)
         elif child.address is not None:
@@ -213,8 +217,7 @@ class RtcpSession:
         self._log.info(kind, "[%s] ignored a packet from %s: %s", self._content, endpoint_of(address), kind)
 
     def _on_child(self, child: Child, data: bytes, address: SockAddr, now: float) -> None:
-        if child.reports.left(now) < 1 and not ends_with_bye(data):
-            self._log.counters.add("too_often")
+        if self._is_too_often(child, data, now):
             return
         child.reports.take(1)
         try:
@@ -230,6 +233,13 @@ class RtcpSession:
             self._on_report(child, report, now)
             if not (report.missing or report.beside):
                 self._learn(child, data)
+
+    def _is_too_often(self, child: Child, data: bytes, now: float) -> bool:
+        """Return whether a child has said so much lately that this is not read; its last word always is."""
+        if child.reports.left(now) >= 1 or ends_with_bye(data):
+            return False
+        self._log.counters.add("too_often")
+        return True
 
     def _learn(self, child: Child, data: bytes) -> None:
         if child.plain is None:

@@ -389,6 +389,7 @@ class NodeCore:
     def _on_time(self, now: float) -> list[Outcome]:
         outcomes = self._discovery.on_time(now)
         for branch in list(self._branches.values()):
+            self._root.note_mute(branch, now)
             outcomes += branch.on_time(now)
         outcomes += self._root.move(self._branches.values(), now)
         if self._wish.optimise:

@@ -11,6 +11,10 @@ nobody lists it any more, which bytes it is made of (the digest) and when one of
     a server can go on with a stream    if it runs it, or has a content of the same digest
     else                                it can only begin another one: a discontinuity
 
+**A server that hangs** still has a list and a metric for some seconds. Who was asked for a stream and said
+nothing in time is asked after all others from then on, until it answers anything: one join waits for it, not
+each.
+
 **Who waits while a content is prepared** asks again and again, and is told when: at most `TURNS` come in a
 second, as far as `LATEST_TURN` allows, so that a crowd that waits for a premiere leaves room for others.
 """
@@ -46,6 +50,7 @@ class Server:
     named_at: float
     contents: dict[str, ContentInfo] | None = None  # None: it has never sent its list
     pings: PingWindow = field(default_factory=PingWindow)
+    is_mute: bool = False  # it said nothing when it was asked for a stream, and has answered nothing since
 
     def info(self, content: str) -> ContentInfo | None:
         """Return what it lists of a content."""
@@ -85,6 +90,7 @@ class Servers:
         if (server := self._servers.get(address)) is not None:
             self._part_from(server, now)
             self.changes += 1
+            server.is_mute = False
             server.contents = {info.name: info for info in contents}
             for info in contents:
                 for position in info.running:
@@ -92,12 +98,20 @@ class Servers:
 
     def on_accepted(self, content: str, parent: ServerParent, position: Position, now: float) -> None:
         """Take in that a server sends a stream, which it is about to list."""
+        if (server := self._servers.get(parent.address)) is not None:
+            server.is_mute = False
         self._note(content, position, parent.digest, now)
 
     def on_measured(self, address: str, delay_us: int) -> None:
         """Take in a server's answer to a PING."""
         if (server := self._servers.get(address)) is not None:
             server.pings.add(delay_us)
+            server.is_mute = False
+
+    def on_mute(self, address: str) -> None:
+        """Take in that a server which was asked for a stream has said nothing within its time."""
+        if (server := self._servers.get(address)) is not None:
+            server.is_mute = True
 
     def on_lost(self, address: str, now: float) -> None:
         """Take in that a server does not answer: its list and its measurements are void."""
@@ -159,21 +173,32 @@ class Servers:
         return f"server {', '.join(doubtful)} has not answered yet" if doubtful else ""
 
     def ranking(self, content: str) -> list[ServerParent]:
-        """Return the servers that have a content: who streams it, then the best; last who is not ready."""
+        """Return the servers that have a content: who streams it, then the best, then who is not ready.
+
+        Last of all who is mute.
+        """
         by_metric = self._by_metric(content)
         order = sorted(by_metric, key=lambda address: not self._servers[address].runs(content))
         order.sort(key=lambda address: not self._is_ready(address, content))
+        order.sort(key=lambda address: self._servers[address].is_mute)
         return [ServerParent(address, self._digest(address, content)) for address in order]
 
     def ranking_onward(self, content: str, ssrc: int, now: float) -> list[ServerParent]:
-        """Return the same for who wants a certain stream: who runs it, who can go on with it, the others."""
+        """Return the same for who wants a certain stream: who runs it, who can go on with it, the others.
+
+        Again last of all who is mute.
+        """
         parents = [
             replace(parent, goes_on=self._can_go_on(content, ssrc, parent.address, now))
             for parent in self.ranking(content)
         ]
         return sorted(
             parents,
-            key=lambda each: (not self._servers[each.address].runs(content, ssrc), not each.goes_on),
+            key=lambda each: (
+                self._servers[each.address].is_mute,
+                not self._servers[each.address].runs(content, ssrc),
+                not each.goes_on,
+            ),
         )
 
     def spares(self, branch: BranchData, now: float) -> list[ServerParent]:
@@ -191,7 +216,7 @@ class Servers:
 
     def explain(self, content: str, ranking: list[ServerParent]) -> list[Announce]:
         """Say why the servers are asked in this order."""
-        return [_place(content, place, parent.address, self._servers[parent.address].pings.measurement())
+        return [_place(content, place, parent.address, self._servers[parent.address])
                 for place, parent in enumerate(ranking, 1)]  # fmt: skip
 
     def measurements(self) -> Mapping[str, Measurement]:
@@ -265,7 +290,8 @@ def _is_ready(info: ContentInfo) -> bool:
     return info.readiness is Readiness.READY or bool(info.running)
 
 
-def _place(content: str, place: int, address: str, measured: Measurement | None) -> Announce:
+def _place(content: str, place: int, address: str, server: Server) -> Announce:
+    measured = server.pings.measurement()
     fields: dict[str, object] = {
         "content": content,
         "place": place,
@@ -276,4 +302,6 @@ def _place(content: str, place: int, address: str, measured: Measurement | None)
         "metric": round(measured.metric) if measured else None,
     }
     text = f"[{content}] server choice {place}: {address}: {measured or 'not measured yet'}"
+    if server.is_mute:
+        text += "; it said nothing when it was asked last"
     return Announce("server_choice", text, tuple(fields.items()))

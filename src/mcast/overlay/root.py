@@ -124,6 +124,14 @@ class Root:
         if isinstance(parent, ServerParent):
             self.servers.on_accepted(content, parent, position, now)
 
+    def note_mute(self, branch: BranchData, now: float) -> None:
+        """Keep in mind that the server which was asked last for a branch says nothing, if that is so."""
+        asked = branch.asked_last
+        if not isinstance(asked, ServerParent) or not branch.candidates.is_mute(now):
+            return
+        if any(entry.parent == asked and not entry.accepted for entry in branch.upstreams.values()):
+            self.servers.on_mute(asked.address)
+
     def dated(self, actions: Iterable[Action], branches: Iterable[BranchData]) -> list[Action]:
         """Add to what servers are asked when the stream that is to go on there was due."""
         positions = {b.content: b.position or b.onward for b in branches}

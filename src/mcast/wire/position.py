@@ -7,6 +7,9 @@ Every number that travels is checked, twice. What a peer names is at most MAX_NU
 WireError. What we write is at most MAX_COUNTED, else it is a ValueError and our bug. The room between
 the two is for counting: we go on from the number that a peer has named, one by one, and whatever we
 count to can be written.
+
+Where a numbering begins there is a lower bound, MAX_BEGIN: who is told later how far the stream is must be
+able to read it, so all that a server counts to has to stay below MAX_NUMBER.
 """
 
 from dataclasses import dataclass
@@ -18,6 +21,9 @@ from mcast.wire.codec import Codec, Reader, Writer, packed
 MAX_SSRC = 0xFFFF_FFFF
 MAX_NUMBER = 1 << 62
 """The highest number that a peer may name."""
+MAX_BEGIN = MAX_NUMBER >> 1
+"""The highest number at which a server begins a stream that ran elsewhere: a million datagrams a second take
+73,000 years from here to MAX_NUMBER."""
 MAX_COUNTED = (1 << 63) - 1
 """The highest number that we write. A million datagrams a second, each of which skips as many numbers
 as 16 bits allow, take four years from MAX_NUMBER to here."""

@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from ipaddress import ip_address
+from typing import cast
 
 import pytest
 
 from helpers import wait_until
 from mcast.media import rtcp_session
-from mcast.media.child import ChildLost, ChildState
+from mcast.media.child import MAX_REPORTS, ChildLost, ChildState
+from mcast.media.plain_report import PlainReports
 from mcast.media.reports import ChildReport, Speaker, Supply, read_child_report
 from mcast.media.timing import Timing
 from mcast.net.addresses import IPAddress, SockAddr
@@ -270,6 +272,47 @@ def test_a_child_that_says_too_much_is_not_read_and_another_one_is_repaired(
         assert parent.fanout.counters["too_often"] >= 9_400
         parent.reader.call(partial(rtcp.on_packet, hello(told.token, bye=True), told.address, now))
         wait_until(lambda: parent.lost == [(loud.key, ChildLost.BYE)])
+
+
+class Said:
+    """A child's own socket, in which the same packet waits for ever."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def recv(self, *_: int) -> bytes:
+        return self._data
+
+
+def test_plain_reports_count_like_any_other_and_the_last_word_is_heard_behind_a_flood_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    glances, read = 0, PlainReports.read
+
+    def note(self: PlainReports, data: bytes) -> ChildReport | None:
+        nonlocal glances
+        glances += (report := read(self, data)) is not None
+        return report
+
+    monkeypatch.setattr(PlainReports, "read", note)
+    with family(timing=PATIENT) as parent, stranger() as sock:
+        there = ("127.0.0.1", parent.fanout.admit(KEY, "k", LOCAL, LOCAL, b"t" * 16))
+        sock.sendto(hello(b"t" * 16), there)
+        wait_until(lambda: parent.fanout.children()[0].state is not ChildState.WAITING)
+        child, rtcp = parent.fanout._children.by_token(b"t" * 16), parent.fanout._rtcp
+        assert child is not None
+        plain = cast(socket.socket, Said(hello(b"t" * 16)))
+
+        def flood() -> None:
+            for _ in range(10_000):
+                rtcp._on_child_readable(child, plain)
+
+        began = time.monotonic()
+        parent.reader.call(flood)
+        wait_until(lambda: parent.fanout.counters["too_often"] + glances >= 10_000, "all to be taken in")
+        assert 0 < glances <= MAX_REPORTS * (1 + time.monotonic() - began)
+        sock.sendto(hello(b"t" * 16, bye=True), there)
+        wait_until(lambda: parent.lost == [(KEY, ChildLost.BYE)])
 
 
 def test_hundred_children_join_and_leave_and_no_socket_is_left() -> None:

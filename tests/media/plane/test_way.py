@@ -13,7 +13,7 @@ from helpers import Recorder, wait_until
 from mcast.media.parent import ParentState
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.media.timing import Timing
-from mcast.media.way import VANISHED_SECONDS, Way
+from mcast.media.way import VANISHED_SECONDS, Doubts, Way
 from mcast.net.ports import MediaPorts
 from mcast.wire.mpegts import NULL_PACKET
 from mcast.wire.position import Position
@@ -35,6 +35,14 @@ def way() -> Way:
 @pytest.mark.parametrize("state", [ParentState.SILENT, ParentState.REFUSED])
 def test_nothing_at_all_is_a_firewall(way: Way, state: ParentState) -> None:
     assert way.doubt(state, 0) == "no UDP comes from 10.0.0.1:6000 though TCP is up: a firewall?"
+
+
+def test_the_muteness_of_a_way_ends_with_the_first_sign(way: Way) -> None:
+    doubts = Doubts()
+    assert way.muteness == doubts.judge(way, ParentState.SILENT, 0) == doubts.present != ""
+    assert doubts.judge(way, ParentState.SILENT, 0) == "", "it is said once"
+    way.on_received(REPORT, len(REPORT), 0, 101.0)
+    assert (way.muteness, doubts.judge(way, ParentState.WAITING, 0), doubts.present) == ("", "", "")
 
 
 @pytest.mark.parametrize("state", [None, ParentState.CUT])

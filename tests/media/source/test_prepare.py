@@ -12,6 +12,7 @@ import pytest
 
 from helpers import wait_until
 from mcast.errors import ConfigError
+from mcast.media.source import ts_inspection
 from mcast.media.source.cache import Cache
 from mcast.media.source.cancelling import CancelledError
 from mcast.media.source.complaints import SourceError
@@ -254,6 +255,19 @@ def test_waiting_for_another_server_can_be_cancelled(tmp_path: Path) -> None:
         cancel.set()
         thread.join(5)
         assert errors
+
+
+def test_ctrl_c_while_the_result_is_looked_through_is_what_the_caller_hears(
+    source: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its traceback holds the packet that was looked at."""
+
+    def interrupt(packets: bytes, offset: int) -> None:
+        raise KeyboardInterrupt(f"{len(packets)} bytes, {offset}")
+
+    monkeypatch.setattr(ts_inspection, "pes_at", interrupt)
+    with pytest.raises(KeyboardInterrupt, match="188 bytes, 0"):
+        prepare(source("fit.mp4"), DEFAULT_QUALITY, Cache(tmp_path), cancelled=never, on_progress=print)
 
 
 def test_with_umask_0_nothing_is_left_that_others_may_write(source: Make, tmp_path: Path) -> None:

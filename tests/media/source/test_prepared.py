@@ -1,3 +1,4 @@
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcast.errors import ConfigError
+from mcast.media.source import prepared
 from mcast.media.source.cutting import NULL_INTERVAL
 from mcast.media.source.prepared import Prepared
 from mcast.wire.mpegts import NULL_PACKET, ContinuityChecker
@@ -169,3 +171,23 @@ def test_a_damaged_entry_is_refused_and_a_damaged_table_made_anew(entry: Make, t
     (copy / "stream.json").write_text("{}")
     with pytest.raises(ConfigError, match="damaged cache entry"):
         Prepared(copy, 7, loop=True)
+
+
+@pytest.mark.parametrize(("interrupted", "rounds"), [("write_header", 0), ("Train", 0), ("shift", 1)])
+def test_ctrl_c_in_the_middle_of_a_train_is_what_the_caller_hears(
+    entry: Make, monkeypatch: pytest.MonkeyPatch, interrupted: str, rounds: int
+) -> None:
+    """An interrupt may come anywhere, and its traceback holds what was in use there."""
+    content = Prepared(entry("fit.mp4"), 7, loop=True)
+    first = rounds * content.datagrams
+    counts = itertools.count()
+
+    def interrupt(*arguments: object) -> object:
+        if next(counts):
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    original = getattr(prepared, interrupted)
+    monkeypatch.setattr(prepared, interrupted, interrupt)
+    with pytest.raises(KeyboardInterrupt), content:
+        content.payload(first, first + 200)

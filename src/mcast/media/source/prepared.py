@@ -57,7 +57,6 @@ class Prepared:
             about = self.description
             self._cuts = Cuts.open(entry, datagram_packets, about.packets, about.period, cancelled)
             undo.pop_all()
-        self._stream = memoryview(self._mapping)
         self._origin = self.description.first_pcr // 300
         self.digest = _digest(self.description, datagram_packets)
         self._lock, self._holders = threading.Lock(), 1
@@ -156,7 +155,6 @@ class Prepared:
 
     def _close(self) -> None:
         self._cuts.close()
-        self._stream.release()
         self._mapping.close()
         touch(self._entry)
         self._described.close()
@@ -191,9 +189,10 @@ class Prepared:
 
     def _packets(self, rounds: int, begin: int, end: int) -> memoryview:
         """Return the packets of some datagrams as they are in that round."""
-        packets = self._stream[self._cuts.starts[begin] * PACKET : self._cuts.starts[end] * PACKET]
+        # A copy: a view, which an exception's traceback may hold, would keep the mapping from being closed.
+        packets = self._mapping[self._cuts.starts[begin] * PACKET : self._cuts.starts[end] * PACKET]
         if not rounds:
-            return packets
+            return memoryview(packets)
         moved = bytearray(packets)
         counters = {pid: rounds * count for pid, count in self.description.counters.items()}
         shift(moved, rounds * self.period, counters)

@@ -131,5 +131,6 @@ def _picture_head(stream: Bytes, packet: int) -> bytes:
 
 
 def _pts(stream: Bytes, at: int) -> int:
-    found = pes_at(stream[at : at + PACKET], 0)
+    # A copy: a view in the traceback of an interrupt would keep the file from being unmapped.
+    found = pes_at(bytes(stream[at : at + PACKET]), 0)
     return timestamp_at(stream, at + found[0] + 9) if found and found[1] else 0

@@ -200,7 +200,8 @@ class _Wait:
 
     def _no_media(self, is_over: bool) -> str:
         name, wait, path = self.options.content, self.options.wait, self.subscription.path
-        why = f": {self.subscription.awaited}" if self.subscription.awaited else ""
+        told = self.subscription.awaited or self.subscription.doubt
+        why = f": {told}" if told else ""
         if is_over:
             return f"the content '{name}' has ended before any media came{why}"
         return f"no media of '{name}' has come in {wait:g} s, though it was joined at {path[-1]}{why}"

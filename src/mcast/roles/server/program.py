@@ -45,7 +45,7 @@ from mcast.shares import Shares, source_of
 from mcast.wire.frame import Message
 from mcast.wire.handshake import Role
 from mcast.wire.node import TOKEN_SIZE, StopReason
-from mcast.wire.position import Position
+from mcast.wire.position import MAX_BEGIN, Position
 from mcast.wire.server import Contents, Ping, Ready, Send, Sending, SendStatus, ServerStop, Wake
 
 logger = logging.getLogger(__name__)
@@ -271,8 +271,16 @@ class ServerProgram:
             self._tell_end(taker)
 
     def _believed(self, connection: Connection, send: Send) -> Send:
-        """Return the request without what only a rendezvous point may say: which numbers the stream bears."""
-        if send.resume is None or (why := self._disbelief(connection)) is None:
+        """Return the request without its word on which numbers the stream bears, if that does not count.
+
+        Only a rendezvous point may say so, and no stream comes to numbers that the others could not read.
+        """
+        if send.resume is None:
+            return send
+        why = self._disbelief(connection)
+        if why is None and send.resume.next > MAX_BEGIN:
+            why = f"no stream comes to number {send.resume.next}"
+        if why is None:
             return send
         self._note_refusal("strangers", "to go on with a stream", connection, why)
         return replace(send, resume=None, overdue_ms=0, due=None)
