@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeAlias, cast
 
 import pytest
@@ -24,6 +25,7 @@ from mcast.roles.node.own_process import MediaSettings
 from mcast.roles.node.workers import orders as do
 from mcast.roles.node.workers import process
 from mcast.roles.node.workers.log_records import RecordTeller, say
+from mcast.roles.node.workers.pipe import pair
 from mcast.roles.node.workers.pool import Burden, WorkerPool, least
 from mcast.roles.node.workers.process import Ears, WorkerProcess
 from mcast.roles.node.workers.remote_relay import RemoteRelay
@@ -231,6 +233,17 @@ def test_what_a_worker_logs_is_said_by_the_node_with_its_event_and_traceback(
     assert len(caplog.records) == 2
 
 
+def test_a_line_that_is_too_long_for_a_message_arrives_shortened() -> None:
+    told: list[do.Line] = []
+    teller = RecordTeller(lambda record: told.append(do.Line(record)))
+    record = logging.makeLogRecord({"name": "mcast", "msg": "\U0001f4fa" * 30_000, "event": "cut"})
+    teller.emit(record)
+    arrived = do.unpack_fact(told[0].pack())
+    assert isinstance(arrived, do.Line)
+    assert arrived.record["message"] == "\U0001f4fa" * 2_000
+    assert arrived.record["about"] == {}
+
+
 # Processes
 
 
@@ -314,6 +327,29 @@ def test_a_worker_that_cannot_be_started_is_tried_again(
         assert not worker.is_up
     wait_until(lambda: len(heard.up) == 1, "the next try")
     assert "cannot be started" in reasons(caplog)[0]
+
+
+def test_modules_where_the_node_was_started_are_not_for_its_workers(
+    start: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit(99)")
+    monkeypatch.chdir(tmp_path)
+    worker, heard = start()
+    wait_until(lambda: worker.is_at_work, "the worker")
+    assert not heard.down.calls
+
+
+def test_how_a_worker_carries_contents_is_its_first_order_whoever_else_gives_one(
+    crash: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = WorkerProcess(1, BEGIN, Heard().ears, crash)
+    was_up: list[bool] = []
+    monkeypatch.setattr(worker._orders, "post", lambda _: was_up.append(worker.is_up))
+    ours, theirs = pair()
+    with theirs:
+        worker._begin_to_order(ours)
+    assert (was_up, worker.is_up) == ([False], True)
+    ours.close()
 
 
 def test_a_worker_tells_of_its_process_and_ends_with_the_last_word_of_its_node(start: StartWorker) -> None:

@@ -46,7 +46,10 @@ class ChildSockets:
     def adopt(self, local_ip: IPAddress, sock: socket.socket) -> None:
         """Have this as the common socket of an address: another process has opened it, and told its port."""
         with self._lock:
-            self._take(local_ip, sock)
+            if local_ip in self._common:  # it has come before: no second copy
+                sock.close()
+            else:
+                self._take(local_ip, sock)
 
     def _take(self, local_ip: IPAddress, sock: socket.socket) -> None:
         self._common[local_ip] = sock

@@ -322,6 +322,9 @@ def test_a_child_that_another_process_has_heard_is_fed_at_once_by_the_socket_of_
         common = open_common(MediaPorts(), LOCAL)
         port = common.getsockname()[1]
         parent.fanout.adopt(LOCAL, common)
+        copy = common.dup()
+        parent.fanout.adopt(LOCAL, copy)
+        assert copy.fileno() < 0, "one is enough"
         parent.fanout.push(train(0, 3))
         heard_from, onward = child.getsockname()[1], Position(SSRC, 1)
         assert port == parent.fanout.admit(

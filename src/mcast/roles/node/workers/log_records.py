@@ -3,13 +3,16 @@
 A record crosses as what it says, not as what it was made of: the arguments stay behind.
 """
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 
 from mcast.eventlog import plain
 
-MAX_TEXT = 16_000
-"""Characters of a message, and of a traceback; JSON may take three times as many bytes."""
+MAX_BYTES = 60_000
+"""Of a record, as JSON: a field of a message holds no more than 65,535."""
+MAX_TEXT = 2_000
+"""Characters of the message, and of the traceback, of a longer one: JSON takes up to 12 bytes for each."""
 _ABOUT = ("peer", "content", "request", "event", "fields")
 """What the records of this project say beside their message."""
 
@@ -24,7 +27,8 @@ class RecordTeller(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._tell(_told(record))
+            told = _told(record)
+            self._tell(told if len(json.dumps(told)) <= MAX_BYTES else _shortened(told))
         except Exception:
             self.handleError(record)
 
@@ -37,10 +41,16 @@ def _told(record: logging.LogRecord) -> dict[str, object]:
         "level": record.levelno,
         "created": record.created,
         "thread": record.threadName or "",
-        "message": record.getMessage()[:MAX_TEXT],
-        "trace": trace[-MAX_TEXT:],
+        "message": record.getMessage(),
+        "trace": trace,
         "about": {key: value if isinstance(value, Mapping) else plain(value) for key, value in about.items()},
     }
+
+
+def _shortened(told: Mapping[str, object]) -> dict[str, object]:
+    """Return the beginning of what a record says, and the end of its traceback; it is no event any more."""
+    message, trace = str(told["message"])[:MAX_TEXT], str(told["trace"])[-MAX_TEXT:]
+    return {**told, "message": message, "trace": trace, "about": {}}
 
 
 def say(told: Mapping[str, object], worker: int) -> None:

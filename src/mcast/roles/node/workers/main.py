@@ -52,6 +52,7 @@ class Facts:
     def __init__(self, pipe: Pipe[do.Order], crash: CrashBox) -> None:
         self._pipe = pipe
         self._waiting: queue.SimpleQueue[do.Fact | None] = queue.SimpleQueue()
+        self._left_out = 0
         self._thread = OwnedThread("facts", self._run, crash)
 
     def start(self) -> None:
@@ -62,6 +63,8 @@ class Facts:
         """Have something told. Never waits."""
         if self._waiting.qsize() < MAX_WAITING or not isinstance(fact, do.Stands | do.Figures | do.Line):
             self._waiting.put(fact)
+        else:
+            self._left_out += 1
 
     def stop(self) -> None:
         """Tell what was said before, and end."""
@@ -72,6 +75,9 @@ class Facts:
         while (fact := self._waiting.get()) is not None:
             with contextlib.suppress(OSError):  # the node has gone: the main thread sees that
                 self._pipe.send(fact)
+            if self._left_out and self._waiting.empty():
+                count, self._left_out = self._left_out, 0
+                logger.warning("%d facts were left out: the node did not read them in time", count)
 
 
 class WorkerProgram:

@@ -72,10 +72,13 @@ class Pipe(Generic[T]):
         with contextlib.suppress(OSError):  # it is gone
             self._sock.shutdown(socket.SHUT_WR)
 
-    def close(self) -> None:
-        """End it; whoever sends here gets an OSError. For the thread that receives."""
-        with contextlib.suppress(OSError):
+    def cut(self) -> None:
+        """End it for both ends; whoever sends gets an OSError, who receives EOFError."""
+        with contextlib.suppress(OSError):  # it is gone
             self._sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give it back. For the thread that sends, behind `cut`; nobody may receive any more."""
         self._sock.close()
 
 

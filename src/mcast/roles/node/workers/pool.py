@@ -1,7 +1,8 @@
 """The workers of a node, and which of them carries which content.
 
-A content belongs to one worker. It is given to the one with the fewest, of several to the one that has taken
-the least processor time; when a worker dies, to another one at once. Only while there is none it waits.
+A content belongs to one worker, and stays there. It is given to the one with the fewest, of several to the
+one that has taken the least processor time; when a worker dies, to another one at once. While there is none
+it waits, and the decisions hear that its parents are silent: so children are told, and the overlay heals.
 """
 
 import itertools
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mcast.eventlog import note
-from mcast.overlay.events import Drained, FeedChanged, Outdone
+from mcast.net.deadline import Deadline
+from mcast.overlay.events import Drained, Feed, FeedChanged, Outdone
 from mcast.roles.node.content_relay import Listeners, RelayHost
 from mcast.roles.node.own_process import MediaSettings
 from mcast.roles.node.workers import orders as do
@@ -27,6 +29,10 @@ logger = logging.getLogger(__name__)
 
 MAX_WORKERS = 64
 """Of a node: beyond any machine that one would make a single node of; each takes some 25 MiB."""
+
+START_SECONDS = 2.0
+"""How long a node waits for its workers before it takes anybody in: those that are at work already would get
+all contents of the first crowd."""
 
 W = TypeVar("W")
 
@@ -74,6 +80,9 @@ class WorkerPool(RelayHost):
     def start(self) -> None:
         for worker in self._workers:
             worker.start()
+        deadline = Deadline(START_SECONDS)
+        for worker in self._workers:
+            worker.wait_at_work(deadline)
 
     def open(self, content: str, position: Position, start: int | None) -> RemoteRelay:
         relay = RemoteRelay(next(self._numbers), content, position, start, self._settings.ports)
@@ -114,7 +123,9 @@ class WorkerPool(RelayHost):
 
     def _on_down(self, worker: WorkerProcess) -> int:
         with self._lock:
-            orphans = [relay for relay in self._relays.values() if relay.worker is worker]
+            orphans = [
+                relay for relay in self._relays.values() if relay.worker is worker and not relay.is_closed
+            ]
             for relay in orphans:
                 relay.leave_worker()
             for relay in orphans:
@@ -147,7 +158,10 @@ class WorkerPool(RelayHost):
         """Give a content to a worker, if there is one. With the lock held."""
         up = (worker for worker in self._workers if worker.is_up)
         worker = least((each, self._burden(each)) for each in up)
-        if worker is None or relay.is_closed:
+        if relay.is_closed:
+            return
+        if worker is None:
+            self._say_silent(relay)
             return
         note(
             logger, "content_carried", "[%s] carried by worker %d", relay.content, worker.number,
@@ -155,8 +169,14 @@ class WorkerPool(RelayHost):
         )  # fmt: skip
         try:
             relay.be_carried_by(worker)
-        except OSError as error:  # it lacks a parent or children now: they find that out as if it were deaf
+        except OSError as error:  # no descriptors: it lacks parents or children now
             logger.error("[%s] cannot be handed to worker %d: %s", relay.content, worker.number, error)
+            self._say_silent(relay)
+
+    def _say_silent(self, relay: RemoteRelay) -> None:
+        """Have it decided what is to become of a content that nobody receives."""
+        for upstream in relay.upstreams:
+            self._listeners.post(FeedChanged(upstream, Feed.SILENT))
 
     def _burden(self, worker: WorkerProcess) -> Burden:
         contents = sum(relay.worker is worker and not relay.is_closed for relay in self._relays.values())

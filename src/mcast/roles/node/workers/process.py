@@ -26,6 +26,7 @@ from socket import socket
 from mcast.errors import WireError
 from mcast.eventlog import note
 from mcast.net.backoff import Backoff
+from mcast.net.deadline import Deadline
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.worker import Worker
 from mcast.roles.node.workers.orders import Begin, Fact, Order, Stands
@@ -36,19 +37,19 @@ logger = logging.getLogger(__name__)
 MODULE = "mcast.roles.node.workers.main"
 LOOK = 0.1
 """Seconds between two looks at a worker that says nothing."""
-SILENT_SECONDS = 20.0
-"""A worker that says nothing for so long, where ten words should come each second, hangs and is killed."""
+SILENT_SECONDS = 5.0
+"""A worker that says nothing for so long, where ten words should come each second, hangs and is killed. Twice
+a lease: its parents and children have given it up by then, so that killing it costs nothing more."""
 START_SECONDS = 60.0
 """The same before its first word: on a busy machine starting takes its time."""
-END_SECONDS = 1.5
-"""How long an orderly end may take, so that SIGTERM, with a hand-over before, needs no force."""
+END_SECONDS = 1.0
+"""How long an orderly end may take: with a hand-over before it, less than what a program has for its end."""
 EXIT_SECONDS = 0.2
 """From the end of its socket to that of a process, which has nothing else to do; longer, and it is killed."""
 FIRST_PAUSE, LAST_PAUSE = 0.1, 10.0
 """Seconds until a worker that has died is started again."""
 GOOD_SECONDS = 60.0
 """One that has lived so long is started again after the first pause."""
-
 
 NOTHING_TOLD = Stands(0, 0, (), ())
 
@@ -59,7 +60,7 @@ class Ears:
 
     on_up: Callable[["WorkerProcess"], None]  # it takes orders
     on_fact: Callable[["WorkerProcess", Fact], None]
-    on_down: Callable[["WorkerProcess"], int]  # it has died; returns how many contents others carry now
+    on_down: Callable[["WorkerProcess"], int]  # it has died; returns how many contents it carried
 
 
 class WorkerProcess:
@@ -69,7 +70,7 @@ class WorkerProcess:
         self.number, self._begin, self._ears = number, begin, ears
         self._told = NOTHING_TOLD  # last, since it was started
         self._cpu_of_former_us = 0  # what those have taken that have died
-        self._stopping = threading.Event()
+        self._stopping, self._at_work = threading.Event(), threading.Event()
         self._lock = threading.Lock()  # guards the next
         self._pipe: Pipe[Fact] | None = None  # while it is up
         self._backoff = Backoff(FIRST_PAUSE, LAST_PAUSE)
@@ -87,7 +88,7 @@ class WorkerProcess:
     @property
     def is_at_work(self) -> bool:
         """Return whether it has begun to do them."""
-        return self.is_up and self._told is not NOTHING_TOLD
+        return self._at_work.is_set()
 
     @property
     def cpu_seconds(self) -> float:
@@ -108,6 +109,10 @@ class WorkerProcess:
         """Start it, and again whenever it dies."""
         self._orders.start()
         self._thread.start()
+
+    def wait_at_work(self, deadline: Deadline) -> bool:
+        """Wait until it has begun to do orders; return whether it has."""
+        return self._at_work.wait(deadline.timeout())
 
     def order(self, order: Order, *sockets: socket) -> None:
         """Have it do something; while it is down that is lost. Never waits. Raises OSError: no descriptors.
@@ -150,12 +155,9 @@ class WorkerProcess:
 
     def _live(self) -> str:
         """Start the process and hear it to its end; return how it has ended."""
-        pipe, theirs = pair()
         try:
-            with theirs:
-                process = _spawn(theirs)
+            pipe, process = _start()
         except OSError as error:
-            pipe.close()
             return f"cannot be started: {error}"
         note(logger, "worker_started", "worker %d started, process %d", self.number, process.pid,
              worker=self.number, pid=process.pid)  # fmt: skip
@@ -169,8 +171,9 @@ class WorkerProcess:
 
     def _begin_to_order(self, pipe: Pipe[Fact]) -> None:
         with self._lock:
-            self._pipe = pipe
+            # First, as others give orders without the lock from the next line on.
             self._orders.post(partial(_send, pipe, self._begin, ()))
+            self._pipe = pipe
             if self._stopping.is_set():
                 self._orders.post(pipe.finish)
         self._ears.on_up(self)
@@ -178,7 +181,9 @@ class WorkerProcess:
     def _end_to_order(self, pipe: Pipe[Fact]) -> None:
         with self._lock:
             self._pipe = None
-        pipe.close()
+        pipe.cut()
+        self._orders.post(pipe.close)  # there, as it may be sending by this descriptor now
+        self._at_work.clear()
         self._cpu_of_former_us += self._told.cpu_us
         self._told = NOTHING_TOLD
 
@@ -202,8 +207,20 @@ class WorkerProcess:
             silent = 0.0
             if isinstance(fact, Stands):
                 self._told = fact
+                self._at_work.set()
             self._ears.on_fact(self, fact)
         return "it says nothing any more"
+
+
+def _start() -> "tuple[Pipe[Fact], subprocess.Popen[bytes]]":
+    """Start a worker; return the node's end of the socketpair, and the process. Raises OSError."""
+    pipe, theirs = pair()
+    with theirs:
+        try:
+            return pipe, _spawn(theirs)
+        except OSError:
+            pipe.close()
+            raise
 
 
 def _send(pipe: Pipe[Fact], order: Order, sockets: Sequence[socket]) -> None:
@@ -219,12 +236,13 @@ def _spawn(theirs: socket) -> "subprocess.Popen[bytes]":
     """Start a worker with this end of the socketpair. Raises OSError.
 
     In a group of its own: Ctrl-C at a terminal is for the node. Not with PR_SET_PDEATHSIG, which looks at the
-    thread that has started a process: the end of the socketpair tells that the node has died.
+    thread that has started a process: the end of the socketpair tells that the node has died. With -P, as
+    modules that lie in the directory where the node was started are not for it.
     """
     here = str(Path(__file__).parents[4])  # where `mcast` is
     path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH", ""))))
     return subprocess.Popen(
-        [sys.executable, "-m", MODULE, str(theirs.fileno())],
+        [sys.executable, "-P", "-m", MODULE, str(theirs.fileno())],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()], process_group=0,
         env={**os.environ, "PYTHONPATH": path},
     )  # fmt: skip

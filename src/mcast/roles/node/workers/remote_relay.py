@@ -64,6 +64,12 @@ class RemoteRelay(ContentRelay):
     # What is known
 
     @property
+    def upstreams(self) -> tuple[UpstreamId, ...]:
+        """Return whom it is to receive from."""
+        with self._lock:
+            return tuple(self._parents)
+
+    @property
     def worker(self) -> WorkerProcess | None:
         """Return who carries it, if somebody does."""
         return self._worker
@@ -134,11 +140,11 @@ class RemoteRelay(ContentRelay):
             common = self._common.get(newcomer.local_ip)
             if common is None:
                 common = self._common[newcomer.local_ip] = open_common(self._ports, newcomer.local_ip)
-            self._children[newcomer.key] = newcomer
             try:
                 self._order(do.TakeIn(self.number, newcomer), *self._common_for(newcomer))
             except OSError as error:
                 raise ConfigError(f"no socket can be shared with a worker: {error}") from None
+            self._children[newcomer.key] = newcomer
             port: int = common.getsockname()[1]
             return port
 
