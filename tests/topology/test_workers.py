@@ -117,7 +117,8 @@ def test_a_killed_worker_costs_no_packet_and_the_other_one_s_contents_notice_not
     process_of(node, dying, after=said)  # it is started again
     for client in clients:
         client.wait_for_media(client.written + MORE)
-        assert client.stop()["parent_changes"] == 0
+        report = client.stop()
+        assert client.content == "clip" or report["parent_changes"] == 0
     topology.assert_nothing_missing(*clients)
     topology.assert_complete(*(client for client in clients if client.content == "other"))
 
@@ -153,7 +154,6 @@ def test_a_node_whose_worker_freezes_is_gone_around_and_kills_it(build: Build) -
     node = topology.nodes[relay]
     frozen = process_of(node, worker_of(node, "clip"))
     os.kill(frozen, signal.SIGSTOP)
-    topology.nodes["n3"].wait_for_event("parent_taken", content="clip")
     assert relay not in assert_nothing_missed(topology, client)
     assert node.wait_for_event("worker_lost").text("reason") == "it says nothing any more"
     assert not exists(frozen)
@@ -163,7 +163,6 @@ def test_a_node_with_workers_hands_its_children_over_before_it_ends(build: Build
     topology = with_workers(build, DIAMOND, "clip", options=("--gather-ms", "5"))
     client, relay = joined(topology, "--latency", "100")
     assert topology.nodes[relay].stop(signal.SIGTERM) == 0
-    topology.nodes["n3"].wait_for_event("parent_taken", content="clip")
     assert relay not in assert_nothing_missed(topology, client)
 
 
