@@ -29,7 +29,7 @@ def above() -> Iterator[Family]:
         yield above
 
 
-@pytest.fixture(params=[OwnProcess, partial(WorkerPool, 2)], ids=["here", "in a worker"])
+@pytest.fixture(params=[OwnProcess, partial(WorkerPool, 1)], ids=["here", "in a worker"])
 def scene(above: Family, request: pytest.FixtureRequest) -> Iterator[Scene]:
     """Whatever is asked of a relay, it is the same whether this process carries it or a worker."""
     scene = Scene(above, request.param)

@@ -1,4 +1,4 @@
-"""Workers that are killed again and again: media goes on, and nothing grows in their node."""
+"""Contents come and go, and workers are killed again and again: media goes on, and nothing grows."""
 
 import gc
 import os
@@ -22,6 +22,7 @@ from mcast.roles.node.workers.remote_relay import RemoteRelay
 from media.plane.parts import PATIENT, family
 from media.plane.streams import numbers_of, train
 from roles.relay_scene import Scene
+from topology.outside import udp_sockets
 
 DEATHS = 20
 
@@ -122,3 +123,18 @@ def test_after_twenty_deaths_media_still_flows_and_nothing_has_grown(pids: Pids)
     assert after.descriptors == before.descriptors
     assert after.blocks - before.blocks < 25 * DEATHS, "no object is left of each"
     assert after.kilobytes - before.kilobytes < 2_000
+
+
+def test_contents_that_are_over_leave_no_socket_in_their_worker(pids: Pids) -> None:
+    with family(timing=PATIENT) as above:
+        scene = Scene(above, partial(WorkerPool, 1))
+        try:
+            wait_until(lambda: pids, "the worker")
+            (worker,) = pids.values()
+            for _ in range(3):
+                Watched(scene)
+                assert udp_sockets(worker) >= 3, "the parent's, the common one, the child's"
+                scene.db.close("news")
+                wait_until(lambda: not udp_sockets(worker), "the last socket to be closed")
+        finally:
+            scene.close()
