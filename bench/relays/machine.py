@@ -48,9 +48,15 @@ def stolen_ticks() -> tuple[int, int]:
     return ticks[7], sum(ticks)
 
 
-def on_core(core: int, command: Iterable[str]) -> list[str]:
-    """Return a command that runs on one core."""
-    return ["taskset", "-c", str(core), *command]
+def on_core(cores: int | str, command: Iterable[str]) -> list[str]:
+    """Return a command that runs on one core, or on several ("0-3")."""
+    return ["taskset", "-c", str(cores), *command]
+
+
+def family(pid: int) -> tuple[int, ...]:
+    """Return a process and those that it has started: a node and its workers."""
+    children = (each.read_text().split() for each in Path(f"/proc/{pid}/task").glob("*/children"))
+    return (pid, *(int(child) for each in children for child in each))
 
 
 def udp_drops(ports: Iterable[int]) -> int:

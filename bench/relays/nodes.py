@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.relays.contenders import OUTPUT_PORT, Load, Running, child_address
+from bench.relays.machine import CORE_UNDER_TEST, family
 from bench.relays.setting import Setting
 from bench.relays.subscriptions import borrowing, subscribed
 from mcast.media.history import MAX_SECONDS
@@ -19,6 +20,7 @@ class Node:
     name: str = "mcast"
     checkout: Path | None = None  # of other sources than these
     options: tuple[str, ...] = ()
+    cores: str = str(CORE_UNDER_TEST)  # on which it runs
 
     def lacking(self) -> str:
         return ""
@@ -31,13 +33,14 @@ class Node:
         with self.started(setting) as node:
             children = borrowing(setting.loop, overlay.addresses["n1"], contents, addresses, OUTPUT_PORT)
             with subscribed(setting.loop, children):
-                yield Running((node.pid,), settle_seconds=MAX_SECONDS + 1.0)  # its histories are full
+                # Measured once its histories are full.
+                yield Running(family(node.pid), settle_seconds=MAX_SECONDS + 1.0)
 
     @contextlib.contextmanager
     def started(self, setting: Setting, name: str = "n1") -> Iterator[ProgramProcess]:
         """Run it as this node of the overlay, without children."""
         options = (*self.options, *setting.needs.node_options)
-        with setting.overlay.node(name, checkout=self.checkout, options=options) as node:
+        with setting.overlay.node(name, checkout=self.checkout, options=options, cores=self.cores) as node:
             yield node
 
 

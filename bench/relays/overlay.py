@@ -56,13 +56,16 @@ class Overlay:
 
     @contextlib.contextmanager
     def node(
-        self, name: str = "n1", *, checkout: Path | None = None, options: Sequence[str] = ()
+        self,
+        name: str = "n1",
+        *,
+        checkout: Path | None = None,
+        options: Sequence[str] = (),
+        cores: str = str(CORE_UNDER_TEST),
     ) -> Iterator[ProgramProcess]:
-        """Run a node on the core under test; `checkout` has other sources than these."""
+        """Run a node on some cores; `checkout` has other sources than these."""
         sources = {} if checkout is None else {"PYTHONPATH": str(checkout / "src")}
-        command = on_core(
-            CORE_UNDER_TEST, role_command("node", "--bootstrap", self._boot, "--name", name, *options)
-        )
+        command = on_core(cores, role_command("node", "--bootstrap", self._boot, "--name", name, *options))
         program = self._start(name, command, sources)
         try:
             program.wait_for_event("node_up")

@@ -35,6 +35,9 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "pruned": ("content", "received", "lost", "repaired", "duplicates"),
     "link_beyond_file": ("content", "parent", "taken"),
     "node_removed": ("node",),
+    "worker_started": ("worker", "pid"),
+    "worker_lost": ("worker", "reason", "contents"),
+    "content_carried": ("content", "worker"),
     # a node that repairs; a client, too
     "cut": ("content", "cause"),
     "fed": ("content", "after_ms"),

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import Recorder
-from mcast.media.child import ChildSnapshot, ChildState
 from mcast.media.incoming import ReceiverCounters
 from mcast.media.parent import ParentCounters
 from mcast.monitoring.registry import Registry
@@ -19,7 +18,9 @@ from mcast.overlay.actions import ConnectionId, NodeParent, Parent, Path, Server
 from mcast.overlay.choice import Measurement
 from mcast.roles.event_tap import EventTap
 from mcast.roles.node.catalogue import CatalogueReporter
+from mcast.roles.node.content_relay import ChildTimes
 from mcast.roles.node.health import INTERVAL, PART_BYTES, RATE, Branch, HealthReporter, Views
+from mcast.roles.node.load import ProcessLoad
 from mcast.roles.node.relays import RelayDb
 from mcast.wire.bootstrap import Health
 from mcast.wire.content import ContentInfo
@@ -53,7 +54,7 @@ class Place:
 
 
 class Relayed:
-    """A relay that has lost three datagrams of a hundred, and is its own fanout."""
+    """A relay that has lost three datagrams of a hundred."""
 
     position = Position(7, 100)
 
@@ -66,21 +67,14 @@ class Relayed:
     def parents(self) -> Mapping[UpstreamId, ParentCounters]:
         return {7: ParentCounters(None, 97, 90, 3, 5, 100, 0.1, 1.5)}
 
-    @property
-    def fanout(self) -> "Relayed":
-        return self
-
-    def children(self) -> tuple[ChildSnapshot, ...]:
-        return (CHILD,)
+    def child_times(self) -> Mapping[ConnectionId, ChildTimes]:
+        return {1: ChildTimes(0.25, -7000)}
 
 
 COUNTERS = ReceiverCounters(
     datagrams=97, bytes=128_816, lost=3, duplicates=0, reordered=0, repaired=2, foreign=0, garbage=0,
     next=100, longest_gap_ms=43.6, nack_sent=6, doubted=0,
 )  # fmt: skip
-CHILD = ChildSnapshot(
-    1, "c", ChildState.LIVE, None, 100, 97, 128_816, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.25, -7000
-)
 
 
 class Scene:
@@ -290,3 +284,12 @@ def test_a_whole_report_of_which_a_part_is_missing_ends_no_stream(lost: int) -> 
         if number != lost:
             registry.heard("n1", report, 0.0)
     assert set(registry.snapshot()["n1"].streams) == set(scene.places)
+
+
+def test_what_the_workers_of_a_node_take_counts_as_what_the_node_takes() -> None:
+    others = [(10.0, 1_000_000)]
+    load = ProcessLoad(lambda: others[-1])
+    others.append((10.5, 2_000_000))
+    cpu_permille, memory_kb = load.look(load._then + 1.0)
+    assert cpu_permille >= 500
+    assert memory_kb > 2_000_000

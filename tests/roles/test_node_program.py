@@ -143,10 +143,10 @@ def test_a_child_that_no_port_is_left_for_is_refused_and_the_others_are_fed(worl
     relay = rp._relays.get("news")
     assert relay is not None
 
-    def no_port(*_: object) -> Port:
+    def no_port(*_: object) -> int:
         raise ConfigError("--media-ports 1-2: all are in use")
 
-    relay.admit = no_port  # type: ignore[method-assign, assignment]
+    relay.take_in = no_port  # type: ignore[method-assign, assignment]
     viewer = world.viewer(rp, "news")
     viewer.ask()
     viewer.next(Found)

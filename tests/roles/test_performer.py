@@ -7,9 +7,6 @@ from typing import cast
 import pytest
 
 from helpers import PATIENCE, Recorder, wait_until
-from mcast.media.carriers import Carriers
-from mcast.media.feedback import FeedbackReader
-from mcast.media.forwarder import Forwarder
 from mcast.net.ports import MediaPorts
 from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
@@ -19,7 +16,9 @@ from mcast.overlay.events import Event, RoundTripMeasured, Stopped
 from mcast.peer.adverts import Advertiser
 from mcast.peer.flooder import Flooder
 from mcast.peer.upstream import Resume, Upstream
+from mcast.roles.node.content_relay import Listeners
 from mcast.roles.node.inbound import InboundConnections
+from mcast.roles.node.own_process import MediaSettings, OwnProcess
 from mcast.roles.node.performer import Performer
 from mcast.roles.node.relays import RelayDb
 from mcast.wire.bootstrap import Links, Neighbour, Seek
@@ -53,21 +52,19 @@ class FakeUpstream:
 class Scene:
     """A performer and all that it acts on."""
 
-    def __init__(self, watcher: Watcher, reader: FeedbackReader, crash: Recorder) -> None:
+    def __init__(self, watcher: Watcher, crash: Recorder) -> None:
         self.posted: list[Event] = []
         self.changes = Recorder()
         self.said: list[Seek | Links] = []  # to the bootstrapper
         self.made: dict[int, FakeUpstream] = {}
         self.reaper = Worker("reaper", crash)
         self.reaper.start()
-        self.forwarders = Carriers(lambda _: Forwarder("forward", crash), 1)
         self.advertiser = Advertiser()
         inbound = InboundConnections(watcher, self, self.advertiser.watch)
-        self.relays = RelayDb(
-            "n1", reader, self.forwarders, MediaPorts(), self.reaper,
-            post=self.post, on_child_lost=inbound.on_child_lost,
-            on_child_caught_up=inbound.on_child_caught_up, on_crash=crash,
-        )  # fmt: skip
+        listeners = Listeners(self.post, inbound.on_child_lost, inbound.on_child_caught_up, crash)
+        self.host = OwnProcess(MediaSettings("n1", MediaPorts()), listeners)
+        self.host.start()
+        self.relays = RelayDb(self.host, self.reaper, self.post)
         self.flooder = Flooder(watcher, self.post, crash)
         self.performer = Performer(
             inbound, self.flooder, self.advertiser, self.relays, self.reaper, self._make, self.post,
@@ -93,14 +90,11 @@ class Scene:
 @pytest.fixture
 def scene(watcher: Watcher, crash: Recorder) -> Iterator[Scene]:
     FakeUpstream.ends = threading.Event()
-    reader = FeedbackReader(crash)
-    reader.start()
-    scene = Scene(watcher, reader, crash)
+    scene = Scene(watcher, crash)
     yield scene
     FakeUpstream.ends.set()
     scene.performer.stop()
-    scene.forwarders.stop()
-    reader.stop()
+    scene.host.stop()
 
 
 def subscribe(number: int, content: str = "news", *, resume: bool = False) -> Subscribe:

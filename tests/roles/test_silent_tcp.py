@@ -75,7 +75,7 @@ def test_when_tcp_alone_dies_the_subscription_is_renewed_beside_and_no_number_is
     assert events_of(caplog, "parent_lost") == events_of(caplog, "cut") == []
     relay = rp._relays.get("news")
     assert relay is not None
-    wait_until(lambda: len(relay.fanout.children()) == 1, "the old subscription ends at the parent, too")
+    wait_until(lambda: len(relay.child_times()) == 1, "the old subscription ends at the parent, too")
     viewer.leave()
     world.wait_idle()
 

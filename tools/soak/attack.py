@@ -31,7 +31,7 @@ from mcast.errors import McastError
 from mcast.hostport import HostPort, parse_address
 from mcast.media.reports import Speaker
 from mcast.net.connection import Connection, connect
-from mcast.roles.cli import MAX_DESCRIPTORS
+from mcast.roles.interpreter import MAX_DESCRIPTORS
 from mcast.wire.frame import Message, encode
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Port, Stream

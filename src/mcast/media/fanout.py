@@ -14,9 +14,11 @@ and gets media only after a hello (rtcp_session.py). Which thread does what:
 """
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from mcast.errors import StreamEndedError
 from mcast.media.child import Child, ChildKey, ChildSnapshot, OnCaughtUp, OnLost, first_burst
@@ -121,11 +123,12 @@ class Fanout:
         resume: Position | None = None,
         start: Start = Start.KEYFRAME,
         buffer_bytes: int = 0,
+        heard_from: int = 0,
     ) -> int:
         """Expect a child's hello at `local_ip`, from `peer_ip`; return the UDP port there.
 
-        Replaces what had the same key. Raises ConfigError if no port is free, StreamEndedError if
-        the fanout is closed.
+        One that has said hello before, from the port `heard_from`, is fed at once. Replaces what had the
+        same key. Raises ConfigError if no port is free, StreamEndedError if the fanout is closed.
         """
         now, burst = time.monotonic(), first_burst(buffer_bytes)
         child = Child(
@@ -147,8 +150,14 @@ class Fanout:
             port = self._rtcp.port_at(local_ip)
             self._children.add(child)
         self._reader.hurry(now)  # its hello is on its way
+        if heard_from:
+            self._reader.call(partial(self._rtcp.welcome, child, heard_from))
         self._reader.wake()
         return port
+
+    def adopt(self, local_ip: IPAddress, sock: socket.socket) -> None:
+        """Have this common socket at a local address: another process has opened it."""
+        self._rtcp.adopt(local_ip, sock)
 
     def push(self, train: Train) -> None:
         """Keep a train and send it to all that are live. Never blocks; for the stream's one thread only."""

@@ -64,6 +64,12 @@ class _Line:
     parent: Parent
     sock: socket.socket
     way: Way
+    dropped_before: int  # of another process, which has read this socket and died
+
+    @property
+    def dropped(self) -> int:
+        """Return how many times it had no room for what came, since it is read here."""
+        return max(0, count_dropped(self.sock) - self.dropped_before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +193,7 @@ class Receiver:
 
     def counters(self) -> ReceiverCounters:
         """Describe what has come so far."""
-        dropped = self._dropped + sum(count_dropped(line.sock) for line in self._lines)
+        dropped = self._dropped + sum(line.dropped for line in self._lines)
         return replace(self._stream.counters(), dropped=dropped)
 
     def parents(self) -> Mapping[UpstreamId, ParentCounters]:
@@ -357,7 +363,8 @@ class Receiver:
         parent = self._stream.add(
             request.upstream, speaker, request.position, time.monotonic(), request.start
         )
-        line = _Line(parent, request.sock, Way(_peer_of(request.sock), time.monotonic()))
+        way = Way(_peer_of(request.sock), time.monotonic())
+        line = _Line(parent, request.sock, way, count_dropped(request.sock))
         self._lines = (*self._lines, line)
         self._forwarder.watch(line.sock, partial(self._read, line))
         return line
@@ -368,7 +375,7 @@ class Receiver:
         self._stream.remove(line.parent.upstream)
         self._forwarder.forget(line.sock)
         _send(line.sock, line.parent.goodbye(time.monotonic()))
-        self._dropped += count_dropped(line.sock)
+        self._dropped += line.dropped
         line.sock.close()
 
     def finish(self) -> None:

@@ -38,7 +38,7 @@ from mcast.media.reports import (
 from mcast.media.sockets import ChildSockets
 from mcast.media.timing import Timing
 from mcast.media.token_bucket import TokenBucket
-from mcast.net.addresses import IPAddress, SockAddr, endpoint_of
+from mcast.net.addresses import IPAddress, SockAddr, endpoint_of, sockaddr_of
 from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.udp import TrainSender
@@ -87,6 +87,10 @@ class RtcpSession:
         """Return the port to say hello to at an address. Raises ConfigError."""
         return self._sockets.port_at(local_ip)
 
+    def adopt(self, local_ip: IPAddress, sock: socket.socket) -> None:
+        """Say and hear everything at an address by a socket that another process has opened."""
+        self._sockets.adopt(local_ip, sock)
+
     @property
     def supply(self) -> Supply:
         """Return what the children are told of this host's own supply."""
@@ -96,6 +100,12 @@ class RtcpSession:
         """Tell the children at once how this host is fed. By one thread only."""
         self._supply = supply
         self._reader.call(self._report_to_all)
+
+    def welcome(self, child: Child, port: int) -> None:
+        """Feed a child that has said hello to who has carried this content before."""
+        now, address = time.monotonic(), sockaddr_of(child.peer_ip, port)
+        if child.state is ChildState.WAITING and self._connect(child, address):
+            self._begin(child, now)
 
     # By the clock
 

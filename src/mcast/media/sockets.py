@@ -16,6 +16,13 @@ from mcast.net.ports import MediaPorts
 from mcast.net.udp import open_udp, share_port
 
 
+def open_common(ports: MediaPorts, local_ip: IPAddress) -> socket.socket:
+    """Open the common socket of a content at a local address. Raises ConfigError if no port is free."""
+    sock = ports.open(local_ip)
+    share_port(sock)
+    return sock
+
+
 class ChildSockets:
     """Opens sockets and has the reader read them."""
 
@@ -31,11 +38,22 @@ class ChildSockets:
         with self._lock:
             sock = self._common.get(local_ip)
             if sock is None:
-                sock = self._common[local_ip] = self._ports.open(local_ip)
-                share_port(sock)
-                self._reader.call(partial(self._reader.register, sock, self._on_readable))
+                sock = open_common(self._ports, local_ip)
+                self._take(local_ip, sock)
             port: int = sock.getsockname()[1]
             return port
+
+    def adopt(self, local_ip: IPAddress, sock: socket.socket) -> None:
+        """Have this as the common socket of an address: another process has opened it, and told its port."""
+        with self._lock:
+            if local_ip in self._common:  # it has come before: no second copy
+                sock.close()
+            else:
+                self._take(local_ip, sock)
+
+    def _take(self, local_ip: IPAddress, sock: socket.socket) -> None:
+        self._common[local_ip] = sock
+        self._reader.call(partial(self._reader.register, sock, self._on_readable))
 
     def common_at(self, local_ip: IPAddress) -> socket.socket | None:
         """Return the common socket of an address, None if there is none (yet)."""

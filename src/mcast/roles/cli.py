@@ -10,12 +10,9 @@ turns the outcome into one line on stderr and an exit status:
 
 import argparse
 import contextlib
-import ctypes
 import faulthandler
-import gc
 import logging
 import os
-import resource
 import signal
 import sys
 import threading
@@ -31,7 +28,7 @@ from mcast.hostport import HostPort, parse_address
 from mcast.net.handshake import Credentials
 from mcast.net.line_writer import LineWriter
 from mcast.net.threads import CrashBox
-from mcast.roles import logs
+from mcast.roles import interpreter, logs
 from mcast.roles.completion import SHELLS, PrintCompletion
 from mcast.roles.ending import ERROR_STATUS, Ending
 from mcast.roles.pulse import Pulse
@@ -40,17 +37,6 @@ from mcast.roles.signals import Signals
 from mcast.wire.handshake import Role
 
 logger = logging.getLogger(__name__)
-
-SWITCH_INTERVAL = 0.0001
-"""Seconds a busy thread may keep the interpreter: at Python's 5 ms one delays a relay by as much."""
-
-STACK_BYTES = 256 * 1024
-"""Per thread: with the default of 8 MB a thousand handlers take 9 GB of address space."""
-
-MAX_DESCRIPTORS = 65_536
-"""Soft limit asked for: one per viewer and content, and the same for control."""
-
-_ARENA_MAX = -8  # M_ARENA_MAX of malloc.h
 
 SEED_SPELLINGS = ("-address", "-config", "-bootstrap", "-content", "-neighbour")
 """Options of the project's first version, which took them with a single dash."""
@@ -134,13 +120,13 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
 
 def run(command: Command, argv: Sequence[str] | None = None) -> int:
     """Run a program to its end; return its exit status. Never raises."""
-    _share_one_heap()
+    interpreter.share_one_heap()
     with contextlib.ExitStack() as process_wide:
         process_wide.callback(_flush, sys.stderr)
         lines = process_wide.enter_context(logs.written_to_stderr())
         try:
             options = parser_of(command).parse_args(_long_spellings(sys.argv[1:] if argv is None else argv))
-            process_wide.enter_context(_settings())
+            process_wide.enter_context(interpreter.settings())
             process_wide.enter_context(_threads_shown_at_abort())
             process_wide.enter_context(
                 logs.configured(command.name, options.log_level, options.log_format, lines)
@@ -260,24 +246,6 @@ def _long_spellings(argv: Sequence[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _settings() -> Iterator[None]:
-    """Tune the interpreter for many threads, and for the time of the program only."""
-    interval, stack = sys.getswitchinterval(), threading.stack_size()
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    threading.stack_size(STACK_BYTES)
-    _raise_descriptor_limit()
-    # What was loaded stays for good: some 30,000 objects. The collector looks at all that live when their
-    # number has grown by a fourth, and for some 10 ms nothing is forwarded meanwhile.
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        sys.setswitchinterval(interval)
-        threading.stack_size(stack)
-
-
-@contextlib.contextmanager
 def _threads_shown_at_abort() -> Iterator[None]:
     """Have SIGABRT, by which systemd's watchdog ends who hangs, show on stderr what each thread was at."""
     if faulthandler.is_enabled() or not logs.is_file(sys.stderr):
@@ -288,25 +256,6 @@ def _threads_shown_at_abort() -> Iterator[None]:
         yield
     finally:
         faulthandler.disable()
-
-
-def _share_one_heap() -> None:
-    """Have all threads take their memory from one heap; to be called before the first is started.
-
-    glibc gives threads heaps of their own, up to eight a core, and a heap keeps what its busiest thread has
-    ever needed: with each content that comes and goes another one grows. They save waiting for a lock, for
-    which the threads of an interpreter wait anyway.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # another C library, which has no such habit
-        ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
-
-
-def _raise_descriptor_limit() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 @contextlib.contextmanager

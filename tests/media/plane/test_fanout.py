@@ -1,5 +1,6 @@
 """Parent and child together, over real sockets: who begins where, and nothing twice or missing."""
 
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,18 +9,20 @@ from typing import cast
 
 import pytest
 
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from mcast.media.child import Child, ChildState
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import HistoryBounds
 from mcast.media.parent import ParentState
+from mcast.media.sockets import open_common
 from mcast.media.token_bucket import TokenBucket
 from mcast.net.ports import MediaPorts
 from mcast.net.udp import TrainSender
 from mcast.wire.node import Start
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
+from mcast.wire.rtp import is_rtcp
 from mcast.wire.train import Train
 from media.plane.parts import LOCAL, PATIENT, Pusher, family
 from media.plane.streams import SSRC, datagram, stream, train
@@ -310,3 +313,25 @@ def test_parent_learns_the_round_trip_and_child_the_wall_clock() -> None:
         wait_until(lambda: parent.child(viewer).round_trip_ms is not None)
         assert viewer.receiver.clock is not None
         assert viewer.receiver.parents()[0].round_trip_ms is not None
+
+
+def test_a_child_that_another_process_has_heard_is_fed_at_once_by_the_socket_of_that_one() -> None:
+    with family(timing=PATIENT) as parent, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as child:
+        child.bind(("127.0.0.1", 0))
+        child.settimeout(PATIENCE)
+        common = open_common(MediaPorts(), LOCAL)
+        port = common.getsockname()[1]
+        parent.fanout.adopt(LOCAL, common)
+        copy = common.dup()
+        parent.fanout.adopt(LOCAL, copy)
+        assert copy.fileno() < 0, "one is enough"
+        parent.fanout.push(train(0, 3))
+        heard_from, onward = child.getsockname()[1], Position(SSRC, 1)
+        assert port == parent.fanout.admit(
+            1, "child", LOCAL, LOCAL, parent.token(1), resume=onward, heard_from=heard_from
+        )
+        wait_until(lambda: parent.fanout.children()[0].state is ChildState.LIVE)
+        data, address = child.recvfrom(2048)
+        assert is_rtcp(data), "where it goes on is told first, as to one who has just said hello"
+        assert address == ("127.0.0.1", port)
+        assert [child.recv(2048) for _ in range(2)] == [datagram(1), datagram(2)]

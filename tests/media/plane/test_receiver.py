@@ -13,7 +13,7 @@ from mcast.media.parent import ParentState
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import CrashBox
-from mcast.net.udp import TrainSender, open_udp
+from mcast.net.udp import TrainSender, count_dropped, open_udp
 from mcast.wire.position import Position
 from mcast.wire.rtcp import Bye, read_token, unpack_compound
 from media.plane.parts import PATIENT
@@ -118,6 +118,21 @@ def test_one_that_was_never_started_says_bye_and_leaves_nothing_open(scene: Scen
     parent = scene.add(0)
     scene.receiver.stop()
     wait_for_bye(parent)
+
+
+def test_what_a_socket_had_no_room_for_before_it_is_read_here_is_not_counted(scene: Scene) -> None:
+    parent = open_udp(LOCAL)
+    scene.parents.append(parent)
+    sock = scene.socket_to(parent)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    for number in range(100):  # a process that has died did not read them
+        parent.send(datagram(number))
+    assert count_dropped(sock) > 0
+    scene.receiver.add_parent(1, sock, TOKEN, START)
+    scene.receiver.start()
+    parent.settimeout(10)
+    assert token_heard(parent) == TOKEN, "it reads that socket"
+    assert scene.receiver.counters().dropped == 0
 
 
 def test_without_a_parent_it_waits_for_one(scene: Scene) -> None:

@@ -20,8 +20,8 @@ from mcast.media.token_bucket import TokenBucket
 from mcast.overlay.actions import ConnectionId, Parent, Path, ServerParent, UpstreamId
 from mcast.overlay.choice import Measurement
 from mcast.roles.node.catalogue import CatalogueReporter
+from mcast.roles.node.content_relay import ChildTimes, ContentRelay
 from mcast.roles.node.load import ProcessLoad
-from mcast.roles.node.relay import Relay
 from mcast.roles.node.relays import RelayDb
 from mcast.wire.bootstrap import Health
 from mcast.wire.codec import Writer
@@ -44,6 +44,8 @@ LEAST_SHARE = 150
 _TLV = 3  # bytes in front of each value
 _CHILD = 3 * _TLV + 10  # of a child, beside its identity: kind and length, the round trip, the delay
 _U32 = 0xFFFF_FFFF
+UNKNOWN = ChildTimes(None, 0)
+"""Of a child that has just come."""
 _Place: TypeAlias = tuple[Path, bool, int, UpstreamId | None]
 
 
@@ -111,10 +113,15 @@ class Views:
 class HealthReporter:
     """Reports from time to time. For the decider's thread."""
 
-    def __init__(self, views: Views, relays: RelayDb, send: Callable[[Health], None]) -> None:
-        """`send` must not wait; it is called while a connection is `ready`, so no report is overtaken."""
+    def __init__(
+        self, views: Views, relays: RelayDb, send: Callable[[Health], None], load: ProcessLoad | None = None
+    ) -> None:
+        """`send` must not wait; it is called while a connection is `ready`, so no report is overtaken.
+
+        `load` knows what this node takes of its host.
+        """
         self._views, self._relays, self._send = views, relays, send
-        self._load = ProcessLoad()
+        self._load = load or ProcessLoad()
         self._began, self._next = time.monotonic(), 0.0
         self._connection: int | None = None  # that has carried the last report
         self._paid = TokenBucket(RATE, RATE, 0.0)
@@ -178,14 +185,14 @@ class HealthReporter:
         self._turns = turns
         return told
 
-    def _present(self) -> dict[str, tuple[Branch, Relay]]:
+    def _present(self) -> dict[str, tuple[Branch, ContentRelay]]:
         """Return the streams that there are."""
         found = {each: (branch, self._relays.get(each)) for each, branch in self._views.branches().items()}
         present = {each: (branch, relay) for each, (branch, relay) in found.items() if relay is not None}
         self._first_child = {each: turn for each, turn in self._first_child.items() if each in present}
         return present
 
-    def _stream(self, content: str, branch: Branch, relay: Relay, room: int) -> StreamHealth:
+    def _stream(self, content: str, branch: Branch, relay: ContentRelay, room: int) -> StreamHealth:
         """Describe a stream, with as many of its children as there is room for, those whose turn it is."""
         counters = relay.counters()
         bare = StreamHealth(
@@ -196,13 +203,13 @@ class HealthReporter:
             parent_changes=branch.parent_changes, discontinuities=branch.discontinuities,
         )  # fmt: skip
         told = self._children(content, branch, room - _size(bare))
-        known = {child.key: child for child in relay.fanout.children()} if told else {}
-        found = [known.get(connection) for connection, _ in told]
+        known = relay.child_times() if told else {}
+        times = [known.get(connection, UNKNOWN) for connection, _ in told]
         return replace(
             bare,
             children=tuple(stream.sender for _, stream in told),
-            round_trips_us=tuple(_microseconds(child.round_trip_ms if child else None) for child in found),
-            delays_us=tuple(child.delay_us if child else 0 for child in found),
+            round_trips_us=tuple(_microseconds(each.round_trip_ms) for each in times),
+            delays_us=tuple(each.delay_us for each in times),
         )
 
     def _children(self, content: str, branch: Branch, room: int) -> list[tuple[ConnectionId, Stream]]:
@@ -218,7 +225,7 @@ class HealthReporter:
         return told
 
 
-def _parents(branch: Branch, relay: Relay) -> Iterator[ParentHealth]:
+def _parents(branch: Branch, relay: ContentRelay) -> Iterator[ParentHealth]:
     for upstream, counters in relay.parents().items():
         if (entry := branch.upstreams.get(upstream)) is None:
             continue

@@ -1,27 +1,41 @@
-"""What this process takes of its host: CPU time, and memory."""
+"""What a node takes of its host: CPU time, and memory; its workers' included."""
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 _PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
 _STATM = Path("/proc/self/statm")
 
+Others: TypeAlias = Callable[[], tuple[float, int]]
+"""Returns what other processes of the same program have taken: processor seconds so far, and kB of memory."""
+
+
+def alone() -> tuple[float, int]:
+    """Know of no other process."""
+    return 0.0, 0
+
 
 class ProcessLoad:
-    """Looks at this process from time to time."""
+    """Looks at this process, and those that belong to it, from time to time."""
 
-    def __init__(self) -> None:
-        self._then, self._used = time.monotonic(), time.process_time()
+    def __init__(self, others: Others = alone) -> None:
+        self._others = others
+        self._then, self._used = time.monotonic(), time.process_time() + others()[0]
 
     def look(self, now: float) -> tuple[int, int]:
         """Return the thousandths of one core used since the last look, and the kB held in memory."""
-        used, seconds = time.process_time() - self._used, now - self._then
+        seconds_of_others, kb_of_others = self._others()
+        used = time.process_time() + seconds_of_others - self._used
+        seconds = now - self._then
         self._then, self._used = now, self._used + used
-        return round(1000 * used / seconds) if seconds > 0 else 0, _resident_kb()
+        return round(1000 * used / seconds) if seconds > 0 else 0, resident_kb() + kb_of_others
 
 
-def _resident_kb() -> int:
+def resident_kb() -> int:
+    """Return how much memory this process holds; 0 where that cannot be known."""
     try:
         return int(_STATM.read_text().split()[1]) * _PAGE_KB
     except (OSError, ValueError, IndexError):  # a system without /proc

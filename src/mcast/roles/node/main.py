@@ -16,6 +16,7 @@ from mcast.roles import cli, logs
 from mcast.roles.event_tap import EventTap, tapped
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.node.session import BootstrapSession
+from mcast.roles.node.workers.pool import MAX_WORKERS
 from mcast.wire.bootstrap import INSTANCE_SIZE, LayoutMessage, NodeKind, Register
 from mcast.wire.handshake import Role
 from mcast.wire.identity import check_node_name
@@ -56,6 +57,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="hold media for so long, to send fewer and longer trains (default: %(default)s)")  # fmt: skip
     add("--forward-threads", type=cli.count_option, default=FORWARD_THREADS, metavar="N",
         help="the most threads that carry contents (default: %(default)s)")  # fmt: skip
+    add("--workers", type=_workers, default=1, metavar="N",
+        help=f"processes that carry contents, at most {MAX_WORKERS} (default: 1, this one)")  # fmt: skip
     add("--trace", type=Path, metavar="FILE", help="write every decision to FILE, as lines of JSON")
 
 
@@ -94,7 +97,7 @@ def _run(
     program = NodeProgram(
         layout, address, ports, session.say, session.ready, process.on_crash,
         takes_clients=not options.unlisted, parents=options.parents, trace_file=options.trace,
-        forward_threads=options.forward_threads,
+        forward_threads=options.forward_threads, workers=options.workers,
         limits=Limited(options.max_children, options.max_rate), gather=options.gather_ms / 1000,
         credentials=credentials, beat=process.pulse.beat, events=tap,
     )  # fmt: skip
@@ -134,6 +137,12 @@ def _name(text: str) -> str:
 def _gather(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > MAX_GATHER_MS:
         raise argparse.ArgumentTypeError(f"'{text}' is no number of milliseconds from 0 to {MAX_GATHER_MS}")
+    return int(text)
+
+
+def _workers(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of processes from 1 to {MAX_WORKERS}")
     return int(text)
 
 

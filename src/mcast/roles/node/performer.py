@@ -19,7 +19,7 @@ from mcast.peer.decider import Post
 from mcast.peer.flooder import Flooder
 from mcast.peer.upstream import Resume, Upstream
 from mcast.roles.node.inbound import InboundConnections
-from mcast.roles.node.relays import RelayDb
+from mcast.roles.node.relays import RelayDb, admit
 from mcast.wire.bootstrap import Links, Seek
 from mcast.wire.node import Miss, MissReason, StopReason
 
@@ -122,7 +122,7 @@ class Performer:
         if link is None or relay is None:
             return  # it has left, or the relay could not be opened; the core hears of that next
         try:
-            port = relay.admit(link, accept)
+            port = admit(relay, link, accept)
         except McastError as error:
             logger.warning("[%s] cannot take %s in: %s", stream.content, stream.sender, error)
             no = Miss(request=stream.request, hops=stream.hops, content=stream.content,

@@ -19,9 +19,7 @@ from pathlib import Path
 from mcast.errors import ConfigError
 from mcast.eventlog import note
 from mcast.hostport import HostPort
-from mcast.media.carriers import Carriers
-from mcast.media.feedback import FeedbackReader
-from mcast.media.forwarder import FORWARD_THREADS, Forwarder
+from mcast.media.forwarder import FORWARD_THREADS
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.connection import Connection
 from mcast.net.entrance import FIRST_QUESTION, Rules
@@ -43,15 +41,19 @@ from mcast.peer.upstream import NeighbourUpstream, Resume, Upstream
 from mcast.peer.watching import NeighbourWatches
 from mcast.roles.event_tap import EventTap
 from mcast.roles.node.catalogue import CatalogueReporter
+from mcast.roles.node.content_relay import Listeners, RelayHost
 from mcast.roles.node.health import Events, HealthReporter, Views
 from mcast.roles.node.hop_meter import HopMeter
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.layout_peers import LayoutPeers
+from mcast.roles.node.load import ProcessLoad
+from mcast.roles.node.own_process import MediaSettings, OwnProcess
 from mcast.roles.node.performer import Performer
 from mcast.roles.node.relays import RelayDb
 from mcast.roles.node.room_meter import RoomMeter
 from mcast.roles.node.server_upstream import ServerUpstream
 from mcast.roles.node.servers import ServerMonitors
+from mcast.roles.node.workers.pool import WorkerPool
 from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, NodeKind, Seek
 from mcast.wire.handshake import Role
 from mcast.wire.identity import Identity
@@ -80,6 +82,7 @@ class NodeProgram:
         takes_clients: bool = True,
         parents: int | None = None,
         forward_threads: int = FORWARD_THREADS,
+        workers: int = 1,
         limits: Limited = UNLIMITED,
         gather: float = 0.0,
         trace_file: Path | None = None,
@@ -93,8 +96,9 @@ class NodeProgram:
         `say` tells the bootstrapper something and must not wait; `ready` gives the connection that would
         carry it at once. `takes_clients`: neighbours may name this node to their clients, for when they fail
         themselves. `parents`: of each content, where it is not to be as many as the layout says.
-        `forward_threads` is the most that carry its contents. `limits`: what it may do for all its children
-        together. `gather`: how long it may hold trains, in seconds, to send fewer and longer ones.
+        `forward_threads` is the most that carry its contents in a process, `workers` how many processes do: 1
+        is this one, alone. `limits`: what it may do for all its children together. `gather`: how long it may
+        hold trains, in seconds, to send fewer and longer ones.
         `beat` gets, at each tick, the threads that the node cannot do without.
         `events` are told to the bootstrapper, too.
         """
@@ -115,9 +119,8 @@ class NodeProgram:
             raise
         self._decider = Decider(core, self._perform, on_crash, on_tick=self._on_tick, trace=writer)
         post = self._decider.post
-        self._watcher, self._reader = Watcher(on_crash), FeedbackReader(on_crash)
+        self._watcher = Watcher(on_crash)
         self._reaper = Worker("reaper", on_crash)
-        self._forwarders = Carriers(lambda number: Forwarder(f"forward-{number}", on_crash), forward_threads)
         self._flooder = Flooder(self._watcher, post, on_crash, credentials=credentials)
         self._monitors = ServerMonitors(self._watcher, post, on_crash, credentials=credentials)
         self._advertiser = Advertiser(takes_clients=takes_clients)
@@ -127,13 +130,15 @@ class NodeProgram:
         self._inbound = InboundConnections(
             self._watcher, self._decider, self._advertiser.watch, is_favoured=self._peers.is_one
         )
-        self._relays = RelayDb(
-            str(self._me), self._reader, self._forwarders, ports, self._reaper,
-            post=post, on_child_lost=self._inbound.on_child_lost,
-            on_child_caught_up=self._inbound.on_child_caught_up, on_crash=on_crash, gather=gather,
-            timing=timing,
+        listeners = Listeners(
+            post, self._inbound.on_child_lost, self._inbound.on_child_caught_up, on_crash
         )  # fmt: skip
-        self._meter, self._room = HopMeter(self._relays, post), RoomMeter(self._relays, self._relays, post)
+        settings = MediaSettings(str(self._me), ports, forward_threads, gather, timing)
+        self._host: RelayHost = (
+            OwnProcess(settings, listeners) if workers == 1 else WorkerPool(workers, settings, listeners)
+        )
+        self._relays = RelayDb(self._host, self._reaper, post)
+        self._meter, self._room = HopMeter(self._relays, post), RoomMeter(self._relays, self._host, post)
         views = Views(
             lambda: core.branches,
             lambda: core.parents_beyond,
@@ -142,7 +147,8 @@ class NodeProgram:
             events or EventTap(),
             ready,
         )
-        self._health = HealthReporter(views, self._relays, say)
+        load = ProcessLoad(self._host.others_load)
+        self._health = HealthReporter(views, self._relays, say, load)
         self._performer = Performer(
             self._inbound, self._flooder, self._advertiser, self._relays, self._reaper, self._upstream,
             post, self._health.on_tree_change, say,
@@ -155,7 +161,7 @@ class NodeProgram:
 
     def start(self, layout: LayoutMessage) -> None:
         """Begin to meet the neighbours and servers, to decide, and to take connections."""
-        self._reader.start()
+        self._host.start()
         self._watcher.start()
         self._reaper.start()
         self._decider.post(self._limits)
@@ -199,13 +205,12 @@ class NodeProgram:
         self._listener.stop()
         self._decider.stop()
         self._performer.stop()
-        self._forwarders.stop()
+        self._host.stop()
         self._flooder.stop()
         self._watches.stop()
         self._monitors.stop()
         self._watcher.stop()
         self._inbound.close()
-        self._reader.stop()
 
     def _serve(self, connection: Connection) -> None:
         self._inbound.take(connection)
@@ -220,7 +225,7 @@ class NodeProgram:
         self._meter.on_tick(now)
         self._room.on_tick(now)
         self._health.on_tick(now)
-        self._beat(self._watcher.call, self._reader.call)
+        self._beat(self._watcher.call, *self._host.vital_threads)
 
     def _upstream(self, subscribe: Subscribe, resume: Resume) -> Upstream:
         surroundings = (self._ports, self._watcher, self._decider.post, self._on_crash)
@@ -234,8 +239,8 @@ class NodeProgram:
     def _due(self, subscribe: Subscribe, resume: Position) -> Due | None:
         """Return when a number of the stream to resume was due: by what has come of it, or by hearsay."""
         relay = self._relays.get(subscribe.content)
-        due_at = relay.due_at(resume.next) if relay is not None else None
-        return subscribe.due if due_at is None else Due(resume.next, due_at)
+        due = relay.due(resume.next) if relay is not None else None
+        return due or subscribe.due
 
 
 def _rendezvous(layout: LayoutMessage) -> tuple[str, ...]:

@@ -1,25 +1,21 @@
-"""The `RelayDb`: all contents that this node relays, each with its `Relay`."""
+"""The `RelayDb`: all contents that this node relays, each with its relay."""
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 
 from mcast.eventlog import note
-from mcast.media.carriers import Carriers
-from mcast.media.child import OnCaughtUp, OnLost
-from mcast.media.feedback import FeedbackReader
-from mcast.media.forwarder import Forwarder
 from mcast.media.incoming import ReceiverCounters
 from mcast.media.parent import ParentCounters
-from mcast.media.timing import DEFAULT_TIMING, Timing
-from mcast.net.ports import MediaPorts
-from mcast.net.threads import OnCrash
 from mcast.net.worker import Worker
-from mcast.overlay.actions import ConnectionId, UpstreamId
+from mcast.overlay.actions import Accept, ConnectionId, UpstreamId
 from mcast.overlay.events import Drained
+from mcast.overlay.further import usable
 from mcast.peer.decider import Post
 from mcast.peer.upstream import Upstream
-from mcast.roles.node.relay import Relay
-from mcast.wire.position import Position
+from mcast.roles.node.content_relay import ContentRelay, Newcomer, RelayHost
+from mcast.roles.node.inbound import Inbound
+from mcast.wire.node import TOKEN_SIZE, Port
 from mcast.wire.rtcp import FeedState
 
 logger = logging.getLogger(__name__)
@@ -28,22 +24,10 @@ logger = logging.getLogger(__name__)
 class RelayDb:
     """The relays by content. For the decider's thread."""
 
-    def __init__(
-        self, cname: str, reader: FeedbackReader, forwarders: Carriers[Forwarder], ports: MediaPorts,
-        reaper: Worker, *,
-        post: Post, on_child_lost: OnLost, on_child_caught_up: OnCaughtUp, on_crash: OnCrash,
-        gather: float = 0.0, timing: Timing = DEFAULT_TIMING,
-    ) -> None:  # fmt: skip
-        """`cname` names this node in RTCP; the `forwarders` carry relays; `reaper` waits for their ends.
-
-        `gather`: so many seconds each train may be held, to be sent on with others.
-        """
-        self._cname, self._reader, self._ports, self._reaper = cname, reader, ports, reaper
-        self._forwarders = forwarders
-        self._post, self._on_crash = post, on_crash
-        self._on_child_lost, self._on_child_caught_up = on_child_lost, on_child_caught_up
-        self._gather, self._timing = gather, timing
-        self._relays: dict[str, Relay] = {}
+    def __init__(self, host: RelayHost, reaper: Worker, post: Post) -> None:
+        """`host` carries the relays; `reaper` waits for their ends."""
+        self._host, self._reaper, self._post = host, reaper, post
+        self._relays: dict[str, ContentRelay] = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._relays))
@@ -51,17 +35,13 @@ class RelayDb:
     def __len__(self) -> int:
         return len(self._relays)
 
-    def get(self, content: str) -> Relay | None:
+    def get(self, content: str) -> ContentRelay | None:
         """Return the relay of a content, None if there is none."""
         return self._relays.get(content)
 
     def counters(self) -> Iterator[tuple[str, ReceiverCounters]]:
         """Yield what has come of each content."""
         return ((content, relay.counters()) for content, relay in self._relays.items())
-
-    def busy_seconds(self) -> tuple[float, ...]:
-        """Return how long each thread that carries relays has had the processor."""
-        return tuple(forwarder.busy_seconds for forwarder in self._forwarders)
 
     def parents(self) -> Iterator[Mapping[UpstreamId, ParentCounters]]:
         """Yield what the parents of each content have brought."""
@@ -77,16 +57,10 @@ class RelayDb:
             raise RuntimeError(f"{upstream} has not accepted")
         sock = upstream.connect_media()  # before anything is begun: it may fail
         start = upstream.start_number
-        relay = self._relays.get(upstream.content) or self._open(upstream.content, accepted.stream, start)
+        relay = self._relays.get(upstream.content)
+        if relay is None:
+            relay = self._relays[upstream.content] = self._host.open(upstream.content, accepted.stream, start)
         relay.add_parent(upstream.id, sock, accepted.token, accepted.stream, start)
-
-    def _open(self, content: str, position: Position, start: int | None) -> Relay:
-        relay = self._relays[content] = Relay(
-            content, position, self._reader, self._forwarders.pick(), self._ports, self._cname,
-            post=self._post, on_child_lost=self._on_child_lost, on_child_caught_up=self._on_child_caught_up,
-            on_crash=self._on_crash, start=start, gather=self._gather, timing=self._timing,
-        )  # fmt: skip
-        return relay
 
     def leave(self, content: str, upstream: UpstreamId) -> None:
         """Receive from this upstream no more."""
@@ -96,7 +70,7 @@ class RelayDb:
     def dismiss(self, content: str, child: ConnectionId) -> None:
         """Send no more to this child."""
         if (relay := self._relays.get(content)) is not None:
-            relay.fanout.dismiss(child)
+            relay.dismiss(child)
 
     def supply(self, content: str, state: FeedState, *, no_way: bool = False) -> None:
         """Tell the content's children how this node itself is fed."""
@@ -127,3 +101,18 @@ class RelayDb:
             received=counters.datagrams, lost=counters.lost, repaired=counters.repaired,
             duplicates=counters.duplicates,
         )  # fmt: skip
+
+
+def admit(relay: ContentRelay, link: Inbound, accept: Accept) -> Port:
+    """Take a child in; return the PORT to answer it with. Raises McastError if it cannot be."""
+    stream, token = accept.stream, os.urandom(TOKEN_SIZE)
+    here, there = link.connection.local.ip, link.connection.peer.ip
+    newcomer = Newcomer(
+        link.number, str(stream.sender), here, there, token, stream.resume, stream.start,
+        stream.buffer_bytes,
+    )  # fmt: skip
+    return Port(
+        request=stream.request, content=stream.content, port=relay.take_in(newcomer), token=token,
+        path=accept.path, stream=relay.position, version=accept.version,
+        cut=relay.state is FeedState.CUT, no_way=relay.no_way, further=usable(accept.further, here),
+    )  # fmt: skip

@@ -1,0 +1,243 @@
+"""A worker: a process that carries some of a node's contents, and decides nothing.
+
+    thread MainThread   reads orders, each done at once; tells each 100 ms how far the relays have come
+    forward-N, feedback the media plane, as in a node without workers
+    facts               sends what is to be told: nobody else waits for the node
+
+It ends when its node lets go of the socketpair: by an orderly end or by its death. So signals that are meant
+for the node, and reach all processes of its group, are none of its business.
+"""
+
+import contextlib
+import logging
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+
+from mcast.errors import McastError
+from mcast.media.child import ChildLost
+from mcast.net.ports import MediaPorts
+from mcast.net.threads import CrashBox, OwnedThread
+from mcast.net.worker import Worker
+from mcast.overlay.actions import ConnectionId, UpstreamId
+from mcast.overlay.events import Drained, Event, FeedChanged, Outdone
+from mcast.roles import interpreter
+from mcast.roles.node.content_relay import ChildTimes, Listeners
+from mcast.roles.node.load import resident_kb
+from mcast.roles.node.own_process import MediaSettings, OwnProcess
+from mcast.roles.node.relay import Relay
+from mcast.roles.node.workers import orders as do
+from mcast.roles.node.workers.log_records import RecordTeller
+from mcast.roles.node.workers.pipe import Pipe, inherited
+from mcast.roles.node.workers.values import ChildFigures, ParentFigures, RelayId, Stand
+
+logger = logging.getLogger(__name__)
+
+TICK = 0.1
+"""Seconds from one telling how far the relays have come to the next."""
+FIGURES_TICKS = 10
+"""Ticks from one telling of all parents and children to the next."""
+MAX_WAITING = 1_000
+"""Facts that wait for a node that does not read; beyond, those are left out that come again."""
+
+
+class Facts:
+    """Owns the thread "facts", which sends what is to be told."""
+
+    def __init__(self, pipe: Pipe[do.Order], crash: CrashBox) -> None:
+        self._pipe = pipe
+        self._waiting: queue.SimpleQueue[do.Fact | None] = queue.SimpleQueue()
+        self._left_out = 0
+        self._thread = OwnedThread("facts", self._run, crash)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def tell(self, fact: do.Fact) -> None:
+        """Have something told. Never waits."""
+        if self._waiting.qsize() < MAX_WAITING or not isinstance(fact, do.Stands | do.Figures | do.Line):
+            self._waiting.put(fact)
+        else:
+            self._left_out += 1
+
+    def stop(self) -> None:
+        """Tell what was said before, and end."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (fact := self._waiting.get()) is not None:
+            with contextlib.suppress(OSError):  # the node has gone: the main thread sees that
+                self._pipe.send(fact)
+            if self._left_out and self._waiting.empty():
+                count, self._left_out = self._left_out, 0
+                logger.warning("%d facts were left out: the node did not read them in time", count)
+
+
+class WorkerProgram:
+    """Does the orders of a node, and tells what comes of them."""
+
+    def __init__(self, pipe: Pipe[do.Order], begin: do.Begin, facts: Facts, crash: CrashBox) -> None:
+        self._pipe, self._facts, self._crash = pipe, facts, crash
+        settings = MediaSettings(
+            begin.cname, MediaPorts(), begin.forward_threads, begin.gather_us / 1_000_000
+        )
+        listeners = Listeners(self._post, self._on_child_lost, self._on_child_caught_up, crash)
+        self._host, self._reaper = OwnProcess(settings, listeners), Worker("reaper", crash)
+        self._relays: dict[RelayId, Relay] = {}
+        self._of: dict[UpstreamId, RelayId] = {}  # which relay a parent feeds
+        self._ticks = 0
+
+    def run(self) -> None:
+        """Do orders until the node lets go, or a thread has crashed."""
+        self._host.start()
+        self._reaper.start()
+        next_tick = 0.0
+        try:
+            while self._crash.error is None:
+                now = time.monotonic()
+                if now >= next_tick:
+                    next_tick = now + TICK
+                    self._tick()
+                with contextlib.suppress(TimeoutError):
+                    self._obey(*self._pipe.receive(max(0.0, next_tick - now)))
+        except EOFError:
+            pass
+        finally:
+            self._reaper.stop()
+            self._host.stop()
+
+    # Orders
+
+    def _obey(self, order: do.Order, sockets: Sequence[socket.socket]) -> None:
+        if isinstance(order, do.Open):
+            self._relays[order.relay] = self._host.open(order.content, order.position, order.start)
+            return
+        match order:
+            case do.AddParent(number, upstream, token, position, start):
+                (sock,) = sockets
+                self._of[upstream] = number
+                self._relays[number].add_parent(upstream, sock, token, position, start)
+            case do.RemoveParent(number, upstream):
+                self._of.pop(upstream, None)
+                self._relays[number].remove_parent(upstream)
+            case do.TakeIn(number, newcomer):
+                relay = self._relays[number]
+                for common in sockets:
+                    relay.fanout.adopt(newcomer.local_ip, common)
+                relay.take_in(newcomer)
+            case do.Dismiss(number, child):
+                self._relays[number].dismiss(child)
+            case do.TellState(number, state, no_way):
+                self._relays[number].set_state(state, no_way=no_way)
+            case do.AwaitDrain(number, last):
+                self._relays[number].await_drain(last)
+            case do.Close(number):
+                self._close(number)
+
+    def _close(self, number: RelayId) -> None:
+        relay = self._relays.pop(number)
+        self._of = {upstream: fed for upstream, fed in self._of.items() if fed != number}
+        relay.ask_to_stop()
+        self._reaper.post(relay.close)
+
+    # Facts
+
+    def _tick(self) -> None:
+        for relay in self._relays.values():
+            if news := relay.newly_drained():
+                self._post(Drained(relay.content, news))
+        self._tell_stands(self._relays)
+        self._ticks += 1
+        if self._ticks % FIGURES_TICKS == 0:
+            for number, relay in self._relays.items():
+                self._facts.tell(_figures(number, relay))
+
+    def _tell_stands(self, relays: Mapping[RelayId, Relay]) -> None:
+        busy = tuple(round(seconds * 1_000_000) for seconds in self._host.busy_seconds())
+        stands = tuple(_stand(number, relay) for number, relay in relays.items())
+        cpu_us = round(time.process_time() * 1_000_000)
+        self._facts.tell(do.Stands(cpu_us, resident_kb(), busy, stands))
+
+    def _post(self, event: Event) -> None:
+        match event:
+            case FeedChanged(upstream, feed, cut_ms):
+                # What is decided now may be where another parent is to go on.
+                number = self._of.get(upstream, 0)
+                if (relay := self._relays.get(number)) is not None:
+                    self._tell_stands({number: relay})
+                self._facts.tell(do.Fed(upstream, feed, cut_ms))
+            case Outdone(upstream):
+                self._facts.tell(do.Idle(upstream))
+            case Drained(content, children):
+                self._facts.tell(do.Done(content, children))
+            case _:
+                raise TypeError(f"no relay posts {event}")
+
+    def _on_child_lost(self, child: ConnectionId, how: ChildLost) -> None:
+        self._facts.tell(do.Lost(child, how))
+
+    def _on_child_caught_up(self, child: ConnectionId) -> None:
+        self._facts.tell(do.CaughtUp(child))
+
+
+def _stand(number: RelayId, relay: Relay) -> Stand:
+    wanted = relay.wanted.next
+    due = relay.due(wanted)
+    due_at = None if due is None else due.at
+    return Stand(number, relay.position, wanted, due_at, relay.delay(), relay.counters())
+
+
+def _figures(number: RelayId, relay: Relay) -> do.Figures:
+    parents = tuple(ParentFigures(upstream, told) for upstream, told in relay.parents().items())
+    children = tuple(
+        ChildFigures(
+            child.key,
+            0 if child.address is None else child.address[1],
+            ChildTimes(child.round_trip_ms, child.delay_us),
+        )
+        for child in relay.fanout.children()
+    )
+    return do.Figures(number, parents, children)
+
+
+def _have_log_told(facts: Facts, level: int) -> None:
+    root = logging.getLogger()
+    root.handlers[:] = [RecordTeller(lambda record: facts.tell(do.Line(record)))]
+    root.setLevel(level)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a worker whose end of the socketpair is the descriptor `argv[1]`; return its exit status."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    interpreter.share_one_heap()
+    pipe, crash = inherited(int(argv[1])), CrashBox(threading.Event())
+    with interpreter.settings():
+        try:
+            begin, _ = pipe.receive()
+        except EOFError:
+            return 0
+        if not isinstance(begin, do.Begin):
+            raise McastError(f"a worker's first order is {type(begin).__name__}")
+        facts = Facts(pipe, crash)
+        facts.start()
+        _have_log_told(facts, begin.log_level)
+        try:
+            WorkerProgram(pipe, begin, facts, crash).run()
+        except BaseException as error:
+            crash(error)
+        facts.stop()
+    return 1 if crash.error is not None else 0
+
+
+if __name__ == "__main__":
+    status = main(sys.argv)
+    sys.stderr.flush()
+    os._exit(status)  # what is left is the system's to clear away, at once

@@ -1,0 +1,183 @@
+"""The workers of a node, and which of them carries which content.
+
+A content belongs to one worker, and stays there. It is given to the one with the fewest, of several to the
+one that has taken the least processor time; when a worker dies, to another one at once. While there is none
+it waits, and the decisions hear that its parents are silent: so children are told, and the overlay heals.
+"""
+
+import itertools
+import logging
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from mcast.eventlog import note
+from mcast.net.deadline import Deadline
+from mcast.overlay.events import Drained, Feed, FeedChanged, Outdone
+from mcast.roles.node.content_relay import Listeners, RelayHost
+from mcast.roles.node.own_process import MediaSettings
+from mcast.roles.node.workers import orders as do
+from mcast.roles.node.workers.log_records import say
+from mcast.roles.node.workers.process import Ears, WorkerProcess
+from mcast.roles.node.workers.remote_relay import RemoteRelay
+from mcast.roles.node.workers.values import RelayId
+from mcast.roles.pulse import Call
+from mcast.wire.position import Position
+
+logger = logging.getLogger(__name__)
+
+MAX_WORKERS = 64
+"""Of a node: beyond any machine that one would make a single node of; each takes some 25 MiB."""
+
+START_SECONDS = 2.0
+"""How long a node waits for its workers before it takes anybody in: those that are at work already would get
+all contents of the first crowd."""
+
+W = TypeVar("W")
+
+
+@dataclass(frozen=True, slots=True)
+class Burden:
+    """What a worker has to do."""
+
+    contents: int
+    cpu_seconds: float  # so far
+    is_at_work: bool = True  # one that is still being started comes last
+
+
+def least(burdens: Iterable[tuple[W, Burden]]) -> W | None:
+    """Return who is to carry the next content; None if there is nobody."""
+    chosen = min(
+        burdens,
+        key=lambda pair: (not pair[1].is_at_work, pair[1].contents, pair[1].cpu_seconds),
+        default=None,
+    )
+    return None if chosen is None else chosen[0]
+
+
+class WorkerPool(RelayHost):
+    """Owns the workers. `open` is for one thread at a time."""
+
+    def __init__(self, count: int, settings: MediaSettings, listeners: Listeners) -> None:
+        self._settings, self._listeners = settings, listeners
+        # What the node's own log would let through, its events included.
+        level = logging.getLogger("mcast").getEffectiveLevel()
+        begin = do.Begin(settings.cname, settings.forward_threads, round(settings.gather * 1_000_000), level)
+        ears = Ears(self._on_up, self._on_fact, self._on_down)
+        self._workers = tuple(
+            WorkerProcess(number, begin, ears, listeners.on_crash) for number in range(1, count + 1)
+        )
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()  # guards the next, and who carries what
+        self._relays: dict[RelayId, RemoteRelay] = {}
+
+    def __repr__(self) -> str:
+        return f"<WorkerPool {self._workers}, {len(self._relays)} relays>"
+
+    # What the node asks for
+
+    def start(self) -> None:
+        for worker in self._workers:
+            worker.start()
+        deadline = Deadline(START_SECONDS)
+        for worker in self._workers:
+            worker.wait_at_work(deadline)
+
+    def open(self, content: str, position: Position, start: int | None) -> RemoteRelay:
+        relay = RemoteRelay(next(self._numbers), content, position, start, self._settings.ports)
+        with self._lock:
+            # Those that have been closed are forgotten here, so that a relay need not know of this object.
+            self._relays = {number: each for number, each in self._relays.items() if not each.is_closed}
+            self._relays[relay.number] = relay
+            self._carry(relay)
+        return relay
+
+    def busy_seconds(self) -> tuple[float, ...]:
+        # As many for each worker at all times, so that who compares two looks compares the same threads.
+        most = self._settings.forward_threads
+        busy = (worker.busy_seconds for worker in self._workers)
+        return tuple(seconds for each in busy for seconds in (*each, *(0.0,) * (most - len(each))))
+
+    def others_load(self) -> tuple[float, int]:
+        workers = self._workers
+        return sum(worker.cpu_seconds for worker in workers), sum(worker.memory_kb for worker in workers)
+
+    @property
+    def vital_threads(self) -> tuple[Call, ...]:
+        return ()  # of a worker that hangs its process takes care
+
+    def stop(self) -> None:
+        for worker in self._workers:
+            worker.ask_to_stop()
+        for worker in self._workers:
+            worker.stop()
+
+    # What workers tell: each in its own thread
+
+    def _on_up(self, _worker: WorkerProcess) -> None:
+        with self._lock:
+            for relay in self._relays.values():
+                if relay.worker is None:
+                    self._carry(relay)
+
+    def _on_down(self, worker: WorkerProcess) -> int:
+        with self._lock:
+            orphans = [
+                relay for relay in self._relays.values() if relay.worker is worker and not relay.is_closed
+            ]
+            for relay in orphans:
+                relay.leave_worker()
+            for relay in orphans:
+                self._carry(relay)
+        return len(orphans)
+
+    def _on_fact(self, worker: WorkerProcess, fact: do.Fact) -> None:
+        match fact:
+            case do.Stands():
+                for stand in fact.stands:
+                    if (relay := self._relays.get(stand.relay)) is not None:
+                        relay.on_stand(stand)
+            case do.Figures(number):
+                if (relay := self._relays.get(number)) is not None:
+                    relay.on_figures(fact)
+            case do.Fed(upstream, feed, cut_ms):
+                self._listeners.post(FeedChanged(upstream, feed, cut_ms))
+            case do.Idle(upstream):
+                self._listeners.post(Outdone(upstream))
+            case do.Done(content, children):
+                self._listeners.post(Drained(content, children))
+            case do.Lost(child, how):
+                self._listeners.on_child_lost(child, how)
+            case do.CaughtUp(child):
+                self._listeners.on_child_caught_up(child)
+            case do.Line(record):
+                say(record, worker.number)
+
+    def _carry(self, relay: RemoteRelay) -> None:
+        """Give a content to a worker, if there is one. With the lock held."""
+        up = (worker for worker in self._workers if worker.is_up)
+        worker = least((each, self._burden(each)) for each in up)
+        if relay.is_closed:
+            return
+        if worker is None:
+            self._say_silent(relay)
+            return
+        note(
+            logger, "content_carried", "[%s] carried by worker %d", relay.content, worker.number,
+            content=relay.content, worker=worker.number,
+        )  # fmt: skip
+        try:
+            relay.be_carried_by(worker)
+        except OSError as error:  # no descriptors: it lacks parents or children now
+            logger.error("[%s] cannot be handed to worker %d: %s", relay.content, worker.number, error)
+            self._say_silent(relay)
+
+    def _say_silent(self, relay: RemoteRelay) -> None:
+        """Have it decided what is to become of a content that nobody receives."""
+        for upstream in relay.upstreams:
+            self._listeners.post(FeedChanged(upstream, Feed.SILENT))
+
+    def _burden(self, worker: WorkerProcess) -> Burden:
+        contents = sum(relay.worker is worker and not relay.is_closed for relay in self._relays.values())
+        return Burden(contents, worker.cpu_seconds, worker.is_at_work)

@@ -1,0 +1,140 @@
+"""Contents come and go, and workers are killed again and again: media goes on, and nothing grows."""
+
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from helpers import wait_until
+from mcast.roles.node.load import resident_kb
+from mcast.roles.node.workers import process
+from mcast.roles.node.workers.pool import WorkerPool
+from mcast.roles.node.workers.remote_relay import RemoteRelay
+from media.plane.parts import PATIENT, family
+from media.plane.streams import numbers_of, train
+from roles.relay_scene import Scene
+from topology.outside import udp_sockets
+
+DEATHS = 20
+
+
+Pids: TypeAlias = dict[str, int]
+"""Which process each worker is, by the name of the thread that has started it."""
+
+
+@pytest.fixture
+def pids(monkeypatch: pytest.MonkeyPatch) -> Pids:
+    monkeypatch.setattr(process, "LAST_PAUSE", process.FIRST_PAUSE)  # whatever dies is there again soon
+    monkeypatch.setattr(process.logger, "disabled", True)  # what pytest keeps of each line would grow
+    found: Pids = {}
+    spawn = process._spawn
+
+    def noted(theirs: socket.socket) -> "subprocess.Popen[bytes]":
+        started = spawn(theirs)
+        found[threading.current_thread().name] = started.pid
+        return started
+
+    monkeypatch.setattr(process, "_spawn", noted)
+    return found
+
+
+@dataclass(frozen=True)
+class Held:
+    """What this process holds."""
+
+    threads: int
+    descriptors: int
+    blocks: int
+    kilobytes: int
+
+    @classmethod
+    def now(cls) -> "Held":
+        gc.collect()
+        descriptors = len(list(Path("/proc/self/fd").iterdir()))
+        return cls(threading.active_count(), descriptors, sys.getallocatedblocks(), resident_kb())
+
+
+class Watched:
+    """A content that one of two workers carries, with a parent and a child."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        scene.receive()
+        self._next = 0
+        self._push()
+        _, self._trains = scene.child()
+        self._wait_for_media()
+
+    @property
+    def carrier(self) -> int:
+        relay = self._scene.relay
+        assert isinstance(relay, RemoteRelay)
+        return 0 if relay.worker is None else relay.worker.number
+
+    def survives(self, pids: Pids) -> None:
+        """Kill who carries it; fail unless the next number arrives by the other one, and both are back."""
+        dying = self.carrier
+        name = f"worker-{dying}"
+        pid = pids[name]
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: self.carrier not in (0, dying), "the other worker")
+        self._push()
+        self._wait_for_media()
+        wait_until(lambda: pids[name] != pid, "the next one")
+        wait_until(self._all_at_work, "both at work")
+
+    def _push(self) -> None:
+        self._scene.above.fanout.push(train(self._next, 1, keys=[self._next]))
+        self._next += 1
+
+    def _wait_for_media(self) -> None:
+        wait_until(lambda: self._next - 1 in numbers_of(list(self._trains)), f"datagram {self._next - 1}")
+        self._trains.clear()
+
+    def _all_at_work(self) -> bool:
+        host = self._scene.host
+        assert isinstance(host, WorkerPool)
+        return all(worker.is_at_work for worker in host._workers)
+
+
+def test_after_twenty_deaths_media_still_flows_and_nothing_has_grown(pids: Pids) -> None:
+    with family(timing=PATIENT) as above:
+        scene = Scene(above, partial(WorkerPool, 2))
+        try:
+            watched = Watched(scene)
+            for _ in range(2):  # what is made once is there then
+                watched.survives(pids)
+            before = Held.now()
+            for _ in range(DEATHS):
+                watched.survives(pids)
+            wait_until(lambda: Held.now().threads == before.threads, "no more threads than before")
+            after = Held.now()
+        finally:
+            scene.close()
+    assert after.descriptors == before.descriptors
+    assert after.blocks - before.blocks < 25 * DEATHS, "no object is left of each"
+    assert after.kilobytes - before.kilobytes < 2_000
+
+
+def test_contents_that_are_over_leave_no_socket_in_their_worker(pids: Pids) -> None:
+    with family(timing=PATIENT) as above:
+        scene = Scene(above, partial(WorkerPool, 1))
+        try:
+            wait_until(lambda: pids, "the worker")
+            (worker,) = pids.values()
+            for _ in range(3):
+                Watched(scene)
+                assert udp_sockets(worker) >= 3, "the parent's, the common one, the child's"
+                scene.db.close("news")
+                wait_until(lambda: not udp_sockets(worker), "the last socket to be closed")
+        finally:
+            scene.close()
