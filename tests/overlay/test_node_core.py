@@ -343,7 +343,7 @@ def test_a_node_that_leaves_tells_its_children_and_ends_when_the_last_has_gone()
     assert core.handle(Leaving(), 1.0) == [
         do.Introduce(None, leaving=True),
         do.Update(1, "news", (RP, N1), 2, cut=False, leaving=True),
-        do.Advertise("news", (RP, N1), False),
+        do.Advertise("news", (RP, N1), False, viewers=1),
     ]
     assert misses(core.handle(DiscReceived(2, disc(R2)), 1.1)) == [MissReason.GONE]
     assert misses(add_viewer(core, 3, 1.1)) == [MissReason.GONE]
@@ -502,7 +502,7 @@ def test_the_spare_that_a_neighbour_has_advertised_is_asked_at_once() -> None:
     actions = core.handle(ParentLost(1, "reset"), 1.0)
     (ask,) = [action for action in actions if isinstance(action, do.Subscribe)]
     assert (ask.parent, ask.resume) == (NodeParent("n2"), True)
-    assert do.Advertise("news", (RP, N1), False) in actions
+    assert do.Advertise("news", (RP, N1), False, viewers=1) in actions
 
 
 def test_who_looks_for_a_parent_asks_a_neighbour_as_soon_as_that_one_says_that_it_is_fed() -> None:

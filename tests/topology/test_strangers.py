@@ -48,7 +48,8 @@ def listeners(line: Topology) -> Iterator[dict[str, tuple[str, int]]]:
     names = ("bootstrap", "n2", "s1")
     yield {name: address_of(line, name) for name in names}
     assert line.finds("n3", "clip")
-    for program in line.programs:
+    for program in (line.bootstrapper, *line.nodes.values(), *line.servers.values()):
+        assert program is not None
         assert program.status is None, program
         assert "Traceback" not in program.text(), program
     line.client("n3", seconds=0.3).finish()
