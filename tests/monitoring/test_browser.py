@@ -1,10 +1,8 @@
 """The page in a real browser: trees, changes, names of any characters, any size, without a complaint."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from gateway.browser import Browser, browsing
+from gateway.browser import Browser
 from helpers import Recorder
 from mcast.hostport import HostPort
 from mcast.monitoring.events import EventStore
@@ -12,44 +10,16 @@ from mcast.monitoring.page import OverlayPage
 from mcast.web.access import Access
 from mcast.web.service import Settings
 from mcast.wire.health import EventReport
+from monitoring.looking import WIDTHS, answers_held_back, events_of, keys, look_at
 from monitoring.overlays import SCRIPT, MadeUp, large, stream, viewer
 
 pytestmark = pytest.mark.browser
-WIDTHS = (1280, 390)
 ON_TOP = (
     "[...document.querySelectorAll('.node')].map(each => each.getBoundingClientRect()).every((one, n, all) =>"
     "all.every((other, m) => m <= n || one.right <= other.left + 1 || other.right <= one.left + 1"
     "|| one.bottom <= other.top + 1 || other.bottom <= one.top + 1))"
 )
 """Whether no box covers another one."""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all tests: it takes seconds to start."""
-    with browsing(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
-
-
-def look_at(browser: Browser, page: OverlayPage, width: int = 1280) -> None:
-    """Open a page; the one before, which asks in vain for what has ended, is over."""
-    browser.open("about:blank")
-    browser.wait_until("location.href === 'about:blank'")
-    browser.errors.clear()
-    browser.open(f"http://{page.address}/", width)
-
-
-@pytest.fixture
-def shown(page: OverlayPage, browser: Browser) -> Browser:
-    look_at(browser, page)
-    browser.wait_until("document.querySelectorAll('.node').length === 6")  # two servers among them
-    return browser
-
-
-def keys(browser: Browser, kind: str) -> list[str]:
-    """Return what stands on the map: edges as 'from to content'."""
-    found = browser.evaluate(f"[...document.querySelectorAll('.{kind}')].map(each => each.dataset.key)")
-    return sorted(key.replace("\n", " ") for key in found)
 
 
 def test_the_map_shows_nodes_trees_and_viewers(shown: Browser) -> None:
@@ -144,3 +114,35 @@ def test_nothing_sticks_out_of_the_window(
     look_at(browser, page, width)
     browser.wait_until("document.querySelectorAll('#filter button').length === 3")
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_what_happens_after_the_bootstrapper_was_started_again_is_seen_beside_what_was_before(
+    browser: Browser, overlay: MadeUp, crash: Recorder
+) -> None:
+    before, after = EventStore(), EventStore()
+    before.add("n1", [EventReport("cut", f"before {number}") for number in range(3)])
+    with OverlayPage(Settings(HostPort("127.0.0.1", 0), Access()), overlay.view, before, crash) as page:
+        look_at(browser, page)
+        browser.wait_until("document.querySelectorAll('#events li').length === 3")
+        address = page.address
+    after.add("n1", [EventReport("fed", "the first again")])
+    with OverlayPage(Settings(address, Access()), overlay.view, after, crash):
+        browser.wait_until("document.querySelectorAll('#events li').length === 4")
+        after.add("n2", [EventReport("fed", "the second again")])
+        browser.wait_until("document.querySelectorAll('#events li').length === 5")
+        told = ["the second again", "the first again", "before 2", "before 1", "before 0"]
+        assert events_of(browser) == told
+
+
+def test_what_was_kept_is_shown_although_news_came_first(
+    browser: Browser, page: OverlayPage, events: EventStore
+) -> None:
+    events.add("n1", [EventReport("cut", f"kept {number}") for number in range(3)])
+    with answers_held_back(browser):
+        look_at(browser, page)
+        browser.wait_until("window.answer !== undefined")
+        events.add("n2", [EventReport("fed", "news")])
+        browser.wait_until("document.querySelectorAll('#events li').length === 1")
+        browser.evaluate("window.answer()")
+        browser.wait_until("document.querySelectorAll('#events li').length === 4")
+        assert events_of(browser) == ["news", "kept 2", "kept 1", "kept 0"]

@@ -27,9 +27,9 @@ def next_event(pieces: Iterator[bytes]) -> tuple[str, Told]:
     return kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 
 
-def test_a_page_is_told_everything_first(news: News) -> None:
+def test_a_page_is_told_everything_first(news: News, events: EventStore) -> None:
     kind, told = next_event(iter(news.stream()))
-    assert (kind, len(told["nodes"])) == ("overlay", 4)
+    assert (kind, len(told["nodes"]), told["epoch"]) == ("overlay", 4, events.epoch)
 
 
 def test_then_only_the_nodes_that_are_otherwise_than_before(news: News, overlay: MadeUp) -> None:

@@ -35,11 +35,14 @@ KEY = "0123456789abcdef"
 
 
 @contextlib.contextmanager
-def shown(crash: Recorder, overlay: MadeUp, access: Access | None = None) -> Iterator[str]:
-    events = EventStore()
-    events.add("n1", [EventReport("attached", "[news] n2 attached below rp > n1", content="news")])
-    settings = Settings(HostPort("127.0.0.1", 0), access or Access())
-    with OverlayPage(settings, overlay.view, events, crash) as page:
+def shown(
+    crash: Recorder, overlay: MadeUp, access: Access | None = None, *,
+    port: int = 0, events: tuple[str, ...] = ("[news] n2 attached below rp > n1",),
+) -> Iterator[str]:  # fmt: skip
+    store = EventStore()
+    store.add("n1", [EventReport("attached", text, content="news") for text in events])
+    settings = Settings(HostPort("127.0.0.1", port), access or Access())
+    with OverlayPage(settings, overlay.view, store, crash) as page:
         yield f"http://{page.address}"
 
 
@@ -168,3 +171,12 @@ def test_who_is_not_there_any_more_may_come_back(crash: Recorder) -> None:
         terminal.press(b"q")
     finally:
         assert terminal.close() == 0
+
+
+def test_what_has_happened_since_a_restart_is_told_behind_what_was_before(crash: Recorder) -> None:
+    with shown(crash, small(), events=("1", "2", "3")) as url:
+        source = Source(url)
+        source.look()
+    with shown(crash, small(), port=int(url.rpartition(":")[2]), events=("4", "5")):
+        source.look()
+        assert [each["text"] for each in source.look().events] == ["1", "2", "3", "4", "5"]

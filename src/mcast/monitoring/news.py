@@ -1,6 +1,6 @@
 """What changes in the overlay, told to all open pages as it does: one thread looks, each page reads a ring.
 
-    overlay   everything: first, and when the layout has changed
+    overlay   everything, and the epoch of the events' numbers: first, and when the layout has changed
     changes   the nodes that have reported, come or gone, the servers and the contents
     happened  one event
 
@@ -56,7 +56,7 @@ class News:
         """Return what a page reads, to be closed: everything first, then what changes."""
         self._count(1)
         head = self._ring.head  # first: what changes meanwhile is told twice rather than never
-        return PageStream(EventStream(self._ring, head, _overlay(self._look())), lambda: self._count(-1))
+        return PageStream(EventStream(self._ring, head, self._overlay(self._look())), lambda: self._count(-1))
 
     def _count(self, more: int) -> None:
         with self._lock:
@@ -78,13 +78,17 @@ class News:
 
     def _tell(self, view: View, events: Iterable[Json]) -> None:
         if view.layout is not self._told_layout:
-            self._ring.append(_overlay(view))
+            self._ring.append(self._overlay(view))
         elif changed := self._changed(view):
             nodes = [documents.node(view, name) for name in view.layout.nodes if name in changed]
             news = {"nodes": nodes, "servers": documents.servers(view), "contents": documents.contents(view)}
             self._ring.append(event(_text(news), kind="changes"))
         for document in events:
             self._ring.append(event(_text(document), kind="happened"))
+
+    def _overlay(self, view: View) -> bytes:
+        told = {**documents.overlay(view), "epoch": self._events.epoch}
+        return event(_text(told), kind="overlay")
 
     def _changed(self, view: View) -> set[str]:
         """Return the nodes that have come, gone, or reported."""
@@ -104,10 +108,6 @@ class PageStream:
     def close(self) -> None:
         """Note that the page is read no more."""
         self._on_close()
-
-
-def _overlay(view: View) -> bytes:
-    return event(_text(documents.overlay(view)), kind="overlay")
 
 
 def _text(document: object) -> str:

@@ -1,6 +1,7 @@
 // The overlay as it is now: it is told everything first, then what changes (Server-Sent Events).
 // All that comes from the overlay is set as text or as an attribute, never as HTML.
 
+import { Happened } from "/events.js";
 import { arrange, route } from "/layout.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -32,7 +33,7 @@ const byName = new Intl.Collator(undefined, { numeric: true }).compare;
 
 const state = {
   nodes: new Map(), links: [], rendezvous: [], servers: [], contents: [],
-  events: [], last: 0,
+  happened: new Happened(),
   only: null, // the content that alone is shown
   chosen: null, // {node} or {edge}
   view: null, // the part of the map that is shown; null: all of it
@@ -558,21 +559,16 @@ function eventItem(event) {
 }
 
 function showEvents() {
-  const wanted = state.events.filter((event) =>
+  const wanted = state.happened.list.filter((event) =>
     !MINOR.has(event.event) && (state.only === null || event.content === null || event.content === state.only));
-  keyed(byId("events"), wanted.slice(-EVENTS_SHOWN).reverse(), (event) => String(event.number), eventItem, () => {});
+  keyed(byId("events"), wanted.slice(-EVENTS_SHOWN).reverse(), (event) => String(event.order), eventItem, () => {});
   const list = byId("events");
   // New ones are put first: keyed() appends.
   [...list.children].sort((one, other) => other.dataset.key - one.dataset.key).forEach((item) => list.append(item));
 }
 
 function happened(events) {
-  for (const event of events) {
-    if (event.number <= state.last) continue;
-    state.last = event.number;
-    state.events.push(event);
-  }
-  state.events = state.events.slice(-2000);
+  state.happened.add(events);
   showEvents();
 }
 
@@ -609,14 +605,17 @@ function takeChanges(told) {
 let pending = 0;
 
 async function earlier() {
-  const answer = await fetch(`/api/events?since=${state.last}`);
-  if (answer.ok) happened((await answer.json()).events);
+  const answer = await fetch(`/api/events?since=${state.happened.last}`);
+  const told = answer.ok ? await answer.json() : null;
+  if (told && state.happened.isOf(told.epoch)) happened(told.events);
 }
 
 function listen() {
   const source = new EventSource("/api/stream");
   source.addEventListener("overlay", (event) => {
-    takeOverlay(JSON.parse(event.data));
+    const told = JSON.parse(event.data);
+    state.happened.begin(told.epoch);
+    takeOverlay(told);
     earlier();
   });
   source.addEventListener("changes", (event) => takeChanges(JSON.parse(event.data)));

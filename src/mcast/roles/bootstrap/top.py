@@ -48,12 +48,16 @@ class Source:
     def __init__(self, url: str, key: str = "") -> None:
         self._base, self._key = url.rstrip("/"), key
         self._last = 0
+        self._epoch: object = None  # of the events' numbers
         self._events: list[Told] = []
 
     def look(self) -> Screen:
         """Return what there is now. Raises UnreachableError."""
         overlay = self._ask("/api/overlay")
         told = self._ask(f"/api/events?since={self._last}")
+        if self._last and told.get("epoch") != self._epoch:  # another bootstrapper: its numbers begin anew
+            told = self._ask("/api/events?since=0")
+        self._epoch = told.get("epoch")
         news, last = told.get("events"), told.get("last")
         if isinstance(news, list) and isinstance(last, int):
             self._last = last
