@@ -79,7 +79,10 @@ def test_metrics_have_the_kind_that_prometheus_asks_for(page: OverlayPage) -> No
     assert b'mcast_node_up{node="rp"} 1\n' in answer.body
 
 
-@pytest.mark.parametrize("path", ["/", "/overlay.js", "/events.js", "/layout.js", "/overlay.css", "/base.css"])
+PAGE = ("/", "/overlay.js", "/events.js", "/layout.js", "/overlay.css", "/base.css")
+
+
+@pytest.mark.parametrize("path", PAGE)
 def test_the_page_and_its_files_are_there_under_a_strict_policy(page: OverlayPage, path: str) -> None:
     answer = ask(page, path)
     assert answer.status == 200

@@ -19,6 +19,7 @@ from mcast.config.key_file import read_keys
 from mcast.errors import ConfigError, UnreachableError
 from mcast.monitoring.terminal import Screen, Told
 from mcast.net.deadline import Deadline
+from mcast.roles.bootstrap.main import family
 from mcast.roles.cli import Command, Process, print_out, run
 from mcast.roles.logs import one_line
 from mcast.web.access import read_key
@@ -195,4 +196,5 @@ PROGRAM = Command(
     "mcast-bootstrap top --http-url http://127.0.0.1:8080",
     _add_options,
     _body,
+    family,
 )
