@@ -10,16 +10,10 @@ from mcast.monitoring.page import OverlayPage
 from mcast.web.access import Access
 from mcast.web.service import Settings
 from mcast.wire.health import EventReport
-from monitoring.looking import WIDTHS, answers_held_back, events_of, keys, look_at
-from monitoring.overlays import SCRIPT, MadeUp, large, stream, viewer
+from monitoring.looking import answers_held_back, events_of, keys, look_at
+from monitoring.overlays import SCRIPT, MadeUp, stream, viewer
 
 pytestmark = pytest.mark.browser
-ON_TOP = (
-    "[...document.querySelectorAll('.node')].map(each => each.getBoundingClientRect()).every((one, n, all) =>"
-    "all.every((other, m) => m <= n || one.right <= other.left + 1 || other.right <= one.left + 1"
-    "|| one.bottom <= other.top + 1 || other.bottom <= one.top + 1))"
-)
-"""Whether no box covers another one."""
 
 
 def test_the_map_shows_nodes_trees_and_viewers(shown: Browser) -> None:
@@ -86,34 +80,6 @@ def test_a_page_that_was_opened_late_shows_what_has_happened_before(
     events.add("rp", [EventReport("serves", "[news] streams from s1", content="news")])
     look_at(browser, page)
     browser.wait_until("document.querySelectorAll('#events li').length === 1")
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_two_hundred_nodes_and_a_thousand_viewers_stand_beside_each_other(
-    browser: Browser, crash: Recorder, width: int
-) -> None:
-    settings = Settings(HostPort("127.0.0.1", 0), Access())
-    with OverlayPage(settings, large().view, EventStore(), crash) as page:
-        look_at(browser, page, width)
-        browser.wait_until("document.querySelectorAll('.node').length === 202")
-        assert browser.evaluate(ON_TOP)
-        assert browser.evaluate("document.documentElement.scrollWidth") <= width
-        viewers = (
-            "[...document.querySelectorAll('.leaf text')].reduce((sum, each) => sum + +each.textContent, 0)"
-        )
-        assert browser.evaluate(viewers) == 1000
-        assert browser.errors == []
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_sticks_out_of_the_window(
-    page: OverlayPage, overlay: MadeUp, browser: Browser, width: int
-) -> None:
-    name = "a-name-without-any-space-" * 8
-    overlay.report("n1", stream(name, ("rp", "n1"), (viewer(9),)))
-    look_at(browser, page, width)
-    browser.wait_until("document.querySelectorAll('#filter button').length === 3")
-    assert browser.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_what_happens_after_the_bootstrapper_was_started_again_is_seen_beside_what_was_before(

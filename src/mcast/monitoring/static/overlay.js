@@ -20,6 +20,8 @@ const NARROW = 600; // pixels: a phone, where the map grows downwards
 const LARGEST_SCALE = 1.25;
 const LEAST_HEIGHT = 240;
 const EVENTS_SHOWN = 200;
+const DOWN = "✕ "; // before a name
+const CUT = "! ";
 const MINOR = new Set(["listening", "node_up", "better_way", "server_listed", "parent_doubted"]);
 const SIGNS = {
   attached: ["+", ""], joined: ["+", ""], node_registered: ["+", "good"], node_linked: ["+", ""],
@@ -62,8 +64,12 @@ function styleOf(content) {
   return `c${number % COLOURS} d${number % DASHES}`;
 }
 
-function serverName(address) {
-  return address.length > 15 ? `…${address.slice(-14)}` : address;
+// What fits into a box. Of a node's name the beginning tells most, of an address the end; a sign stands before it
+// where something is wrong: a colour alone would not be seen by everybody.
+function shortened(name, sign, keepsEnd) {
+  const fits = Math.floor(map.box.width / 7) - sign.length;
+  if (name.length <= fits) return sign + name;
+  return sign + (keepsEnd ? `…${name.slice(1 - fits)}` : `${name.slice(0, fits - 1)}…`);
 }
 
 // Elements
@@ -216,13 +222,13 @@ function makeBox(item) {
 function nodeLook({ node, server }) {
   if (server) {
     const told = server.up ? `${ms(server.latency_us / 1000)} ± ${ms(server.jitter_us / 1000)}` : "does not answer";
-    return [serverName(server.address), told, `server${server.up ? "" : " down"}`, `server ${server.address}`];
+    const name = shortened(server.address, server.up ? "" : DOWN, true);
+    return [name, told, `server${server.up ? "" : " down"}`, `server ${server.address}: ${told}`];
   }
   const isCut = (node.streams ?? []).some((stream) => !stream.fed);
   const figures = node.up ? `${node.cpu_percent.toFixed(0)} % · ${megabytes(node.memory_bytes)}` : "down";
   const looks = `${node.kind}${node.up ? "" : " down"}${isCut ? " cut" : ""}`;
-  const fits = Math.floor(map.box.width / 7);
-  const name = node.name.length > fits ? `${node.name.slice(0, fits - 1)}…` : node.name;
+  const name = shortened(node.name, !node.up ? DOWN : isCut ? CUT : "", false);
   return [name, isCut ? "cut off" : figures, looks, `${node.kind} ${node.name}: ${isCut ? "cut off" : figures}`];
 }
 
