@@ -1,17 +1,23 @@
 """What is at which URL, asked for over HTTP."""
 
 import json
+import re
 from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 
+from helpers import Recorder
 from mcast.monitoring.events import EventStore
+from mcast.monitoring.news import News
 from mcast.monitoring.page import OverlayPage
-from mcast.monitoring.site import ANSWERS_WITHIN
+from mcast.monitoring.site import ANSWERS_WITHIN, Site
 from mcast.wire.health import EventReport
 from monitoring.overlays import SCRIPT, MadeUp, Told
+
+TOP = Path(__file__).parents[2]
 
 
 @dataclass
@@ -77,6 +83,15 @@ def test_metrics_have_the_kind_that_prometheus_asks_for(page: OverlayPage) -> No
     answer = ask(page, "/metrics")
     assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert b'mcast_node_up{node="rp"} 1\n' in answer.body
+
+
+def test_the_page_weighs_what_the_documentation_says(
+    events: EventStore, overlay: MadeUp, crash: Recorder
+) -> None:
+    site = Site(overlay.view, events, News(overlay.view, events, crash))
+    told = re.search(r"The page weighs (\d+) KB", (TOP / "docs" / "monitoring.md").read_text())
+    assert told is not None
+    assert int(told[1]) == pytest.approx(site.page_bytes / 1000, abs=2)
 
 
 PAGE = ("/", "/overlay.js", "/events.js", "/layout.js", "/overlay.css", "/base.css")

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -83,6 +84,15 @@ def test_where_nobody_answers_or_somebody_else_does_is_one_line_and_status_4(
     first, second = capsys.readouterr().err.splitlines()
     assert "answers 404" in first
     assert "is no overlay's page: " in second
+
+
+def test_who_waits_for_an_answer_is_told_what_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert main(["top", "--http-url", url]) == 4
+    waiting, error = capsys.readouterr().err.splitlines()
+    assert f"waiting: an answer of {url}" in waiting
+    assert "is no overlay's page: timed out" in error
 
 
 class Terminal:

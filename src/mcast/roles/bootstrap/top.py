@@ -22,6 +22,7 @@ from mcast.net.deadline import Deadline
 from mcast.roles.bootstrap.main import family
 from mcast.roles.cli import Command, Process, print_out, run
 from mcast.roles.logs import one_line
+from mcast.roles.waiting import Waiting
 from mcast.web.access import read_key
 
 PATIENCE = 3.0
@@ -152,10 +153,11 @@ def _body(options: argparse.Namespace, process: Process) -> int:
     if options.http_key_file is not None:
         key = read_keys("--http-key-file", options.http_key_file, read_key)[0].decode()
     source = Source(options.http_url, key)
+    with Waiting(f"an answer of {options.http_url}", process.on_crash):
+        screen = source.look()  # who has mistaken the URL is told so, on a terminal that is as it was
     if options.once or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print_out("".join(f"{one_line(line)}\n" for line in source.look().lines()))
+        print_out("".join(f"{one_line(line)}\n" for line in screen.lines()))
         return 0
-    source.look()  # who has mistaken the URL is told so, on a terminal that is as it was
     try:
         curses.wrapper(lambda window: _show(window, Top(source), process))
     except curses.error as error:
