@@ -92,6 +92,24 @@ def small() -> MadeUp:
     return overlay
 
 
+def demonstration() -> MadeUp:
+    """What `make demo` shows: news to three viewers, sport to one, over the same links in part."""
+    overlay = MadeUp(
+        layout_of({"rp": ["n1", "n2"], "n1": ["n2", "n3"], "n2": ["n4"], "n3": ["n4"], "n4": []})
+    )
+    n1, n2, n3, n4 = map(Identity.node, ("n1", "n2", "n3", "n4"))
+    overlay.report("rp", stream("news", ("rp",), (n1,)), stream("sport", ("rp",), (n1, n2)))
+    overlay.report("n1", stream("news", ("rp", "n1"), (n3,)), stream("sport", ("rp", "n1"), (n3,)))
+    overlay.report("n2", stream("sport", ("rp", "n2"), (viewer(1),)))
+    overlay.report(
+        "n3",
+        stream("news", ("rp", "n1", "n3"), (n4, viewer(2))),
+        stream("sport", ("rp", "n1", "n3"), (viewer(5),)),
+    )
+    overlay.report("n4", stream("news", ("rp", "n1", "n3", "n4"), (viewer(3), viewer(4))))
+    return overlay
+
+
 def large(nodes: int = 200, viewers: int = 1000, contents: int = 6, seed: int = 1) -> MadeUp:
     """A random network: each node is linked to two or three before it, each content has a tree."""
     rng = random.Random(seed)

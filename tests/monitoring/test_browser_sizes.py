@@ -13,7 +13,7 @@ from mcast.monitoring.page import OverlayPage
 from mcast.web.access import Access
 from mcast.web.service import Settings
 from monitoring.looking import WIDTHS, look_at
-from monitoring.overlays import MadeUp, large, stream, viewer
+from monitoring.overlays import MadeUp, demonstration, large, stream, viewer
 
 pytestmark = pytest.mark.browser
 ON_TOP = (
@@ -132,3 +132,29 @@ def test_nothing_sticks_out_of_the_window(
     browser.wait_until("document.querySelectorAll('#filter button').length === 3")
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
     assert browser.evaluate(STICKS_OUT) == []
+
+
+COVERED = """
+(() => {
+  const boxes = (what) => [...document.querySelectorAll(what)].map((each) => each.getBoundingClientRect());
+  const meet = (one, other) => one.left < other.right && other.left < one.right
+    && one.top < other.bottom && other.top < one.bottom;
+  const map = document.getElementById('map').getBoundingClientRect();
+  return boxes('.label').filter((label) => [...boxes('.node rect'), ...boxes('.dot')].some(
+    (other) => meet(label, other)) || label.left < map.left || label.right > map.right).length;
+})()
+"""
+"""How many figures of links are in part behind a box or a dot, or outside the map."""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_figures_beside_links_stand_free_and_above_all_lines(
+    browser: Browser, crash: Recorder, width: int
+) -> None:
+    settings = Settings(HostPort("127.0.0.1", 0), Access())
+    with OverlayPage(settings, demonstration().view, EventStore(), crash) as page:
+        look_at(browser, page, width)
+        browser.wait_until("document.querySelectorAll('.label').length === 8")
+        assert browser.evaluate(COVERED) == 0
+        above = "[...document.querySelectorAll('#map > g')].at(-1).className.baseVal"
+        assert browser.evaluate(above) == "labels"

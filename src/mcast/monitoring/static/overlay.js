@@ -13,6 +13,8 @@ const LEAF = 9; // radius of the dot that stands for a node's viewers of one con
 const STALK = 5;
 const LANE = 7; // between two contents on one link
 const LABEL = 110; // the width of its figures
+const STEEP = 0.5; // the sine of a line's angle, from which on its figures stand beside it
+const BESIDE = 7;
 const LABELLED = 14; // edges, up to which their figures stand beside them
 const MOST_LEAVES = 3; // contents whose viewers are drawn at a node; what is more is added up
 const CROWDED = 60; // nodes, from which on the map has the whole width
@@ -67,7 +69,8 @@ function styleOf(content) {
 // What fits into a box. Of a node's name the beginning tells most, of an address the end; a sign stands before it
 // where something is wrong: a colour alone would not be seen by everybody.
 function shortened(name, sign, keepsEnd) {
-  const fits = Math.floor(map.box.width / 7) - sign.length;
+  const round = keepsEnd ? map.box.height / 3 : 0; // a server's box has round ends
+  const fits = Math.floor((map.box.width - round) / 7) - sign.length;
   if (name.length <= fits) return sign + name;
   return sign + (keepsEnd ? `…${name.slice(1 - fits)}` : `${name.slice(0, fits - 1)}…`);
 }
@@ -105,7 +108,7 @@ function keyed(group, items, keyOf, make, show) {
   for (const gone of there.values()) gone.remove();
 }
 
-const groups = Object.fromEntries(["links", "trees", "leaves", "boxes"].map((name) => {
+const groups = Object.fromEntries(["links", "trees", "leaves", "boxes", "labels"].map((name) => {
   const group = element("g", { class: name });
   byId("map").append(group);
   return [name, group];
@@ -160,7 +163,7 @@ function edgeText(edge) {
 function makeEdge(edge) {
   const made = element(
     "g", { tabindex: 0, role: "button" }, element("title"), element("path", { class: "grip" }),
-    element("path", { class: "line" }), element("path", { class: "arrow" }), element("text"),
+    element("path", { class: "line" }), element("path", { class: "arrow" }),
   );
   made.addEventListener("click", () => choose({ edge: made.dataset.key }));
   made.addEventListener("keydown", (event) => { if (event.key === "Enter") choose({ edge: made.dataset.key }); });
@@ -168,33 +171,46 @@ function makeEdge(edge) {
   return made;
 }
 
-function showEdge(made, edge, labelled) {
-  const [from, to] = [map.places.get(edge.from), map.places.get(edge.to)];
-  const { start, middle, end, angle } = route(from, to, map.box, edge.side);
+function routeOf(edge) {
+  return route(map.places.get(edge.from), map.places.get(edge.to), map.box, edge.side);
+}
+
+function showEdge(made, edge) {
+  const { start, middle, end, angle } = routeOf(edge);
   const d = `M${start.x} ${start.y} Q${middle.x} ${middle.y} ${end.x} ${end.y}`;
-  const at = along(start, middle, end, map.vertical ? 0.68 : 0.5); // nearer to the child, where others are further away
   const fresh = made.classList.contains("fresh") ? " fresh" : "";
   const chosen = state.chosen?.edge === edge.key ? " chosen" : "";
   made.setAttribute("class", `edge ${styleOf(edge.stream.content)}${edge.parent.primary ? "" : " spare"}${fresh}${chosen}`);
-  const [title, grip, line, arrow, text] = made.children;
+  const [title, grip, line, arrow] = made.children;
   title.textContent = `${edge.stream.content}: ${edge.from} → ${edge.to}\n${edgeText(edge)}`;
   made.setAttribute("aria-label", title.textContent);
   for (const path of [grip, line]) path.setAttribute("d", d);
   const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
   const tip = (back, aside) => `${end.x - back * cos - aside * sin} ${end.y - back * sin + aside * cos}`;
   arrow.setAttribute("d", `M${tip(0, 0)} L${tip(9, 4.5)} L${tip(9, -4.5)} Z`);
-  const shift = labelShift(edge, Math.abs(sin) > 0.5, cos);
-  const hasRoom = Math.abs(sin) > 0.3 || Math.hypot(end.x - start.x, end.y - start.y) > LABEL;
-  text.textContent = labelled && hasRoom && edge.parent.primary ? edgeText(edge) : "";
-  text.setAttribute("x", at.x);
-  text.setAttribute("y", at.y + shift);
 }
 
-// Above its line or below: where several contents share a link, each on its own side.
-function labelShift(edge, isSteep, cos) {
+// The figures of an edge, nearer to the child, where others are further away. Of a line that is nearly level they stand
+// along it, on its own side where several contents share a link; else left of it, as viewers stand right below their
+// node, or on it, where the map is narrow.
+function showLabel(made, edge) {
+  const { start, middle, end, angle } = routeOf(edge);
+  const at = along(start, middle, end, map.vertical ? 0.68 : 0.56);
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  const isSteep = Math.abs(sin) > STEEP;
   const lane = Math.sign(cos) * Math.sign(edge.side) * Math.abs(edge.lane);
-  if (isSteep) return lane * 13 + 4;
-  return edge.alone ? -5 : lane * 17 + 3.5;
+  const hasRoom = isSteep || Math.hypot(end.x - start.x, end.y - start.y) > LABEL;
+  made.textContent = hasRoom ? edgeText(edge) : "";
+  made.setAttribute("class", `label ${styleOf(edge.stream.content)}`);
+  made.setAttribute("text-anchor", isSteep && !map.vertical ? "end" : "middle");
+  if (isSteep) {
+    const aside = !map.vertical ? -BESIDE : Math.abs(cos) < 0.1 ? 0 : Math.sign(cos) * 2 * BESIDE;
+    made.setAttribute("transform", `translate(${at.x + aside} ${at.y + lane * 13 + 4})`);
+  } else {
+    const away = edge.alone ? (sin > 0.1 ? 12 : -5) : lane * 17 + 3.5;
+    const upright = Math.atan(sin / cos) * 180 / Math.PI;
+    made.setAttribute("transform", `translate(${at.x} ${at.y}) rotate(${upright}) translate(0 ${away})`);
+  }
 }
 
 function along(start, middle, end, part) {
@@ -345,7 +361,9 @@ function draw() {
   const trees = edges();
   const labelled = trees.length <= LABELLED && map.box.name !== "small";
   keyed(groups.links, linkItems(), ({ pair }) => pair.join("\n"), () => element("path"), showLink);
-  keyed(groups.trees, trees, (edge) => edge.key, makeEdge, (made, edge) => showEdge(made, edge, labelled));
+  keyed(groups.trees, trees, (edge) => edge.key, makeEdge, showEdge);
+  const labels = labelled ? trees.filter((edge) => edge.parent.primary) : [];
+  keyed(groups.labels, labels, (edge) => edge.key, () => element("text"), showLabel);
   keyed(groups.leaves, leaves(), (leaf) => leaf.key, makeLeaf, showLeaf);
   keyed(groups.boxes, boxes(), (item) => item.key, makeBox, showBox);
 }
