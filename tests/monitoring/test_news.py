@@ -6,8 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from helpers import Recorder
+from mcast.monitoring import documents
+from mcast.monitoring.documents import Json
 from mcast.monitoring.events import EventStore
 from mcast.monitoring.news import News
+from mcast.monitoring.view import View
 from mcast.wire.health import EventReport
 from monitoring.overlays import MadeUp, Told, layout_of, stream
 
@@ -48,6 +51,27 @@ def test_nothing_is_told_when_nothing_has_changed(news: News) -> None:
     next_event(pieces)
     news.look()
     assert next(pieces) == b""
+
+
+def test_who_reports_while_news_are_told_is_told_of_at_the_next_look(
+    news: News, overlay: MadeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    news.stream()
+    told = documents.servers
+
+    def meanwhile(view: View) -> list[Json]:
+        overlay.report("n2", stream("news", ("rp", "n3", "n2"), datagrams=2001))
+        return told(view)
+
+    overlay.report("n2", stream("news", ("rp", "n1", "n2"), datagrams=2000))
+    with monkeypatch.context() as patched:
+        patched.setattr(documents, "servers", meanwhile)
+        news.look()
+    assert "next 1" in repr(news)
+    news.look()
+    assert "next 2" in repr(news)
+    news.look()
+    assert "next 2" in repr(news)
 
 
 def test_events_are_told_one_by_one(news: News, events: EventStore) -> None:

@@ -9,7 +9,7 @@ As long as no page is open nothing is made up for one.
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from mcast.monitoring import documents
 from mcast.monitoring.documents import Json
@@ -34,7 +34,7 @@ class News:
         self._ring: Ring[bytes] = Ring(MAX_KEPT, len)
         self._lock = threading.Lock()  # guards the next
         self._pages = 0  # that are open
-        self._told: dict[str, Health] = {}  # the last report of each node that is up
+        self._told: Mapping[str, Health] = {}  # the last report of each node that is up
         self._told_layout: object = None
         self._told_number = events.last
         self._stopping = threading.Event()
@@ -69,17 +69,19 @@ class News:
     def look(self) -> None:
         """Tell what has changed since the last look, if anybody listens."""
         view = self._look()
+        # Taken before anything is told: a node that reports meanwhile is told of twice rather than never.
+        heard = {name: status.health for name, status in view.nodes.items()}
         events = self._events.since(self._told_number)
         self._told_number += len(events)
         if self._pages:
-            self._tell(view, events)
-        self._told = {name: status.health for name, status in view.nodes.items()}
+            self._tell(view, heard, events)
+        self._told = heard
         self._told_layout = view.layout
 
-    def _tell(self, view: View, events: Iterable[Json]) -> None:
+    def _tell(self, view: View, heard: Mapping[str, Health], events: Iterable[Json]) -> None:
         if view.layout is not self._told_layout:
             self._ring.append(self._overlay(view))
-        elif changed := self._changed(view):
+        elif changed := self._changed(heard):
             nodes = [documents.node(view, name) for name in view.layout.nodes if name in changed]
             news = {"nodes": nodes, "servers": documents.servers(view), "contents": documents.contents(view)}
             self._ring.append(event(_text(news), kind="changes"))
@@ -90,10 +92,10 @@ class News:
         told = {**documents.overlay(view), "epoch": self._events.epoch}
         return event(_text(told), kind="overlay")
 
-    def _changed(self, view: View) -> set[str]:
+    def _changed(self, heard: Mapping[str, Health]) -> set[str]:
         """Return the nodes that have come, gone, or reported."""
-        up = {name for name, status in view.nodes.items() if self._told.get(name) is not status.health}
-        return up | (self._told.keys() - view.nodes.keys())
+        up = {name for name, health in heard.items() if self._told.get(name) is not health}
+        return up | (self._told.keys() - heard.keys())
 
 
 class PageStream:
