@@ -10,7 +10,7 @@ from mcast.config.layout_file import parse_layout
 from mcast.monitoring.registry import NodeStatus, Registry
 from mcast.monitoring.view import View
 from mcast.wire.bootstrap import Health
-from mcast.wire.health import ParentHealth, ServerHealth, StreamHealth
+from mcast.wire.health import CataloguePage, ContentHealth, ParentHealth, ServerHealth, StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
 
@@ -68,6 +68,11 @@ class MadeUp:
             servers=servers if name in self.layout.rendezvous else (),
         )  # fmt: skip
         self.registry.heard(name, health, self.now)
+
+    def list_contents(self, *names: str) -> None:
+        """Have the rendezvous point tell that servers have these contents."""
+        page = CataloguePage(contents=tuple(map(ContentHealth, sorted(names))))
+        self.registry.heard("rp", Health(60_000, self.streams("rp"), catalogue=page), self.now)
 
     def streams(self, name: str) -> tuple[StreamHealth, ...]:
         return tuple(self.registry.snapshot()[name].streams.values())

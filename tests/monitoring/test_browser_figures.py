@@ -91,6 +91,14 @@ def test_a_content_tells_who_serves_it_and_how_far_it_goes(measured: Browser) ->
     ]  # fmt: skip
 
 
+def test_contents_that_nobody_watches_are_named_below_the_others(shown: Browser, overlay: MadeUp) -> None:
+    text = "document.getElementById('unwatched').innerText"
+    assert shown.evaluate("document.getElementById('unwatched').hidden")
+    overlay.list_contents("news", *(f"film {number}" for number in range(100, 250)))
+    shown.wait_until(f"{text}.startsWith('Nobody watches: film 100, film 101, ')")
+    assert shown.evaluate(text).endswith("film 199 and 50 more")
+
+
 HEALING = (
     ("attached", "[news] n2 attached below rp > n1", "+"),
     ("parent_lost", "[news] lost its parent n1: silence", "✕"),

@@ -46,6 +46,17 @@ def test_then_only_the_nodes_that_are_otherwise_than_before(news: News, overlay:
     assert [each["up"] for each in told["nodes"]] == [True, False]
 
 
+def test_contents_that_nobody_watches_are_told_when_they_are_others(news: News, overlay: MadeUp) -> None:
+    pieces = iter(news.stream())
+    assert next_event(pieces)[1]["unwatched"] == []
+    overlay.list_contents("news", "films")
+    news.look()
+    assert next_event(pieces)[1]["unwatched"] == ["films"]
+    overlay.list_contents("news", "films")
+    news.look()
+    assert "unwatched" not in next_event(pieces)[1]
+
+
 def test_nothing_is_told_when_nothing_has_changed(news: News) -> None:
     pieces = iter(news.stream())
     next_event(pieces)

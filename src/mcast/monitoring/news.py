@@ -1,7 +1,8 @@
 """What changes in the overlay, told to all open pages as it does: one thread looks, each page reads a ring.
 
     overlay   everything, and the epoch of the events' numbers: first, and when the layout has changed
-    changes   the nodes that have reported, come or gone, the servers and the contents
+    changes   the nodes that have reported, come or gone, the servers and the contents; and the contents that
+              nobody watches, if they are others than before
     happened  one event
 
 As long as no page is open nothing is made up for one.
@@ -36,6 +37,7 @@ class News:
         self._pages = 0  # that are open
         self._told: Mapping[str, Health] = {}  # the last report of each node that is up
         self._told_layout: object = None
+        self._told_unwatched: list[str] = []
         self._told_number = events.last
         self._stopping = threading.Event()
         self._thread = OwnedThread("news", self._run, on_crash)
@@ -84,13 +86,18 @@ class News:
         elif changed := self._changed(heard):
             nodes = [documents.node(view, name) for name in view.layout.nodes if name in changed]
             news = {"nodes": nodes, "servers": documents.servers(view), "contents": documents.contents(view)}
-            self._ring.append(event(_text(news), kind="changes"))
+            self._ring.append(event(_text({**news, **self._changed_unwatched(view)}), kind="changes"))
         for document in events:
             self._ring.append(event(_text(document), kind="happened"))
 
     def _overlay(self, view: View) -> bytes:
         told = {**documents.overlay(view), "epoch": self._events.epoch}
         return event(_text(told), kind="overlay")
+
+    def _changed_unwatched(self, view: View) -> Json:
+        """Return the contents that nobody watches, if they are others than before: they may be a thousand."""
+        before, self._told_unwatched = self._told_unwatched, documents.unwatched(view)
+        return {} if self._told_unwatched == before else {"unwatched": self._told_unwatched}
 
     def _changed(self, heard: Mapping[str, Health]) -> set[str]:
         """Return the nodes that have come, gone, or reported."""

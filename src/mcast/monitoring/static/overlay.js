@@ -22,6 +22,7 @@ const NARROW = 600; // pixels: a phone, where the map grows downwards
 const LARGEST_SCALE = 1.25;
 const LEAST_HEIGHT = 240;
 const EVENTS_SHOWN = 200;
+const UNWATCHED_SHOWN = 100;
 const DOWN = "✕ "; // before a name
 const CUT = "! ";
 const MINOR = new Set(["listening", "node_up", "better_way", "server_listed", "parent_doubted"]);
@@ -36,7 +37,7 @@ const byId = (id) => document.getElementById(id);
 const byName = new Intl.Collator(undefined, { numeric: true }).compare;
 
 const state = {
-  nodes: new Map(), links: [], rendezvous: [], servers: [], contents: [],
+  nodes: new Map(), links: [], rendezvous: [], servers: [], contents: [], unwatched: [],
   happened: new Happened(),
   only: null, // the content that alone is shown
   chosen: null, // {node} or {edge}
@@ -467,6 +468,11 @@ function tables() {
   ], state.contents.map((each) => [
     each.name, each.server ?? "–", mbit(each.bit_rate), each.viewers, each.nodes, each.cut_nodes, each.depth,
   ]));
+  const more = state.unwatched.length - UNWATCHED_SHOWN;
+  const names = state.unwatched.slice(0, UNWATCHED_SHOWN).join(", ");
+  byId("unwatched").textContent = `Nobody watches: ${names}${more > 0 ? ` and ${more} more` : ""}`;
+  byId("unwatched").hidden = !names;
+  byId("contents").hidden = !names && !state.contents.length;
   table("servers", [
     ["server", "name"], ["delay", "number"], ["latency", "number"], ["jitter", "number"], ["metric", "number"],
     ["serves", "name"],
@@ -609,7 +615,8 @@ function show() {
 
 function takeOverlay(told) {
   state.nodes = new Map(told.nodes.map((node) => [node.name, node]));
-  Object.assign(state, { links: told.links, rendezvous: told.rendezvous, servers: told.servers, contents: told.contents });
+  const { links, rendezvous, servers, contents, unwatched } = told;
+  Object.assign(state, { links, rendezvous, servers, contents, unwatched });
   for (const content of told.contents) styleOf(content.name);
   place();
   show();
@@ -618,7 +625,8 @@ function takeOverlay(told) {
 function takeChanges(told) {
   for (const node of told.nodes) state.nodes.set(node.name, node);
   const before = state.servers.map((each) => each.address).join();
-  Object.assign(state, { servers: told.servers, contents: told.contents });
+  const { servers, contents, unwatched = state.unwatched } = told;
+  Object.assign(state, { servers, contents, unwatched });
   if (before !== state.servers.map((each) => each.address).join()) place();
   pending ||= setTimeout(() => { // what comes together is drawn together
     pending = 0;
