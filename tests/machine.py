@@ -2,7 +2,7 @@
 
 They fail where it was promised: MCAST_REQUIRE_FFMPEG, MCAST_REQUIRE_NETNS, MCAST_REQUIRE_DISPLAY,
 MCAST_REQUIRE_BROWSER, MCAST_REQUIRE_SYSTEMD, MCAST_REQUIRE_PLAYERS, MCAST_REQUIRE_PROMTOOL,
-MCAST_REQUIRE_COMPILER, CI (all).
+MCAST_REQUIRE_COMPILER, MCAST_REQUIRE_SHELLS, CI (all).
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.packages import LAB, PEERS, PLAYERS, SERVICES, advice, find, missing
+from tools.packages import LAB, PEERS, PLAYERS, SERVICES, SHELLS, advice, find, missing
 
 
 def need_ffmpeg() -> None:
@@ -58,6 +58,11 @@ def need_compiler() -> None:
     _need("MCAST_REQUIRE_COMPILER", _lacking(("cc",)))
 
 
+def need_shells() -> None:
+    """Let the test go on only where zsh and fish are."""
+    _need("MCAST_REQUIRE_SHELLS", _lacking(SHELLS))
+
+
 NEEDS = {
     "ffmpeg": need_ffmpeg,
     "netns": need_namespaces,
@@ -67,6 +72,7 @@ NEEDS = {
     "players": need_players,
     "promtool": need_promtool,
     "compiler": need_compiler,
+    "shells": need_shells,
 }
 """By marker."""
 

@@ -72,6 +72,22 @@ def test_every_python_file_that_a_page_names_exists(page: Path) -> None:
     assert missing == []
 
 
+# Tables
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_row_of_a_table_stands_below_the_table_s_head(page: Path) -> None:
+    """A row directly behind an empty line is no row for a reader of Markdown, unless it is a head."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    lines = ["", *text.splitlines(), ""]
+    alone = [
+        row
+        for before, row, below in zip(lines, lines[1:], lines[2:], strict=False)
+        if row.startswith("|") and not before.startswith("|") and not re.match(r"\| ?--", below)
+    ]
+    assert alone == []
+
+
 # Modules
 
 

@@ -61,11 +61,11 @@ def test_others_read_the_command_and_the_tests_go_on(
     assert packages.main(["tests"]) == 0
     assert not (bare / "calls").exists()
     lacking = (
-        "chromium ethtool ffmpeg gcc gstreamer1.0-plugins-good gstreamer1.0-tools iproute2 libc6-dev mpv"
-        " nftables openssl"
+        "chromium ethtool ffmpeg fish gcc gstreamer1.0-plugins-good gstreamer1.0-tools iproute2 libc6-dev mpv"
+        " nftables"
     )
-    also = "srt-tools systemd vlc-bin vlc-plugin-base xvfb"
-    wanted = ", ".join([*lacking.split(), "prometheus", *also.split()])
+    also = "openssl srt-tools systemd vlc-bin vlc-plugin-base xvfb zsh"
+    wanted = ", ".join(sorted([*lacking.split(), "prometheus", *also.split()]))
     command = f"sudo apt-get install --no-install-recommends {lacking} {also}; {UNPACK}"
     assert capsys.readouterr().err == f"make: missing for tests: {wanted}: {command}\n"
 

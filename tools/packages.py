@@ -36,6 +36,8 @@ PACKAGES = {
     "srt-live-transmit": "srt-tools",
     "promtool": "prometheus",
     "cc": "gcc libc6-dev",
+    "zsh": "zsh",
+    "fish": "fish",
 }
 """Each program's package in Debian and Ubuntu; some need another one beside."""
 
@@ -48,7 +50,10 @@ EXPERIMENTS = (*LAB, "ffmpeg", "ffprobe")
 SERVICES = ("nft", "openssl", "systemd-analyze", "systemd-sysusers")
 PLAYERS = ("cvlc", "mpv")
 PEERS = ("srt-live-transmit", "gst-launch-1.0")
-TESTS = (*EXPERIMENTS, *SERVICES, "ffplay", "Xvfb", "chromium", *PLAYERS, *PEERS, "promtool", "cc")
+SHELLS = ("zsh", "fish")
+TESTS = (
+    *EXPERIMENTS, *SERVICES, "ffplay", "Xvfb", "chromium", *PLAYERS, *PEERS, "promtool", "cc", *SHELLS,
+)  # fmt: skip
 VENV = "venv"
 PURPOSES = {"lab": LAB, "experiments": EXPERIMENTS, "tests": TESTS}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.browser import browsing
 from mcast.errors import ConfigError
 from tools.demo.main import run
 from tools.demo.plan import LINKS, SERVERS
@@ -51,6 +52,7 @@ def test_a_demonstration_that_is_interrupted_ends_everything(
 
 
 @pytest.mark.processes
+@pytest.mark.browser
 def test_a_demonstration_that_serves_shows_the_overlay_and_the_contents_until_it_is_interrupted(
     demo_directory: Path, tmp_path: Path
 ) -> None:
@@ -61,6 +63,17 @@ def test_a_demonstration_that_serves_shows_the_overlay_and_the_contents_until_it
         wait_until(lambda: viewers_of(overlay) == {"news": 3, "sport": 1}, "all viewers on the page", 60)
         with urllib.request.urlopen(f"{contents}playlist.m3u", timeout=30) as playlist:
             assert f"{contents}news.ts" in playlist.read().decode()
+        with browsing(tmp_path) as browser:
+            browser.open(overlay)
+            trees = "[...document.querySelectorAll('.edge')].map((each) => each.dataset.key)"
+            for content in ("news", "sport"):
+                at_the_root = f"each.startsWith('rp\\n') && each.endsWith('\\n{content}')"
+                browser.wait_until(f"{trees}.some((each) => {at_the_root})")
+            browser.open(contents)
+            browser.wait_until("document.querySelectorAll('article').length === 2")
+            browser.evaluate("document.querySelector('[aria-label=\"Play news\"]').click()")
+            browser.wait_until("document.querySelector('video')?.currentTime > 0.5")
+            assert browser.errors == []
         below = descendants(demo.pid)
         (n1,) = [pid for pid in below if "--name n1 " in f"{command(pid)} "]
         os.kill(n1, signal.SIGKILL)

@@ -10,7 +10,7 @@ from mcast.config.layout_file import parse_layout
 from mcast.monitoring.registry import NodeStatus, Registry
 from mcast.monitoring.view import View
 from mcast.wire.bootstrap import Health
-from mcast.wire.health import ParentHealth, ServerHealth, StreamHealth
+from mcast.wire.health import CataloguePage, ContentHealth, ParentHealth, ServerHealth, StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
 
@@ -69,6 +69,11 @@ class MadeUp:
         )  # fmt: skip
         self.registry.heard(name, health, self.now)
 
+    def list_contents(self, *names: str) -> None:
+        """Have the rendezvous point tell that servers have these contents."""
+        page = CataloguePage(contents=tuple(map(ContentHealth, sorted(names))))
+        self.registry.heard("rp", Health(60_000, self.streams("rp"), catalogue=page), self.now)
+
     def streams(self, name: str) -> tuple[StreamHealth, ...]:
         return tuple(self.registry.snapshot()[name].streams.values())
 
@@ -89,6 +94,24 @@ def small() -> MadeUp:
     overlay.report("n1", replace(healed, nacks=5, longest_gap_ms=120, parent_changes=2, discontinuities=1))
     overlay.report("n2", stream("news", ("rp", "n1", "n2"), (viewer(1), viewer(2))))
     overlay.report("n3", stream(SCRIPT, ("rp", "n3"), (viewer(3),)))
+    return overlay
+
+
+def demonstration() -> MadeUp:
+    """What `make demo` shows: news to three viewers, sport to one, over the same links in part."""
+    overlay = MadeUp(
+        layout_of({"rp": ["n1", "n2"], "n1": ["n2", "n3"], "n2": ["n4"], "n3": ["n4"], "n4": []})
+    )
+    n1, n2, n3, n4 = map(Identity.node, ("n1", "n2", "n3", "n4"))
+    overlay.report("rp", stream("news", ("rp",), (n1,)), stream("sport", ("rp",), (n1, n2)))
+    overlay.report("n1", stream("news", ("rp", "n1"), (n3,)), stream("sport", ("rp", "n1"), (n3,)))
+    overlay.report("n2", stream("sport", ("rp", "n2"), (viewer(1),)))
+    overlay.report(
+        "n3",
+        stream("news", ("rp", "n1", "n3"), (n4, viewer(2))),
+        stream("sport", ("rp", "n1", "n3"), (viewer(5),)),
+    )
+    overlay.report("n4", stream("news", ("rp", "n1", "n3", "n4"), (viewer(3), viewer(4))))
     return overlay
 
 

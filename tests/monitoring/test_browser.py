@@ -1,10 +1,8 @@
 """The page in a real browser: trees, changes, names of any characters, any size, without a complaint."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from gateway.browser import Browser, browsing
+from gateway.browser import Browser
 from helpers import Recorder
 from mcast.hostport import HostPort
 from mcast.monitoring.events import EventStore
@@ -12,44 +10,10 @@ from mcast.monitoring.page import OverlayPage
 from mcast.web.access import Access
 from mcast.web.service import Settings
 from mcast.wire.health import EventReport
-from monitoring.overlays import SCRIPT, MadeUp, large, stream, viewer
+from monitoring.looking import answers_held_back, events_of, keys, look_at
+from monitoring.overlays import SCRIPT, MadeUp, stream, viewer
 
 pytestmark = pytest.mark.browser
-WIDTHS = (1280, 390)
-ON_TOP = (
-    "[...document.querySelectorAll('.node')].map(each => each.getBoundingClientRect()).every((one, n, all) =>"
-    "all.every((other, m) => m <= n || one.right <= other.left + 1 || other.right <= one.left + 1"
-    "|| one.bottom <= other.top + 1 || other.bottom <= one.top + 1))"
-)
-"""Whether no box covers another one."""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for all tests: it takes seconds to start."""
-    with browsing(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
-
-
-def look_at(browser: Browser, page: OverlayPage, width: int = 1280) -> None:
-    """Open a page; the one before, which asks in vain for what has ended, is over."""
-    browser.open("about:blank")
-    browser.wait_until("location.href === 'about:blank'")
-    browser.errors.clear()
-    browser.open(f"http://{page.address}/", width)
-
-
-@pytest.fixture
-def shown(page: OverlayPage, browser: Browser) -> Browser:
-    look_at(browser, page)
-    browser.wait_until("document.querySelectorAll('.node').length === 6")  # two servers among them
-    return browser
-
-
-def keys(browser: Browser, kind: str) -> list[str]:
-    """Return what stands on the map: edges as 'from to content'."""
-    found = browser.evaluate(f"[...document.querySelectorAll('.{kind}')].map(each => each.dataset.key)")
-    return sorted(key.replace("\n", " ") for key in found)
 
 
 def test_the_map_shows_nodes_trees_and_viewers(shown: Browser) -> None:
@@ -118,29 +82,33 @@ def test_a_page_that_was_opened_late_shows_what_has_happened_before(
     browser.wait_until("document.querySelectorAll('#events li').length === 1")
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_two_hundred_nodes_and_a_thousand_viewers_stand_beside_each_other(
-    browser: Browser, crash: Recorder, width: int
+def test_what_happens_after_the_bootstrapper_was_started_again_is_seen_beside_what_was_before(
+    browser: Browser, overlay: MadeUp, crash: Recorder
 ) -> None:
-    settings = Settings(HostPort("127.0.0.1", 0), Access())
-    with OverlayPage(settings, large().view, EventStore(), crash) as page:
-        look_at(browser, page, width)
-        browser.wait_until("document.querySelectorAll('.node').length === 202")
-        assert browser.evaluate(ON_TOP)
-        assert browser.evaluate("document.documentElement.scrollWidth") <= width
-        viewers = (
-            "[...document.querySelectorAll('.leaf text')].reduce((sum, each) => sum + +each.textContent, 0)"
-        )
-        assert browser.evaluate(viewers) == 1000
-        assert browser.errors == []
+    before, after = EventStore(), EventStore()
+    before.add("n1", [EventReport("cut", f"before {number}") for number in range(3)])
+    with OverlayPage(Settings(HostPort("127.0.0.1", 0), Access()), overlay.view, before, crash) as page:
+        look_at(browser, page)
+        browser.wait_until("document.querySelectorAll('#events li').length === 3")
+        address = page.address
+    after.add("n1", [EventReport("fed", "the first again")])
+    with OverlayPage(Settings(address, Access()), overlay.view, after, crash):
+        browser.wait_until("document.querySelectorAll('#events li').length === 4")
+        after.add("n2", [EventReport("fed", "the second again")])
+        browser.wait_until("document.querySelectorAll('#events li').length === 5")
+        told = ["the second again", "the first again", "before 2", "before 1", "before 0"]
+        assert events_of(browser) == told
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_sticks_out_of_the_window(
-    page: OverlayPage, overlay: MadeUp, browser: Browser, width: int
+def test_what_was_kept_is_shown_although_news_came_first(
+    browser: Browser, page: OverlayPage, events: EventStore
 ) -> None:
-    name = "a-name-without-any-space-" * 8
-    overlay.report("n1", stream(name, ("rp", "n1"), (viewer(9),)))
-    look_at(browser, page, width)
-    browser.wait_until("document.querySelectorAll('#filter button').length === 3")
-    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    events.add("n1", [EventReport("cut", f"kept {number}") for number in range(3)])
+    with answers_held_back(browser):
+        look_at(browser, page)
+        browser.wait_until("window.answer !== undefined")
+        events.add("n2", [EventReport("fed", "news")])
+        browser.wait_until("document.querySelectorAll('#events li').length === 1")
+        browser.evaluate("window.answer()")
+        browser.wait_until("document.querySelectorAll('#events li').length === 4")
+        assert events_of(browser) == ["news", "kept 2", "kept 1", "kept 0"]

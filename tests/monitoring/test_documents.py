@@ -32,7 +32,7 @@ def as_read(document: Json) -> Told:
 
 def test_the_names_in_the_documents_stay() -> None:
     told = as_read(documents.overlay(large(20, 30).view()))
-    assert set(told) == {"version", "rendezvous", "nodes", "links", "servers", "contents"}
+    assert set(told) == {"version", "rendezvous", "nodes", "links", "servers", "contents", "unwatched"}
     assert told["version"] == documents.API_VERSION == 1
     assert {frozenset(node) for node in told["nodes"]} == {frozenset(NODE)}
     streams = [each for node in told["nodes"] for each in node["streams"]]
@@ -44,6 +44,12 @@ def test_the_names_in_the_documents_stay() -> None:
     assert set(told["servers"][0]) == {"address", "up", "serves"} | measured
     names = {"name", "server", "nodes", "cut_nodes", "viewers", "bit_rate", "depth"}
     assert set(told["contents"][0]) == names
+
+
+def test_contents_that_nobody_watches_are_named(overlay: MadeUp) -> None:
+    assert documents.overlay(overlay.view())["unwatched"] == []
+    overlay.list_contents("news", "archive", "films")
+    assert documents.overlay(overlay.view())["unwatched"] == ["archive", "films"]
 
 
 def test_all_contents_are_listed_whether_streamed_or_not(overlay: MadeUp) -> None:

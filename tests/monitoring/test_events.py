@@ -67,3 +67,7 @@ def test_a_node_whose_clock_is_nonsense_harms_nobody() -> None:
     store = EventStore()
     store.add("n1", [told(age_ms=(1 << 64) - 1)])
     assert store.since(0)[0]["time"] == "1970-01-01T00:00:00.000Z"
+
+
+def test_who_numbers_anew_has_another_epoch() -> None:
+    assert EventStore().epoch != EventStore().epoch

@@ -1,17 +1,23 @@
 """What is at which URL, asked for over HTTP."""
 
 import json
+import re
 from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from pathlib import Path
 
 import pytest
 
+from helpers import Recorder
 from mcast.monitoring.events import EventStore
+from mcast.monitoring.news import News
 from mcast.monitoring.page import OverlayPage
-from mcast.monitoring.site import ANSWERS_WITHIN
+from mcast.monitoring.site import ANSWERS_WITHIN, Site
 from mcast.wire.health import EventReport
 from monitoring.overlays import SCRIPT, MadeUp, Told
+
+TOP = Path(__file__).parents[2]
 
 
 @dataclass
@@ -45,7 +51,9 @@ def test_events_are_told_from_a_number_on(page: OverlayPage, events: EventStore)
     assert [each["event"] for each in read(page, "/api/events")["events"]] == ["attached", "cut"]
     told = read(page, "/api/events?since=1")
     assert ([each["event"] for each in told["events"]], told["last"]) == (["cut"], 2)
-    assert read(page, "/api/events?since=2") == {"version": 1, "last": 2, "events": []}
+    assert read(page, "/api/events?since=2") == {
+        "version": 1, "epoch": events.epoch, "last": 2, "events": [],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("since", ["x", "-1", "", "1e3", "9" * 30, "%C2%B2"])
@@ -77,7 +85,19 @@ def test_metrics_have_the_kind_that_prometheus_asks_for(page: OverlayPage) -> No
     assert b'mcast_node_up{node="rp"} 1\n' in answer.body
 
 
-@pytest.mark.parametrize("path", ["/", "/overlay.js", "/layout.js", "/overlay.css", "/base.css"])
+def test_the_page_weighs_what_the_documentation_says(
+    events: EventStore, overlay: MadeUp, crash: Recorder
+) -> None:
+    site = Site(overlay.view, events, News(overlay.view, events, crash))
+    told = re.search(r"The page weighs (\d+) KB", (TOP / "docs" / "monitoring.md").read_text())
+    assert told is not None
+    assert int(told[1]) == pytest.approx(site.page_bytes / 1000, abs=2)
+
+
+PAGE = ("/", "/overlay.js", "/events.js", "/layout.js", "/overlay.css", "/base.css")
+
+
+@pytest.mark.parametrize("path", PAGE)
 def test_the_page_and_its_files_are_there_under_a_strict_policy(page: OverlayPage, path: str) -> None:
     answer = ask(page, path)
     assert answer.status == 200

@@ -40,6 +40,16 @@ def test_delays_by_clocks_stand_behind_where_somebody_tells_them(overlay: MadeUp
     ]
 
 
+def test_contents_that_nobody_watches_are_named_in_short_lines(overlay: MadeUp) -> None:
+    assert "NOBODY WATCHES" not in Screen(told(overlay)).lines()
+    overlay.list_contents("news", *(f"film {number}" for number in range(100, 130)))
+    lines = Screen(told(overlay)).lines()
+    at = lines.index("NOBODY WATCHES")
+    assert lines[at + 1].startswith("  film 100, film 101, ")
+    assert [len(line) <= 102 for line in lines[at + 1 : at + 4]] == [True] * 3
+    assert "NOBODY WATCHES" not in Screen(told(overlay)).lines("news")
+
+
 def test_servers_and_nodes_stand_in_columns(overlay: MadeUp) -> None:
     overlay.leave("n3")
     text = "\n".join(Screen(told(overlay)).lines())

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -35,11 +36,14 @@ KEY = "0123456789abcdef"
 
 
 @contextlib.contextmanager
-def shown(crash: Recorder, overlay: MadeUp, access: Access | None = None) -> Iterator[str]:
-    events = EventStore()
-    events.add("n1", [EventReport("attached", "[news] n2 attached below rp > n1", content="news")])
-    settings = Settings(HostPort("127.0.0.1", 0), access or Access())
-    with OverlayPage(settings, overlay.view, events, crash) as page:
+def shown(
+    crash: Recorder, overlay: MadeUp, access: Access | None = None, *,
+    port: int = 0, events: tuple[str, ...] = ("[news] n2 attached below rp > n1",),
+) -> Iterator[str]:  # fmt: skip
+    store = EventStore()
+    store.add("n1", [EventReport("attached", text, content="news") for text in events])
+    settings = Settings(HostPort("127.0.0.1", port), access or Access())
+    with OverlayPage(settings, overlay.view, store, crash) as page:
         yield f"http://{page.address}"
 
 
@@ -80,6 +84,15 @@ def test_where_nobody_answers_or_somebody_else_does_is_one_line_and_status_4(
     first, second = capsys.readouterr().err.splitlines()
     assert "answers 404" in first
     assert "is no overlay's page: " in second
+
+
+def test_who_waits_for_an_answer_is_told_what_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert main(["top", "--http-url", url]) == 4
+    waiting, error = capsys.readouterr().err.splitlines()
+    assert f"waiting: an answer of {url}" in waiting
+    assert "is no overlay's page: timed out" in error
 
 
 class Terminal:
@@ -168,3 +181,12 @@ def test_who_is_not_there_any_more_may_come_back(crash: Recorder) -> None:
         terminal.press(b"q")
     finally:
         assert terminal.close() == 0
+
+
+def test_what_has_happened_since_a_restart_is_told_behind_what_was_before(crash: Recorder) -> None:
+    with shown(crash, small(), events=("1", "2", "3")) as url:
+        source = Source(url)
+        source.look()
+    with shown(crash, small(), port=int(url.rpartition(":")[2]), events=("4", "5")):
+        source.look()
+        assert [each["text"] for each in source.look().events] == ["1", "2", "3", "4", "5"]

@@ -11,36 +11,24 @@ from typing import Any
 
 import pytest
 
+from bench.page_news import DIAMOND, kill_relay, start_shown, stream_at
 from gateway.browser import browsing
 from mcast.monitoring.view import MOST_HELD_MS
 from tools.demo.processes import environment_with, wait_until
 from topology.conftest import Build
 from topology.harness import START, Topology
-from topology.test_healing import DIAMOND, joined
+from topology.test_healing import joined
 
 
 def shown(build: Build) -> tuple[Topology, str]:
     """Start an overlay whose bootstrapper shows it; return it, and where."""
     topology = build(DIAMOND, start=False)
-    address = topology.addresses.of("page")
-    topology.start_bootstrapper("--http", address)
-    for name in topology.server_names:
-        topology.start_server(name)
-    for name in topology.links:
-        topology.start_node(name)
-    topology.wait_ready()
-    return topology, f"http://{address}"
+    return topology, start_shown(topology)
 
 
 def ask(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=START) as answer:
         return json.loads(answer.read())
-
-
-def stream_at(url: str, name: str) -> dict[str, Any]:
-    """Return how the content fares at a node; nothing if it does not stream it."""
-    (node,) = [each for each in ask(f"{url}/api/overlay")["nodes"] if each["name"] == name]
-    return node["streams"][0] if node.get("streams") else {}
 
 
 def clock_delays(url: str, name: str) -> list[float]:
@@ -81,17 +69,19 @@ def test_the_api_tells_the_trees_figures_and_events_of_a_real_overlay(build: Bui
 
 @pytest.mark.browser
 def test_a_killed_relay_and_the_repair_are_on_the_page_as_they_happen(build: Build, tmp_path: Path) -> None:
+    """How long that takes is measured by bench/page_news.py."""
     topology, url = shown(build)
     _, path = joined(topology)
-    relay, other = path[1], {"n1": "n2", "n2": "n1"}[path[1]]
     with browsing(tmp_path) as browser:
         browser.open(url)
         browser.wait_until("document.querySelectorAll('.leaf').length === 1")
-        topology.nodes[relay].kill()
-        browser.wait_until(f"document.querySelector('.node.down')?.dataset.key === '{relay}'")
-        edges = "[...document.querySelectorAll('.edge')].map(each => each.dataset.key.split('\\n')[0])"
-        browser.wait_until(f"{edges}.includes('{other}')")
+        seen = kill_relay(topology, browser, path)
+        assert min(seen.values()) > 0, seen
         browser.wait_until("document.getElementById('events').innerText.includes('now fed by')")
+        texts = "[...document.querySelectorAll('#events li')].map(each => each.innerText)"
+        told = [line for line in browser.evaluate(texts) if "n3 [clip] " in line]
+        newest, *_, lost = [line for line in told if "lost its parent" in line or "now fed by" in line]
+        assert ("now fed by" in newest, "lost its parent" in lost) == (True, True)
         assert browser.errors == []
 
 

@@ -16,7 +16,14 @@ from tools.demo.plan import (
     write_contents,
     write_layout,
 )
-from tools.demo.processes import ProgramError, ProgramProcess, ends_with_us, role_command, stop_all
+from tools.demo.processes import (
+    ProgramError,
+    ProgramProcess,
+    ends_with_us,
+    environment_with,
+    role_command,
+    stop_all,
+)
 from tools.demo.tree import TreeView
 
 READY_TIMEOUT = 20.0
@@ -48,6 +55,7 @@ class DemoOverlay:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env=environment_with({}),
                 preexec_fn=ends_with_us(),
                 check=False,
             ).returncode

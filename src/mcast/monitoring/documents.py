@@ -25,6 +25,7 @@ def overlay(view: View) -> Json:
         "links": links(view),
         "servers": servers(view),
         "contents": contents(view),
+        "unwatched": unwatched(view),
     }
 
 
@@ -131,6 +132,12 @@ def contents(view: View) -> list[Json]:
     for name, stream in view.streams():
         streams.setdefault(stream.content, []).append((name, stream))
     return [_content(view, content, streams[content]) for content in sorted(streams)]
+
+
+def unwatched(view: View) -> list[str]:
+    """Return the names of the contents that servers have and nobody watches."""
+    streaming = {stream.content for _, stream in view.streams()}
+    return sorted(view.catalogue().keys() - streaming)
 
 
 def catalogue(view: View) -> list[Json]:

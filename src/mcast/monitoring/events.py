@@ -1,5 +1,6 @@
 """The last events of the whole overlay, numbered as they have come in: the nodes' and the bootstrapper's."""
 
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -29,6 +30,8 @@ class EventStore:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         """`clock` returns Unix time."""
         self._clock = clock
+        self.epoch = secrets.token_hex(8)
+        """Another one wherever numbers have begun anew: who follows asks from 0 on again."""
         self._ring: Ring[Json] = Ring(MAX_EVENTS)
         self._lock = Lock()  # guards what follows, and the order of numbers
         self._counts: Counter[str] = Counter()

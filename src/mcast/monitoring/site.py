@@ -62,7 +62,14 @@ class Site:
             raise RequestError(HTTPStatus.BAD_REQUEST, text)
         told = self._events.since(int(since))
         last = told[-1]["number"] if told else self._events.last
-        return json_answer({"version": documents.API_VERSION, "last": last, "events": told})
+        return json_answer(
+            {
+                "version": documents.API_VERSION,
+                "epoch": self._events.epoch,
+                "last": last,
+                "events": told,
+            }
+        )
 
     def _health(self) -> Response:
         view = self._look()

@@ -9,6 +9,7 @@
 What is shown may come from another version: a figure that is missing is a dash.
 """
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
@@ -16,6 +17,8 @@ from typing import TypeAlias
 
 Told: TypeAlias = Mapping[str, object]
 
+LINE = 100
+"""Characters of a line that may be broken anywhere."""
 MAX_DEPTH = 64
 """Nodes of a branch that are drawn: reports that contradict each other for a moment may make a ring."""
 
@@ -32,6 +35,7 @@ class Screen:
         return [
             self.summary(),
             *_section("", self._trees(content)),
+            *_section("NOBODY WATCHES", self._unwatched() if content is None else ()),
             *_section("SERVERS", _columns(self._servers())),
             *_section("NODES", _columns(self._nodes())),
             *_section("EVENTS", self._events(content)),
@@ -59,6 +63,11 @@ class Screen:
                 )
                 yield from _columns(self._tree(name))
                 yield ""
+
+    def _unwatched(self) -> Iterator[str]:
+        names = self.overlay.get("unwatched")
+        text = ", ".join(map(str, names)) if isinstance(names, list) else ""
+        yield from (f"  {line}" for line in textwrap.wrap(text, LINE))
 
     def _tree(self, content: str) -> Iterator[list[str]]:
         """Yield a row for each node that streams a content, from the rendezvous point down."""

@@ -29,7 +29,7 @@ from mcast.net.handshake import Credentials
 from mcast.net.line_writer import LineWriter
 from mcast.net.threads import CrashBox
 from mcast.roles import interpreter, logs
-from mcast.roles.completion import SHELLS, PrintCompletion
+from mcast.roles.completion import SHELLS, print_completion
 from mcast.roles.ending import ERROR_STATUS, Ending
 from mcast.roles.pulse import Pulse
 from mcast.roles.service_manager import ServiceManager
@@ -77,6 +77,8 @@ class Command:
     example: str
     add_options: Callable[[argparse.ArgumentParser], None]
     body: Body
+    family: "Callable[[], Sequence[Command]] | None" = None
+    """The program, then what it does when its first word asks for that; None: it does one thing."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -111,11 +113,16 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
     common.add_argument(
         "--print-completion",
         choices=SHELLS,
-        action=PrintCompletion,
+        action=print_completion(lambda: parsers_of(command)),
         help="print a script for your shell, and exit",
     )
     common.add_argument("--version", action="version", version=f"{command.name} {__version__}")
     return parser
+
+
+def parsers_of(command: Command) -> list[argparse.ArgumentParser]:
+    """Build the parsers of a command's whole program, which one script completes."""
+    return [parser_of(each) for each in (command.family() if command.family else (command,))]
 
 
 def run(command: Command, argv: Sequence[str] | None = None) -> int:

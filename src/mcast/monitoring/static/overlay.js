@@ -1,6 +1,7 @@
 // The overlay as it is now: it is told everything first, then what changes (Server-Sent Events).
 // All that comes from the overlay is set as text or as an attribute, never as HTML.
 
+import { Happened } from "/events.js";
 import { arrange, route } from "/layout.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -12,6 +13,8 @@ const LEAF = 9; // radius of the dot that stands for a node's viewers of one con
 const STALK = 5;
 const LANE = 7; // between two contents on one link
 const LABEL = 110; // the width of its figures
+const STEEP = 0.5; // the sine of a line's angle, from which on its figures stand beside it
+const BESIDE = 7;
 const LABELLED = 14; // edges, up to which their figures stand beside them
 const MOST_LEAVES = 3; // contents whose viewers are drawn at a node; what is more is added up
 const CROWDED = 60; // nodes, from which on the map has the whole width
@@ -19,6 +22,9 @@ const NARROW = 600; // pixels: a phone, where the map grows downwards
 const LARGEST_SCALE = 1.25;
 const LEAST_HEIGHT = 240;
 const EVENTS_SHOWN = 200;
+const UNWATCHED_SHOWN = 100;
+const DOWN = "✕ "; // before a name
+const CUT = "! ";
 const MINOR = new Set(["listening", "node_up", "better_way", "server_listed", "parent_doubted"]);
 const SIGNS = {
   attached: ["+", ""], joined: ["+", ""], node_registered: ["+", "good"], node_linked: ["+", ""],
@@ -31,8 +37,8 @@ const byId = (id) => document.getElementById(id);
 const byName = new Intl.Collator(undefined, { numeric: true }).compare;
 
 const state = {
-  nodes: new Map(), links: [], rendezvous: [], servers: [], contents: [],
-  events: [], last: 0,
+  nodes: new Map(), links: [], rendezvous: [], servers: [], contents: [], unwatched: [],
+  happened: new Happened(),
   only: null, // the content that alone is shown
   chosen: null, // {node} or {edge}
   view: null, // the part of the map that is shown; null: all of it
@@ -61,8 +67,13 @@ function styleOf(content) {
   return `c${number % COLOURS} d${number % DASHES}`;
 }
 
-function serverName(address) {
-  return address.length > 15 ? `…${address.slice(-14)}` : address;
+// What fits into a box. Of a node's name the beginning tells most, of an address the end; a sign stands before it
+// where something is wrong: a colour alone would not be seen by everybody.
+function shortened(name, sign, keepsEnd) {
+  const round = keepsEnd ? map.box.height / 3 : 0; // a server's box has round ends
+  const fits = Math.floor((map.box.width - round) / 7) - sign.length;
+  if (name.length <= fits) return sign + name;
+  return sign + (keepsEnd ? `…${name.slice(1 - fits)}` : `${name.slice(0, fits - 1)}…`);
 }
 
 // Elements
@@ -98,7 +109,7 @@ function keyed(group, items, keyOf, make, show) {
   for (const gone of there.values()) gone.remove();
 }
 
-const groups = Object.fromEntries(["links", "trees", "leaves", "boxes"].map((name) => {
+const groups = Object.fromEntries(["links", "trees", "leaves", "boxes", "labels"].map((name) => {
   const group = element("g", { class: name });
   byId("map").append(group);
   return [name, group];
@@ -153,7 +164,7 @@ function edgeText(edge) {
 function makeEdge(edge) {
   const made = element(
     "g", { tabindex: 0, role: "button" }, element("title"), element("path", { class: "grip" }),
-    element("path", { class: "line" }), element("path", { class: "arrow" }), element("text"),
+    element("path", { class: "line" }), element("path", { class: "arrow" }),
   );
   made.addEventListener("click", () => choose({ edge: made.dataset.key }));
   made.addEventListener("keydown", (event) => { if (event.key === "Enter") choose({ edge: made.dataset.key }); });
@@ -161,33 +172,46 @@ function makeEdge(edge) {
   return made;
 }
 
-function showEdge(made, edge, labelled) {
-  const [from, to] = [map.places.get(edge.from), map.places.get(edge.to)];
-  const { start, middle, end, angle } = route(from, to, map.box, edge.side);
+function routeOf(edge) {
+  return route(map.places.get(edge.from), map.places.get(edge.to), map.box, edge.side);
+}
+
+function showEdge(made, edge) {
+  const { start, middle, end, angle } = routeOf(edge);
   const d = `M${start.x} ${start.y} Q${middle.x} ${middle.y} ${end.x} ${end.y}`;
-  const at = along(start, middle, end, map.vertical ? 0.68 : 0.5); // nearer to the child, where others are further away
   const fresh = made.classList.contains("fresh") ? " fresh" : "";
   const chosen = state.chosen?.edge === edge.key ? " chosen" : "";
   made.setAttribute("class", `edge ${styleOf(edge.stream.content)}${edge.parent.primary ? "" : " spare"}${fresh}${chosen}`);
-  const [title, grip, line, arrow, text] = made.children;
+  const [title, grip, line, arrow] = made.children;
   title.textContent = `${edge.stream.content}: ${edge.from} → ${edge.to}\n${edgeText(edge)}`;
   made.setAttribute("aria-label", title.textContent);
   for (const path of [grip, line]) path.setAttribute("d", d);
   const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
   const tip = (back, aside) => `${end.x - back * cos - aside * sin} ${end.y - back * sin + aside * cos}`;
   arrow.setAttribute("d", `M${tip(0, 0)} L${tip(9, 4.5)} L${tip(9, -4.5)} Z`);
-  const shift = labelShift(edge, Math.abs(sin) > 0.5, cos);
-  const hasRoom = Math.abs(sin) > 0.3 || Math.hypot(end.x - start.x, end.y - start.y) > LABEL;
-  text.textContent = labelled && hasRoom && edge.parent.primary ? edgeText(edge) : "";
-  text.setAttribute("x", at.x);
-  text.setAttribute("y", at.y + shift);
 }
 
-// Above its line or below: where several contents share a link, each on its own side.
-function labelShift(edge, isSteep, cos) {
+// The figures of an edge, nearer to the child, where others are further away. Of a line that is nearly level they stand
+// along it, on its own side where several contents share a link; else left of it, as viewers stand right below their
+// node, or on it, where the map is narrow.
+function showLabel(made, edge) {
+  const { start, middle, end, angle } = routeOf(edge);
+  const at = along(start, middle, end, map.vertical ? 0.68 : 0.56);
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  const isSteep = Math.abs(sin) > STEEP;
   const lane = Math.sign(cos) * Math.sign(edge.side) * Math.abs(edge.lane);
-  if (isSteep) return lane * 13 + 4;
-  return edge.alone ? -5 : lane * 17 + 3.5;
+  const hasRoom = isSteep || Math.hypot(end.x - start.x, end.y - start.y) > LABEL;
+  made.textContent = hasRoom ? edgeText(edge) : "";
+  made.setAttribute("class", `label ${styleOf(edge.stream.content)}`);
+  made.setAttribute("text-anchor", isSteep && !map.vertical ? "end" : "middle");
+  if (isSteep) {
+    const aside = !map.vertical ? -BESIDE : Math.abs(cos) < 0.1 ? 0 : Math.sign(cos) * 2 * BESIDE;
+    made.setAttribute("transform", `translate(${at.x + aside} ${at.y + lane * 13 + 4})`);
+  } else {
+    const away = edge.alone ? (sin > 0.1 ? 12 : -5) : lane * 17 + 3.5;
+    const upright = Math.atan(sin / cos) * 180 / Math.PI;
+    made.setAttribute("transform", `translate(${at.x} ${at.y}) rotate(${upright}) translate(0 ${away})`);
+  }
 }
 
 function along(start, middle, end, part) {
@@ -215,13 +239,13 @@ function makeBox(item) {
 function nodeLook({ node, server }) {
   if (server) {
     const told = server.up ? `${ms(server.latency_us / 1000)} ± ${ms(server.jitter_us / 1000)}` : "does not answer";
-    return [serverName(server.address), told, `server${server.up ? "" : " down"}`, `server ${server.address}`];
+    const name = shortened(server.address, server.up ? "" : DOWN, true);
+    return [name, told, `server${server.up ? "" : " down"}`, `server ${server.address}: ${told}`];
   }
   const isCut = (node.streams ?? []).some((stream) => !stream.fed);
   const figures = node.up ? `${node.cpu_percent.toFixed(0)} % · ${megabytes(node.memory_bytes)}` : "down";
   const looks = `${node.kind}${node.up ? "" : " down"}${isCut ? " cut" : ""}`;
-  const fits = Math.floor(map.box.width / 7);
-  const name = node.name.length > fits ? `${node.name.slice(0, fits - 1)}…` : node.name;
+  const name = shortened(node.name, !node.up ? DOWN : isCut ? CUT : "", false);
   return [name, isCut ? "cut off" : figures, looks, `${node.kind} ${node.name}: ${isCut ? "cut off" : figures}`];
 }
 
@@ -338,7 +362,9 @@ function draw() {
   const trees = edges();
   const labelled = trees.length <= LABELLED && map.box.name !== "small";
   keyed(groups.links, linkItems(), ({ pair }) => pair.join("\n"), () => element("path"), showLink);
-  keyed(groups.trees, trees, (edge) => edge.key, makeEdge, (made, edge) => showEdge(made, edge, labelled));
+  keyed(groups.trees, trees, (edge) => edge.key, makeEdge, showEdge);
+  const labels = labelled ? trees.filter((edge) => edge.parent.primary) : [];
+  keyed(groups.labels, labels, (edge) => edge.key, () => element("text"), showLabel);
   keyed(groups.leaves, leaves(), (leaf) => leaf.key, makeLeaf, showLeaf);
   keyed(groups.boxes, boxes(), (item) => item.key, makeBox, showBox);
 }
@@ -442,6 +468,11 @@ function tables() {
   ], state.contents.map((each) => [
     each.name, each.server ?? "–", mbit(each.bit_rate), each.viewers, each.nodes, each.cut_nodes, each.depth,
   ]));
+  const more = state.unwatched.length - UNWATCHED_SHOWN;
+  const names = state.unwatched.slice(0, UNWATCHED_SHOWN).join(", ");
+  byId("unwatched").textContent = `Nobody watches: ${names}${more > 0 ? ` and ${more} more` : ""}`;
+  byId("unwatched").hidden = !names;
+  byId("contents").hidden = !names && !state.contents.length;
   table("servers", [
     ["server", "name"], ["delay", "number"], ["latency", "number"], ["jitter", "number"], ["metric", "number"],
     ["serves", "name"],
@@ -558,21 +589,16 @@ function eventItem(event) {
 }
 
 function showEvents() {
-  const wanted = state.events.filter((event) =>
+  const wanted = state.happened.list.filter((event) =>
     !MINOR.has(event.event) && (state.only === null || event.content === null || event.content === state.only));
-  keyed(byId("events"), wanted.slice(-EVENTS_SHOWN).reverse(), (event) => String(event.number), eventItem, () => {});
+  keyed(byId("events"), wanted.slice(-EVENTS_SHOWN).reverse(), (event) => String(event.order), eventItem, () => {});
   const list = byId("events");
   // New ones are put first: keyed() appends.
   [...list.children].sort((one, other) => other.dataset.key - one.dataset.key).forEach((item) => list.append(item));
 }
 
 function happened(events) {
-  for (const event of events) {
-    if (event.number <= state.last) continue;
-    state.last = event.number;
-    state.events.push(event);
-  }
-  state.events = state.events.slice(-2000);
+  state.happened.add(events);
   showEvents();
 }
 
@@ -589,7 +615,8 @@ function show() {
 
 function takeOverlay(told) {
   state.nodes = new Map(told.nodes.map((node) => [node.name, node]));
-  Object.assign(state, { links: told.links, rendezvous: told.rendezvous, servers: told.servers, contents: told.contents });
+  const { links, rendezvous, servers, contents, unwatched } = told;
+  Object.assign(state, { links, rendezvous, servers, contents, unwatched });
   for (const content of told.contents) styleOf(content.name);
   place();
   show();
@@ -598,7 +625,8 @@ function takeOverlay(told) {
 function takeChanges(told) {
   for (const node of told.nodes) state.nodes.set(node.name, node);
   const before = state.servers.map((each) => each.address).join();
-  Object.assign(state, { servers: told.servers, contents: told.contents });
+  const { servers, contents, unwatched = state.unwatched } = told;
+  Object.assign(state, { servers, contents, unwatched });
   if (before !== state.servers.map((each) => each.address).join()) place();
   pending ||= setTimeout(() => { // what comes together is drawn together
     pending = 0;
@@ -609,14 +637,17 @@ function takeChanges(told) {
 let pending = 0;
 
 async function earlier() {
-  const answer = await fetch(`/api/events?since=${state.last}`);
-  if (answer.ok) happened((await answer.json()).events);
+  const answer = await fetch(`/api/events?since=${state.happened.last}`);
+  const told = answer.ok ? await answer.json() : null;
+  if (told && state.happened.isOf(told.epoch)) happened(told.events);
 }
 
 function listen() {
   const source = new EventSource("/api/stream");
   source.addEventListener("overlay", (event) => {
-    takeOverlay(JSON.parse(event.data));
+    const told = JSON.parse(event.data);
+    state.happened.begin(told.epoch);
+    takeOverlay(told);
     earlier();
   });
   source.addEventListener("changes", (event) => takeChanges(JSON.parse(event.data)));

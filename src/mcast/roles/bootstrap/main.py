@@ -41,6 +41,13 @@ def main(argv: list[str] | None = None) -> int:
     return run(PROGRAM, argv)
 
 
+def family() -> tuple[Command, ...]:
+    """Return the program, and `top`."""
+    from mcast.roles.bootstrap import top  # late, as above
+
+    return PROGRAM, top.PROGRAM
+
+
 def read_layout(path: Path) -> Layout:
     """Return the layout that a file describes. Raises ConfigError: file, key and remedy."""
     return parse_layout(read_config(path), str(path))
@@ -157,4 +164,5 @@ PROGRAM = Command(
     example="mcast-bootstrap --address 0.0.0.0:4000 --config campus.toml",
     add_options=_add_options,
     body=_body,
+    family=family,
 )

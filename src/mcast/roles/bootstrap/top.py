@@ -19,8 +19,10 @@ from mcast.config.key_file import read_keys
 from mcast.errors import ConfigError, UnreachableError
 from mcast.monitoring.terminal import Screen, Told
 from mcast.net.deadline import Deadline
+from mcast.roles.bootstrap.main import family
 from mcast.roles.cli import Command, Process, print_out, run
 from mcast.roles.logs import one_line
+from mcast.roles.waiting import Waiting
 from mcast.web.access import read_key
 
 PATIENCE = 3.0
@@ -48,12 +50,16 @@ class Source:
     def __init__(self, url: str, key: str = "") -> None:
         self._base, self._key = url.rstrip("/"), key
         self._last = 0
+        self._epoch: object = None  # of the events' numbers
         self._events: list[Told] = []
 
     def look(self) -> Screen:
         """Return what there is now. Raises UnreachableError."""
         overlay = self._ask("/api/overlay")
         told = self._ask(f"/api/events?since={self._last}")
+        if self._last and told.get("epoch") != self._epoch:  # another bootstrapper: its numbers begin anew
+            told = self._ask("/api/events?since=0")
+        self._epoch = told.get("epoch")
         news, last = told.get("events"), told.get("last")
         if isinstance(news, list) and isinstance(last, int):
             self._last = last
@@ -147,10 +153,11 @@ def _body(options: argparse.Namespace, process: Process) -> int:
     if options.http_key_file is not None:
         key = read_keys("--http-key-file", options.http_key_file, read_key)[0].decode()
     source = Source(options.http_url, key)
+    with Waiting(f"an answer of {options.http_url}", process.on_crash):
+        screen = source.look()  # who has mistaken the URL is told so, on a terminal that is as it was
     if options.once or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print_out("".join(f"{one_line(line)}\n" for line in source.look().lines()))
+        print_out("".join(f"{one_line(line)}\n" for line in screen.lines()))
         return 0
-    source.look()  # who has mistaken the URL is told so, on a terminal that is as it was
     try:
         curses.wrapper(lambda window: _show(window, Top(source), process))
     except curses.error as error:
@@ -191,4 +198,5 @@ PROGRAM = Command(
     "mcast-bootstrap top --http-url http://127.0.0.1:8080",
     _add_options,
     _body,
+    family,
 )
