@@ -86,6 +86,10 @@ class Played:
         self._sent += len(chunk)
         return chunk
 
+    def end(self) -> None:
+        """Have the content be over behind the present round."""
+        self._rounds = self._sent // len(self._stream) + 1
+
     def close(self) -> None:
         self.closed.set()
 
@@ -130,7 +134,10 @@ def overlay(stream: bytes) -> Overlay:
     return Overlay(stream)
 
 
-Serve = Callable[..., Gateway]
+def cut_viewers(gateway: Gateway) -> None:
+    """Close the connections of all viewers, as the service does with those that do not read."""
+    for connection in tuple(gateway._service._connections):
+        connection.close()
 
 
 @pytest.fixture

@@ -142,10 +142,31 @@ def test_a_picture_of_now_is_a_whole_one_and_kept_for_a_moment(gateway: Gateway)
     assert get(gateway, "/earth.jpg?age=soon")[0] == 400
 
 
-def test_when_a_content_is_over_its_stream_ends_and_hls_says_so(gateway: Gateway, overlay: Overlay) -> None:
+def test_when_a_content_is_over_its_stream_ends_and_begins_anew_for_the_next(
+    gateway: Gateway, overlay: Overlay
+) -> None:
     overlay.rounds = 1
     with watching(gateway, "/earth.ts") as answer:
         assert answer.read().endswith(overlay.stream[-PACKET:])
+    (content, played), *_ = overlay.made
+    assert (content, played.closed.wait(30)) == ("earth", True)
+    overlay.rounds = 1000
+    with watching(gateway, "/earth.mp4") as answer:  # who comes anew begins anew
+        assert answer.read(8)[4:] == b"ftyp"
+
+
+def test_hls_of_a_content_that_is_over_says_so_to_who_has_watched_it(
+    gateway: Gateway, overlay: Overlay
+) -> None:
+    overlay.rounds = 3
+    seen = get(gateway, "/earth/index.m3u8")[1]
+    assert b"#EXT-X-ENDLIST" not in seen
+    wait_until(lambda: not overlay.running(), "the end of the content", timeout=60)
+    seen = get(gateway, "/earth/index.m3u8")[1]
+    assert seen.endswith(b"#EXT-X-ENDLIST\n")
+    last = re.findall(r"^\d+\.ts$", seen.decode(), re.MULTILINE)[-1]
+    assert get(gateway, f"/earth/{last}")[0] == 200
+    assert len(overlay.made) == 1
 
 
 # What there is

@@ -56,6 +56,8 @@ def mp4_body(hold: Hold) -> RingBody:
     if not channel.wait_start(FIRST_SECONDS):
         raise nothing_yet(channel.content)
     remux = channel.remux()
+    if remux is None:
+        raise nothing_yet(channel.content)
     head = remux.head(FIRST_SECONDS)
     if not head:
         raise _no_mp4(channel.content, remux)

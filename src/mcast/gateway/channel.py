@@ -53,6 +53,7 @@ class Channel:
         self._lock = threading.Lock()  # guards what follows
         self._start = 0  # where in the ring the last keyframe is
         self._remux: Remux | None = None
+        self._has_ended = False
         self._stopping = threading.Event()
         self._settled = threading.Event()  # it is on, or over
         self._first_start = threading.Event()  # there is something to show, or never will be
@@ -113,9 +114,14 @@ class Channel:
         except FellBehind:
             return b""
 
-    def remux(self) -> Remux:
-        """Return what makes MP4 of it, started for the first who asks. Raises ConfigError without ffmpeg."""
+    def remux(self) -> Remux | None:
+        """Return what makes MP4 of it, started for the first who asks; None if it is over.
+
+        Raises ConfigError without ffmpeg.
+        """
         with self._lock:
+            if self._has_ended:  # nobody would stop it
+                return None
             if self._remux is not None and self._remux.is_over and not self.is_over:
                 self._remux.stop()  # ffmpeg has ended: it is tried again
                 self._remux = None
@@ -158,8 +164,10 @@ class Channel:
         self._settled.set()
         self._first_start.set()
         with self._lock:
-            remux, self._remux = self._remux, None
+            remux, self._remux, self._has_ended = self._remux, None, True
         if remux is not None:
+            if not self._stopping.is_set():
+                remux.finish()
             remux.stop()
 
     def _take(self) -> bool:

@@ -105,7 +105,7 @@ class Site:
     # HLS
 
     def _index(self, content: str) -> Response:
-        with self._channels.open(content) as hold:
+        with self._channels.ended(content) or self._channels.open(content) as hold:
             segments = hold.channel.segments
             self._stay(hold)
             if not segments.wait_first(FIRST_SECONDS):
