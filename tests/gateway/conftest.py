@@ -64,6 +64,7 @@ class Played:
         self._stream, self._error, self._rounds = stream, error, rounds
         self._rate = len(stream) / SECONDS * SPEED  # bytes a second
         self._began, self._sent = 0.0, 0
+        self.breaks = 0
         self.closed = threading.Event()
 
     def start(self, _cancelled: Callable[[], bool]) -> None:

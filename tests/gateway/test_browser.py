@@ -61,6 +61,11 @@ def click(browser: Browser, gateway: Gateway, overlay: Overlay) -> None:
     browser.evaluate("document.querySelector('.play').click()")
 
 
+def wait_for_warning(browser: Browser, text: str) -> None:
+    """Wait until the first card says so."""
+    browser.wait_until(f"document.querySelector('.warning').textContent.includes({text!r})")
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
@@ -73,7 +78,7 @@ def test_the_page_tells_why_the_overlay_gives_no_stream(
 ) -> None:
     overlay.failures["earth"] = error
     click(browser, gateway, overlay)
-    browser.wait_until(f"document.querySelector('.warning').textContent.includes({text!r})")
+    wait_for_warning(browser, text)
     assert "cannot play" not in browser.evaluate("document.body.innerText")
 
 
@@ -82,7 +87,7 @@ def test_what_could_not_be_had_is_asked_for_again(
 ) -> None:
     overlay.failures["earth"] = UnreachableError("no way to the content 'earth'")
     click(browser, gateway, overlay)
-    browser.wait_until("document.querySelector('.warning').textContent.includes('trying again')")
+    wait_for_warning(browser, "trying again")
     overlay.failures.clear()
     browser.wait_until("document.querySelector('video')?.currentTime > 0.5")
     assert browser.evaluate("document.querySelector('.warning').hidden")
@@ -123,7 +128,7 @@ def test_a_file_that_is_over_says_so(gateway: Gateway, overlay: Overlay, browser
     browser.wait_until("document.querySelector('video')?.currentTime > 0.5")
     browser.evaluate("document.querySelector('video').playbackRate = 16")
     overlay.made[-1][1].end()
-    browser.wait_until("document.querySelector('.warning').textContent.includes('It has ended')")
+    wait_for_warning(browser, "It has ended")
     assert browser.evaluate("document.querySelector('video')") is None
 
 

@@ -58,6 +58,7 @@ class Channel:
         self._settled = threading.Event()  # it is on, or over
         self._first_start = threading.Event()  # there is something to show, or never will be
         self._error: McastError | None = None
+        self._breaks = 0  # in what has been read
         self._rate_at, self._rate_bytes, self._bit_rate = time.monotonic(), 0, 0.0
         self._thread = OwnedThread(f"tune-{content}", self._run, on_crash)
 
@@ -171,7 +172,7 @@ class Channel:
             remux.stop()
 
     def _take(self) -> bool:
-        """Gather a few chunks and hand them on; return False at the end."""
+        """Gather a few chunks and hand them on; return False at the end. Raises McastError."""
         gathered: list[bytes] = []
         until = time.monotonic() + GATHER
         is_on = True
@@ -181,12 +182,19 @@ class Channel:
             except TimeoutError:
                 break
             is_on = bool(chunk)
+            if (breaks := self._subscription.breaks) != self._breaks:
+                self._breaks = breaks
+                self._cut(b"".join(gathered))
+                gathered.clear()
+                self._cutter.begin_anew()
             gathered.append(chunk)
-        if data := b"".join(gathered):
-            self._measure(len(data))
-            for piece in self._cutter.feed(data):
-                self._hand_on(piece)
+        self._cut(b"".join(gathered))
         return is_on
+
+    def _cut(self, data: bytes) -> None:
+        self._measure(len(data))
+        for piece in self._cutter.feed(data):
+            self._hand_on(piece)
 
     def _hand_on(self, piece: Piece) -> None:
         self.segments.add(piece)
