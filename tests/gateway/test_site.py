@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from gateway.conftest import Overlay
 from helpers import wait_until
 from mcast.errors import ConfigError, UnreachableError
-from mcast.gateway import channels
+from mcast.gateway import channels, contents
 from mcast.gateway.gateway import Gateway
 from mcast.web import connection
 from mcast.wire.content import ContentInfo, Readiness
@@ -139,7 +139,9 @@ def test_a_picture_of_now_is_a_whole_one_and_kept_for_a_moment(gateway: Gateway)
     status, picture, headers = get(gateway, "/earth.jpg")
     assert (status, headers["Content-Type"], picture[:3]) == (200, "image/jpeg", b"\xff\xd8\xff")
     assert get(gateway, "/earth.jpg?age=60")[1] == picture
-    assert get(gateway, "/earth.jpg?age=soon")[0] == 400
+    for age in ("soon", "nan", "inf", "-1", ""):
+        status, text, _ = get(gateway, f"/earth.jpg?age={age}")
+        assert (age, status, b"number of seconds" in text) == (age, 400, True)
 
 
 def test_when_a_content_is_over_its_stream_ends_and_begins_anew_for_the_next(
@@ -210,6 +212,21 @@ def test_any_name_plays_under_the_url_that_the_playlist_gives(
     assert overlay.made[-1][0] == name
 
 
+def urls_of(playlist: bytes) -> list[str]:
+    return [line for line in playlist.decode().splitlines() if not line.startswith("#")]
+
+
+def test_a_playlist_is_right_for_who_sends_no_host_and_behind_a_proxy_of_this_machine(
+    gateway: Gateway,
+) -> None:
+    with socket.create_connection(gateway.address, 60) as sock:
+        sock.sendall(b"GET /playlist.m3u HTTP/1.0\r\n\r\n")
+        answer = sock.makefile("rb").read()
+    assert urls_of(answer.partition(b"\r\n\r\n")[2]) == [f"http://{gateway.address}/earth.ts"]
+    headers = {"Host": "tv.localhost", "X-Forwarded-Proto": "https"}
+    assert urls_of(get(gateway, "/playlist.m3u", **headers)[1]) == ["https://tv.localhost/earth.ts"]
+
+
 # What is not there
 
 
@@ -265,6 +282,19 @@ def test_head_of_a_stream_joins_nothing(gateway: Gateway, overlay: Overlay) -> N
 def test_streams_may_be_had_by_other_origins_and_the_list_may_not(gateway: Gateway) -> None:
     assert get(gateway, "/earth.jpg")[2]["Access-Control-Allow-Origin"] == "*"
     assert get(gateway, "/api/contents")[2]["Access-Control-Allow-Origin"] is None
+
+
+def test_who_may_have_a_stream_of_another_origin_may_know_why_there_is_none(
+    gateway: Gateway, overlay: Overlay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contents, "FRESH_SECONDS", 0.0)
+    for path in ("/erth.ts", "/erth.mp4", "/erth/index.m3u8", "/earth/1.ts", "/erth.jpg"):
+        assert (path, get(gateway, path)[2]["Access-Control-Allow-Origin"]) == (path, "*")
+    overlay.unreachable = UnreachableError("nobody answers")
+    status, _, headers = get(gateway, "/earth.ts")
+    assert (status, headers["Access-Control-Allow-Origin"]) == (503, "*")
+    status, _, headers = get(gateway, "/api/contents")
+    assert (status, headers["Access-Control-Allow-Origin"]) == (503, None)
 
 
 def test_without_ffmpeg_everything_else_goes_on(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

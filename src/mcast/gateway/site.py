@@ -6,6 +6,7 @@
                                             /NAME.jpg           a picture of now
 """
 
+import math
 from collections.abc import Iterator
 from http import HTTPStatus
 from urllib.parse import quote
@@ -27,6 +28,9 @@ SEGMENTS_AWAY = 3
 MAX_AGE = 600.0
 """Seconds that a picture may be old, if somebody asks for an older one: the page's previews."""
 
+PUBLIC = (".ts", ".m3u8", ".mp4", ".jpg")
+"""Endings of what pages of other origins may have, with `--cors`."""
+
 TS = "video/mp2t"
 M3U8 = "application/vnd.apple.mpegurl"
 M3U = "audio/x-mpegurl; charset=utf-8"
@@ -47,6 +51,13 @@ class Site:
 
     def answer(self, request: Request) -> Response:
         """Return what is at a URL. Raises RequestError."""
+        try:
+            return self._answer_or_configure(request)
+        except RequestError as error:  # who may have a stream may know why there is none
+            error.is_public = request.parts[-1].endswith(PUBLIC)
+            raise
+
+    def _answer_or_configure(self, request: Request) -> Response:
         try:
             return self._answer(request)
         except ConfigError as error:  # ffmpeg is missing
@@ -132,10 +143,9 @@ class Site:
     # What there is
 
     def _playlist(self, request: Request) -> Response:
-        base = f"http://{request.headers.get('host', 'localhost')}"
         lines = ["#EXTM3U"]
         for info in self._directory().contents:
-            lines += [f"#EXTINF:-1,{info.name}", f"{base}/{quote(info.name, safe='')}.ts"]
+            lines += [f"#EXTINF:-1,{info.name}", f"{request.base}/{quote(info.name, safe='')}.ts"]
         headers = {**_NEVER_STORED, "Content-Disposition": 'inline; filename="playlist.m3u"'}
         return Response("\n".join([*lines, ""]).encode(), M3U, headers=headers)
 
@@ -201,10 +211,16 @@ class _Nothing:
 
 
 def _age(request: Request) -> float:
+    text = request.query.get("age")
+    if text is None:
+        return FRESH_SECONDS
     try:
-        return min(max(float(request.query.get("age", FRESH_SECONDS)), FRESH_SECONDS), MAX_AGE)
+        age = float(text)
     except ValueError:
-        raise RequestError(HTTPStatus.BAD_REQUEST, "age is a number of seconds") from None
+        age = -1.0
+    if not 0 <= age < math.inf:  # so is nan
+        raise RequestError(HTTPStatus.BAD_REQUEST, "age is a number of seconds from 0 on")
+    return min(max(age, FRESH_SECONDS), MAX_AGE)
 
 
 def _no_relay(request: Request) -> RequestError:

@@ -28,7 +28,7 @@ from mcast.errors import ConfigError, McastError, NotFoundError, UnreachableErro
 from mcast.media.output import Ended
 from mcast.net.deadline import Deadline
 from mcast.roles import cli
-from mcast.roles.client.gateway import add_gateway_options, serve, settings_of
+from mcast.roles.client.gateway import add_gateway_options, check_list, serve, settings_of
 from mcast.roles.client.listing import print_list, with_suggestion
 from mcast.roles.client.notice import Notice
 from mcast.roles.client.report import Report
@@ -85,6 +85,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _body(options: argparse.Namespace, process: cli.Process) -> int:
     check_way(options)
     if options.list:
+        check_list(options)
         return print_list(options, process) if find_way(options, process) else 0
     if (http := settings_of(options)) is not None:
         return serve(options, http, process) if find_way(options, process) else 0
