@@ -64,7 +64,7 @@ class Played:
         self._stream, self._error, self._rounds = stream, error, rounds
         self._rate = len(stream) / SECONDS * SPEED  # bytes a second
         self._began, self._sent = 0.0, 0
-        self.breaks = 0
+        self.breaks, self.awaited, self.is_silent = 0, "", False
         self.closed = threading.Event()
 
     def start(self, _cancelled: Callable[[], bool]) -> None:
@@ -76,6 +76,8 @@ class Played:
         return True
 
     def read(self, timeout: float | None = None) -> bytes:
+        if self.is_silent and not self.closed.wait(timeout):
+            raise TimeoutError
         if self.closed.wait(min(0.01, timeout or 0.01)) or self._sent >= len(self._stream) * self._rounds:
             return b""
         due = int((time.monotonic() - self._began) * self._rate)
@@ -107,6 +109,7 @@ class Overlay:
         self.unreachable: McastError | None = None
         self.failures: dict[str, McastError] = {}
         self.rounds = 1000
+        self.awaited = ""  # what all wait for, and nothing comes
 
     @property
     def names(self) -> set[str]:
@@ -117,6 +120,7 @@ class Overlay:
         if error is None and content not in self.names:
             error = NotFoundError(f"no server has '{content}'")
         played = Played(self.stream, error, self.rounds)
+        played.awaited, played.is_silent = self.awaited, bool(self.awaited)
         self.made.append((content, played))
         return cast(Subscription, played)
 

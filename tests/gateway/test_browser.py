@@ -82,6 +82,15 @@ def test_the_page_tells_why_the_overlay_gives_no_stream(
     assert "cannot play" not in browser.evaluate("document.body.innerText")
 
 
+def test_the_page_tells_what_a_stream_waits_for_before_it_is_given_up(
+    gateway: Gateway, overlay: Overlay, browser: Browser
+) -> None:
+    overlay.awaited = "preparing 43 %"
+    click(browser, gateway, overlay)
+    wait_for_warning(browser, "It waits: preparing 43 %")
+    assert browser.evaluate("document.querySelector('video').error") is None
+
+
 def test_what_could_not_be_had_is_asked_for_again(
     gateway: Gateway, overlay: Overlay, browser: Browser
 ) -> None:

@@ -18,7 +18,7 @@ class Chunks:
     """A subscription to these chunks; with each number another stream begins."""
 
     def __init__(self, chunks: list[tuple[bytes, int]]) -> None:
-        self._chunks, self.breaks = iter(chunks), 0
+        self._chunks, self.breaks, self.awaited = iter(chunks), 0, ""
 
     def start(self, _cancelled: Callable[[], bool]) -> None:
         """Begin at once."""

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import logging
 import re
 import socket
 import subprocess
@@ -17,8 +18,9 @@ from hypothesis import strategies as st
 
 from gateway.conftest import Overlay
 from helpers import wait_until
+from mcast.client import notice
 from mcast.errors import ConfigError, UnreachableError
-from mcast.gateway import channels, contents
+from mcast.gateway import bodies, channels, contents, site
 from mcast.gateway.gateway import Gateway
 from mcast.web import connection
 from mcast.wire.content import ContentInfo, Readiness
@@ -253,6 +255,30 @@ def test_if_the_overlay_cannot_be_reached_it_is_to_be_asked_again(
     assert (status, headers["Retry-After"]) == (503, "5")
     assert b"10.0.2.10:5000" in text
     assert get(gateway, "/")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/earth.ts", "/earth.mp4", "/earth.jpg", "/earth/index.m3u8"])
+def test_a_viewer_for_whom_nothing_comes_is_told_what_is_waited_for(
+    gateway: Gateway, overlay: Overlay, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(bodies, "FIRST_SECONDS", 0.1)
+    monkeypatch.setattr(site, "FIRST_SECONDS", 0.1)
+    overlay.awaited = "preparing 43 %"
+    status, text, headers = get(gateway, path)
+    assert (status, headers["Retry-After"], b"preparing 43 %" in text) == (503, "2", True)
+
+
+def test_what_a_channel_waits_for_is_in_the_list_and_in_the_log(
+    gateway: Gateway, overlay: Overlay, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(notice, "LOG_AFTER", 0.1)
+    caplog.set_level(logging.INFO)
+    overlay.awaited = "the source is silent"
+    with socket.create_connection(gateway.address, 60) as viewer:
+        viewer.sendall(b"GET /earth.ts HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: "[earth] waiting: the source is silent" in caplog.messages, timeout=60)
+        (earth,) = json.loads(get(gateway, "/api/contents")[1])["contents"]
+    assert earth["channel"]["awaited"] == "the source is silent"
 
 
 def test_one_content_that_cannot_be_had_costs_no_other(gateway: Gateway, overlay: Overlay) -> None:

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 
 from mcast.client import Statistics, Subscription
+from mcast.client.notice import Notice
 from mcast.errors import McastError
 from mcast.gateway.hls import Segments
 from mcast.gateway.picture import Pictures
@@ -39,6 +40,7 @@ class Figures:
     statistics: Statistics
     bit_rate: float
     programme: Programme
+    awaited: str  # what it waits for, in words; empty: for nothing
 
 
 class Channel:
@@ -49,7 +51,7 @@ class Channel:
         self.ring: Ring[bytes] = Ring(MAX_BUFFERED, len)
         self.segments = Segments(int(time.time()))
         self.pictures = Pictures()
-        self._cutter = PieceCutter()
+        self._cutter, self._notice = PieceCutter(), Notice(content)
         self._lock = threading.Lock()  # guards what follows
         self._start = 0  # where in the ring the last keyframe is
         self._remux: Remux | None = None
@@ -87,6 +89,15 @@ class Channel:
     def programme(self) -> Programme:
         """Return what is in the stream, as far as it is known."""
         return self._cutter.programme
+
+    @property
+    def awaited(self) -> str:
+        """Return what it waits for, in words; empty where it waits for nothing, or is over."""
+        if self.is_over:
+            return ""
+        if not self._settled.is_set():
+            return self._subscription.awaited or "a way to it"
+        return self._subscription.awaited or ("" if self._first_start.is_set() else "its first keyframe")
 
     def wait_joined(self) -> None:
         """Wait until there is something to show. Raises McastError, which says why there will be nothing."""
@@ -134,7 +145,7 @@ class Channel:
 
     def figures(self) -> Figures:
         """Return how it goes."""
-        return Figures(self._subscription.statistics(), self._bit_rate, self.programme)
+        return Figures(self._subscription.statistics(), self._bit_rate, self.programme, self.awaited)
 
     # The thread tune-CONTENT
 
@@ -157,6 +168,7 @@ class Channel:
         while not self._stopping.is_set():
             if self._subscription.wait_joined(GATHER):
                 return True
+            self._notice.look(self.awaited)
         return False
 
     def _end(self) -> None:
@@ -189,6 +201,7 @@ class Channel:
                 self._cutter.begin_anew()
             gathered.append(chunk)
         self._cut(b"".join(gathered))
+        self._notice.look(self.awaited)
         return is_on
 
     def _cut(self, data: bytes) -> None:

@@ -107,7 +107,7 @@ class Site:
         with self._channels.open(content) as hold:
             channel = hold.channel
             if not channel.wait_start(FIRST_SECONDS):
-                raise nothing_yet(content)
+                raise nothing_yet(hold.channel)
             if channel.programme.video is None:
                 raise RequestError(HTTPStatus.NOT_FOUND, f"'{content}' has no pictures, only sound")
             picture = channel.pictures.get(channel.newest, _age(request))
@@ -120,7 +120,7 @@ class Site:
             segments = hold.channel.segments
             self._stay(hold)
             if not segments.wait_first(FIRST_SECONDS):
-                raise nothing_yet(content)
+                raise nothing_yet(hold.channel)
             playlist = segments.playlist().encode()
         return Response(playlist, M3U8, headers=_NEVER_STORED, is_public=True)
 
@@ -196,6 +196,7 @@ def _channel(figures: Figures, viewers: int) -> dict[str, object]:
         "lost_datagrams": told.lost_datagrams,
         "repaired_datagrams": told.repaired_datagrams,
         "parent_changes": told.parent_changes,
+        "awaited": figures.awaited,
         "unplayable": figures.programme.unplayable,
     }
 

@@ -61,6 +61,10 @@ function warning(content) {
   return words.length ? `Most browsers cannot play ${words.join(" and ")}: use VLC with the TS URL.` : "";
 }
 
+function waiting(content) {
+  return content.channel && content.channel.awaited ? `It waits: ${content.channel.awaited}` : "";
+}
+
 function figures(channel) {
   return [
     ["path", channel.path.join(" › ")],
@@ -95,7 +99,7 @@ class Card {
   show(content) {
     this.content = content;
     this.root.querySelector(".about").textContent = about(content);
-    const text = this.failure || warning(content);
+    const text = this.failure || waiting(content) || warning(content);
     const line = this.root.querySelector(".warning");
     line.textContent = text;
     line.hidden = !text;

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 from mcast import eventlog
 from mcast.client import Subscription
+from mcast.client.notice import Notice
 from mcast.errors import StreamEndedError
 from mcast.media.output import Output
-from mcast.roles.client.notice import Notice
 from mcast.roles.client.status_line import Status, StatusLine
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Session:
         self._content, self._subscription, self._output = content, subscription, output
         self._stop, self._duration = stop, duration
         self._status_line = StatusLine()
-        self._notice = Notice(content, self._status_line)
+        self._notice = Notice(content, self._status_line.show)
         self._breaks = 0  # in what has been put out
         self._look_at = 0.0
         self._shown_at, self._shown_bytes = time.monotonic(), 0
