@@ -60,9 +60,11 @@ def make(file: Path, *, video: bool = True) -> None:
 class Played:
     """A subscription that plays a stream again and again, each round with the clock set back."""
 
-    def __init__(self, stream: bytes, error: McastError | None = None, rounds: int = 1000) -> None:
+    def __init__(
+        self, stream: bytes, error: McastError | None = None, rounds: int = 1000, speed: float = SPEED
+    ) -> None:
         self._stream, self._error, self._rounds = stream, error, rounds
-        self._rate = len(stream) / SECONDS * SPEED  # bytes a second
+        self._rate = len(stream) / SECONDS * speed  # bytes a second
         self._began, self._sent = 0.0, 0
         self.breaks, self.awaited, self.is_silent = 0, "", False
         self.closed = threading.Event()
@@ -97,7 +99,10 @@ class Played:
         self.closed.set()
 
     def statistics(self) -> Statistics:
-        return Statistics(path=("rp", "n1"), latency_ms=500.0, bytes=self._sent)
+        return Statistics(
+            path=("rp", "n1"), latency_ms=500.0, clock_delay_ms=12.34, bytes=self._sent, lost_datagrams=3,
+            repaired_datagrams=17,
+        )  # fmt: skip
 
 
 class Overlay:
@@ -108,7 +113,7 @@ class Overlay:
         self.contents = [ContentInfo("earth", format="h264/aac", duration_ms=4000, loop=True, width=320)]
         self.unreachable: McastError | None = None
         self.failures: dict[str, McastError] = {}
-        self.rounds = 1000
+        self.rounds, self.speed = 1000, SPEED
         self.awaited = ""  # what all wait for, and nothing comes
 
     @property
@@ -119,7 +124,7 @@ class Overlay:
         error = self.failures.get(content) or self.unreachable
         if error is None and content not in self.names:
             error = NotFoundError(f"no server has '{content}'")
-        played = Played(self.stream, error, self.rounds)
+        played = Played(self.stream, error, self.rounds, self.speed)
         played.awaited, played.is_silent = self.awaited, bool(self.awaited)
         self.made.append((content, played))
         return cast(Subscription, played)

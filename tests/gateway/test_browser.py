@@ -52,6 +52,7 @@ def test_a_bare_video_element_plays_it(gateway: Gateway, browser: Browser, sourc
     )
     browser.wait_until("document.querySelector('video').currentTime > 0.5")
     assert browser.evaluate("document.querySelector('video').videoWidth") == 320
+    assert [each for each in browser.errors if "favicon.ico" not in each] == []  # a page would name its icon
 
 
 def click(browser: Browser, gateway: Gateway, overlay: Overlay) -> None:
@@ -59,6 +60,47 @@ def click(browser: Browser, gateway: Gateway, overlay: Overlay) -> None:
     browser.open(f"http://{gateway.address}/")
     browser.wait_until(f"document.querySelectorAll('article').length === {len(overlay.contents)}")
     browser.evaluate("document.querySelector('.play').click()")
+
+
+def test_the_page_tells_how_a_stream_goes(gateway: Gateway, overlay: Overlay, browser: Browser) -> None:
+    click(browser, gateway, overlay)
+    shown = "document.querySelector('.figures').innerText"
+    delay = "12.3 ms from the server (by clocks), 500 ms in the buffer"
+    for text in ("rp › n1", delay, "3 datagrams, 17 repaired"):
+        browser.wait_until(f"{shown}.includes({text!r})")
+    browser.wait_until(f"parseFloat({shown}.match(/([0-9.]+) Mbit/)?.[1]) > 0.1")
+
+
+def test_the_buttons_copy_absolute_urls(gateway: Gateway, overlay: Overlay, browser: Browser) -> None:
+    overlay.contents = [ContentInfo("news at 9/ü")]
+    browser.open(base := f"http://{gateway.address}/")
+    browser.wait_until("document.querySelectorAll('article').length === 1")
+    browser.evaluate(
+        "window.copied = []; Object.defineProperty(navigator, 'clipboard',"
+        "{ value: { writeText: async (text) => { window.copied.push(text); } } });"
+    )
+    browser.evaluate("document.querySelectorAll('button:not(.play)').forEach((each) => each.click())")
+    browser.wait_until("window.copied.length === 5")
+    url = f"{base}news%20at%209%2F%C3%BC"
+    assert sorted(browser.evaluate("window.copied")) == sorted(
+        [f"{base}playlist.m3u", f"{url}.ts", f"{url}/index.m3u8", f"{url}.mp4", f"{url}.jpg"]
+    )
+    browser.wait_until(
+        "[...document.querySelectorAll('.urls button')].every((e) => e.textContent === 'Copied')"
+    )
+
+
+def test_the_filter_leaves_what_is_looked_for(gateway: Gateway, overlay: Overlay, browser: Browser) -> None:
+    overlay.contents = [ContentInfo(f"content {number}") for number in range(9)]
+    browser.open(f"http://{gateway.address}/")
+    browser.wait_until("document.querySelectorAll('article').length === 9")
+    assert not browser.evaluate("document.querySelector('#filter').hidden")
+    browser.evaluate(
+        "{const filter = document.querySelector('#filter'); filter.value = 'TENT 7';"
+        "filter.dispatchEvent(new Event('input'));}"
+    )
+    shown = "[...document.querySelectorAll('article:not([hidden]) h2')].map((each) => each.textContent)"
+    assert browser.evaluate(shown) == ["content 7"]
 
 
 def wait_for_warning(browser: Browser, text: str) -> None:

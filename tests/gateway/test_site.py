@@ -20,7 +20,7 @@ from gateway.conftest import Overlay
 from helpers import wait_until
 from mcast.client import notice
 from mcast.errors import ConfigError, UnreachableError
-from mcast.gateway import bodies, channels, contents, site
+from mcast.gateway import bodies, channel, channels, contents, picture, site
 from mcast.gateway.gateway import Gateway
 from mcast.web import connection
 from mcast.wire.content import ContentInfo, Readiness
@@ -51,10 +51,12 @@ def watching(gateway: Gateway, path: str) -> Iterator[http.client.HTTPResponse]:
 
 def ffmpegs() -> int:
     """Return how many child processes of this one make MP4."""
-    children = [
-        pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()
-    ]
-    return sum(b"frag_keyframe" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children)
+    found = 0
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread, or a process, that has just ended
+            for pid in (task / "children").read_text().split():
+                found += b"frag_keyframe" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return found
 
 
 def url_of(gateway: Gateway, path: str) -> str:
@@ -138,12 +140,28 @@ def test_mp4_is_made_by_one_ffmpeg_for_all_its_viewers(gateway: Gateway) -> None
 
 
 def test_a_picture_of_now_is_a_whole_one_and_kept_for_a_moment(gateway: Gateway) -> None:
-    status, picture, headers = get(gateway, "/earth.jpg")
-    assert (status, headers["Content-Type"], picture[:3]) == (200, "image/jpeg", b"\xff\xd8\xff")
-    assert get(gateway, "/earth.jpg?age=60")[1] == picture
+    status, shown, headers = get(gateway, "/earth.jpg")
+    assert (status, headers["Content-Type"], shown[:3]) == (200, "image/jpeg", b"\xff\xd8\xff")
+    assert get(gateway, "/earth.jpg?age=60")[1] == shown
     for age in ("soon", "nan", "inf", "-1", ""):
         status, text, _ = get(gateway, f"/earth.jpg?age={age}")
         assert (age, status, b"number of seconds" in text) == (age, 400, True)
+
+
+def test_a_picture_is_made_again_when_it_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, now = list[bytes](), [100.0]
+
+    def decoded(stream: bytes) -> bytes:
+        made.append(stream)
+        return b"picture of " + stream
+
+    monkeypatch.setattr(picture, "_decoded", decoded)
+    pictures = picture.Pictures(clock=lambda: now[0])
+    assert pictures.get(lambda: b"1") == pictures.get(lambda: b"2") == b"picture of 1"
+    now[0] += picture.FRESH_SECONDS + 0.1
+    assert pictures.get(lambda: b"3", age=60) == b"picture of 1"
+    assert pictures.get(lambda: b"4") == b"picture of 4"
+    assert made == [b"1", b"4"]
 
 
 def test_when_a_content_is_over_its_stream_ends_and_begins_anew_for_the_next(
@@ -197,6 +215,13 @@ def test_the_list_says_what_is_known_of_each_content_and_how_it_goes(
     assert (earth["name"], earth["kind"], earth["url"], earth["width"]) == ("earth", "loop", "earth", 320)
     assert (earth["channel"]["path"], earth["channel"]["viewers"]) == (["rp", "n1"], 1)
     assert (soon["kind"], soon["format"], soon["channel"]) == ("preparing", "preparing 43 %", None)
+
+
+def test_the_page_is_as_light_as_its_documentation_says(gateway: Gateway) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "watch.md").read_text(encoding="utf-8")
+    told = re.search(r"The page weighs (\d+) KB", text)
+    assert told
+    assert gateway._site.page_bytes / 1000 == pytest.approx(int(told[1]), abs=1)
 
 
 @pytest.mark.parametrize("name", [SCRIPT, ODD, "playlist.m3u", "udp", "a/b", "?#&", "."])
@@ -362,14 +387,41 @@ def test_beyond_the_most_contents_at_a_time_others_wait(
     wait_until(lambda: get(gateway, "/moon.jpg")[0] == 200)
 
 
-def test_fifty_viewers_watch_one_stream(gateway: Gateway, overlay: Overlay) -> None:
+def test_who_is_further_behind_than_what_is_kept_is_cut_and_counted(
+    gateway: Gateway, overlay: Overlay, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(channel, "MAX_BUFFERED", 100 * PACKET)
+    monkeypatch.setattr(connection, "SEND_SECONDS", 60.0)  # it is not for not reading that it is cut
+    overlay.speed = 200.0  # far more comes at a time than is kept
+    with socket.create_connection(gateway.address, 60) as slow:
+        slow.sendall(b"GET /earth.ts HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            while slow.recv(1 << 20):
+                pass
+    wait_until(lambda: gateway.cut == 1)
+    assert "cut the viewer at 127.0.0.1: it is slower than the stream" in caplog.text
+    assert json.loads(get(gateway, "/api/contents")[1])["cut_viewers"] == 1
+
+
+def test_two_hundred_viewers_watch_one_stream_and_none_is_cut(gateway: Gateway, overlay: Overlay) -> None:
     with contextlib.ExitStack() as viewers:
-        socks = [viewers.enter_context(socket.create_connection(gateway.address, 60)) for _ in range(50)]
-        for sock in socks:
-            sock.sendall(b"GET /earth.ts HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        for sock in socks:
-            assert sock.makefile("rb").read(PACKET * 500).startswith(b"HTTP/1.1 200 OK")
-        assert len(overlay.made) == 1
+
+        def ask(path: str) -> socket.socket:
+            sock = viewers.enter_context(socket.create_connection(gateway.address, 60))
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            return sock
+
+        streams = [ask("/earth.ts") for _ in range(200)] + [ask("/earth.mp4") for _ in range(10)]
+        lists = [ask("/earth/index.m3u8") for _ in range(10)]
+        for sock in streams:
+            assert sock.makefile("rb").read(PACKET * 300).startswith(b"HTTP/1.1 200 OK")
+        for sock in lists:
+            assert b"#EXTM3U" in sock.recv(65_536)
+        name = re.findall(r"^\d+\.ts$", get(gateway, "/earth/index.m3u8")[1].decode(), re.MULTILINE)[-1]
+        assert get(gateway, f"/earth/{name}")[0] == 200
+        assert len(overlay.made) == ffmpegs() == 1
+        assert gateway.cut == 0
 
 
 names = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=12)

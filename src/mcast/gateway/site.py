@@ -7,7 +7,7 @@
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -40,8 +40,9 @@ _NEVER_STORED = {"Cache-Control": "no-store"}
 class Site:
     """Answers requests. Called by many threads."""
 
-    def __init__(self, channels: Channels, known: KnownContents) -> None:
-        self._channels, self._known = channels, known
+    def __init__(self, channels: Channels, known: KnownContents, cut: Callable[[], int]) -> None:
+        """`cut` tells how many viewers were cut so far."""
+        self._channels, self._known, self._cut = channels, known, cut
         self._files = StaticFiles("mcast.web", "mcast.gateway")
 
     @property
@@ -155,6 +156,7 @@ class Site:
             {
                 "version": API_VERSION,
                 "text": directory.text,
+                "cut_viewers": self._cut(),
                 "contents": [
                     {
                         "name": info.name,
