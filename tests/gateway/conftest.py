@@ -66,7 +66,7 @@ class Played:
         self._stream, self._error, self._rounds = stream, error, rounds
         self._rate = len(stream) / SECONDS * speed  # bytes a second
         self._began, self._sent = 0.0, 0
-        self.breaks, self.awaited, self.is_silent = 0, "", False
+        self.breaks, self.awaited, self.doubt, self.is_silent = 0, "", "", False
         self.closed = threading.Event()
 
     def start(self, _cancelled: Callable[[], bool]) -> None:
@@ -114,7 +114,7 @@ class Overlay:
         self.unreachable: McastError | None = None
         self.failures: dict[str, McastError] = {}
         self.rounds, self.speed = 1000, SPEED
-        self.awaited = ""  # what all wait for, and nothing comes
+        self.awaited = self.doubt = ""  # what all wait for, and nothing comes
 
     @property
     def names(self) -> set[str]:
@@ -125,7 +125,8 @@ class Overlay:
         if error is None and content not in self.names:
             error = NotFoundError(f"no server has '{content}'")
         played = Played(self.stream, error, self.rounds, self.speed)
-        played.awaited, played.is_silent = self.awaited, bool(self.awaited)
+        played.awaited, played.doubt = self.awaited, self.doubt
+        played.is_silent = bool(self.awaited or self.doubt)
         self.made.append((content, played))
         return cast(Subscription, played)
 

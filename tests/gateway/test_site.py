@@ -290,7 +290,15 @@ def test_a_viewer_for_whom_nothing_comes_is_told_what_is_waited_for(
     monkeypatch.setattr(site, "FIRST_SECONDS", 0.1)
     overlay.awaited = "preparing 43 %"
     status, text, headers = get(gateway, path)
-    assert (status, headers["Retry-After"], b"preparing 43 %" in text) == (503, "2", True)
+    assert (status, headers["Retry-After"], b"(preparing 43 %)" in text) == (503, "2", True)
+
+
+def test_where_not_even_that_is_known_the_doubt_about_the_way_is_told(
+    gateway: Gateway, overlay: Overlay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "FIRST_SECONDS", 0.1)
+    overlay.doubt = "nothing has come by UDP: a firewall?"
+    assert b"(nothing has come by UDP: a firewall?)" in get(gateway, "/earth.ts")[1]
 
 
 def test_what_a_channel_waits_for_is_in_the_list_and_in_the_log(

@@ -67,8 +67,8 @@ def mp4_body(hold: Hold) -> RingBody:
 
 def nothing_yet(channel: Channel) -> RequestError:
     """Return the error for a content of which nothing has come, with what it waits for."""
-    awaited = f", it waits: {channel.awaited}" if channel.awaited else ""
-    text = f"nothing comes of '{channel.content}' yet{awaited}: try again soon"
+    why = f" ({channel.doubt})" if channel.doubt else ""
+    text = f"nothing comes of '{channel.content}' yet{why}: try again soon"
     return RequestError(HTTPStatus.SERVICE_UNAVAILABLE, text, retry_after=2)
 
 

@@ -99,6 +99,11 @@ class Channel:
             return self._subscription.awaited or "a way to it"
         return self._subscription.awaited or ("" if self._first_start.is_set() else "its first keyframe")
 
+    @property
+    def doubt(self) -> str:
+        """Return the same for who waits no longer: also what seems to be wrong with the way."""
+        return self._subscription.awaited or self._subscription.doubt or self.awaited
+
     def wait_joined(self) -> None:
         """Wait until there is something to show. Raises McastError, which says why there will be nothing."""
         self._settled.wait()
