@@ -98,6 +98,22 @@ def test_who_waits_for_a_begin_that_never_comes_is_told_why() -> None:
     assert not closed.wait_open()
 
 
+def test_the_reader_learns_with_which_chunk_another_stream_begins() -> None:
+    chunks = ChunkQueue(10)
+    chunks.write(b"old")
+    chunks.begin_anew()
+    chunks.write(b"a")
+    chunks.write(b"b")
+    chunks.begin_anew()
+    chunks.write(b"new")
+    assert [(chunks.read(), chunks.breaks) for _ in range(4)] == [
+        (b"old", 0),
+        (b"a", 1),
+        (b"b", 1),
+        (b"new", 2),
+    ]
+
+
 def test_it_tells_its_state() -> None:
     chunks = ChunkQueue(1000)
     chunks.write(b"data")

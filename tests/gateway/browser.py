@@ -29,7 +29,9 @@ class Browser:
             self.call(f"{domain}.enable")
 
     def open(self, url: str, width: int = 1280, height: int = 800) -> None:
-        """Open a page in a window of this size."""
+        """Open a page in a window of this size; what the one before has complained of is forgotten."""
+        self.call("Page.navigate", url="about:blank")
+        self.errors.clear()
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
             mobile=width < 600,

@@ -60,10 +60,13 @@ def make(file: Path, *, video: bool = True) -> None:
 class Played:
     """A subscription that plays a stream again and again, each round with the clock set back."""
 
-    def __init__(self, stream: bytes, error: McastError | None = None, rounds: int = 1000) -> None:
+    def __init__(
+        self, stream: bytes, error: McastError | None = None, rounds: int = 1000, speed: float = SPEED
+    ) -> None:
         self._stream, self._error, self._rounds = stream, error, rounds
-        self._rate = len(stream) / SECONDS * SPEED  # bytes a second
+        self._rate = len(stream) / SECONDS * speed  # bytes a second
         self._began, self._sent = 0.0, 0
+        self.breaks, self.awaited, self.doubt, self.is_silent = 0, "", "", False
         self.closed = threading.Event()
 
     def start(self, _cancelled: Callable[[], bool]) -> None:
@@ -75,6 +78,8 @@ class Played:
         return True
 
     def read(self, timeout: float | None = None) -> bytes:
+        if self.is_silent and not self.closed.wait(timeout):
+            raise TimeoutError
         if self.closed.wait(min(0.01, timeout or 0.01)) or self._sent >= len(self._stream) * self._rounds:
             return b""
         due = int((time.monotonic() - self._began) * self._rate)
@@ -86,11 +91,18 @@ class Played:
         self._sent += len(chunk)
         return chunk
 
+    def end(self) -> None:
+        """Have the content be over behind the present round."""
+        self._rounds = self._sent // len(self._stream) + 1
+
     def close(self) -> None:
         self.closed.set()
 
     def statistics(self) -> Statistics:
-        return Statistics(path=("rp", "n1"), latency_ms=500.0, bytes=self._sent)
+        return Statistics(
+            path=("rp", "n1"), latency_ms=500.0, clock_delay_ms=12.34, bytes=self._sent, lost_datagrams=3,
+            repaired_datagrams=17,
+        )  # fmt: skip
 
 
 class Overlay:
@@ -101,7 +113,8 @@ class Overlay:
         self.contents = [ContentInfo("earth", format="h264/aac", duration_ms=4000, loop=True, width=320)]
         self.unreachable: McastError | None = None
         self.failures: dict[str, McastError] = {}
-        self.rounds = 1000
+        self.rounds, self.speed = 1000, SPEED
+        self.awaited = self.doubt = ""  # what all wait for, and nothing comes
 
     @property
     def names(self) -> set[str]:
@@ -111,7 +124,9 @@ class Overlay:
         error = self.failures.get(content) or self.unreachable
         if error is None and content not in self.names:
             error = NotFoundError(f"no server has '{content}'")
-        played = Played(self.stream, error, self.rounds)
+        played = Played(self.stream, error, self.rounds, self.speed)
+        played.awaited, played.doubt = self.awaited, self.doubt
+        played.is_silent = bool(self.awaited or self.doubt)
         self.made.append((content, played))
         return cast(Subscription, played)
 
@@ -130,7 +145,10 @@ def overlay(stream: bytes) -> Overlay:
     return Overlay(stream)
 
 
-Serve = Callable[..., Gateway]
+def cut_viewers(gateway: Gateway) -> None:
+    """Close the connections of all viewers, as the service does with those that do not read."""
+    for connection in tuple(gateway._service._connections):
+        connection.close()
 
 
 @pytest.fixture

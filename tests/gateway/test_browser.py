@@ -5,8 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.browser import Browser, browsing
-from gateway.conftest import Overlay
+from gateway.conftest import Overlay, cut_viewers
+from mcast.errors import McastError, NotFoundError, UnreachableError
+from mcast.gateway import site
+from mcast.gateway.bodies import stream_body
 from mcast.gateway.gateway import Gateway
+from mcast.gateway.hls import Segments
 from mcast.wire.content import ContentInfo
 
 pytestmark = [pytest.mark.ffmpeg, pytest.mark.browser]
@@ -48,6 +52,135 @@ def test_a_bare_video_element_plays_it(gateway: Gateway, browser: Browser, sourc
     )
     browser.wait_until("document.querySelector('video').currentTime > 0.5")
     assert browser.evaluate("document.querySelector('video').videoWidth") == 320
+    assert [each for each in browser.errors if "favicon.ico" not in each] == []  # a page would name its icon
+
+
+def click(browser: Browser, gateway: Gateway, overlay: Overlay) -> None:
+    """Open the page and click the first content."""
+    browser.open(f"http://{gateway.address}/")
+    browser.wait_until(f"document.querySelectorAll('article').length === {len(overlay.contents)}")
+    browser.evaluate("document.querySelector('.play').click()")
+
+
+def test_the_page_tells_how_a_stream_goes(gateway: Gateway, overlay: Overlay, browser: Browser) -> None:
+    click(browser, gateway, overlay)
+    shown = "document.querySelector('.figures').innerText"
+    delay = "12.3 ms from the server (by clocks), 500 ms in the buffer"
+    for text in ("rp › n1", delay, "3 datagrams, 17 repaired"):
+        browser.wait_until(f"{shown}.includes({text!r})")
+    browser.wait_until(f"parseFloat({shown}.match(/([0-9.]+) Mbit/)?.[1]) > 0.1")
+
+
+def test_the_buttons_copy_absolute_urls(gateway: Gateway, overlay: Overlay, browser: Browser) -> None:
+    overlay.contents = [ContentInfo("news at 9/ü")]
+    browser.open(base := f"http://{gateway.address}/")
+    browser.wait_until("document.querySelectorAll('article').length === 1")
+    browser.evaluate(
+        "window.copied = []; Object.defineProperty(navigator, 'clipboard',"
+        "{ value: { writeText: async (text) => { window.copied.push(text); } } });"
+    )
+    browser.evaluate("document.querySelectorAll('button:not(.play)').forEach((each) => each.click())")
+    browser.wait_until("window.copied.length === 5")
+    url = f"{base}news%20at%209%2F%C3%BC"
+    assert sorted(browser.evaluate("window.copied")) == sorted(
+        [f"{base}playlist.m3u", f"{url}.ts", f"{url}/index.m3u8", f"{url}.mp4", f"{url}.jpg"]
+    )
+    browser.wait_until(
+        "[...document.querySelectorAll('.urls button')].every((e) => e.textContent === 'Copied')"
+    )
+
+
+def test_the_filter_leaves_what_is_looked_for(gateway: Gateway, overlay: Overlay, browser: Browser) -> None:
+    overlay.contents = [ContentInfo(f"content {number}") for number in range(9)]
+    browser.open(f"http://{gateway.address}/")
+    browser.wait_until("document.querySelectorAll('article').length === 9")
+    assert not browser.evaluate("document.querySelector('#filter').hidden")
+    browser.evaluate(
+        "{const filter = document.querySelector('#filter'); filter.value = 'TENT 7';"
+        "filter.dispatchEvent(new Event('input'));}"
+    )
+    shown = "[...document.querySelectorAll('article:not([hidden]) h2')].map((each) => each.textContent)"
+    assert browser.evaluate(shown) == ["content 7"]
+
+
+def wait_for_warning(browser: Browser, text: str) -> None:
+    """Wait until the first card says so."""
+    browser.wait_until(f"document.querySelector('.warning').textContent.includes({text!r})")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (UnreachableError("no way to the content 'earth': preparing 43 %"), "preparing 43 % (trying again"),
+        (NotFoundError("no server has the content 'earth'"), "no server has the content 'earth'"),
+    ],
+)
+def test_the_page_tells_why_the_overlay_gives_no_stream(
+    gateway: Gateway, overlay: Overlay, browser: Browser, error: McastError, text: str
+) -> None:
+    overlay.failures["earth"] = error
+    click(browser, gateway, overlay)
+    wait_for_warning(browser, text)
+    assert "cannot play" not in browser.evaluate("document.body.innerText")
+
+
+def test_the_page_tells_what_a_stream_waits_for_before_it_is_given_up(
+    gateway: Gateway, overlay: Overlay, browser: Browser
+) -> None:
+    overlay.awaited = "preparing 43 %"
+    click(browser, gateway, overlay)
+    wait_for_warning(browser, "It waits: preparing 43 %")
+    assert browser.evaluate("document.querySelector('video').error") is None
+
+
+def test_what_could_not_be_had_is_asked_for_again(
+    gateway: Gateway, overlay: Overlay, browser: Browser
+) -> None:
+    overlay.failures["earth"] = UnreachableError("no way to the content 'earth'")
+    click(browser, gateway, overlay)
+    wait_for_warning(browser, "trying again")
+    overlay.failures.clear()
+    browser.wait_until("document.querySelector('video')?.currentTime > 0.5")
+    assert browser.evaluate("document.querySelector('.warning').hidden")
+
+
+def test_what_the_browser_alone_cannot_play_is_said_to_be_so(
+    gateway: Gateway, overlay: Overlay, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site, "mp4_body", stream_body)
+    monkeypatch.setattr(Segments, "playlist", lambda _: "no playlist")
+    click(browser, gateway, overlay)
+    browser.wait_until(
+        "document.querySelector('.warning').textContent.includes('This browser cannot play it')"
+    )
+
+
+@pytest.mark.parametrize("kind", ["cut", "over"])
+def test_a_viewer_who_was_cut_goes_on(
+    gateway: Gateway, overlay: Overlay, browser: Browser, kind: str
+) -> None:
+    click(browser, gateway, overlay)
+    browser.wait_until("document.querySelector('video')?.currentTime > 0.5")
+    browser.evaluate(
+        "document.querySelector('video').addEventListener('emptied', () => { window.again = 1; })"
+    )
+    browser.evaluate("document.querySelector('video').playbackRate = 16")  # soon through what has come
+    if kind == "cut":
+        cut_viewers(gateway)
+    else:
+        overlay.made[-1][1].end()  # the stream ends, and its content goes on
+    browser.wait_until("window.again === 1 && document.querySelector('video')?.currentTime > 0.5")
+    assert "cannot play" not in browser.evaluate("document.body.innerText")
+
+
+def test_a_file_that_is_over_says_so(gateway: Gateway, overlay: Overlay, browser: Browser) -> None:
+    overlay.contents = [ContentInfo("earth", format="h264/aac", duration_ms=4000)]
+    click(browser, gateway, overlay)
+    browser.wait_until("document.querySelector('video')?.currentTime > 0.5")
+    browser.evaluate("document.querySelector('video').playbackRate = 16")
+    overlay.made[-1][1].end()
+    wait_for_warning(browser, "It has ended")
+    assert browser.evaluate("document.querySelector('video')") is None
 
 
 @pytest.mark.parametrize("width", WIDTHS)

@@ -13,8 +13,11 @@ from gateway.conftest import KEYFRAME_SECONDS, SECONDS, make
 from mcast.gateway.boxes import BoxError, FragmentReader
 from mcast.gateway.hls import FIRST, KEPT, LISTED, Segments
 from mcast.gateway.pieces import Piece, PieceCutter
+from mcast.media.keyframes import Keyframes
 from mcast.media.programme import WRAP, Programme, pmt_pid, programme, seconds_between
 from mcast.wire.mpegts import NULL_PACKET, PACKET, random_access_at, starts_with_pat
+from media.source.foreign import CODECS, FOREIGN_SECONDS, foreign, later, without_indicators
+from media.source.transport import packet, pes
 
 pytestmark = pytest.mark.ffmpeg
 CLOCK = 90_000
@@ -55,6 +58,53 @@ def test_tables_that_stand_elsewhere_are_repeated_in_front_of_a_keyframe(stream:
     assert random_access_at(start.data, 2 * PACKET)
 
 
+@pytest.mark.parametrize("has_indicators", [True, False])
+@pytest.mark.parametrize("codec", CODECS)
+def test_what_was_copied_may_be_begun_at_its_keyframes_whatever_its_muxer_marks(
+    shared_directory: Path, codec: str, has_indicators: bool
+) -> None:
+    data = foreign(shared_directory, codec).read_bytes()
+    data = data if has_indicators else without_indicators(data)
+    starts = [piece for piece in fed(data, 37) if piece.is_start]
+    gaps = [seconds_between(a.time, b.time) for a, b in pairwise(starts)]
+    assert gaps == pytest.approx([1.0] * (FOREIGN_SECONDS - 1))
+    assert all(starts_with_pat(start.data, 0) for start in starts)
+
+
+@pytest.mark.parametrize("gap", [0.0, 3.0])
+@pytest.mark.parametrize("is_marked", [True, False])
+def test_a_break_that_the_stream_marks_is_one_however_near_the_new_clock_is(
+    stream: bytes, gap: float, is_marked: bool
+) -> None:
+    segments = Segments(1)
+    for piece in fed(stream + later(stream, SECONDS + gap, is_marked=is_marked), 7):
+        segments.add(piece)
+    assert segments.playlist().count("#EXT-X-DISCONTINUITY\n") == is_marked
+    if is_marked:
+        before, behind = segments.last(9)[SECONDS - 1 : SECONDS + 1]
+        assert (before.is_break, behind.is_break) == (False, True)
+        assert before.seconds == pytest.approx(KEYFRAME_SECONDS, abs=0.1)  # the gap belongs to nobody
+
+
+def test_another_stream_that_marks_nothing_is_a_break_if_it_is_said_to_be_one(stream: bytes) -> None:
+    cutter = PieceCutter()
+    pieces = fed(stream, 7, cutter)
+    cutter.begin_anew()
+    pieces += fed(later(stream, SECONDS, is_marked=False), 7, cutter)
+    breaks = [piece.is_break for piece in pieces if piece.is_start]
+    assert breaks == [False] * SECONDS + [True] + [False] * (SECONDS - 1)
+
+
+def test_where_no_picture_says_that_it_is_a_keyframe_time_decides(stream: bytes) -> None:
+    judge = Keyframes()
+    packets = [stream[at : at + PACKET] for at in range(0, 4 * PACKET, PACKET)]
+    judge.take_pat(next(each for each in packets if starts_with_pat(each, 0)))
+    for each in packets:
+        judge.take_pmt(each)
+    begun = [n for n in range(25) if judge.begins(packet(start=True, body=pes(n * CLOCK)))]
+    assert begun == [10, 20]
+
+
 def test_the_programme_is_known(stream: bytes) -> None:
     cutter = PieceCutter()
     cutter.feed(stream)
@@ -90,9 +140,9 @@ packets = st.builds(
 @given(st.lists(packets, max_size=8))
 def test_any_packets_are_handed_on_or_left_out_and_nothing_is_raised(broken: list[bytes]) -> None:
     cutter = PieceCutter()
-    for packet in broken:
-        pmt_pid(packet)
-        programme(packet)
+    for each in broken:
+        pmt_pid(each)
+        programme(each)
     data = b"".join(broken)
     for piece in cutter.feed(data) + cutter.feed(data):
         assert len(piece.data) % PACKET == 0

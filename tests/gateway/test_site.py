@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import logging
 import re
 import socket
 import subprocess
@@ -17,8 +18,9 @@ from hypothesis import strategies as st
 
 from gateway.conftest import Overlay
 from helpers import wait_until
+from mcast.client import notice
 from mcast.errors import ConfigError, UnreachableError
-from mcast.gateway import channels
+from mcast.gateway import bodies, channel, channels, contents, picture, site
 from mcast.gateway.gateway import Gateway
 from mcast.web import connection
 from mcast.wire.content import ContentInfo, Readiness
@@ -49,10 +51,12 @@ def watching(gateway: Gateway, path: str) -> Iterator[http.client.HTTPResponse]:
 
 def ffmpegs() -> int:
     """Return how many child processes of this one make MP4."""
-    children = [
-        pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()
-    ]
-    return sum(b"frag_keyframe" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children)
+    found = 0
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread, or a process, that has just ended
+            for pid in (task / "children").read_text().split():
+                found += b"frag_keyframe" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return found
 
 
 def url_of(gateway: Gateway, path: str) -> str:
@@ -136,16 +140,55 @@ def test_mp4_is_made_by_one_ffmpeg_for_all_its_viewers(gateway: Gateway) -> None
 
 
 def test_a_picture_of_now_is_a_whole_one_and_kept_for_a_moment(gateway: Gateway) -> None:
-    status, picture, headers = get(gateway, "/earth.jpg")
-    assert (status, headers["Content-Type"], picture[:3]) == (200, "image/jpeg", b"\xff\xd8\xff")
-    assert get(gateway, "/earth.jpg?age=60")[1] == picture
-    assert get(gateway, "/earth.jpg?age=soon")[0] == 400
+    status, shown, headers = get(gateway, "/earth.jpg")
+    assert (status, headers["Content-Type"], shown[:3]) == (200, "image/jpeg", b"\xff\xd8\xff")
+    assert get(gateway, "/earth.jpg?age=60")[1] == shown
+    for age in ("soon", "nan", "inf", "-1", ""):
+        status, text, _ = get(gateway, f"/earth.jpg?age={age}")
+        assert (age, status, b"number of seconds" in text) == (age, 400, True)
 
 
-def test_when_a_content_is_over_its_stream_ends_and_hls_says_so(gateway: Gateway, overlay: Overlay) -> None:
+def test_a_picture_is_made_again_when_it_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, now = list[bytes](), [100.0]
+
+    def decoded(stream: bytes) -> bytes:
+        made.append(stream)
+        return b"picture of " + stream
+
+    monkeypatch.setattr(picture, "_decoded", decoded)
+    pictures = picture.Pictures(clock=lambda: now[0])
+    assert pictures.get(lambda: b"1") == pictures.get(lambda: b"2") == b"picture of 1"
+    now[0] += picture.FRESH_SECONDS + 0.1
+    assert pictures.get(lambda: b"3", age=60) == b"picture of 1"
+    assert pictures.get(lambda: b"4") == b"picture of 4"
+    assert made == [b"1", b"4"]
+
+
+def test_when_a_content_is_over_its_stream_ends_and_begins_anew_for_the_next(
+    gateway: Gateway, overlay: Overlay
+) -> None:
     overlay.rounds = 1
     with watching(gateway, "/earth.ts") as answer:
         assert answer.read().endswith(overlay.stream[-PACKET:])
+    (content, played), *_ = overlay.made
+    assert (content, played.closed.wait(30)) == ("earth", True)
+    overlay.rounds = 1000
+    with watching(gateway, "/earth.mp4") as answer:  # who comes anew begins anew
+        assert answer.read(8)[4:] == b"ftyp"
+
+
+def test_hls_of_a_content_that_is_over_says_so_to_who_has_watched_it(
+    gateway: Gateway, overlay: Overlay
+) -> None:
+    overlay.rounds = 3
+    seen = get(gateway, "/earth/index.m3u8")[1]
+    assert b"#EXT-X-ENDLIST" not in seen
+    wait_until(lambda: not overlay.running(), "the end of the content", timeout=60)
+    seen = get(gateway, "/earth/index.m3u8")[1]
+    assert seen.endswith(b"#EXT-X-ENDLIST\n")
+    last = re.findall(r"^\d+\.ts$", seen.decode(), re.MULTILINE)[-1]
+    assert get(gateway, f"/earth/{last}")[0] == 200
+    assert len(overlay.made) == 1
 
 
 # What there is
@@ -174,6 +217,13 @@ def test_the_list_says_what_is_known_of_each_content_and_how_it_goes(
     assert (soon["kind"], soon["format"], soon["channel"]) == ("preparing", "preparing 43 %", None)
 
 
+def test_the_page_is_as_light_as_its_documentation_says(gateway: Gateway) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "watch.md").read_text(encoding="utf-8")
+    told = re.search(r"The page weighs (\d+) KB", text)
+    assert told
+    assert gateway._site.page_bytes / 1000 == pytest.approx(int(told[1]), abs=1)
+
+
 @pytest.mark.parametrize("name", [SCRIPT, ODD, "playlist.m3u", "udp", "a/b", "?#&", "."])
 def test_any_name_plays_under_the_url_that_the_playlist_gives(
     gateway: Gateway, overlay: Overlay, name: str
@@ -187,6 +237,21 @@ def test_any_name_plays_under_the_url_that_the_playlist_gives(
         assert answer.status == 200
         assert starts_with_pat(answer.read(PACKET), 0)
     assert overlay.made[-1][0] == name
+
+
+def urls_of(playlist: bytes) -> list[str]:
+    return [line for line in playlist.decode().splitlines() if not line.startswith("#")]
+
+
+def test_a_playlist_is_right_for_who_sends_no_host_and_behind_a_proxy_of_this_machine(
+    gateway: Gateway,
+) -> None:
+    with socket.create_connection(gateway.address, 60) as sock:
+        sock.sendall(b"GET /playlist.m3u HTTP/1.0\r\n\r\n")
+        answer = sock.makefile("rb").read()
+    assert urls_of(answer.partition(b"\r\n\r\n")[2]) == [f"http://{gateway.address}/earth.ts"]
+    headers = {"Host": "tv.localhost", "X-Forwarded-Proto": "https"}
+    assert urls_of(get(gateway, "/playlist.m3u", **headers)[1]) == ["https://tv.localhost/earth.ts"]
 
 
 # What is not there
@@ -217,6 +282,38 @@ def test_if_the_overlay_cannot_be_reached_it_is_to_be_asked_again(
     assert get(gateway, "/")[0] == 200
 
 
+@pytest.mark.parametrize("path", ["/earth.ts", "/earth.mp4", "/earth.jpg", "/earth/index.m3u8"])
+def test_a_viewer_for_whom_nothing_comes_is_told_what_is_waited_for(
+    gateway: Gateway, overlay: Overlay, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(bodies, "FIRST_SECONDS", 0.1)
+    monkeypatch.setattr(site, "FIRST_SECONDS", 0.1)
+    overlay.awaited = "preparing 43 %"
+    status, text, headers = get(gateway, path)
+    assert (status, headers["Retry-After"], b"(preparing 43 %)" in text) == (503, "2", True)
+
+
+def test_where_not_even_that_is_known_the_doubt_about_the_way_is_told(
+    gateway: Gateway, overlay: Overlay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "FIRST_SECONDS", 0.1)
+    overlay.doubt = "nothing has come by UDP: a firewall?"
+    assert b"(nothing has come by UDP: a firewall?)" in get(gateway, "/earth.ts")[1]
+
+
+def test_what_a_channel_waits_for_is_in_the_list_and_in_the_log(
+    gateway: Gateway, overlay: Overlay, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(notice, "LOG_AFTER", 0.1)
+    caplog.set_level(logging.INFO)
+    overlay.awaited = "the source is silent"
+    with socket.create_connection(gateway.address, 60) as viewer:
+        viewer.sendall(b"GET /earth.ts HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: "[earth] waiting: the source is silent" in caplog.messages, timeout=60)
+        (earth,) = json.loads(get(gateway, "/api/contents")[1])["contents"]
+    assert earth["channel"]["awaited"] == "the source is silent"
+
+
 def test_one_content_that_cannot_be_had_costs_no_other(gateway: Gateway, overlay: Overlay) -> None:
     overlay.failures["earth"] = UnreachableError("no way to the content 'earth'")
     overlay.contents.append(ContentInfo("moon"))
@@ -244,6 +341,19 @@ def test_head_of_a_stream_joins_nothing(gateway: Gateway, overlay: Overlay) -> N
 def test_streams_may_be_had_by_other_origins_and_the_list_may_not(gateway: Gateway) -> None:
     assert get(gateway, "/earth.jpg")[2]["Access-Control-Allow-Origin"] == "*"
     assert get(gateway, "/api/contents")[2]["Access-Control-Allow-Origin"] is None
+
+
+def test_who_may_have_a_stream_of_another_origin_may_know_why_there_is_none(
+    gateway: Gateway, overlay: Overlay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contents, "FRESH_SECONDS", 0.0)
+    for path in ("/erth.ts", "/erth.mp4", "/erth/index.m3u8", "/earth/1.ts", "/erth.jpg"):
+        assert (path, get(gateway, path)[2]["Access-Control-Allow-Origin"]) == (path, "*")
+    overlay.unreachable = UnreachableError("nobody answers")
+    status, _, headers = get(gateway, "/earth.ts")
+    assert (status, headers["Access-Control-Allow-Origin"]) == (503, "*")
+    status, _, headers = get(gateway, "/api/contents")
+    assert (status, headers["Access-Control-Allow-Origin"]) == (503, None)
 
 
 def test_without_ffmpeg_everything_else_goes_on(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,14 +395,41 @@ def test_beyond_the_most_contents_at_a_time_others_wait(
     wait_until(lambda: get(gateway, "/moon.jpg")[0] == 200)
 
 
-def test_fifty_viewers_watch_one_stream(gateway: Gateway, overlay: Overlay) -> None:
+def test_who_is_further_behind_than_what_is_kept_is_cut_and_counted(
+    gateway: Gateway, overlay: Overlay, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(channel, "MAX_BUFFERED", 100 * PACKET)
+    monkeypatch.setattr(connection, "SEND_SECONDS", 60.0)  # it is not for not reading that it is cut
+    overlay.speed = 200.0  # far more comes at a time than is kept
+    with socket.create_connection(gateway.address, 60) as slow:
+        slow.sendall(b"GET /earth.ts HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            while slow.recv(1 << 20):
+                pass
+    wait_until(lambda: gateway.cut == 1)
+    assert "cut the viewer at 127.0.0.1: it is slower than the stream" in caplog.text
+    assert json.loads(get(gateway, "/api/contents")[1])["cut_viewers"] == 1
+
+
+def test_two_hundred_viewers_watch_one_stream_and_none_is_cut(gateway: Gateway, overlay: Overlay) -> None:
     with contextlib.ExitStack() as viewers:
-        socks = [viewers.enter_context(socket.create_connection(gateway.address, 60)) for _ in range(50)]
-        for sock in socks:
-            sock.sendall(b"GET /earth.ts HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        for sock in socks:
-            assert sock.makefile("rb").read(PACKET * 500).startswith(b"HTTP/1.1 200 OK")
-        assert len(overlay.made) == 1
+
+        def ask(path: str) -> socket.socket:
+            sock = viewers.enter_context(socket.create_connection(gateway.address, 60))
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            return sock
+
+        streams = [ask("/earth.ts") for _ in range(200)] + [ask("/earth.mp4") for _ in range(10)]
+        lists = [ask("/earth/index.m3u8") for _ in range(10)]
+        for sock in streams:
+            assert sock.makefile("rb").read(PACKET * 300).startswith(b"HTTP/1.1 200 OK")
+        for sock in lists:
+            assert b"#EXTM3U" in sock.recv(65_536)
+        name = re.findall(r"^\d+\.ts$", get(gateway, "/earth/index.m3u8")[1].decode(), re.MULTILINE)[-1]
+        assert get(gateway, f"/earth/{name}")[0] == 200
+        assert len(overlay.made) == ffmpegs() == 1
+        assert gateway.cut == 0
 
 
 names = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=12)

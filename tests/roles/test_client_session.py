@@ -11,11 +11,12 @@ import pytest
 
 from client.neighbours import Node, payload
 from helpers import PATIENCE, wait_until
-from mcast.client import Subscription
+from mcast.client import Statistics, Subscription
+from mcast.client.chunks import ChunkQueue
 from mcast.errors import StreamEndedError
 from mcast.media.output import Ended
 from mcast.roles import logs
-from mcast.roles.client.session import Session
+from mcast.roles.client.session import CONTENT_OVER, Session
 from mcast.wire.node import StopReason
 
 
@@ -27,11 +28,15 @@ class Memory:
 
     def __init__(self) -> None:
         self.data = b""
+        self.breaks: list[int] = []  # bytes before each
         self.end: Ended | None = None
 
     def write(self, data: bytes) -> bool:
         self.data += data
         return True
+
+    def begin_anew(self) -> None:
+        self.breaks.append(len(self.data))
 
     def ended(self) -> Ended | None:
         return self.end
@@ -105,6 +110,23 @@ def events(caplog: pytest.LogCaptureFixture) -> dict[str, dict[str, object]]:
         for record in caplog.records
         if hasattr(record, "event")
     }
+
+
+def test_an_output_is_told_where_another_stream_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks, output = ChunkQueue(1000), Memory()
+    chunks.open()
+    chunks.write(b"old")
+    chunks.begin_anew()
+    chunks.write(b"new")
+    chunks.finish()
+    subscription = Subscription(neighbours=["127.0.0.1:9"], content="news")
+    monkeypatch.setattr(subscription, "_chunks", chunks)
+    monkeypatch.setattr(subscription, "_leaf", object())
+    monkeypatch.setattr(Subscription, "path", ())
+    monkeypatch.setattr(Subscription, "awaited", "")
+    monkeypatch.setattr(Subscription, "statistics", lambda _: Statistics())
+    assert Session("news", subscription, output, threading.Event()).run() == CONTENT_OVER
+    assert (output.data, output.breaks) == (b"oldnew", [3])
 
 
 def test_the_user_ends_it_with_a_stop(play: Play, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,7 @@ from mcast.media.output import Writer
 from mcast.net.threads import CrashBox
 from mcast.roles.client.segments import SegmentStore, check_folder
 from mcast.wire.mpegts import PACKET, pid_at
+from media.source.foreign import CODECS, FOREIGN_SECONDS, foreign, later, without_indicators
 from media.source.transport import complaints, packets, run
 
 pytestmark = pytest.mark.ffmpeg
@@ -122,6 +123,37 @@ def test_a_clock_that_leaps_begins_a_file(folder: Path, clip: bytes) -> None:
     assert files(folder) == ["00001.ts", "00002.ts"]
     assert (folder / "index.m3u8").read_text().count("#EXT-X-DISCONTINUITY\n") == 1
     assert complaints(folder / "00001.ts") == ""
+
+
+def test_a_break_that_the_stream_marks_begins_a_file_however_near_the_new_clock_is(
+    folder: Path, clip: bytes
+) -> None:
+    record(folder, *in_pieces(clip + later(clip, SECONDS + 3, is_marked=True)), seconds=60)
+    text = (folder / "index.m3u8").read_text()
+    assert files(folder) == ["00001.ts", "00002.ts"]
+    assert text.count("#EXT-X-DISCONTINUITY\n") == 1
+    assert float(text.partition("#EXTINF:")[2].partition(",")[0]) == pytest.approx(SECONDS, abs=0.1)
+    assert complaints(folder / "00001.ts") == ""
+
+
+def test_another_stream_of_the_content_begins_a_file(folder: Path, clip: bytes) -> None:
+    output = Writer(SegmentStore(folder, 60), CrashBox(threading.Event()))
+    output.write(clip)
+    output.begin_anew()
+    output.write(later(clip, SECONDS, is_marked=False))
+    assert output.close(is_over=True) is None
+    assert files(folder) == ["00001.ts", "00002.ts"]
+    assert (folder / "index.m3u8").read_text().count("#EXT-X-DISCONTINUITY\n") == 1
+
+
+@pytest.mark.parametrize("has_indicators", [True, False])
+@pytest.mark.parametrize("codec", CODECS)
+def test_what_was_copied_is_cut_at_its_keyframes_whatever_its_muxer_marks(
+    folder: Path, shared_directory: Path, codec: str, has_indicators: bool
+) -> None:
+    data = foreign(shared_directory, codec).read_bytes()
+    record(folder, *in_pieces(data if has_indicators else without_indicators(data)))
+    assert files(folder) == [f"0000{number}.ts" for number in range(1, FOREIGN_SECONDS + 1)]
 
 
 def test_a_full_disk_is_one_error_and_what_was_written_plays(folder: Path, clip: bytes) -> None:

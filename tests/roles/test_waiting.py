@@ -2,10 +2,16 @@
 
 import logging
 import socket
+import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 import pytest
 
 from helpers import Recorder, wait_until
+from mcast.errors import NotFoundError, UnreachableError
+from mcast.roles.client import listing, targets
+from mcast.roles.client import main as client_main
 from mcast.roles.client.main import main
 from mcast.roles.waiting import SAY_AFTER, Waiting
 
@@ -23,6 +29,45 @@ def test_what_is_quick_is_not_talked_about(caplog: pytest.LogCaptureFixture) -> 
     with Waiting("10.0.0.1:5000 to answer", Recorder(), after=600):
         pass
     assert caplog.messages == []
+
+
+@pytest.fixture
+def stuck(capfd: pytest.CaptureFixture[str]) -> Callable[..., NoReturn]:
+    """Give what answers nothing until the user has been told that it is waited for."""
+    told: list[str] = []
+
+    def is_told() -> bool:
+        told.append(capfd.readouterr().err)
+        return "waiting: " in "".join(told)
+
+    def wait(*_: object, **__: object) -> NoReturn:
+        wait_until(is_told, "a line that says what is waited for")
+        sys.stderr.write("".join(told))
+        raise UnreachableError("nobody tells")
+
+    return wait
+
+
+def test_what_a_name_might_have_meant_is_waited_for_aloud(
+    stuck: Callable[..., NoReturn], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def absent(*_: object) -> None:
+        raise NotFoundError("no server has the content 'erth'")
+
+    monkeypatch.setattr(client_main, "_play", absent)
+    monkeypatch.setattr(listing, "list_contents", stuck)
+    monkeypatch.setattr(listing, "_asked", lambda _: ["127.0.0.1:9"])
+    assert main(["--neighbour", "127.0.0.1:9", "--content", "erth"]) == 3
+    assert "waiting: a node to tell what 'erth' might have meant" in capfd.readouterr().err
+
+
+def test_the_address_of_an_output_is_waited_for_aloud(
+    stuck: Callable[..., NoReturn], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(targets, "resolve", stuck)
+    output = "udp://tv.example:5000"
+    assert main(["--neighbour", "127.0.0.1:9", "--content", "earth", "--output", output]) == 4
+    assert f"waiting: the address of tv.example ({output})" in capfd.readouterr().err
 
 
 def test_a_list_that_a_neighbour_is_slow_to_give_is_waited_for_aloud(

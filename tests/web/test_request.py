@@ -2,6 +2,7 @@
 
 import contextlib
 from http import HTTPStatus
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
@@ -87,3 +88,20 @@ def test_what_is_no_request_is_refused_with_its_status(data: bytes, status: int)
 def test_any_bytes_give_a_request_or_an_error_with_a_status(data: bytes) -> None:
     with contextlib.suppress(RequestError):
         assert isinstance(parse(data), Request)
+
+
+@pytest.mark.parametrize(
+    ("peer", "told", "scheme"),
+    [
+        ("127.0.0.1", "https", "https"),
+        ("::1", "HTTPS", "https"),
+        ("127.0.0.1", "gopher", "http"),
+        ("127.0.0.1", "", "http"),
+        ("192.0.2.7", "https", "http"),
+    ],
+)
+def test_only_a_proxy_of_this_machine_is_believed_that_its_viewers_speak_https(
+    peer: str, told: str, scheme: str
+) -> None:
+    request = parse(head("/", "Host: tv.example", f"X-Forwarded-Proto: {told}"), ip_address(peer))
+    assert request.base == f"{scheme}://tv.example"

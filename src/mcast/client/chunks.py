@@ -17,7 +17,8 @@ class ChunkQueue:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._condition = threading.Condition()  # guards all below
-        self._chunks: deque[bytes] = deque()
+        self._chunks: deque[tuple[bytes, int]] = deque()  # and how many breaks are before each
+        self._breaks = self._read_breaks = 0
         self._queued = 0
         self._is_open = self._is_finished = False
         self._error: BaseException | None = None
@@ -70,12 +71,22 @@ class ChunkQueue:
         with self._condition:
             if self._is_finished:
                 return False
-            self._chunks.append(data)
+            self._chunks.append((data, self._breaks))
             self._queued += len(data)
             while self._queued > self._max_bytes and len(self._chunks) > 1:
                 self._dropped += len(self._pop())
             self._condition.notify()
             return True
+
+    def begin_anew(self) -> None:
+        """Take in that what is written next is another stream, which does not go on with the last one."""
+        with self._condition:
+            self._breaks += 1
+
+    @property
+    def breaks(self) -> int:
+        """Return how often another stream had begun, by the chunk that was read last."""
+        return self._read_breaks
 
     def read(self, timeout: float | None = None) -> bytes:
         """Return the next chunk; b"" when all has been read and the stream is finished.
@@ -87,6 +98,7 @@ class ChunkQueue:
             if not self._condition.wait_for(lambda: self._chunks or self._is_finished, timeout):
                 raise TimeoutError("no media has come in time")
             if self._chunks:
+                self._read_breaks = self._chunks[0][1]
                 return self._pop()
             if self._error is not None:
                 raise self._error
@@ -100,6 +112,6 @@ class ChunkQueue:
                 self._condition.notify_all()
 
     def _pop(self) -> bytes:
-        chunk = self._chunks.popleft()
+        chunk, _ = self._chunks.popleft()
         self._queued -= len(chunk)
         return chunk

@@ -178,6 +178,12 @@ class Subscription:
         """
         return "" if self._leaf is None else self._leaf.doubt
 
+    @property
+    def breaks(self) -> int:
+        """Return how often another stream had come in the place of one that could not go on, by what was
+        read last: a chunk with which it has grown does not go on with the chunk before."""
+        return self._chunks.breaks
+
     def statistics(self) -> Statistics:
         """Return what has come so far; after the end, what has come in all."""
         return Statistics() if self._leaf is None else self._leaf.statistics()

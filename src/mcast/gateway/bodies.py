@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from http import HTTPStatus
 
+from mcast.gateway.channel import Channel
 from mcast.gateway.channels import Hold
 from mcast.gateway.remux import Remux
 from mcast.web.connection import Cut
@@ -43,7 +44,7 @@ def stream_body(hold: Hold) -> RingBody:
     """Return the transport stream from the last keyframe on. Raises RequestError if nothing comes."""
     channel = hold.channel
     if not channel.wait_start(FIRST_SECONDS):
-        raise nothing_yet(channel.content)
+        raise nothing_yet(channel)
     return RingBody(hold, channel.ring, channel.start_number())
 
 
@@ -54,22 +55,25 @@ def mp4_body(hold: Hold) -> RingBody:
     """
     channel = hold.channel
     if not channel.wait_start(FIRST_SECONDS):
-        raise nothing_yet(channel.content)
+        raise nothing_yet(channel)
     remux = channel.remux()
+    if remux is None:
+        raise nothing_yet(channel)
     head = remux.head(FIRST_SECONDS)
     if not head:
-        raise _no_mp4(channel.content, remux)
+        raise _no_mp4(channel, remux)
     return RingBody(hold, remux.fragments, max(remux.start_number, remux.fragments.tail), head)
 
 
-def nothing_yet(content: str) -> RequestError:
-    """Return the error for a content of which nothing has come."""
-    text = f"nothing comes of '{content}' yet: try again soon"
+def nothing_yet(channel: Channel) -> RequestError:
+    """Return the error for a content of which nothing has come, with what it waits for."""
+    why = f" ({channel.doubt})" if channel.doubt else ""
+    text = f"nothing comes of '{channel.content}' yet{why}: try again soon"
     return RequestError(HTTPStatus.SERVICE_UNAVAILABLE, text, retry_after=2)
 
 
-def _no_mp4(content: str, remux: Remux) -> RequestError:
+def _no_mp4(channel: Channel, remux: Remux) -> RequestError:
     if remux.is_over:
-        text = f"ffmpeg makes no MP4 of '{content}': use its .ts or index.m3u8"
+        text = f"ffmpeg makes no MP4 of '{channel.content}': use its .ts or index.m3u8"
         return RequestError(HTTPStatus.NOT_IMPLEMENTED, text)
-    return nothing_yet(content)
+    return nothing_yet(channel)

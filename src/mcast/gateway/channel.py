@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 
 from mcast.client import Statistics, Subscription
+from mcast.client.notice import Notice
 from mcast.errors import McastError
 from mcast.gateway.hls import Segments
 from mcast.gateway.picture import Pictures
@@ -39,6 +40,7 @@ class Figures:
     statistics: Statistics
     bit_rate: float
     programme: Programme
+    awaited: str  # what it waits for, in words; empty: for nothing
 
 
 class Channel:
@@ -49,14 +51,16 @@ class Channel:
         self.ring: Ring[bytes] = Ring(MAX_BUFFERED, len)
         self.segments = Segments(int(time.time()))
         self.pictures = Pictures()
-        self._cutter = PieceCutter()
+        self._cutter, self._notice = PieceCutter(), Notice(content)
         self._lock = threading.Lock()  # guards what follows
         self._start = 0  # where in the ring the last keyframe is
         self._remux: Remux | None = None
+        self._has_ended = False
         self._stopping = threading.Event()
         self._settled = threading.Event()  # it is on, or over
         self._first_start = threading.Event()  # there is something to show, or never will be
         self._error: McastError | None = None
+        self._breaks = 0  # in what has been read
         self._rate_at, self._rate_bytes, self._bit_rate = time.monotonic(), 0, 0.0
         self._thread = OwnedThread(f"tune-{content}", self._run, on_crash)
 
@@ -86,6 +90,20 @@ class Channel:
         """Return what is in the stream, as far as it is known."""
         return self._cutter.programme
 
+    @property
+    def awaited(self) -> str:
+        """Return what it waits for, in words; empty where it waits for nothing, or is over."""
+        if self.is_over:
+            return ""
+        if not self._settled.is_set():
+            return self._subscription.awaited or "a way to it"
+        return self._subscription.awaited or ("" if self._first_start.is_set() else "its first keyframe")
+
+    @property
+    def doubt(self) -> str:
+        """Return the same for who waits no longer: also what seems to be wrong with the way."""
+        return self._subscription.awaited or self._subscription.doubt or self.awaited
+
     def wait_joined(self) -> None:
         """Wait until there is something to show. Raises McastError, which says why there will be nothing."""
         self._settled.wait()
@@ -113,9 +131,14 @@ class Channel:
         except FellBehind:
             return b""
 
-    def remux(self) -> Remux:
-        """Return what makes MP4 of it, started for the first who asks. Raises ConfigError without ffmpeg."""
+    def remux(self) -> Remux | None:
+        """Return what makes MP4 of it, started for the first who asks; None if it is over.
+
+        Raises ConfigError without ffmpeg.
+        """
         with self._lock:
+            if self._has_ended:  # nobody would stop it
+                return None
             if self._remux is not None and self._remux.is_over and not self.is_over:
                 self._remux.stop()  # ffmpeg has ended: it is tried again
                 self._remux = None
@@ -127,7 +150,7 @@ class Channel:
 
     def figures(self) -> Figures:
         """Return how it goes."""
-        return Figures(self._subscription.statistics(), self._bit_rate, self.programme)
+        return Figures(self._subscription.statistics(), self._bit_rate, self.programme, self.awaited)
 
     # The thread tune-CONTENT
 
@@ -150,6 +173,7 @@ class Channel:
         while not self._stopping.is_set():
             if self._subscription.wait_joined(GATHER):
                 return True
+            self._notice.look(self.awaited)
         return False
 
     def _end(self) -> None:
@@ -158,12 +182,14 @@ class Channel:
         self._settled.set()
         self._first_start.set()
         with self._lock:
-            remux, self._remux = self._remux, None
+            remux, self._remux, self._has_ended = self._remux, None, True
         if remux is not None:
+            if not self._stopping.is_set():
+                remux.finish()
             remux.stop()
 
     def _take(self) -> bool:
-        """Gather a few chunks and hand them on; return False at the end."""
+        """Gather a few chunks and hand them on; return False at the end. Raises McastError."""
         gathered: list[bytes] = []
         until = time.monotonic() + GATHER
         is_on = True
@@ -173,12 +199,20 @@ class Channel:
             except TimeoutError:
                 break
             is_on = bool(chunk)
+            if (breaks := self._subscription.breaks) != self._breaks:
+                self._breaks = breaks
+                self._cut(b"".join(gathered))
+                gathered.clear()
+                self._cutter.begin_anew()
             gathered.append(chunk)
-        if data := b"".join(gathered):
-            self._measure(len(data))
-            for piece in self._cutter.feed(data):
-                self._hand_on(piece)
+        self._cut(b"".join(gathered))
+        self._notice.look(self.awaited)
         return is_on
+
+    def _cut(self, data: bytes) -> None:
+        self._measure(len(data))
+        for piece in self._cutter.feed(data):
+            self._hand_on(piece)
 
     def _hand_on(self, piece: Piece) -> None:
         self.segments.add(piece)

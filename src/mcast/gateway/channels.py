@@ -117,6 +117,15 @@ class Channels:
             entry.viewers += 1
         return Hold(entry.channel, lambda stays: self._leave(entry, stays))
 
+    def ended(self, content: str) -> Hold | None:
+        """Return a hold on what is left of a stream that is over, for who has watched it; else None."""
+        with self._lock:
+            entry = self._entries.get(content)
+            if entry is None or not entry.channel.is_over or not entry.channel.segments.last(1):
+                return None
+            entry.viewers += 1
+        return Hold(entry.channel, lambda stays: self._leave(entry, stays))
+
     def call(self, function: Callable[[], None]) -> None:
         """Have the thread do something that does not wait, at its next look. Never waits."""
         self._calls.append(function)
@@ -154,8 +163,8 @@ class Channels:
             if self._is_stopped:
                 raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, "this gateway is about to end")
             entry = self._entries.get(content)
-            if entry is not None and entry.channel.is_over and entry.viewers == 0:
-                entry.channel.stop()  # its thread has ended or is about to
+            if entry is not None and entry.channel.is_over:
+                entry.channel.stop()  # its thread has ended or is about to; who holds it reads what is left
                 entry = None
             if entry is None:
                 entry = self._entries[content] = _Entry(self._make(content))
@@ -177,7 +186,8 @@ class Channels:
     def _leave(self, entry: _Entry, stays: float) -> None:
         with self._lock:
             entry.viewers -= 1
-            entry.keep_until = max(entry.keep_until, time.monotonic() + stays + self._linger)
+            if not entry.channel.is_over:  # else nobody new begins with it
+                entry.keep_until = max(entry.keep_until, time.monotonic() + stays + self._linger)
 
     def _run(self) -> None:
         while not self._stopping.wait(LOOK):
@@ -195,7 +205,7 @@ class Channels:
             gone = [
                 (content, entry)
                 for content, entry in self._entries.items()
-                if entry.viewers == 0 and (entry.keep_until <= now or entry.channel.is_over)
+                if entry.viewers == 0 and entry.keep_until <= now
             ]
             for content, _ in gone:
                 del self._entries[content]

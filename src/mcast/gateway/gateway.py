@@ -33,7 +33,7 @@ class Gateway:
         """
         known = KnownContents(ask)
         self._channels = Channels(subscribe, known, on_crash, linger)
-        self._site = Site(self._channels, known)
+        self._site = Site(self._channels, known, lambda: self.cut)
         self._service = Service(settings, self._site.answer, on_crash)
 
     def __repr__(self) -> str:

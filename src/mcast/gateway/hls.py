@@ -22,6 +22,8 @@ FIRST = 3
 """Segments that the first list has: Chromium takes a shorter one for broken."""
 MAX_BYTES = 64 * 1024 * 1024
 """Bytes of all segments of a content: a content without keyframes must not eat the memory."""
+FRAME = 0.04
+"""Seconds, as which the last picture counts where no next one tells."""
 LEAP = 12.0
 """Seconds: a clock that runs backwards, or leaps further than from one keyframe to the next, is another."""
 
@@ -33,7 +35,7 @@ class Segment:
     number: int
     data: bytes
     seconds: float
-    is_break: bool  # the clock has leapt in front of it
+    is_break: bool  # what is before it does not go on here
 
 
 class Segments:
@@ -56,10 +58,16 @@ class Segments:
         """Take in the next piece."""
         if piece.is_start and self._parts:
             elapsed = seconds_between(self._began, piece.time)
-            is_leap = not 0 <= elapsed <= LEAP
-            if elapsed >= SHORTEST or is_leap or self._size > MAX_BYTES // KEPT:
-                self._close(SHORTEST if is_leap else max(elapsed, 0.04))
-                self._is_break = is_leap
+            is_break = piece.is_break or not 0 <= elapsed <= LEAP
+            if elapsed >= SHORTEST or is_break or self._size > MAX_BYTES // KEPT:
+                if (
+                    is_break and piece.former is not None
+                ):  # it lasts until its last picture, not until this one
+                    elapsed = seconds_between(self._began, piece.former) + FRAME
+                elif is_break:
+                    elapsed = SHORTEST
+                self._close(max(elapsed, FRAME))
+                self._is_break = is_break
         if piece.is_start and not self._parts:
             self._began = piece.time
         if piece.is_start or self._parts:

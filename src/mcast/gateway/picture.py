@@ -26,7 +26,8 @@ _turns = threading.BoundedSemaphore(MAX_AT_ONCE)
 class Pictures:
     """The last picture of one content. Safe for all threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()  # held while one is made: others who want it wait for the same
         self._picture, self._taken_at = b"", 0.0
 
@@ -36,8 +37,8 @@ class Pictures:
         Raises RequestError if none can be made.
         """
         with self._lock:
-            if not self._picture or time.monotonic() - self._taken_at > age:
-                self._picture, self._taken_at = _decoded(take()[:MAX_BYTES]), time.monotonic()
+            if not self._picture or self._clock() - self._taken_at > age:
+                self._picture, self._taken_at = _decoded(take()[:MAX_BYTES]), self._clock()
             return self._picture
 
 

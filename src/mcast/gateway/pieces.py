@@ -4,19 +4,17 @@ Bytes come in as they are read, whole packets; out come pieces, of which those t
 PAT, a PMT and a packet at which a decoder can begin. Nothing is altered; only where the tables do not stand
 right before the keyframe (a stream that was not made by mcast) the last ones are repeated there.
 
-Without pictures a stream may be begun wherever sound begins; there, and where no keyframe comes for
-`LONGEST` seconds, time decides.
+What a keyframe is, `mcast.media.keyframes` tells; a stream without any is begun every few seconds.
+
+A *break* is a start behind a discontinuity that the stream marks (ISO 13818-1, 2.4.3.5): its clock and its
+counters begin anew, however near the new time is to the old one.
 """
 
 from dataclasses import dataclass
 
-from mcast.media.programme import Programme, pmt_pid, presentation_time, programme, seconds_between
-from mcast.wire.mpegts import PACKET, PAT_PID, pid_at, random_access_at
-
-SOUND_SECONDS = 2.0
-"""From one start to the next where there is only sound: what servers give pictures, too."""
-LONGEST = 10.0
-"""Seconds after which a start is made at any picture: players of HLS give up waiting."""
+from mcast.media.keyframes import Keyframes
+from mcast.media.programme import Programme
+from mcast.wire.mpegts import PACKET, PAT_PID, discontinuity_at, pid_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,68 +24,85 @@ class Piece:
     data: bytes
     is_start: bool = False
     time: int | None = None  # of a start: its PTS, 90 kHz
+    is_break: bool = False  # of a start: what was before it does not go on here
+    former: int | None = None  # of a start: the PTS of the newest picture before it
 
 
 class PieceCutter:
     """Cuts one stream. Pure: it looks at nothing but the bytes."""
 
     def __init__(self) -> None:
-        self.programme = Programme()
+        self._keyframes = Keyframes()
         self._pat, self._pmt = b"", b""
-        self._pmt_pid: int | None = None
-        self._reference: int | None = None  # the PTS of the last start, or of what came first
-        self.latest: int | None = None
-        """The PTS of the newest picture, or sound where there is none."""
-        self._has_begun = False
+        self._is_broken = False  # a discontinuity was marked since the last start
+
+    @property
+    def programme(self) -> Programme:
+        """Return what is in the stream, as far as it is known."""
+        return self._keyframes.programme
+
+    @property
+    def latest(self) -> int | None:
+        """Return the PTS of the newest picture, or sound where there is none."""
+        return self._keyframes.latest
+
+    def begin_anew(self) -> None:
+        """Take in that another stream follows, which marks no discontinuity."""
+        self._is_broken = self._keyframes.has_begun
 
     def feed(self, data: bytes) -> list[Piece]:
         """Return the pieces of some whole packets; what comes before the first start belongs to none."""
-        had_begun, starts = self._has_begun, self._starts(data)
+        had_begun = self._keyframes.has_begun
+        starts = self._starts(data)
         first = starts[0].begin if starts else len(data)
         pieces = [Piece(data[:first])] if had_begun and first else []
         ends = [*(start.begin for start in starts[1:]), len(data)]
         pieces += [
-            Piece(start.tables + data[start.begin : end], is_start=True, time=start.time)
+            Piece(start.tables + data[start.begin : end], True, start.time, start.is_break, start.former)
             for start, end in zip(starts, ends, strict=False)
         ]
         return pieces
 
     def _starts(self, data: bytes) -> list["_Start"]:
         found: list[_Start] = []
+        keyframes = self._keyframes
         pat_at = pmt_at = -1  # numbers of packets
-        for number in [number for number, high in enumerate(data[1::PACKET]) if high & 0x40]:
+        for number in _telling(data):
             at = number * PACKET
             packet = data[at : at + PACKET]
             pid = pid_at(packet, 0)
+            if discontinuity_at(packet, 0) and self._decides(pid):
+                self._is_broken = keyframes.has_begun
+            if not packet[1] & 0x40:
+                continue
+            former = keyframes.latest
             if pid == PAT_PID:
-                self._pat, self._pmt_pid, pat_at = packet, pmt_pid(packet), number
-            elif pid == self._pmt_pid:
+                keyframes.take_pat(packet)
+                self._pat, pat_at = packet, number
+            elif pid == keyframes.pmt_pid:
+                keyframes.take_pmt(packet)
                 self._pmt, pmt_at = packet, number
-                self.programme = programme(packet) or self.programme
-            elif pid == self._leading and self._begins(packet):
+            elif keyframes.begins(packet):
                 stand_in_front = (pat_at, pmt_at) == (number - 2, number - 1)
                 tables = b"" if stand_in_front else self._pat + self._pmt
-                found.append(_Start(at - 2 * PACKET * stand_in_front, tables, self._reference))
+                begin = at - 2 * PACKET * stand_in_front
+                found.append(_Start(begin, tables, keyframes.reference, self._is_broken, former))
+                self._is_broken = False
         return found
 
-    @property
-    def _leading(self) -> int | None:
-        """Return the PID that decides: the picture's, or the sound's where there is none."""
-        video = self.programme.video
-        return self.programme.audio if video is None else video
+    def _decides(self, pid: int) -> bool:
+        """Return whether a discontinuity of this PID is one of the stream: of the picture, or of the clock.
 
-    def _begins(self, packet: bytes) -> bool:
-        """Return whether the stream may be begun at this packet, and remember that it was."""
-        time = self.latest = presentation_time(packet)
-        if self._reference is None:
-            self._reference = time
-        elapsed = seconds_between(self._reference, time)
-        is_key = self.programme.video is not None and random_access_at(packet, 0)
-        is_sound = self.programme.video is None and (not self._has_begun or elapsed >= SOUND_SECONDS)
-        if not (is_key or is_sound or elapsed >= LONGEST):
-            return False
-        self._has_begun, self._reference = True, time
-        return True
+        Other streams mark theirs, too, each at its own next packet: for one break that would be several.
+        """
+        told = self._keyframes.programme
+        return pid == self._keyframes.leading or (pid == told.clock and pid not in told.pids)
+
+
+def _telling(data: bytes) -> list[int]:
+    """Return the numbers of the packets that are to be looked at: something begins there, or is marked."""
+    heads = zip(data[1::PACKET], data[3::PACKET], strict=True)
+    return [number for number, (high, control) in enumerate(heads) if high & 0x40 or control & 0x20]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +112,5 @@ class _Start:
     begin: int  # its offset
     tables: bytes  # to be put in front
     time: int | None
+    is_break: bool
+    former: int | None

@@ -23,6 +23,8 @@ FRAGMENT_SECONDS = 0.2
 """Of a fragment, at most: a browser shows the first one at once, and is that much behind the stream."""
 MAX_FED = 16 * 1024 * 1024
 """Bytes that wait for ffmpeg, which takes them at once unless the machine is too busy."""
+LAST_SECONDS = 1.0
+"""For ffmpeg to write what it has, once nothing more comes."""
 _BLOCK = 1 << 18
 
 
@@ -77,6 +79,12 @@ class Remux:
         """Wait for the first fragment; return what is to stand before all, nothing if there will be none."""
         self._begun.wait(timeout)
         return self._reader.head if self.fragments.head else b""
+
+    def finish(self) -> None:
+        """Have ffmpeg write what it has, as nothing more comes: in front of stop(), where there is time."""
+        self._writer.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(LAST_SECONDS)
 
     def stop(self) -> None:
         """End ffmpeg and the threads. Harmless when repeated."""

@@ -6,7 +6,8 @@
                                             /NAME.jpg           a picture of now
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -27,6 +28,9 @@ SEGMENTS_AWAY = 3
 MAX_AGE = 600.0
 """Seconds that a picture may be old, if somebody asks for an older one: the page's previews."""
 
+PUBLIC = (".ts", ".m3u8", ".mp4", ".jpg")
+"""Endings of what pages of other origins may have, with `--cors`."""
+
 TS = "video/mp2t"
 M3U8 = "application/vnd.apple.mpegurl"
 M3U = "audio/x-mpegurl; charset=utf-8"
@@ -36,8 +40,9 @@ _NEVER_STORED = {"Cache-Control": "no-store"}
 class Site:
     """Answers requests. Called by many threads."""
 
-    def __init__(self, channels: Channels, known: KnownContents) -> None:
-        self._channels, self._known = channels, known
+    def __init__(self, channels: Channels, known: KnownContents, cut: Callable[[], int]) -> None:
+        """`cut` tells how many viewers were cut so far."""
+        self._channels, self._known, self._cut = channels, known, cut
         self._files = StaticFiles("mcast.web", "mcast.gateway")
 
     @property
@@ -47,6 +52,13 @@ class Site:
 
     def answer(self, request: Request) -> Response:
         """Return what is at a URL. Raises RequestError."""
+        try:
+            return self._answer_or_configure(request)
+        except RequestError as error:  # who may have a stream may know why there is none
+            error.is_public = request.parts[-1].endswith(PUBLIC)
+            raise
+
+    def _answer_or_configure(self, request: Request) -> Response:
         try:
             return self._answer(request)
         except ConfigError as error:  # ffmpeg is missing
@@ -96,7 +108,7 @@ class Site:
         with self._channels.open(content) as hold:
             channel = hold.channel
             if not channel.wait_start(FIRST_SECONDS):
-                raise nothing_yet(content)
+                raise nothing_yet(hold.channel)
             if channel.programme.video is None:
                 raise RequestError(HTTPStatus.NOT_FOUND, f"'{content}' has no pictures, only sound")
             picture = channel.pictures.get(channel.newest, _age(request))
@@ -105,11 +117,11 @@ class Site:
     # HLS
 
     def _index(self, content: str) -> Response:
-        with self._channels.open(content) as hold:
+        with self._channels.ended(content) or self._channels.open(content) as hold:
             segments = hold.channel.segments
             self._stay(hold)
             if not segments.wait_first(FIRST_SECONDS):
-                raise nothing_yet(content)
+                raise nothing_yet(hold.channel)
             playlist = segments.playlist().encode()
         return Response(playlist, M3U8, headers=_NEVER_STORED, is_public=True)
 
@@ -132,10 +144,9 @@ class Site:
     # What there is
 
     def _playlist(self, request: Request) -> Response:
-        base = f"http://{request.headers.get('host', 'localhost')}"
         lines = ["#EXTM3U"]
         for info in self._directory().contents:
-            lines += [f"#EXTINF:-1,{info.name}", f"{base}/{quote(info.name, safe='')}.ts"]
+            lines += [f"#EXTINF:-1,{info.name}", f"{request.base}/{quote(info.name, safe='')}.ts"]
         headers = {**_NEVER_STORED, "Content-Disposition": 'inline; filename="playlist.m3u"'}
         return Response("\n".join([*lines, ""]).encode(), M3U, headers=headers)
 
@@ -145,6 +156,7 @@ class Site:
             {
                 "version": API_VERSION,
                 "text": directory.text,
+                "cut_viewers": self._cut(),
                 "contents": [
                     {
                         "name": info.name,
@@ -186,6 +198,7 @@ def _channel(figures: Figures, viewers: int) -> dict[str, object]:
         "lost_datagrams": told.lost_datagrams,
         "repaired_datagrams": told.repaired_datagrams,
         "parent_changes": told.parent_changes,
+        "awaited": figures.awaited,
         "unplayable": figures.programme.unplayable,
     }
 
@@ -201,10 +214,16 @@ class _Nothing:
 
 
 def _age(request: Request) -> float:
+    text = request.query.get("age")
+    if text is None:
+        return FRESH_SECONDS
     try:
-        return min(max(float(request.query.get("age", FRESH_SECONDS)), FRESH_SECONDS), MAX_AGE)
+        age = float(text)
     except ValueError:
-        raise RequestError(HTTPStatus.BAD_REQUEST, "age is a number of seconds") from None
+        age = -1.0
+    if not 0 <= age < math.inf:  # so is nan
+        raise RequestError(HTTPStatus.BAD_REQUEST, "age is a number of seconds from 0 on")
+    return min(max(age, FRESH_SECONDS), MAX_AGE)
 
 
 def _no_relay(request: Request) -> RequestError:

@@ -91,6 +91,9 @@ class DatagramOutput:
             self._condition.notify()
             return True
 
+    def begin_anew(self) -> None:
+        """Do nothing: that its clock leaps is seen by `Departures`."""
+
     def ended(self) -> Ended | None:
         """Return None: a network takes whatever is sent."""
         return None

@@ -49,6 +49,10 @@ class Sink(Protocol):
         """Take whole TS packets without waiting; return whether there was room."""
         ...
 
+    def begin_anew(self) -> None:
+        """Take in that what is written next is another stream, which does not go on with the last one."""
+        ...
+
     @property
     def dropped(self) -> int:
         """Return the bytes that found no room."""
@@ -80,6 +84,14 @@ class Output(Sink, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Queued:
+    """What waits to be written."""
+
+    data: bytes
+    begins_anew: bool  # it is of another stream than what was before it
+
+
 class Writer:
     """Owns a store and the thread "output" that writes to it."""
 
@@ -97,7 +109,8 @@ class Writer:
         self.dropped = 0
         self._max_queued = max_queued
         self._condition = threading.Condition()
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[_Queued] = deque()
+        self._begins_anew = False  # what is written next
         self._queued = self._accepted = 0
         self._closing = self._abandon = False
         self._ended: Ended | None = None
@@ -120,11 +133,17 @@ class Writer:
             if self._queued + len(data) > self._max_queued:
                 self.dropped += len(data)
                 return False
-            self._queue.append(data)
+            self._queue.append(_Queued(data, self._begins_anew))
+            self._begins_anew = False
             self._queued += len(data)
             self._accepted += len(data)
             self._condition.notify()
             return True
+
+    def begin_anew(self) -> None:
+        """Take in that what is written next is another stream. Never waits."""
+        with self._condition:
+            self._begins_anew = True
 
     def ended(self) -> Ended | None:
         """Return why nothing more can be written."""
@@ -163,16 +182,18 @@ class Writer:
         return False
 
     def _run(self) -> None:
-        while (data := self._next()) is not None:
+        while (queued := self._next()) is not None:
+            if queued.begins_anew:
+                self._store.begin_anew()
             try:
-                self._store.write(data, lambda: self._abandon)
+                self._store.write(queued.data, lambda: self._abandon)
             except OSError as error:
                 self._fail(error)
             with self._condition:
-                self._queued -= len(data)
+                self._queued -= len(queued.data)
                 self._condition.notify_all()
 
-    def _next(self) -> bytes | None:
+    def _next(self) -> _Queued | None:
         with self._condition:
             while not self._queue and not self._closing:
                 self._condition.wait()

@@ -49,6 +49,11 @@ class Outputs:
                 had_room &= part.write(data)
         return had_room
 
+    def begin_anew(self) -> None:
+        """Tell all that what is written next is another stream. Never waits."""
+        for part in self._parts:
+            part.begin_anew()
+
     def ended(self) -> Ended | None:
         """Return why the last one takes no more, or the first that has failed; None while one does."""
         for part in self._parts:

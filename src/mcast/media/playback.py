@@ -192,6 +192,7 @@ class Playback:
         if rest is not None:
             self._write(rest)
             self._checker.begin_anew()
+            self._output.begin_anew()
 
     def _sample(self, now: float) -> None:
         """Note once a second what has gone out when."""

@@ -104,6 +104,9 @@ class Player:
         """Queue whole TS packets; drop them if there is no room. Never waits."""
         return self._writer.write(data)
 
+    def begin_anew(self) -> None:
+        """Do nothing: a player sees by the stream that another one begins."""
+
     def ended(self) -> Ended | None:
         """Return how the player ended; None while it runs."""
         status = self._process.poll()

@@ -36,6 +36,10 @@ class Store(Protocol):
         """Write whole TS packets; it may wait until `is_given_up`, looked at after `wake`. Raises OSError."""
         ...
 
+    def begin_anew(self) -> None:
+        """Take in that what is written next is another stream, which does not go on with the last one."""
+        ...
+
     def wake(self) -> None:
         """Have `write` look at once whether it is given up. From any thread."""
         ...
@@ -88,6 +92,9 @@ class Descriptor:
             done = os.write(self._fd, left[: _FILE_STEP if self._regular else _PIPE_STEP])
             self.written += done
             left = left[done:]
+
+    def begin_anew(self) -> None:
+        """Do nothing: the bytes are written as they come."""
 
     def wake(self) -> None:
         self._waker.wake()

@@ -24,14 +24,20 @@ def add_http_options(add: AddOption, what: str) -> None:
         help="a name under which viewers reach --http, beside this machine's own; repeatable")  # fmt: skip
 
 
-def http_settings(options: argparse.Namespace, *, cors: bool = False) -> Settings | None:
-    """Return where to serve HTTP and for whom, None if not at all. Raises ConfigError."""
+def http_settings(
+    options: argparse.Namespace, *, cors: bool = False, linger: bool = False
+) -> Settings | None:
+    """Return where to serve HTTP and for whom, None if not at all. Raises ConfigError.
+
+    `cors` and `linger` say whether these options are given, where a program has them.
+    """
     address: HostPort | None = options.http
     given = {
         "--http-key-file": options.http_key_file is not None,
         "--http-open": options.http_open,
         "--http-name": bool(options.http_names),
         "--cors": cors,
+        "--linger": linger,
     }
     if address is None:
         if alone := [option for option, is_given in given.items() if is_given]:

@@ -13,7 +13,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 from mcast import __version__
-from mcast.hostport import IPAddress
+from mcast.hostport import HostPort, IPAddress
 from mcast.web.request import MAX_HEAD, Request, RequestError, parse
 from mcast.web.response import GUARDS, Response, Stream, error_answer
 
@@ -44,6 +44,8 @@ class ViewerConnection:
         self._sock, self.peer, self._answer, self._cors = sock, peer, answer, cors
         self._buffer = b""
         self._closing = False
+        host, port, *_ = sock.getsockname()
+        self._reached = HostPort(host, port)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __repr__(self) -> str:
@@ -87,7 +89,7 @@ class ViewerConnection:
         request: Request | None = None
         try:
             head = self._read_head()
-            request = parse(head, self.peer)
+            request = parse(head, self.peer, self._reached)
             response = self._answer(request)
         except RequestError as error:
             response = error_answer(request, error)

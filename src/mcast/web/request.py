@@ -12,16 +12,20 @@ from io import BytesIO
 from ipaddress import IPv4Address
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
-from mcast.hostport import IPAddress
+from mcast.hostport import HostPort, IPAddress
 
 MAX_HEAD = 16_384
 """Bytes of a request's head: four times what a browser with cookies sends."""
 
 NOWHERE = IPv4Address(0)
+UNREACHED = HostPort("localhost", 0)
 
 
 class RequestError(Exception):
     """A request that is answered with an error: its status, and a line that says how to mend it."""
+
+    is_public = False
+    """Pages of other origins may read it, where the service is told so (`cors`)."""
 
     def __init__(self, status: HTTPStatus, text: str, *, retry_after: int | None = None) -> None:
         """`retry_after` is in seconds: when to ask again."""
@@ -41,6 +45,18 @@ class Request:
     """By their names in lower case; one that came twice has its values joined by commas (RFC 9110, 5.3)."""
     keeps_alive: bool = True
     peer: IPAddress = NOWHERE
+    reached: HostPort = UNREACHED
+    """Our own address, at which the request has come in."""
+
+    @property
+    def base(self) -> str:
+        """Return by which URL we are reached, without a slash at its end.
+
+        A proxy in front of us, on this machine, says whether its own viewers speak HTTPS to it.
+        """
+        scheme = self.headers.get("x-forwarded-proto", "") if self.peer.is_loopback else ""
+        host = self.headers.get("host") or str(self.reached)  # HTTP/1.0 knows no Host
+        return f"{'https' if scheme.strip().lower() == 'https' else 'http'}://{host}"
 
     @property
     def path(self) -> str:
@@ -57,7 +73,7 @@ class Request:
         return kind in self.headers.get("accept", "")
 
 
-def parse(head: bytes, peer: IPAddress = NOWHERE) -> Request:
+def parse(head: bytes, peer: IPAddress = NOWHERE, reached: HostPort = UNREACHED) -> Request:
     """Return the request that a head says, its empty line included. Raises RequestError, and nothing else."""
     parsed = _Parsed(head)
     if parsed.request_version == "HTTP/0.9":
@@ -69,7 +85,7 @@ def parse(head: bytes, peer: IPAddress = NOWHERE) -> Request:
     if headers.get("content-length", "0").strip() != "0" or "transfer-encoding" in headers:
         raise RequestError(HTTPStatus.BAD_REQUEST, "a request here has no body")
     parts, query = _target(parsed.path)
-    return Request(parsed.command, parts, query, headers, not parsed.close_connection, peer)
+    return Request(parsed.command, parts, query, headers, not parsed.close_connection, peer, reached)
 
 
 def _target(target: str) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -79,9 +79,10 @@ def error_answer(request: Request | None, error: RequestError) -> Response:
     headers = {"Cache-Control": "no-store"}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
+    is_public = error.is_public
     if request is not None and request.accepts("text/html"):
-        return Response(_page(error).encode(), HTML, error.status, headers)
-    return Response(f"{error.text}\n".encode(), TEXT, error.status, headers)
+        return Response(_page(error).encode(), HTML, error.status, headers, is_public=is_public)
+    return Response(f"{error.text}\n".encode(), TEXT, error.status, headers, is_public=is_public)
 
 
 def _page(error: RequestError) -> str:

@@ -30,6 +30,9 @@ class Part:
         self.taken.append(data)
         return self.has_room
 
+    def begin_anew(self) -> None:
+        self.taken.append(b"|")
+
     def ended(self) -> Ended | None:
         return self.end
 
@@ -54,7 +57,8 @@ def test_all_get_the_stream(outputs: Outputs, parts: tuple[Part, Part]) -> None:
     assert outputs.write(b"1")
     parts[0].has_room = False
     assert not outputs.write(b"2")
-    assert [part.taken for part in parts] == [[b"1", b"2"]] * 2
+    outputs.begin_anew()
+    assert [part.taken for part in parts] == [[b"1", b"2", b"|"]] * 2
     assert (outputs.name, outputs.written, outputs.dropped) == ("a.ts, mpv", 20, 10)
 
 

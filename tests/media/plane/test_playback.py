@@ -19,10 +19,14 @@ class Memory:
     def __init__(self) -> None:
         self.data = bytearray()
         self.dropped = 0
+        self.breaks: list[int] = []  # bytes before each
 
     def write(self, data: bytes) -> bool:
         self.data += data
         return True
+
+    def begin_anew(self) -> None:
+        self.breaks.append(len(self.data))
 
     def ended(self) -> Ended | None:
         return None
@@ -86,6 +90,7 @@ def test_another_stream_goes_out_behind_what_was_held_of_the_one_that_was_given_
     assert playback.begin_anew() == number + 1
     playback.stop()
     assert output.numbers() == [*range(100, 105), *range(107, 110), *range(5)]
+    assert output.breaks == [8 * PACKETS * 188, 13 * PACKETS * 188]
     report = playback.report()
     assert (report.discontinuities, report.playout.lost, report.first_number) == (2, 2, 100)
     assert report.playout.datagrams == 13

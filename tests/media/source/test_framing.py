@@ -1,42 +1,24 @@
 """Where viewers may begin in a transport stream that was made elsewhere."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from helpers import locked
-from machine import need_ffmpeg
 from mcast.media.source.cutting import Cut, Cutter
 from mcast.media.source.framing import MAX_HELD, Copied, Run
 from mcast.wire.mpegts import PACKET, PAT_PID, pid_at, starts_with_pat
-from media.source.transport import packet, packets, run
+from media.source.foreign import CODECS, foreign, without_indicators
+from media.source.transport import packet, packets
 
 pytestmark = pytest.mark.ffmpeg
-
-CODECS = {
-    "h264": ("-c:v", "libx264", "-preset", "ultrafast"),
-    "hevc": ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params", "log-level=error"),
-    "mpeg2": ("-c:v", "mpeg2video", "-b:v", "1M"),
-}
-SOUND = ("-f", "lavfi", "-i", "sine=duration=4", "-c:a", "mp2")
 
 
 @pytest.fixture(scope="module")
 def clip(shared_directory: Path) -> Callable[[str], Path]:
-    """Make four seconds as a muxer makes them that knows nothing of us; a keyframe each second."""
-    need_ffmpeg()
-
-    def make(name: str) -> Path:
-        file = shared_directory / f"foreign-{name}.ts"
-        picture = ("-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=4")
-        arguments = SOUND if name == "sound" else (*picture, *SOUND, *CODECS[name], "-g", "25", "-bf", "0")
-        with locked(shared_directory / f"foreign-{name}.lock"):
-            if not file.exists():
-                run("ffmpeg", "-v", "error", *arguments, "-f", "mpegts", file)
-        return file
-
-    return make
+    """Give the streams of `foreign`."""
+    return partial(foreign, shared_directory)
 
 
 def framed(data: bytes, size: int = 4_000) -> tuple[list[Run], Copied]:
@@ -48,15 +30,6 @@ def framed(data: bytes, size: int = 4_000) -> tuple[list[Run], Copied]:
 
 def joined(runs: list[Run]) -> bytes:
     return b"".join(run.packets for run in runs)
-
-
-def without_indicators(data: bytes) -> bytes:
-    """Clear each random access indicator, as some muxers set none."""
-    changed = bytearray(data)
-    for at in range(0, len(data), PACKET):
-        if data[at + 3] & 0x20 and data[at + 4]:
-            changed[at + 5] &= ~0x40
-    return bytes(changed)
 
 
 @pytest.mark.parametrize("has_indicators", [True, False])

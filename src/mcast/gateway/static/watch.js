@@ -6,6 +6,8 @@
 const LOOK_MS = 2000;
 const PREVIEW_MS = 60000;
 const PREVIEW_AGE_S = 60;
+const AGAIN_MS = 1000; // until a stream that broke is asked for again: the gateway may just be starting
+const STEADY_MS = 3000; // who has played a stream so long can play it: what breaks then is not the browser's fault
 const MANY = 8; // contents, from which on a filter is worth its place
 const HLS = "application/vnd.apple.mpegurl";
 const WORDS = [
@@ -59,6 +61,10 @@ function warning(content) {
   return words.length ? `Most browsers cannot play ${words.join(" and ")}: use VLC with the TS URL.` : "";
 }
 
+function waiting(content) {
+  return content.channel && content.channel.awaited ? `It waits: ${content.channel.awaited}` : "";
+}
+
 function figures(channel) {
   return [
     ["path", channel.path.join(" › ")],
@@ -93,7 +99,7 @@ class Card {
   show(content) {
     this.content = content;
     this.root.querySelector(".about").textContent = about(content);
-    const text = this.failure || warning(content);
+    const text = this.failure || waiting(content) || warning(content);
     const line = this.root.querySelector(".warning");
     line.textContent = text;
     line.hidden = !text;
@@ -119,31 +125,78 @@ class Card {
 
   start() {
     for (const other of cards.values()) other.stop();
-    this.failure = "";
+    this.tell("");
     history.replaceState(null, "", `#${this.content.url}`);
     const video = this.video = document.createElement("video");
     video.controls = true;
     video.playsInline = true;
-    const sources = [".mp4", "/index.m3u8"]; // MP4 begins sooner; Apple's browsers want HLS for what has no end
-    if (navigator.vendor.startsWith("Apple") && video.canPlayType(HLS)) sources.reverse();
-    const next = () => {
-      const ending = sources.shift();
-      if (ending) {
-        video.src = absolute(this.content, ending);
-        video.play().catch(() => {}); // a browser that forbids it shows its own button
-      } else this.fail(video.error ? video.error.message : "");
-    };
-    video.addEventListener("error", () => { if (this.video === video) next(); });
+    this.endings = [".mp4", "/index.m3u8"]; // MP4 begins sooner; Apple's browsers want HLS for what has no end
+    if (navigator.vendor.startsWith("Apple") && video.canPlayType(HLS)) this.endings.reverse();
+    video.addEventListener("playing", () => {
+      this.playingSince ??= performance.now();
+      this.tell("");
+    });
+    video.addEventListener("play", () => { this.isPaused = false; });
+    video.addEventListener("pause", () => { // a video that fails or ends counts as paused, too
+      this.isPaused = this.playingSince !== null && !video.error && !video.ended;
+    });
+    video.addEventListener("error", () => this.onError(video));
+    video.addEventListener("ended", () => this.onEnded(video));
     this.screen.append(video);
     this.play.hidden = true;
     this.root.classList.add("on");
-    next();
+    this.load(video);
     video.focus();
   }
 
-  fail(why) {
-    this.stop();
-    this.failure = `This browser cannot play it${why ? ` (${why})` : ""}: use VLC with the TS URL.`;
+  load(video) {
+    if (this.video !== video) return;
+    this.playingSince = null;
+    this.isPaused = false;
+    video.src = absolute(this.content, this.endings[0]);
+    video.play().catch(() => {}); // a browser that forbids it shows its own button
+  }
+
+  // A video tells neither a cut from a fault of the stream, nor why a URL gives none: the gateway does.
+  async onError(video) {
+    if (this.video !== video) return;
+    const { code, message } = video.error;
+    const hasPlayed = this.playingSince !== null && performance.now() - this.playingSince > STEADY_MS;
+    const refusal = await refusalOf(video.src);
+    if (this.video !== video) return;
+    const isUnplayable = code === MediaError.MEDIA_ERR_DECODE || code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED;
+    if (refusal ? refusal.retryMs : hasPlayed || !isUnplayable) {
+      this.again(video, refusal);
+    } else if ((!refusal || refusal.isOfFormat) && this.endings.length > 1) {
+      this.endings.shift();
+      this.load(video);
+    } else {
+      this.stop();
+      this.tell(refusal ? refusal.text
+        : `This browser cannot play it${message ? ` (${message})` : ""}: use VLC with the TS URL.`);
+    }
+  }
+
+  again(video, refusal) {
+    if (refusal) this.tell(`${refusal.text} (trying again …)`);
+    if (this.isPaused) { // the viewer has paused it, and so it was cut: it goes on when he does
+      video.addEventListener("play", () => this.load(video), { once: true });
+    } else setTimeout(() => this.load(video), refusal ? refusal.retryMs : AGAIN_MS);
+  }
+
+  // The gateway cuts who is too slow, or was paused for long: for a browser that is the end.
+  async onEnded(video) {
+    if (this.video !== video) return;
+    const isOver = this.content.kind === "file" && !(await isOn(this.content.name));
+    if (this.video !== video) return;
+    if (isOver) {
+      this.stop();
+      this.tell("It has ended. A click plays it again.");
+    } else this.again(video, null);
+  }
+
+  tell(text) {
+    this.failure = text;
     this.show(this.content);
   }
 
@@ -156,6 +209,31 @@ class Card {
     video.remove();
     this.play.hidden = false;
     this.root.classList.remove("on");
+  }
+}
+
+// Return why the gateway gives no stream at a URL, null if it does.
+async function refusalOf(url) {
+  const asking = new AbortController();
+  try {
+    const answer = await fetch(url, { signal: asking.signal });
+    if (answer.ok) return null;
+    const seconds = Number(answer.headers.get("Retry-After"));
+    return { text: (await answer.text()).trim(), retryMs: seconds * 1000, isOfFormat: answer.status === 501 };
+  } catch {
+    return { text: "The gateway does not answer: has it ended?", retryMs: LOOK_MS, isOfFormat: false };
+  } finally {
+    asking.abort(); // the stream itself is not wanted here
+  }
+}
+
+// Return whether somebody's stream of a content goes on.
+async function isOn(name) {
+  try {
+    const told = await (await fetch("/api/contents")).json();
+    return told.contents.some((content) => content.name === name && content.channel);
+  } catch {
+    return false;
   }
 }
 

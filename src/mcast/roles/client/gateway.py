@@ -35,18 +35,27 @@ def add_gateway_options(add: AddOption) -> None:
     """Add `--http` and what belongs to it."""
     add_http_options(add, "every content as TS, HLS and MP4, and a page that plays them,")
     add("--cors", action="store_true", help="let pages of other origins have streams and pictures (--http)")
-    add("--linger", type=_seconds, default=DEFAULT_LINGER, metavar="SECONDS",
-        help="how long a content is kept after its last viewer over HTTP (default: %(default)g)")  # fmt: skip
+    kept = f"how long a content is kept after its last viewer over HTTP (default: {DEFAULT_LINGER:g})"
+    add("--linger", type=_seconds, metavar="SECONDS", help=kept)
 
 
 def settings_of(options: argparse.Namespace) -> Settings | None:
     """Return where to serve HTTP, None if not at all. Raises ConfigError."""
-    settings = http_settings(options, cors=options.cors)
-    if settings is not None:
-        given = [name for field, name in _UNUSABLE.items() if getattr(options, field) is not None]
-        if given:
-            raise ConfigError(f"{given[0]} and --http exclude each other: --http serves every content")
+    settings = http_settings(options, cors=options.cors, linger=options.linger is not None)
+    if settings is not None and (given := _of_one_content(options)):
+        raise ConfigError(f"{given} and --http exclude each other: --http serves every content")
     return settings
+
+
+def check_list(options: argparse.Namespace) -> None:
+    """Raise ConfigError for what does not go with `--list`."""
+    if given := "--http" if options.http is not None else _of_one_content(options):
+        raise ConfigError(f"{given} and --list exclude each other: --list prints all contents, and ends")
+    settings_of(options)  # what belongs to --http
+
+
+def _of_one_content(options: argparse.Namespace) -> str:
+    return next((name for field, name in _UNUSABLE.items() if getattr(options, field) is not None), "")
 
 
 def serve(options: argparse.Namespace, settings: Settings, process: cli.Process) -> int:
@@ -60,10 +69,11 @@ def serve(options: argparse.Namespace, settings: Settings, process: cli.Process)
             neighbours=options.neighbours, further=options.further,
             content=content, latency_ms=options.latency,
             patience=options.wait, give_up=options.give_up, start=options.start,
-            media_ports=options.media_ports, key_file=options.key_file,
+            media_ports=options.media_ports, parents=options.parents, key_file=options.key_file,
         )  # fmt: skip
 
-    gateway = Gateway(settings, subscribe, asker.ask, process.on_crash, linger=options.linger)
+    linger = DEFAULT_LINGER if options.linger is None else options.linger
+    gateway = Gateway(settings, subscribe, asker.ask, process.on_crash, linger=linger)
     process.begun.set()
     with gateway:
         address = gateway.address

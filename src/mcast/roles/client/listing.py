@@ -54,7 +54,8 @@ def duration_of(info: ContentInfo) -> str:
 def with_suggestion(error: NotFoundError, options: argparse.Namespace, process: cli.Process) -> NotFoundError:
     """Return the error with what its content's name might have meant, if that can be told soon."""
     meant = ""
-    with contextlib.suppress(McastError):
+    waiting = Waiting(f"a node to tell what '{options.content}' might have meant", process.on_crash)
+    with contextlib.suppress(McastError), waiting:
         directory = list_contents(
             neighbours=_asked(options), patience=HINT_SECONDS, key_file=options.key_file, stop=process.stop
         )

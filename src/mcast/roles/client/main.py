@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mcast.client import Subscription
+from mcast.client.notice import Notice
 from mcast.client.options import (
     DEFAULT_GIVE_UP,
     DEFAULT_LATENCY_MS,
@@ -28,9 +29,8 @@ from mcast.errors import ConfigError, McastError, NotFoundError, UnreachableErro
 from mcast.media.output import Ended
 from mcast.net.deadline import Deadline
 from mcast.roles import cli
-from mcast.roles.client.gateway import add_gateway_options, serve, settings_of
+from mcast.roles.client.gateway import add_gateway_options, check_list, serve, settings_of
 from mcast.roles.client.listing import print_list, with_suggestion
-from mcast.roles.client.notice import Notice
 from mcast.roles.client.report import Report
 from mcast.roles.client.session import CONTENT_OVER, STOPPED_BY_USER, Session
 from mcast.roles.client.status_line import StatusLine
@@ -85,6 +85,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _body(options: argparse.Namespace, process: cli.Process) -> int:
     check_way(options)
     if options.list:
+        check_list(options)
         return print_list(options, process) if find_way(options, process) else 0
     if (http := settings_of(options)) is not None:
         return serve(options, http, process) if find_way(options, process) else 0
@@ -166,7 +167,7 @@ def _join(subscription: Subscription, options: argparse.Namespace, process: cli.
     subscription.start(process.stop.is_set)
     process.begun.set()
     line = StatusLine()
-    wait = _Wait(options, subscription, process.stop, Notice(options.content, line), process.manager)
+    wait = _Wait(options, subscription, process.stop, Notice(options.content, line.show), process.manager)
     try:
         return wait.until(subscription.wait_joined) and wait.until(subscription.wait_media, options.wait)
     finally:

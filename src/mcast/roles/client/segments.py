@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mcast.errors import ConfigError
-from mcast.gateway.hls import LEAP
+from mcast.gateway.hls import FRAME, LEAP
 from mcast.gateway.pieces import Piece, PieceCutter
 from mcast.media.output import lock_recording, unusable
 from mcast.media.programme import seconds_between
@@ -32,7 +32,6 @@ from mcast.wire.mpegts import PACKET, pid_at
 INDEX = "index.m3u8"
 MAX_LEFT = 16_384
 """Packets behind a cut for which a sound is waited for that goes on in the file before: it may have ended."""
-FRAME = 0.04  # seconds, as which the last picture of a file counts where no next one tells
 
 _NAME = re.compile(r"(\d{5,})\.ts")
 
@@ -88,6 +87,9 @@ class SegmentStore:
             if self._segment is not None:
                 self._put(piece.data, self._segment)
 
+    def begin_anew(self) -> None:
+        self._cutter.begin_anew()
+
     def wake(self) -> None:
         """Do nothing: a disk is not waited for as a reader is."""
 
@@ -97,7 +99,7 @@ class SegmentStore:
         if former is not None:
             self._complete(former, trim=not is_over)
         if segment is not None:
-            segment.seconds = self._lasts(segment)
+            segment.seconds = self._lasts(segment, self._cutter.latest)
             self._complete(segment, trim=not is_over)
             self._index.write(is_over=True)
 
@@ -109,11 +111,11 @@ class SegmentStore:
 
     def _on_start(self, piece: Piece) -> None:
         gap, self._last_start = seconds_between(self._last_start, piece.time), piece.time
-        segment, is_leap = self._segment, not 0 <= gap <= LEAP
+        segment, is_break = self._segment, piece.is_break or not 0 <= gap <= LEAP
         if segment is None:
             self._begin(piece, is_break=not self._index.is_empty)
-        elif is_leap:
-            segment.seconds = self._lasts(segment)
+        elif is_break:
+            segment.seconds = self._lasts(segment, piece.former)
             self._complete(segment, trim=True)
             self._begin(piece, is_break=True)
             self._index.write()
@@ -152,9 +154,9 @@ class SegmentStore:
     def _append(self, segment: "_Segment", data: bytes) -> None:
         self.written += segment.write(data)
 
-    def _lasts(self, segment: "_Segment") -> float:
-        """Return how long a file lasts behind which nothing follows."""
-        return max(seconds_between(segment.time, self._cutter.latest), 0.0) + FRAME
+    def _lasts(self, segment: "_Segment", last: int | None) -> float:
+        """Return how long a file lasts behind whose last picture nothing follows."""
+        return max(seconds_between(segment.time, last), 0.0) + FRAME
 
     def _complete(self, segment: "_Segment", *, trim: bool) -> None:
         """Close a file, and add it to the list; with `trim` it ends with what is whole."""

@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 from mcast import eventlog
 from mcast.client import Subscription
+from mcast.client.notice import Notice
 from mcast.errors import StreamEndedError
 from mcast.media.output import Output
-from mcast.roles.client.notice import Notice
 from mcast.roles.client.status_line import Status, StatusLine
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,8 @@ class Session:
         self._content, self._subscription, self._output = content, subscription, output
         self._stop, self._duration = stop, duration
         self._status_line = StatusLine()
-        self._notice = Notice(content, self._status_line)
+        self._notice = Notice(content, self._status_line.show)
+        self._breaks = 0  # in what has been put out
         self._look_at = 0.0
         self._shown_at, self._shown_bytes = time.monotonic(), 0
 
@@ -77,7 +78,7 @@ class Session:
             else:
                 if not chunk:
                     return CONTENT_OVER
-                self._output.write(chunk)
+                self._put_out(chunk)
             if (reason := self._why_to_leave()) is not None:
                 self._leave()
                 return reason
@@ -110,7 +111,13 @@ class Session:
         """Leave the stream; what had come by then is still put out."""
         self._subscription.close()
         for chunk in self._subscription:
-            self._output.write(chunk)
+            self._put_out(chunk)
+
+    def _put_out(self, chunk: bytes) -> None:
+        if (breaks := self._subscription.breaks) != self._breaks:
+            self._breaks = breaks
+            self._output.begin_anew()
+        self._output.write(chunk)
 
     def _status(self, now: float) -> Status:
         figures, seconds = self._subscription.statistics(), now - self._shown_at

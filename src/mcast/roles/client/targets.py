@@ -31,6 +31,7 @@ from mcast.media.player import Player, player_command
 from mcast.net.addresses import SockAddr, resolve
 from mcast.roles import cli
 from mcast.roles.client.segments import SegmentStore, check_folder
+from mcast.roles.waiting import Waiting
 
 MAX_OUTPUTS = 16
 """Each has a thread, and a queue of up to 32 MiB."""
@@ -119,8 +120,10 @@ class Targets:
         self._openers.append(lambda: Player(arguments, on_crash, hurry=stop))
 
     def _resolve(self, name: str, host: str, port: int) -> SockAddr:
+        process = self._process
         try:
-            address, *_ = resolve(host, port, self._patience, cancelled=self._process.stop.is_set)
+            with Waiting(f"the address of {host} ({name})", process.on_crash):
+                address, *_ = resolve(host, port, self._patience, cancelled=process.stop.is_set)
         except ConfigError as error:
             raise _unusable(name, str(error)) from None
         return address

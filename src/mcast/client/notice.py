@@ -1,11 +1,10 @@
-"""Tells the user what a stream waits for: at once on the terminal's line, and in the log if it lasts."""
+"""Tells what a stream waits for: at once where it is shown, and in the log if it lasts."""
 
 import logging
 import time
 from collections.abc import Callable
 
 from mcast import eventlog
-from mcast.roles.client.status_line import StatusLine
 
 logger = logging.getLogger(__name__)
 
@@ -18,8 +17,14 @@ LOG_EACH = 10.0
 class Notice:
     """Looks, again and again, at what one content's stream waits for."""
 
-    def __init__(self, content: str, line: StatusLine, clock: Callable[[], float] = time.monotonic) -> None:
-        self._content, self._line, self._clock = content, line, clock
+    def __init__(
+        self,
+        content: str,
+        show: Callable[[str], object] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`show` is given each text at once."""
+        self._content, self._show, self._clock = content, show, clock
         self._log_at: float | None = None  # None: it waits for nothing
 
     def look(self, awaited: str) -> None:
@@ -28,7 +33,7 @@ class Notice:
             self._log_at = None
             return
         now = self._clock()
-        self._line.show(f"{self._content}: waiting: {awaited}")
+        self._show(f"{self._content}: waiting: {awaited}")
         if self._log_at is None:
             self._log_at = now + LOG_AFTER
         elif now >= self._log_at:

@@ -4,19 +4,7 @@ import logging
 
 import pytest
 
-from mcast.roles.client.notice import LOG_AFTER, LOG_EACH, Notice
-from mcast.roles.client.status_line import Status, StatusLine
-
-
-class Line(StatusLine):
-    """A terminal's line that remembers what it has shown."""
-
-    def __init__(self) -> None:
-        super().__init__(None)
-        self.shown: list[str] = []
-
-    def show(self, status: Status | str) -> None:
-        self.shown.append(str(status))
+from mcast.client.notice import LOG_AFTER, LOG_EACH, Notice
 
 
 class Clock:
@@ -27,8 +15,8 @@ class Clock:
 
 
 @pytest.fixture
-def line() -> Line:
-    return Line()
+def shown() -> list[str]:
+    return []
 
 
 @pytest.fixture
@@ -37,28 +25,28 @@ def clock() -> Clock:
 
 
 def test_the_line_follows_at_once_and_the_log_after_a_second_and_then_every_ten(
-    line: Line, clock: Clock, caplog: pytest.LogCaptureFixture
+    shown: list[str], clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    notice = Notice("film", line, clock)
+    notice = Notice("film", shown.append, clock)
     for second in range(25):
         notice.look(f"preparing {second} %")
         clock.now += 1.0
-    assert line.shown == [f"film: waiting: preparing {second} %" for second in range(25)]
+    assert shown == [f"film: waiting: preparing {second} %" for second in range(25)]
     logged = [1, 1 + LOG_EACH, 1 + 2 * LOG_EACH]
     assert caplog.messages == [f"[film] waiting: preparing {second:g} %" for second in logged]
     assert caplog.records[0].event == "waiting"  # type: ignore[attr-defined]
 
 
 def test_what_is_over_within_a_second_is_not_logged(
-    line: Line, clock: Clock, caplog: pytest.LogCaptureFixture
+    shown: list[str], clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    notice = Notice("film", line, clock)
+    notice = Notice("film", shown.append, clock)
     for _ in range(5):
         notice.look("the server waits")
         clock.now += LOG_AFTER / 2
         notice.look("")
         clock.now += LOG_AFTER
     assert caplog.messages == []
-    assert len(line.shown) == 5
+    assert len(shown) == 5
