@@ -1,5 +1,6 @@
 """A server as mcast-server runs it, asked by the test in the rendezvous point's place."""
 
+import itertools
 import socket
 import threading
 import time
@@ -581,6 +582,26 @@ def test_one_address_cannot_take_all_streams_nor_hear_all_lists(world: World) ->
     with listing(server, "127.0.0.2") as heard:
         read(heard, Listed)
     other.leave()
+
+
+def test_four_addresses_that_take_all_do_not_shut_out_the_rendezvous_point_that_the_file_names(
+    world: World,
+) -> None:
+    server = world.server(Contents("news"), rendezvous=parse_networks(["127.0.0.9"]))
+    takers = itertools.cycle(bytes([127, 0, 0, number]) for number in range(1, 5))
+    for shares in (server._taking, server._listening, server._listener._shares):
+        while shares.take(next(takers)):  # as if each of them had taken all that it may
+            pass
+        assert not any(shares.take(next(takers)) for _ in range(4))
+    with connect(server.address, PATIENCE) as refused:
+        refused.send(Ping(7))
+        assert ends(refused) is None
+    rendezvous = Taker(server, "news", host="127.0.0.9").watch()
+    with listing(server, "127.0.0.9") as told, connect(server.address, PATIENCE, source="127.0.0.9") as asked:
+        assert names(told) == ["news"]
+        asked.send(Ping(7))
+        assert read(asked, Ping).reply
+    rendezvous.leave()
 
 
 def test_a_port_in_use_is_said_and_leaves_nothing_behind(world: World, crash: Recorder) -> None:

@@ -90,7 +90,7 @@ class ServerProgram:
         `threads` is the most that send prepared contents. `disbelief` tells why the word of a connection on
         SSRC and numbers does not count, None if it does.
         """
-        self._disbelief = disbelief
+        self._disbelief, self._is_favoured = disbelief, rules.is_favoured
         self._catalogue, self._ports, self._on_crash = catalogue, ports, on_crash
         self._listener = Listener(address, self._serve, on_crash, name="control", rules=rules)
         self._watcher = Watcher(on_crash)
@@ -168,7 +168,7 @@ class ServerProgram:
 
     def _serve_list(self, connection: Connection) -> None:
         with self._lock:
-            if is_room := self._listening.take(source_of(connection.peer.ip)):
+            if is_room := self._take_place(self._listening, connection):
                 self._listeners.add(connection)
         if not is_room:
             text = f"too many ask for it: {MAX_LISTENERS}, or a quarter of that from one address"
@@ -230,7 +230,7 @@ class ServerProgram:
 
     def _serve_stream(self, connection: Connection, send: Send) -> None:
         with self._lock:
-            is_room = self._taking.take(source_of(connection.peer.ip))
+            is_room = self._take_place(self._taking, connection)
         if not is_room:
             text = f"too many streams are taken: {MAX_TAKERS}, or a quarter of that from one address"
             self._note_refusal("takers", "a stream", connection, text)
@@ -335,6 +335,11 @@ class ServerProgram:
         say(taker.connection, stop)
         taker.connection.close()
         self._leave(taker, stop.reason.name.lower())
+
+    def _take_place(self, places: Shares, connection: Connection) -> bool:
+        """Take one of the bounded places, of which some are kept for the rendezvous points."""
+        ip = connection.peer.ip
+        return places.take(source_of(ip), favoured=self._is_favoured(ip))
 
     def _note_refusal(self, kind: str, what: str, connection: Connection, reason: str) -> None:
         peer = connection.peer
