@@ -1,5 +1,6 @@
 """A server as mcast-server runs it, asked by the test in the rendezvous point's place."""
 
+import contextlib
 import itertools
 import socket
 import threading
@@ -193,7 +194,7 @@ def test_a_long_list_reaches_who_reads_it(world: World) -> None:
         assert len(names(connection)) == 1000
 
 
-def test_who_does_not_read_its_list_delays_nobody_for_long(
+def test_who_does_not_read_its_list_delays_nobody_and_is_let_go(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_program, "LIST_TIMEOUT", 0.05)
@@ -202,10 +203,31 @@ def test_who_does_not_read_its_list_delays_nobody_for_long(
     with deaf(server) as connection, listing(server) as other:
         read(other, Listed)
         connection.send(Wake())
-        for _ in range(60):  # until the buffers of the one are full
+        wait_until(lambda: len(server._listeners) == 2)
+        while len(server._listeners) == 2:  # until the buffers of the one are full, and its time is over
             contents.changed()
             read(other, Listed)
-        wait_until(lambda: len(server._listeners) == 1, "the deaf one is let go")
+
+
+def test_many_who_do_not_read_their_lists_delay_neither_others_nor_the_end_of_a_stream(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_program, "LIST_TIMEOUT", 10 * PATIENCE)  # else they are let go in time
+    contents = Contents(*(f"{number:03} {'x' * 200}" for number in range(1000)))
+    server = world.server(contents)
+    taker = Taker(server, contents.catalogue().names[0]).watch()
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(deaf(server)).send(Wake())
+        wait_until(lambda: len(server._listeners) == 20)
+        reader = stack.enter_context(listing(server))
+        assert running(reader) == [taker.ssrc]
+        while len(server._watcher._unsent) < 20:  # until the buffers of all are full
+            contents.changed()
+            read(reader, Listed)
+        taker.unsubscribe()
+        wait_running(reader)
+        assert len(server._listeners) == 21
 
 
 def deaf(server: ServerProgram) -> Connection:

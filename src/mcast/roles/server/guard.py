@@ -1,7 +1,7 @@
 """Who may ask a server: whoever is in `allow` of its file, and the host itself.
 
-And who of these may say which SSRC and numbers a stream bears, and has room of its own: the rendezvous points,
-if the file names them.
+And who of these may say which SSRC and numbers a stream bears, and has some room kept for it: the rendezvous
+points, if the file names them.
 """
 
 from mcast.config.networks import Networks

@@ -5,8 +5,8 @@
     CSND  a stream; the connection is the subscription           (watched)
 
 The handler of a connection reads its first message, which decides what the connection is for. The thread
-`errands` does what may take a while (end ffmpeg when a stream's last taker has left, send a long list), so
-the watcher never waits.
+`errands` does what may take a while (end ffmpeg when a stream's last taker has left, write a long list), so
+the watcher never waits. Nothing waits for who does not read: the watcher sends a list as its reader takes it.
 
 Media knows better than TCP whether a taker lives. So its connection is *calm*: silence of TCP alone ends
 nothing, the lease does.
@@ -42,7 +42,7 @@ from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
 from mcast.shares import Shares, source_of
-from mcast.wire.frame import Message
+from mcast.wire.frame import Message, encode
 from mcast.wire.handshake import Role
 from mcast.wire.node import TOKEN_SIZE, StopReason
 from mcast.wire.position import MAX_BEGIN, Position
@@ -56,8 +56,8 @@ FIRST_MESSAGE_TIMEOUT = 5.0
 """Seconds until a connection must have said what it is for."""
 PING_TIMEOUT = 30.0
 """Seconds without a PING after which the connection is closed: the rendezvous point sends four a second."""
-LIST_TIMEOUT = 1.0
-"""Seconds that one peer may take to accept the list: the others wait for theirs meanwhile."""
+LIST_TIMEOUT = 5.0
+"""Seconds that a peer may take to accept the list; the others do not wait for it."""
 MAX_TAKERS = 1024
 """Streams that are taken at a time. Beyond, or beyond its share for one address: FULL."""
 MAX_LISTENERS = 256
@@ -220,11 +220,13 @@ class ServerProgram:
         with self._lock:
             untold, self._untold, self._is_tell_posted = self._untold, set(), False
         contents = Contents(self._pool.contents())  # what changes from here on is another errand
+        try:
+            frame = encode(contents)
+        except ValueError as error:
+            self._log.warning("unsendable", "the list cannot be sent: %s", error)
+            return
         for connection in untold:
-            try:
-                connection.send(contents, LIST_TIMEOUT)
-            except PeerGone as error:
-                logger.debug("! %s", error, extra={"peer": connection.peer})
+            self._watcher.push(connection, frame, LIST_TIMEOUT)
 
     # CSND, OK, STOP
 
