@@ -457,11 +457,23 @@ def test_a_live_input_goes_on_from_now_and_has_one_stream(world: World) -> None:
 
 
 def test_more_streams_of_one_content_than_there_may_be_are_refused(world: World) -> None:
-    server = world.server(Films("film"))
+    server = world.server(Films("film"), rendezvous=parse_networks(["127.0.0.1"]))
     takers = [Taker(server, "film", Position(ssrc, 0)) for ssrc in range(MAX_STREAMS + 1)]
     statuses = [taker.answer.status for taker in takers]
     assert statuses == [SendStatus.OK] * MAX_STREAMS + [SendStatus.FULL]
     for taker in takers:
+        taker.leave()
+
+
+def test_one_address_that_begins_many_streams_does_not_keep_another_from_going_on_with_its_own(
+    world: World,
+) -> None:
+    server = world.server(Films("film"))
+    takers = [Taker(server, "film", Position(ssrc, 0)) for ssrc in range(MAX_STREAMS)]
+    assert sum(taker.answer.status is SendStatus.OK for taker in takers) == MAX_STREAMS // 2
+    standby = Taker(server, "film", Position(77, 500), host="127.0.0.2").watch()
+    assert standby.ssrc == 77
+    for taker in (*takers, standby):
         taker.leave()
 
 

@@ -41,7 +41,7 @@ from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
-from mcast.shares import Shares, source_of
+from mcast.shares import UNCOUNTED, Shares, source_of
 from mcast.wire.frame import Message, encode
 from mcast.wire.handshake import Role
 from mcast.wire.node import TOKEN_SIZE, StopReason
@@ -239,9 +239,10 @@ class ServerProgram:
             connection.send(Sending(SendStatus.FULL, text=text))
             return
         send = self._believed(connection, send)
+        source = UNCOUNTED if self._is_favoured(connection.peer.ip) else source_of(connection.peer.ip)
         try:
             overdue = Overdue(send.overdue_ms / 1000, send.due)
-            streamer = self._pool.take(send.content, send.resume, overdue=overdue)
+            streamer = self._pool.take(send.content, send.resume, overdue=overdue, source=source)
         except McastError as error:
             with self._lock:
                 self._taking.give_back(source_of(connection.peer.ip))
