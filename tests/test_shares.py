@@ -3,7 +3,7 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.shares import Shares, Waiting, reserve_of, share_of, source_of
+from mcast.shares import UNCOUNTED, Places, Shares, Waiting, reserve_of, share_of, source_of
 
 ONE, TWO = source_of(ip_address("10.0.0.1")), source_of(ip_address("10.0.0.2"))
 
@@ -31,6 +31,21 @@ def test_room_is_kept_for_peers_of_the_layout() -> None:
     shares = Shares(16)
     assert sum(shares.take(source_of(ip_address(n))) for n in range(100)) == 16
     assert sum(shares.take(TWO, favoured=True) for _ in range(100)) == reserve_of(16) == 1
+
+
+def test_who_has_a_place_keeps_it_and_gives_it_back_once() -> None:
+    places: Places[int] = Places(32)
+    assert [places.take(number, ONE) for number in range(17)] == [True] * 16 + [False]
+    assert (places.take(3, ONE), len(places)) == (True, 16)
+    assert (places.leave(3), places.leave(3), places.leave(99)) == (ONE, UNCOUNTED, UNCOUNTED)
+    assert places.take(17, ONE)
+    assert all(places.take(number, TWO) for number in range(100, 116))
+    assert not places.take(200, UNCOUNTED)
+    assert [places.take(number, UNCOUNTED, favoured=True) for number in (201, 202, 203)] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_who_fills_the_room_gives_way_to_himself() -> None:

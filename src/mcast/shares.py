@@ -5,8 +5,9 @@ that many addresses to choose from). While less than half of a bound is in use n
 that a campus behind one address gets in; beyond that a source may hold a quarter, and beyond the bound
 there is some room that is kept for peers of the layout.
 
-`Shares` refuses, for places that are given back soon. `Waiting` keeps who waits for nothing in particular and
-can be sent away: there the newcomer gets in, and the oldest of the source with the most gives way.
+`Shares` refuses, for places that are given back soon; `Places` does so, too, and remembers who has which.
+`Waiting` keeps who waits for nothing in particular and can be sent away: there the newcomer gets in, and the
+oldest of the source with the most gives way.
 """
 
 from collections import Counter
@@ -31,14 +32,19 @@ def source_of(ip: IPv4Address | IPv6Address) -> Source:
     return ip.packed[:8] if isinstance(ip, IPv6Address) else ip.packed
 
 
-def share_of(most: int) -> int:
+def share_of(most: int, least: int = _LEAST_SHARE) -> int:
     """Return how many of so many places a source may hold when they are scarce."""
-    return max(most // 4, _LEAST_SHARE)
+    return max(most // 4, least)
 
 
 def reserve_of(most: int) -> int:
     """Return how many places beyond so many are kept for peers of the layout."""
     return most // 16
+
+
+def is_within_share(most: int, in_use: int, own: int, least: int = _LEAST_SHARE) -> bool:
+    """Return whether a source that holds `own` of so many places may have one more."""
+    return in_use < most // 2 or own < share_of(most, least)
 
 
 class Shares:
@@ -54,9 +60,8 @@ class Shares:
         A favoured one has the reserve, too. It is held to no share, as UNCOUNTED is not.
         """
         most = self._most + (reserve_of(self._most) if favoured else 0)
-        is_scarce = self.in_use >= self._most // 2
-        is_greedy = is_scarce and self._held[source] >= share_of(self._most)
-        is_room = self.in_use < most and (favoured or source == UNCOUNTED or not is_greedy)
+        is_modest = is_within_share(self._most, self.in_use, self._held[source])
+        is_room = self.in_use < most and (favoured or source == UNCOUNTED or is_modest)
         if is_room:
             self.in_use += 1
             self._held[source] += 1
@@ -71,6 +76,33 @@ class Shares:
 
     def __repr__(self) -> str:
         return f"Shares({self.in_use} of {self._most} by {len(self._held)} sources)"
+
+
+class Places(Generic[K]):
+    """Knows who has a place. Not thread-safe."""
+
+    def __init__(self, most: int) -> None:
+        self._shares = Shares(most)
+        self._source: dict[K, Source] = {}
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def take(self, who: K, source: Source, *, favoured: bool = False) -> bool:
+        """Give somebody a place if there is one for its source; return whether it has one."""
+        if who not in self._source and self._shares.take(source, favoured=favoured):
+            self._source[who] = source
+        return who in self._source
+
+    def leave(self, who: K) -> Source:
+        """Take a place back; return what it counted for, UNCOUNTED if there was none."""
+        if (source := self._source.pop(who, None)) is None:
+            return UNCOUNTED
+        self._shares.give_back(source)
+        return source
+
+    def __repr__(self) -> str:
+        return f"Places({self._shares!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,66 @@ def test_a_thousand_connections_that_come_and_go_while_it_watches(watcher: Watch
     assert len(ear.gone) == 1000
 
 
+# What is told to many
+
+LARGE = 10 * 2**20  # more than the buffers of a connection hold
+
+
+def test_a_pushed_frame_arrives_whole_however_late_its_reader_reads(watcher: Watcher, pair: Pair) -> None:
+    connection, peer = pair
+    ear = Ear()
+    watcher.watch(connection, ear.hear, ear.gone)
+    for letter in (b"a", b"b", b"c"):
+        assert watcher.push(connection, letter * LARGE, 60)
+        wait_until(lambda: watcher._unsent, "the buffers are full")
+    peer.sendall(frame("heard all the same"))
+    assert ear.wait_for() == ["heard all the same"]
+    got = bytearray()
+    while len(got) < 2 * LARGE:
+        got += peer.recv(2**20)
+    assert got == b"a" * LARGE + b"c" * LARGE  # the newest, behind what had begun
+
+
+def test_who_takes_nothing_loses_its_connection_and_delays_nobody(watcher: Watcher) -> None:
+    with tcp_pair() as (deaf, _), tcp_pair() as (good, good_peer):
+        deaf_ear, good_ear = Ear(), Ear()
+        watcher.watch(deaf, deaf_ear.hear, deaf_ear.gone)
+        watcher.watch(good, good_ear.hear, good_ear.gone)
+        watcher.push(deaf, b"x" * LARGE, 0.1)
+        wait_until(lambda: watcher._unsent, "the buffers are full")
+        watcher.push(good, frame("news"), 0.1)
+        with Connection(good_peer.dup()) as reader:
+            assert text_of(reader.receive(5)) == "news"
+            assert deaf_ear.gone.wait_for() == [f"{deaf.peer} takes no data"]
+            assert (deaf.closed, good.closed, watcher._unsent) == (True, False, set())
+
+
+def test_the_hurried_do_not_wait_for_a_frame_that_its_reader_does_not_take(
+    watcher: Watcher, pair: Pair
+) -> None:
+    connection, _ = pair
+    ear = Ear()
+    watcher.watch(connection, ear.hear, ear.gone)
+    watcher.push(connection, b"x" * LARGE, 60)
+    wait_until(lambda: watcher._unsent, "the buffers are full")
+    with pytest.raises(PeerGone, match="takes no data"):
+        connection.send(HELLO, timeout=0)
+    ear.gone.wait_for()
+    with pytest.raises(PeerGone, match="is closed"):  # and not only after the time
+        connection.send(HELLO, timeout=None)
+
+
+def test_a_connection_that_is_given_back_amid_a_frame_is_closed(watcher: Watcher, pair: Pair) -> None:
+    connection, _ = pair
+    ear = Ear()
+    watcher.watch(connection, ear.hear, ear.gone)
+    watcher.push(connection, b"x" * LARGE, 60)
+    wait_until(lambda: watcher._unsent, "the buffers are full")
+    assert watcher.unwatch(connection)
+    assert (connection.closed, ear.gone.calls) == (True, [])
+    assert not watcher.push(connection, frame("too late"), 60)
+
+
 # Connections whose silence ends nothing
 
 QUICK = Calm(idle=1, interval=1, silence=1.5)

@@ -6,10 +6,15 @@ from mcast.overlay import actions as do
 from mcast.overlay import admission as admission_module
 from mcast.overlay.actions import LOCAL, SearchFailure
 from mcast.overlay.admission import Admission, refusal
+from mcast.overlay.events import ConnectionGone, Departure, StreamReceived
+from mcast.shares import UNCOUNTED
 from mcast.wire.identity import Identity
 from mcast.wire.node import MAX_PATH, MissReason, StopReason
-from overlay.cores import misses
+from overlay.cores import fed_node, misses
 from overlay.messages import N1, N2, OTHER_VIEWER, R1, R2, R3, RP, stream
+
+HERE, THERE = bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2])
+N_ID = b"\xff" * 16  # an id that may wait behind any
 
 
 def test_a_stream_waits_only_behind_a_smaller_request_id() -> None:
@@ -60,11 +65,68 @@ def test_children_and_who_waits_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(admission_module, "MAX_CHILDREN", 2)
     admission = Admission("news")
     for connection in (1, 2):
-        admission.wait_behind(bytes(16), stream(), connection)
-    assert misses(admission.wait_behind(bytes(16), stream(), 3)) == [MissReason.FULL]
+        admission.wait_behind(bytes(16), stream(), connection, HERE)
+    assert misses(admission.wait_behind(bytes(16), stream(), 3, HERE)) == [MissReason.FULL]
     admission.admit_all((RP, N1), 1)
-    assert misses(admission.admit(stream(), 3, (RP, N1), 1)) == [MissReason.FULL]
+    assert misses(admission.admit(stream(), 3, (RP, N1), 1, THERE)) == [MissReason.FULL]
     assert len(admission.children) == 2
+
+
+def test_an_address_that_takes_all_that_it_may_leaves_room_for_others_and_for_neighbours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(admission_module, "MAX_CHILDREN", 64)
+    admission, path, asked = Admission("news"), (RP, N1), stream(N_ID)
+    sources = [bytes([10, 0, 0, number]) for number in range(1, 5)]
+    crowd = iter(range(1, 1000))
+    for source in sources:  # first as who waits
+        while not misses(admission.wait_behind(R1, asked, next(crowd), source)):
+            pass
+    assert len(admission.waiters) == 64
+    assert misses(admission.wait_behind(R1, asked, 1000, b"fifth")) == [MissReason.FULL]
+    assert admission.wait_behind(R1, asked, 1001, UNCOUNTED) == []
+    admission.admit_all(path, 1)  # then as children
+    assert len(admission.children) == 65
+    assert misses(admission.admit(asked, 1002, path, 1, sources[0])) == [MissReason.FULL]
+    assert not misses(admission.admit(asked, 1003, path, 1, UNCOUNTED))
+    own = [number for number in admission.children if number < 20]
+    admission.remove(own[0])
+    admission.end(own[1:17], StopReason.CUT, None, "")
+    assert not misses(admission.admit(asked, 1004, path, 1, b"fifth"))
+
+
+def test_an_address_without_others_has_half_of_the_places_and_a_refusal_gives_those_who_wait_theirs_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(admission_module, "MAX_CHILDREN", 64)
+    admission = Admission("news")
+    for _ in range(2):
+        waiting = sum(not misses(admission.wait_behind(R1, stream(N_ID), n, HERE)) for n in range(1, 100))
+        assert waiting == len(admission.waiters) == 32
+        assert len(admission.refuse_all(MissReason.GONE, "", None)) == 32
+
+
+def test_a_node_counts_who_asks_it_by_where_he_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission_module, "MAX_CHILDREN", 64)
+    core, now = fed_node(), 1.0
+
+    def comes(number: int, source: bytes) -> list[MissReason]:
+        request = number.to_bytes(16, "big")
+        asked = stream(request, sender=Identity.client(request))
+        return misses(core.handle(StreamReceived(number, asked, source), now))
+
+    assert sum(not comes(number, HERE) for number in range(10, 90)) == 31  # and the first, of no source
+    assert (comes(100, HERE), comes(101, THERE), comes(102, UNCOUNTED)) == ([MissReason.FULL], [], [])
+    core.handle(ConnectionGone(101, Departure.LOST), now)
+    core.handle(ConnectionGone(102, Departure.LOST), now)
+    core.handle(ConnectionGone(10, Departure.LOST), now)
+    assert comes(103, HERE) == []
+
+
+def test_a_thousand_viewers_behind_one_address_get_in() -> None:
+    admission = Admission("news")
+    for connection in range(1, 1001):
+        assert not misses(admission.admit(stream(), connection, (RP, N1), 1, HERE))
 
 
 def test_a_child_is_forgotten_wherever_it_stands() -> None:

@@ -42,7 +42,9 @@ def test_viewers_that_join_crosswise_at_once_all_get_the_stream(part: int) -> No
 
 
 def test_crowds_would_hang_if_anybody_might_wait_behind_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wait(self: Admission, _: bytes, asked: Stream, connection: do.ConnectionId) -> list[do.Action]:
+    def wait(
+        self: Admission, _pending: bytes, asked: Stream, connection: do.ConnectionId, _source: bytes
+    ) -> list[do.Action]:
         self.waiters[connection] = asked
         return []
 

@@ -256,7 +256,7 @@ def test_leaving_does_not_wait_for_a_parent_that_takes_nothing_more(
 
     def hold() -> None:  # as a sender does whose peer takes nothing
         assert upstream._connection is not None
-        with upstream._connection._send_lock:
+        with upstream._connection._out._turn:
             holds_lock.set()
             go_on.wait(PATIENCE)
 

@@ -5,6 +5,7 @@ import itertools
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Self, cast
 
 import pytest
@@ -22,7 +23,7 @@ from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.server.guard import Guard
-from mcast.roles.server.program import ServerProgram
+from mcast.roles.server.program import OPEN, ServerProgram
 from mcast.wire.bootstrap import Health, LayoutMessage, Links, Neighbour, NodeKind, Seek
 from mcast.wire.health import StreamHealth
 from mcast.wire.identity import Identity
@@ -217,7 +218,7 @@ class World:
         guard = Guard(PRIVATE, "server.toml", rendezvous)
         server = ServerProgram(
             contents.catalogue(), LOCALHOST, MediaPorts(), 0.01, self.crash, linger=linger,
-            disbelief=guard.disbelief,
+            rules=replace(OPEN, is_favoured=guard.is_rendezvous), disbelief=guard.disbelief,
         )  # fmt: skip
         server.start()
         self._all.callback(self.end, server)

@@ -444,35 +444,59 @@ def test_a_peer_that_drips_its_registration_is_cut_off(
     assert isinstance(register(dial(), "n1"), LayoutMessage)
 
 
-def test_a_node_that_takes_no_layouts_does_not_hold_up_the_others(
+def many_neighbours(*names: str, port: int) -> Layout:
+    """Return a layout in which some nodes have so many neighbours that being told of them fills a buffer."""
+    more: dict[str, object] = {
+        name: {"address": f"127.0.0.1:{1000 + index}"} for index, name in enumerate(names)
+    }
+    for number in range(1, 200):
+        address = f"{'y' * 60}:{port + number}"
+        more[f"y{number}"] = {"address": address, "neighbours": ["rp", *names]}
+    return layout(more=more)
+
+
+def refuse_layouts(bootstrapper: Bootstrapper, name: str) -> None:
+    """Let a node's connection hold next to nothing that the node does not read."""
+    sock = bootstrapper._sessions[name].connection.sock
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+
+def test_many_nodes_that_take_no_layouts_do_not_hold_up_the_others(
     bootstrapper: Bootstrapper, dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bootstrapper_module, "SEND_TIMEOUT", 0.05)
-    deaf, good = dial(), dial()
-    register(deaf, "n1")
+    monkeypatch.setattr(bootstrapper_module, "SEND_TIMEOUT", 600.0)
+    names = [f"deaf{number}" for number in range(20)]
+    bootstrapper.change_layout(many_neighbours(*names, port=100))
+    for name in names:
+        connection = dial()
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        register(connection, name)
+        refuse_layouts(bootstrapper, name)
+    good = dial()
     register(good, "rp")
-    many = {f"x{n}": {"address": f"{'y' * 60}:{n + 1}", "neighbours": ["rp", "n1"]} for n in range(250)}
-    seen: list[int] = []
+    for port in (300, 500, 700):
+        bootstrapper.change_layout(many_neighbours(*names, port=port))  # returns at once
+        told = answer(good)
+        assert isinstance(told, LayoutMessage)
+        assert told.neighbours[-1].address.endswith(f":{port + 199}")
+    wait_until(lambda: len(bootstrapper._watcher._unsent) == 20)
+    assert set(bootstrapper.nodes()) == {*names, "rp"}
 
-    def listen() -> None:
-        while (message := good.receive(30)) and isinstance(message, LayoutMessage):
-            seen.append(len(message.neighbours))
 
-    def listen_to_the_end() -> None:
-        with pytest.raises(PeerGone):
-            listen()
-
-    thread = threading.Thread(target=listen_to_the_end)
-    thread.start()
-    sent = 0
-    while "n1" in bootstrapper.nodes():
-        bootstrapper.change_layout(layout(more=dict(many) if sent % 2 == 0 else {}))
-        sent += 1
-        assert sent < 5000
-    wait_until(lambda: len(seen) == sent)
-    assert "rp" in bootstrapper.nodes()
-    good.close()
-    thread.join()
+def test_a_node_that_takes_no_layouts_has_to_connect_again(
+    bootstrapper: Bootstrapper, dial: Dial, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bootstrapper_module, "SEND_TIMEOUT", 0.05)
+    caplog.set_level("INFO")
+    bootstrapper.change_layout(many_neighbours("deaf", port=100))
+    connection = dial()
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    register(connection, "deaf")
+    refuse_layouts(bootstrapper, "deaf")
+    for port in (300, 500, 700, 900):
+        bootstrapper.change_layout(many_neighbours("deaf", port=port))
+    wait_until(lambda: "deaf" not in bootstrapper.nodes())
+    wait_until(lambda: f"deaf is gone: {connection.local} takes no data" in caplog.text)
 
 
 def test_a_flood_of_silent_connections_takes_nobodys_place(

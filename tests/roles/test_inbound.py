@@ -15,7 +15,7 @@ from mcast.net.watcher import Watcher
 from mcast.overlay.actions import Update
 from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, StreamReceived
 from mcast.roles.node.inbound import BYE_GRACE, Inbound, InboundConnections
-from mcast.shares import UNCOUNTED, Shares, source_of
+from mcast.shares import UNCOUNTED, Places, Shares, source_of
 from mcast.wire.frame import Message
 from mcast.wire.node import Found, Miss, MissReason, Port, Stop, StopReason, Watch
 from peers import tcp_pair
@@ -119,7 +119,7 @@ def test_disc_and_stream_become_events_of_their_connection_one_after_another(
     first.send(stream_of(asked))
     second.send(disc("sea", asked.request))
     told = events.wait_for(3)
-    assert StreamReceived(1, stream_of(asked)) in told
+    assert StreamReceived(1, stream_of(asked), HERE) in told
     assert DiscReceived(2, disc("sea", asked.request), HERE) in told
 
 
@@ -286,6 +286,43 @@ def test_an_address_that_asks_too_much_is_told_to_ask_again_and_a_neighbour_is_n
     neighbour = call()
     neighbour.send(asked := disc())
     assert events.wait_for(1) == [DiscReceived(2, asked, UNCOUNTED)]
+
+
+def test_an_address_cannot_take_streams_on_all_connections_and_a_neighbour_may(
+    call: Call, inbound: InboundConnections, events: Events
+) -> None:
+    inbound._crowd._taking = Places(32)
+    for number in range(100, 116):  # half of all, and its share
+        assert inbound._crowd.may_take(number, HERE)
+    caller, other = call(), call()
+    for _ in range(2):  # a refused one holds nothing
+        caller.send(stream_of(disc()))
+        assert read(caller, Miss).reason is MissReason.FULL
+    assert events.events == []
+    inbound._crowd._is_favoured = lambda ip: str(ip) == "127.0.0.1"
+    neighbour = call()
+    neighbour.send(asked := stream_of(disc()))
+    assert events.wait_for(1) == [StreamReceived(3, asked, UNCOUNTED)]
+    inbound._crowd.leave(100)  # as one of them ends
+    subscribe(other, inbound, events, 2)
+    caller.send(stream_of(disc()))
+    assert read(caller, Miss).reason is MissReason.FULL
+    other.close()
+    events.wait_for(3)
+    subscribe(caller, inbound, events)
+
+
+def test_a_stream_that_is_refused_gives_its_place_back(
+    call: Call, inbound: InboundConnections, events: Events
+) -> None:
+    caller = call()
+    for number in (1, 2):
+        caller.send(asked := stream_of(disc()))
+        events.wait_for(number)
+        assert len(inbound._crowd._taking) == 1
+        inbound.reply(1, miss(asked, MissReason.BUSY))
+        read(caller, Miss)
+    assert len(inbound._crowd._taking) == 0
 
 
 def test_who_is_gone_before_it_is_taken_leaves_nothing_behind(inbound: InboundConnections) -> None:

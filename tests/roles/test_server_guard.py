@@ -1,5 +1,6 @@
 """Who may ask a server, as its file says."""
 
+from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -61,6 +62,14 @@ def test_only_the_rendezvous_points_say_which_numbers_a_stream_bears_where_the_f
     assert why == "10.0.0.1 is not in 'rendezvous' in server.toml: add it if this is a rendezvous point"
     guard.allow(PRIVATE, parse_networks(["10.0.0.1"]))
     assert guard.disbelief(call("10.0.0.1")) is None
+
+
+def test_room_is_kept_for_the_rendezvous_points_that_the_file_names() -> None:
+    named, other = ip_address("10.0.0.4"), ip_address("10.0.0.1")
+    guard = Guard(PRIVATE, "server.toml", parse_networks(["10.0.0.4"]))
+    assert (guard.is_rendezvous(named), guard.is_rendezvous(other)) == (True, False)
+    guard.allow(PRIVATE)
+    assert not guard.is_rendezvous(named)
 
 
 def test_the_file_names_the_rendezvous_points(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """A server as mcast-server runs it, asked by the test in the rendezvous point's place."""
 
+import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -192,7 +194,7 @@ def test_a_long_list_reaches_who_reads_it(world: World) -> None:
         assert len(names(connection)) == 1000
 
 
-def test_who_does_not_read_its_list_delays_nobody_for_long(
+def test_who_does_not_read_its_list_delays_nobody_and_is_let_go(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_program, "LIST_TIMEOUT", 0.05)
@@ -201,10 +203,31 @@ def test_who_does_not_read_its_list_delays_nobody_for_long(
     with deaf(server) as connection, listing(server) as other:
         read(other, Listed)
         connection.send(Wake())
-        for _ in range(60):  # until the buffers of the one are full
+        wait_until(lambda: len(server._listeners) == 2)
+        while len(server._listeners) == 2:  # until the buffers of the one are full, and its time is over
             contents.changed()
             read(other, Listed)
-        wait_until(lambda: len(server._listeners) == 1, "the deaf one is let go")
+
+
+def test_many_who_do_not_read_their_lists_delay_neither_others_nor_the_end_of_a_stream(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_program, "LIST_TIMEOUT", 10 * PATIENCE)  # else they are let go in time
+    contents = Contents(*(f"{number:03} {'x' * 200}" for number in range(1000)))
+    server = world.server(contents)
+    taker = Taker(server, contents.catalogue().names[0]).watch()
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(deaf(server)).send(Wake())
+        wait_until(lambda: len(server._listeners) == 20)
+        reader = stack.enter_context(listing(server))
+        assert running(reader) == [taker.ssrc]
+        while len(server._watcher._unsent) < 20:  # until the buffers of all are full
+            contents.changed()
+            read(reader, Listed)
+        taker.unsubscribe()
+        wait_running(reader)
+        assert len(server._listeners) == 21
 
 
 def deaf(server: ServerProgram) -> Connection:
@@ -434,11 +457,23 @@ def test_a_live_input_goes_on_from_now_and_has_one_stream(world: World) -> None:
 
 
 def test_more_streams_of_one_content_than_there_may_be_are_refused(world: World) -> None:
-    server = world.server(Films("film"))
+    server = world.server(Films("film"), rendezvous=parse_networks(["127.0.0.1"]))
     takers = [Taker(server, "film", Position(ssrc, 0)) for ssrc in range(MAX_STREAMS + 1)]
     statuses = [taker.answer.status for taker in takers]
     assert statuses == [SendStatus.OK] * MAX_STREAMS + [SendStatus.FULL]
     for taker in takers:
+        taker.leave()
+
+
+def test_one_address_that_begins_many_streams_does_not_keep_another_from_going_on_with_its_own(
+    world: World,
+) -> None:
+    server = world.server(Films("film"))
+    takers = [Taker(server, "film", Position(ssrc, 0)) for ssrc in range(MAX_STREAMS)]
+    assert sum(taker.answer.status is SendStatus.OK for taker in takers) == MAX_STREAMS // 2
+    standby = Taker(server, "film", Position(77, 500), host="127.0.0.2").watch()
+    assert standby.ssrc == 77
+    for taker in (*takers, standby):
         taker.leave()
 
 
@@ -581,6 +616,26 @@ def test_one_address_cannot_take_all_streams_nor_hear_all_lists(world: World) ->
     with listing(server, "127.0.0.2") as heard:
         read(heard, Listed)
     other.leave()
+
+
+def test_four_addresses_that_take_all_do_not_shut_out_the_rendezvous_point_that_the_file_names(
+    world: World,
+) -> None:
+    server = world.server(Contents("news"), rendezvous=parse_networks(["127.0.0.9"]))
+    takers = itertools.cycle(bytes([127, 0, 0, number]) for number in range(1, 5))
+    for shares in (server._taking, server._listening, server._listener._shares):
+        while shares.take(next(takers)):  # as if each of them had taken all that it may
+            pass
+        assert not any(shares.take(next(takers)) for _ in range(4))
+    with connect(server.address, PATIENCE) as refused:
+        refused.send(Ping(7))
+        assert ends(refused) is None
+    rendezvous = Taker(server, "news", host="127.0.0.9").watch()
+    with listing(server, "127.0.0.9") as told, connect(server.address, PATIENCE, source="127.0.0.9") as asked:
+        assert names(told) == ["news"]
+        asked.send(Ping(7))
+        assert read(asked, Ping).reply
+    rendezvous.leave()
 
 
 def test_a_port_in_use_is_said_and_leaves_nothing_behind(world: World, crash: Recorder) -> None:

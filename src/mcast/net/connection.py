@@ -32,14 +32,15 @@ from mcast.hostport import HostPort
 from mcast.net import tcp
 from mcast.net.addresses import endpoint_of, resolve
 from mcast.net.deadline import Deadline
-from mcast.net.handshake import Credentials, Dialling
+from mcast.net.handshake import Credentials, Dialling, why_turned_away
 from mcast.net.handshaking import shake_hands
+from mcast.net.outgoing import Outgoing
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.tcp import dial, reason_of, set_options, target_of
-from mcast.net.waker import wait_readable, wait_writable
+from mcast.net.waker import wait_readable
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.frame import MAX_BODY, FrameDecoder, Message, encode
-from mcast.wire.handshake import NONCE_SIZE, Challenge, HandshakeMessage, HandshakePacket, Refusal, Role
+from mcast.wire.handshake import NONCE_SIZE, HandshakeMessage, HandshakePacket, Role
 
 logger = logging.getLogger(__name__)
 _shared_log = RateLimitedLog(logger)  # of all connections without one of their own, so they share its rate
@@ -49,10 +50,6 @@ FRAME_TIMEOUT = 5.0
 
 SEND_TIMEOUT = 5.0
 """Seconds a peer may refuse to take a frame; a control message is small, so its buffers were full."""
-
-SEND_LOCK_TIMEOUT = 0.02
-"""Seconds that even a hurried sender waits for another thread's frame to go out: that takes some
-microseconds, unless the peer takes nothing."""
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to reach a peer: outlasts two lost SYNs, which are sent again after 1 and 3 s."""
@@ -82,7 +79,7 @@ class Connection:
         self._sock, self._log = sock, log
         self._decoder = FrameDecoder()
         self._frame_started: float | None = None
-        self._send_lock = threading.Lock()
+        self._out = Outgoing(sock)
         self._state_lock = threading.Lock()
         self._holders, self._closed, self._detached = 0, False, False
         self._returned: list[Message] = []  # nearly always empty; an empty deque holds 600 bytes
@@ -107,21 +104,37 @@ class Connection:
         `timeout=0` means now or never: for threads that must not wait. A frame that did not go out
         whole leaves the connection useless, so any failure closes it and raises PeerGone.
         """
-        data = self._encoded(message)
-        deadline = Deadline.of(timeout)
-        left = deadline.timeout()
-        if not self._send_lock.acquire(timeout=-1 if left is None else max(left, SEND_LOCK_TIMEOUT)):
-            self.fell_silent = True
-            self.close()
-            raise PeerGone(f"{self.peer} takes no data")
+        frame = self.encoded(message)
+        with self._sending():
+            self._out.send(frame, Deadline.of(timeout))
+
+    def encoded(self, message: Message) -> bytes:
+        """Return a message's frame; one that has none costs this connection alone. Raise PeerGone then."""
         try:
-            with self.held():
-                self._send_all(data, deadline)
-        except PeerGone:
+            return encode(message)
+        except ValueError as error:
+            text = f"{type(message).__name__} cannot be sent: {error}"
+            self._log.warning("unsendable", "%s to %s", text, self.peer, extra={"peer": self.peer})
             self.close()
-            raise
-        finally:
-            self._send_lock.release()
+            raise PeerGone(text) from error
+
+    def begin(self, frame: bytes) -> bool:
+        """Send what the peer takes at once of a frame; return whether that is all. Fails like `send`.
+
+        If it is not, nobody else sends until the caller has gone on to the end, or given up.
+        """
+        with self._sending():
+            return self._out.begin(frame)
+
+    def go_on(self) -> bool:
+        """Send what the peer takes by now of the frame that was begun; return whether that is the rest."""
+        with self._sending():
+            return self._out.go_on()
+
+    def give_up(self) -> None:
+        """Close, as the frame that was begun will not go out. By the thread that goes on, or after it."""
+        self.close()
+        self._out.give_up()
 
     def receive(self, timeout: Deadline | float | None = None) -> Message:
         """Wait for the next message.
@@ -288,16 +301,10 @@ class Connection:
             return message
 
     def _turned_away(self, message: HandshakeMessage) -> McastError:
-        match message:
-            case Refusal():
-                self._refusal = f"{self.peer} turns us away: {message.text}"
-                return TurnedAway(self._refusal)
-            case Challenge():
-                program = message.role.program
-                self._refusal = f"{self.peer} is a {program} that wants a key: give its --key-file FILE"
-                return TurnedAway(self._refusal)
-            case _:
-                return WireError(f"{type(message).__name__} has no place behind the handshake")
+        self._refusal = why_turned_away(self.peer, message)
+        if self._refusal is None:
+            return WireError(f"{type(message).__name__} has no place behind the handshake")
+        return TurnedAway(self._refusal)
 
     def _skip(self, error: UnknownMessageError) -> None:
         self._frame_started = None
@@ -305,29 +312,20 @@ class Connection:
         text = "skipped a message of %s that this version does not know: %s"
         self._log.info("unknown_messages", text, self.peer, error, extra={"peer": self.peer})
 
-    def _encoded(self, message: Message) -> bytes:
-        """Return a message's frame; one that has none costs this connection alone. Raise PeerGone then."""
+    @contextlib.contextmanager
+    def _sending(self) -> Iterator[None]:
+        """Hold while something is sent; close if it is not, and raise PeerGone."""
         try:
-            return encode(message)
-        except ValueError as error:
-            text = f"{type(message).__name__} cannot be sent: {error}"
-            self._log.warning("unsendable", "%s to %s", text, self.peer, extra={"peer": self.peer})
+            with self.held():
+                yield
+        except BlockingIOError:
+            self.fell_silent = True
             self.close()
-            raise PeerGone(text) from error
-
-    def _send_all(self, data: bytes, deadline: Deadline) -> None:
-        rest = memoryview(data)
-        while rest:
-            try:
-                sent = self._sock.send(rest, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-            except BlockingIOError:
-                if deadline.expired or not wait_writable(self._sock.fileno(), deadline):
-                    self.fell_silent = True
-                    raise PeerGone(f"{self.peer} takes no data") from None
-            except OSError as error:
-                raise self._gone(error) from None
-            else:
-                rest = rest[sent:]
+            raise PeerGone(f"{self.peer} takes no data") from None
+        except OSError as error:
+            gone = self._gone(error)
+            self.close()
+            raise gone from None
 
     def _read_once(self) -> None:
         """Take what has arrived. Raise BlockingIOError if nothing has, PeerGone at the end."""

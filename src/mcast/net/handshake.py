@@ -14,8 +14,18 @@ from dataclasses import dataclass, field
 
 from mcast.config.key_file import NO_KEYS, KeyRing
 from mcast.errors import UnreachableError
+from mcast.wire.endpoint import Endpoint
 from mcast.wire.frame import Message
-from mcast.wire.handshake import HANDSHAKE_VERSION, Challenge, Greeting, Proof, Refusal, Role, Welcome
+from mcast.wire.handshake import (
+    HANDSHAKE_VERSION,
+    Challenge,
+    Greeting,
+    HandshakeMessage,
+    Proof,
+    Refusal,
+    Role,
+    Welcome,
+)
 
 PREFIX = b"mcast handshake\0"
 DIALLER, LISTENER = b"D", b"L"
@@ -135,6 +145,17 @@ def check_role(found: Role, wanted: Role) -> None:
     """Raise HandshakeError if another program listens than the one that is looked for."""
     if found is not wanted:
         raise HandshakeError(f"it is a {found.program}, not a {wanted.program}: check the address")
+
+
+def why_turned_away(peer: Endpoint, message: HandshakeMessage) -> str | None:
+    """Return what a peer's word means that comes behind the handshake; None: it has no place there."""
+    match message:
+        case Refusal():
+            return f"{peer} turns us away: {message.text}"
+        case Challenge():
+            return f"{peer} is a {message.role.program} that wants a key: give its --key-file FILE"
+        case _:
+            return None
 
 
 def wrong_program(here: Role, wanted: Role) -> HandshakeError:

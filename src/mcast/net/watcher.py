@@ -6,6 +6,10 @@ wait, and send with `timeout=0` only. A peer costs one read of at most 64 KiB pe
 one delays the others by little; one that breaks the protocol costs its own connection only, and a
 message that only a newer version knows costs nothing but itself (connection.py).
 
+What is to be told to many is pushed: the thread sends what each takes, and the rest when there is room again,
+so nobody waits for who does not read. Only the newest counts: a frame that has not begun when the next
+comes is not sent. Who takes none for too long loses its connection.
+
 A connection that is beside a running stream is watched *calmly* (calm.py): its silence is told, and ends
 nothing.
 
@@ -18,7 +22,7 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -34,7 +38,7 @@ from mcast.wire.frame import Message
 logger = logging.getLogger(__name__)
 
 CHECK_INTERVAL = 0.5
-"""Seconds between two looks at frames that were begun and are not complete."""
+"""Seconds between two looks at frames that were begun and are not complete, in either direction."""
 
 SILENCE_LOOK = 1.0
 """Seconds between two looks at how long calm connections have been silent."""
@@ -49,6 +53,9 @@ class _Watched:
     on_message: Callable[[Message], None]
     on_gone: Callable[[str], None]
     on_silent: Callable[[], None] | None = None  # calm, and not told yet
+    pushed: bytes | None = None  # the frame that goes out next
+    patience: float = 0.0  # seconds that the peer has for it
+    until: float | None = None  # when what goes out must have gone; None if nothing does
 
 
 class Watcher:
@@ -60,6 +67,7 @@ class Watcher:
     ) -> None:  # fmt: skip
         self._log, self._calm = RateLimitedLog(logger, counters), calm
         self._calm_ones: set[_Watched] = set()  # the thread's
+        self._unsent: set[_Watched] = set()  # the thread's: a frame goes out on them
         self._look_at = 0.0  # the thread's
         self._selector, self._waker = selectors.DefaultSelector(), Waker()
         self._selector.register(self._waker, selectors.EVENT_READ)
@@ -87,7 +95,7 @@ class Watcher:
             for watched in left:
                 self._forget(watched)
         for watched in left:
-            watched.connection.close()
+            watched.connection.give_up()
         self._run_calls()
         self._selector.close()
         self._waker.close()
@@ -131,7 +139,24 @@ class Watcher:
                 lambda: self._busy is not connection, UNWATCH_TIMEOUT
             ):
                 raise RuntimeError(f"a callback of {connection} takes too long")
+        if watched is not None and watched.until is not None:
+            connection.give_up()  # nobody else knows the rest of the frame
         return watched is not None
+
+    def push(self, connection: Connection, frame: bytes, patience: float) -> bool:
+        """Send a frame; return False if the connection is not watched. Never waits.
+
+        It takes the place of one that has not begun to go out. A peer that does not take it in `patience`
+        seconds, from its beginning, loses the connection.
+        """
+        with self._changed:
+            if (watched := self._watched.get(connection)) is None:
+                return False
+            is_first = watched.pushed is None
+            watched.pushed, watched.patience = frame, patience
+        if is_first:
+            self.call(lambda: self._begin(watched))
+        return True
 
     def tolerate_silence(self, connection: Connection, on_silent: Callable[[], None]) -> None:
         """Let silence end a watched connection no more; `on_silent` is called once, when it falls silent.
@@ -164,10 +189,11 @@ class Watcher:
     def _run(self) -> None:
         unfinished: set[_Watched] = set()
         while not self._stopping.is_set():
-            events = self._selector.select(self._patience(bool(unfinished)))
+            events = self._selector.select(self._patience(bool(unfinished or self._unsent)))
             ready = {key.data: None for key, _ in events if key.data is not None}
             self._waker.drain()
             self._run_calls()
+            self._go_on_sending(ready)
             ready |= dict.fromkeys(self._take_fresh())
             for watched in ready | dict.fromkeys(unfinished):
                 if self._stopping.is_set():
@@ -224,6 +250,54 @@ class Watcher:
                 self._busy = None
                 self._changed.notify_all()
 
+    def _go_on_sending(self, ready: Iterable[_Watched]) -> None:
+        """Send more to those who take it, and give those up who have not taken a frame in time."""
+        if not self._unsent:
+            return
+        for watched in self._unsent.intersection(ready):
+            self._begin(watched)
+        now = time.monotonic()
+        for watched in tuple(self._unsent):
+            if watched.until is not None and watched.until <= now:
+                self._call(watched, self._give_up)
+            if self._watched.get(watched.connection) is not watched:
+                self._unsent.discard(watched)
+
+    def _begin(self, watched: _Watched) -> None:
+        self._call(watched, self._send)
+
+    def _send(self, watched: _Watched) -> bool:
+        """Send what the peer takes by now of what was pushed; return whether some of it is left."""
+        connection = watched.connection
+        try:
+            if watched.until is None or connection.go_on():
+                watched.until = None
+                with self._changed:
+                    frame, watched.pushed = watched.pushed, None
+                if frame is not None:
+                    watched.until = time.monotonic() + watched.patience
+                    if connection.begin(frame):
+                        watched.until = None
+        except PeerGone as error:
+            self._end(watched, str(error))
+            return False
+        self._look_for_room(watched, wanted=watched.until is not None)
+        return watched.until is not None
+
+    def _give_up(self, watched: _Watched) -> bool:
+        self._end(watched, f"{watched.connection.peer} takes no data")
+        return False
+
+    def _look_for_room(self, watched: _Watched, *, wanted: bool) -> None:
+        """Have the selector tell when the peer takes more, or no longer."""
+        if wanted is (watched in self._unsent):
+            return
+        (self._unsent.add if wanted else self._unsent.discard)(watched)
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if wanted else 0)
+        with self._changed:
+            if self._watched.get(watched.connection) is watched:
+                self._selector.modify(watched.connection, events, watched)
+
     def _tell_silence(self, watched: _Watched) -> bool:
         be_calm(watched.connection)  # enough probes: the last would send RST
         assert watched.on_silent is not None
@@ -256,7 +330,7 @@ class Watcher:
             if self._watched.get(watched.connection) is not watched:
                 return
             self._forget(watched)
-        watched.connection.close()
+        watched.connection.give_up()
         watched.on_gone(reason)
 
     def _forget(self, watched: _Watched) -> None:

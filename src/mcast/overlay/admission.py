@@ -1,5 +1,8 @@
 """A content's children at one node: who waits for a parent's answer, and who has been taken in.
 
+One source cannot have all places: when they are scarce, each is held to its share, but for neighbours of the
+layout, who are counted under no source and have some room of their own.
+
 The child inside this process (LOCAL, a client's output) waits and is taken in like any other; only
 that nobody was found is told to it by `Fail`, as it has no request to be answered.
 """
@@ -19,11 +22,13 @@ from mcast.overlay.actions import (
     SearchFailure,
     Update,
 )
+from mcast.shares import UNCOUNTED, Places, Source
 from mcast.wire.identity import IdentityKind
 from mcast.wire.node import MAX_PATH, Miss, MissReason, Stop, StopReason, Stream
 
 MAX_CHILDREN = 4096
-"""Children of one content at a time, and as many that wait. Beyond: MISS(full)."""
+"""Children of one content at a time, and as many that wait. Beyond, or beyond its share for one address:
+MISS(full)."""
 
 
 def refusal(stream: Stream, reason: MissReason, text: str = "", retry_ms: int = 0) -> Miss:
@@ -34,6 +39,14 @@ def refusal(stream: Stream, reason: MissReason, text: str = "", retry_ms: int = 
     )  # fmt: skip
 
 
+def _full() -> str:
+    return f"{MAX_CHILDREN} children, or a quarter of that from one address"
+
+
+def _places() -> Places[ConnectionId]:
+    return Places(MAX_CHILDREN)
+
+
 @dataclass(slots=True)
 class Admission:
     """Children by the connection on which they have asked."""
@@ -41,6 +54,8 @@ class Admission:
     content: str
     waiters: dict[ConnectionId, Stream] = field(default_factory=dict)
     children: dict[ConnectionId, Stream] = field(default_factory=dict)
+    _waiting: Places[ConnectionId] = field(default_factory=_places, repr=False, compare=False)
+    _taken: Places[ConnectionId] = field(default_factory=_places, repr=False, compare=False)
 
     @property
     def is_empty(self) -> bool:
@@ -53,26 +68,37 @@ class Admission:
 
     def remove(self, connection: ConnectionId) -> bool:
         """Forget a child; tell whether it had been taken in."""
+        self._waiting.leave(connection)
+        self._taken.leave(connection)
         self.waiters.pop(connection, None)
         return self.children.pop(connection, None) is not None
 
-    def wait_behind(self, pending: bytes, stream: Stream, connection: ConnectionId) -> list[Action]:
+    def wait_first(self, stream: Stream, connection: ConnectionId, source: Source = UNCOUNTED) -> None:
+        """Let the first child wait: what is asked for is asked for it."""
+        self._waiting.take(connection, source)
+        self.waiters[connection] = stream
+
+    def wait_behind(
+        self, pending: bytes, stream: Stream, connection: ConnectionId, source: Source = UNCOUNTED
+    ) -> list[Action]:
         """Let a child wait for what was asked under the id `pending`, or refuse it as busy."""
         if connection != LOCAL and pending >= stream.request:
             return [self.refuse(stream, connection, MissReason.BUSY)]
-        if len(self.waiters) >= MAX_CHILDREN:
-            return [self.refuse(stream, connection, MissReason.FULL, f"{MAX_CHILDREN} children")]
+        if not self._waiting.take(connection, source, favoured=source == UNCOUNTED):
+            return [self.refuse(stream, connection, MissReason.FULL, _full())]
         self.waiters[connection] = stream
         return []
 
-    def admit(self, stream: Stream, connection: ConnectionId, path: Path, version: int) -> list[Action]:
+    def admit(
+        self, stream: Stream, connection: ConnectionId, path: Path, version: int, source: Source = UNCOUNTED
+    ) -> list[Action]:
         """Take a child in, unless it is on the path itself or there is no room."""
         if connection != LOCAL and stream.sender in path:
             return [self.refuse(stream, connection, MissReason.LOOP)]
         if connection != LOCAL and len(path) > MAX_PATH:  # longer than PORT can tell
             return [self.refuse(stream, connection, MissReason.FULL, f"it is {MAX_PATH} hops away")]
-        if len(self.children) >= MAX_CHILDREN:
-            return [self.refuse(stream, connection, MissReason.FULL, f"{MAX_CHILDREN} children")]
+        if not self._taken.take(connection, source, favoured=source == UNCOUNTED):
+            return [self.refuse(stream, connection, MissReason.FULL, _full())]
         self.children[connection] = stream
         return [Accept(connection, stream, path, version)]
 
@@ -82,14 +108,14 @@ class Admission:
         return [
             action
             for connection, stream in waiters.items()
-            for action in self.admit(stream, connection, path, version)
+            for action in self.admit(stream, connection, path, version, self._waiting.leave(connection))
         ]
 
     def refuse_all(
         self, reason: MissReason, text: str, failure: SearchFailure | None, retry_ms: int = 0
     ) -> list[Action]:
         """Tell all who wait that nothing comes of it."""
-        waiters, self.waiters = self.waiters, {}
+        waiters, self.waiters, self._waiting = self.waiters, {}, _places()
         return [
             self.refuse(stream, connection, reason, text, failure, retry_ms)
             for connection, stream in waiters.items()
@@ -133,6 +159,7 @@ class Admission:
         ended: list[Action] = []
         for connection in connections:
             stream = self.children.pop(connection, None)
+            self._taken.leave(connection)
             if stream is not None:
                 stop = Stop(request=stream.request, content=self.content, reason=reason, last=last, text=text)
                 ended.append(End(connection, stop))

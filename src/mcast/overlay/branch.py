@@ -40,6 +40,7 @@ from mcast.overlay.search import Search
 from mcast.overlay.steps import tell
 from mcast.overlay.table import Input, State
 from mcast.overlay.transitions import REPAIR_WAIT_SECONDS
+from mcast.shares import UNCOUNTED, Source
 from mcast.wire.identity import IdentityKind
 from mcast.wire.node import REQUEST_ID_SIZE, MissReason, Port, StopReason, Stream
 from mcast.wire.rtcp import FeedState
@@ -71,24 +72,26 @@ class Branch(Contest):
     def on_wanted(self, stream: Stream, search: Search, give_up: float, now: float) -> list[Action]:
         """Begin for the local child, for which a parent is searched."""
         self.search, self.start, self.give_up = search, stream.start, give_up
-        self.admission.waiters[LOCAL] = stream
+        self.admission.wait_first(stream, LOCAL)
         return self.take(Input.WANTED, Why(now))
 
     def on_routed(
-        self, stream: Stream, connection: ConnectionId, candidates: Candidates, now: float
-    ) -> list[Action]:
+        self, stream: Stream, connection: ConnectionId, candidates: Candidates, now: float,
+        source: Source = UNCOUNTED,
+    ) -> list[Action]:  # fmt: skip
         """Begin for the first child, whose request says whom to ask."""
         self.request, self.hops, self.candidates = stream.request, stream.hops + 1, candidates
         self.onward = stream.resume
-        self.admission.waiters[connection] = stream
+        self.admission.wait_first(stream, connection, source)
         return self.take(Input.ROUTED, Why(now))
 
-    def on_asked(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
+    def on_asked(
+        self, stream: Stream, connection: ConnectionId, now: float, source: Source = UNCOUNTED
+    ) -> list[Action]:
         """Take in a further child's request."""
         happened = Input.ASKED if stream.resume is None else Input.RESUMES
-        taken = self.take(happened, Why(now, stream=stream, connection=connection))
-        # Refused after all, where nobody else was left: then the stream lingers on.
-        return [*taken, *self._prune(now, deserted=True)]
+        taken = self.take(happened, Why(now, stream=stream, connection=connection, source=source))
+        return [*taken, *self._prune(now, deserted=True)]  # refused, where nobody else was left: it lingers
 
     def on_found(self, candidates: Candidates, now: float) -> list[Action]:
         """Take in whom the search has found."""
@@ -226,9 +229,8 @@ class Branch(Contest):
         """
         child = self.children.get(connection)
         is_node = child is not None and child.sender.kind is IdentityKind.NODE
-        dismissed: list[Action] = []
-        if self.admission.remove(connection):
-            dismissed.append(Dismiss(connection, self.content))
+        was_fed = self.admission.remove(connection)
+        dismissed: list[Action] = [Dismiss(connection, self.content)] if was_fed else []
         if is_node and self.state in SEEKING and self.search is not None:
             self.search.hurry(now)  # it has gone where it is fed: there is somebody new to ask
         return [*dismissed, *self._prune(now, deserted=is_node and how is not Departure.UNSUBSCRIBED)]
@@ -257,9 +259,7 @@ class Branch(Contest):
     def on_leaving(self, now: float) -> list[Action]:
         """End everything, as this process does; children get a little time to go elsewhere."""
         self.admission.remove(LOCAL)
-        self.leave_reason = (
-            StopReason.LEAVING
-        )  # so that the parent's stream lingers: somebody may take it over
+        self.leave_reason = StopReason.LEAVING  # so the parent's stream lingers: somebody may take it over
         left = Why(now, "leaving", end=StopReason.LEAVING)
         return [*self.take(Input.LEAVING, left), *self._prune(now)]
 
@@ -388,8 +388,8 @@ class Branch(Contest):
         return self.take(Input.EXPIRED, Why(now, text, upstream=self.primary, end=end))
 
     def _given_up(self) -> str:
-        text = f"no media for {self.give_up:g} s"
-        return f"{text}, since its parent was lost ({self.lost_by})" if self.lost_by else text
+        since = f", since its parent was lost ({self.lost_by})" if self.lost_by else ""
+        return f"no media for {self.give_up:g} s{since}"
 
     def _left(self, upstream: UpstreamId) -> Leave:
         return Leave(upstream, self.content, StopReason.UNSUBSCRIBE)

@@ -22,6 +22,7 @@ from mcast.overlay.events import GIVE_UP_SECONDS, Feed
 from mcast.overlay.pairing import Pairing, Wish, inner, shared
 from mcast.overlay.search import Search
 from mcast.overlay.table import State
+from mcast.shares import UNCOUNTED, Source
 from mcast.wire.identity import Identity
 from mcast.wire.node import MissReason, Start, StopReason, Stream
 from mcast.wire.position import Position
@@ -74,6 +75,7 @@ class Why:
     text: str = ""
     stream: Stream | None = None
     connection: ConnectionId = LOCAL
+    source: Source = UNCOUNTED  # whose share the child's place is of
     upstream: UpstreamId | None = None
     drained: tuple[ConnectionId, ...] = ()
     refuse: MissReason = MissReason.GONE  # how who waits is refused

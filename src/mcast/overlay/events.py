@@ -44,6 +44,7 @@ class StreamReceived:
 
     connection: ConnectionId
     stream: Stream
+    source: Source = UNCOUNTED  # where it comes from, as `mcast.shares` counts
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,8 +152,8 @@ class NodeCore:
                 return self._on_time(now)
             case DiscReceived(connection, disc, source):
                 return self._on_disc(disc, connection, source, now)
-            case StreamReceived(connection, stream):
-                return self._on_stream(stream, connection, now)
+            case StreamReceived():
+                return self._on_stream(event, now)
             case Answered(neighbour, Found() as answer):
                 return self._discovery.on_found(neighbour, answer, now)
             case Answered(neighbour, Miss() as answer):
@@ -230,23 +230,25 @@ class NodeCore:
             return answer
         return self.servers.answer(disc, self.me, now) if self._root.serves(now) else None
 
-    def _on_stream(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
+    def _on_stream(self, asked: StreamReceived, now: float) -> list[Action]:
+        stream, connection, source = asked.stream, asked.connection, asked.source
         branch = self._branches.get(stream.content)
         if (full := self._room.refuse(stream, self._branches)) is not None:
             return [Reply(connection, full)]
         if branch is not None:
-            return branch.on_asked(stream, connection, now)
+            return branch.on_asked(stream, connection, now, source)
         if self._leaving:  # else it would begin what nobody ends
             return [Reply(connection, refusal(stream, MissReason.GONE, LEAVING_TEXT))]
         if self._root.serves(now):
-            return self._begin_at_server(stream, connection, now)
+            return self._begin_at_server(asked, now)
         neighbour = self._discovery.positive_entry(stream.request, now)
         if neighbour is None or neighbour not in self._neighbours:
             return [Reply(connection, refusal(stream, MissReason.GONE))]
         candidates = Candidates([NodeParent(neighbour)])
-        return self._branch(stream.content).on_routed(stream, connection, candidates, now)
+        return self._branch(stream.content).on_routed(stream, connection, candidates, now, source)
 
-    def _begin_at_server(self, stream: Stream, connection: ConnectionId, now: float) -> list[Action]:
+    def _begin_at_server(self, asked: StreamReceived, now: float) -> list[Action]:
+        stream, connection, source = asked.stream, asked.connection, asked.source
         if text := self.servers.preparing(stream.content):
             retry_ms = self.servers.turn_ms(now)
             return [Reply(connection, refusal(stream, MissReason.CUT, text, retry_ms))]
@@ -254,7 +256,7 @@ class NodeCore:
         if begun is None:
             return [Reply(connection, refusal(stream, MissReason.GONE, "no server has it now"))]
         why, candidates = begun
-        return [*why, *self._branch(stream.content).on_routed(stream, connection, candidates, now)]
+        return [*why, *self._branch(stream.content).on_routed(stream, connection, candidates, now, source)]
 
     def _branch(self, content: str) -> Branch:
         branch = Branch(content, self.me, self._numbers, self._chance, self._spares, self._wish)

@@ -112,13 +112,13 @@ def ask_next(branch: BranchData, why: Why) -> list[Action]:
 def wait_behind(branch: BranchData, why: Why) -> list[Action]:
     assert why.stream is not None
     pending = branch.search.request if branch.search is not None else branch.request
-    return branch.admission.wait_behind(pending, why.stream, why.connection)
+    return branch.admission.wait_behind(pending, why.stream, why.connection, why.source)
 
 
 def admit(branch: BranchData, why: Why) -> list[Action]:
     assert why.stream is not None
     branch.note_admission()
-    return branch.admission.admit(why.stream, why.connection, branch.path, branch.version)
+    return branch.admission.admit(why.stream, why.connection, branch.path, branch.version, why.source)
 
 
 def admit_all(branch: BranchData, _why: Why) -> list[Action]:

@@ -22,6 +22,7 @@ from mcast.media.source.pool import MAX_STREAMS, StreamingPool
 from mcast.media.source.prepared import Prepared
 from mcast.media.source.server_config import ContentSpec
 from mcast.media.source.streamer import Streamer
+from mcast.shares import UNCOUNTED
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 from mcast.wire.server import SendStatus
@@ -204,6 +205,22 @@ def test_the_streams_of_one_content_are_bounded(server: Server) -> None:
     assert caught.value.status is SendStatus.FULL
     assert server.pool.take("film").ssrc == 0
     assert server.pool.take("once").ssrc == 1
+
+
+def test_who_begins_streams_again_and_again_leaves_some_to_others(server: Server) -> None:
+    def begin(ssrc: int, source: bytes) -> bool:
+        try:
+            server.pool.take("film", Position(ssrc, 0), source=source)
+        except NotReadyError as error:
+            return (error.status, "for one address" in str(error)) != (SendStatus.FULL, True)
+        return True
+
+    assert [begin(ssrc, b"greedy") for ssrc in range(6)] == [True] * 4 + [False] * 2
+    assert [begin(ssrc, b"other") for ssrc in range(10, 13)] == [True, True, False]
+    assert begin(3, b"other")  # it runs already
+    assert [begin(ssrc, UNCOUNTED) for ssrc in range(20, 23)] == [True, True, False]
+    server.pool.leave(server.pool.take("film", Position(0, 0)))
+    assert not begin(30, b"third")  # the one that has begun it is there still
 
 
 def test_a_stream_outlives_the_loss_of_its_last_taker_for_a_while(film: ContentSpec, cache: Cache) -> None:

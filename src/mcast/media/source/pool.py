@@ -14,6 +14,9 @@ while a live input has no past and only one present.
 A list that is read anew may give a content other bytes. A stream that runs keeps its own, for those who have
 it and for who names it; nobody else joins it.
 
+Who begins streams of one content again and again may not keep others from theirs: when half of those that
+there may be run, each asker has its share of them.
+
 The last that leaves stops a stream, but not if a taker was *lost* a moment ago: then the stream runs on
 for `linger` seconds, or there would be nothing for a standby or an orphan to join.
 """
@@ -34,6 +37,7 @@ from mcast.media.source.pacer import Pacer
 from mcast.media.source.pacing import NOT_OVERDUE, Overdue, PreparedSource
 from mcast.media.source.streamer import DEFAULT_PACE, SinkT, Streamer
 from mcast.net.threads import OnCrash
+from mcast.shares import UNCOUNTED, Source, is_within_share
 from mcast.wire.position import Position
 from mcast.wire.server import ContentInfo, SendStatus
 
@@ -45,7 +49,9 @@ its parent for 1 s, and may then have to search."""
 STREAM_THREADS = 1
 """The most that carry prepared contents, if the operator says nothing else; a live input has its own."""
 MAX_STREAMS = 8
-"""Streams of one content at a time: one for each part of a broken network, and some. Beyond: FULL."""
+"""Streams of one content at a time: one for each part of a broken network, and some. Beyond, or beyond its
+share for one asker: FULL."""
+_LEAST_BEGUN = 2  # streams that an asker may begin, be they scarce
 
 MakeFanout = Callable[[str, Position, Archive | None], SinkT]
 
@@ -54,6 +60,7 @@ MakeFanout = Callable[[str, Position, Archive | None], SinkT]
 class _Use:
     """Who needs a stream, and until when it runs without anybody (monotonic seconds)."""
 
+    begun_by: Source
     takers: int = 0
     kept_until: float = float("-inf")
 
@@ -86,16 +93,22 @@ class StreamingPool(Generic[SinkT]):
         self._uses: dict[Streamer[SinkT], _Use] = {}  # the oldest first
 
     def take(
-        self, content: str, resume: Position | None = None, *, overdue: Overdue = NOT_OVERDUE
-    ) -> Streamer[SinkT]:
+        self, content: str, resume: Position | None = None, *, overdue: Overdue = NOT_OVERDUE,
+        source: Source = UNCOUNTED,
+    ) -> Streamer[SinkT]:  # fmt: skip
         """Return a streamer of the content, started if need be. Pair with `leave`.
 
-        `resume` names a stream and the number to go on at; `overdue` says how late that is. Raises
-        NotReadyError, and ConfigError if a live input lacks ffmpeg or no fanout can be made.
+        `resume` names a stream and the number to go on at; `overdue` says how late that is; `source` is who
+        has a share of what may be begun, UNCOUNTED is held to none. Raises NotReadyError, and ConfigError if
+        a live input lacks ffmpeg or no fanout can be made.
         """
         with self._lock:
-            streamer = self._join(content, resume) or self._begin(content, resume, overdue)
-            self._uses.setdefault(streamer, _Use()).takers += 1
+            streamer = self._join(content, resume)
+            if streamer is None:
+                self._check_room(content, source)
+                streamer = self._begin(content, resume, overdue)
+                self._uses[streamer] = _Use(source)
+            self._uses[streamer].takers += 1
             streamer.lapse_at(None)
             return streamer
 
@@ -166,9 +179,15 @@ class StreamingPool(Generic[SinkT]):
         running = [streamer for streamer in running if streamer.digest == digest]
         return max(running, key=lambda streamer: self._uses[streamer].takers > 0, default=None)
 
+    def _check_room(self, content: str, source: Source) -> None:
+        running = self._running(content)
+        own = sum(self._uses[streamer].begun_by == source for streamer in running)
+        is_modest = is_within_share(MAX_STREAMS, len(running), own, _LEAST_BEGUN)
+        if len(running) >= MAX_STREAMS or not (source == UNCOUNTED or is_modest):
+            text = f"{MAX_STREAMS} streams of '{content}' run already, or a quarter of that for one address"
+            raise NotReadyError(SendStatus.FULL, text)
+
     def _begin(self, content: str, resume: Position | None, overdue: Overdue) -> Streamer[SinkT]:
-        if len(self._running(content)) >= MAX_STREAMS:
-            raise NotReadyError(SendStatus.FULL, f"{MAX_STREAMS} streams of '{content}' run already")
         if resume is None or not self._is_prepared(content):
             resume, overdue = Position(self._new_ssrc(), 0), NOT_OVERDUE
         return self._start(content, resume, overdue)

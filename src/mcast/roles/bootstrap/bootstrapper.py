@@ -56,7 +56,7 @@ REGISTER_TIMEOUT = 5.0
 """Seconds until a newcomer, which occupies a handler, must have said who it is."""
 
 SEND_TIMEOUT = 2.0
-"""Seconds that a node may take to accept a layout; a slower one has to connect again."""
+"""Seconds that a node may take to accept a layout; a slower one has to connect again. Nobody waits."""
 
 PROBE_TIMEOUT = 1.0
 """Seconds for the older process of a name to say that it is there: a round trip and a hiccup."""
@@ -103,7 +103,7 @@ class Bootstrapper:
         self._registry = Registry()
         self._sessions: dict[str, _Session] = {}
         self._watcher = Watcher(on_crash, counters=self.counters)
-        self._deliveries = Worker("deliver-layouts", on_crash)  # what the watcher must not wait for
+        self._deliveries = Worker("deliver-layouts", on_crash)  # as a delivery may lead to others
         rules = Rules(
             credentials=credentials, first_message=REGISTER_TIMEOUT, is_favoured=self._is_of_the_layout
         )
@@ -197,7 +197,6 @@ class Bootstrapper:
             self._dismiss(older, f"another process has registered as '{node.name}' from {connection.peer}")
         connection.detach()
         try:
-            self._deliver(session)
             self._watcher.watch(
                 connection,
                 lambda message: self._heard(session, message),
@@ -205,6 +204,8 @@ class Bootstrapper:
             )
         except PeerGone as error:
             self._end(session, str(error))
+        else:
+            self._deliver(session)
 
     def _refuse(self, connection: Connection, reason: str) -> None:
         refusal = eventlog.event_extra("refused", whom=connection.peer, reason=reason)
@@ -275,25 +276,30 @@ class Bootstrapper:
             )  # fmt: skip
 
     def _deliver(self, session: _Session) -> None:
-        """Send a node its place, unless it has been sent before. Raises PeerGone."""
+        """Send a node its place, unless it has been sent before. Waits for nobody."""
         with session.lock:
             with self._lock:
                 layout, version = self._newcomers.layout, self._version
-            if layout.find_by_name(session.name) is None:
-                logger.warning("%s is up and no longer in the layout", session.name)
-                self._dismiss(session, f"'{session.name}' is no longer in {self._source}", removed=True)
-                return
-            message = layout.message(session.name, version)
-            if session.sent is None or replace(session.sent, version=version) != message:
-                session.connection.send(message, SEND_TIMEOUT)
-                session.sent = message
+            if is_listed := layout.find_by_name(session.name) is not None:
+                message = layout.message(session.name, version)
+                if session.sent is None or replace(session.sent, version=version) != message:
+                    self._send(session, message)
+        if not is_listed:
+            logger.warning("%s is up and no longer in the layout", session.name)
+            self._dismiss(session, f"'{session.name}' is no longer in {self._source}", removed=True)
+
+    def _send(self, session: _Session, message: LayoutMessage) -> None:
+        assert session.lock.locked()
+        connection = session.connection
+        try:
+            if self._watcher.push(connection, connection.encoded(message), SEND_TIMEOUT):
+                session.sent = message  # who is not watched yet is told when it is
+        except PeerGone as error:
+            logger.debug("! %s has not got its new place: %s", session.name, error)
 
     def _deliver_to(self, sessions: Iterable[_Session]) -> None:
         for session in sessions:
-            try:
-                self._deliver(session)
-            except PeerGone as error:
-                logger.debug("! %s has not got its new place: %s", session.name, error)
+            self._deliver(session)
 
     def _changed(self, affected: Collection[str]) -> None:
         """Note that who is up, or linked to whom, has changed."""
@@ -309,10 +315,7 @@ class Bootstrapper:
             self._deliveries.post(lambda: self._deliver_to(sessions))
 
     def _dismiss(self, session: _Session, reason: str, *, removed: bool = False) -> None:
-        try:
-            session.connection.send(Refused(reason, removed), SEND_TIMEOUT)
-        except PeerGone as error:
-            logger.debug("! %s was not told why: %s", session.name, error)
+        say(session.connection, Refused(reason, removed))
         self._end(session, reason)
 
     def _heard(self, session: _Session, message: Message) -> None:

@@ -3,6 +3,9 @@
 A connection rests while nothing is asked or taken on it. It may rest for a while, as it is kept warm for the
 next question; when there are too many, the oldest one of the address with the most gives way. One
 address cannot have all questions in work either; who asks too much is told to ask again later.
+
+A connection on which a stream is taken does not rest. So one address cannot take streams on all of them:
+beyond its share it is refused.
 """
 
 import threading
@@ -12,7 +15,7 @@ from collections.abc import Callable
 from mcast.hostport import IPAddress
 from mcast.net.entrance import FIRST_QUESTION
 from mcast.overlay.actions import ConnectionId
-from mcast.shares import UNCOUNTED, Shares, Source, Waiting, reserve_of, source_of
+from mcast.shares import UNCOUNTED, Places, Shares, Source, Waiting, reserve_of, source_of
 
 MAX_ASKING = 1024
 """Questions in work at a time, for the shares: a decision takes some 50 us, so a quarter of them delays
@@ -30,6 +33,7 @@ class Crowd:
         self._until: dict[ConnectionId, float] = {}  # of those who rest, the oldest first
         self._asking: dict[ConnectionId, Source] = {}
         self._questions = Shares(MAX_ASKING)
+        self._taking: Places[ConnectionId] = Places(most)  # on which a stream is taken, or was asked for
 
     def source_of(self, ip: IPAddress) -> Source:
         """Return what an address is counted under: a peer of the layout is held to no share."""
@@ -57,6 +61,11 @@ class Crowd:
             self._asking[number] = source
         return True
 
+    def may_take(self, number: ConnectionId, source: Source) -> bool:
+        """Note that a stream is asked for on a connection; return False if its address takes too many."""
+        with self._lock:
+            return self._taking.take(number, source, favoured=source == UNCOUNTED)
+
     def takes(self, number: ConnectionId) -> None:
         """Note that what was asked for is taken on the connection from now on: it does not rest."""
         with self._lock:
@@ -67,6 +76,7 @@ class Crowd:
         """Note that what was asked has been answered."""
         with self._lock:
             self._answered(number)
+            self._taking.leave(number)
             if number in self._present:
                 self._rests(number)
 
@@ -100,5 +110,6 @@ class Crowd:
 
     def _leave(self, number: ConnectionId) -> None:
         self._answered(number)
+        self._taking.leave(number)
         self._stirs(number)
         self._present.pop(number, None)

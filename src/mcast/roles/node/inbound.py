@@ -167,7 +167,7 @@ class InboundConnections:
                 event = ListReceived(link.number, message, link.source)
             case Stream() if link.stream is None and not link.asking:
                 link.stream = message
-                event = StreamReceived(link.number, message)
+                event = StreamReceived(link.number, message, link.source)
             case Watch() if link.stream is None and not link.asking:
                 link.asking = True  # for good: nothing more may come on this connection
                 self._crowd.takes(link.number)  # nor does it rest: the advertiser bounds who watches
@@ -181,15 +181,17 @@ class InboundConnections:
                 raise WireError(f"{type(message).__name__} has no place here")
         link.asking = True
         if not self._crowd.asks(link.number, link.source):
-            self._too_much(link, message)
+            self._too_much(link, message, MissReason.BUSY, "too many requests from one address")
+        elif isinstance(message, Stream) and not self._crowd.may_take(link.number, link.source):
+            self._too_much(link, message, MissReason.FULL, "too many subscriptions from one address")
         elif not self._events.offer(event):
             raise WireError("too many requests at once")
 
-    def _too_much(self, link: Inbound, asked: Disc | ListContents | Stream) -> None:
-        text = "too many requests from one address"
+    def _too_much(
+        self, link: Inbound, asked: Disc | ListContents | Stream, reason: MissReason, text: str
+    ) -> None:
         self._log.info("too_many_requests", "%s: %s", link.connection.peer, text)
-        miss = Miss(request=asked.request, content=asked.content, reason=MissReason.BUSY, text=text)
-        self.reply(link.number, miss)
+        self.reply(link.number, Miss(request=asked.request, content=asked.content, reason=reason, text=text))
 
     def _on_gone(self, link: Inbound, reason: str) -> None:
         with self._lock:  # on_child_lost() comes before or after

@@ -1,9 +1,11 @@
 """Who may ask a server: whoever is in `allow` of its file, and the host itself.
 
-And who of these may say which SSRC and numbers a stream bears: the rendezvous points, if the file names them.
+And who of these may say which SSRC and numbers a stream bears, and has some room kept for it: the rendezvous
+points, if the file names them.
 """
 
 from mcast.config.networks import Networks
+from mcast.hostport import IPAddress
 from mcast.net.connection import Connection
 
 
@@ -24,6 +26,11 @@ class Guard:
         if peer == here or peer.is_loopback or peer in self._allowed:
             return None
         return f"{peer} is in no network of 'allow' in {self._file}: add it if this is the rendezvous point"
+
+    def is_rendezvous(self, ip: IPAddress) -> bool:
+        """Return whether the file names this address as a rendezvous point's: some room is kept for it."""
+        rendezvous = self._rendezvous
+        return rendezvous is not None and ip in rendezvous
 
     def disbelief(self, connection: Connection) -> str | None:
         """Return why a connection's word on SSRC and numbers does not count, None if it does."""

@@ -74,10 +74,10 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     guard = Guard(config.allow, str(config.path), config.rendezvous)
     credentials = cli.credentials_of(options, Role.SERVER, process)
     process.on_hangup = lambda: _read_again(catalogue, guard, config.path)
+    rules = Rules(credentials=credentials, objection=guard.objection, is_favoured=guard.is_rendezvous)
     program = ServerProgram(
         catalogue, options.address, ports, options.pace_ms / 1000, process.on_crash,
-        threads=options.stream_threads, rules=Rules(credentials=credentials, objection=guard.objection),
-        disbelief=guard.disbelief,
+        threads=options.stream_threads, rules=rules, disbelief=guard.disbelief,
     )  # fmt: skip
     process.begun.set()
     try:

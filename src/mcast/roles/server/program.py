@@ -5,8 +5,8 @@
     CSND  a stream; the connection is the subscription           (watched)
 
 The handler of a connection reads its first message, which decides what the connection is for. The thread
-`errands` does what may take a while (end ffmpeg when a stream's last taker has left, send a long list), so
-the watcher never waits.
+`errands` does what may take a while (end ffmpeg when a stream's last taker has left, write a long list), so
+the watcher never waits. Nothing waits for who does not read: the watcher sends a list as its reader takes it.
 
 Media knows better than TCP whether a taker lives. So its connection is *calm*: silence of TCP alone ends
 nothing, the lease does.
@@ -41,8 +41,8 @@ from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
-from mcast.shares import Shares, source_of
-from mcast.wire.frame import Message
+from mcast.shares import UNCOUNTED, Shares, source_of
+from mcast.wire.frame import Message, encode
 from mcast.wire.handshake import Role
 from mcast.wire.node import TOKEN_SIZE, StopReason
 from mcast.wire.position import MAX_BEGIN, Position
@@ -56,8 +56,8 @@ FIRST_MESSAGE_TIMEOUT = 5.0
 """Seconds until a connection must have said what it is for."""
 PING_TIMEOUT = 30.0
 """Seconds without a PING after which the connection is closed: the rendezvous point sends four a second."""
-LIST_TIMEOUT = 1.0
-"""Seconds that one peer may take to accept the list: the others wait for theirs meanwhile."""
+LIST_TIMEOUT = 5.0
+"""Seconds that a peer may take to accept the list; the others do not wait for it."""
 MAX_TAKERS = 1024
 """Streams that are taken at a time. Beyond, or beyond its share for one address: FULL."""
 MAX_LISTENERS = 256
@@ -90,7 +90,7 @@ class ServerProgram:
         `threads` is the most that send prepared contents. `disbelief` tells why the word of a connection on
         SSRC and numbers does not count, None if it does.
         """
-        self._disbelief = disbelief
+        self._disbelief, self._is_favoured = disbelief, rules.is_favoured
         self._catalogue, self._ports, self._on_crash = catalogue, ports, on_crash
         self._listener = Listener(address, self._serve, on_crash, name="control", rules=rules)
         self._watcher = Watcher(on_crash)
@@ -168,7 +168,7 @@ class ServerProgram:
 
     def _serve_list(self, connection: Connection) -> None:
         with self._lock:
-            if is_room := self._listening.take(source_of(connection.peer.ip)):
+            if is_room := self._take_place(self._listening, connection):
                 self._listeners.add(connection)
         if not is_room:
             text = f"too many ask for it: {MAX_LISTENERS}, or a quarter of that from one address"
@@ -220,26 +220,29 @@ class ServerProgram:
         with self._lock:
             untold, self._untold, self._is_tell_posted = self._untold, set(), False
         contents = Contents(self._pool.contents())  # what changes from here on is another errand
+        try:
+            frame = encode(contents)
+        except ValueError as error:
+            self._log.warning("unsendable", "the list cannot be sent: %s", error)
+            return
         for connection in untold:
-            try:
-                connection.send(contents, LIST_TIMEOUT)
-            except PeerGone as error:
-                logger.debug("! %s", error, extra={"peer": connection.peer})
+            self._watcher.push(connection, frame, LIST_TIMEOUT)
 
     # CSND, OK, STOP
 
     def _serve_stream(self, connection: Connection, send: Send) -> None:
         with self._lock:
-            is_room = self._taking.take(source_of(connection.peer.ip))
+            is_room = self._take_place(self._taking, connection)
         if not is_room:
             text = f"too many streams are taken: {MAX_TAKERS}, or a quarter of that from one address"
             self._note_refusal("takers", "a stream", connection, text)
             connection.send(Sending(SendStatus.FULL, text=text))
             return
         send = self._believed(connection, send)
+        source = UNCOUNTED if self._is_favoured(connection.peer.ip) else source_of(connection.peer.ip)
         try:
             overdue = Overdue(send.overdue_ms / 1000, send.due)
-            streamer = self._pool.take(send.content, send.resume, overdue=overdue)
+            streamer = self._pool.take(send.content, send.resume, overdue=overdue, source=source)
         except McastError as error:
             with self._lock:
                 self._taking.give_back(source_of(connection.peer.ip))
@@ -335,6 +338,11 @@ class ServerProgram:
         say(taker.connection, stop)
         taker.connection.close()
         self._leave(taker, stop.reason.name.lower())
+
+    def _take_place(self, places: Shares, connection: Connection) -> bool:
+        """Take one of the bounded places, of which some are kept for the rendezvous points."""
+        ip = connection.peer.ip
+        return places.take(source_of(ip), favoured=self._is_favoured(ip))
 
     def _note_refusal(self, kind: str, what: str, connection: Connection, reason: str) -> None:
         peer = connection.peer
