@@ -62,10 +62,7 @@ class Trace(Protocol):
     """Where the decisions are written down."""
 
     def write(self, now: float, event: Event, actions: Sequence[Action], /) -> None:
-        """Keep one decision."""
-
-    def flush(self) -> None:
-        """Let readers see what was kept."""
+        """Keep one decision. Never waits."""
 
     def close(self) -> None:
         """End the trace. Nothing is written afterwards."""
@@ -162,8 +159,6 @@ class Decider:
         self._next_tick = now + self._tick
         self._decide(TimePassed())
         self._on_tick(now)
-        if self._trace is not None:
-            self._trace.flush()
 
     def _decide(self, event: Event) -> None:
         now = time.monotonic()
