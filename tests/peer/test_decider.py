@@ -10,8 +10,9 @@ import pytest
 from helpers import PATIENCE, Recorder, wait_until
 from mcast.overlay.actions import Action, Dismiss, Reply
 from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, Leaving, TimePassed, Unwanted
+from mcast.overlay.transitions import HANDOVER_SECONDS
 from mcast.peer import decider as decider_module
-from mcast.peer.decider import Decider
+from mcast.peer.decider import LEAVE_SECONDS, Decider
 from mcast.wire.node import MissReason
 from roles.partners import disc, miss
 
@@ -215,6 +216,10 @@ def test_a_crash_is_told_and_stop_returns_all_the_same() -> None:
 def test_stop_without_start_is_harmless(crash: Recorder) -> None:
     Decider(Core(), Recorder(), crash, on_tick=Recorder()).stop()
     wait_until(lambda: all(thread.name != "decide" for thread in threading.enumerate()))
+
+
+def test_the_farewell_is_longer_than_a_hand_over_and_leaves_a_fifth_of_a_second_for_the_rest() -> None:
+    assert HANDOVER_SECONDS < LEAVE_SECONDS <= 0.8
 
 
 def test_every_decision_is_traced_by_its_own_thread_up_to_the_last(crash: Recorder) -> None:
