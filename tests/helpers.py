@@ -8,6 +8,8 @@ from pathlib import Path
 
 PATIENCE = 30.0
 """Seconds to wait for what must happen: only a failing test waits so long."""
+FORGED = "a\n12:00:00.000 ERROR b\x1b[31m\u2028\u202e\x9b\ud800"
+"""What a peer may say who means harm: a line end, an escape sequence, a mark of direction, half a letter."""
 
 
 def wait_until(

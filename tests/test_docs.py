@@ -148,6 +148,9 @@ def test_the_table_of_threads_names_each_thread_that_the_code_starts() -> None:
     others = {
         "",
         "watcher",
+        "trace",
+        "stdin",
+        "fifo-",
         "control-",
         "control-accept",
         "control-entrance",

@@ -10,8 +10,9 @@ import pytest
 from helpers import PATIENCE, Recorder, wait_until
 from mcast.overlay.actions import Action, Dismiss, Reply
 from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, Leaving, TimePassed, Unwanted
+from mcast.overlay.transitions import HANDOVER_SECONDS
 from mcast.peer import decider as decider_module
-from mcast.peer.decider import Decider
+from mcast.peer.decider import LEAVE_SECONDS, Decider
 from mcast.wire.node import MissReason
 from roles.partners import disc, miss
 
@@ -54,15 +55,11 @@ class Trace:
     def __init__(self) -> None:
         self.steps: list[tuple[float, Event, Sequence[Action]]] = []
         self.threads: set[str] = set()
-        self.flushed, self.closed = 0, False
+        self.closed = False
 
     def write(self, now: float, event: Event, actions: Sequence[Action]) -> None:
         assert not self.closed
         self.steps.append((now, event, actions))
-        self.threads.add(threading.current_thread().name)
-
-    def flush(self) -> None:
-        self.flushed += 1
         self.threads.add(threading.current_thread().name)
 
     def close(self) -> None:
@@ -221,12 +218,16 @@ def test_stop_without_start_is_harmless(crash: Recorder) -> None:
     wait_until(lambda: all(thread.name != "decide" for thread in threading.enumerate()))
 
 
+def test_the_farewell_is_longer_than_a_hand_over_and_leaves_a_fifth_of_a_second_for_the_rest() -> None:
+    assert HANDOVER_SECONDS < LEAVE_SECONDS <= 0.8
+
+
 def test_every_decision_is_traced_by_its_own_thread_up_to_the_last(crash: Recorder) -> None:
     core, trace = Core(), Trace()
     decider = Decider(core, Recorder(), crash, on_tick=Recorder(), trace=trace, tick=0.01)
     decider.start()
     decider.post(event(1))
-    wait_until(lambda: trace.flushed > 1)
+    wait_until(lambda: len(trace.steps) > 2)
     decider.stop()
     assert trace.closed
     assert trace.threads == {"decide"}

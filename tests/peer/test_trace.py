@@ -1,5 +1,6 @@
 """Trace files: what is written can be read back, and a file that fails costs the trace alone."""
 
+import contextlib
 import json
 import os
 import random
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers import wait_until
 from mcast.errors import ConfigError
 from mcast.overlay import trace
 from mcast.overlay.events import DiscReceived, Event, LayoutChanged, TimePassed
@@ -32,13 +34,12 @@ def test_what_is_written_is_replayed_to_the_same_actions(tmp_path: Path) -> None
     assert list(trace.replay(lines, random.Random(SEED))) == []
 
 
-def test_it_is_there_to_be_read_after_each_flush(tmp_path: Path) -> None:
+def test_it_is_there_to_be_read_at_once(tmp_path: Path) -> None:
     path = tmp_path / "n1.jsonl"
     writer = TraceWriter(path, HEADER)
     assert path.read_text().count("\n") == 1
     writer.write(1.0, TimePassed(), ())
-    writer.flush()
-    assert path.read_text().count("\n") == 2
+    wait_until(lambda: path.read_text().count("\n") == 2, "the decision")
     writer.close()
 
 
@@ -52,11 +53,62 @@ def test_a_disk_that_fills_up_ends_the_trace_and_is_said_once(caplog: pytest.Log
         TraceWriter(Path("/dev/full"), HEADER)
     writer = TraceWriter(Path("/dev/null"), HEADER)
     full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, writer._file.fileno())
+    assert writer._lines._fd is not None
+    os.dup2(full, writer._lines._fd)
     os.close(full)
     for _ in range(3):
         writer.write(1.0, TimePassed(), ())
-        writer.flush()
+    wait_until(lambda: caplog.records, "the error")
+    writer.write(1.0, TimePassed(), ())
     writer.close()
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert "ends here: No space left on device" in caplog.text
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Path:
+    os.mkfifo(tmp_path / "fifo")
+    return tmp_path / "fifo"
+
+
+def test_a_fifo_that_nobody_reads_is_refused_instead_of_waited_for(fifo: Path) -> None:
+    with pytest.raises(ConfigError, match="nobody reads this FIFO: start its reader first"):
+        TraceWriter(fifo, HEADER)
+
+
+def test_a_reader_that_stops_keeps_nobody_waiting_and_what_it_missed_is_counted(
+    fifo: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("mcast.peer.trace.MAX_WAITING", 100_000)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    writer = TraceWriter(fifo, HEADER)
+    steps = 5_000  # some 100 bytes each, and a pipe holds 64 KiB
+    for _ in range(steps):
+        writer.write(1.0, TimePassed(), ())
+    assert caplog.text == ""
+    data = b""
+    while b"left_out" not in data:
+        with contextlib.suppress(BlockingIOError):
+            data += os.read(reader, 65_536)
+    lines = [json.loads(line) for line in data.decode().splitlines()]
+    assert lines[-1]["left_out"] == steps - (len(lines) - 2)
+    assert f"{lines[-1]['left_out']} decisions were left out" in caplog.text
+    with pytest.raises(trace.TraceError, match="steps were left out here"):
+        list(trace.replay(lines, random.Random(SEED)))
+    writer.close()
+    os.close(reader)
+
+
+def test_its_end_does_not_wait_for_a_reader_that_has_stopped(
+    fifo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    writer = TraceWriter(fifo, HEADER)
+    for _ in range(2_000):
+        writer.write(1.0, TimePassed(), ())
+    writer.close()
+    writer.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"--trace: {fifo}: the end is missing, as nobody reads it"
+    ]
+    os.close(reader)

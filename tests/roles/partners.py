@@ -7,8 +7,10 @@ import socket
 from collections.abc import Iterator
 from typing import TypeVar
 
-from helpers import PATIENCE
-from mcast.net.connection import Connection, PeerGone
+from helpers import PATIENCE, wait_until
+from mcast.errors import McastError
+from mcast.hostport import HostPort
+from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.deadline import Deadline
 from mcast.net.waker import wait_readable
 from mcast.wire.frame import Message
@@ -99,6 +101,21 @@ def read(connection: Connection, kind: type[M]) -> M:
     message = connection.receive(PATIENCE)
     assert isinstance(message, kind), message
     return message
+
+
+def reached(address: HostPort) -> Connection:
+    """Connect to a program as soon as it listens."""
+    found: list[Connection] = []
+
+    def reach() -> bool:
+        try:
+            found.append(connect(address, 1.0))
+        except McastError:
+            return False
+        return True
+
+    wait_until(reach, f"{address} to listen", timeout=30)
+    return found[0]
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import PATIENCE, wait_until
+from helpers import FORGED, PATIENCE, wait_until
 from mcast import __version__, errors, eventlog
 from mcast.errors import McastError
 from mcast.net.threads import OwnedThread
@@ -202,9 +202,6 @@ def test_until_a_program_knows_its_name_its_role_speaks(capsys: pytest.CaptureFi
     first, second = capsys.readouterr().err.splitlines()
     assert " test: hello" in first
     assert " n3: hello" in second
-
-
-FORGED = "a\n12:00:00.000 ERROR b\x1b[31m\u2028\u202e\x9b\ud800"
 
 
 @pytest.mark.parametrize("where", ["message", "content", "thread", "peer", "field"])

@@ -197,6 +197,17 @@ def logging_record(event: str, text: str, **fields: object) -> logging.LogRecord
     return record
 
 
+def test_a_report_that_cannot_be_encoded_is_dropped_and_said_and_the_next_one_is_whole(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scene = Scene({"news": Place(parent_changes=-1)})
+    assert scene.run(0.1) == []
+    assert "a report to the bootstrapper cannot be sent: -1 does not fit into 4 unsigned bytes" in caplog.text
+    scene.places["news"] = Place()
+    (report,) = scene.run(0.1, START + INTERVAL)
+    assert ([stream.content for stream in report.streams], report.part, report.more) == (["news"], 0, False)
+
+
 def test_a_node_without_streams_sends_a_heartbeat_alone() -> None:
     for report in Scene({}).run(5):
         assert len(encode(report)) < 80

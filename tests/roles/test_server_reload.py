@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from helpers import PATIENCE, wait_until
-from mcast.errors import McastError
 from mcast.hostport import HostPort
-from mcast.net.connection import Connection, connect
+from mcast.net.connection import Connection
 from mcast.wire.server import Contents, Wake
-from roles.partners import read
+from roles.partners import reached, read
 from tools.demo.processes import environment_with
 
 LIVE = '[[content]]\nname = "{}"\nsource = "testsrc2"\nformat = "lavfi"\n'
@@ -50,17 +49,3 @@ def test_sighup_reads_the_servers_file_again(tmp_path: Path) -> None:
         finally:
             server.terminate()
         assert server.wait(PATIENCE) == 0
-
-
-def reached(address: HostPort) -> Connection:
-    found: list[Connection] = []
-
-    def reach() -> bool:
-        try:
-            found.append(connect(address, 1.0))
-        except McastError:
-            return False
-        return True
-
-    wait_until(reach, "the server to listen", timeout=30)
-    return found[0]

@@ -262,7 +262,10 @@ def serve(connection: Connection, *answers: object) -> None:
     [
         (lambda _: None, "closed the connection|is lost"),
         (lambda connection: serve(connection, Health(1)), "a bootstrapper does not send Health"),
-        (lambda connection: connection._sock.sendall(b"HTTP/1.1 400 Bad Request"), "not an mcast frame"),
+        (
+            lambda connection: connection._sock.sendall(b"HTTP/1.1 400 Bad Request"),
+            "an HTTP service is there",
+        ),
         (
             lambda connection: connection.receive(10) and connection.receive(10),
             "does not answer within 0.1 s",

@@ -2,14 +2,17 @@
 
 import os
 import signal
+import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tools.demo.check import decode_problems
+from tools.demo.plan import write_layout
 from tools.demo.processes import ProgramProcess, role_command, wait_until
 from topology.conftest import Build
-from topology.harness import Client, Topology
+from topology.harness import START, Client, Topology
 from topology.outside import children, exists, group_members
 
 LIVE = """
@@ -125,6 +128,73 @@ def test_a_program_that_waits_for_others_can_be_ended_too(build: Build) -> None:
     wait_until(lambda: handles_signals(waiting[1]), "the client to be up")
     for program in waiting:
         assert program.stop(signal.SIGTERM) == 0, program.text()
+
+
+WITHIN_TIME = """
+import sys
+from mcast.roles import ending
+ending.END_SECONDS = float(sys.argv.pop(1))
+from mcast.__main__ import main
+sys.exit(main())
+"""
+"""Runs mcast so that what has not ended so many seconds after SIGTERM is ended, with status 1: a failure."""
+
+
+def within(seconds: float, topology: Topology, role: str, *options: str) -> ProgramProcess:
+    """Start a program that fails if it takes longer to end."""
+    python, _, _, *arguments = role_command(role, *options)
+    name = f"{role}-{len(topology.programs)}"
+    return topology.run(name, python, "-c", WITHIN_TIME, str(seconds), *arguments)
+
+
+def test_a_node_whose_children_are_frozen_gives_them_up_and_ends(build: Build) -> None:
+    topology = build({"rp": ["n1"], "n1": ["n2", "n3"], "n2": [], "n3": []}, start=False)
+    topology.start_bootstrapper()
+    topology.start_server("s1")
+    for name in ("rp", "n2", "n3"):
+        topology.start_node(name)
+    bootstrap = topology.addresses.of("bootstrap")
+    # The hand-over alone takes 0.75 s of the one second: here the machine may be busy.
+    node = topology.nodes["n1"] = within(2.0, topology, "node", "--bootstrap", bootstrap, "--name", "n1")
+    topology.wait_ready()
+    clients = [topology.client(name) for name in ("n2", "n3")]
+    for client in clients:
+        client.wait_for_media(30_000)
+    for name in ("n2", "n3"):
+        topology.nodes[name].send(signal.SIGSTOP)
+    assert node.stop(signal.SIGTERM) == 0, node.text()
+    for name in ("n2", "n3"):
+        topology.nodes[name].send(signal.SIGCONT)
+
+
+def test_a_gateway_ends_within_a_second_although_it_is_watched(line: Topology) -> None:
+    gateway = within(1.0, line, "client", "--neighbour", line.addresses.of("n3"), "--http", "127.0.0.1:0")
+    try:
+        url = f"http://{gateway.wait_for_event('listening').text('address')}"
+        with ExitStack() as viewers:
+            for path in ("/clip.ts", "/clip.mp4"):
+                answer = viewers.enter_context(urllib.request.urlopen(url + path, timeout=START))
+                assert answer.read(188)
+            assert gateway.stop(signal.SIGTERM) == 0, gateway.text()
+    finally:
+        gateway.kill()
+        line.programs.remove(gateway)
+
+
+def test_a_bootstrapper_ends_within_a_second_although_its_page_is_open(build: Build) -> None:
+    topology = build({"rp": []}, start=False)
+    layout = topology.directory / "layout.json"
+    write_layout(layout, topology.addresses, {"rp": []}, ())
+    page = topology.addresses.of("page")
+    bootstrapper = within(
+        1.0, topology, "bootstrap", "--address", topology.addresses.of("bootstrap"), "--config", str(layout),
+        "--http", page,
+    )  # fmt: skip
+    bootstrapper.wait_for_event("listening", address=page)
+    topology.start_node("rp").wait_for_event("node_up")
+    with urllib.request.urlopen(f"http://{page}/api/stream", timeout=START) as news:
+        assert news.read(1)
+        assert bootstrapper.stop(signal.SIGTERM) == 0, bootstrapper.text()
 
 
 def start_server(topology: Topology, config: Path) -> ProgramProcess:

@@ -21,6 +21,8 @@ from mcast.web.request import Request, RequestError
 from mcast.web.response import Response
 from mcast.web.service import Service, Settings
 from mcast.web.static import StaticFiles
+from mcast.wire.frame import encode
+from mcast.wire.server import Wake
 
 LOCAL = HostPort("127.0.0.1", 0)
 KEY = "a-key-of-the-campus"
@@ -225,6 +227,14 @@ def test_who_drips_a_request_is_told_and_cut(serve: Serve) -> None:
     with socket.create_connection(serve().address, timeout=20) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nX: ")
         assert sock.recv(65_536).startswith(b"HTTP/1.1 408 ")
+
+
+def test_an_mcast_program_that_has_taken_the_wrong_port_is_told_so_before_a_head_would_be_overdue(
+    serve: Serve,
+) -> None:
+    with socket.create_connection(serve().address, timeout=timing.HEAD_SECONDS / 2) as sock:
+        sock.sendall(encode(Wake()))
+        assert sock.recv(65_536).startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.usefixtures("hasty")

@@ -39,6 +39,8 @@ ips = st.builds(IPv4Address, unsigned(32)) | st.builds(IPv6Address, unsigned(128
 hosts = st.builds(
     Endpoint, ips.filter(lambda ip: is_host(ip) and not is_link_local(ip)), st.integers(1, 0xFFFF)
 )
+host_names = st.from_regex(r"[a-z_]([a-z0-9-]{0,9})(\.[a-z]{1,9}){0,2}", fullmatch=True)
+addresses = hosts.map(str) | st.builds("{}:{}".format, host_names, st.integers(1, 0xFFFF))
 endpoints = st.builds(Endpoint, ips.filter(lambda ip: not is_link_local(ip)), unsigned(16))
 
 _fixed = {
@@ -64,6 +66,29 @@ content_infos = st.builds(
     readiness=st.sampled_from(server.Readiness),
     viewers=st.none() | unsigned(32),
 )
+founds = st.builds(node.Found, **_fixed, sender=identities)
+ports = st.builds(
+    node.Port,
+    **_fixed,
+    token=exactly(16),
+    path=tuples_of(identities, least=1),
+    stream=positions,
+    version=unsigned(32),
+    cut=st.booleans(),
+    no_way=st.booleans(),
+    leaving=st.booleans(),
+    further=st.lists(hosts, max_size=node.MAX_FURTHER).map(tuple),
+)
+adverts = st.builds(
+    node.Advert,
+    **_fixed,
+    path=tuples_of(identities),
+    fed=st.booleans(),
+    distance=st.none() | unsigned(8),
+    takes_clients=st.booleans(),
+    delay_ms=st.none() | unsigned(16),
+    lost_permille=unsigned(16),
+)
 
 node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
     st.builds(
@@ -74,7 +99,7 @@ node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
         excluded=tuples_of(identities),
         origin=st.none() | identities,
     ),
-    st.builds(node.Found, **_fixed, sender=identities),
+    founds,
     st.builds(node.ListContents, **_fixed, sender=identities, remaining_ms=unsigned(32), after=contents),
     st.builds(
         node.ContentsPage,
@@ -95,29 +120,9 @@ node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
         buffer_bytes=unsigned(32),
         start=st.sampled_from(node.Start),
     ),
-    st.builds(
-        node.Port,
-        **_fixed,
-        token=exactly(16),
-        path=tuples_of(identities, least=1),
-        stream=positions,
-        version=unsigned(32),
-        cut=st.booleans(),
-        no_way=st.booleans(),
-        leaving=st.booleans(),
-        further=st.lists(hosts, max_size=node.MAX_FURTHER).map(tuple),
-    ),
+    ports,
     st.builds(node.Watch, **_fixed, sender=identities, every_ms=st.integers(0, 0xFFFF)),
-    st.builds(
-        node.Advert,
-        **_fixed,
-        path=tuples_of(identities),
-        fed=st.booleans(),
-        distance=st.none() | unsigned(8),
-        takes_clients=st.booleans(),
-        delay_ms=st.none() | unsigned(16),
-        lost_permille=unsigned(16),
-    ),
+    adverts,
     st.builds(
         node.Stop,
         **_fixed,
@@ -126,10 +131,20 @@ node_messages: st.SearchStrategy[node.NodeMessage] = st.one_of(
         text=texts,
     ),
 )
+content_lists = st.builds(server.Contents, tuples_of(content_infos))
+sendings = st.builds(
+    server.Sending,
+    st.sampled_from(server.SendStatus),
+    unsigned(16),
+    exactly(0) | exactly(16),
+    st.none() | positions,
+    exactly(0) | exactly(32),
+    texts,
+)
 
 server_messages: st.SearchStrategy[server.ServerMessage] = st.one_of(
     st.builds(server.Wake),
-    st.builds(server.Contents, tuples_of(content_infos)),
+    content_lists,
     st.builds(
         server.Send,
         contents,
@@ -139,15 +154,7 @@ server_messages: st.SearchStrategy[server.ServerMessage] = st.one_of(
         unsigned(32),
         st.none() | numbers,
     ),
-    st.builds(
-        server.Sending,
-        st.sampled_from(server.SendStatus),
-        unsigned(16),
-        exactly(0) | exactly(16),
-        st.none() | positions,
-        exactly(0) | exactly(32),
-        texts,
-    ),
+    sendings,
     st.builds(server.Ready),
     st.builds(server.ServerStop, st.sampled_from(node.StopReason), st.none() | numbers, texts),
     st.builds(server.Ping, unsigned(64), st.booleans()),
@@ -217,30 +224,32 @@ healths = st.builds(
     catalogue=st.none() | catalogue_pages,
 )
 
-neighbours = st.builds(bootstrap.Neighbour, names, texts)
+neighbours = st.builds(bootstrap.Neighbour, names, addresses)
 policies = st.builds(bootstrap.Policy, st.booleans(), st.booleans(), st.booleans(), unsigned(8), unsigned(16))
+layouts = st.builds(
+    bootstrap.LayoutMessage,
+    names,
+    st.sampled_from(bootstrap.NodeKind),
+    addresses,
+    tuples_of(host_names),
+    tuples_of(neighbours),
+    tuples_of(addresses),
+    tuples_of(names),
+    unsigned(32),
+    policies,
+    st.booleans(),
+    tuples_of(neighbours),
+)
+offers = st.builds(bootstrap.Candidates, tuples_of(neighbours))
 
 bootstrap_messages: st.SearchStrategy[bootstrap.BootstrapMessage] = st.one_of(
     st.builds(bootstrap.Register, st.just("") | names, unsigned(16), exactly(16), tuples_of(names)),
-    st.builds(
-        bootstrap.LayoutMessage,
-        names,
-        st.sampled_from(bootstrap.NodeKind),
-        texts,
-        tuples_of(texts),
-        tuples_of(neighbours),
-        tuples_of(texts),
-        tuples_of(texts),
-        unsigned(32),
-        policies,
-        st.booleans(),
-        tuples_of(neighbours),
-    ),
+    layouts,
     st.builds(bootstrap.Refused, texts, st.booleans()),
     healths,
     st.just(bootstrap.Probe()),
     st.builds(bootstrap.Seek, st.just("") | contents),
-    st.builds(bootstrap.Candidates, tuples_of(neighbours)),
+    offers,
     st.builds(bootstrap.Links, tuples_of(names)),
 )
 

@@ -45,19 +45,23 @@ EXAMPLES: list[tuple[BootstrapMessage, str]] = [
         "02 04 0002 7270 05 0001 01 06 0003 613a31 07 0001 62 08 000b 01 0002 6e31 02 0003 633a32"
         "08 000b 01 0002 6e32 02 0003 643a33 09 0003 653a34 0a 0002 7270 0a 0002 7232 0b 0004 00000003",
     ),
-    (LayoutMessage("n1", NodeKind.OVERLAY, ""), "02 04 0002 6e31 05 0001 00 06 0000"),
+    (LayoutMessage("n1", NodeKind.OVERLAY, "a:1"), "02 04 0002 6e31 05 0001 00 06 0003 613a31"),
     (
-        LayoutMessage("n1", NodeKind.OVERLAY, "", policy=Policy(False, False, True, 2, 9)),
-        "02 04 0002 6e31 05 0001 00 06 0000 0f 0015 01 0001 00 02 0001 00 03 0001 01 04 0001 02 05 0002 0009",
+        LayoutMessage("n1", NodeKind.OVERLAY, "a:1", policy=Policy(False, False, True, 2, 9)),
+        "02 04 0002 6e31 05 0001 00 06 0003 613a31"
+        "0f 0015 01 0001 00 02 0001 00 03 0001 01 04 0001 02 05 0002 0009",
     ),
-    (LayoutMessage("n1", NodeKind.OVERLAY, "", joined=True), "02 04 0002 6e31 05 0001 00 06 0000 15 0001 01"),
+    (
+        LayoutMessage("n1", NodeKind.OVERLAY, "a:1", joined=True),
+        "02 04 0002 6e31 05 0001 00 06 0003 613a31 15 0001 01",
+    ),
     (
         Register("n1", 5000, INSTANCE, links=("n2", "n3")),
         "01 01 0002 6e31 02 0002 1388 03 0010" + "cc" * 16 + "14 0002 6e32 14 0002 6e33",
     ),
     (
-        LayoutMessage("n1", NodeKind.RENDEZVOUS, "", seniors=(Neighbour("rp", "a:1"),)),
-        "02 04 0002 6e31 05 0001 01 06 0000 20 000b 01 0002 7270 02 0003 613a31",
+        LayoutMessage("n1", NodeKind.RENDEZVOUS, "a:1", seniors=(Neighbour("rp", "a:1"),)),
+        "02 04 0002 6e31 05 0001 01 06 0003 613a31 20 000b 01 0002 7270 02 0003 613a31",
     ),
     (Refused("who?"), "03 0c 0004 77686f3f"),
     (Refused("who?", removed=True), "03 0c 0004 77686f3f 16 0001 01"),
@@ -91,7 +95,15 @@ def test_packets_are_written_and_read_byte_for_byte(message: BootstrapMessage, w
         ("01 01 0001 0a", "REGISTER: name: no node's name: .* printable"),
         ("01 02 0001 13", "REGISTER: port: cut short"),
         ("02 08 0005 01 0002 6e31", "LAYOUT: neighbours: address is missing"),
+        ("02 04 0002 6e31 05 0001 00 06 0001 61", "LAYOUT: address: 'a' has no port"),
+        ("02 04 0002 6e31 05 0001 00 06 0003 613a30", "LAYOUT: address: 'a:0': port 0 is out of range"),
+        ("02 07 0002 620a", r"LAYOUT: aliases: 'b\n' is no host name"),
+        ("02 08 000a 01 0002 6e31 02 0002 3a31", "LAYOUT: neighbours: address: ':1' has no host"),
+        ("02 09 0002 653a", "LAYOUT: servers: 'e:': the port '' is no number"),
+        ("02 0a 0001 0a", "LAYOUT: rendezvous: no node's name"),
+        ("02 20 000b 01 0002 6e31 02 0003 61203a", "LAYOUT: seniors: address: 'a :'"),
         ("03", "REFUSED: text is missing"),
+        ("07 19 000a 01 0002 6e31 02 0002 6332", "CANDIDATES: nodes: address: 'c2' has no port"),
         ("04 0d 0008 000000000000ea60 0e 0004 01 0001 61", "HEALTH: streams: position is missing"),
     ],
 )
@@ -107,6 +119,7 @@ def test_a_broken_packet_names_itself_and_the_field(wire: str, problem: str) -> 
         Register("n1", 5000, b""),
         Register("two\nlines", 5000, INSTANCE),
         LayoutMessage("", NodeKind.OVERLAY, "a:1"),
+        LayoutMessage("n1", NodeKind.OVERLAY, "a"),
     ],
 )
 def test_a_packet_that_does_not_fit_is_our_bug(message: BootstrapMessage) -> None:

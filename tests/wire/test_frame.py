@@ -51,6 +51,7 @@ def test_a_frame_is_its_header_and_its_message(message: Message, wire: str) -> N
     [
         ("4d43 01 01 000001", "7 bytes, expected 8"),
         ("4745 54 20 2f204854", "not an mcast frame: it starts with 47 45 54 20"),
+        ("4854 54 50 2f312e31", "an HTTP service is there"),
         ("4d43 02 01 00000000", "unknown protocol version 2, this is version 1"),
         ("4d43 01 05 00040001", "protocol 5 frame of 262145 bytes, the most is 262144"),
         ("4d43 01 01 00004001", "NODE frame of 16385 bytes, the most is 16384"),

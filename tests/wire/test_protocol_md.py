@@ -13,6 +13,7 @@ import pytest
 
 from mcast.errors import WireError
 from mcast.wire import (
+    address,
     bootstrap,
     codec,
     content,
@@ -103,6 +104,8 @@ VALUES = {
     position.NUMBER: "number",
     codec.TEXT: "text",
     codec.EXPLANATION: "text, at most 1,000 bytes",
+    address.ADDRESS: "host and port",
+    address.HOST: "host",
     codec.BOOLEAN: "boolean",
     identity.IDENTITY: "identity",
     identity.NODE_NAME: "a node's name",

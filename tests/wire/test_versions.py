@@ -155,8 +155,8 @@ def test_a_server_message_with_an_unknown_value_still_means_what_it_means(
 
 
 def test_a_node_that_is_told_an_unknown_kind_relays() -> None:
-    told = bootstrap.unpack(bytes.fromhex("02 04 0002 6e31 05 0001 63 06 0000"))
-    assert told == LayoutMessage("n1", NodeKind.OVERLAY, "")
+    told = bootstrap.unpack(bytes.fromhex("02 04 0002 6e31 05 0001 63 06 0003 613a31"))
+    assert told == LayoutMessage("n1", NodeKind.OVERLAY, "a:1")
 
 
 def test_of_a_parent_in_an_unknown_state_its_media_tells() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from mcast.media.source.ffmpeg import find_tool
+from mcast.media.tied import TiedProcess
 from mcast.web.request import RequestError
 
 FRESH_SECONDS = 2.0
@@ -51,14 +52,24 @@ def _decoded(stream: bytes) -> bytes:
     if not _turns.acquire(timeout=PATIENCE):
         raise _busy("too many pictures are asked for at once")
     try:
-        done = subprocess.run(command, input=stream, capture_output=True, timeout=PATIENCE, check=False)
-    except subprocess.TimeoutExpired:
-        raise _busy("the machine is too busy for pictures") from None
+        picture = _output_of(command, stream)
     finally:
         _turns.release()
-    if not done.stdout:
+    if not picture:
         raise _busy("there is no picture yet")
-    return done.stdout
+    return picture
+
+
+def _output_of(command: list[str], stream: bytes) -> bytes:
+    with TiedProcess(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as ffmpeg:
+        try:
+            return ffmpeg.communicate(stream, PATIENCE)[0]
+        except subprocess.TimeoutExpired:
+            raise _busy("the machine is too busy for pictures") from None
+        finally:
+            ffmpeg.kill()  # harmless once it has ended
 
 
 def _busy(text: str) -> RequestError:

@@ -14,6 +14,7 @@ from mcast.media.output import Writer
 from mcast.media.programme import Programme
 from mcast.media.source.ffmpeg import find_tool
 from mcast.media.stores import Descriptor
+from mcast.media.tied import TiedProcess
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.web.ring import Ring
 
@@ -48,10 +49,9 @@ class Remux:
 
     def __init__(self, content: str, programme: Programme, on_crash: OnCrash) -> None:
         """Start it. Raises ConfigError if it cannot be."""
-        self._process = subprocess.Popen(
-            command_of(programme), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            process_group=0, bufsize=0,
-        )  # fmt: skip
+        self._process = TiedProcess(
+            command_of(programme), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
         assert self._process.stdin is not None
         fd = os.dup(self._process.stdin.fileno())  # the writer owns its descriptor
         self._process.stdin.close()

@@ -3,6 +3,7 @@
 ffplay unless the user names another. Its options keep it from collecting 5 s before it shows
 anything (measured: first picture after 0.4 s). It has a process group of its own, so that a
 Ctrl-C at the terminal reaches mcast, which then ends it: standard input closed, SIGTERM, SIGKILL.
+If mcast is killed the kernel sends SIGTERM.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from mcast.errors import ConfigError, StreamEndedError
 from mcast.media.output import MAX_QUEUED, Ended, Writer
 from mcast.media.source.ffmpeg import find_tool
 from mcast.media.stores import Descriptor
+from mcast.media.tied import TiedProcess
 from mcast.net.deadline import Deadline
 from mcast.net.threads import OnCrash
 
@@ -72,8 +74,8 @@ class Player:
         self._hurry = hurry or threading.Event()
         self.name = Path(arguments[0]).name
         try:
-            self._process = subprocess.Popen(
-                arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0, bufsize=0
+            self._process = TiedProcess(
+                arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, end_by=signal.SIGTERM
             )
         except OSError as error:
             raise ConfigError(f"--player: cannot start '{arguments[0]}': {error.strerror}") from None

@@ -30,6 +30,10 @@ def count_left_out(count: int) -> str:
     return f"({count} lines were left out: nobody read them in time)\n"
 
 
+def be_silent(_error: Exception) -> None:
+    """Take a failed write as it is: who reads may have gone, and a disk may be full for a while."""
+
+
 class LineWriter:
     """Owns a queue of text, and the one thread that writes it to a stream."""
 
@@ -39,12 +43,17 @@ class LineWriter:
         *,
         max_waiting: int = MAX_WAITING,
         left_out: Callable[[int], str] = count_left_out,
+        on_error: Callable[[Exception], None] = be_silent,
+        name: str = "lines",
     ) -> None:
-        """Begin. `left_out` words the line that stands for missing ones, and may be replaced later."""
+        """Begin. `left_out` words the line that stands for missing ones, and may be replaced later.
+
+        `on_error` is told of each write that fails, in the thread, which has this name.
+        """
         self.left_out = left_out
         self.is_terminal = stream.isatty()
         self._stream, self._fd = stream, _descriptor(stream)
-        self._max_waiting = max_waiting
+        self._max_waiting, self._on_error = max_waiting, on_error
         self._condition = threading.Condition()  # guards the next five
         self._queue: deque[str] = deque()
         self._waiting = 0  # characters queued, those that are being written included
@@ -52,7 +61,7 @@ class LineWriter:
         self._closing = False
         self._deadline: float | None = None
         self._waker = Waker()
-        self._thread = threading.Thread(target=self._run, name="lines", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def __repr__(self) -> str:
@@ -80,19 +89,23 @@ class LineWriter:
         with self._condition:
             return self._condition.wait_for(lambda: not self._waiting, seconds)
 
-    def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Write what is queued, if that can be done within the time, and end. Harmless when repeated."""
+    def close(self, seconds: float = CLOSE_SECONDS) -> bool:
+        """Write what is queued, if that can be done within the time, and end; return whether it could.
+
+        Harmless when repeated.
+        """
         with self._condition:
             self._tell_missing()
             self._closing = True
             self._deadline = time.monotonic() + seconds
             self._condition.notify_all()
-        self.flush(seconds)
+        is_written = self.flush(seconds)
         with self._condition:
             self._queue.clear()
             self._deadline = 0.0
         self._waker.wake()
         self._thread.join(0.1)  # which it outlasts only inside a write that never returns
+        return is_written
 
     def _append(self, text: str) -> None:
         self._queue.append(text)
@@ -109,9 +122,10 @@ class LineWriter:
     def _run(self) -> None:
         try:
             while (text := self._next()) is not None:
-                # Whoever reads may go away, and a disk may be full for a while: no reason to end anything.
-                with contextlib.suppress(OSError, ValueError):
+                try:
                     self._write(text)
+                except (OSError, ValueError) as error:
+                    self._on_error(error)
                 with self._condition:
                     self._waiting -= len(text)
                     if not self._queue:

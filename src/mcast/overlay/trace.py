@@ -6,6 +6,9 @@ and a fault that somebody has seen becomes a test.
 
     {"trace": 1, "me": ..., "rendezvous": false, "seed": "5f..."}
     {"at": 12.25, "event": {"type": "StreamReceived", ...}, "actions": [{"type": "Accept", ...}]}
+    {"left_out": 7}
+
+The last of these stands for steps that were not written in time. Behind it nothing can be replayed.
 
 Values are written so that they can be read back: bytes, members of enumerations, addresses and tuples
 are marked, and each object names its class.
@@ -34,6 +37,7 @@ from mcast.overlay.node_core import NodeCore
 from mcast.wire.identity import Identity
 
 FORMAT = 1
+_LEFT_OUT = "left_out"
 
 Json: TypeAlias = Any
 """What `json` writes and reads."""
@@ -70,6 +74,11 @@ def header(me: Identity, *, rendezvous: bool, seed: bytes) -> Json:
 def step(now: float, event: Event, actions: Iterable[Action]) -> Json:
     """Return one line: what happened, and what the core said to it."""
     return {"at": now, "event": encode(event), "actions": [encode(action) for action in actions]}
+
+
+def left_out(count: int) -> Json:
+    """Return the line that stands for so many missing steps."""
+    return {_LEFT_OUT: count}
 
 
 def encode(value: object) -> Json:
@@ -173,6 +182,8 @@ def _core_of(first: Json, chance: Chance) -> NodeCore:
 
 def _step_of(line: Json, number: int) -> tuple[float, Event, tuple[Action, ...]]:
     try:
+        if _LEFT_OUT in line:
+            raise TraceError(f"{line[_LEFT_OUT]} steps were left out here, as they were not written in time")
         event, actions = decode(line["event"]), decode(line["actions"])
         if not isinstance(event, Event):
             raise TraceError(f"{event} is no event")

@@ -15,7 +15,7 @@ REPAIR_WAIT_SECONDS = 1.0
 """How long a child waits for its parent's own repair: a search through the overlay, and the join after it."""
 LINGER_SECONDS = 3.0
 """How long a stream outlives the loss of its last child: longer than anybody takes to find another way."""
-HANDOVER_SECONDS = 0.8
+HANDOVER_SECONDS = 0.75
 """What a node that leaves gives its children to go elsewhere: SIGTERM ends a program within 1 s."""
 DRAIN_SECONDS = 2.0
 """How long the last datagrams of a content that ends may take to come, and to go on."""

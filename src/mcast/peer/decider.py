@@ -33,9 +33,10 @@ logger = logging.getLogger(__name__)
 
 TICK = 0.1
 """Seconds between two looks at the clock, for what is due at no time that the core could name."""
-LEAVE_SECONDS = 0.9
+LEAVE_SECONDS = 0.8
 """What the core gets for its farewell: more than its children have to go elsewhere
-(`overlay.transitions.HANDOVER_SECONDS`), and so little that SIGTERM still ends a program within a second."""
+(`overlay.transitions.HANDOVER_SECONDS`), and so little that SIGTERM ends a program within a second: closing
+all that a node has open takes some of it, too."""
 MAX_PENDING = 8192
 """Peers' messages waiting for a decision. Beyond, `offer` refuses and the connection is closed."""
 
@@ -62,10 +63,7 @@ class Trace(Protocol):
     """Where the decisions are written down."""
 
     def write(self, now: float, event: Event, actions: Sequence[Action], /) -> None:
-        """Keep one decision."""
-
-    def flush(self) -> None:
-        """Let readers see what was kept."""
+        """Keep one decision. Never waits."""
 
     def close(self) -> None:
         """End the trace. Nothing is written afterwards."""
@@ -162,8 +160,6 @@ class Decider:
         self._next_tick = now + self._tick
         self._decide(TimePassed())
         self._on_tick(now)
-        if self._trace is not None:
-            self._trace.flush()
 
     def _decide(self, event: Event) -> None:
         now = time.monotonic()

@@ -1,21 +1,29 @@
 """`--trace FILE`: every decision of a process as one line of JSON, so that it can be replayed.
 
 The first line says whose decisions they are; each further one holds the time, the event and the
-actions. The file is written by the decider's thread alone.
+actions. A thread of its own writes the file, so the decider never waits for a disk that hangs, nor for the
+reader of a FIFO. What finds no room meanwhile is left out, and a line in its place says so.
 """
 
-import contextlib
+import errno
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mcast.errors import ConfigError
+from mcast.net.line_writer import LineWriter
 from mcast.overlay.actions import Action
 from mcast.overlay.events import Event
-from mcast.overlay.trace import step
+from mcast.overlay.trace import left_out, step
 
 logger = logging.getLogger(__name__)
+
+MAX_WAITING = 16 * 1024 * 1024
+"""Bytes that wait to be written: a busy node decides for minutes meanwhile."""
+CLOSE_SECONDS = 0.1
+"""How long the end waits until what is queued is written. The whole program is to end within a second."""
 
 
 class TraceWriter:
@@ -23,47 +31,52 @@ class TraceWriter:
 
     def __init__(self, path: Path, header: Mapping[str, object]) -> None:
         """Begin the file anew. Raises ConfigError if it cannot be written."""
-        self._path, self._failed = path, False
+        self._path, self._has_ended = path, False
         try:
-            self._file = path.open("w", encoding="utf-8")
+            with os.fdopen(_opened(path), "w", encoding="utf-8") as file:
+                os.write(file.fileno(), _line(header).encode())
+                os.set_blocking(file.fileno(), True)
+                self._lines = LineWriter(
+                    file, name="trace", max_waiting=MAX_WAITING, left_out=self._left_out, on_error=self._end
+                )
         except OSError as error:
-            raise _unusable(path, error) from None
-        try:
-            self._file.write(_line(header))
-            self._file.flush()
-        except OSError as error:
-            self._drop()
             raise _unusable(path, error) from None
 
     def write(self, now: float, event: Event, actions: Sequence[Action]) -> None:
-        """Keep one decision."""
-        self._try(lambda: self._file.write(_line(step(now, event, actions))))
-
-    def flush(self) -> None:
-        """Let readers see what was kept."""
-        self._try(self._file.flush)
+        """Keep one decision. Never waits."""
+        if not self._has_ended:
+            self._lines.put(_line(step(now, event, actions)))
 
     def close(self) -> None:
-        """End the file."""
-        self._try(self._file.close)
+        """End the file. Harmless when repeated."""
+        if not self._lines.close(CLOSE_SECONDS) and not self._has_ended:
+            logger.warning("--trace: %s: the end is missing, as nobody reads it", self._path)
+        self._has_ended = True
 
-    def _try(self, do: Callable[[], object]) -> None:
-        if self._failed:
+    def _left_out(self, count: int) -> str:
+        logger.warning(
+            "--trace: %s: %d decisions were left out: it is not written in time", self._path, count
+        )
+        return _line(left_out(count))
+
+    def _end(self, error: Exception) -> None:
+        if self._has_ended:
             return
-        try:
-            do()
-        except OSError as error:
-            self._failed = True
-            logger.error("--trace: %s ends here: %s", self._path, error.strerror or error)
-            self._drop()
+        self._has_ended = True
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        logger.error("--trace: %s ends here: %s", self._path, why)
 
-    def _drop(self) -> None:
-        with contextlib.suppress(OSError):  # what is buffered still cannot be written either
-            self._file.close()
+
+def _opened(path: Path) -> int:
+    """Open the file. Raises OSError at once where nobody reads a FIFO, instead of waiting for a reader."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
 
 
 def _unusable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"--trace: cannot write {path}: {error.strerror or error}")
+    why = error.strerror or error
+    if error.errno == errno.ENXIO:
+        why = "nobody reads this FIFO: start its reader first"
+    return ConfigError(f"--trace: cannot write {path}: {why}")
 
 
 def _line(entry: Mapping[str, object]) -> str:

@@ -16,6 +16,7 @@ from mcast import __version__
 from mcast.hostport import HostPort, IPAddress
 from mcast.web.request import MAX_HEAD, Request, RequestError, parse
 from mcast.web.response import GUARDS, Response, Stream, error_answer
+from mcast.wire.frame import MAGIC
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +117,10 @@ class ViewerConnection:
                 )
             data = self._receive(until, begun=begun)
             self._buffer += data
+            if self._buffer.startswith(MAGIC):  # at once: it would not wait until a head is overdue
+                raise RequestError(
+                    HTTPStatus.BAD_REQUEST, "this is an HTTP service: mcast's programs talk at another port"
+                )
             if not begun and self._buffer.lstrip(b"\r\n"):
                 begun, until = True, time.monotonic() + HEAD_SECONDS
         head, self._buffer = self._buffer[:end], self._buffer[end:]

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import ClassVar
 
 from mcast.errors import WireError
+from mcast.wire.address import ADDRESS, HOST
 from mcast.wire.codec import (
     BOOLEAN,
     EXPLANATION,
@@ -59,7 +60,7 @@ class Neighbour(Record):
     name: str
     address: str  # "host:port"
 
-    SCHEMA = Schema(one(1, "name", NODE_NAME), one(2, "address", TEXT))
+    SCHEMA = Schema(one(1, "name", NODE_NAME), one(2, "address", ADDRESS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +132,11 @@ class LayoutMessage(BootstrapPacket):
     SCHEMA = Schema(
         one(4, "name", NODE_NAME),
         one(5, "kind", enumerated(NodeKind, NodeKind.OVERLAY)),
-        one(6, "address", TEXT),
-        many(7, "aliases", TEXT),
+        one(6, "address", ADDRESS),
+        many(7, "aliases", HOST),
         many(8, "neighbours", packed(Neighbour)),
-        many(9, "servers", TEXT),
-        many(10, "rendezvous", TEXT),
+        many(9, "servers", ADDRESS),
+        many(10, "rendezvous", NODE_NAME),
         maybe(11, "version", U32, 0),
         maybe(15, "policy", packed(Policy), DEFAULT_POLICY),
         maybe(21, "joined", BOOLEAN, False),

@@ -23,6 +23,7 @@ from mcast.wire.server import ServerMessage, ServerPacket
 
 MAGIC = b"MC"
 VERSION = 1
+HTTP_ANSWER = b"HTTP/"
 HEADER_SIZE = 8
 MAX_BODY = 262_144  # bytes: a server's list of a thousand contents fits
 MAX_NODE_BODY = 16_384  # bytes: the longest path fits; anyone may send node frames, so they are shorter
@@ -66,6 +67,8 @@ class FrameHeader:
         if len(data) != HEADER_SIZE:
             raise WireError(f"frame header is {len(data)} bytes, expected {HEADER_SIZE}")
         magic, version, protocol, length = cls.LAYOUT.unpack(data)
+        if data.startswith(HTTP_ANSWER):
+            raise WireError("an HTTP service is there: mcast listens at another port than its --http")
         if magic != MAGIC:
             raise WireError(f"not an mcast frame: it starts with {data[:4].hex(' ')}")
         if version != VERSION:

@@ -1,6 +1,10 @@
 """Standard input as a live input: read all the time, handed to who takes it, over when its writer ends."""
 
+import contextlib
+import fcntl
 import os
+import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -24,7 +28,7 @@ class Pipe:
     """Standard input, and the end that its writer holds."""
 
     def __init__(self) -> None:
-        reading, self._writing = os.pipe()
+        reading, self.writing = os.pipe()
         self._reading, self.crash = reading, Recorder()
         self.input = StandardInput(self.crash, reading)
         self.input.start()
@@ -32,12 +36,12 @@ class Pipe:
     def write(self, data: bytes) -> None:
         left = memoryview(data)
         while left:
-            left = left[os.write(self._writing, left) :]
+            left = left[os.write(self.writing, left) :]
 
     def end(self) -> None:
-        if self._writing >= 0:
-            os.close(self._writing)
-            self._writing = -1
+        if self.writing >= 0:
+            os.close(self.writing)
+            self.writing = -1
 
     def close(self) -> None:
         self.input.stop()
@@ -89,6 +93,41 @@ def test_one_who_has_gone_costs_the_others_nothing(pipe: Pipe) -> None:
     with pipe.input.start_child(["cat"]) as child:
         pipe.write(b"on")
         assert read(child, 2) == b"on"
+
+
+def test_what_a_look_has_taken_is_held_for_who_comes_behind_it(pipe: Pipe) -> None:
+    taking = pipe.input.taking()
+    with taking.start_look(["head", "-c", "3"]) as look:
+        pipe.write(b"one")
+        assert read(look, 3) == b"one"
+        look.wait(30)
+    pipe.write(b"two")
+    pipe.end()
+    wait_until(lambda: pipe.input.is_over)
+    with taking.start_child(["cat"]) as child:
+        assert read(child, 100) == b"onetwo"
+    with taking.start_child(["cat"]) as late:
+        assert read(late, 1) == b""
+
+
+def test_what_is_held_is_bounded_and_let_go(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcast.media.source.standard_input.MAX_HELD", 100_000)
+    taking = pipe.input.taking()
+    taking.start_look(["true"]).close()
+    os.set_blocking(pipe.writing, False)
+    written = 0
+    with contextlib.suppress(BlockingIOError):  # then the writer waits
+        while written < 10_000_000:
+            written += os.write(pipe.writing, bytes(4096))
+            wait_until(lambda: not waiting(pipe) or pipe.input._is_full())
+    assert written < 1_000_000
+    taking.let_go()
+    wait_until(lambda: not waiting(pipe), "what was held up to be thrown away")
+
+
+def waiting(pipe: Pipe) -> int:
+    """Return the bytes that wait in the pipe."""
+    return int.from_bytes(fcntl.ioctl(pipe.writing, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def test_it_ends_in_spite_of_one_who_does_not_read(pipe: Pipe) -> None:

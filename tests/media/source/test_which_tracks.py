@@ -1,15 +1,24 @@
 """Which picture and which sound of a source are sent. Each sound of these clips has a tone of its own."""
 
+import contextlib
 import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from helpers import Recorder, wait_until
 from mcast.media.source.complaints import SourceError
-from mcast.media.source.live_tracks import by_wish, live_tracks, without_look
+from mcast.media.source.live import LiveSource
+from mcast.media.source.live_inputs import LiveInputs
+from mcast.media.source.live_tracks import LiveTracks, by_wish, live_tracks, without_look
 from mcast.media.source.probe import probe
 from mcast.media.source.server_config import ContentSpec
+from mcast.media.source.standard_input import StandardInput
 from mcast.media.source.tracks import (
     MAX_TRACKS,
     Audio,
@@ -21,6 +30,9 @@ from mcast.media.source.tracks import (
     Wish,
     choose,
 )
+from mcast.wire.mpegts import NULL_PACKET
+from mcast.wire.position import Position
+from mcast.wire.rtp import HEADER_SIZE
 from media.source.clips import (
     AAC,
     X264,
@@ -29,6 +41,7 @@ from media.source.clips import (
     make,
     picture,
     prepared,
+    shown,
     sound,
     streams,
 )
@@ -74,6 +87,90 @@ def test_a_live_multiplex_is_taken_by_the_same_rules(multiplex: Path) -> None:
     assert not live_tracks(found, Wish()).may_have_fields
 
 
+class Writer:
+    """A thread that writes all into a pipe or a FIFO, and ends."""
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+
+    def write(self, data: bytes, target: int | Path) -> None:
+        def run() -> None:
+            with open(target, "wb") as pipe, contextlib.suppress(BrokenPipeError):  # noqa: PTH123 -- or a descriptor
+                pipe.write(data)
+
+        self._thread = threading.Thread(target=run)
+        self._thread.start()
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+
+def played(source: LiveSource, begin: Callable[[], None], is_over: Callable[[], bool]) -> bytes:
+    """Return the transport stream of a source, null packets left out, until it is over."""
+    came = bytearray()
+
+    def look() -> bool:
+        for train in source.due(time.monotonic()):
+            for one in train.datagrams():
+                if (payload := bytes(one[HEADER_SIZE:])) != NULL_PACKET:
+                    came.extend(payload)
+        return is_over()
+
+    with closing(source):
+        look()
+        begin()
+        wait_until(look, "the end of the stream", timeout=60)
+    return bytes(came)
+
+
+def assert_all_of_the_large_programme(sent: bytes, file: Path, maps: tuple[str, ...], source: Path) -> None:
+    file.write_bytes(sent)
+    large = [int(pid, 0) for (pid,) in streams(source, "id")[3:5]]
+    assert maps == tuple(f"0:i:{pid}" for pid in large)
+    assert loudest_frequency(file) == pytest.approx(700, rel=0.05)
+    assert len(shown(file, "packet=pts", "-select_streams", "v")) == pytest.approx(50, abs=2)
+
+
+def test_a_multiplex_that_is_piped_in_is_taken_by_the_same_rules_from_its_first_byte_on(
+    multiplex: Path, tmp_path: Path
+) -> None:
+    spec, crash = ContentSpec("c", "-", live=True, loop=False), Recorder()
+    known: dict[ContentSpec, LiveTracks] = {}
+    reading, writing = os.pipe()
+    piped = StandardInput(crash, reading)
+    piped.start()
+    taking = piped.taking()
+    source = LiveSource(
+        spec, Position(7, 0), time.monotonic(), start_child=taking.start_child,
+        start_look=taking.start_look, let_go=taking.let_go, known=known, is_over=lambda: piped.is_over,
+    )  # fmt: skip
+    with closing(Writer()) as writer:
+        sent = played(source, lambda: writer.write(multiplex.read_bytes(), writing), lambda: source.ended)
+        piped.stop()
+    os.close(reading)
+    assert_all_of_the_large_programme(sent, tmp_path / "sent.ts", known[spec].maps, multiplex)
+    assert crash.calls == []
+
+
+def test_a_multiplex_by_a_fifo_is_taken_by_the_same_rules_from_its_first_byte_on(
+    multiplex: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.mkfifo(fifo := tmp_path / "fifo")
+    spec, crash, inputs = ContentSpec("c", str(fifo), live=True, loop=False), Recorder(), LiveInputs()
+    inputs.follow([spec], crash)
+    source = inputs.open(spec, Position(7, 0))
+    with closing(Writer()) as writer:
+        sent = played(
+            source,
+            lambda: writer.write(multiplex.read_bytes(), fifo),
+            lambda: "live input ended, again" in caplog.text and not source._queue,
+        )
+    inputs.stop()
+    assert_all_of_the_large_programme(sent, tmp_path / "sent.ts", inputs._known[spec].maps, multiplex)
+    assert crash.calls == []
+
+
 @pytest.mark.parametrize(
     ("source", "form", "options", "is_looked_into"),
     [
@@ -85,6 +182,7 @@ def test_a_live_multiplex_is_taken_by_the_same_rules(multiplex: Path) -> None:
         ("rtsp://:8554/in", None, ("-rtsp_flags", "listen"), False),
         ("rtmp://host/app/key", None, (), False),
         ("pipe:0", "mpegts", (), False),
+        ("-", None, (), True),
     ],
 )
 def test_only_inputs_that_may_hold_several_streams_and_be_opened_twice_are_looked_into(
@@ -94,9 +192,8 @@ def test_only_inputs_that_may_hold_several_streams_and_be_opened_twice_are_looke
     assert (without_look(spec) is None) is is_looked_into
 
 
-def test_a_pipe_is_never_looked_into(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    spec = ContentSpec("c", str(tmp_path / "fifo"), live=True, wish=Wish(programme="22", audio="deu"))
+def test_of_an_input_that_is_not_looked_into_the_wish_is_handed_to_ffmpeg() -> None:
+    spec = ContentSpec("c", "srt://:9000?mode=listener", live=True, wish=Wish(programme="22", audio="deu"))
     tracks = without_look(spec)
     assert tracks is not None
     assert tracks.maps == ("0:p:22:V:0?", "0:p:22:a:m:language:deu?")

@@ -1,8 +1,9 @@
 """ffmpeg and ffprobe as child processes: found, started, listened to, ended.
 
 Each runs in a process group of its own, so that a Ctrl-C at the terminal reaches mcast alone and mcast
-ends its children in order: SIGINT, a bounded wait, SIGKILL. Their stderr is always drained (a full pipe
-would stop them) and its first and last lines are kept: they say why a child failed.
+ends its children in order: SIGINT, a bounded wait, SIGKILL. If mcast is killed the kernel ends them. Their
+stderr is always drained (a full pipe would stop them) and its first and last lines are kept: they say why a
+child failed.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from typing import IO, Self
 from mcast.errors import ConfigError
 from mcast.media.source.cancelling import Cancelled, check_wanted, never
 from mcast.media.source.complaints import SourceError, how_to_install, missing_encoder, of_ffmpeg
+from mcast.media.tied import TiedProcess
 
 GRACE = 0.5
 """Seconds between SIGINT and SIGKILL: ffmpeg needs a few milliseconds to end what it writes, and the
@@ -49,13 +51,7 @@ class Child:
         """Start it. Raises ConfigError if it cannot be started. `stdin` is a descriptor to read from."""
         self.name = command[0].rpartition("/")[2]
         try:
-            self._process = subprocess.Popen(
-                command,
-                stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                process_group=0,
-            )
+            self._process = TiedProcess(command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         except OSError as error:
             raise ConfigError(f"{command[0]} cannot be started: {error.strerror}") from None
         if background:

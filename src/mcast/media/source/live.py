@@ -76,12 +76,15 @@ class LiveSource(Source):
         now: float,
         *,
         start_child: StartChild = Child,
+        start_look: StartChild | None = None,
+        let_go: Callable[[], None] = lambda: None,
         known: MutableMapping[ContentSpec, LiveTracks] | None = None,
         is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         """Be ready to run. Raises ConfigError if ffmpeg is missing.
 
-        `is_over` says that the source has come to its end, and is not to be opened again.
+        `is_over` says that the source has come to its end, and is not to be opened again. An input that
+        cannot be opened twice is looked into by `start_look`, which holds what it takes until `let_go`.
         """
         self._is_over, self._is_exhausted = is_over, False
         self._known = {} if known is None else known
@@ -90,6 +93,7 @@ class LiveSource(Source):
         self._look: Look | None = None  # while it is ffprobe that runs
         self._spec, self._ssrc, self._next = spec, position.ssrc, position.next
         self._tool, self._start_child = find_tool("ffmpeg"), start_child
+        self._start_look, self._let_go = start_look or start_child, let_go
         self._again = position.next > 0
         self._child: Child | None = None
         self._started = self._start_at = self._last_media = now
@@ -141,6 +145,7 @@ class LiveSource(Source):
         if self._child is not None:
             self._child.close()
             self._child = None
+        self._let_go()
 
     def _new_framing(self) -> Framing:
         return Copied() if self._spec.copy else Encoded()
@@ -152,18 +157,18 @@ class LiveSource(Source):
             self._play(tracks, now)
             return
         self._look = Look(self._spec.wish)
-        self._start(look_command(self._spec), now)
+        self._start(self._start_look, look_command(self._spec), now)
 
     def _play(self, tracks: LiveTracks, now: float) -> None:
-        child = self._start(self._command(tracks, now), now)
+        child = self._start(self._start_child, self._command(tracks, now), now)
         self._again = True
         pid, name = child.pid, self._spec.name
         eventlog.note(
             logger, "live_input_started", "live input: ffmpeg runs, pid %d", pid, content=name, pid=pid
         )
 
-    def _start(self, command: list[str], now: float) -> Child:
-        self._child = child = self._start_child(command)
+    def _start(self, start: StartChild, command: list[str], now: float) -> Child:
+        self._child = child = start(command)
         os.set_blocking(child.stdout.fileno(), False)
         self._started = now
         return child
@@ -276,6 +281,7 @@ class LiveSource(Source):
         status = self._child.close()
         said = why or self._complaint(self._child)
         self._child, self._look, self._framing = None, None, self._new_framing()
+        self._let_go()
         self._take(self._cutter.finish())
         self._held, self._held_first = bytearray(), self._cutter.needs
         if self._is_over():

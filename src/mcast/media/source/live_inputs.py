@@ -10,9 +10,9 @@ from mcast.errors import ConfigError
 from mcast.media.source.encoding import AUDIO_ENCODER, VIDEO_ENCODER
 from mcast.media.source.ffmpeg import require_encoders
 from mcast.media.source.live import LiveSource
-from mcast.media.source.live_tracks import LiveTracks
+from mcast.media.source.live_tracks import LiveTracks, is_fifo
 from mcast.media.source.server_config import STDIN_SOURCE, ContentSpec
-from mcast.media.source.standard_input import STDIN, StandardInput
+from mcast.media.source.standard_input import STDIN, Fifo, StandardInput, Taking
 from mcast.net.threads import OnCrash
 from mcast.wire.position import Position
 
@@ -25,6 +25,7 @@ class LiveInputs:
     def __init__(self) -> None:
         self._known: dict[ContentSpec, LiveTracks] = {}  # a small memory of the streamers' threads
         self._standard_input: StandardInput | None = None
+        self._on_crash: OnCrash | None = None
 
     def check(self, spec: ContentSpec) -> None:
         """Raises ConfigError if a live input cannot be used on this machine."""
@@ -40,6 +41,7 @@ class LiveInputs:
 
     def follow(self, specs: Iterable[ContentSpec], on_crash: OnCrash) -> None:
         """Begin to read what is read all the time."""
+        self._on_crash = on_crash
         is_wanted = any(spec.source == STDIN_SOURCE for spec in specs)
         if is_wanted and self._standard_input is None:
             self._standard_input = StandardInput(on_crash)
@@ -58,7 +60,19 @@ class LiveInputs:
 
     def open(self, spec: ContentSpec, position: Position) -> LiveSource:
         """Begin to play a live input at a position. Raises ConfigError if ffmpeg is missing."""
-        now, piped = time.monotonic(), self._standard_input
-        if spec.source != STDIN_SOURCE or piped is None:
+        now, taking = time.monotonic(), self._taking(spec)
+        if taking is None:
             return LiveSource(spec, position, now, known=self._known)
-        return LiveSource(spec, position, now, start_child=piped.start_child, is_over=lambda: piped.is_over)
+        return LiveSource(
+            spec, position, now, start_child=taking.start_child, start_look=taking.start_look,
+            let_go=taking.let_go, known=self._known,
+            is_over=lambda: self.is_over(spec),
+        )  # fmt: skip
+
+    def _taking(self, spec: ContentSpec) -> Taking | Fifo | None:
+        """Return what reads an input in ffmpeg's place; None where ffmpeg opens it."""
+        if spec.source == STDIN_SOURCE:
+            return None if self._standard_input is None else self._standard_input.taking()
+        if self._on_crash is not None and is_fifo(spec):
+            return Fifo(Path(spec.source), spec.name, self._on_crash)
+        return None

@@ -2,8 +2,9 @@
 
 A multiplex from the air or the network holds several programmes, and ffmpeg by itself takes the first sound
 that comes along. Inputs that hold one picture and one sound at most (devices, ffmpeg's own test pictures)
-are not looked into: that would only cost the viewer time. Neither are those that cannot be opened twice: a
-pipe, or an address at which a sender calls, which would take the look for the real thing and be cut off.
+are not looked into: that would only cost the viewer time. Neither are addresses at which a sender calls: he
+would take the look for the real thing, and be cut off. Standard input and FIFOs cannot be opened twice,
+either, but there the server holds what the look has taken, and ffmpeg gets it again.
 """
 
 import os
@@ -20,6 +21,9 @@ from mcast.media.source.tracks import ALL, NO_WISH, Audio, Video, Wish, choose
 _CONTAINERS = (None, "mpegts", "hls", "dash")  # of several streams
 _REOPENED = {"udp", "rtp", "rtsp", "srt", "http", "https", "ftp", "ftps", "sftp", "file"}
 _AS_IT_IS = ("-map", "0", "-c", "copy", "-f", "data", "-flush_packets", "1")
+LOOK_US = 2_000_000
+"""Microseconds that are looked into of what cannot be opened twice: the first viewer waits for them, and a
+multiplex repeats its tables ten times a second."""
 _MAX_OUTPUT = 4 << 20  # bytes: a multiplex of a hundred programmes takes some 200 KB
 
 
@@ -36,12 +40,21 @@ class LiveTracks:
 def input_arguments(spec: ContentSpec) -> tuple[str, ...]:
     """Return what makes ffmpeg or ffprobe open a live input."""
     form = ("-f", spec.format) if spec.format else ()
-    return (*form, *spec.input_options, "-i", _opened(spec.source))
+    return (*form, *spec.input_options, "-i", _opened(spec))
 
 
-def _opened(source: str) -> str:
+def is_fifo(spec: ContentSpec) -> bool:
+    """Return whether the server reads a FIFO, and hands its bytes to ffmpeg."""
+    return not spec.copy and "://" not in spec.source and Path(spec.source).is_fifo()
+
+
+def _is_held(spec: ContentSpec) -> bool:
+    return spec.source == STDIN_SOURCE or is_fifo(spec)
+
+
+def _opened(spec: ContentSpec) -> str:
     """Return what ffmpeg calls a source."""
-    return "pipe:0" if source == STDIN_SOURCE else source
+    return "pipe:0" if _is_held(spec) else spec.source
 
 
 def copy_arguments(spec: ContentSpec) -> tuple[str, ...]:
@@ -49,7 +62,7 @@ def copy_arguments(spec: ContentSpec) -> tuple[str, ...]:
 
     RTP is read as UDP, with its headers: ffmpeg would mix RTCP into the stream.
     """
-    source = re.sub(r"^rtp://", "udp://", _opened(spec.source), flags=re.IGNORECASE)
+    source = re.sub(r"^rtp://", "udp://", _opened(spec), flags=re.IGNORECASE)
     return ("-f", "data", *spec.input_options, "-i", source, *_AS_IT_IS)
 
 
@@ -57,7 +70,7 @@ def without_look(spec: ContentSpec) -> LiveTracks | None:
     """Return what to take of an input that is not looked into; None for the others."""
     if spec.copy:
         return LiveTracks()
-    if not _may_be_opened_twice(spec):
+    if not _is_held(spec) and not _may_be_opened_twice(spec):
         return by_wish(spec.wish)
     if spec.wish == NO_WISH and spec.format not in _CONTAINERS:
         return LiveTracks(may_have_fields=spec.format != "lavfi")
@@ -78,14 +91,15 @@ def by_wish(wish: Wish) -> LiveTracks:
 def _may_be_opened_twice(spec: ContentSpec) -> bool:
     scheme, is_url, _ = spec.source.partition("://")
     if not is_url:
-        return not Path(spec.source).is_fifo() and not spec.source.startswith(("pipe:", "fd:", "-"))
+        return not spec.source.startswith(("pipe:", "fd:"))
     is_called = "listen" in f"{spec.source} {' '.join(spec.input_options)}"
     return scheme.lower() in _REOPENED and not is_called
 
 
 def look_command(spec: ContentSpec) -> list[str]:
     """Return the command that looks into a live input."""
-    return live_probe(input_arguments(spec))
+    bounded = ("-analyzeduration", str(LOOK_US)) if _is_held(spec) else ()
+    return live_probe((*bounded, *input_arguments(spec)))
 
 
 class Look:

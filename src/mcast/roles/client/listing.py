@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from mcast.client.directory import Directory, kind_of, list_contents, suggestion
 from mcast.errors import McastError, NotFoundError
 from mcast.roles import cli
+from mcast.roles.logs import one_line
 from mcast.roles.waiting import Waiting
 from mcast.wire.content import ContentInfo
 
@@ -31,16 +32,17 @@ def as_text(directory: Directory) -> str:
     """Return the table, and below it why something may be missing."""
     rows = [HEAD, *(row_of(info) for info in directory.contents)]
     lines = [*_aligned(rows)] if directory.contents else ["no contents"]
-    return "\n".join([*lines, *([f"({directory.text})"] if directory.text else []), ""])
+    return "\n".join([*lines, *([f"({one_line(directory.text)})"] if directory.text else []), ""])
 
 
 def row_of(info: ContentInfo) -> tuple[str, ...]:
-    """Return what is told of a content; - for what is not known."""
+    """Return what is told of a content, with nothing in it that a terminal would obey; - for the unknown."""
     rate = f"{info.frame_rate_milli / 1000:g}/s" if info.frame_rate_milli else "-"
     size = f"{info.width}x{info.height}" if info.width else "-"
     bit_rate = f"{info.bit_rate / 1e6:.2f} Mbit/s" if info.bit_rate else "-"
     viewers = "-" if info.viewers is None else str(info.viewers)
-    return (info.name, kind_of(info), duration_of(info), size, rate, bit_rate, viewers, info.format or "-")
+    name, form = one_line(info.name), one_line(info.format)
+    return (name, kind_of(info), duration_of(info), size, rate, bit_rate, viewers, form or "-")
 
 
 def duration_of(info: ContentInfo) -> str:

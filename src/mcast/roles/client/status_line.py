@@ -38,11 +38,11 @@ class StatusLine:
         self.enabled = self._lines is not None and self._lines.is_terminal
 
     def show(self, status: Status | str) -> None:
-        """Replace the line."""
+        """Replace the line. What stands in it may be a peer's words, so it is cleaned as a whole."""
         if self._lines is not None and self.enabled:
             width = shutil.get_terminal_size().columns - 1
             self._shown = True
-            self._lines.offer(f"\r\x1b[K{str(status)[:width]}")
+            self._lines.offer(f"\r\x1b[K{logs.one_line(str(status))[:width]}")
 
     def close(self) -> None:
         """Leave the last line standing."""

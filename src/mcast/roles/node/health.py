@@ -9,6 +9,7 @@ concerns, then the others in turn; of a stream with many children each part tell
                                                  c has changed ---> part 2: c e, more ...
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from typing import Protocol, TypeAlias
 from mcast import __version__
 from mcast.media.delay import as_told
 from mcast.media.token_bucket import TokenBucket
+from mcast.net.ratelimit import RateLimitedLog
 from mcast.overlay.actions import ConnectionId, Parent, Path, ServerParent, UpstreamId
 from mcast.overlay.choice import Measurement
 from mcast.roles.node.catalogue import CatalogueReporter
@@ -28,6 +30,8 @@ from mcast.wire.codec import Writer
 from mcast.wire.fields import Record
 from mcast.wire.health import EventReport, ParentHealth, ServerHealth, StreamHealth
 from mcast.wire.node import Stream
+
+logger = logging.getLogger(__name__)
 
 INTERVAL = 1.0
 """Seconds between two reports while nothing changes."""
@@ -121,7 +125,7 @@ class HealthReporter:
         `load` knows what this node takes of its host.
         """
         self._views, self._relays, self._send = views, relays, send
-        self._load = load or ProcessLoad()
+        self._load, self._log = load or ProcessLoad(), RateLimitedLog(logger)
         self._began, self._next = time.monotonic(), 0.0
         self._connection: int | None = None  # that has carried the last report
         self._paid = TokenBucket(RATE, RATE, 0.0)
@@ -143,8 +147,14 @@ class HealthReporter:
             self._connection, self._part = connection, 0
             self._views.catalogue.begin_anew()
         self._next = now + INTERVAL
-        report = self._report(now)
-        self._paid.take(len(report.pack()))
+        try:
+            report = self._report(now)
+            size = len(report.pack())
+        except ValueError as error:  # something in it came from a peer: it costs this report, not the node
+            self._log.warning("unsendable", "a report to the bootstrapper cannot be sent: %s", error)
+            self._part, self._turns = 0, []  # the next one begins anew: no part of a whole may lack
+            return
+        self._paid.take(size)
         self._send(report)
 
     def _report(self, now: float) -> Health:
