@@ -4,8 +4,8 @@ from collections.abc import Iterator
 import pytest
 
 from helpers import FORGED
+from mcast.client.notice import Notice
 from mcast.net.line_writer import LineWriter
-from mcast.roles.client.notice import Notice
 from mcast.roles.client.status_line import Status, StatusLine
 
 STATUS = Status(12.04, 2_412_000, 509.6, 3, ("rp", "n1", "n3"))
@@ -80,7 +80,7 @@ def test_a_line_that_was_never_shown_is_not_ended(terminal: Terminal, lines: Lin
 def test_what_a_node_says_cannot_leave_the_line_nor_command_the_terminal(
     terminal: Terminal, lines: LineWriter
 ) -> None:
-    Notice("news", StatusLine(lines)).look(FORGED)
+    Notice("news", StatusLine(lines).show).look(FORGED)
     assert lines.flush(10)
     before, line = terminal.getvalue().split("\x1b[K")
     assert (before, line.isprintable()) == ("\r", True)
