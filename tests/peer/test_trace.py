@@ -5,6 +5,7 @@ import json
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,9 +86,15 @@ def test_a_reader_that_stops_keeps_nobody_waiting_and_what_it_missed_is_counted(
     steps = 5_000  # some 100 bytes each, and a pipe holds 64 KiB
     for _ in range(steps):
         writer.write(1.0, TimePassed(), ())
+<<<<<<< HEAD
     assert caplog.text == ""
     data = b""
     while b"left_out" not in data:
+=======
+    data, missed = b"", 0
+    lines: list[dict[str, Any]] = [{}]
+    while len(lines) - 1 + missed < steps:
+>>>>>>> d8f16f9 (Tests: a reader that stops may miss decisions more than once)
         with contextlib.suppress(BlockingIOError):
             data += os.read(reader, 65_536)
     lines = [json.loads(line) for line in data.decode().splitlines()]
