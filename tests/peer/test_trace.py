@@ -86,20 +86,16 @@ def test_a_reader_that_stops_keeps_nobody_waiting_and_what_it_missed_is_counted(
     steps = 5_000  # some 100 bytes each, and a pipe holds 64 KiB
     for _ in range(steps):
         writer.write(1.0, TimePassed(), ())
-<<<<<<< HEAD
-    assert caplog.text == ""
-    data = b""
-    while b"left_out" not in data:
-=======
     data, missed = b"", 0
     lines: list[dict[str, Any]] = [{}]
     while len(lines) - 1 + missed < steps:
->>>>>>> d8f16f9 (Tests: a reader that stops may miss decisions more than once)
         with contextlib.suppress(BlockingIOError):
             data += os.read(reader, 65_536)
-    lines = [json.loads(line) for line in data.decode().splitlines()]
-    assert lines[-1]["left_out"] == steps - (len(lines) - 2)
-    assert f"{lines[-1]['left_out']} decisions were left out" in caplog.text
+        lines = [json.loads(line) for line in data[: data.rfind(b"\n") + 1].decode().splitlines()]
+        # A line that says how many were left out stands for these, and is no decision itself.
+        missed = sum(line["left_out"] - 1 for line in lines if "left_out" in line)
+    assert missed > 0
+    assert "decisions were left out" in caplog.text
     with pytest.raises(trace.TraceError, match="steps were left out here"):
         list(trace.replay(lines, random.Random(SEED)))
     writer.close()
