@@ -67,6 +67,7 @@ class Played:
         self._rate = len(stream) / SECONDS * speed  # bytes a second
         self._began, self._sent = 0.0, 0
         self.breaks, self.awaited, self.doubt, self.is_silent = 0, "", "", False
+        self.lost: McastError | None = None  # what ends the stream, though its content goes on
         self.closed = threading.Event()
 
     def start(self, _cancelled: Callable[[], bool]) -> None:
@@ -78,6 +79,8 @@ class Played:
         return True
 
     def read(self, timeout: float | None = None) -> bytes:
+        if self.lost is not None:
+            raise self.lost
         if self.is_silent and not self.closed.wait(timeout):
             raise TimeoutError
         if self.closed.wait(min(0.01, timeout or 0.01)) or self._sent >= len(self._stream) * self._rounds:

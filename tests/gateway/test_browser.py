@@ -5,12 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.browser import Browser, browsing
-from gateway.conftest import Overlay, cut_viewers
+from gateway.conftest import SPEED, Overlay, cut_viewers
+from helpers import PATIENCE, wait_until
 from mcast.errors import McastError, NotFoundError, UnreachableError
 from mcast.gateway import site
 from mcast.gateway.bodies import stream_body
 from mcast.gateway.gateway import Gateway
 from mcast.gateway.hls import Segments
+from mcast.web import connection
 from mcast.wire.content import ContentInfo
 
 pytestmark = [pytest.mark.ffmpeg, pytest.mark.browser]
@@ -191,3 +193,24 @@ def test_nothing_sticks_out_of_the_window(
     browser.open(f"http://{gateway.address}/", width)
     browser.wait_until("document.querySelectorAll('article').length === 2")
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_who_has_paused_for_long_and_was_cut_goes_on_with_what_is_shown_now(
+    gateway: Gateway, overlay: Overlay, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "SEND_SECONDS", 0.5)
+    overlay.speed = 100.0  # a browser that is paused takes some megabytes more
+    click(browser, gateway, overlay)
+    browser.wait_until("document.querySelector('video')?.currentTime > 0.1")
+    browser.evaluate(
+        "window.again = 0; {const video = document.querySelector('video'); video.pause();"
+        "video.addEventListener('emptied', () => { window.again = 1; });}"
+    )
+    wait_until(lambda: gateway.cut, "the viewer to be cut", timeout=PATIENCE)
+    overlay.speed = SPEED
+    assert browser.evaluate("document.querySelector('video').paused")
+    browser.evaluate(
+        "{const video = document.querySelector('video'); video.playbackRate = 16; video.play(); }"
+    )
+    browser.wait_until("window.again === 1 && document.querySelector('video')?.currentTime > 0.5")
+    assert "cannot play" not in browser.evaluate("document.body.innerText")

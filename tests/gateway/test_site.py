@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from gateway.conftest import Overlay
 from helpers import wait_until
 from mcast.client import notice
-from mcast.errors import ConfigError, UnreachableError
+from mcast.errors import ConfigError, StreamEndedError, UnreachableError
 from mcast.gateway import bodies, channel, channels, contents, picture, site
 from mcast.gateway.gateway import Gateway
 from mcast.web import connection
@@ -189,6 +189,14 @@ def test_hls_of_a_content_that_is_over_says_so_to_who_has_watched_it(
     last = re.findall(r"^\d+\.ts$", seen.decode(), re.MULTILINE)[-1]
     assert get(gateway, f"/earth/{last}")[0] == 200
     assert len(overlay.made) == 1
+
+
+def test_a_stream_that_is_lost_is_no_end_for_hls(gateway: Gateway, overlay: Overlay) -> None:
+    get(gateway, "/earth/index.m3u8")
+    overlay.made[0][1].lost = StreamEndedError("no way to the content 'earth'")
+    wait_until(lambda: not overlay.running(), "the end of the stream", timeout=60)
+    assert b"#EXT-X-ENDLIST" not in get(gateway, "/earth/index.m3u8")[1]
+    assert len(overlay.made) == 2
 
 
 # What there is

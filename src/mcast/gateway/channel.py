@@ -86,6 +86,11 @@ class Channel:
         return self.ring.is_over
 
     @property
+    def is_complete(self) -> bool:
+        """Return whether the content itself is over: a stream that was lost is no end of it."""
+        return self.is_over and self._error is None
+
+    @property
     def programme(self) -> Programme:
         """Return what is in the stream, as far as it is known."""
         return self._cutter.programme

@@ -118,10 +118,10 @@ class Channels:
         return Hold(entry.channel, lambda stays: self._leave(entry, stays))
 
     def ended(self, content: str) -> Hold | None:
-        """Return a hold on what is left of a stream that is over, for who has watched it; else None."""
+        """Return a hold on what is left of a content that is over, for who has watched it; else None."""
         with self._lock:
             entry = self._entries.get(content)
-            if entry is None or not entry.channel.is_over or not entry.channel.segments.last(1):
+            if entry is None or not entry.channel.is_complete or not entry.channel.segments.last(1):
                 return None
             entry.viewers += 1
         return Hold(entry.channel, lambda stays: self._leave(entry, stays))
