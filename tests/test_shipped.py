@@ -1,21 +1,29 @@
 """What `pip install .` gives: four programs that run, and nothing beside them."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
 from configparser import ConfigParser
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from mcast import __version__
+from mcast.config.networks import parse_networks
+from mcast.media.source.server_config import load_server_config
+from mcast.roles.bootstrap.main import read_layout
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = ("mcast-bootstrap", "mcast-client", "mcast-node", "mcast-server")
 SOURCES = ("src", "pyproject.toml", "README.md", "LICENSE")
+
+
+SERVER_FILES = sorted((ROOT / "resources").rglob("*server*.toml"))
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +103,24 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def test_there_are_files_for_servers() -> None:
+    assert len(SERVER_FILES) >= 5
+
+
+@pytest.mark.parametrize("file", SERVER_FILES, ids=lambda file: file.name)
+def test_each_server_s_file_names_the_rendezvous_points_that_its_layout_has(file: Path) -> None:
+    named = load_server_config(file).rendezvous
+    assert named is not None
+    layout_file = re.sub(r"-server\.toml$", "-layout.toml", re.sub(r"\.server-s\d", ".bootstrap", str(file)))
+    layout = read_layout(Path(layout_file))
+    for name in layout.rendezvous:
+        assert all(ip_address(host) in named for host in layout.hosts_of(name))
+
+
+def test_the_servers_of_the_pages_name_the_rendezvous_points(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    (text,) = re.findall(r"^cat > /etc/mcast/films.toml <<'END'\n(.*?)^END$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "films.toml").write_text(text)
+    assert load_server_config(tmp_path / "films.toml").rendezvous == parse_networks(["10.0.1.10"])

@@ -12,6 +12,7 @@ from mcast.errors import ConfigError
 from mcast.media.source.server_config import load_server_config
 from mcast.net.connection import Connection
 from mcast.roles.server.guard import Guard
+from mcast.roles.server.main import warn_of_trust
 from mcast.wire.endpoint import Endpoint
 
 CONTENT = '[[content]]\nname = "earth"\nsource = "earth.mp4"\n'
@@ -62,6 +63,19 @@ def test_only_the_rendezvous_points_say_which_numbers_a_stream_bears_where_the_f
     assert why == "10.0.0.1 is not in 'rendezvous' in server.toml: add it if this is a rendezvous point"
     guard.allow(PRIVATE, parse_networks(["10.0.0.1"]))
     assert guard.disbelief(call("10.0.0.1")) is None
+
+
+def test_a_file_that_does_not_name_them_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text('rendezvous = ["10.0.0.4"]\n' + CONTENT)
+    warn_of_trust(load_server_config(file))
+    assert caplog.text == ""
+    file.write_text(CONTENT)
+    warn_of_trust(load_server_config(file))
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{file}: rendezvous: whoever may ask is believed which SSRC")
 
 
 def test_room_is_kept_for_the_rendezvous_points_that_the_file_names() -> None:

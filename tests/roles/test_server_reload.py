@@ -49,3 +49,4 @@ def test_sighup_reads_the_servers_file_again(tmp_path: Path) -> None:
         finally:
             server.terminate()
         assert server.wait(PATIENCE) == 0
+    assert (tmp_path / "log").read_text().count(f"{config}: rendezvous: whoever may ask is believed") == 1

@@ -9,6 +9,7 @@ from typing import Self
 from mcast.errors import ConfigError
 from tools.demo.plan import (
     LINKS,
+    LOOPBACK,
     SERVERS,
     VIEWERS,
     LoopbackAddresses,
@@ -135,7 +136,7 @@ class DemoOverlay:
 
     def _server_options(self, name: str) -> list[str]:
         # A file for each: who has just been started reads his while the next one's is written.
-        config = write_contents(self.directory / f"{name}.json", self.sources, self.cache)
+        config = write_contents(self.directory / f"{name}.json", self.sources, self.cache, [LOOPBACK])
         return ["--address", self._addresses.of(name), "--config", str(config)]
 
     def _look_who_has_ended(self) -> None:

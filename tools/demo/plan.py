@@ -15,7 +15,7 @@ has chosen: so two demonstrations can run at the same time, beside whatever else
 import json
 import random
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -42,6 +42,9 @@ VIEWERS = (
     PlannedViewer("c3", "n2", "sport", 3.5),
     PlannedViewer("c4", "n4", "news", 5.0),
 )
+
+
+LOOPBACK = "127.0.0.0/8"
 
 
 class LoopbackAddresses:
@@ -106,8 +109,9 @@ def write_layout(
     return file
 
 
-def write_contents(file: Path, sources: dict[str, Path], cache: Path) -> Path:
-    """Write a server's file."""
+def write_contents(file: Path, sources: dict[str, Path], cache: Path, rendezvous: Iterable[str]) -> Path:
+    """Write a server's file; `rendezvous` is where the rendezvous points call from."""
     contents = [{"name": name, "source": str(source.resolve())} for name, source in sources.items()]
-    file.write_text(json.dumps({"cache": str(cache.resolve()), "content": contents}, indent=2) + "\n")
+    whole = {"cache": str(cache.resolve()), "rendezvous": [*rendezvous], "content": contents}
+    file.write_text(json.dumps(whole, indent=2) + "\n")
     return file

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mcast.hostport import parse_address
 from tools.demo.event_log import JsonValue, LoggedEvent
-from tools.demo.plan import write_contents, write_layout
+from tools.demo.plan import LOOPBACK, write_contents, write_layout
 from tools.demo.processes import ProgramProcess, role_command, stop_all, wait_until
 from tools.experiments.deployment import Viewer
 from tools.resilience.footage import Footage
@@ -126,9 +127,11 @@ class Overlay:
         if name == BOOTSTRAP:
             return role_command("bootstrap", "--address", here, "--config", str(self._layout()))
         if name in self.plan.servers:
+            callers = (parse_address(self.ground.of(each)).host for each in self.plan.rendezvous)
             config = write_contents(
-                self.directory / "contents.json", {self.footage.name: self.footage.source}, self.footage.cache
-            )
+                self.directory / "contents.json", {self.footage.name: self.footage.source},
+                self.footage.cache, [LOOPBACK, *callers],
+            )  # fmt: skip
             return role_command("server", "--address", here, "--config", str(config))
         options = ("--bootstrap", self.ground.of(BOOTSTRAP), "--name", name)
         return role_command("node", *options, *self.plan.node_options, *self.plan.log_options)

@@ -133,7 +133,9 @@ class SoakOverlay:
             listed.append(
                 {"name": LIVE, "source": LIVE_SOURCE, "format": "lavfi", "max_bit_rate": LIVE_BIT_RATE}
             )
-        return self._write(f"{server}.json", {"cache": str(self.cache), "content": listed})
+        rendezvous = [self._lab.scenario.address("rp")]
+        whole = {"cache": str(self.cache), "rendezvous": rendezvous, "content": listed}
+        return self._write(f"{server}.json", whole)
 
     def _write(self, name: str, what: object) -> Path:
         file = self._directory / name

@@ -11,7 +11,7 @@ from mcast.media.source.cache import Cache, default_cache
 from mcast.media.source.cache_upkeep import DEFAULT_DAYS, clean, describe, entries
 from mcast.media.source.catalogue import Catalogue
 from mcast.media.source.pool import STREAM_THREADS
-from mcast.media.source.server_config import load_server_config
+from mcast.media.source.server_config import ServerConfig, load_server_config
 from mcast.net.entrance import Rules
 from mcast.net.ports import MediaPorts
 from mcast.roles import cli
@@ -71,6 +71,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     if options.prepare:
         _prepare(catalogue, process)
         return 0
+    warn_of_trust(config)
     guard = Guard(config.allow, str(config.path), config.rendezvous)
     credentials = cli.credentials_of(options, Role.SERVER, process)
     process.on_hangup = lambda: _read_again(catalogue, guard, config.path)
@@ -91,6 +92,15 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     finally:
         program.stop()
     return 0
+
+
+def warn_of_trust(config: ServerConfig) -> None:
+    """Say so if everybody's word on streams counts, as the file does not name the rendezvous points."""
+    if config.rendezvous is None:
+        logger.warning(
+            "%s: rendezvous: whoever may ask is believed which SSRC and numbers a stream bears; name those"
+            ' that count, like rendezvous = ["10.0.0.4"]', config.path,
+        )  # fmt: skip
 
 
 def _prepare(catalogue: Catalogue, process: cli.Process) -> None:
