@@ -275,10 +275,10 @@ def test_whatever_a_node_says_a_client_ends_in_order_or_is_served(world: World, 
     def talk(said: list[Message]) -> None:
         liar.prepare(at_home(each, liar.port) for each in said)
         subscription = Subscription(
-            neighbours=[liar.address], content="news", patience=0.15, give_up=0.1, latency_ms=0
+            neighbours=[liar.address], content="news", patience=0.1, give_up=0.05, latency_ms=0
         )
         with contextlib.suppress(McastError), subscription:
-            liar.has_said_all.wait(0.3)
+            liar.has_said_all.wait(0.1)
 
     talk()
     with Subscription(neighbours=[str(good.address)], content="news") as subscription:

@@ -113,7 +113,6 @@ def test_one_that_does_not_answer_is_left_out(bootstrapper: Peer, world: World) 
             for name, address in (
                 ("gone", "127.0.0.1:1"),
                 ("dead", silent),
-                ("odd", "?"),
                 ("rp", str(rp.address)),
             )
         )
