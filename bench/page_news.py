@@ -36,8 +36,10 @@ WATCH = """{
     const down = [...document.querySelectorAll('.node.down')].map((each) => each.dataset.key);
     const edges = [...document.querySelectorAll('.edge')].map((each) => each.dataset.key);
     if (down.includes('RELAY')) seen.down ??= Date.now();
-    if (edges.includes('OTHER\\nn3\\nclip')) seen.edge ??= Date.now();
-    if (!edges.includes('RELAY\\nn3\\nclip')) seen.gone ??= Date.now();
+    const fed = document.querySelector('.leaf')?.dataset.key.split('\\n')[0];
+    const around = edges.some((each) => each.endsWith(`\\n${fed}\\nclip`) && !each.startsWith('RELAY\\n'));
+    if (around && edges.includes('rp\\nOTHER\\nclip')) seen.edge ??= Date.now();
+    if (!edges.some((each) => each.startsWith('RELAY\\n'))) seen.gone ??= Date.now();
   };
   window.watcher?.disconnect();
   window.watcher = new MutationObserver(note);
@@ -68,7 +70,8 @@ def stream_at(url: str, name: str) -> dict[str, Any]:
 def kill_relay(topology: Topology, browser: Browser, path: list[str]) -> dict[str, float]:
     """Kill the relay of a path to n3; return how many seconds later the page showed what.
 
-    `down`: the relay's end; `gone`: that its line to n3 is no more; `edge`: the new one.
+    `down`: the relay's end; `gone`: that its lines are no more; `edge`: the way around it, as far as to the
+    node that feeds the viewer, be it n3 or another one that the viewer has gone on to.
     """
     relay = path[1]
     browser.evaluate(WATCH.replace("RELAY", relay).replace("OTHER", OTHER[relay]))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bench.page_news import DIAMOND, kill_relay, start_shown, stream_at
+from bench.page_news import DIAMOND, OTHER, kill_relay, start_shown, stream_at
 from gateway.browser import browsing
 from mcast.monitoring.view import MOST_HELD_MS
 from tools.demo.processes import environment_with, wait_until
@@ -71,17 +71,15 @@ def test_the_api_tells_the_trees_figures_and_events_of_a_real_overlay(build: Bui
 def test_a_killed_relay_and_the_repair_are_on_the_page_as_they_happen(build: Build, tmp_path: Path) -> None:
     """How long that takes is measured by bench/page_news.py."""
     topology, url = shown(build)
-    _, path = joined(topology)
+    joined(topology)
     with browsing(tmp_path) as browser:
         browser.open(url)
         browser.wait_until("document.querySelectorAll('.leaf').length === 1")
+        path = stream_at(url, "n3")["path"]
         seen = kill_relay(topology, browser, path)
         assert min(seen.values()) > 0, seen
-        browser.wait_until("document.getElementById('events').innerText.includes('now fed by')")
-        texts = "[...document.querySelectorAll('#events li')].map(each => each.innerText)"
-        told = [line for line in browser.evaluate(texts) if "n3 [clip] " in line]
-        newest, *_, lost = [line for line in told if "lost its parent" in line or "now fed by" in line]
-        assert ("now fed by" in newest, "lost its parent" in lost) == (True, True)
+        for text in (f"lost its parent {path[1]}", f"attached below rp > {OTHER[path[1]]}"):
+            browser.wait_until(f"document.getElementById('events').innerText.includes('{text}')")
         assert browser.errors == []
 
 
