@@ -73,7 +73,7 @@ def test_it_joins_at_a_node_that_is_up(
         campus.register(name)
     file, report = tmp_path / "clip.ts", tmp_path / "report.json"
     status = main(["--bootstrap", campus.address, "--content", "clip", "--output", str(file),
-                   "--report", str(report), "--latency", "50"])  # fmt: skip
+                   "--report", str(report), "--latency", "1000"])  # fmt: skip
     assert status == 0
     assert file.stat().st_size == 40 * 188
     assert json.loads(report.read_text())["path"][0] == "rp"

@@ -68,6 +68,18 @@ def test_where_a_key_is_wanted_it_is_shown(
         assert main(["top", "--http-url", url, "--http-key-file", str(key), "--once"]) == 0
 
 
+def test_a_python_without_curses_prints_and_says_what_it_cannot_do(
+    crash: Recorder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mcast.roles.bootstrap.top.curses", None)
+    with shown(crash, small()) as url:
+        assert main(["top", "--http-url", url, "--once"]) == 0
+        for stream in (sys.stdin, sys.stdout):
+            monkeypatch.setattr(stream, "isatty", lambda: True)
+        assert main(["top", "--http-url", url]) == 2
+    assert "this Python has no curses module: try --once" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://x", "http://", "http://x:y", "http://[", ""])
 def test_what_is_no_url_is_one_line_and_status_2(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["top", "--http-url", url]) == 2

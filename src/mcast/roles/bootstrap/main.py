@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the program, or `top`; return its exit status."""
     arguments = sys.argv[1:] if argv is None else argv
     if arguments[:1] == ["top"]:
-        from mcast.roles.bootstrap import top  # late: a Python without curses can do all else
+        from mcast.roles.bootstrap import top  # late: it knows this module
 
         return top.main(arguments[1:])
     return run(PROGRAM, argv)
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def family() -> tuple[Command, ...]:
     """Return the program, and `top`."""
-    from mcast.roles.bootstrap import top  # late, as above
+    from mcast.roles.bootstrap import top  # as above
 
     return PROGRAM, top.PROGRAM
 

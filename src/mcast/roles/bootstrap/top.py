@@ -5,7 +5,6 @@ It asks the same API as the page. Without a terminal, or with `--once`, it print
 
 import argparse
 import contextlib
-import curses
 import json
 import sys
 import urllib.error
@@ -24,6 +23,11 @@ from mcast.roles.cli import Command, Process, print_out, run
 from mcast.roles.logs import one_line
 from mcast.roles.waiting import Waiting
 from mcast.web.access import read_key
+
+try:
+    import curses
+except ImportError:  # some small Pythons lack it; what is printed needs none
+    curses = None  # type: ignore[assignment]
 
 PATIENCE = 3.0
 """Seconds that an answer may take."""
@@ -158,6 +162,8 @@ def _body(options: argparse.Namespace, process: Process) -> int:
     if options.once or not (sys.stdin.isatty() and sys.stdout.isatty()):
         print_out("".join(f"{one_line(line)}\n" for line in screen.lines()))
         return 0
+    if curses is None:
+        raise ConfigError("this Python has no curses module: try --once, or another Python")
     try:
         curses.wrapper(lambda window: _show(window, Top(source), process))
     except curses.error as error:
