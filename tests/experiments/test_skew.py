@@ -36,6 +36,14 @@ def test_a_client_is_behind_by_what_its_path_is_longer() -> None:
     assert widest(behind) == pytest.approx(0.025, abs=1e-4)
 
 
+def test_a_moment_at_which_one_client_stood_still_is_told_and_not_judged() -> None:
+    late = notes(0.02)
+    late[4] = (late[4][0], late[4][1] + 0.3)
+    behind = behind_the_first({"c1": notes(0.0), "c4": late}, since=0.0)
+    assert widest(behind) == pytest.approx(0.02, abs=1e-3)
+    assert spreads(behind)["c4"].most > 0.3
+
+
 def test_only_moments_that_all_have_shown_are_compared() -> None:
     behind = behind_the_first({"a": notes(0.0, count=10), "b": notes(0.1, phase=5.0, count=3)}, since=0.0)
     assert len(behind["a"]) == len(behind["b"]) == int(2.02 / STEP) + 1

@@ -6,6 +6,7 @@ one clock). Between two of them the output goes on evenly, so the time for any t
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import NamedTuple
 
 from mcast.wire.rtp import CLOCK_RATE
@@ -74,5 +75,8 @@ def spreads(behind: Mapping[str, Sequence[float]]) -> dict[str, Spread]:
 
 
 def widest(behind: Mapping[str, Sequence[float]]) -> float:
-    """Return the largest distance between any two clients at any moment, in seconds."""
-    return max((max(values) for values in behind.values() if values), default=float("nan"))
+    """Return how far the latest client is behind the earliest, in seconds, at most of the moments.
+
+    By each one's median: at some moment the machine may stand still, and delays one client alone.
+    """
+    return max((median(values) for values in behind.values() if values), default=float("nan"))
