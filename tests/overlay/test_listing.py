@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.overlay import actions as do
+from mcast.overlay.branch import Branch
 from mcast.overlay.discovery import MAX_HOPS, MAX_TIME_MS
 from mcast.overlay.events import (
     Answered,
@@ -21,13 +22,14 @@ from mcast.overlay.events import (
     Unasked,
 )
 from mcast.overlay.listing import FRESH_SECONDS, MAX_QUESTIONS
+from mcast.overlay.neighbours import Neighbours
 from mcast.overlay.node_core import NodeCore
 from mcast.wire.content import ContentInfo, Readiness
 from mcast.wire.frame import MAX_NODE_BODY
 from mcast.wire.identity import Identity
 from mcast.wire.node import ContentsPage, ListContents, Miss, MissReason
 from mcast.wire.position import Position
-from overlay.cores import SERVERS, node, rendezvous
+from overlay.cores import SERVERS, add_viewer, fed_node, node, rendezvous
 from overlay.simulation import Network
 
 VIEWER, N2 = Identity.client(b"viewer----------"), Identity.node("n2")
@@ -99,12 +101,29 @@ def test_of_each_content_it_is_told_how_many_watch_it_wherever_they_are(parents:
     net = Network(ring, media=True, contents=("earth", "news"), parents=parents)
     for name in ("n1", "n2", "n2", "n3", "n4", "rp"):
         net.client(name)
-    net.run(8)
+    net.run(15)
     assert {viewer.state for viewer in net.viewers} == {"watching"}
     assert viewers_told(net, "rp") == {"earth": 0, "news": 6}
     net.viewers[1].leave()
-    net.run(8)
+    net.run(15)
     assert viewers_told(net, "rp") == {"earth": 0, "news": 5}
+
+
+def test_they_are_counted_once_a_second_however_much_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    count = Neighbours._viewers_below
+
+    def counting(neighbours: Neighbours, branch: Branch) -> int:
+        counted.append(count(neighbours, branch))
+        return counted[-1]
+
+    monkeypatch.setattr(Neighbours, "_viewers_below", counting)
+    core = fed_node()
+    counted.clear()
+    for number in range(300):  # within three seconds
+        add_viewer(core, 10 + number, 1.0 + number / 100)
+    assert len(counted) == 3
+    assert counted == sorted(counted)
 
 
 def test_a_standby_tells_what_the_first_one_counts() -> None:
@@ -112,7 +131,7 @@ def test_a_standby_tells_what_the_first_one_counts() -> None:
     net = Network(links, media=True, rendezvous=("rp", "rp2"))
     for name in ("n1", "n1", "rp2"):
         net.client(name)
-    net.run(8)
+    net.run(15)
     assert viewers_told(net, "rp2") == viewers_told(net, "rp") == {"news": 3}
 
 

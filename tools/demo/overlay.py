@@ -48,7 +48,7 @@ class DemoOverlay:
         self._began = time.monotonic()
 
     def prepare(self) -> None:
-        """Let a server prepare the contents; it shows its progress on a terminal. Raises ConfigError."""
+        """Let a server prepare the contents; what it says is in a log. Raises ConfigError."""
         command = role_command("server", *self._server_options("prepare"), "--prepare")
         with (self.directory / "prepare.log").open("wb") as log:
             status = subprocess.run(

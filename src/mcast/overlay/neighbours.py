@@ -47,6 +47,9 @@ from mcast.wire.node import MAX_EXCLUDED, Disc, Port
 
 Branches = Mapping[str, Branch]
 
+COUNT_SECONDS = 1.0
+"""Between two counts of the viewers below: there may be thousands of children, and more events than that."""
+
 
 class Neighbours:
     """The neighbours of one node. Times are monotonic seconds."""
@@ -60,6 +63,8 @@ class Neighbours:
         self._adverts, self._introductions = Adverts(), Introductions()
         self._acquaintances = Acquaintances()
         self._telling = Telling()
+        self._counts: dict[str, int] = {}  # viewers below, by content, as they were counted last
+        self._count_at = 0.0
         self._distance: int | None = None  # as we have told it last
         self._is_introduced = self._is_leaving = False
         self._named: dict[str, tuple[Endpoint, ...]] = {}  # to the clients of a content
@@ -165,12 +170,15 @@ class Neighbours:
         """Tell what has changed of what this node streams, and of what it is."""
         if self.is_leaf:
             return []
+        if now >= self._count_at:
+            self._count_at = now + COUNT_SECONDS
+            self._counts = {content: self._viewers_below(branch) for content, branch in branches.items()}
         present = {content: self._advert(branch) for content, branch in branches.items() if branch.path}
         return [*self._introduce(), *self._telling.news(present, now)]
 
     def _advert(self, branch: Branch) -> Advertise:
         told = self._telling.figures(branch.content).renewed(self.quality(branch))
-        viewers = self._viewers_below(branch)
+        viewers = self._counts.get(branch.content, 0)
         return Advertise(branch.content, branch.path, branch.fed, told.delay_ms, told.lost_permille, viewers)
 
     def _viewers_below(self, branch: Branch) -> int:
