@@ -12,7 +12,7 @@ from mcast.client.chunks import ChunkQueue
 from mcast.client.intake import Intake
 from mcast.client.options import Options
 from mcast.hostport import HostPort
-from mcast.media.receiver import connect_media_socket, open_media_socket
+from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.wire.node import Start
 from mcast.wire.position import Position
@@ -92,7 +92,9 @@ def test_a_hole_that_has_missed_its_time_is_not(node: Node, fed: Fed) -> None:
 
 
 @pytest.mark.parametrize("fed", [300], indirect=True)
-def test_a_content_that_is_over_goes_out_at_its_time_and_then_time_stands_still(node: Node, fed: Fed) -> None:
+def test_a_content_that_is_over_goes_out_at_its_time_and_then_time_stands_still(
+    node: Node, fed: Fed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     node.push(0, 10)
     fed.came(10)
     fed.intake.put_out(9)
@@ -100,6 +102,7 @@ def test_a_content_that_is_over_goes_out_at_its_time_and_then_time_stands_still(
     assert figures.latency_ms is not None
     assert figures.latency_ms >= 299
     assert figures.bytes == len(payload(0, 10))
+    monkeypatch.setattr(Receiver, "delay", lambda _: 9.9)
     assert fed.intake.statistics(("rp",), bytes(16), 0.0, 1) == figures
 
 

@@ -15,6 +15,7 @@ from mcast.client import Subscription
 from mcast.client.intake import Intake
 from mcast.client.leaf import Leaf
 from mcast.errors import NotFoundError, StreamEndedError, UnreachableError
+from mcast.media.receiver import Receiver
 from mcast.overlay.search import MAX_TRIES
 from mcast.wire.node import MissReason, StopReason
 from roles.partners import N1, N2, RP
@@ -212,7 +213,9 @@ def test_the_path_is_told_when_it_has_joined_and_when_it_changes_by_the_thread_t
     assert told == [(("rp", "n1"), reader), (("rp", "n2", "n1"), reader)]
 
 
-def test_the_statistics_say_what_came(node: Node, joined: Subscription) -> None:
+def test_the_statistics_say_what_came(
+    node: Node, joined: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
     node.push(0, 10)
     node.push(12, 3)
     read_bytes(joined, len(payload(0, 13)))
@@ -229,6 +232,7 @@ def test_the_statistics_say_what_came(node: Node, joined: Subscription) -> None:
     assert figures.receive_buffer_bytes == node.stream.buffer_bytes > 0
     assert figures.request_id is not None
     assert figures.request_id.replace("-", "") == node.stream.request.hex()
+    monkeypatch.setattr(Receiver, "delay", lambda _: 9.9)
     assert joined.statistics() == figures  # time stands still after the end
 
 

@@ -53,6 +53,8 @@ class Intake:
         self._over_at: float | None = None
         self._is_whole = False  # the content is over: that nothing comes any more is no gap
         self._left_at: float | None = None  # from when on nothing is expected
+        self._delay: float | None = None  # from the server, in seconds, as it was at the end
+        self._has_kept_delay = False
         self._unix = time.time() - time.monotonic()
         self._playback = Playback(output, options.latency_ms, on_crash)
 
@@ -120,12 +122,19 @@ class Intake:
     def ask_to_stop(self) -> None:
         """Begin to stop receiving. Never waits."""
         self._left_at = self._left_at or time.monotonic()
+        self._keep_delay()
         self._receiver.ask_to_stop()
 
     def stop(self) -> None:
         """Stop receiving; what is held still goes out."""
         self._left_at = self._left_at or time.monotonic()
+        self._keep_delay()
         self._receiver.stop()
+
+    def _keep_delay(self) -> None:
+        """Keep the delay as it is: it is measured by clocks, which go on although nothing comes any more."""
+        if not self._has_kept_delay:
+            self._delay, self._has_kept_delay = self._receiver.delay(), True
 
     def put_out(self, last: int | None, *, unbroken: bool = False) -> None:
         """Wait until what is held has gone out, and end. Harmless when repeated. `unbroken` as in Playback.
@@ -139,6 +148,7 @@ class Intake:
             if self._playback.finish(_STEP):
                 break
         self._over_at = self._over_at or time.monotonic()
+        self._keep_delay()
         self._playback.stop(last, unbroken=unbroken)
 
     def statistics(
@@ -147,6 +157,7 @@ class Intake:
         """Describe what has come so far. `began` is when the request was made, in monotonic seconds."""
         until = None if self._is_whole else self._left_at or time.monotonic()
         played, counters = self._playback.report(until), self._past.plus(self._receiver.counters())
+        delay = self._delay if self._has_kept_delay else self._receiver.delay()
         gaps = [(round(self._unix + at, 3), round(seconds * 1000, 1)) for at, seconds in played.gaps]
         return Statistics(
             path=path,
@@ -170,7 +181,7 @@ class Intake:
             dropped_bytes=played.dropped,
             continuity_errors=played.continuity_errors,
             latency_ms=played.latency_ms,
-            clock_delay_ms=_delay_ms(self._receiver.delay()),
+            clock_delay_ms=_delay_ms(delay),
             buffered_ms=played.held_ms,
             receive_buffer_bytes=buffer_bytes,
             output_times=played.output_times,
