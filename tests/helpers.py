@@ -2,6 +2,8 @@
 
 import contextlib
 import fcntl
+import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +25,23 @@ def wait_until(
             raise AssertionError(f"waited {timeout:g} s for {what}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.02)
+
+
+def is_bound(port: int, kind: str = "udp") -> bool:
+    """Tell whether a socket of this machine has the port, and listens if it is one of TCP."""
+    lines = Path(f"/proc/net/{kind}").read_text().splitlines()
+    return any(f":{port:04X} 00000000:0000" in line for line in lines)
+
+
+def group_of(port: int) -> str:
+    """Return a multicast group that is the port's alone, so that tests beside each other share none."""
+    return f"239.255.{port >> 8}.{port & 0xFF}"
+
+
+def is_joined(group: str) -> bool:
+    """Tell whether a socket of this machine is a member: a port is bound before its group is joined."""
+    as_shown = f"{int.from_bytes(socket.inet_aton(group), sys.byteorder):08X}"
+    return any(as_shown in line.split() for line in Path("/proc/net/igmp").read_text().splitlines())
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import PATIENCE, wait_until
+from helpers import PATIENCE, group_of, is_bound, is_joined, wait_until
 from mcast.errors import ConfigError
 from mcast.media.datagrams import PAYLOAD, DatagramOutput, Destination
 from mcast.media.output import MAX_QUEUED
@@ -146,23 +146,18 @@ def test_who_is_in_a_hurry_does_not_wait_for_the_rest(receiver: socket.socket, c
     assert time.monotonic() - began < 5  # and not the ten minutes that it lasts
 
 
-def is_bound(port: int) -> bool:
-    """Tell whether a UDP socket of this machine has the port."""
-    return any(f":{port:04X} " in line for line in Path("/proc/net/udp").read_text().splitlines())
-
-
 @pytest.mark.players
 def test_gstreamer_receives_a_group_byte_for_byte(crash: CrashBox, tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    data, target = frames(0, 75), tmp_path / "received.ts"
-    receive = ["gst-launch-1.0", "-q", "udpsrc", f"address={GROUP}", f"port={port}", "multicast-iface=lo",
+    data, target, group = frames(0, 75), tmp_path / "received.ts", group_of(port)
+    receive = ["gst-launch-1.0", "-q", "udpsrc", f"address={group}", f"port={port}", "multicast-iface=lo",
                "num-buffers=60", "!", "filesink", f"location={target}"]  # fmt: skip
     gstreamer = subprocess.Popen(receive, stderr=subprocess.PIPE, text=True)
     try:
-        wait_until(lambda: is_bound(port), "GStreamer to listen")
-        destination = Destination((GROUP, port), ttl=1, interface="127.0.0.1")
+        wait_until(lambda: is_joined(group), "GStreamer to join")
+        destination = Destination((group, port), ttl=1, interface="127.0.0.1")
         with closing(DatagramOutput(destination, "udp://group", crash)) as output:
             output.write(data)
             assert gstreamer.wait(PATIENCE) == 0
@@ -178,14 +173,13 @@ def test_gstreamer_receives_a_group_byte_for_byte(crash: CrashBox, tmp_path: Pat
 
 @pytest.mark.ffmpeg
 @pytest.mark.parametrize(
-    ("scheme", "host", "how"),
-    [("udp", "127.0.0.1", ""), ("rtp", "127.0.0.1", ""), ("udp", GROUP, "?localaddr=127.0.0.1")],
-    ids=["udp", "rtp", "multicast"],
+    ("scheme", "to_group"), [("udp", False), ("rtp", False), ("udp", True)], ids=["udp", "rtp", "multicast"]
 )
 def test_ffmpeg_receives_it_whole(
-    scheme: str, host: str, how: str, crash: CrashBox, tmp_path: Path, receiver: socket.socket
+    scheme: str, to_group: bool, crash: CrashBox, tmp_path: Path, receiver: socket.socket
 ) -> None:
     clip, target, port = tmp_path / "clip.ts", tmp_path / "received.ts", receiver.getsockname()[1]
+    host, how = (group_of(port), "?localaddr=127.0.0.1") if to_group else ("127.0.0.1", "")
     run("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=3",
         "-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-pcr_period", "20", clip)  # fmt: skip
     receiver.close()
@@ -195,7 +189,7 @@ def test_ffmpeg_receives_it_whole(
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        wait_until(lambda: is_bound(port), "ffmpeg to listen")
+        wait_until(lambda: is_joined(host) if to_group else is_bound(port), "ffmpeg to listen")
         destination = Destination((host, port), rtp=scheme == "rtp", ttl=1, interface="127.0.0.1")
         with closing(DatagramOutput(destination, f"{scheme}://here", crash)) as output:
             output.write(clip.read_bytes())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import PATIENCE, locked, wait_until
+from helpers import PATIENCE, group_of, is_bound, is_joined, locked, wait_until
 from machine import need_ffmpeg, unprivileged, unprivileged_home
 from mcast.media.datagrams import DatagramOutput, Destination
 from mcast.media.source.live import LiveSource
@@ -25,8 +25,6 @@ from mcast.wire.rtp import HEADER_SIZE
 from media.source.transport import run
 
 pytestmark = pytest.mark.ffmpeg
-
-GROUP = "239.255.47.12"
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +107,6 @@ class Viewer:
         self.source.close()
 
 
-def is_bound(port: int, kind: str = "udp") -> bool:
-    lines = Path(f"/proc/net/{kind}").read_text().splitlines()
-    return any(f":{port:04X} 00000000:0000" in line for line in lines)
-
-
 def sees(spec: ContentSpec, begin: Callable[[Viewer], None], *, packets: int = 200) -> bytes:
     """Return what a viewer gets of a source, once a keyframe and so many packets are among it."""
     viewer = Viewer(spec)
@@ -138,11 +131,13 @@ def test_udp_is_copied_byte_for_byte(sent: bytes, port: int, send: Send) -> None
 
 
 def test_a_multicast_group_is_copied_byte_for_byte(sent: bytes, port: int, send: Send) -> None:
-    def begin(viewer: Viewer) -> None:
-        viewer.until(lambda: is_bound(port))
-        send("-f", "mpegts", f"udp://{GROUP}:{port}?pkt_size=1316&localaddr=127.0.0.1&ttl=0")
+    group = group_of(port)
 
-    assert sees(live(f"udp://{GROUP}:{port}?localaddr=127.0.0.1"), begin) in sent
+    def begin(viewer: Viewer) -> None:
+        viewer.until(lambda: is_joined(group))
+        send("-f", "mpegts", f"udp://{group}:{port}?pkt_size=1316&localaddr=127.0.0.1&ttl=0")
+
+    assert sees(live(f"udp://{group}:{port}?localaddr=127.0.0.1"), begin) in sent
 
 
 def test_rtp_is_copied_without_its_headers(clip: Path, port: int) -> None:
