@@ -1,6 +1,7 @@
 """Nodes beyond the neighbours: asked where the neighbours have no way, chosen where there are none."""
 
 import itertools
+from dataclasses import replace
 from random import Random
 
 from mcast.overlay import actions as do
@@ -24,7 +25,7 @@ from mcast.overlay.node_core import NodeCore
 from mcast.overlay.table import State
 from mcast.wire.bootstrap import MAX_CANDIDATES, Neighbour, Policy
 from mcast.wire.identity import Identity
-from mcast.wire.node import MissReason
+from mcast.wire.node import Miss, MissReason
 from overlay.cores import fed_node, node
 from overlay.messages import N1, RP, disc, found, miss, port
 from overlay.simulation import Network
@@ -264,10 +265,29 @@ def test_neighbours_that_have_just_been_named_may_still_be_starting() -> None:
     core = node("n2")
     first = disc()
     core.handle(DiscReceived(1, first), 0.5)
-    assert of_kind(core.handle(Unasked("n2", first.request, "refused"), 0.9), do.Seek) == []
+    done = core.handle(Unasked("n2", first.request, "refused"), 0.9)
+    assert of_kind(done, do.Seek) == []
+    assert told(done).retry_ms == 100  # when a second is over, it goes further
     again = disc(bytes([7]) * 16)
     core.handle(DiscReceived(1, again), 0.9)
-    assert of_kind(core.handle(Unasked("n2", again.request, "refused"), 1.1), do.Seek) == [do.Seek("news")]
+    done = core.handle(Unasked("n2", again.request, "refused"), 1.1)
+    assert of_kind(done, do.Seek) == [do.Seek("news")]
+    assert told(done).retry_ms == 0
+
+
+def test_who_has_been_told_to_wait_by_another_neighbour_waits_the_longer_time() -> None:
+    core = node("n2", "n3")
+    asked = disc()
+    core.handle(DiscReceived(1, asked), 0.5)
+    later = Answered("n3", replace(miss(MissReason.CUT), retry_ms=700))
+    assert core.handle(later, 0.6) == []
+    assert told(core.handle(Unasked("n2", asked.request, "refused"), 0.9)).retry_ms == 700
+
+
+def told(done: list[do.Action]) -> Miss:
+    (reply,) = (each for each in done if isinstance(each, do.Reply))
+    assert isinstance(reply.message, Miss)
+    return reply.message
 
 
 def test_a_neighbour_that_was_reached_is_believed_to_be_gone_at_once() -> None:

@@ -15,6 +15,7 @@ An offer is a hint: only a connection that has succeeded counts (the other end m
 """
 
 from collections.abc import Iterable, Mapping, Set
+from math import ceil
 
 from mcast.overlay import homing
 from mcast.overlay.actions import Action, Announce, Reach, Seek, TakeLinks
@@ -99,12 +100,16 @@ class Beyond:
 
     # Cut off
 
+    def starting_ms(self, now: float) -> int:
+        """Return how long a neighbour that the layout has just named may still be starting; 0: none is."""
+        return ceil(1000 * max(self._fresh_until - now, 0)) if self._fresh else 0
+
     def seek(self, content: str, now: float) -> list[Action]:
         """Have others offered, as no neighbour has a way to a content.
 
         Not while one of them may just be starting: the links of the layout are what its author has wanted.
         """
-        if not self._policy.repair_anyone or (self._fresh and now < self._fresh_until):
+        if not self._policy.repair_anyone or self.starting_ms(now):
             return []
         self._kept_until = now + KEPT_SECONDS
         return self._seek(content, now)

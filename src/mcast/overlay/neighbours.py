@@ -20,6 +20,7 @@ from mcast.overlay.actions import (
     Meet,
     NodeParent,
     Parent,
+    Reply,
     Update,
     UpstreamId,
 )
@@ -28,6 +29,7 @@ from mcast.overlay.beyond import Beyond
 from mcast.overlay.branch import LOOKING, Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.chance import Chance
+from mcast.overlay.discovery import Outcome
 from mcast.overlay.events import (
     Advertised,
     AdvertsLost,
@@ -43,7 +45,7 @@ from mcast.overlay.table import State
 from mcast.overlay.telling import Telling
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity, IdentityKind
-from mcast.wire.node import MAX_EXCLUDED, Disc, Port
+from mcast.wire.node import MAX_EXCLUDED, Disc, Miss, MissReason, Port
 
 Branches = Mapping[str, Branch]
 
@@ -296,6 +298,17 @@ class Neighbours:
     def seek(self, content: str, now: float) -> list[Action]:
         """Have others offered, as no neighbour has a way to a content."""
         return [] if self.is_leaf else self._beyond.seek(content, now)
+
+    def on_nobody_asked(self, outcome: Outcome, now: float) -> list[Outcome]:
+        """Have others offered if it says that nobody could be asked, and tell who asks when to come again.
+
+        That is only known while a neighbour may be starting; later he tries again by himself.
+        """
+        match outcome:
+            case Reply(message=Miss(content=content, reason=MissReason.CUT) as cut):
+                again_ms = max(cut.retry_ms, self._beyond.starting_ms(now))
+                return [replace(outcome, message=replace(cut, retry_ms=again_ms)), *self.seek(content, now)]
+        return [outcome]
 
     def on_offered(self, offered: Offered, now: float) -> list[Action]:
         """Take in who is up: to be asked at once, or by a client when its neighbours fail."""

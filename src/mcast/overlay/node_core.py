@@ -367,9 +367,7 @@ class NodeCore:
     def _on_unasked(self, neighbour: str, request: bytes, text: str, now: float) -> list[Outcome]:
         """Take in that a neighbour could not be asked; where nobody could, have others offered."""
         outcomes = self._discovery.on_unasked(neighbour, request, text)
-        missed = [each.message for each in outcomes if isinstance(each, Reply)]
-        cut = [each for each in missed if isinstance(each, Miss) and each.reason is MissReason.CUT]
-        return [*outcomes, *(act for each in cut for act in self._neighbours.seek(each.content, now))]
+        return [each for outcome in outcomes for each in self._neighbours.on_nobody_asked(outcome, now)]
 
     # Parents
 
