@@ -54,6 +54,13 @@ def test_who_seeks_asks_a_spare_to_go_on_and_without_one_it_searches() -> None:
     assert branch.search is not None
 
 
+def test_another_parent_is_asked_before_anybody_is_told_why() -> None:
+    branch = fed(SPARE)
+    first, *rest = branch.on_lost(1, StopReason.CUT, "reset", 1.0)
+    assert isinstance(first, do.Subscribe)
+    assert [type(each) for each in rest] == [do.Announce, do.Leave, do.Announce, do.Supply, do.Update]
+
+
 def test_the_first_parent_is_asked_to_go_on_where_the_first_child_has_left_another() -> None:
     branch = absent()
     (ask,) = branch.on_routed(RESUMING, 2, Candidates([NodeParent("n2")]), 0.0)

@@ -1,6 +1,6 @@
 """The step of one content from one state to the next, as the table says, and how long each state may last."""
 
-from mcast.overlay.actions import Action, ServerParent
+from mcast.overlay.actions import Action, ServerParent, Subscribe
 from mcast.overlay.branch_data import BranchData, Why
 from mcast.overlay.pairing import PAIR_SECONDS
 from mcast.overlay.steps import STEPS
@@ -25,7 +25,11 @@ class Transitions(BranchData):
     """What is known of one content, and the only way in which its state changes."""
 
     def take(self, happened: Input, why: Why) -> list[Action]:
-        """Go from this state to the next as the table says; return what is to be done."""
+        """Go from this state to the next as the table says; return what is to be done.
+
+        Another parent is asked before anybody is told why: each word to a child or a log may cost a turn of
+        the processor, and the gap is counted until the new parent's media comes.
+        """
         cell = TABLE[self.state].get(happened)
         if cell is None:
             assert happened in IGNORED[self.state], f"[{self.content}] {happened} cannot come in {self.state}"
@@ -39,7 +43,8 @@ class Transitions(BranchData):
             self.pairing.on_state(self.state, cell.next, why.now)
             self.state = cell.next
             self.replaced &= cell.next is not State.FED
-        return [action for step in cell.steps for action in STEPS[step](self, why)]
+        actions = [action for step in cell.steps for action in STEPS[step](self, why)]
+        return sorted(actions, key=lambda action: not isinstance(action, Subscribe))
 
     def _deadline_of(self, state: State, now: float) -> float | None:
         match state:
