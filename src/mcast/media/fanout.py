@@ -203,7 +203,7 @@ class Fanout:
     def tick(self, now: float) -> float:
         """Do what is due (called by the reader); return when the next thing is."""
         if now >= self._next_look:
-            self._next_look = now + self._timing.look
+            self._next_look = _next_on_grid(now, self._timing.look)
             self._rtcp.check_leases(now)
             for key in self._children.take_caught_up():
                 self._on_caught_up(key)
@@ -224,10 +224,9 @@ class Fanout:
         if pressing or now >= self._next_report_to_all:
             self._next_report_to_all = now + timing.look
             self._rtcp.report_due(now)
-        # On a grid that all contents of a process share, so that the thread wakes up once for all of them.
-        step = timing.quiet_report
         since = now if pressing else quiet_from
-        self._next_report = (since // step + 1) * step if len(children) else self._next_look
+        next_report = _next_on_grid(since, timing.quiet_report)
+        self._next_report = next_report if len(children) else self._next_look
 
     def _close(self) -> None:
         for child in self._children.children():
@@ -242,3 +241,8 @@ class Fanout:
         """Close the sockets of children that are gone; when all are and no more come, be called no more."""
         if self._children.release(self._reader.close) and self._closed:
             self._reader.detach(self)
+
+
+def _next_on_grid(now: float, step: float) -> float:
+    """Return the next moment on a grid that all contents share: so their thread wakes up once for all."""
+    return (now // step + 1) * step

@@ -134,10 +134,10 @@ class Decider:
         now = time.monotonic()
         if now >= self._next_tick:
             self._on_tick_due(now)
-        elif now >= self._core_due():
+        elif now >= (due := self._core_due()):
             self._decide(TimePassed())
         else:
-            wake = min(self._next_tick, self._core_due(), until)
+            wake = min(self._next_tick, due, until)
             try:
                 event = self._events.get(timeout=max(0.0, wake - now))
             except queue.Empty:

@@ -287,6 +287,17 @@ def test_while_media_comes_the_thread_has_little_to_do() -> None:
     assert works.calls <= 5 * 35
 
 
+def test_contents_wake_their_thread_up_together() -> None:
+    works = [Clockwork(), Clockwork()]
+    for at, each in enumerate(works):
+        each.now += 0.037 * at  # they began at different moments
+        each.run(1.0, media=True)
+    now = max(each.now for each in works)
+    wanted = [[each.fanout.tick(now + step / 1000) for step in range(400)] for each in works]
+    first, second = ({round(due, 6) for due in dues[200:]} for dues in wanted)  # they have gone quiet
+    assert first == second
+
+
 def test_a_child_that_asks_hears_a_report_soon() -> None:
     works = Clockwork()
     works.run(1.5, media=True)
