@@ -114,10 +114,7 @@ def measure(thread: threading.Thread, step: Callable[[int], None], rounds: int) 
 def run(children: int, trains: int) -> None:
     """Measure, and print."""
     feeder, bare_feeder = Feeder(), Feeder()
-    sinks = [open_udp(LOCAL) for _ in range(children)]
-    for sink in sinks:  # a buffer that is always full: what a child does with its media costs nothing here
-        sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        enable_merging(sink)
+    sinks, bare_sinks = _sinks(children), _sinks(children)  # who is connected hears nobody else
     reader, forwarder = FeedbackReader(_crash), Forwarder("forward", _crash)
     with reader:
         position = Position(SSRC, 0)
@@ -147,7 +144,7 @@ def run(children: int, trains: int) -> None:
 
         bare_sock, _ = open_media_socket(LOCAL, MediaPorts())
         bare_feeder.sock.connect(bare_sock.getsockname())
-        bare = Bare(bare_sock, [sink.getsockname() for sink in sinks])
+        bare = Bare(bare_sock, [sink.getsockname() for sink in bare_sinks])
 
         def forward(_: int) -> None:
             feeder.send()
@@ -182,6 +179,15 @@ def run(children: int, trains: int) -> None:
         receiver.stop()
         fanout.close()
     forwarder.stop()
+
+
+def _sinks(count: int) -> list[socket.socket]:
+    """Return sockets whose buffers are always full: what a child does with its media costs nothing here."""
+    sinks = [open_udp(LOCAL) for _ in range(count)]
+    for sink in sinks:
+        sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        enable_merging(sink)
+    return sinks
 
 
 def _crash(error: BaseException) -> None:

@@ -200,7 +200,7 @@ class Children:
             for group in plan.groups:
                 served = group.sender.send(train)  # one call for all of them
                 if served < len(group.children):
-                    self._part_company(group, now)
+                    self._part_company(group, served, now)
                     alone = (*alone, *group.children[served:])
             stalled: list[tuple[Child, int]] = []
             for child in alone:
@@ -212,13 +212,18 @@ class Children:
                 self._fall_back(train, stalled, now)
         self._epoch += 1
 
-    def _part_company(self, group: Group, now: float) -> None:
-        """Send to each of a group by its own socket for a while: the common one has not taken a train."""
+    def _part_company(self, group: Group, served: int, now: float) -> None:
+        """Send by its own socket for a while: to each of a group if the common one is full, else to one.
+
+        That is the one behind those that were served, whose address was refused.
+        """
+        is_one = group.sender.refused
         with self._lock:
-            for child in group.children:
+            for child in group.children[served : served + 1] if is_one else group.children:
                 child.alone_until = now + ALONE_SECONDS
             self._live.changed()
-        self._log.counters.add("common_socket_full")
+        if not is_one:
+            self._log.counters.add("common_socket_full")
 
     def _fall_back(self, train: Train, stalled: list[tuple[Child, int]], now: float) -> None:
         with self._lock:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from mcast.media.buffer_fit import BufferFit
 from mcast.media.delay import EndToEnd
 from mcast.media.forwarder import Forwarder
 from mcast.media.gathering import Gathering
@@ -141,6 +142,7 @@ class Receiver:
         self._known: set[UpstreamId] = set()  # with the lock: parents that are not to be removed
         self._finished = False  # with the lock: what comes is closed
         self._dropped = 0  # the thread's: by sockets that are closed
+        self._fit = BufferFit()  # the thread's
         self._doubts, self._garbage, self._log = Doubts(), 0, RateLimitedLog(logger)  # the thread's
         self._is_alone = forwarder is None
         self._forwarder = Forwarder(f"forward-{content}", on_crash) if forwarder is None else forwarder
@@ -274,6 +276,9 @@ class Receiver:
         if self._requests:
             self._do_requests()
         has_followed = self._stream.settle()
+        if self._fit.look(self._stream.bytes, now):
+            for line in self._lines:
+                request_receive_buffer(line.sock, self._fit.size)
         for line in self._lines:
             if has_followed:  # from the only parent
                 line.way.on_media(now, line.parent.lost)
@@ -365,6 +370,7 @@ class Receiver:
         )
         way = Way(_peer_of(request.sock), time.monotonic())
         line = _Line(parent, request.sock, way, count_dropped(request.sock))
+        request_receive_buffer(line.sock, self._fit.size)
         self._lines = (*self._lines, line)
         self._forwarder.watch(line.sock, partial(self._read, line))
         return line

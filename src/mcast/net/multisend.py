@@ -8,6 +8,7 @@ The call keeps the interpreter's lock (messages.py), so it has no more than `MAX
 """
 
 import ctypes
+import errno
 import socket
 import struct
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from mcast.wire.train import MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, Train
 MAX_MESSAGES = 64
 """In one call: a hundred of them would keep the interpreter for 0.6 ms."""
 
+_FULL = (errno.EAGAIN, errno.ENOBUFS)
 _MESSAGE_SIZE = ctypes.sizeof(Message)
 _SENDMMSG = function("sendmmsg")
 
@@ -32,6 +34,9 @@ class MultiSender:
     def __init__(self, sock: socket.socket, addresses: Sequence[SockAddr]) -> None:
         """Make the headers ready; the addresses are of the socket's family."""
         self._sock, self._count, self._segment = sock, len(addresses), 0
+        self.refused = (
+            False  # the last train was, at one address; else the socket was full, or cannot send it
+        )
         names = [_packed(sock.family, address) for address in addresses]
         self._names = ctypes.create_string_buffer(b"".join(names))  # the headers point into these two
         self._part = Part()
@@ -46,19 +51,38 @@ class MultiSender:
         ]
 
     def send(self, train: Train) -> int:
-        """Send without waiting; return to how many addresses, from the first on, the whole train has left."""
+        """Send without waiting; return to how many addresses, from the first on, the whole train has left.
+
+        If not to all, `refused` tells whether the next address is out of reach, or nobody can be sent to.
+        """
         data, size = train.data, train.size
         if size != self._segment and not self._set_segment(size):
-            return 0
+            return self._send_nothing()
         if len(data) > MAX_TRAIN_BYTES or len(data) > MAX_TRAIN_DATAGRAMS * size:
-            return 0
+            return self._send_nothing()
         assert _SENDMMSG is not None
         self._part.base, self._part.length = data, len(data)
         descriptor, sent = self._sock.fileno(), 0
         for start, count in self._starts:
             done = _SENDMMSG(descriptor, start, count, socket.MSG_DONTWAIT)
             if done != count:
-                return sent + max(0, done)
+                return self._send_on(descriptor, sent + max(0, done))
+            sent += done
+        return sent
+
+    def _send_nothing(self) -> int:
+        self.refused = False
+        return 0
+
+    def _send_on(self, descriptor: int, sent: int) -> int:
+        """Send to the addresses from this one on, at which a call has stopped, and find out why it has."""
+        assert _SENDMMSG is not None
+        while sent < self._count:
+            start = ctypes.byref(self._messages, sent * _MESSAGE_SIZE)
+            done = _SENDMMSG(descriptor, start, min(MAX_MESSAGES, self._count - sent), socket.MSG_DONTWAIT)
+            if done <= 0:
+                self.refused = ctypes.get_errno() not in _FULL
+                break
             sent += done
         return sent
 

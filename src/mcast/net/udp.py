@@ -21,9 +21,9 @@ from mcast.net.addresses import IPAddress, SockAddr, family_of, sockaddr_of
 from mcast.wire.train import MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, NULL_DATAGRAM, Train
 
 RECEIVE_BUFFER = 4 * 1024 * 1024
-"""Bytes asked for: about 2,000 datagrams, a fast start of seconds. The default holds about 100."""
-DATAGRAM_COST = 2_304
-"""Bytes that one plain datagram of 1,328 takes in a receive buffer (212,992 bytes held 92)."""
+"""Bytes asked for at least: about 2,000 datagrams, a fast start of seconds. The default holds about 100."""
+DATAGRAM_BYTES, DATAGRAM_COST = 1_328, 2_304
+"""Bytes of a plain datagram of seven packets, and what it takes in a buffer (212,992 bytes held 92)."""
 
 # Names that Python's socket module lacks (linux/udp.h, asm-generic/socket.h).
 UDP_SEGMENT = 103

@@ -49,6 +49,7 @@ class Together:
     def __init__(self) -> None:
         self.sent: dict[SockAddr, list[Train]] = {}
         self.serves: int | None = None
+        self.refused = False
 
     def make(self, _: socket.socket, addresses: Sequence[SockAddr]) -> "Call":
         return Call(self, tuple(addresses))
@@ -58,6 +59,10 @@ class Together:
 class Call:
     together: Together
     addresses: tuple[SockAddr, ...]
+
+    @property
+    def refused(self) -> bool:
+        return self.together.refused
 
     def send(self, item: Train) -> int:
         served = self.addresses[: self.together.serves]
@@ -160,6 +165,18 @@ def test_when_the_common_socket_is_full_the_rest_is_sent_at_once_and_each_by_his
     assert [len(together.sent[fed.address(number)]) for number in range(3)] == [2, 1, 1]
     assert [fed.numbers(number) for number in range(3)] == [list(range(30))] * 3
     assert [child.stalls for child in fed.all] == [0, 0, 0]
+
+
+def test_who_alone_cannot_be_sent_to_is_the_only_one_to_be_sent_to_alone(
+    together: Together, common: socket.socket
+) -> None:
+    fed = Fed(together, common, 3)
+    together.serves, together.refused = 1, True
+    fed.push()
+    together.serves = None
+    fed.push()
+    assert [len(together.sent.get(fed.address(number), [])) for number in range(3)] == [2, 0, 1]
+    assert [fed.numbers(number) for number in range(3)] == [list(range(20))] * 3
 
 
 def test_who_fills_his_own_socket_falls_behind_alone_and_comes_back_with_everything(

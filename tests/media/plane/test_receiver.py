@@ -9,6 +9,8 @@ from ipaddress import ip_address
 import pytest
 
 from helpers import Recorder, wait_until
+from mcast.media import buffer_fit
+from mcast.media import receiver as receiver_module
 from mcast.media.parent import ParentState
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
@@ -133,6 +135,28 @@ def test_what_a_socket_had_no_room_for_before_it_is_read_here_is_not_counted(sce
     parent.settimeout(10)
     assert token_heard(parent) == TOKEN, "it reads that socket"
     assert scene.receiver.counters().dropped == 0
+
+
+def test_more_room_is_asked_for_when_the_stream_is_fast(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Recorder()
+    monkeypatch.setattr(receiver_module, "request_receive_buffer", asked)
+    monkeypatch.setattr(buffer_fit, "MEASURED_SECONDS", 0.01)
+    monkeypatch.setattr(buffer_fit, "BUFFER_SECONDS", 3600.0)  # as if it came that much faster
+    with scene.receiver:
+        sender = TrainSender(scene.add(1))
+        first = asked.wait_for(2)[1]  # when the socket was opened, and when it was added
+        number = 0
+
+        def has_grown() -> bool:
+            nonlocal number
+            sender.send(train(number, 10))
+            number += 10
+            return len(asked) > 2
+
+        wait_until(has_grown, "a larger buffer")
+        assert asked.calls[2][1] > first[1]  # type: ignore[index]
 
 
 def test_without_a_parent_it_waits_for_one(scene: Scene) -> None:

@@ -47,15 +47,19 @@ def enter(namespace: str) -> None:
 
 @pytest.mark.netns
 @pytest.mark.parametrize("queue", ["50ms", "20s"])  # the link drops what is too much, or lets it pile up
-def test_child_behind_a_slow_link_costs_its_sibling_nothing(queue: str) -> None:
-    parent_ip = {"slow": "10.91.1.1", "fast": "10.91.2.1"}
+@pytest.mark.parametrize("shares", [False, True], ids=["two-addresses", "one-address"])
+def test_child_behind_a_slow_link_costs_its_sibling_nothing(queue: str, shares: bool) -> None:
+    link_ip = {"slow": "10.91.1.1", "fast": "10.91.2.1"}
     child_ip = {"slow": "10.91.1.2", "fast": "10.91.2.2"}
+    # At one address of the parent they share its socket: then its queue is full for both.
+    parent_ip = dict.fromkeys(link_ip, "10.91.0.1") if shares else link_ip
     with Networks() as networks:
         spaces = {host: f"mt{os.getpid()}-{host}" for host in ("parent", "slow", "fast")}
         for host in spaces:
             networks.add(host)
         for host in ("slow", "fast"):
-            device, _ = networks.link("parent", f"{parent_ip[host]}/24", host, f"{child_ip[host]}/24")
+            device, _ = networks.link("parent", f"{link_ip[host]}/24", host, f"{child_ip[host]}/24")
+            networks.ip(host, "route", "add", "default", "via", link_ip[host])
             if host == "slow":
                 subprocess.run(
                     [
@@ -64,7 +68,9 @@ def test_child_behind_a_slow_link_costs_its_sibling_nothing(queue: str) -> None:
                     ],
                     check=True,
                 )
-        inside(spaces["parent"], lambda: feed_both(spaces, parent_ip, child_ip, piles_up=queue == "20s"))
+        networks.ip("parent", "address", "add", "10.91.0.1/32", "dev", "lo")
+        piles_up = queue == "20s"
+        inside(spaces["parent"], lambda: feed_both(spaces, parent_ip, child_ip, piles_up=piles_up))
 
 
 def feed_both(
@@ -85,6 +91,8 @@ def feed_both(
         parent.wait_next(COUNT, fast)
         assert fast.numbers() == list(range(COUNT))
         assert parent.child(fast).stalls == 0
+        was_full = parent.fanout.counters["common_socket_full"] > 0
+        assert was_full is (piles_up and parent_ip["slow"] == parent_ip["fast"])
         snapshot = parent.child(slow)
         assert (snapshot.stalls > 0) is piles_up
         assert slow.next < COUNT or slow.lost > COUNT // 2
