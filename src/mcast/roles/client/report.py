@@ -57,12 +57,32 @@ def _figures_of(output: Output) -> Mapping[str, object]:
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Write a text file so that nobody ever sees half of it. Raises ConfigError."""
+    """Write a text file so that nobody ever sees half of it. Raises ConfigError.
+
+    What is no file (/dev/null, a pipe) is written to, not replaced; a symbolic link stays one.
+    """
+    try:
+        if file.exists() and not file.is_file():
+            _write_to(file, text)
+        else:
+            _replace(file.resolve(), text)
+    except OSError as error:
+        raise ConfigError(f"cannot write the report {file}: {error.strerror or error}") from None
+
+
+def _write_to(special: Path, text: str) -> None:
+    # A pipe that nobody reads is an error, not a wait.
+    with os.fdopen(os.open(special, os.O_WRONLY | os.O_NONBLOCK), "w", encoding="utf-8") as file:
+        os.set_blocking(file.fileno(), True)
+        file.write(text)
+
+
+def _replace(file: Path, text: str) -> None:
     part = file.parent / f".{file.name}.{os.getpid()}.part"
     try:
         part.write_text(text, encoding="utf-8")
         part.replace(file)
-    except OSError as error:
+    except OSError:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise ConfigError(f"cannot write the report {file}: {error.strerror or error}") from None
+        raise
