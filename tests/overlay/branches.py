@@ -1,6 +1,7 @@
 """Branches for tests, brought to where a test begins. All are of news, at n1, below n2."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from random import Random
 
@@ -54,10 +55,15 @@ def searching() -> Branch:
     return branch
 
 
+def want_two(branch: Branch) -> None:
+    """Have a branch want two parents, as somebody watches below."""
+    branch.wish.parents, branch.watched_at = 2, math.inf
+
+
 def pairing(*spares: Parent) -> Branch:
     """Return a branch that wants two parents and has asked the first of these (upstream 2) at 5.0."""
     branch = fed(*(spares or (SPARE,)))
-    branch.wish.parents = 2
+    want_two(branch)
     branch.pairing.on_state(State.JOINING, State.FED, 0.1)
     branch.on_time(5.0)
     return branch

@@ -1,5 +1,6 @@
 """Two parents all the time: when a second one is asked for, who, and what becomes of the two."""
 
+import math
 from random import Random
 
 import pytest
@@ -19,7 +20,7 @@ from mcast.overlay.events import (
     StreamReceived,
     TimePassed,
 )
-from mcast.overlay.pairing import LONGEST_PAUSE, PAIR_SECONDS, SPREAD, Pairing, Wish, shared
+from mcast.overlay.pairing import LONGEST_PAUSE, PAIR_SECONDS, SPREAD, WATCHED_SECONDS, Pairing, Wish, shared
 from mcast.overlay.spares import Adverts
 from mcast.overlay.table import State
 from mcast.wire.bootstrap import Policy
@@ -39,6 +40,7 @@ from overlay.branches import (
     spare_port,
     told,
     unmeasured,
+    want_two,
 )
 from overlay.cores import fed_node
 from overlay.effort import TIMEOUT, seeds
@@ -62,13 +64,31 @@ def paired() -> Branch:
 
 def test_who_wants_two_parents_asks_for_the_second_when_media_comes_from_the_first() -> None:
     branch = fed(SPARE)
-    branch.wish.parents = 2
+    want_two(branch)
     branch.pairing.on_state(State.JOINING, State.FED, 0.1)
     due = branch.due
     assert due is not None
     assert branch.on_time(due - 0.01) == []
     assert asks(branch.on_time(due)) == ["n3"]
     assert branch.state is State.PAIRING
+
+
+def test_where_nobody_watches_one_parent_is_enough() -> None:
+    branch = fed(SPARE)
+    want_two(branch)
+    branch.watched_at = 10.0
+    branch.pairing.on_state(State.JOINING, State.FED, 20.0)
+    assert [asks(branch.on_time(20.0 + second)) for second in range(60)] == [[]] * 60
+    branch.watched_at = 79.0
+    assert asks(branch.on_time(80.0)) == ["n3"]
+
+
+def test_the_second_is_left_some_seconds_after_the_last_viewer() -> None:
+    branch = paired()
+    branch.watched_at = 10.0
+    assert left(branch.on_time(10.0 + WATCHED_SECONDS - 0.1)) == []
+    assert left(branch.on_time(10.0 + WATCHED_SECONDS)) == [2]
+    assert (branch.state, branch.others) == (State.FED, [])
 
 
 def test_who_wants_one_parent_never_asks_for_a_second() -> None:
@@ -80,7 +100,7 @@ def test_who_wants_one_parent_never_asks_for_a_second() -> None:
 def test_as_long_as_the_first_brings_nothing_there_is_no_second() -> None:
     branch = fed(SPARE)
     branch.on_feed(1, Feed.WAITING, 0.2)
-    branch.wish.parents = 2
+    want_two(branch)
     branch.pairing.on_state(State.JOINING, State.FED, 0.2)
     assert branch.on_time(5.0) == []
     assert branch.due is not None
@@ -119,7 +139,7 @@ def test_of_two_parents_the_one_that_can_be_talked_to_is_kept_and_another_is_ask
 
 def test_a_first_parent_that_cannot_be_talked_to_is_asked_anew_before_a_second_is_asked_for() -> None:
     branch = fed(SPARE)
-    branch.wish.parents = 2
+    want_two(branch)
     branch.pairing.on_state(State.JOINING, State.FED, 0.1)
     branch.on_control_silent(1, 5.0)
     assert asks(branch.on_time(5.0)) == ["n2"]
@@ -214,6 +234,7 @@ def test_a_second_is_searched_around_the_path_of_the_first_and_then_anywhere() -
     branch.pairing.on_state(State.JOINING, State.FED, 0.4)
     excluded = []
     for now in (5.0, 15.0, 30.0):
+        branch.watched_at = now
         asked = [a for a in core.handle(TimePassed(), now) if isinstance(a, do.Ask)]
         assert [ask.neighbour for ask in asked] == ["n2"], "and not the parent itself"
         excluded += [ask.disc.excluded for ask in asked]
@@ -237,6 +258,7 @@ def test_a_child_may_be_a_second_parent_and_its_loss_ends_both_halves() -> None:
     core.handle(StreamReceived(2, stream(R2, sender=N2)), 0.5)
     core.handle(Advertised("n2", "news", (RP, N2), fed=True), 0.6)  # this node is its second parent
     branch = core.branches["news"]
+    branch.watched_at = math.inf
     branch.pairing.on_state(State.JOINING, State.FED, 0.6)
     (ask,) = [a for a in core.handle(TimePassed(), 5.0) if isinstance(a, do.Subscribe)]
     core.handle(Accepted(ask.upstream, port(RP, N2)), 5.1)
@@ -285,6 +307,25 @@ def test_where_both_ways_round_a_ring_meet_both_are_taken(seed: int) -> None:
         assert branch is not None
         assert (branch.state, branch.overlap) == (state, 0), "n1 and n4 know only who is below them"
     net.check_trees()
+
+
+MESH = [
+    *(("rp", near) for near in ("n1", "n2", "n3")),
+    *(("n1", name) for name in ("n2", "n4", "n5")), *(("n2", name) for name in ("n4", "n5", "n6")),
+    *(("n3", name) for name in ("n5", "n6")), ("n4", "n5"), ("n5", "n6"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", seeds(4))
+def test_who_is_another_s_second_does_not_keep_him_when_all_viewers_have_left(seed: int) -> None:
+    net = watching(MESH, "n4", "n5", "n6", seed=seed, parents=2)
+    net.run(10)
+    states = [branch.state for name in ("n4", "n5", "n6") if (branch := net.branch(name)) is not None]
+    assert states == [State.DOUBLED] * 3
+    for viewer in net.viewers:
+        viewer.leave()
+    net.run(WATCHED_SECONDS + 10)
+    assert [node.name for node in net.all_nodes() if node.core.branches] == []
 
 
 @pytest.mark.parametrize("seed", seeds(1))

@@ -35,5 +35,11 @@ def test_who_is_fed_by_the_rendezvous_point_needs_no_other_parent() -> None:
     }
 
 
+def test_who_feeds_others_by_their_second_way_alone_needs_no_other_parent() -> None:
+    behind = PARENTS | {"n5": ["n6", "n3"], "n6": ["n7"], "n7": ["n2"]}  # the first parent stands last
+    assert relays_above(["c1"], ROOTS, behind.__getitem__) == {"n1", "n2", "n3", "n4", "n5", "n6", "n7"}
+    assert relays_above(["c1"], ROOTS, (behind | {"n6": []}).__getitem__) == set()
+
+
 def test_a_node_of_which_nothing_is_known_yet_is_waited_for() -> None:
     assert relays_above(["c1"], ROOTS, (PARENTS | {"n2": []}).__getitem__) == set()

@@ -1,16 +1,19 @@
 """Who is fed by whom, where each has two parents: what fails is on one of the two ways, once there are two.
 
 A node that the rendezvous point feeds directly may have that one parent: where all other ways begin at its
-own children there is no second one. All others, and the clients, are waited for.
+own children there is no second one. One that feeds nodes as their second parent alone needs no other, either.
+All others, and the clients, are waited for.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from tools.demo.processes import wait_until
 from tools.resilience.overlay import BOOTSTRAP
 from tools.resilience.trial import Trial
 
+PAUSES = ("node_pruned", "node_lost", "node_registered")
+"""What the bootstrapper tells of a node that streams no more."""
 SECOND_TIMEOUT = 60.0
 """Seconds until all have two parents: a try begins after a second, one that fails is repeated after half a
 minute at most, and then it takes a search."""
@@ -27,19 +30,29 @@ def doubled_relays(trial: Trial) -> set[str]:
 
 
 def relays_above(
-    viewers: Iterable[str], roots: Collection[str], parents_of: Callable[[str], Sequence[str]]
+    viewers: Collection[str], roots: Collection[str], parents_of: Callable[[str], Sequence[str]]
 ) -> set[str]:
-    """Return all relays between viewers and roots; none if one has a single parent that is not a root."""
-    found: set[str] = set()
-    names = [*viewers]
-    while names:
-        parents = parents_of(names.pop())
+    """Return all relays between viewers and roots; none while one that needs two parents has a single one.
+
+    That need clients, their parents, and all above these by first parents, which stand last, but for those
+    that a root feeds.
+    """
+    first, found = [*viewers], set[str]()
+    for turn, name in enumerate(first):
+        parents = parents_of(name)
         if len(parents) < 2 and not set(parents) & set(roots):
             return set()
-        above = {*parents} - {*roots} - found
-        found |= above
-        names += above
-    return found
+        found |= {*parents}
+        above = parents if turn < len(viewers) else parents[-1:]
+        first += [each for each in above if each not in (*roots, *first)]
+    seconds = [*found - {*roots} - {*first}]
+    for name in seconds:
+        parents = parents_of(name)
+        if not parents:
+            return set()
+        found |= {*parents}
+        seconds += [each for each in parents if each not in (*roots, *first, *seconds)]
+    return found - {*roots}
 
 
 def _parents_of(trial: Trial, name: str) -> list[str]:
@@ -55,18 +68,27 @@ def _parents_of(trial: Trial, name: str) -> list[str]:
 
 def _first_parents(trial: Trial, name: str) -> list[str]:
     """Return the primary parents that a node has had, the present one last."""
-    told = [event for _, event in trial.overlay.said_since(BOOTSTRAP, trial.joining)]
+    told = [event for _, event in trial.overlay.said_since(BOOTSTRAP, _begun(trial, name))]
     streams = [event for event in told if event.name == "node_streams" and event.text("node") == name]
     return [path[-2] for event in streams if len(path := event.names("path")) > 1]
 
 
 def _second_parents(trial: Trial, name: str) -> list[str]:
     """Return the second parents that a node or client has taken; a node's share no relay with its first."""
-    told = [event for _, event in trial.overlay.said_since(name, trial.joining)]
+    told = [event for _, event in trial.overlay.said_since(name, _begun(trial, name))]
     return [
         _name_of(trial, event.text("parent")) for event in told
         if event.name == "second_parent" and (name in trial.paths or event.holds({"shared": 0}))
     ]  # fmt: skip
+
+
+def _begun(trial: Trial, name: str) -> float:
+    """Return since when a node streams without a pause, or a client: it may have begun for an earlier run."""
+    if name in trial.case.viewers:
+        return trial.joining
+    told = trial.overlay.said_since(BOOTSTRAP, 0.0)
+    pauses = [at for at, event in told if event.name in PAUSES and event.text("node") == name]
+    return pauses[-1] if pauses else 0.0
 
 
 def _name_of(trial: Trial, parent: str) -> str:

@@ -248,7 +248,9 @@ class Branch(Contest):
             return self._other_lost(mute, now)
         if self.state is State.DOUBLED and self.wish.parents > 1 and (silent := self.leave_silent(now)):
             return silent
-        if self.state in PAIRABLE and self.pairing.begin(now, self.may_pair):
+        if self.state is State.DOUBLED and self.wish.parents > 1 and not self.is_watched(now):
+            return self.take(Input.OTHER_OUTDONE, Why(now))
+        if self.state in PAIRABLE and self.pairing.begin(now, lambda: self.may_pair(now)):
             return self.take(Input.PAIRS, Why(now))
         return renewal.on_time(self, now) if self.state is State.FED else []
 

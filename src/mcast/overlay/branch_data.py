@@ -1,5 +1,6 @@
 """What is known of one content at one node: the data that branch.py decides about and steps.py changes."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -19,7 +20,7 @@ from mcast.overlay.better import Quality
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.chance import Chance
 from mcast.overlay.events import GIVE_UP_SECONDS, Feed
-from mcast.overlay.pairing import Pairing, Wish, inner, shared
+from mcast.overlay.pairing import WATCHED_SECONDS, Pairing, Wish, inner, shared
 from mcast.overlay.search import Search
 from mcast.overlay.table import State
 from mcast.shares import UNCOUNTED, Source
@@ -126,6 +127,7 @@ class BranchData:
         self.asked_last: Parent | None = None
         self.last: int | None = None  # number of the content's last datagram
         self.cut_at: float | None = None
+        self.watched_at = -math.inf  # when somebody was last known to watch below
         self.has_no_way = False  # since the parent has been suspected
         self.told_no_way = False
         self.sends_on = False  # the children, as the parent is about to end and no way was found
@@ -232,15 +234,22 @@ class BranchData:
         """Return whether it may move to a better path: one parent is wanted, and it is well."""
         return self.wish.optimise and self.wish.parents == 1 and self.state is State.FED and self.is_well
 
-    def may_pair(self) -> bool:
-        """Return whether to ask for a second parent now: the primary one is a node, and brings media.
+    def may_pair(self, now: float) -> bool:
+        """Return whether to ask for a second parent: somebody watches, and the primary, a node, brings media.
 
         In the place of another one only if its path has something in common with the primary's, and somebody
         is known whose path has not.
         """
-        if not self.is_well:
+        if not self.is_well or not self.is_watched(now):
             return False
         return not self.others or (self.overlap > 0 and bool(self.spares()))
+
+    def is_watched(self, now: float) -> bool:
+        """Return whether somebody watches here, or below by the tree: else one parent is enough.
+
+        Two nodes that are each other's second parent would otherwise stream for each other for ever.
+        """
+        return LOCAL in self.children or now < self.watched_at + WATCHED_SECONDS
 
     @property
     def overlap(self) -> int:

@@ -175,6 +175,9 @@ class Neighbours:
         if now >= self._count_at:
             self._count_at = now + COUNT_SECONDS
             self._counts = {content: self._viewers_below(branch) for content, branch in branches.items()}
+            for branch in branches.values():
+                if self._counts[branch.content] or self._has_untold(branch):
+                    branch.watched_at = now
         present = {content: self._advert(branch) for content, branch in branches.items() if branch.path}
         return [*self._introduce(), *self._telling.news(present, now)]
 
@@ -192,6 +195,14 @@ class Neighbours:
         below = (self._adverts.viewers(child.name, branch.content, self._me)
                  for child in children if child.kind is IdentityKind.NODE)  # fmt: skip
         return sum(map(_is_client, children)) + sum(each or 0 for each in below)
+
+    def _has_untold(self, branch: Branch) -> bool:
+        """Return whether a node below does not tell who watches there: somebody may."""
+        senders = (stream.sender for stream in branch.children.values())
+        return any(
+            sender.kind is IdentityKind.NODE and not self._adverts.tells(sender.name, branch.content)
+            for sender in senders
+        )
 
     def viewers(self, branches: Branches) -> Mapping[str, int]:
         """Return how many viewers the contents have in the whole overlay, of those that are streamed here.

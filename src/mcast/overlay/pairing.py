@@ -8,6 +8,10 @@ A second parent is worth what its path does not share with the primary's. So fir
 a flood is sent where only those can answer, that have no node in common with the primary's path but the
 rendezvous point; if that finds nobody, anybody else (`is_strict` tells which turn it is).
 
+**Only where somebody watches.** A node that feeds others by their second ways alone has one parent: its own
+second one would be for nobody, and nodes that are each other's second would keep each other for ever. So a
+second parent is asked for while there are viewers below by the tree, and left some seconds after the last.
+
 **The primaries form the tree.** Loops are judged by the primary's path alone, and where the second parent's
 path is shorter it is made the primary one. A second parent is never a node whose path leads through this one.
 Two nodes may be each other's second: should both lose their first parents at once, each finds itself in
@@ -28,6 +32,8 @@ LONGEST_PAUSE = 30.0
 """Seconds between two tries, at most: a flood each half minute costs nobody anything."""
 SPREAD = (0.5, 1.5)
 """By this factor, drawn at random, each pause is longer or shorter."""
+WATCHED_SECONDS = 5.0
+"""How long a second parent is kept after the last viewer below: longer than a viewer takes to come again."""
 PAIR_SECONDS = 10.0
 """Until a try is given up: a flood, a join through several nodes, and the first media."""
 

@@ -105,6 +105,10 @@ class Adverts:
         most = 0 if branch.pairing.is_strict else len(branch.path)
         return [NodeParent(name) for common, *_, name in ranked[:MAX_SPARES] if common <= most]
 
+    def tells(self, neighbour: str, content: str) -> bool:
+        """Return whether a neighbour says that it streams a content."""
+        return content in self._adverts.get(neighbour, {})
+
     def viewers(self, neighbour: str, content: str, parent: Identity | None = None) -> int | None:
         """Return how many viewers a neighbour says are fed from there and below; None if it says nothing.
 

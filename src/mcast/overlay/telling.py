@@ -1,9 +1,9 @@
 """What a node tells its neighbours of the contents that it streams: changes only, and figures not too often.
 
-By which path it is fed, and whether it is, others build on: that is told at once. How long that path takes,
-how many are lost on it and how many viewers are below may change all the time, and at each node of a path by
-what its neighbour has told. So they are told at most each `FIGURES_SECONDS`; the first delay that is known,
-at once.
+By which path it is fed, whether it is, and whether anybody watches below, others build on: that is told at
+once. How long that path takes, how many are lost on it and how many viewers are below may change all the
+time, and at each node of a path by what its neighbour has told. So they are told at most each
+`FIGURES_SECONDS`; the first delay that is known, at once.
 """
 
 from collections.abc import Mapping
@@ -42,6 +42,7 @@ class Telling:
         if last is None or last == advert:
             return last is None
         is_first_figure = last.delay_ms is None and advert.delay_ms is not None
-        if (last.path, last.fed) != (advert.path, advert.fed) or is_first_figure:
+        before, after = (last.path, last.fed, last.viewers > 0), (advert.path, advert.fed, advert.viewers > 0)
+        if before != after or is_first_figure:
             return True
         return now >= self._told_at[advert.content] + FIGURES_SECONDS
