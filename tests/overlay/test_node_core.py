@@ -82,7 +82,7 @@ def joined_client() -> NodeCore:
 
 
 def test_a_node_that_feeds_a_content_says_found_itself() -> None:
-    (reply,) = fed_node().handle(DiscReceived(2, disc(R2, sender=OTHER_VIEWER)), 1.0)
+    reply, _ = fed_node().handle(DiscReceived(2, disc(R2, sender=OTHER_VIEWER)), 1.0)
     assert isinstance(reply, do.Reply)
     assert isinstance(reply.message, Found)
     assert reply.message.sender == N1
@@ -113,7 +113,7 @@ def test_below_an_excluded_parent_the_others_are_asked_first_and_the_node_is_the
 
 def test_beside_an_excluded_parent_the_node_is_as_good_as_any() -> None:
     request = disc(R2, sender=OTHER_VIEWER, excluded=(N3,))
-    (reply,) = fed_node(RP).handle(DiscReceived(2, request), 1.0)
+    reply, _ = fed_node(RP).handle(DiscReceived(2, request), 1.0)
     assert isinstance(reply, do.Reply)
     assert isinstance(reply.message, Found)
 
@@ -320,7 +320,8 @@ def test_every_way_to_lose_a_parent_begins_a_repair() -> None:
 def test_the_last_child_that_leaves_prunes_the_stream() -> None:
     core = fed_node()
     add_viewer(core, 2, 0.5)
-    assert core.handle(ConnectionGone(1, Departure.LOST), 1.0) == [do.Dismiss(1, "news")]
+    dismissed, _ = core.handle(ConnectionGone(1, Departure.LOST), 1.0)
+    assert dismissed == do.Dismiss(1, "news")
     assert core.handle(ConnectionGone(2, Departure.UNSUBSCRIBED), 1.1) == [
         do.Dismiss(2, "news"),
         do.Leave(1, "news", StopReason.UNSUBSCRIBE),
@@ -482,7 +483,7 @@ def test_what_nobody_wants_any_more_is_no_matter() -> None:
 
 def test_a_node_may_have_a_child_of_its_own_beside_others() -> None:
     core = fed_node()
-    (accept,) = core.handle(Wanted("news", 10.0), 1.0)
+    accept, _ = core.handle(Wanted("news", 10.0), 1.0)
     assert isinstance(accept, do.Accept)
     assert (accept.connection, accept.path) == (LOCAL, (RP, N1))
     assert core.handle(ConnectionGone(1, Departure.LOST), 1.1) == [do.Dismiss(1, "news")]

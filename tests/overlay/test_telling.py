@@ -42,7 +42,7 @@ def test_the_first_figures_are_told_at_once() -> None:
     assert telling.news(advert(delay_ms=50), 1.1) == [*advert(delay_ms=50).values()]
 
 
-def test_a_crowd_that_comes_is_told_now_and_then_also_where_no_delay_is_known() -> None:
+def test_of_a_crowd_that_comes_the_first_is_told_at_once_and_the_others_now_and_then() -> None:
     telling = Telling()
     telling.news({"news": Advertise("news", (RP,), True)}, 1.0)
     told = [
@@ -50,7 +50,7 @@ def test_a_crowd_that_comes_is_told_now_and_then_also_where_no_delay_is_known() 
         for tick in range(100)
         for news in telling.news({"news": Advertise("news", (RP,), True, viewers=tick)}, 1.0 + tick / 10)
     ]
-    assert told == [20, 40, 60, 80]
+    assert told == [1, 21, 41, 61, 81]
 
 
 def test_a_hop_that_changes_all_the_time_is_told_each_two_seconds() -> None:
