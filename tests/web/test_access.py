@@ -64,7 +64,7 @@ def test_a_page_that_has_its_own_name_lead_here_is_refused(host: str) -> None:
     assert status_of(Access.at(LOCAL), asked(host=host)) == HTTPStatus.MISDIRECTED_REQUEST
 
 
-@pytest.mark.parametrize("host", ["", "a b", "[::1", "x:y:z", "<script>"])
+@pytest.mark.parametrize("host", ["", "a b", "[::1", "x:y:z", "<script>", "localhost,localhost"])
 def test_a_host_that_is_none_is_a_bad_request(host: str) -> None:
     assert status_of(Access.at(LOCAL), asked(host=host)) == HTTPStatus.BAD_REQUEST
 

@@ -12,7 +12,7 @@ from mcast.web.request import Request, RequestError, parse
 
 
 def head(target: str, *headers: str, method: str = "GET", version: str = "HTTP/1.1") -> bytes:
-    return "\r\n".join([f"{method} {target} {version}", *headers, "", ""]).encode()
+    return "\r\n".join([f"{method} {target} {version}", "Host: tv.example", *headers, "", ""]).encode()
 
 
 def refusal(data: bytes) -> HTTPStatus:
@@ -23,13 +23,13 @@ def refusal(data: bytes) -> HTTPStatus:
 
 
 def test_a_request_of_a_browser_is_read() -> None:
-    request = parse(head("/earth/index.m3u8?a=1&b=", "Host: localhost:8080", "Accept: text/html,*/*"))
+    request = parse(head("/earth/index.m3u8?a=1&b=", "Accept: text/html,*/*"))
     assert (request.method, request.parts, request.query) == (
         "GET",
         ("earth", "index.m3u8"),
         {"a": "1", "b": ""},
     )
-    assert request.headers["host"] == "localhost:8080"
+    assert request.headers["host"] == "tv.example"
     assert request.accepts("text/html")
     assert request.keeps_alive
     assert not request.is_head
@@ -59,6 +59,13 @@ def test_a_connection_is_kept_unless_the_request_says_otherwise() -> None:
     assert parse(head("/", "Connection: keep-alive", version="HTTP/1.0")).keeps_alive
 
 
+def test_only_the_old_protocol_knows_no_host() -> None:
+    """RFC 9112, 3.2."""
+    assert refusal(b"GET / HTTP/1.1\r\n\r\n") == HTTPStatus.BAD_REQUEST
+    assert refusal(b"HEAD / HTTP/1.2\r\nAccept: */*\r\n\r\n") == HTTPStatus.BAD_REQUEST
+    assert "host" not in parse(b"GET / HTTP/1.0\r\n\r\n").headers
+
+
 def test_a_header_that_comes_twice_is_joined() -> None:
     assert parse(head("/", "Cookie: a=1", "cookie: b=2")).headers["cookie"] == "a=1,b=2"
 
@@ -82,9 +89,7 @@ def test_what_is_no_request_is_refused_with_its_status(data: bytes, status: int)
     assert refusal(data) == status
 
 
-@given(
-    st.binary(max_size=200) | st.text(max_size=60).map(lambda text: f"GET /{text} HTTP/1.1\r\n\r\n".encode())
-)
+@given(st.binary(max_size=200) | st.text(max_size=60).map(lambda text: head(f"/{text}")))
 def test_any_bytes_give_a_request_or_an_error_with_a_status(data: bytes) -> None:
     with contextlib.suppress(RequestError):
         assert isinstance(parse(data), Request)
@@ -103,5 +108,5 @@ def test_any_bytes_give_a_request_or_an_error_with_a_status(data: bytes) -> None
 def test_only_a_proxy_of_this_machine_is_believed_that_its_viewers_speak_https(
     peer: str, told: str, scheme: str
 ) -> None:
-    request = parse(head("/", "Host: tv.example", f"X-Forwarded-Proto: {told}"), ip_address(peer))
+    request = parse(head("/", f"X-Forwarded-Proto: {told}"), ip_address(peer))
     assert request.base == f"{scheme}://tv.example"

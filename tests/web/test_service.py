@@ -2,9 +2,15 @@
 
 import contextlib
 import http.client
+import http.cookiejar
+import re
 import socket
+import ssl
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http import HTTPStatus
 
 import pytest
@@ -58,7 +64,7 @@ class Program:
             case ("stream",) | ("flood",):
                 self.streams.append(Endless(b"x" * 65_536 if request.parts == ("flood",) else b""))
                 return Response(self.streams[-1], "video/mp2t")
-            case ("segment",):
+            case ("segment",) | ("deep", "in", "segment"):
                 return Response(bytes(1000), "video/mp2t", is_public=True, has_ranges=True)
             case ("much",):
                 return Response(bytes(MUCH))
@@ -150,13 +156,56 @@ def test_head_gives_the_head_alone_of_files_and_of_streams(serve: Serve, program
 def test_a_file_that_the_browser_has_already_is_not_sent_again(serve: Serve) -> None:
     service = serve()
     tag = get(service, "/base.css")[2]["ETag"]
-    status, body, _ = get(service, "/base.css", If_None_Match=tag)
-    assert (status, body) == (304, b"")
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        status, body, headers = get(service, "/base.css", If_None_Match=known)
+        assert (status, body, headers["ETag"], headers["Cache-Control"]) == (304, b"", tag, "no-cache")
+    assert get(service, "/base.css", If_None_Match='"other"')[0] == 200
 
 
 def test_a_part_of_a_segment_is_given(serve: Serve) -> None:
-    status, body, headers = get(serve(), "/segment", Range="bytes=10-19")
+    service = serve(cors=True)
+    status, body, headers = get(service, "/segment", Range="bytes=10-19")
     assert (status, len(body), headers["Content-Range"]) == (206, 10, "bytes 10-19/1000")
+    status, _, headers = get(service, "/segment", Range="bytes=1000-")
+    assert (status, headers["Content-Range"]) == (416, "bytes */1000")
+    assert headers["Access-Control-Allow-Origin"] == "*"
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["OPTIONS /segment HTTP/1.1", "Host: localhost"], 204),
+        (["GET /base.css HTTP/1.1", "Host: localhost", "If-None-Match: *"], 304),
+    ],
+)
+def test_an_answer_that_cannot_have_a_body_tells_of_none(serve: Serve, lines: list[str], status: int) -> None:
+    """RFC 9110, 8.6: a length of 0 would be that of the file."""
+    answer = raw(serve(), "\r\n".join([*lines, "", ""]).encode())
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"\r\nContent-" not in answer.replace(b"\r\nContent-Security-Policy", b"")
+
+
+REQUESTS = ["/base.css", "/segment", "/stream", "/absent", "/nothing", "/bug", "/%FF", "/?" + "a=1&" * 40]
+
+
+@pytest.mark.parametrize("target", REQUESTS)
+@pytest.mark.parametrize("header", ["Accept: text/html", "Host: evil.example", "Content-Length: 7", "X: y"])
+def test_head_gives_the_very_head_that_get_gives(serve: Serve, target: str, header: str) -> None:
+    """RFC 9110, 9.3.2; whatever is wrong with a request, no body follows."""
+    service = serve(Access(keys=KeyRing((KEY.encode(),))))
+    for key in ("", f"Authorization: Bearer {KEY}"):
+        own_host = [] if header.startswith("Host") else ["Host: localhost"]
+        rest = [*own_host, header, *([key] if key else []), "Connection: close", "", ""]
+        got, headed = (
+            raw(service, "\r\n".join([f"{method} {target} HTTP/1.1", *rest]).encode())
+            for method in ("GET", "HEAD")
+        )
+        assert headed.endswith(b"\r\n\r\n")
+        assert undated(headed) == undated(got.partition(b"\r\n\r\n")[0])
+
+
+def undated(head: bytes) -> list[bytes]:
+    return [line for line in head.split(b"\r\n") if line and not line.startswith(b"Date: ")]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "TRACE", "BREW"])
@@ -173,6 +222,59 @@ def test_a_bug_costs_one_answer_and_not_the_service(serve: Serve, caplog: pytest
     assert b"ZeroDivisionError" not in body
     assert "ZeroDivisionError" in caplog.text
     assert get(service, "/base.css")[0] == 200
+
+
+# Connections
+
+
+def test_requests_that_are_sent_at_once_are_answered_in_their_order(serve: Serve) -> None:
+    """Pipelining (RFC 9112, 9.3.2)."""
+    targets = ["/absent", "/segment", "/base.css", "/nothing"]
+    asked = "".join(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n" for target in targets)
+    answers = raw(serve(), asked.encode())
+    assert re.findall(rb"HTTP/1\.1 (\d+) ", answers) == [b"404", b"200", b"200", b"404"]
+    assert answers.count(bytes(1000)) == 1
+
+
+def test_a_viewer_of_the_old_protocol_keeps_its_connection_if_it_asks_for_that(serve: Serve) -> None:
+    one = b"GET /base.css HTTP/1.0\r\nConnection: %b\r\n\r\n"
+    answers = raw(serve(), one % b"keep-alive" + one % b"close" + one % b"keep-alive")
+    assert re.findall(rb"HTTP/1.1 (\d+)|Connection: ([\w-]+)", answers) == [
+        (b"200", b""), (b"", b"keep-alive"), (b"200", b""), (b"", b"close"),
+    ]  # fmt: skip
+
+
+def test_a_browser_that_says_https_is_told_at_once_to_say_http(serve: Serve) -> None:
+    with socket.create_connection(serve().address, timeout=timing.HEAD_SECONDS / 2) as sock:
+        context = ssl.create_default_context()
+        with pytest.raises(ssl.SSLError, match=r"(?i)wrong.version|record layer"):
+            context.wrap_socket(sock, server_hostname="localhost")
+
+
+@pytest.mark.parametrize("first", [b"\x16\x03\x01", b"\r\n\x16", b"\x04\x01", b"\x80\x2e", b"\xff", b" GET"])
+def test_what_cannot_become_a_request_is_refused_at_its_first_byte(serve: Serve, first: bytes) -> None:
+    with socket.create_connection(serve().address, timeout=timing.HEAD_SECONDS / 2) as sock:
+        sock.sendall(first)
+        answer = sock.recv(65_536)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert (b"http://, not https://" in answer) == (b"\x16" in first)
+
+
+@pytest.mark.parametrize("bound", ["::", "0.0.0.0", "::1"])
+def test_who_names_no_host_is_known_by_the_address_that_was_reached(crash: Recorder, bound: str) -> None:
+    """To who listens everywhere IPv4 shows as ::ffff:127.0.0.1, which nobody could type."""
+    reached: list[str] = []
+
+    def answer(request: Request) -> Response:
+        reached.append(request.base)
+        return Response()
+
+    with Service(Settings(HostPort(bound, 0), Access()), answer, crash) as service:
+        host = "::1" if bound == "::1" else "127.0.0.1"
+        with socket.create_connection((host, service.address.port), timeout=20) as sock:
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert sock.recv(12) == b"HTTP/1.1 200"
+        assert reached == [f"http://{HostPort(host, service.address.port)}"]
 
 
 # Origins
@@ -210,6 +312,30 @@ def test_without_the_key_a_browser_is_asked_for_it_and_with_it_gets_a_cookie(ser
     assert status == 200
     assert get(service, "/base.css", Cookie=headers["Set-Cookie"].partition(";")[0])[0] == 200
     assert get(service, "/absent")[0] == 401  # not even what there is
+
+
+def test_the_cookie_of_one_page_lets_in_to_all_and_to_no_service_of_another_port(serve: Serve) -> None:
+    """By the rules of the standard library's jar, which are those of browsers."""
+    access = Access(keys=KeyRing((KEY.encode(),)))
+    service, other = serve(access), serve(replace(access, cookie="mcast-other"))
+    browser = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
+    )
+    first = urllib.request.Request(f"http://{service.address}/deep/in/segment")
+    first.add_header("Authorization", f"Bearer {KEY}")
+    assert status_of(browser, first) == 200
+    assert status_of(browser, urllib.request.Request(f"http://{service.address}/base.css")) == 200
+    assert status_of(browser, urllib.request.Request(f"http://{other.address}/base.css")) == 401
+
+
+def status_of(browser: urllib.request.OpenerDirector, asked: urllib.request.Request) -> int:
+    try:
+        with browser.open(asked, timeout=20) as answer:
+            assert isinstance(answer, http.client.HTTPResponse)
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
 
 
 # Bounds

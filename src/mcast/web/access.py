@@ -87,7 +87,7 @@ class Access:
 
     def _check_host(self, request: Request) -> None:
         host = request.headers.get("host")
-        if host is None:  # HTTP/1.0: no browser, and so nobody's page
+        if host is None:  # HTTP/1.0, or `parse` had refused it: no browser, and so nobody's page
             return
         try:
             name = parse_address(host, default_port=0).host.lower().rstrip(".")

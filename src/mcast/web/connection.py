@@ -14,6 +14,7 @@ from http import HTTPStatus
 
 from mcast import __version__
 from mcast.hostport import HostPort, IPAddress
+from mcast.net.addresses import local_ip
 from mcast.web.request import MAX_HEAD, Request, RequestError, parse
 from mcast.web.response import GUARDS, Response, Stream, error_answer
 from mcast.wire.frame import MAGIC
@@ -29,6 +30,8 @@ SEND_SECONDS = 10.0
 PIECE = 65_536
 LEAVE_SECONDS = 0.5
 """How long a viewer whose request was no request gets to read the answer."""
+TLS_HANDSHAKE = 0x16
+"""The first byte of who asks for https:// (RFC 8446, 5.1)."""
 
 Answer = Callable[[Request], Response]
 """Answer a request. Raises RequestError; anything else is a bug, and is answered with 500."""
@@ -45,8 +48,8 @@ class ViewerConnection:
         self._sock, self.peer, self._answer, self._cors = sock, peer, answer, cors
         self._buffer = b""
         self._closing = False
-        host, port, *_ = sock.getsockname()
-        self._reached = HostPort(host, port)
+        host = str(local_ip(sock)).partition("%")[0]  # a scope means nothing to others (RFC 6874, 1)
+        self._reached = HostPort(host, sock.getsockname()[1])
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __repr__(self) -> str:
@@ -79,7 +82,7 @@ class ViewerConnection:
         assert isinstance(answer.body, bytes)
         with contextlib.suppress(OSError):
             self._sock.setblocking(False)
-            self._sock.send(self._head(answer, None, ends=True, length=len(answer.body)) + answer.body)
+            self._sock.send(self._head(answer, None, ends=True) + answer.body)
             self._sock.shutdown(socket.SHUT_WR)
 
     def release(self) -> None:
@@ -88,6 +91,7 @@ class ViewerConnection:
 
     def _serve_one(self) -> None:
         request: Request | None = None
+        head = b""
         try:
             head = self._read_head()
             request = parse(head, self.peer, self._reached)
@@ -95,7 +99,8 @@ class ViewerConnection:
         except RequestError as error:
             response = error_answer(request, error)
         ends = request is None or not request.keeps_alive
-        self._send(request, response, ends=ends)
+        is_head = (head or self._buffer).startswith(b"HEAD ")  # known, too, of what is no request otherwise
+        self._send(request, response, is_head=is_head, ends=ends)
         if request is None:
             self._take_leave()
         if ends:
@@ -117,10 +122,8 @@ class ViewerConnection:
                 )
             data = self._receive(until, begun=begun)
             self._buffer += data
-            if self._buffer.startswith(MAGIC):  # at once: it would not wait until a head is overdue
-                raise RequestError(
-                    HTTPStatus.BAD_REQUEST, "this is an HTTP service: mcast's programs talk at another port"
-                )
+            if complaint := _other_protocol(self._buffer):  # at once: it never comes to the end of a head
+                raise RequestError(HTTPStatus.BAD_REQUEST, complaint)
             if not begun and self._buffer.lstrip(b"\r\n"):
                 begun, until = True, time.monotonic() + HEAD_SECONDS
         head, self._buffer = self._buffer[:end], self._buffer[end:]
@@ -140,15 +143,14 @@ class ViewerConnection:
 
     # Answering
 
-    def _send(self, request: Request | None, response: Response, *, ends: bool) -> None:
+    def _send(self, request: Request | None, response: Response, *, is_head: bool, ends: bool) -> None:
         body = response.body
         if isinstance(body, bytes):
-            head = self._head(response, request, ends=ends, length=len(body))
-            self._send_all(head + (b"" if request is not None and request.is_head else body))
+            self._send_all(self._head(response, request, ends=ends) + (b"" if is_head else body))
             return
         with contextlib.closing(body):
             self._send_all(self._head(response, request, ends=True))
-            if request is None or not request.is_head:
+            if not is_head:
                 self._send_stream(body)
         raise Cut  # the end of a stream is where the connection ends
 
@@ -182,15 +184,12 @@ class ViewerConnection:
         except BlockingIOError:
             return False
 
-    def _head(
-        self, response: Response, request: Request | None, *, ends: bool, length: int | None = None
-    ) -> bytes:
+    def _head(self, response: Response, request: Request | None, *, ends: bool) -> bytes:
         headers = {
             "Server": f"mcast/{__version__}",
             "Date": formatdate(usegmt=True),
             **GUARDS,
-            **({"Content-Type": response.kind} if response.status is not HTTPStatus.NO_CONTENT else {}),
-            **({} if length is None else {"Content-Length": str(length)}),
+            **response.about_body(),
             "Connection": "close" if ends else "keep-alive",
             "Cross-Origin-Resource-Policy": "cross-origin" if self._shares(response) else "same-origin",
             **({"Access-Control-Allow-Origin": "*"} if self._shares(response) else {}),
@@ -204,6 +203,17 @@ class ViewerConnection:
 
     def _shares(self, response: Response) -> bool:
         return self._cors and response.is_public
+
+
+def _other_protocol(buffer: bytes) -> str:
+    """Return what to tell who speaks another protocol, as the first bytes show; empty for HTTP."""
+    first = buffer.lstrip(b"\r\n")[:1]
+    if buffer.startswith(MAGIC):
+        return "this is an HTTP service: mcast's programs talk at another port"
+    if first == bytes([TLS_HANDSHAKE]):
+        return "this port speaks no TLS: ask for http://, not https://"
+    is_sign = not first or 0x20 < first[0] < 0x7F  # as methods are made of (RFC 9110, 5.6.2)
+    return "" if is_sign else "this is no HTTP request"
 
 
 def _end_of_head(buffer: bytes) -> int | None:

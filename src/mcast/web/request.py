@@ -82,6 +82,8 @@ def parse(head: bytes, peer: IPAddress = NOWHERE, reached: HostPort = UNREACHED)
     for name, value in parsed.headers.items():
         known = headers.get(name.lower())
         headers[name.lower()] = str(value) if known is None else f"{known},{value}"
+    if "host" not in headers and parsed.request_version != "HTTP/1.0":  # RFC 9112, 3.2
+        raise RequestError(HTTPStatus.BAD_REQUEST, "the Host header is missing")
     if headers.get("content-length", "0").strip() != "0" or "transfer-encoding" in headers:
         raise RequestError(HTTPStatus.BAD_REQUEST, "a request here has no body")
     parts, query = _target(parsed.path)

@@ -57,6 +57,13 @@ class Response:
         if any(mark in value for value in self.headers.values() for mark in "\r\n"):
             raise ValueError(f"a header with a line break: {self.headers!r}")
 
+    def about_body(self) -> dict[str, str]:
+        """Return the headers that describe the body; none where there cannot be one (RFC 9110, 8.6)."""
+        if self.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            return {}
+        length = {"Content-Length": str(len(self.body))} if isinstance(self.body, bytes) else {}
+        return {"Content-Type": self.kind, **length}
+
     def having(self, **headers: str) -> "Response":
         """Return this answer with more headers: `Cache_Control="no-store"`."""
         more = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -98,11 +105,12 @@ def _page(error: RequestError) -> str:
 
 
 def ranged(request: Request, response: Response) -> Response:
-    """Return the part of a body that is asked for (RFC 9110, 14). Raises RequestError for one beyond its end.
+    """Return the part of a body that is asked for (RFC 9110, 14), or the error for one beyond its end.
 
-    Several parts at once, and what is no range of bytes, are answered with the whole, as the RFC allows.
+    Several parts at once, and what is no range of bytes, are answered with the whole, as the RFC allows. So
+    is who has the beginning of something else (If-Range).
     """
-    body, asked = response.body, request.headers.get("range", "")
+    body, asked = response.body, _range_of(request, response)
     unit, _, span = asked.partition("=")
     first, dash, last = (part.strip() for part in span.partition("-"))
     numbers = [part for part in (first, last) if part]
@@ -116,9 +124,19 @@ def ranged(request: Request, response: Response) -> Response:
     if first and last and int(last) < begin:
         return whole  # nonsense is to be ignored
     if begin >= end:
-        raise RequestError(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, f"there are only {len(body)} bytes")
+        error = RequestError(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, f"there are only {len(body)} bytes")
+        error.is_public = response.is_public
+        return error_answer(request, error).having(Content_Range=f"bytes */{len(body)}")
     part = replace(whole, body=body[begin:end], status=HTTPStatus.PARTIAL_CONTENT)
     return part.having(Content_Range=f"bytes {begin}-{end - 1}/{len(body)}")
+
+
+def _range_of(request: Request, response: Response) -> str:
+    """Return which range is asked for: none by HEAD (RFC 9110, 14.2), nor of another version (13.1.5)."""
+    version = request.headers.get("if-range")
+    if request.is_head or (version is not None and version != response.headers.get("ETag")):
+        return ""
+    return request.headers.get("range", "")
 
 
 def _is_number(text: str) -> bool:

@@ -13,7 +13,7 @@ import logging
 import socket
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
@@ -207,9 +207,9 @@ class Service:
             )
             return error_answer(request, error).having(Allow=METHODS)
         response = self._asked(request)
-        tag = response.headers.get("ETag")
-        if tag is not None and tag in request.headers.get("if-none-match", ""):
-            return Response(status=HTTPStatus.NOT_MODIFIED, headers=response.headers, kind=response.kind)
+        known = request.headers.get("if-none-match", "")
+        if (tag := response.headers.get("ETag")) and (tag in known or known.strip() == "*"):
+            return replace(response, body=b"", status=HTTPStatus.NOT_MODIFIED)
         return ranged(request, response)
 
     def _asked(self, request: Request) -> Response:
