@@ -68,12 +68,16 @@ class Played:
         self._began, self._sent = 0.0, 0
         self.breaks, self.awaited, self.doubt, self.is_silent = 0, "", "", False
         self.lost: McastError | None = None  # what ends the stream, though its content goes on
+        self.joinable = threading.Event()
+        self.joinable.set()
         self.closed = threading.Event()
 
     def start(self, _cancelled: Callable[[], bool]) -> None:
         self._began = time.monotonic()
 
-    def wait_joined(self, _timeout: float) -> bool:
+    def wait_joined(self, timeout: float) -> bool:
+        if not self.joinable.wait(timeout):
+            return False
         if self._error is not None:
             raise self._error
         return True
@@ -115,6 +119,9 @@ class Overlay:
         self.stream, self.made = stream, list[tuple[str, Played]]()
         self.contents = [ContentInfo("earth", format="h264/aac", duration_ms=4000, loop=True, width=320)]
         self.unreachable: McastError | None = None
+        self.mute: McastError | None = None  # why nobody tells which contents there are
+        self.joinable = threading.Event()  # it does not take for ever to join
+        self.joinable.set()
         self.failures: dict[str, McastError] = {}
         self.rounds, self.speed = 1000, SPEED
         self.awaited = self.doubt = ""  # what all wait for, and nothing comes
@@ -128,14 +135,14 @@ class Overlay:
         if error is None and content not in self.names:
             error = NotFoundError(f"no server has '{content}'")
         played = Played(self.stream, error, self.rounds, self.speed)
-        played.awaited, played.doubt = self.awaited, self.doubt
+        played.awaited, played.doubt, played.joinable = self.awaited, self.doubt, self.joinable
         played.is_silent = bool(self.awaited or self.doubt)
         self.made.append((content, played))
         return cast(Subscription, played)
 
     def ask(self, _patience: float) -> Directory:
-        if self.unreachable is not None:
-            raise self.unreachable
+        if error := self.unreachable or self.mute:
+            raise error
         return Directory(tuple(sorted(self.contents, key=lambda info: info.name)))
 
     def running(self) -> list[str]:

@@ -8,7 +8,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -41,10 +41,10 @@ def get(
 
 
 @contextlib.contextmanager
-def watching(gateway: Gateway, path: str) -> Iterator[http.client.HTTPResponse]:
+def watching(gateway: Gateway, path: str, method: str = "GET") -> Iterator[http.client.HTTPResponse]:
     """Give the answer to a request that does not end."""
     with contextlib.closing(http.client.HTTPConnection(*gateway.address, timeout=60)) as client:
-        client.request("GET", path)
+        client.request(method, path)
         with client.getresponse() as answer:
             yield answer
 
@@ -247,6 +247,19 @@ def test_any_name_plays_under_the_url_that_the_playlist_gives(
     assert overlay.made[-1][0] == name
 
 
+@pytest.mark.parametrize("name", [SCRIPT, ODD, "udp", "rtp", "api", "playlist.m3u", "a/b", "?#&", "1.ts"])
+def test_any_name_has_hls_whose_segments_can_be_fetched(
+    gateway: Gateway, overlay: Overlay, name: str
+) -> None:
+    overlay.contents.append(ContentInfo(name))
+    overlay.speed = 20.0
+    folder = f"/{quote(name, safe='')}"
+    status, playlist, _ = get(gateway, f"{folder}/index.m3u8")
+    assert status == 200
+    for segment in urls_of(playlist):
+        assert (segment, get(gateway, f"{folder}/{segment}", "HEAD")[0]) == (segment, 200)
+
+
 def urls_of(playlist: bytes) -> list[str]:
     return [line for line in playlist.decode().splitlines() if not line.startswith("#")]
 
@@ -329,7 +342,7 @@ def test_one_content_that_cannot_be_had_costs_no_other(gateway: Gateway, overlay
     assert get(gateway, "/moon.jpg")[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/udp/239.1.2.3:1234", "/rtp/239.1.2.3:1234", "/udp/"])
+@pytest.mark.parametrize("path", ["/udp/239.1.2.3:1234", "/rtp/239.1.2.3:1234", "/udp/", "/udp/x.ts"])
 def test_who_takes_it_for_udpxy_is_told_what_to_use(gateway: Gateway, path: str) -> None:
     status, text, _ = get(gateway, path)
     assert (status, b"/playlist.m3u" in text) == (404, True)
@@ -340,10 +353,90 @@ def test_anything_else_is_not_found(gateway: Gateway, path: str) -> None:
     assert get(gateway, path)[0] == 404
 
 
-def test_head_of_a_stream_joins_nothing(gateway: Gateway, overlay: Overlay) -> None:
-    assert get(gateway, "/earth.ts", "HEAD")[:2] == (200, b"")
-    assert get(gateway, "/erth.ts", "HEAD")[0] == 404
-    assert overlay.made == []
+def no_ffmpeg(_: Overlay, patch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise ConfigError(f"{name} is missing; install it")
+
+    patch.setattr("mcast.gateway.remux.find_tool", missing)
+    patch.setattr("mcast.gateway.picture.find_tool", missing)
+
+
+def out_of_reach(overlay: Overlay, _: pytest.MonkeyPatch) -> None:
+    overlay.unreachable = UnreachableError("nobody answers at 10.0.2.10:5000")
+
+
+def silent(overlay: Overlay, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(channels, "DOUBTFUL_SECONDS", 0.1)
+    overlay.mute = UnreachableError("10.0.2.10:5000 did not say in time")
+    overlay.joinable.clear()
+
+
+def source_awaited(overlay: Overlay, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(bodies, "FIRST_SECONDS", 0.1)
+    patch.setattr(site, "FIRST_SECONDS", 0.1)
+    overlay.awaited = "the source is silent"
+
+
+def of_older_nodes(overlay: Overlay, _: pytest.MonkeyPatch) -> None:
+    overlay.mute = UnreachableError("10.0.2.10:5000 did not say in time")
+
+
+def without_a_way(overlay: Overlay, _: pytest.MonkeyPatch) -> None:
+    overlay.failures["earth"] = UnreachableError("no way to the content 'earth'")
+
+
+def full(_: Overlay, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(channels, "MAX_CHANNELS", 0)
+
+
+def as_it_should_be(_overlay: Overlay, _patch: pytest.MonkeyPatch) -> None:
+    pass
+
+
+STATES = [
+    as_it_should_be, no_ffmpeg, out_of_reach, silent, source_awaited, of_older_nodes, without_a_way, full,
+]  # fmt: skip
+ALL_URLS = [
+    "/earth.ts", "/earth.mp4", "/earth.jpg", "/earth/index.m3u8", "/earth/1.ts", "/erth.ts", "/erth.mp4",
+    "/erth.jpg", "/erth/index.m3u8", "/earth.jpg?age=x", "/", "/watch.js", "/playlist.m3u", "/api/contents",
+    "/udp/239.1.2.3:5", "/nothing", "/api/", "/x.avi",
+]  # fmt: skip
+
+
+def head_of(gateway: Gateway, path: str, method: str) -> tuple[int, dict[str, str]]:
+    with watching(gateway, path, method) as answer:
+        headers = dict(answer.getheaders())
+    del headers["Date"]
+    if path.endswith((".m3u8", "/contents")) and "Content-Length" in headers:  # they grow meanwhile
+        headers["Content-Length"] = ""
+    return answer.status, headers
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_head_tells_of_every_url_in_every_state_what_get_would(
+    gateway: Gateway, overlay: Overlay, monkeypatch: pytest.MonkeyPatch,
+    state: Callable[[Overlay, pytest.MonkeyPatch], None],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(contents, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(channels, "RETRY_SECONDS", 0)  # nor is anything kept for who comes again
+    monkeypatch.setattr(site, "SEGMENTS_AWAY", 0)
+    overlay.speed = 20.0
+    state(overlay, monkeypatch)
+    for path in ALL_URLS:
+        assert (path, head_of(gateway, path, "HEAD")) == (path, head_of(gateway, path, "GET"))
+    wait_until(lambda: not overlay.running(), "HEAD to let go of what it has joined", timeout=60)
+
+
+@pytest.mark.parametrize("path", ["/earth.ts", "/earth.mp4", "/earth.jpg", "/earth/index.m3u8"])
+def test_out_of_reach_is_told_soon_and_who_comes_again_finds_what_was_joined_meanwhile(
+    gateway: Gateway, overlay: Overlay, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    silent(overlay, monkeypatch)
+    status, text, headers = get(gateway, path)  # would wait as long as one joins: here for ever
+    assert (status, headers["Retry-After"], text) == (503, "5", b"10.0.2.10:5000 did not say in time\n")
+    overlay.joinable.set()
+    wait_until(lambda: head_of(gateway, path, "HEAD")[0] == 200)
+    assert len(overlay.made) == 1
 
 
 def test_streams_may_be_had_by_other_origins_and_the_list_may_not(gateway: Gateway) -> None:
@@ -364,12 +457,10 @@ def test_who_may_have_a_stream_of_another_origin_may_know_why_there_is_none(
     assert (status, headers["Access-Control-Allow-Origin"]) == (503, None)
 
 
-def test_without_ffmpeg_everything_else_goes_on(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> str:
-        raise ConfigError(f"{name} is missing; install it")
-
-    monkeypatch.setattr("mcast.gateway.remux.find_tool", missing)
-    monkeypatch.setattr("mcast.gateway.picture.find_tool", missing)
+def test_without_ffmpeg_everything_else_goes_on(
+    gateway: Gateway, overlay: Overlay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_ffmpeg(overlay, monkeypatch)
     for path in ("/earth.mp4", "/earth.jpg"):
         status, text, _ = get(gateway, path)
         assert (status, b"ffmpeg is missing" in text) == (501, True)

@@ -109,11 +109,17 @@ class Channel:
         """Return the same for who waits no longer: also what seems to be wrong with the way."""
         return self._subscription.awaited or self._subscription.doubt or self.awaited
 
-    def wait_joined(self) -> None:
-        """Wait until there is something to show. Raises McastError, which says why there will be nothing."""
-        self._settled.wait()
+    @property
+    def is_joined(self) -> bool:
+        """Return whether it has left the state of joining."""
+        return self._settled.is_set()
+
+    def wait_joined(self, timeout: float | None = None) -> bool:
+        """Wait until it has joined; tell whether it has. Raises McastError, which says why it never will."""
+        is_settled = self._settled.wait(timeout)
         if self._error is not None and not self.ring.head:
             raise self._error
+        return is_settled
 
     def wait_start(self, timeout: float) -> bool:
         """Wait until the stream can be begun; return whether it can."""

@@ -32,6 +32,8 @@ LOOK = 0.25
 """Seconds between two looks at who is left."""
 RETRY_SECONDS = 5
 """When somebody who could not be served should ask again."""
+DOUBTFUL_SECONDS = 1.0
+"""To wait for a content when nobody tells which there are: the overlay is out of reach, or of older nodes."""
 
 
 @dataclass(slots=True)
@@ -96,13 +98,19 @@ class Channels:
         """Return a hold on a content's channel, once it is on. Raises RequestError.
 
         As long as the channel is joining, this waits; a content that is absent, and an overlay that cannot
-        be reached, are errors of their own.
+        be reached, are errors of their own. Of the latter a viewer is told soon, while the channel goes on
+        to join: it is there when he comes again.
         """
-        if self._running(content) is None and (complaint := self._known.complaint(content)):
-            raise RequestError(HTTPStatus.NOT_FOUND, complaint)
+        try:
+            doubt = None if self._is_joined(content) else self._known.doubt(content)
+        except NotFoundError as error:
+            raise _refusal(error) from None
         entry = self._enter(content)
         hold = Hold(entry.channel, lambda stays: self._leave(entry, stays))
         try:
+            if doubt is not None and not entry.channel.wait_joined(DOUBTFUL_SECONDS):
+                hold.stay(RETRY_SECONDS)
+                raise doubt
             entry.channel.wait_joined()
         except McastError as error:
             hold.close()
@@ -152,10 +160,10 @@ class Channels:
         for entry in entries:
             entry.channel.stop()
 
-    def _running(self, content: str) -> Channel | None:
+    def _is_joined(self, content: str) -> bool:
         with self._lock:
             entry = self._entries.get(content)
-            return None if entry is None or entry.channel.is_over else entry.channel
+        return entry is not None and not entry.channel.is_over and entry.channel.is_joined
 
     def _enter(self, content: str) -> _Entry:
         """Count one viewer more, of a channel that is made if need be. Raises RequestError."""

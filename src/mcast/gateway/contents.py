@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from mcast.client.directory import Directory, suggestion
-from mcast.errors import McastError
+from mcast.errors import McastError, NotFoundError
 
 FRESH_SECONDS = 2.0
 """How long an answer is given again, and a failure, too."""
@@ -37,14 +37,17 @@ class KnownContents:
             raise type(known)(str(known))  # anew: an exception that several threads raise mixes their traces
         return known
 
-    def complaint(self, content: str) -> str:
-        """Return why there surely is no such content; empty if there is, or may be."""
+    def doubt(self, content: str) -> McastError | None:
+        """Return why nobody can tell whether there is such a content; None if there is, or may be.
+
+        Raises NotFoundError if there surely is none.
+        """
         try:
             known = self.get()
-        except McastError:
-            return ""  # an overlay of older nodes: only the search for the content itself can tell
+        except McastError as error:
+            return error
         names = [info.name for info in known.contents]
-        if content in names or known.text:
-            return ""
-        meant = suggestion(content, names)
-        return f"there is no content '{content}'{': ' + meant if meant else ''}"
+        if content not in names and not known.text:
+            meant = suggestion(content, names)
+            raise NotFoundError(f"there is no content '{content}'{': ' + meant if meant else ''}")
+        return None

@@ -7,7 +7,7 @@
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -72,7 +72,7 @@ class Site:
                 return self._contents()
             case (content, "index.m3u8"):
                 return self._index(content)
-            case (content, name) if name.endswith(".ts") and content not in ("udp", "rtp"):
+            case (content, name) if name.endswith(".ts") and not _is_relay(content, name):
                 return self._segment(content, name.removesuffix(".ts"))
             case ("udp" | "rtp", *_):
                 raise _no_relay(request)
@@ -87,22 +87,15 @@ class Site:
             raise RequestError(HTTPStatus.NOT_FOUND, text)
         if ending == "jpg":
             return self._picture(content, request)
-        kind = TS if ending == "ts" else "video/mp4"
-        if request.is_head:
-            self._check(content)
-            return Response(_Nothing(), kind, headers=_NEVER_STORED, is_public=True)
+        # HEAD joins, too: nothing else tells what GET would be answered (RFC 9110, 9.3.2), which comes next.
         hold = self._channels.open(content)
         try:
             body: Stream = stream_body(hold) if ending == "ts" else mp4_body(hold)
         except BaseException:
             hold.close()
             raise
+        kind = TS if ending == "ts" else "video/mp4"
         return Response(body, kind, headers=_NEVER_STORED, is_public=True)
-
-    def _check(self, content: str) -> None:
-        """Raise RequestError if there is no such content, without joining it."""
-        if complaint := self._known.complaint(content):
-            raise RequestError(HTTPStatus.NOT_FOUND, complaint)
 
     def _picture(self, content: str, request: Request) -> Response:
         with self._channels.open(content) as hold:
@@ -203,16 +196,6 @@ def _channel(figures: Figures, viewers: int) -> dict[str, object]:
     }
 
 
-class _Nothing:
-    """The body of an answer to HEAD: it is asked for nothing."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(())
-
-    def close(self) -> None:
-        """Hold nothing: there is nothing to give back."""
-
-
 def _age(request: Request) -> float:
     text = request.query.get("age")
     if text is None:
@@ -224,6 +207,11 @@ def _age(request: Request) -> float:
     if not 0 <= age < math.inf:  # so is nan
         raise RequestError(HTTPStatus.BAD_REQUEST, "age is a number of seconds from 0 on")
     return min(max(age, FRESH_SECONDS), MAX_AGE)
+
+
+def _is_relay(first: str, name: str) -> bool:
+    """Return whether a URL is one of udpxy's, not that of a segment of a content called `udp` or `rtp`."""
+    return first in ("udp", "rtp") and not name.removesuffix(".ts").isdigit()
 
 
 def _no_relay(request: Request) -> RequestError:
