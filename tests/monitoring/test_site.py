@@ -112,4 +112,28 @@ def test_anything_else_is_not_there(page: OverlayPage, path: str) -> None:
 
 def test_it_is_read_only(page: OverlayPage) -> None:
     assert ask(page, "/api/overlay", "POST").status == 405
-    assert ask(page, "/api/overlay", "HEAD").body == b""
+
+
+URLS = [
+    *PAGE, "/api/overlay", "/api/contents", "/api/events", "/api/events?since=x", "/api/stream", "/metrics",
+    "/healthz", "/nothing", "/api",
+]  # fmt: skip
+
+
+def head_of(page: OverlayPage, path: str, method: str) -> tuple[int, dict[str, str]]:
+    with closing(HTTPConnection("127.0.0.1", page.address.port, timeout=30)) as connection:
+        connection.request(method, path)
+        with connection.getresponse() as answer:
+            assert method == "GET" or answer.read() == b""
+            headers = dict(answer.getheaders())
+    del headers["Date"]
+    return answer.status, headers
+
+
+@pytest.mark.parametrize("is_well", [True, False])
+def test_head_tells_of_every_url_what_get_would(page: OverlayPage, overlay: MadeUp, is_well: bool) -> None:
+    if not is_well:
+        overlay.leave("rp")
+    assert head_of(page, "/healthz", "HEAD")[0] == (200 if is_well else 503)
+    for path in URLS:
+        assert (path, head_of(page, path, "HEAD")) == (path, head_of(page, path, "GET"))

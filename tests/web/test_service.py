@@ -430,6 +430,21 @@ def test_a_stream_of_nothing_ends_when_its_viewer_has_gone(serve: Serve, program
     wait_until(lambda: service.connections == 0)
 
 
+def test_nor_does_a_request_that_waits_behind_a_stream_hide_that_its_viewer_has_gone(
+    serve: Serve, program: Program
+) -> None:
+    service = serve()
+    with socket.create_connection(service.address, timeout=20) as sock:
+        sock.sendall(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert sock.recv(12) == b"HTTP/1.1 200"
+        sock.sendall(b"GET /base.css HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        asked = program.streams[0].times
+        wait_until(lambda: program.streams[0].times >= asked + 3, "the stream to go on")
+        sock.shutdown(socket.SHUT_WR)
+        assert program.streams[0].closed.wait(10)
+    wait_until(lambda: service.connections == 0)
+
+
 def test_stopping_ends_streams_and_connections_at_rest(serve: Serve, program: Program) -> None:
     service = serve()
     with client_of(service) as resting, socket.create_connection(service.address, timeout=20) as watching:

@@ -169,7 +169,8 @@ class Channels:
         """Count one viewer more, of a channel that is made if need be. Raises RequestError."""
         with self._lock:
             if self._is_stopped:
-                raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, "this gateway is about to end")
+                text = "this gateway is about to end"
+                raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, text, retry_after=RETRY_SECONDS)
             entry = self._entries.get(content)
             if entry is not None and entry.channel.is_over:
                 entry.channel.stop()  # its thread has ended or is about to; who holds it reads what is left

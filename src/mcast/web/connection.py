@@ -6,6 +6,7 @@ reading a head --bounded in time and size--> answering --bytes--> reading the ne
 
 import contextlib
 import logging
+import select
 import socket
 import time
 from collections.abc import Callable
@@ -178,11 +179,9 @@ class ViewerConnection:
                     return
 
     def _has_hung_up(self) -> bool:
-        self._sock.settimeout(0)  # with a timeout recv() would wait for it, in spite of MSG_DONTWAIT
-        try:
-            return not self._sock.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
+        look = select.poll()  # a look at the next byte would not see the end behind a request that waits
+        look.register(self._sock, select.POLLRDHUP)
+        return bool(look.poll(0))
 
     def _head(self, response: Response, request: Request | None, *, ends: bool) -> bytes:
         headers = {
