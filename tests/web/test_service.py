@@ -189,7 +189,17 @@ REQUESTS = ["/base.css", "/segment", "/stream", "/absent", "/nothing", "/bug", "
 
 
 @pytest.mark.parametrize("target", REQUESTS)
-@pytest.mark.parametrize("header", ["Accept: text/html", "Host: evil.example", "Content-Length: 7", "X: y"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Accept: text/html",
+        "Host: evil.example",
+        "Content-Length: 7",
+        "If-None-Match: *",
+        "If-Range: x",
+        "X: y",
+    ],
+)
 def test_head_gives_the_very_head_that_get_gives(serve: Serve, target: str, header: str) -> None:
     """RFC 9110, 9.3.2; whatever is wrong with a request, no body follows."""
     service = serve(Access(keys=KeyRing((KEY.encode(),))))

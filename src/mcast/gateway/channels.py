@@ -32,8 +32,11 @@ LOOK = 0.25
 """Seconds between two looks at who is left."""
 RETRY_SECONDS = 5
 """When somebody who could not be served should ask again."""
-DOUBTFUL_SECONDS = 1.0
-"""To wait for a content when nobody tells which there are: the overlay is out of reach, or of older nodes."""
+DOUBTFUL_SECONDS = 2.0
+"""To wait for a content when nobody tells which there are: the overlay is out of reach, or of older nodes.
+
+A SYN that was lost takes one of them.
+"""
 
 
 @dataclass(slots=True)
