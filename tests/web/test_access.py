@@ -109,6 +109,17 @@ def test_a_cookie_of_another_key_or_none_lets_nobody_in(access: Access, tmp_path
         assert status_of(access, asked(cookie=cookie)) == HTTPStatus.UNAUTHORIZED
 
 
+def test_with_a_key_that_is_taken_away_its_cookie_ends(access: Access, key_file: Path) -> None:
+    cookie = access.check(asked(authorization=basic(OLD)))
+    assert cookie is not None
+    old = asked(cookie=cookie.partition(";")[0])
+    assert status_of(access, old) == HTTPStatus.OK
+    key_file.write_text(KEY)
+    access.keys.read_again()
+    assert status_of(access, old) == status_of(access, asked(authorization=basic(OLD))) == 401
+    assert status_of(access, asked(authorization=basic(KEY))) == HTTPStatus.OK
+
+
 # What is refused at the start
 
 
