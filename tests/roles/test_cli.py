@@ -20,6 +20,7 @@ import pytest
 
 from helpers import FORGED, PATIENCE, wait_until
 from mcast import __version__, errors, eventlog
+from mcast.config.key_file import read_key_file
 from mcast.errors import McastError
 from mcast.net.threads import OwnedThread
 from mcast.roles import logs
@@ -330,6 +331,31 @@ def test_a_stream_is_the_journal_only_if_the_environment_names_that_very_file(
         monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
         assert [logs.is_journal(each) for each in (stream, other, None)] == [True, False, False]
     assert not logs.is_journal(stream)  # closed
+
+
+def test_a_key_file_with_a_mistake_costs_one_line_at_sighup_and_everything_else_is_read_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad, good = tmp_path / "bad", tmp_path / "good"
+    for file in (bad, good):
+        file.touch(mode=0o600)
+        file.write_text("o" * 32)
+    rings = [read_key_file(bad), read_key_file(good)]
+    again = threading.Event()
+
+    def body(_: object, process: Process) -> None:
+        process.key_rings += rings
+        process.on_hangup = again.set
+        bad.write_text("")
+        good.write_text("n" * 32)
+        signal.raise_signal(signal.SIGHUP)
+        assert again.wait(PATIENCE)
+
+    assert run(program(body), []) == 0
+    assert [ring.keys for ring in rings] == [(b"o" * 32,), (b"n" * 32,)]
+    err = capsys.readouterr().err
+    assert f"SIGHUP: the keys stay as they were: --key-file {bad}: no key in it" in err
+    assert f"SIGHUP: --key-file {good} was read again: 1 of at most 2 keys" in err
 
 
 # Real processes
