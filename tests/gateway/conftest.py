@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
+from urllib.parse import quote
 
 import pytest
 
@@ -15,6 +16,7 @@ from helpers import Recorder, locked
 from machine import need_ffmpeg
 from mcast.client import Statistics, Subscription
 from mcast.client.directory import Directory
+from mcast.config.key_file import KeyRing
 from mcast.errors import McastError, NotFoundError
 from mcast.gateway.gateway import Gateway
 from mcast.hostport import HostPort
@@ -28,6 +30,8 @@ __all__ = ["crash"]
 SECONDS = 4  # of the stream
 SPEED = 4.0  # times real time: a test does not wait for the clock of a stream
 KEYFRAME_SECONDS = 1
+KEY = "the-key's_16+signs:@/?#%&"
+"""Its characters have a meaning in URLs."""
 
 
 @pytest.fixture(scope="session")
@@ -161,9 +165,26 @@ def cut_viewers(gateway: Gateway) -> None:
         connection.close()
 
 
+def gateway_to(overlay: Overlay, crash: Recorder, access: Access) -> Gateway:
+    """Return a gateway, not started yet, which leaves contents soon."""
+    settings = Settings(HostPort("127.0.0.1", 0), access, cors=True)
+    return Gateway(settings, overlay.subscribe, overlay.ask, crash, linger=0.2)
+
+
 @pytest.fixture
 def gateway(overlay: Overlay, crash: Recorder) -> Iterator[Gateway]:
-    """A gateway to that overlay, which leaves contents soon."""
-    settings = Settings(HostPort("127.0.0.1", 0), Access(), cors=True)
-    with Gateway(settings, overlay.subscribe, overlay.ask, crash, linger=0.2) as gateway:
+    """A gateway to that overlay, for whoever comes."""
+    with gateway_to(overlay, crash, Access()) as gateway:
         yield gateway
+
+
+@pytest.fixture
+def guarded(overlay: Overlay, crash: Recorder) -> Iterator[Gateway]:
+    """A gateway to that overlay, for who has the key."""
+    with gateway_to(overlay, crash, Access(keys=KeyRing((KEY.encode(),)))) as gateway:
+        yield gateway
+
+
+def keyed(gateway: Gateway) -> str:
+    """Return the gateway's URL with the key in it, as documented for players."""
+    return f"http://any:{quote(KEY, safe='')}@{gateway.address}"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.browser import Browser, browsing
-from gateway.conftest import SPEED, Overlay, cut_viewers
+from gateway.conftest import SPEED, Overlay, cut_viewers, keyed
 from helpers import PATIENCE, wait_until
 from mcast.errors import McastError, NotFoundError, UnreachableError
 from mcast.gateway import site
@@ -41,6 +41,27 @@ def test_the_page_lists_contents_and_plays_the_one_that_is_clicked(
     browser.wait_until("document.querySelector('video')?.currentTime > 0.5")
     browser.wait_until("document.body.innerText.includes('rp › n1')")
     assert browser.evaluate("location.hash") == "#earth"
+    assert browser.errors == []
+
+
+def test_the_page_plays_when_its_url_holds_the_key(guarded: Gateway, browser: Browser) -> None:
+    browser.open(f"{keyed(guarded)}/")
+    browser.wait_until("document.querySelector('img:not([hidden])')?.naturalWidth > 0")
+    browser.evaluate("document.querySelector('[aria-label=\"Play earth\"]').click()")
+    browser.wait_until("document.querySelector('video')?.currentTime > 0.5")
+    browser.wait_until("document.body.innerText.includes('rp › n1')")
+    assert browser.evaluate("location.hash") == "#earth"
+    assert browser.errors == []
+
+
+@pytest.mark.parametrize(("name", "link"), [("100%", "100%"), ("news at 9/ü", "news%20at%209%2F%C3%BC")])
+def test_a_link_plays_its_content_at_once_however_its_name_is_written(
+    gateway: Gateway, overlay: Overlay, browser: Browser, name: str, link: str
+) -> None:
+    overlay.contents.append(ContentInfo(name))
+    browser.open(f"http://{gateway.address}/#{link}")
+    browser.wait_until("document.querySelector('article.on video')?.currentTime > 0.1")
+    assert browser.evaluate("document.querySelector('article.on h2').textContent") == name
     assert browser.errors == []
 
 

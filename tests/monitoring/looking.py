@@ -9,12 +9,12 @@ from mcast.monitoring.page import OverlayPage
 WIDTHS = (1280, 390)
 
 
-def look_at(browser: Browser, page: OverlayPage, width: int = 1280) -> None:
-    """Open a page; the one before, which asks in vain for what has ended, is over."""
+def look_at(browser: Browser, page: OverlayPage, width: int = 1280, *, user: str = "") -> None:
+    """Open a page, with a `user` such as any:KEY@ in its URL; the one before, which asks in vain, is over."""
     browser.open("about:blank")
     browser.wait_until("location.href === 'about:blank'")
     browser.errors.clear()
-    browser.open(f"http://{page.address}/", width)
+    browser.open(f"http://{user}{page.address}/", width)
 
 
 def keys(browser: Browser, kind: str) -> list[str]:

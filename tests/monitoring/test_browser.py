@@ -4,6 +4,7 @@ import pytest
 
 from gateway.browser import Browser
 from helpers import Recorder
+from mcast.config.key_file import KeyRing
 from mcast.hostport import HostPort
 from mcast.monitoring.events import EventStore
 from mcast.monitoring.page import OverlayPage
@@ -14,6 +15,7 @@ from monitoring.looking import answers_held_back, events_of, keys, look_at
 from monitoring.overlays import SCRIPT, MadeUp, stream, viewer
 
 pytestmark = pytest.mark.browser
+KEY = "a-key-of-the-campus"
 
 
 def test_the_map_shows_nodes_trees_and_viewers(shown: Browser) -> None:
@@ -30,6 +32,18 @@ def test_the_map_shows_nodes_trees_and_viewers(shown: Browser) -> None:
         "document.body.innerText"
     )
     assert shown.errors == []
+
+
+def test_the_page_goes_on_when_its_url_holds_the_key(
+    overlay: MadeUp, events: EventStore, crash: Recorder, browser: Browser
+) -> None:
+    events.add("n2", [EventReport("parent_taken", "[news] now fed by n3", content="news")])
+    settings = Settings(HostPort("127.0.0.1", 0), Access(keys=KeyRing((KEY.encode(),))))
+    with OverlayPage(settings, overlay.view, events, crash) as page:
+        look_at(browser, page, user=f"any:{KEY}@")
+        browser.wait_until("document.querySelectorAll('.node').length === 6")
+        browser.wait_until("document.body.innerText.includes('now fed by n3')")  # what was before is fetched
+        assert browser.errors == []
 
 
 def test_a_name_of_any_characters_is_a_text_and_nothing_else(shown: Browser) -> None:

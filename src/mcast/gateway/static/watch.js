@@ -20,8 +20,11 @@ const WORDS = [
 const cards = new Map();
 const byId = (id) => document.getElementById(id);
 
+// A URL of this gateway. The page's own may hold a key (http://any:KEY@HOST/), and fetch() takes no URL with one.
+const at = (path) => new URL(path, location.origin).href;
+
 function absolute(content, ending) {
-  return new URL(`/${content.url}${ending}`, location.href).href;
+  return at(`/${content.url}${ending}`);
 }
 
 async function copy(button, text) {
@@ -120,7 +123,7 @@ class Card {
     const ready = this.content.kind !== "preparing" && this.content.kind !== "failed";
     if (this.video || !ready || performance.now() - this.previewed < PREVIEW_MS) return;
     this.previewed = performance.now();
-    this.image.src = `/${this.content.url}.jpg?age=${PREVIEW_AGE_S}&at=${Date.now()}`;
+    this.image.src = `${absolute(this.content, ".jpg")}?age=${PREVIEW_AGE_S}&at=${Date.now()}`;
   }
 
   start() {
@@ -230,7 +233,7 @@ async function refusalOf(url) {
 // Return whether somebody's stream of a content goes on.
 async function isOn(name) {
   try {
-    const told = await (await fetch("/api/contents")).json();
+    const told = await (await fetch(at("/api/contents"))).json();
     return told.contents.some((content) => content.name === name && content.channel);
   } catch {
     return false;
@@ -276,7 +279,15 @@ function show(told) {
 }
 
 // A link to /#NAME plays that content, once it is there.
-let linked = decodeURIComponent(location.hash.slice(1));
+let linked = decoded(location.hash.slice(1));
+
+function decoded(name) {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name; // typed as it is: #100%
+  }
+}
 
 function playLinked() {
   const card = linked && cards.get(linked);
@@ -293,7 +304,7 @@ function say(text) {
 async function look() {
   if (!document.hidden) {
     try {
-      const answer = await fetch("/api/contents");
+      const answer = await fetch(at("/api/contents"));
       if (answer.ok) show(await answer.json());
       else say(await answer.text());
       previews();
@@ -306,6 +317,6 @@ async function look() {
 
 byId("filter").addEventListener("input", filter);
 byId("copy-playlist").addEventListener("click", (event) => {
-  copy(event.currentTarget, new URL("/playlist.m3u", location.href).href);
+  copy(event.currentTarget, at("/playlist.m3u"));
 });
 look();

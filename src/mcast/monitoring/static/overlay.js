@@ -636,14 +636,17 @@ function takeChanges(told) {
 
 let pending = 0;
 
+// The page's own URL may hold a key (http://any:KEY@HOST/), and fetch() takes no URL with one.
+const at = (path) => new URL(path, location.origin);
+
 async function earlier() {
-  const answer = await fetch(`/api/events?since=${state.happened.last}`);
+  const answer = await fetch(at(`/api/events?since=${state.happened.last}`));
   const told = answer.ok ? await answer.json() : null;
   if (told && state.happened.isOf(told.epoch)) happened(told.events);
 }
 
 function listen() {
-  const source = new EventSource("/api/stream");
+  const source = new EventSource(at("/api/stream"));
   source.addEventListener("overlay", (event) => {
     const told = JSON.parse(event.data);
     state.happened.begin(told.epoch);
