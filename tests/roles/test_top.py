@@ -14,6 +14,7 @@ import sys
 import termios
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -66,6 +67,51 @@ def test_where_a_key_is_wanted_it_is_shown(
         assert main(["top", "--http-url", url]) == 4
         assert "answers 401: a key is needed" in capsys.readouterr().err
         assert main(["top", "--http-url", url, "--http-key-file", str(key), "--once"]) == 0
+
+
+def test_a_key_in_the_url_is_shown_to_the_page_and_to_nobody_else(
+    crash: Recorder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = "@/:%?#0123456789"  # its characters have a meaning in URLs
+    (tmp_path / "key").write_text(KEY)
+    with shown(crash, small(), Access(KeyRing((key.encode(),)))) as url:
+        place = url.removeprefix("http://")
+        good, bad = (f"http://any:{quote(each, safe='')}@{place}" for each in (key, KEY))
+        assert main(["top", "--http-url", good]) == 0
+        assert "n1: [news] n2 attached" in capsys.readouterr().out
+        assert main(["top", "--http-url", bad]) == 4
+        assert main(["top", "--http-url", good, "--http-key-file", str(tmp_path / "key")]) == 2
+    refused, both = capsys.readouterr().err.splitlines()
+    assert f"http://{place} answers 401: a key is needed" in refused
+    assert "--http-key-file and a key in --http-url exclude each other" in both
+    assert KEY not in refused
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [(f"http://any:{KEY}@", "'http://' is no URL"), (f"http://any:{KEY}@h:x", "'http://h:x' is no URL"),
+     (f"ftp://any:{KEY}@h", "'ftp://h' is no URL"), (f"http://any:1/{KEY}@h", "'http://h' is no URL"),
+     (f"http://any:1?{KEY}@h", "'http://h' is no URL"), (f"http://any//:{KEY}\n@h", "'http://h' is no URL"),
+     (f"any:{KEY}@h:8080", "'h:8080' is no URL"), (f"http:/any:{KEY}@h", "'h' is no URL"),
+     (f"http://any:{KEY}%0A@h/", "the password in http://h/: a key is ASCII without spaces"),
+     (f"http://any:{KEY[:5]}@h", "the password in http://h: a key of 5 characters"),
+     (f"http://any:{KEY}%FF@h", "ASCII without spaces")],
+)  # fmt: skip
+def test_a_url_that_is_wrong_is_complained_of_without_its_key(
+    url: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["top", "--http-url", url]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert complaint in line
+    assert KEY[:5] not in line
+
+
+def test_a_proxy_that_the_environment_names_is_not_asked(
+    crash: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with shown(crash, small()) as url:
+        assert main(["top", "--http-url", url]) == 0
 
 
 def test_a_python_without_curses_prints_and_says_what_it_cannot_do(

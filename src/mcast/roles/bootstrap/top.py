@@ -1,18 +1,20 @@
 """`mcast-bootstrap top`: the overlay's page for a terminal: CORE's virtual hosts have no browser.
 
-It asks the same API as the page. Without a terminal, or with `--once`, it prints what there is and ends.
+It asks the same API as the page. Without a terminal, or with `--once`, it prints what there is and ends. The
+key is that of a file, or stands in the URL, as players take it (`http://any:KEY@HOST/`); it is never shown.
 """
 
 import argparse
 import contextlib
 import json
+import re
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from mcast.config.key_file import read_keys
 from mcast.errors import ConfigError, UnreachableError
@@ -40,6 +42,9 @@ MAX_ANSWER = 64_000_000
 MAX_EVENTS = 200
 """Events that are remembered."""
 
+_USER = re.compile(r"^(\w*://)?.*@", re.DOTALL)
+"""The user and the password in front of a URL's host, as far as they may reach; a group before them."""
+
 HELP = "q ends · ↑ ↓ PgUp PgDn scroll · ← → one content alone"
 
 
@@ -53,6 +58,8 @@ class Source:
 
     def __init__(self, url: str, key: str = "") -> None:
         self._base, self._key = url.rstrip("/"), key
+        # The page is of this network, mostly of this machine: no proxy of the environment leads there.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self._last = 0
         self._epoch: object = None  # of the events' numbers
         self._events: list[Told] = []
@@ -77,7 +84,7 @@ class Source:
         if self._key:
             request.add_header("Authorization", f"Bearer {self._key}")
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            with self._opener.open(request, timeout=PATIENCE) as answer:
                 told = json.loads(answer.read(MAX_ANSWER))
         except urllib.error.HTTPError as error:
             with error:
@@ -147,17 +154,19 @@ class Top:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--http-url", required=True, type=_url, metavar="URL",
-        help="where mcast-bootstrap --http shows the overlay")  # fmt: skip
+        help="where mcast-bootstrap --http shows the overlay; with the key: http://any:KEY@HOST:PORT")  # fmt: skip
     add("--http-key-file", type=Path, metavar="FILE", help="the key that is wanted there")
     add("--once", action="store_true", help="print what there is, and end")
 
 
 def _body(options: argparse.Namespace, process: Process) -> int:
-    key = ""
+    url, key = options.http_url
     if options.http_key_file is not None:
+        if key:
+            raise ConfigError("--http-key-file and a key in --http-url exclude each other: give one")
         key = read_keys("--http-key-file", options.http_key_file, read_key)[0].decode()
-    source = Source(options.http_url, key)
-    with Waiting(f"an answer of {options.http_url}", process.on_crash):
+    source = Source(url, key)
+    with Waiting(f"an answer of {url}", process.on_crash):
         screen = source.look()  # who has mistaken the URL is told so, on a terminal that is as it was
     if options.once or not (sys.stdin.isatty() and sys.stdout.isatty()):
         print_out("".join(f"{one_line(line)}\n" for line in screen.lines()))
@@ -187,15 +196,22 @@ def _show(window: "curses.window", top: Top, process: Process) -> None:
             return
 
 
-def _url(text: str) -> str:
+def _url(text: str) -> tuple[str, str]:
+    """Return a URL without its user and password, and the password, which is a key if it is not empty."""
+    # What may be a key is not shown, whatever else is wrong with the URL.
+    bare = _USER.sub(r"\1", text)
     try:
         parts = urlsplit(text)
         is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        key = unquote_to_bytes(parts.password or "")
     except ValueError:
-        is_one = False
-    if not is_one:
-        raise argparse.ArgumentTypeError(f"'{text}' is no URL such as http://127.0.0.1:8080")
-    return text
+        is_one, key = False, b""
+    if not is_one or "@" in parts.path + parts.query + parts.fragment:
+        raise argparse.ArgumentTypeError(f"'{bare}' is no URL such as http://127.0.0.1:8080")
+    try:
+        return bare, read_key(f"the password in {bare}", key).decode() if key else ""
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 PROGRAM = Command(
