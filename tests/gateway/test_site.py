@@ -1,5 +1,6 @@
 """The gateway as viewers meet it, by real HTTP clients; what it subscribes to is played by the test."""
 
+import base64
 import contextlib
 import http.client
 import json
@@ -10,13 +11,13 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.conftest import Overlay
+from gateway.conftest import KEY, Overlay, keyed
 from helpers import wait_until
 from mcast.client import notice
 from mcast.errors import ConfigError, StreamEndedError, UnreachableError
@@ -92,7 +93,16 @@ def test_viewers_share_one_subscription_which_is_left_a_while_after_the_last(
 
 @pytest.mark.parametrize("path", ["/earth.ts", "/earth.mp4", "/earth/index.m3u8"])
 def test_ffmpeg_decodes_it(gateway: Gateway, path: str) -> None:
-    command = ["ffmpeg", "-v", "error", "-i", url_of(gateway, path), "-t", "2", "-f", "framemd5", "-"]
+    decode(url_of(gateway, path))
+
+
+def test_ffmpeg_decodes_hls_and_its_segments_with_the_key(guarded: Gateway) -> None:
+    decode(f"{keyed(guarded)}/earth/index.m3u8")
+
+
+def decode(url: str) -> None:
+    """Have ffmpeg decode pictures and sound without a complaint."""
+    command = ["ffmpeg", "-v", "error", "-i", url, "-t", "2", "-f", "framemd5", "-"]
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     streams = {line.split(b",")[0] for line in done.stdout.splitlines() if not line.startswith(b"#")}
@@ -273,6 +283,41 @@ def test_a_playlist_is_right_for_who_sends_no_host_and_behind_a_proxy_of_this_ma
     assert urls_of(answer.partition(b"\r\n\r\n")[2]) == [f"http://{gateway.address}/earth.ts"]
     headers = {"Host": "tv.localhost", "X-Forwarded-Proto": "https"}
     assert urls_of(get(gateway, "/playlist.m3u", **headers)[1]) == ["https://tv.localhost/earth.ts"]
+
+
+def by_basic(url: str, **headers: str) -> tuple[int, bytes]:
+    """Ask as players do: the user and password of the URL become a header."""
+    parts = urlsplit(url)
+    user = f"{parts.username}:{unquote(parts.password or '')}"
+    shown = {"Authorization": "Basic " + base64.b64encode(user.encode()).decode()} if parts.username else {}
+    with contextlib.closing(
+        http.client.HTTPConnection(str(parts.hostname), parts.port or 80, timeout=60)
+    ) as client:
+        client.request("GET", parts.path, headers={**shown, **headers})
+        answer = client.getresponse()
+        return answer.status, answer.read(PACKET if parts.path.endswith(".ts") else None)
+
+
+@pytest.mark.parametrize("name", ["earth", ODD])
+def test_every_url_of_a_playlist_that_was_had_by_a_password_plays_without_another_question(
+    guarded: Gateway, overlay: Overlay, name: str
+) -> None:
+    overlay.contents = [ContentInfo(name)]
+    status, playlist = by_basic(f"{keyed(guarded)}/playlist.m3u")
+    assert (status, len(urls_of(playlist))) == (200, 1)
+    for url in urls_of(playlist):
+        assert url.startswith(f"{keyed(guarded)}/")
+        status, start = by_basic(url)
+        assert (status, starts_with_pat(start, 0)) == (200, True)
+
+
+def test_a_playlist_that_was_had_otherwise_tells_no_key(guarded: Gateway) -> None:
+    url, path = f"http://{guarded.address}", "/playlist.m3u"
+    status, playlist, headers = get(guarded, path, Authorization=f"Bearer {KEY}")
+    assert (status, urls_of(playlist)) == (200, [f"{url}/earth.ts"])
+    cookie = headers["Set-Cookie"].partition(";")[0]
+    assert urls_of(get(guarded, path, Cookie=cookie)[1]) == [f"{url}/earth.ts"]
+    assert by_basic(f"{url}/earth.ts")[0] == 401
 
 
 # What is not there

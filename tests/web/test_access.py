@@ -1,7 +1,9 @@
 """Who may ask: the Host header, the key, the cookie; and what a service refuses to begin with."""
 
 import base64
+from dataclasses import replace
 from http import HTTPStatus
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -95,9 +97,31 @@ def test_who_has_shown_the_key_gets_a_cookie_that_lets_in_and_does_not_tell_it(a
     assert cookie is not None
     assert KEY not in cookie
     assert "HttpOnly" in cookie
-    assert "SameSite=Strict" in cookie
+    assert "SameSite=Lax" in cookie  # a link from elsewhere leads to the page, not to the question for a key
     value = cookie.partition(";")[0]
     assert access.check(asked(cookie=f"theme=dark; {value}")) is None
+
+
+@pytest.mark.parametrize(("peer", "is_secret"), [("127.0.0.1", True), ("10.1.2.3", False)])
+def test_the_cookie_of_who_comes_by_https_is_sent_by_https_alone(
+    access: Access, peer: str, is_secret: bool
+) -> None:
+    shown = asked(authorization=basic(KEY), x_forwarded_proto="https")
+    cookie = access.check(replace(shown, peer=ip_address(peer)))  # a proxy of this machine is believed
+    assert cookie is not None
+    assert cookie.endswith("; Secure") is is_secret
+
+
+@pytest.mark.parametrize(
+    ("shown", "password"),
+    [(basic(KEY), KEY), (basic(OLD), OLD), (basic(OTHER), ""), (f"Bearer {KEY}", ""), ("", ""),
+     ("Basic !!!", "")],
+)  # fmt: skip
+def test_only_what_was_shown_as_a_password_may_stand_in_urls(
+    access: Access, shown: str, password: str
+) -> None:
+    assert access.password(asked(authorization=shown)) == password
+    assert Access.at(LOCAL).password(asked(authorization=shown)) == ""
 
 
 def test_a_cookie_of_another_key_or_none_lets_nobody_in(access: Access, tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ class Program:
                 return Response(bytes(1000), "video/mp2t", is_public=True, has_ranges=True)
             case ("much",):
                 return Response(bytes(MUCH))
+            case ("kept",):
+                return Response(headers={"Cache-Control": "max-age=60"})
             case ("bug",):
                 raise ZeroDivisionError
             case ("absent",):
@@ -311,6 +313,23 @@ def test_a_page_under_a_foreign_name_is_turned_away(serve: Serve) -> None:
     status, body, _ = get(serve(), "/base.css", Host="evil.example")
     assert status == 421
     assert b"--http-name" in body
+
+
+@pytest.mark.parametrize(
+    ("path", "rules"), [("/kept", "max-age=60"), ("/base.css", "no-cache"), ("/segment", None)]
+)
+def test_a_cache_on_the_way_gives_what_needs_a_key_to_nobody_else(
+    serve: Serve, path: str, rules: str | None
+) -> None:
+    assert get(serve(), path)[2]["Cache-Control"] == rules
+    headers = get(serve(Access(keys=KeyRing((KEY.encode(),)))), path, Authorization=f"Bearer {KEY}")[2]
+    assert headers["Cache-Control"] == (f"private, {rules}" if rules else "private")
+
+
+def test_a_proxy_is_told_to_hand_on_a_stream_piece_by_piece(serve: Serve) -> None:
+    service = serve()
+    assert get(service, "/stream", "HEAD")[2]["X-Accel-Buffering"] == "no"
+    assert get(service, "/segment", "HEAD")[2]["X-Accel-Buffering"] is None
 
 
 def test_without_the_key_a_browser_is_asked_for_it_and_with_it_gets_a_cookie(serve: Serve) -> None:

@@ -5,12 +5,14 @@ browser could have its own name resolve to 127.0.0.1 and then read what is serve
 
 *Keys* are wanted wherever others than this machine can connect, unless `--http-open` says otherwise. One is
 shown as `Authorization: Bearer KEY`, or as the password of HTTP Basic, which browsers, VLC and set-top boxes
-know how to ask for (`http://any:KEY@host/`). Whoever has shown one gets a cookie, since a browser does not
-send the password for all that a page loads; the cookie is made from the key and does not tell it.
+know how to ask for (`http://any:KEY@host/`); a playlist that was asked for so has it in its URLs. Whoever has
+shown one gets a cookie, since a browser does not send the password for all that a page loads; the cookie is
+made from the key and does not tell it.
 """
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import socket
@@ -75,15 +77,25 @@ class Access:
             return None
         if self._has_cookie(request):
             return None
-        shown = _shown_key(request.headers.get("authorization", ""))
-        # Every key is compared, in a time that does not depend on where it differs.
-        matching = [key for key in self.keys.keys if hmac.compare_digest(_digest(key), _digest(shown))]
-        if not matching:
+        key = self._known(_shown(request)[1])
+        if not key:
             raise RequestError(
                 HTTPStatus.UNAUTHORIZED, "a key is needed: the password, by whatever name, or a bearer token"
             )
-        rules = f"Max-Age={COOKIE_SECONDS}; Path=/; HttpOnly; SameSite=Strict"
-        return f"{self.cookie}={_token(matching[0])}; {rules}"
+        # Lax: a link in a mail or a wiki leads here without asking for the key anew. What is served here is
+        # read-only, and pages of other sites still cannot have it loaded with the cookie.
+        rules = f"Max-Age={COOKIE_SECONDS}; Path=/; HttpOnly; SameSite=Lax"
+        return f"{self.cookie}={_token(key)}; {rules}{'; Secure' if request.is_encrypted else ''}"
+
+    def password(self, request: Request) -> str:
+        """Return the key that a request shows as the password of HTTP Basic, nothing if it shows none."""
+        scheme, shown = _shown(request)
+        return self._known(shown).decode() if scheme == "basic" else ""
+
+    def _known(self, shown: bytes) -> bytes:
+        # Every key is compared, in a time that does not depend on where it differs.
+        known = [key for key in self.keys.keys if hmac.compare_digest(_digest(key), _digest(shown))]
+        return known[0] if known else b""
 
     def _check_host(self, request: Request) -> None:
         host = request.headers.get("host")
@@ -114,16 +126,16 @@ def is_loopback(host: str) -> bool:
     return ip.is_loopback if ip is not None else host.lower() == "localhost"
 
 
-def _shown_key(authorization: str) -> bytes:
-    scheme, _, shown = authorization.strip().partition(" ")
-    if scheme.lower() == "bearer":
-        return shown.strip().encode()
-    if scheme.lower() == "basic":
-        try:
-            return base64.b64decode(shown.strip(), validate=True).partition(b":")[2]
-        except (binascii.Error, ValueError):
-            return b""
-    return b""
+def _shown(request: Request) -> tuple[str, bytes]:
+    """Return by which scheme, in lower case, a request shows which key."""
+    scheme, _, shown = request.headers.get("authorization", "").strip().partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return "bearer", shown.strip().encode()
+        case "basic":
+            with contextlib.suppress(binascii.Error, ValueError):
+                return "basic", base64.b64decode(shown.strip(), validate=True).partition(b":")[2]
+    return "", b""
 
 
 def read_key(where: str, text: bytes) -> bytes:

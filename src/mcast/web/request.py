@@ -10,7 +10,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from ipaddress import IPv4Address
-from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
 
 from mcast.hostport import HostPort, IPAddress
 
@@ -47,16 +47,25 @@ class Request:
     peer: IPAddress = NOWHERE
     reached: HostPort = UNREACHED
     """Our own address, at which the request has come in."""
+    key: str = field(default="", repr=False)
+    """A key of the service, if it was shown as the password of HTTP Basic."""
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Return whether viewers speak HTTPS to the proxy in front of us: one on this machine is believed."""
+        scheme = self.headers.get("x-forwarded-proto", "") if self.peer.is_loopback else ""
+        return scheme.strip().lower() == "https"
 
     @property
     def base(self) -> str:
         """Return by which URL we are reached, without a slash at its end.
 
-        A proxy in front of us, on this machine, says whether its own viewers speak HTTPS to it.
+        It holds the key where that was shown as a password: whoever asks so can take it out of a URL, and a
+        set-top box or a player in which a list is opened knows nothing but the list's URLs.
         """
-        scheme = self.headers.get("x-forwarded-proto", "") if self.peer.is_loopback else ""
         host = self.headers.get("host") or str(self.reached)  # HTTP/1.0 knows no Host
-        return f"{'https' if scheme.strip().lower() == 'https' else 'http'}://{host}"
+        user = f"any:{quote(self.key, safe='')}@" if self.key else ""
+        return f"{'https' if self.is_encrypted else 'http'}://{user}{host}"
 
     @property
     def path(self) -> str:

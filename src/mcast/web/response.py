@@ -69,6 +69,11 @@ class Response:
         more = {name.replace("_", "-"): value for name, value in headers.items()}
         return replace(self, headers={**self.headers, **more})
 
+    def for_one_viewer(self) -> "Response":
+        """Return this answer such that no cache on the way may give it to others (RFC 9111, 5.2.2.7)."""
+        rules = self.headers.get("Cache-Control", "")
+        return self.having(Cache_Control=f"private, {rules}" if rules else "private")
+
 
 def json_answer(value: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
     """Return a value as JSON that is true for this moment alone."""

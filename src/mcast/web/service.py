@@ -181,14 +181,17 @@ class Service:
         """Answer whoever may ask. Raises RequestError, and nothing else."""
         if request.method == "OPTIONS":
             return self._options()
+        access = self._settings.access
         try:
-            cookie = self._settings.access.check(request)
+            cookie = access.check(request)
         except RequestError as error:
             if error.status is not HTTPStatus.UNAUTHORIZED:
                 raise
             self.counters.add("http_without_key")
             return error_answer(request, error).having(WWW_Authenticate=REALM)
-        response = self._allowed(request)
+        response = self._allowed(replace(request, key=access.password(request)))
+        if access.keys:
+            response = response.for_one_viewer()
         return response if cookie is None else response.having(Set_Cookie=cookie)
 
     def _options(self) -> Response:

@@ -154,7 +154,7 @@ class Top:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--http-url", required=True, type=_url, metavar="URL",
-        help="where mcast-bootstrap --http shows the overlay; with the key: http://any:KEY@HOST:PORT")  # fmt: skip
+        help="where mcast-bootstrap --http shows the overlay; with its key: http://any:KEY@HOST")  # fmt: skip
     add("--http-key-file", type=Path, metavar="FILE", help="the key that is wanted there")
     add("--once", action="store_true", help="print what there is, and end")
 
