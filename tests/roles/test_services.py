@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from helpers import PATIENCE
 from roles.service_manager_partner import Manager
 
+UNUSED = "127.0.0.1:9"  # nobody listens there
 LAYOUT = """
 rendezvous = "rp"
 [nodes.rp]
@@ -41,10 +44,18 @@ class Service:
 
     def port(self) -> int:
         """Wait until it says at which port it listens."""
+        return int(self._told_after("listening at ").rpartition(":")[2])
+
+    def url(self) -> str:
+        """Wait until it says where it serves HTTP."""
+        return "http://" + self._told_after("http://")
+
+    def _told_after(self, words: str) -> str:
+        """Return the word that its log tells behind these."""
         assert self._process.stderr is not None
-        while "listening at" not in (line := self._process.stderr.readline()):
+        while words not in (line := self._process.stderr.readline()):
             assert line, "it has ended"
-        return int(line.split("listening at ")[1].split()[0].rpartition(":")[2])
+        return line.split(words)[1].split()[0]
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -132,8 +143,37 @@ def test_a_key_that_has_changed_is_taken_at_sighup_without_a_restart(
     newer.manager.hear_until("READY=1")
 
 
+def status_with(key: str, url: str) -> int:
+    """Return what a page answers who shows a key."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"})
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+@pytest.mark.parametrize("program", ["bootstrap", "client"])
+def test_the_key_of_a_page_is_changed_at_sighup_without_a_restart(
+    start: Start, layout: Path, tmp_path: Path, program: str
+) -> None:
+    key, old, new = tmp_path / "key", "0" * 16, "1" * 16
+    key.write_text(old)
+    key.chmod(0o600)
+    own = {"bootstrap": ("--address", "127.0.0.1:0", "--config", layout), "client": ("--neighbour", UNUSED)}
+    service = start(program, *own[program], "--http", "127.0.0.1:0", "--http-key-file", key)
+    url = service.url()
+    assert (status_with(old, url), status_with(new, url)) == (200, 401)
+    key.write_text(new)
+    service.signal(signal.SIGHUP)
+    service.manager.hear_until("RELOADING=1")
+    service.manager.hear_until("READY=1")
+    assert (status_with(old, url), status_with(new, url)) == (401, 200)
+
+
 def test_a_node_that_waits_for_its_bootstrapper_is_not_ready_and_says_so(start: Start) -> None:
-    node = start("node", "--bootstrap", "127.0.0.1:9", "--name", "n1")
+    node = start("node", "--bootstrap", UNUSED, "--name", "n1")
     heard = node.manager.hear_until("STATUS=waiting for the bootstrapper at 127.0.0.1:9: ")
     assert not [word for word in heard if "READY" in word]
     node.signal(signal.SIGTERM)
@@ -152,13 +192,13 @@ def test_a_server_is_ready_when_it_listens_and_tells_how_many_contents_are(
 
 
 def test_a_gateway_is_ready_when_it_serves_http(start: Start) -> None:
-    gateway = start("client", "--neighbour", "127.0.0.1:9", "--http", "127.0.0.1:0")
+    gateway = start("client", "--neighbour", UNUSED, "--http", "127.0.0.1:0")
     *_, ready = serves_to_its_end(gateway)
     assert "STATUS=serving http://127.0.0.1:" in ready
 
 
 def test_a_client_that_records_says_what_it_waits_for(start: Start, tmp_path: Path) -> None:
-    client = start("client", "--neighbour", "127.0.0.1:9", "--content", "film", "--output", tmp_path / "x.ts")
+    client = start("client", "--neighbour", UNUSED, "--content", "film", "--output", tmp_path / "x.ts")
     client.manager.hear_until("STATUS=film: waiting: ")
     client.signal(signal.SIGTERM)
     client.manager.hear_until("STOPPING=1")
