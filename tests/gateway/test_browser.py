@@ -1,11 +1,14 @@
 """The page in a real browser: it lists, plays, and shows how it goes, without a complaint."""
 
+import contextlib
+import http.client
 from collections.abc import Iterator
+from http.cookies import SimpleCookie
 
 import pytest
 
 from gateway.browser import Browser, browsing
-from gateway.conftest import SPEED, Overlay, cut_viewers, keyed
+from gateway.conftest import KEY, SPEED, Overlay, cut_viewers, keyed
 from helpers import PATIENCE, wait_until
 from mcast.errors import McastError, NotFoundError, UnreachableError
 from mcast.gateway import site
@@ -52,6 +55,22 @@ def test_the_page_plays_when_its_url_holds_the_key(guarded: Gateway, browser: Br
     browser.wait_until("document.body.innerText.includes('rp › n1')")
     assert browser.evaluate("location.hash") == "#earth"
     assert browser.errors == []
+
+
+def test_a_link_of_another_site_leads_who_has_the_cookie_to_the_page(
+    guarded: Gateway, gateway: Gateway, browser: Browser
+) -> None:
+    with contextlib.closing(http.client.HTTPConnection(*guarded.address, timeout=PATIENCE)) as client:
+        client.request("GET", "/base.css", headers={"Authorization": f"Bearer {KEY}"})
+        (cookie,) = SimpleCookie(client.getresponse().headers["Set-Cookie"]).values()
+    here, there = f"http://{guarded.address}/", f"http://localhost:{gateway.address.port}/base.css"
+    browser.open(there)
+    browser.wait_until(f"location.href === '{there}' && document.readyState === 'complete'")
+    browser.call(
+        "Network.setCookie", name=cookie.key, value=cookie.value, url=here, sameSite=cookie["samesite"]
+    )
+    browser.evaluate(f"location.href = '{here}'")
+    browser.wait_until("document.querySelectorAll('article').length === 1")
 
 
 @pytest.mark.parametrize(("name", "link"), [("100%", "100%"), ("news at 9/ü", "news%20at%209%2F%C3%BC")])
