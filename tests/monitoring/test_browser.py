@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.browser import Browser
-from helpers import Recorder
+from helpers import Recorder, wait_until
 from mcast.config.key_file import KeyRing
 from mcast.hostport import HostPort
 from mcast.monitoring.events import EventStore
@@ -118,6 +118,7 @@ def test_what_was_kept_is_shown_although_news_came_first(
     browser: Browser, page: OverlayPage, events: EventStore
 ) -> None:
     events.add("n1", [EventReport("cut", f"kept {number}") for number in range(3)])
+    wait_until(lambda: page._news._told_number == events.last, "a look, so that they are no news any more")
     with answers_held_back(browser):
         look_at(browser, page)
         browser.wait_until("window.answer !== undefined")
