@@ -48,6 +48,11 @@ def address(number: int) -> str:
     return f"10.0.{number}.2" if number else "10.0.1.1"
 
 
+def beside(number: int) -> str:
+    """Return where a host is reached by way of the network that loses nothing."""
+    return f"10.99.0.{100 + number}"
+
+
 def scenario(hops: int, loss: float) -> Scenario:
     """Return a chain of `hops` links that lose `loss` per cent each way, and a network beside it."""
     lossy, links = LinkOptions(loss=loss), []
@@ -56,10 +61,10 @@ def scenario(hops: int, loss: float) -> Scenario:
         right = Interface(host(hop), 2, "left", None, (IPv4Interface(f"10.0.{hop}.2/24"),))
         links.append(LabLink(hop, f"{left.node}-{right.node}", left, right, lossy, lossy))
     for number in range(hops + 1):
-        beside = Interface(host(number), 3, "beside", None, (IPv4Interface(f"10.99.0.{100 + number}/24"),))
+        second = Interface(host(number), 3, "beside", None, (IPv4Interface(f"{beside(number)}/24"),))
         index = hops + 1 + number
         plug = Interface("switch", number)
-        links.append(LabLink(index, f"{host(number)}-switch", beside, plug, CLEAN, CLEAN))
+        links.append(LabLink(index, f"{host(number)}-switch", second, plug, CLEAN, CLEAN))
     devices = tuple(
         # Each host knows the two neighbouring links; what lies one further is reached by a neighbour.
         Device(1 + number, host(number), "host", HERE, False, False, _routes(number, hops))
@@ -98,14 +103,13 @@ class Chain:
         layout = {
             name: {
                 "address": f"{address(number)}:5000",
+                "aliases": [beside(number)],  # where it calls the bootstrapper from
                 "neighbours": [names[number]] if number < len(names) else [],
             }
             for number, name in self.nodes.items()
         }
         layout["rp"]["servers"] = [f"{address(0)}:7000"]
-        (self.folder / "layout.json").write_text(
-            json.dumps({"rendezvous": "rp", "open": True, "nodes": layout})
-        )
+        (self.folder / "layout.json").write_text(json.dumps({"rendezvous": "rp", "nodes": layout}))
         config = str(self.folder / "server.toml")
         Path(config).write_text('cache = "cache"\n[[content]]\nname = "noise"\nsource = "noise.mp4"\n')
         self.run(0, "server", "server", "--address", f"{address(0)}:7000", "--config", config)

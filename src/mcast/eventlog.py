@@ -24,6 +24,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "node_replaced": ("node", "address", "before"),
     "node_lost": ("node", "reason"),
     "node_linked": ("node", "neighbours"),
+    "node_elsewhere": ("node", "address"),
     "node_streams": ("content", "node", "path", "children", "fed"),
     "node_pruned": ("content", "node"),
     # a node

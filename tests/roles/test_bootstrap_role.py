@@ -19,7 +19,7 @@ import pytest
 from helpers import Recorder, wait_until
 from mcast.config.layout import Layout
 from mcast.config.layout_file import parse_layout
-from mcast.config.opening import OPEN_TO_ALL
+from mcast.config.opening import OPEN_TO_ALL, parse_opening
 from mcast.hostport import HostPort
 from mcast.net import connection as connection_module
 from mcast.net.connection import Connection, PeerGone, connect
@@ -232,11 +232,31 @@ def test_a_name_is_not_borne_from_elsewhere_unless_the_layout_is_open() -> None:
     refusal = identification.find(layout(), asked, connection)
     assert isinstance(refusal, str)
     assert refusal.startswith("'n1' does not call from 10.9.9.9, says campus.toml: add it to the aliases of")
-    found = identification.find(replace(layout(), open=OPEN_TO_ALL), asked, connection)
-    assert not isinstance(found, str)
-    assert found.name == "n1"
+    assert identification.find(replace(layout(), open=parse_opening(["n*"])), asked, connection) == refusal
     here = cast(Connection, SimpleNamespace(peer=at, local=Endpoint.of("10.9.9.9", 4000)))
     assert not isinstance(identification.find(layout(), asked, here), str)
+
+
+@pytest.mark.parametrize(
+    ("peer", "port", "reached"),
+    [
+        ("10.9.9.9", 5009, "10.9.9.9:5009"),
+        ("10.9.9.9", 0, "10.9.9.9:5000"),  # it listens at the layout's port
+        ("127.0.0.4", 5009, "127.0.0.2:5000"),  # one of its own: its ports may be translated
+        ("127.0.0.7", 5000, "127.0.0.2:5000"),  # this very host has many addresses, the file says which
+        ("127.0.0.7", 5009, "127.0.0.7:5009"),  # not where the file says, wherever it calls from
+        ("fe80::7", 5009, "127.0.0.2:5000"),  # means nothing on another link
+    ],
+)
+def test_where_the_layout_is_open_a_node_of_the_file_is_reached_where_it_calls_from(
+    peer: str, port: int, reached: str
+) -> None:
+    connection = SimpleNamespace(peer=Endpoint.of(peer, 1234), local=Endpoint.of("10.0.0.1", 4000))
+    found = Identification("campus.toml").find(
+        replace(layout(), open=OPEN_TO_ALL), Register("n1", port, b"i" * 16), cast(Connection, connection)
+    )
+    assert not isinstance(found, str)
+    assert (found.name, str(found.address)) == ("n1", reached)
 
 
 def test_one_strange_address_has_a_share_of_the_names_where_the_layout_is_open(

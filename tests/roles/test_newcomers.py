@@ -12,7 +12,7 @@ from mcast.config.layout import Layout, NodeSpec
 from mcast.config.layout_file import parse_layout
 from mcast.hostport import HostPort
 from mcast.monitoring.registry import NodeStatus
-from mcast.net.connection import Connection, connect
+from mcast.net.connection import Connection, PeerGone, connect
 from mcast.roles.bootstrap import newcomers as newcomers_module
 from mcast.roles.bootstrap.bootstrapper import ASK_PAUSE, Bootstrapper
 from mcast.roles.bootstrap.newcomers import Newcomers
@@ -183,23 +183,88 @@ def test_another_file_may_name_a_newcomer_or_shut_it_out() -> None:
     assert newcomers.layout.find_by_name("lab-1") is None
 
 
+# Nodes of the file that are elsewhere
+
+
+def elsewhere(name: str = "n1", ip: str = "10.0.9.9") -> NodeSpec:
+    return NodeSpec(name, HostPort(ip, 5009))
+
+
+def test_a_node_of_the_file_is_reached_elsewhere_until_it_is_gone() -> None:
+    file = campus(open=True)
+    newcomers = Newcomers(file)
+    newcomers.join(lab("lab-1"), ["n1"])
+    assert newcomers.join(elsewhere(), ["n3"]) == {"rp", "n1", "n2", "lab-1"}
+    for neighbour in ("rp", "n2", "lab-1"):
+        assert ("n1", "10.0.9.9:5009") in newcomers.layout.neighbours_of(neighbour)
+    assert [name for name, _ in newcomers.layout.neighbours_of("n1")] == ["rp", "n2", "lab-1"]
+    assert newcomers.layout.message("n1", 1).address == "10.0.9.9:5009"
+    assert not newcomers.layout.message("n1", 1).joined
+    assert newcomers.join(elsewhere(), []) == set()  # on a new connection
+    assert newcomers.leave("n1") == {"rp", "n1", "n2", "lab-1"}
+    newcomers.leave("lab-1")
+    assert newcomers.layout == file
+
+
+def test_a_node_that_comes_home_is_reached_as_the_file_says() -> None:
+    newcomers = Newcomers(campus(open=True))
+    assert newcomers.join(campus().nodes["n1"], []) == set()
+    newcomers.join(elsewhere(), [])
+    newcomers.join(campus().nodes["n1"], [])
+    assert newcomers.layout == campus(open=True)
+
+
+def test_a_rendezvous_point_that_is_elsewhere_is_watched_there_by_its_standbys() -> None:
+    newcomers = Newcomers(campus(open=True, rendezvous=["rp", "n3"]))
+    newcomers.join(elsewhere("rp"), [])
+    (senior,) = newcomers.layout.message("n3", 1).seniors
+    assert senior.address == "10.0.9.9:5009"
+    offered = usable(newcomers.layout, up("rp", "n1", "n2")).for_node("n3", HERE, "")
+    assert [each.address for each in offered if each.name == "rp"] == ["10.0.9.9:5009"]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"open": ["10.0.0.0/8"]},  # may no more bear a name of the file
+        {"open": True, "nodes": {"rp": {"address": "10.0.4.10:5000"}}},  # the file names it no more
+        {
+            "open": True,
+            "nodes": {
+                "rp": {"address": "10.0.4.10:5000"},
+                "n1": {"address": "10.0.9.9:5000", "neighbours": ["rp"]},
+            },
+        },
+    ],
+)
+def test_another_file_says_anew_where_its_nodes_are(keys: dict[str, object]) -> None:
+    newcomers = Newcomers(campus(open=True))
+    newcomers.join(elsewhere(), [])
+    assert newcomers.change_file(campus(open=True)) == set()
+    assert newcomers.is_elsewhere("n1")
+    assert newcomers.change_file(campus(**keys)) == {"n1"}
+    assert newcomers.layout == campus(**keys)
+
+
 # Over sockets
+
+
+FILE: dict[str, object] = {
+    "rp": {"address": "127.0.0.1:5000"},
+    "n1": {"address": "127.0.0.2:5000", "neighbours": ["rp"]},
+}
 
 
 @pytest.fixture
 def bootstrapper() -> Iterator[Bootstrapper]:
-    nodes: dict[str, object] = {
-        "rp": {"address": "127.0.0.1:5000"},
-        "n1": {"address": "127.0.0.2:5000", "neighbours": ["rp"]},
-    }
-    layout = parse_layout({"rendezvous": "rp", "nodes": nodes, "open": ["lab-*"]}, "campus.toml")
+    layout = parse_layout({"rendezvous": "rp", "nodes": FILE, "open": ["lab-*"]}, "campus.toml")
     crashes = Recorder()
     with Bootstrapper(layout, "campus.toml", HostPort("127.0.0.1", 0), crashes) as running:
         yield running
     assert crashes.calls == []
 
 
-Dial = Callable[[Register], Connection]
+Dial = Callable[..., Connection]
 M = TypeVar("M", bound=Message)
 
 
@@ -207,8 +272,8 @@ M = TypeVar("M", bound=Message)
 def dial(bootstrapper: Bootstrapper) -> Iterator[Dial]:
     connections: list[Connection] = []
 
-    def register(said: Register) -> Connection:
-        connections.append(connect(bootstrapper.address, 5))
+    def register(said: Register, source: str = "127.0.0.1") -> Connection:
+        connections.append(connect(bootstrapper.address, 5, source=source))
         connections[-1].send(said)
         return connections[-1]
 
@@ -225,6 +290,16 @@ def told(connection: Connection, kind: type[M]) -> M:
     message = connection.receive(10)
     assert isinstance(message, kind)
     return message
+
+
+def open_to_all(bootstrapper: Bootstrapper, *, is_open: bool = True) -> None:
+    bootstrapper.change_layout(
+        parse_layout({"rendezvous": "rp", "nodes": FILE, "open": is_open}, "campus.toml")
+    )
+
+
+def reached(connection: Connection) -> dict[str, str]:
+    return {each.name: each.address for each in told(connection, LayoutMessage).neighbours}
 
 
 def neighbours(connection: Connection) -> list[str]:
@@ -254,6 +329,48 @@ def test_a_newcomer_that_is_gone_is_nobody_s_neighbour(dial: Dial, bootstrapper:
     newcomer.close()
     assert neighbours(rendezvous) == ["n1"]
     assert "lab-1" not in bootstrapper.nodes()
+
+
+def test_a_node_of_the_file_that_comes_from_elsewhere_is_reached_there_as_long_as_it_is_up(
+    dial: Dial, bootstrapper: Bootstrapper, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    open_to_all(bootstrapper)
+    rendezvous = dial(node("rp", port=5000))
+    assert reached(rendezvous) == {"n1": "127.0.0.2:5000"}
+    moved = dial(node("n1"), "127.0.0.9")
+    assert told(moved, LayoutMessage).address == "127.0.0.9:5007"
+    assert reached(rendezvous) == {"n1": "127.0.0.9:5007"}
+    moved.close()
+    assert reached(rendezvous) == {"n1": "127.0.0.2:5000"}
+    assert "n1 is not where the file says: its neighbours reach it at 127.0.0.9:5007" in caplog.text
+
+
+def test_a_node_that_moves_with_its_process_is_reached_at_its_new_address(
+    dial: Dial, bootstrapper: Bootstrapper
+) -> None:
+    open_to_all(bootstrapper)
+    rendezvous = dial(node("rp", port=5000))
+    told(rendezvous, LayoutMessage)
+    for ip in ("127.0.0.9", "127.0.0.8"):  # the old connection is not even closed yet
+        told(dial(node("n1"), ip), LayoutMessage)
+        assert reached(rendezvous) == {"n1": f"{ip}:5007"}
+
+
+def test_a_node_that_is_elsewhere_says_anew_who_it_is_when_the_layout_is_open_no_more(
+    dial: Dial, bootstrapper: Bootstrapper
+) -> None:
+    open_to_all(bootstrapper)
+    rendezvous = dial(node("rp", port=5000))
+    told(rendezvous, LayoutMessage)
+    moved = dial(node("n1"), "127.0.0.9")
+    told(moved, LayoutMessage)
+    assert reached(rendezvous) == {"n1": "127.0.0.9:5007"}
+    open_to_all(bootstrapper, is_open=False)
+    assert reached(rendezvous) == {"n1": "127.0.0.2:5000"}
+    assert told(moved, LayoutMessage).address == "127.0.0.2:5000"
+    with pytest.raises(PeerGone):
+        moved.receive(10)
 
 
 def test_who_asks_again_and_again_is_answered_now_and_then(dial: Dial) -> None:

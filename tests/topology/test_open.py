@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tools.demo.plan import LoopbackAddresses, free_address
-from tools.demo.processes import ProgramProcess
+from tools.demo.processes import ProgramProcess, wait_until
 from topology.conftest import Build
 from topology.harness import Client, Topology
 
@@ -126,6 +126,26 @@ def test_a_stranger_may_not_join_and_is_told_why(build: Build) -> None:
     assert stranger.wait(20) == 2
     assert "is open to 10.0.0.0/8, lab-*: neither 127.0.0.1 nor the name is among these" in stranger.text()
     topology.programs.remove(stranger)
+
+
+def test_a_node_that_returns_under_another_address_is_reached_there_and_then_at_home_again(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Topology, "repair", "neighbours")  # no way to n2 but over n1
+    topology = build({"rp": ["n1"], "n1": ["n2"], "n2": []})
+    change_file(topology, open=True)
+    away = free_address("127.0.0.1")
+    for options, where in ((["--address", away], away), ([], topology.addresses.of("n1"))):
+        assert topology.nodes["n1"].stop(signal.SIGTERM) == 0
+        topology.start_node("n1", *options)
+        wait_until(lambda: f"n1 at {where}" in last_place(topology, "n2"), f"n1 at {where}")  # noqa: B023
+        client = watch(topology, "n2", "--wait", "20")
+        assert path_after(topology, client) == ["rp", "n1", "n2"]
+
+
+def last_place(topology: Topology, name: str) -> str:
+    """Return what a node has said last of its neighbours."""
+    return topology.nodes[name].text().rsplit("neighbours", 1)[-1].partition("\n")[0]
 
 
 def test_a_newcomer_keeps_its_links_when_the_bootstrapper_is_restarted(build: Build) -> None:

@@ -125,6 +125,18 @@ class Layout:
             self, nodes={**self.nodes, **nodes}, links={**self.links, **changed}, joined=frozenset(nodes)
         )
 
+    def relocated(self, addresses: Mapping[str, HostPort]) -> "Layout":
+        """Return this layout with some of its nodes elsewhere: all their neighbours reach them there."""
+        if not addresses:
+            return self
+        nodes = {name: replace(node, address=addresses.get(name, node.address))
+                 for name, node in self.nodes.items()}  # fmt: skip
+        links = {
+            name: tuple(Link(each.neighbour, addresses.get(each.neighbour, each.address)) for each in around)
+            for name, around in self.links.items()
+        }
+        return replace(self, nodes=nodes, links=links)
+
     @cached_property
     def _hosts(self) -> dict[str, tuple[str, ...]]:
         hosts = {name: [node.address.host, *node.aliases] for name, node in self.nodes.items()}

@@ -1,8 +1,8 @@
 """Whom a layout is open to: `open = true`, or a list of networks and of patterns for names.
 
-`true` says two things: any address may bear any name of the file, and anybody may join under a name that the
-file does not have. A list says less: a name of the file is borne from its own addresses only, and who is in
-one of the networks, or has a name that fits one of the patterns, may join.
+`true` says two things: any address may bear any name of the file, whose node is then reached there, and
+anybody may join under a name that the file does not have. A list says less: a name of the file is borne from
+its own addresses only, and who is in one of the networks, or has a name that fits one of the patterns, may join.
 """
 
 from collections.abc import Iterable

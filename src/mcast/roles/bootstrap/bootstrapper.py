@@ -37,7 +37,7 @@ from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
 from mcast.roles.bootstrap.identification import Identification
 from mcast.roles.bootstrap.newcomers import Newcomers
-from mcast.roles.bootstrap.notes import note_change
+from mcast.roles.bootstrap.notes import note_arrival, note_change, note_elsewhere
 from mcast.roles.bootstrap.offers import Offers
 from mcast.shares import UNCOUNTED, Source, share_of, source_of
 from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, Probe, Refused, Register, Seek
@@ -137,9 +137,13 @@ class Bootstrapper:
         with self._lock:
             self._file, self._version = layout, self._version + 1
             self._offers.changed()
-            self._newcomers.change_file(layout)
+            settled = self._newcomers.change_file(layout)
             sessions = list(self._sessions.values())
         self._deliver_to(sessions)
+        for session in sessions:
+            if session.name in settled:
+                # The node goes on, and registers again: whether it may is then for the new file to say.
+                self._end(session, "the layout says anew where it is")
 
     def end_silent_sessions(self) -> None:
         """Close the sessions of nodes that are silent for too long. To be called about once a second."""
@@ -247,9 +251,12 @@ class Bootstrapper:
                 return older
             self._sessions[session.name] = session
             before = self._registry.join(session.name, session.instance, str(peer), time.monotonic())
-            affected = set() if node.name in self._file.nodes else self._newcomers.join(node, links)
+            affected = self._newcomers.join(node, links)
             self._changed(affected)
-        self._note_arrival(session, before)
+            is_elsewhere = self._newcomers.is_elsewhere(session.name)
+        note_arrival(session.name, peer, session.instance, before)
+        if is_elsewhere and affected:
+            note_elsewhere(session.name, node.address)
         self._inform(affected - {session.name})  # it is told by who called
         if older is not None:
             older.connection.close()  # of the same process, which has connected anew
@@ -260,20 +267,6 @@ class Bootstrapper:
         session.heard.clear()
         say(session.connection, Probe())
         return session.heard.wait(PROBE_TIMEOUT)
-
-    def _note_arrival(self, session: _Session, before: NodeStatus | None) -> None:
-        name, peer = session.name, session.connection.peer
-        if before is None:
-            eventlog.note(
-                logger, "node_registered", "%s is up", name, extra={"peer": peer}, node=name, address=peer
-            )
-        elif before.instance == session.instance:
-            logger.debug("= %s has come back on a new connection", name, extra={"peer": peer})
-        else:
-            eventlog.note(
-                logger, "node_replaced", "another process is %s now, it was the one at %s", name, before.peer,
-                level=logging.WARNING, extra={"peer": peer}, node=name, address=peer, before=before.peer,
-            )  # fmt: skip
 
     def _deliver(self, session: _Session) -> None:
         """Send a node its place, unless it has been sent before. Waits for nobody."""

@@ -1,8 +1,13 @@
-"""Find out which node calls: by the name that it gives, or by the address that it calls from."""
+"""Find out which node calls: by the name that it gives, or by the address that it calls from.
+
+Where the layout is open to all, a node of the file may be on another host than the file says. Then it is
+reached where it calls from, as a newcomer is: whoever else is at the file's address, it is not there.
+"""
 
 import logging
 import threading
 import time
+from dataclasses import replace
 
 from mcast.config.layout import Layout, NodeSpec
 from mcast.config.tables import some
@@ -32,14 +37,18 @@ class Identification:
         self._names.given_up.set()
 
     def find(self, layout: Layout, register: Register, connection: Connection) -> NodeSpec | str:
-        """Return the node that calls, or a sentence that tells its user why there is none."""
+        """Return the node that calls and where it is reached, or a sentence that tells why there is none."""
         peer = connection.peer
         if register.name:
             named = layout.find_by_name(register.name)
             if named is None:
                 return self._newcomer(layout, register, connection)
-            if layout.open.to_all or self._may_bear(layout, named, connection):
+            if not layout.open.to_all and _is_here(connection):  # who is on this very host may end us as well
                 return named
+            if self._calls_from_its_own(layout, named, connection):
+                return named
+            if layout.open.to_all:
+                return _elsewhere(named, register, connection)
             return (
                 f"'{named.name}' does not call from {peer.ip}, says {self._source}: add it to the aliases of "
                 f"nodes.{named.name}, or write open = true to let any address bear any name"
@@ -75,10 +84,8 @@ class Identification:
         # What TCP has proven, and nothing that it says: nobody can have others connect to a third one.
         return NodeSpec(name, HostPort(str(ip), register.port))
 
-    def _may_bear(self, layout: Layout, node: NodeSpec, connection: Connection) -> bool:
+    def _calls_from_its_own(self, layout: Layout, node: NodeSpec, connection: Connection) -> bool:
         ip = connection.peer.ip
-        if ip.is_loopback or ip == connection.local.ip:  # this very host: whoever is on it may end us as well
-            return True
         hosts = layout.hosts_of(node.name)
         literal = [literal_ip(host) for host in hosts]
         return ip in literal or any(
@@ -86,6 +93,21 @@ class Identification:
             for host, found in zip(hosts, literal, strict=True)
             if found is None
         )
+
+
+def _elsewhere(node: NodeSpec, register: Register, connection: Connection) -> NodeSpec:
+    """Return a node of the file that calls from an address which is none of its own."""
+    ip, port = connection.peer.ip, register.port or node.address.port
+    # Two addresses tell nothing of where others reach a node: one of this very host, which has more of them
+    # (but that the node listens at another port than the file says, does), and one that holds on one link.
+    if (_is_here(connection) and port == node.address.port) or (ip.version == 6 and ip.is_link_local):
+        return node
+    return replace(node, address=HostPort(str(ip), port))
+
+
+def _is_here(connection: Connection) -> bool:
+    """Return whether a caller is on this very host."""
+    return connection.peer.ip.is_loopback or connection.peer.ip == connection.local.ip
 
 
 class _Names:

@@ -1,8 +1,9 @@
-"""The nodes that the file does not name: who has joined, where each is reached, whom it has chosen.
+"""The nodes that are not where the file says: those that it does not name, and those that are elsewhere.
 
 A newcomer measures the nodes that it is offered and says which it takes (Links); both ends learn of the
 link by their next LAYOUT. When its session ends, it and its links are gone: it says them again when it
-comes back (Register), whoever has been restarted meanwhile.
+comes back (Register), whoever has been restarted meanwhile. A node of the file that calls from another
+address, where anybody may, has the file's links: its neighbours reach it there until its session ends.
 
 Pure, and not thread-safe: the caller holds a lock.
 """
@@ -12,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mcast.config.layout import Layout, NodeSpec
-from mcast.hostport import HostPort
+from mcast.hostport import HostPort, literal_ip
 
 MAX_NEWCOMERS = 1024
 """Nodes that the file does not name."""
@@ -32,25 +33,36 @@ class Newcomer:
 
 
 class Newcomers:
-    """All that have joined, beside the layout of the file."""
+    """All that have joined, beside the layout of the file, and its nodes that are elsewhere."""
 
     def __init__(self, file: Layout) -> None:
         self._file = file
         self._known: dict[str, Newcomer] = {}
+        self._elsewhere: dict[str, HostPort] = {}  # nodes of the file: where they are reached
         self.layout = file
-        """The file's layout and the newcomers."""
+        """The file's layout with its nodes where they are, and the newcomers."""
 
     def __contains__(self, name: str) -> bool:
         return name in self._known
 
-    def change_file(self, file: Layout) -> None:
-        """Take in another layout: whom it names is a newcomer no more, whom it admits not has no place."""
+    def is_elsewhere(self, name: str) -> bool:
+        """Return whether a node of the file is at another address than the file says."""
+        return name in self._elsewhere
+
+    def change_file(self, file: Layout) -> set[str]:
+        """Take in another layout: whom it names is a newcomer no more, whom it admits not has no place.
+
+        Return the nodes of which it says anew where they are: they have to register again.
+        """
         self._file = file
+        settled = {name for name, at in self._elsewhere.items() if not _may_be_at(file, name, at)}
+        self._elsewhere = {name: at for name, at in self._elsewhere.items() if name not in settled}
         self._known = {
             name: each for name, each in self._known.items()
             if name not in file.nodes and (ip := each.address.ip) and file.open.admits(name, ip)
         }  # fmt: skip
         self._extend()
+        return settled
 
     def lack_of_room(self, node: NodeSpec) -> str | None:
         """Return why a newcomer finds no room; None if it does."""
@@ -63,7 +75,10 @@ class Newcomers:
         return None
 
     def join(self, node: NodeSpec, links: Iterable[str]) -> set[str]:
-        """Take a newcomer in, with the links that it had; return whose layouts change."""
+        """Take a node in, a newcomer with the links that it had; return whose layouts change."""
+        if node.name in self._file.nodes:
+            by_the_file = self._file.nodes[node.name].address
+            return self._locate(node.name, node.address if self._file.open.to_all else by_the_file)
         return self._put(node.name, Newcomer(node.name, node.address), links)
 
     def choose(self, name: str, links: Iterable[str]) -> set[str]:
@@ -72,7 +87,9 @@ class Newcomers:
         return set() if known is None else self._put(name, known, links)
 
     def leave(self, name: str) -> set[str]:
-        """Forget a newcomer; return whose layouts change."""
+        """Forget where a node is, and a newcomer at all; return whose layouts change."""
+        if name in self._file.nodes:
+            return self._locate(name, self._file.nodes[name].address)
         before = self._neighbours_of(name)
         if self._known.pop(name, None) is None:
             return set()
@@ -83,6 +100,17 @@ class Newcomers:
         """Return the nodes that as many newcomers have chosen as may."""
         chosen = Counter(name for each in self._known.values() for name in each.links)
         return frozenset(name for name, count in chosen.items() if count >= MAX_CHOSEN)
+
+    def _locate(self, name: str, address: HostPort) -> set[str]:
+        """Take in where a node of the file is; return whose layouts change."""
+        by_the_file = self._file.nodes[name].address
+        if self._elsewhere.get(name, by_the_file) == address:
+            return set()
+        self._elsewhere[name] = address
+        if address == by_the_file:
+            del self._elsewhere[name]
+        self._extend()
+        return {name} | self._neighbours_of(name)
 
     def _put(self, name: str, newcomer: Newcomer, links: Iterable[str]) -> set[str]:
         before = self._neighbours_of(name)
@@ -102,4 +130,12 @@ class Newcomers:
 
     def _extend(self) -> None:
         nodes = {name: NodeSpec(name, each.address) for name, each in self._known.items()}
-        self.layout = self._file.extended(nodes, {name: each.links for name, each in self._known.items()})
+        links = {name: each.links for name, each in self._known.items()}
+        self.layout = self._file.relocated(self._elsewhere).extended(nodes, links)
+
+
+def _may_be_at(file: Layout, name: str, address: HostPort) -> bool:
+    """Return whether a node of a file may be elsewhere, as far as literal addresses tell."""
+    if name not in file.nodes or not file.open.to_all:
+        return False
+    return address.ip not in [literal_ip(host) for host in file.hosts_of(name)]
