@@ -86,6 +86,9 @@ class Topology:
     """Of the layout. With "anyone" a node that was just started may stream by a link that the layout lacks:
     where the machine is slow it is asked for a content before it has reached its neighbours."""
 
+    keys: Mapping[str, bool | int] = {}
+    """What else stands at the top of the layout."""
+
     def __init__(
         self, directory: Path, stock: Stock, links: Links, *, contents: Sequence[str], servers: int = 1,
         addresses: LoopbackAddresses | None = None, standbys: Sequence[str] = (),
@@ -128,7 +131,7 @@ class Topology:
     def start_bootstrapper(self, *options: str) -> ProgramProcess:
         layout = write_layout(
             self.directory / "layout.json", self.addresses, self.links, tuple(self.server_addresses),
-            *self.standbys, keys={"repair": self.repair},
+            *self.standbys, keys={"repair": self.repair, **self.keys},
         )  # fmt: skip
         address = self.addresses.of("bootstrap")
         command = role_command("bootstrap", "--address", address, "--config", str(layout), *options)

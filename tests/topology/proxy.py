@@ -13,15 +13,15 @@ from typing import Self
 class DelayingProxy:
     """Forwards connections to `target`, each byte `delay` seconds late in both directions.
 
-    Media of what it hides would be refused, as it comes from another address than the proxy's: it is
-    for servers that are not to be chosen.
+    Media does not come by it. It is taken all the same, as it comes from the proxy's address: that is the
+    target's, at another port.
     """
 
     def __init__(self, target: str, delay: float) -> None:
         host, _, port = target.rpartition(":")
         self._target, self._delay = (host, int(port)), delay
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = socket.create_server((host, 0))
+        self.address = f"{host}:{self._listener.getsockname()[1]}"
         self._selector = selectors.DefaultSelector()
         self._waiting: list[tuple[float, int, socket.socket, bytes]] = []
         self._peers: dict[socket.socket, socket.socket] = {}

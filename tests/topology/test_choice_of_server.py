@@ -2,12 +2,16 @@
 
 import pytest
 
+from mcast.overlay.moving import BETTER_SECONDS
 from topology.asking import contents_of
 from topology.conftest import Build
+from topology.harness import Topology
 from topology.proxy import DelayingProxy
 
 DELAY = 0.15
 """Seconds, each way: more than a busy machine adds."""
+MORE = 60_000
+"""Bytes that a client must have written after a change: about a second of the content."""
 
 
 @pytest.mark.parametrize("slow", ["s1", "s2"])
@@ -46,3 +50,31 @@ def test_the_other_server_is_taken_when_the_better_one_is_dead(build: Build) -> 
     client.finish()
     topology.assert_complete(client)
     assert topology.streams("clip") or client.report()["bytes"]
+
+
+def test_a_running_stream_moves_to_a_clearly_better_server_where_that_is_wished_and_nothing_is_missing(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Topology, "keys", {"move_streams": True})
+    topology = build({"rp": ["n1"], "n1": []}, servers=2, start=False)
+    with DelayingProxy(topology.server_addresses[0], DELAY) as far:
+        topology.server_addresses[0] = far.address
+        topology.start_bootstrapper()
+        topology.start_server("s1")
+        for name in topology.links:
+            topology.start_node(name)
+        topology.wait_ready()
+        client = topology.client("n1")
+        client.wait_for_media()
+        rendezvous = topology.nodes["rp"]
+        assert rendezvous.wait_for_event("serves", content="clip").text("server") == far.address
+        (before,) = topology.streams("clip")
+        topology.start_server("s2")
+        near = topology.addresses.of("s2")
+        rendezvous.wait_for_event("serves", BETTER_SECONDS + 30, content="clip", server=near)
+        client.wait_for_media(client.written + MORE)
+        after = {each.ssrc for info in contents_of(near) for each in info.running}
+        report = client.stop()
+    topology.assert_nothing_missing(client)
+    assert after == {before.ssrc}
+    assert (report["parent_changes"], report["discontinuities"]) == (0, 0)

@@ -21,6 +21,12 @@ def doubled(topology: Topology, *nodes: str) -> None:
     topology.wait_ready()
 
 
+def doubled_by_the_layout(topology: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start a topology in which all nodes want two parents."""
+    monkeypatch.setattr(Topology, "keys", {"parents": 2})
+    topology.start()
+
+
 def joined(topology: Topology, at: str, *options: str) -> tuple[Client, str]:
     """Start a client that waits a tenth of a second for a packet; return it and whom it is fed by."""
     client = topology.client(at, None, "--latency", "100", *options)
@@ -39,10 +45,18 @@ def assert_nothing_missed(topology: Topology, client: Client) -> None:
     topology.assert_nothing_missing(client)
 
 
-@pytest.mark.parametrize("which", ["the first parent", "the second parent"])
-def test_a_relay_that_is_killed_on_either_path_costs_no_packet(build: Build, which: str) -> None:
+@pytest.mark.parametrize(
+    ("which", "wished_by"),
+    [("the first parent", "the node"), ("the second parent", "the node"), ("the first parent", "the layout")],
+)
+def test_a_relay_that_is_killed_on_either_path_costs_no_packet(
+    build: Build, which: str, wished_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     topology = build(SQUARE, start=False)
-    doubled(topology, "n3")
+    if wished_by == "the layout":
+        doubled_by_the_layout(topology, monkeypatch)
+    else:
+        doubled(topology, "n3")
     client, first = joined(topology, "n3")
     second = second_of(topology.nodes["n3"])
     assert {first, second} == {"n1", "n2"}

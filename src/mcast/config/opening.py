@@ -2,7 +2,8 @@
 
 `true` says two things: any address may bear any name of the file, whose node is then reached there, and
 anybody may join under a name that the file does not have. A list says less: a name of the file is borne from
-its own addresses only, and who is in one of the networks, or has a name that fits one of the patterns, may join.
+its own addresses only, and whoever is in one of the networks, or has a name that fits one of the patterns,
+may join.
 """
 
 from collections.abc import Iterable
