@@ -17,7 +17,7 @@ RETRY = 1.0
 """Seconds until a neighbour that could not be reached is watched again."""
 LOOK, SILENCE = 2.0, 6.0
 """Seconds between two looks whether a watched neighbour still says something, and until it has not."""
-SENIOR_LOOK, SENIOR_SILENCE = 0.25, 1.0
+SENIOR_LOOK, SENIOR_SILENCE = 0.25, 0.75
 """The same for a rendezvous point, by one that stands behind it."""
 
 

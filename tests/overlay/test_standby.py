@@ -249,15 +249,23 @@ def test_a_first_that_returns_takes_new_streams_and_nothing_moves(seed: int) -> 
     assert [who for _, who, _ in net.said("rendezvous_given_back")] == ["rp2"]
 
 
+@pytest.mark.parametrize("how", ["it freezes", "it is cut off"])
 @pytest.mark.parametrize("seed", seeds(2))
-def test_a_first_that_freezes_is_taken_for_dead_after_a_second(seed: int) -> None:
+def test_a_first_that_freezes_or_is_cut_off_costs_a_viewer_less_than_a_second(seed: int, how: str) -> None:
     net = network(seed=seed)
     watching(net, "n1", "n3")
-    net.freeze("rp")
+    others = [name for name in (*net.nodes, *net.servers) if name != "rp"]
+    if how == "it freezes":
+        net.freeze("rp")
+    else:
+        for other in others:
+            net.world.cut("rp", other)
     net.run(4)
     assert {str(viewer.path[0]) for viewer in net.viewers} == {"rp2"}
-    assert max(viewer.longest_gap for viewer in net.viewers) < 2.5
+    assert max(viewer.longest_gap for viewer in net.viewers) < 1.0
     net.thaw("rp")
+    for other in others:
+        net.world.mend("rp", other)
     net.run(5)
     assert {viewer.state for viewer in net.viewers} == {"watching"}
     net.settle(5)
@@ -287,6 +295,23 @@ def test_two_that_cannot_see_each_other_serve_both_and_carry_the_same_stream() -
     net.run(20)  # until their kernels give up, too
     watching(net, "n1", "n2")
     assert {str(viewer.path[0]) for viewer in net.viewers} == {"rp", "rp2"}
+    assert len(streams(net)) == 1
+    unharmed(net)
+
+
+def test_a_false_alarm_of_a_standby_costs_nobody_anything() -> None:
+    net = network()
+    early = watching(net, "n1", "n3")
+    paths = [viewer.path for viewer in early]
+    net.world.cut("rp", "rp2")  # they are no neighbours: only the standby's watching is cut
+    net.run(2)
+    assert [who for _, who, _ in net.said("rendezvous_taken")] == ["rp2"]
+    watching(net, "n2", "rp2")  # whoever comes meanwhile
+    net.world.mend("rp", "rp2")
+    net.run(5)
+    assert [who for _, who, _ in net.said("rendezvous_given_back")] == ["rp2"]
+    assert [viewer.path for viewer in early] == paths
+    assert net.said("parent_taken") == net.said("cut") == []
     assert len(streams(net)) == 1
     unharmed(net)
 

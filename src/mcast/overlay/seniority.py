@@ -1,8 +1,8 @@
 """Which of several rendezvous points serves: the first in the layout's list that lives.
 
 Each one watches those that stand before it, its *seniors*, on a kept connection on which they say something
-four times a second. While a senior lives, a rendezvous point is a standby: for contents that it does not
-stream it does what any node does, and it never says `absent`. When the last senior is silent for a second,
+five times a second. While a senior lives, a rendezvous point is a standby: for contents that it does not
+stream it does what any node does, and it never says `absent`. When the last senior is silent for 0.75 s,
 its connection is closed, or it says that it is about to end, it serves; when one comes back, it is a standby
 again. What it streams by then it streams on: nothing moves.
 
@@ -13,7 +13,7 @@ running stream of one server, and so carry the same numbers.
 from mcast.overlay.actions import Announce
 
 GRACE_SECONDS = 1.0
-"""How long a senior that was never heard may be about to answer: as long as a silent one counts as alive."""
+"""How long a senior that was never heard may be about to answer: it may be starting, too."""
 
 
 class Seniority:
