@@ -16,6 +16,11 @@ MESH = {
 }  # fmt: skip
 """Each node has several ways to the rendezvous point."""
 DIAMOND = {"rp": ["n1", "n2"], "n1": ["n2", "n3"], "n2": ["n3"], "n3": []}
+STANDBY = Plan(
+    {"rp": ["n1", "n2", "rp2"], "rp2": ["n1", "n2"], "n1": ["n3"], "n2": ["n3"], "n3": []},
+    rendezvous=("rp", "rp2"),
+)
+"""Two rendezvous points, and two ways from each to the leaf."""
 LEAVES = {"c1": ("n4",), "c2": ("n5",), "c3": ("n6",)}
 HANDOVER_TIMEOUT = 5.0
 """Seconds for a node to end in order: 0.8 until its children are elsewhere, and then as any program."""
@@ -85,6 +90,10 @@ def _hang_server(trial: Trial) -> None:
 
 def _kill_rendezvous(trial: Trial) -> None:
     trial.overlay.kill(trial.hit(trial.case.plan.rendezvous[0]))
+
+
+def _freeze_rendezvous(trial: Trial) -> None:
+    trial.overlay.freeze(trial.hit(trial.case.plan.rendezvous[0]))
 
 
 def _restart_victim(trial: Trial) -> None:
@@ -172,12 +181,13 @@ SERVER_HUNG = Case(
 )  # fmt: skip
 RENDEZVOUS_KILLED = Case(
     "rendezvous-killed", "the first rendezvous point killed; it returns",
-    Plan(
-        {"rp": ["n1", "n2", "rp2"], "rp2": ["n1", "n2"], "n1": ["n3"], "n2": ["n3"], "n3": []},
-        rendezvous=("rp", "rp2"),
-    ),
-    {"c1": ("n3",), "c2": ("n1", "n2")}, _kill_rendezvous, _restart_victim, latency_ms=1000, aftermath=4.0,
-    mended=REST, witnesses=("rp2", "rp"),
+    STANDBY, {"c1": ("n3",), "c2": ("n1", "n2")}, _kill_rendezvous, _restart_victim, latency_ms=1000,
+    aftermath=4.0, mended=REST, witnesses=("rp2", "rp"),
+)  # fmt: skip
+RENDEZVOUS_FROZEN = Case(
+    "rendezvous-frozen", "the first rendezvous point frozen (SIGSTOP), then thawed",
+    STANDBY, {"c1": ("n3",), "c2": ("n1", "n2")}, _freeze_rendezvous, _thaw, latency_ms=1000,
+    aftermath=4.0, mended=REST, witnesses=("rp2", "rp"),
 )  # fmt: skip
 PLANNED_RESTART = Case(
     "planned-restart", f"kill -TERM of a relay with {BEHIND_A_RELAY} children, and its restart",
@@ -203,5 +213,6 @@ BETTER_WAY = Case(
 
 CASES = (
     RELAY_KILLED, RELAY_FROZEN, LINK_CUT, NEIGHBOUR_KILLED, ONE_OF_TWO_KILLED, CUT_VERTEX, SERVER_KILLED,
-    SERVER_HUNG, RENDEZVOUS_KILLED, PLANNED_RESTART, TWO_PARENTS, LINK_DROPS, BETTER_WAY,
+    SERVER_HUNG, RENDEZVOUS_KILLED, RENDEZVOUS_FROZEN, PLANNED_RESTART, TWO_PARENTS, LINK_DROPS,
+    BETTER_WAY,
 )  # fmt: skip
