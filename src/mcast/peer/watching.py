@@ -47,9 +47,10 @@ DEFAULT_TIMING = WatchTiming()
 SENIOR_TIMING = WatchTiming(silence=0.75, last_retry=1.0, connect_timeout=1.0, every_ms=200)
 """For a rendezvous point whose place this one takes when it dies: a viewer's buffer waits for that.
 
-Three words in a row must be missing, as one or two are where a link loses packets. That leaves a viewer who
-waits for a second a quarter of it, for the standby to join the stream and for those below to find it. A false
-alarm, of one that stood still for so long, costs nobody anything: two may serve at once.
+Three words in a row must be missing: TCP repeats a lost one within 0.25 s, and what it repeats may be lost,
+too. That leaves a viewer who waits for a second a quarter of it, for the standby to join the stream and for
+those below to find it. A false alarm, at one that stood still for so long, costs nobody anything: two may
+serve at once.
 """
 
 
