@@ -242,8 +242,9 @@ def test_another_file_says_anew_where_its_nodes_are(keys: dict[str, object]) -> 
     newcomers.join(elsewhere(), [])
     assert newcomers.change_file(campus(open=True)) == set()
     assert newcomers.is_elsewhere("n1")
-    assert newcomers.change_file(campus(**keys)) == {"n1"}
-    assert newcomers.layout == campus(**keys)
+    file = campus(**keys)
+    assert newcomers.change_file(file) == {"n1"} & file.nodes.keys()
+    assert newcomers.layout == file
 
 
 # Over sockets
@@ -368,7 +369,6 @@ def test_a_node_that_is_elsewhere_says_anew_who_it_is_when_the_layout_is_open_no
     assert reached(rendezvous) == {"n1": "127.0.0.9:5007"}
     open_to_all(bootstrapper, is_open=False)
     assert reached(rendezvous) == {"n1": "127.0.0.2:5000"}
-    assert told(moved, LayoutMessage).address == "127.0.0.2:5000"
     with pytest.raises(PeerGone):
         moved.receive(10)
 

@@ -139,11 +139,12 @@ class Bootstrapper:
             self._offers.changed()
             settled = self._newcomers.change_file(layout)
             sessions = list(self._sessions.values())
-        self._deliver_to(sessions)
         for session in sessions:
             if session.name in settled:
                 # The node goes on, and registers again: whether it may is then for the new file to say.
                 self._end(session, "the layout says anew where it is")
+            else:
+                self._deliver(session)
 
     def end_silent_sessions(self) -> None:
         """Close the sessions of nodes that are silent for too long. To be called about once a second."""

@@ -55,14 +55,14 @@ class Newcomers:
         Return the nodes of which it says anew where they are: they have to register again.
         """
         self._file = file
-        settled = {name for name, at in self._elsewhere.items() if not _may_be_at(file, name, at)}
-        self._elsewhere = {name: at for name, at in self._elsewhere.items() if name not in settled}
+        before = self._elsewhere
+        self._elsewhere = {name: at for name, at in before.items() if _may_be_at(file, name, at)}
         self._known = {
             name: each for name, each in self._known.items()
             if name not in file.nodes and (ip := each.address.ip) and file.open.admits(name, ip)
         }  # fmt: skip
         self._extend()
-        return settled
+        return (before.keys() - self._elsewhere.keys()) & file.nodes.keys()
 
     def lack_of_room(self, node: NodeSpec) -> str | None:
         """Return why a newcomer finds no room; None if it does."""
