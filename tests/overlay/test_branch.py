@@ -666,7 +666,7 @@ def test_media_that_comes_again_or_is_to_come_ends_the_cut(feed: Feed, said_on: 
 def test_a_branch_that_stays_cut_off_gives_up() -> None:
     branch = fed()
     branch.on_feed(1, Feed.SILENT, 1.0)
-    assert branch.on_time(1.0 + GIVE_UP_SECONDS - 0.01) == []
+    assert ended(branch.on_time(1.0 + GIVE_UP_SECONDS - 0.01)) == {}
     assert ended(branch.on_time(1.0 + GIVE_UP_SECONDS)) == {1: (StopReason.CUT, None)}
     assert branch.state is State.ABSENT
 

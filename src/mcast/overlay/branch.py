@@ -19,7 +19,7 @@ This module and contest.py decide what an event means (an `Input` of the table);
 
 from collections.abc import Mapping
 
-from mcast.overlay import anew, renewal
+from mcast.overlay import anew, knocking, renewal
 from mcast.overlay.actions import (
     LOCAL,
     Action,
@@ -157,8 +157,8 @@ class Branch(Contest):
         entry = self.upstreams.pop(upstream)
         left = self._left(upstream)
         if entry.renews:
-            renewal.on_failed(self, now)
-        if entry.renews or self.state not in ASKING:
+            return [left, *self._not_renewed(reason, text, now)]
+        if self.state not in ASKING:
             return [left]
         if self.state in SEEKING and reason is not MissReason.BUSY:
             self.failed[entry.parent] = entry.path
@@ -181,7 +181,9 @@ class Branch(Contest):
         if reason is StopReason.REPLACED and self.is_silent and self.state is State.DOUBLED:
             return self.take(Input.OUTDONE, Why(now))  # by its own successor
         self.replaced = reason is StopReason.REPLACED
-        if self.replaced and self.search is not None:
+        if reason is StopReason.LEASE and self.state is State.REPAIRING and self.search is not None:
+            self.search.restart(now)  # it speaks, so the link carries again
+        elif self.replaced and self.search is not None:
             self.search.hurry(now)
         return self.take(Input.LOST, Why(now, text, upstream=upstream, end=reason))
 
@@ -252,7 +254,7 @@ class Branch(Contest):
             return self.take(Input.OTHER_OUTDONE, Why(now))
         if self.state in PAIRABLE and self.pairing.begin(now, lambda: self.may_pair(now)):
             return self.take(Input.PAIRS, Why(now))
-        return renewal.on_time(self, now) if self.state is State.FED else []
+        return renewal.on_time(self, now) if self.state is State.FED else knocking.on_time(self, now)
 
     def tell_clients(self) -> list[Action]:
         """Tell the clients among the children again how it is: whom else they may ask has changed."""
@@ -336,9 +338,18 @@ class Branch(Contest):
         entry = self.upstreams.pop(upstream)
         if entry.renews:
             renewal.on_failed(self, now)
+            knocking.on_brought_nothing(self, now)
         elif self.state in SEEKING:
             self.failed[entry.parent] = entry.path
         return [self._left(upstream), *self.take(Input.OTHER_LOST, Why(now))]
+
+    def _not_renewed(self, reason: MissReason, text: str, now: float) -> list[Action]:
+        """Take in that a parent has refused to go on on a new connection, or was not reached."""
+        renewal.on_failed(self, now)
+        knocking.on_refused(self, now)
+        if self.state is not State.REPAIRING or self.primary is None or reason in knocking.PASSING:
+            return []
+        return self.on_lost(self.primary, StopReason.LEASE, text, now)
 
     def _pass_over(self, reason: MissReason, text: str, now: float, retry_ms: int) -> list[Action]:
         """Go on after a refusal: to the next candidate, to the others that were asked, to the search."""

@@ -134,6 +134,7 @@ class BranchData:
         self.deadline: float | None = None  # of the state
         self.moving = False  # to another parent, though the present one feeds this node
         self.renewal_due = self.renewal_wait = self.silent_at = 0.0  # renewal.py
+        self.knock_due = self.knock_wait = 0.0  # knocking.py
         self.cut_by_word = False  # the parent's PORT said so; its media has not stopped yet
 
     def __repr__(self) -> str:

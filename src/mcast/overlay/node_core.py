@@ -9,7 +9,7 @@ servers; a client is a leaf: nobody asks it, and the one child it has is inside 
 """
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from mcast.overlay import homing, upstreams
 from mcast.overlay.actions import (
@@ -51,6 +51,7 @@ from mcast.overlay.events import (
     Offered,
     Renewed,
     RoundTripMeasured,
+    ServerListed,
     StreamReceived,
     TimePassed,
     Unasked,
@@ -179,6 +180,10 @@ class NodeCore:
                 return self._on_spare(neighbour, content, now)
             case RoundTripMeasured() if self._neighbours.on_round_trip(event, now):
                 return self._hurry(now)
+            case ServerListed():
+                news = self.servers.news_of(event)
+                self._learn(event, now)
+                return self._hurry(now, news)
             case Offered():
                 return self._neighbours.on_offered(event, now)
             case _:
@@ -314,12 +319,13 @@ class NodeCore:
         if not self._root.asks_neighbours():
             return branch.on_not_found(MissReason.CUT, "no other server has it", now)
         excluded, askable = self._neighbours.whom_to_ask(branch)
+        before = self._resolve(self._discovery.on_asker_gone(OwnSearch(branch.content)), now)
         seconds = branch.search.flood_seconds if branch.search is not None else OWN_FLOOD_SECONDS
         scoped = branch.state is State.SEARCHING and branch.search is not None and branch.search.is_scoped
         flood = self._discovery.search(
             branch.content, request, excluded, askable, now, seconds, scoped=scoped
         )
-        return self._resolve(flood, now)
+        return [*before, *self._resolve(flood, now)]
 
     def _resolve(self, outcomes: Iterable[Outcome], now: float) -> Iterable[Action]:
         """Hand the answers to this node's own floods to their searches."""
@@ -357,9 +363,11 @@ class NodeCore:
             branch.search.hurry(now)
         return met
 
-    def _hurry(self, now: float) -> list[Action]:
-        """Ask one who was offered and can be asked now, without the pauses between floods."""
+    def _hurry(self, now: float, contents: Container[str] | None = None) -> list[Action]:
+        """Ask one who can be asked from now on, for some contents or for any, without a pause."""
         for branch in self._branches.values():
+            if contents is not None and branch.content not in contents:
+                continue
             if branch.state in SEEKING and branch.search is not None:
                 branch.search.hurry(now)
         return []

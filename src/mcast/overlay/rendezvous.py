@@ -26,6 +26,7 @@ from mcast.overlay.actions import Announce, Due, ServerParent
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.choice import Measurement, PingWindow, ranked
 from mcast.overlay.discovery import found, miss
+from mcast.overlay.events import ServerListed
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, MissReason
 from mcast.wire.position import Position
@@ -95,6 +96,11 @@ class Servers:
             for info in contents:
                 for position in info.running:
                     self._note(info.name, position, info.digest, now)
+
+    def news_of(self, listed: ServerListed) -> set[str]:
+        """Return the contents of a list that the server has not listed before, or not since it was lost."""
+        server = self._servers.get(listed.server)
+        return {info.name for info in listed.contents} - set((server.contents if server else None) or ())
 
     def on_accepted(self, content: str, parent: ServerParent, position: Position, now: float) -> None:
         """Take in that a server sends a stream, which it is about to list."""

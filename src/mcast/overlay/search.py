@@ -118,6 +118,10 @@ class Search:
         if self._again_at is not None:
             self._again_at = now
 
+    def restart(self, now: float) -> None:
+        """Begin a flood now in the place of one under way: what it waits for was asked over a dead link."""
+        self._tries, self._again_at = 0, now
+
     def on_missed(
         self,
         reason: MissReason,

@@ -6,7 +6,7 @@ step is taken is in table.py; nothing is decided here but *how*.
 
 from collections.abc import Callable, Mapping
 
-from mcast.overlay import anew, renewal
+from mcast.overlay import anew, knocking, renewal
 from mcast.overlay.actions import (
     Action,
     Announce,
@@ -164,10 +164,11 @@ def receive_too(branch: BranchData, why: Why) -> list[Action]:
     return [Receive(why.upstream, branch.content), *_leave(branch, others, StopReason.UNSUBSCRIBE)]
 
 
-def drop(branch: BranchData, _why: Why) -> list[Action]:
+def drop(branch: BranchData, why: Why) -> list[Action]:
     assert branch.primary is not None
     gone, branch.primary = branch.primary, None
-    if not branch.replaced:  # else it is the first to be asked again
+    speaks_again = why.end is StopReason.LEASE and branch.cut_at is not None
+    if not branch.replaced and not speaks_again:  # else it is the first to be asked again
         branch.failed[branch.upstreams[gone].parent] = branch.upstreams[gone].path
     return _leave(branch, [gone], StopReason.UNSUBSCRIBE)
 
@@ -176,7 +177,7 @@ def promote(branch: BranchData, why: Why) -> list[Action]:
     others = branch.others
     taken = why.upstream if why.upstream in others else others[0]
     assert taken is not None
-    is_renewal = branch.upstreams[taken].renews and branch.is_silent
+    is_renewal = branch.upstreams[taken].renews and branch.is_silent and branch.cut_at is None
     branch.make_primary(taken)
     branch.upstreams[taken].renews = False
     if is_renewal:
@@ -207,6 +208,7 @@ def renew(branch: BranchData, _why: Why) -> list[Action]:
 
 def tell_cut(branch: BranchData, why: Why) -> list[Action]:
     branch.cut_at, branch.told_no_way = why.now, branch.has_no_way
+    knocking.begin(branch, why.now)
     fields = (("content", branch.content), ("cause", why.text))
     told = Announce("cut", f"[{branch.content}] cut off: {why.text}", fields)
     return [told, Supply(branch.content, FeedState.CUT, branch.told_no_way), *tell(branch)]

@@ -42,7 +42,8 @@ class MonitorTiming:
     """Until a server must have sent its list."""
     first_retry: float = 0.25
     """From one attempt to reach a server to the next; doubled each time up to the last."""
-    last_retry: float = 5.0
+    last_retry: float = 1.0
+    """Where it is the only one all streams wait for its list, and end after `--give-up`."""
 
 
 DEFAULT_TIMING = MonitorTiming()
