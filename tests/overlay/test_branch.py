@@ -825,7 +825,7 @@ def test_the_local_child_is_refused_by_a_failure_where_others_are_refused_by_an_
     branch = fed()
     branch.on_feed(1, Feed.SILENT, 1.0)
     (fail,) = branch.on_asked(stream(bytes(16)), LOCAL, 1.1)
-    assert fail == do.Fail("news", SearchFailure(MissReason.CUT, "", 0))
+    assert fail == do.Fail("news", SearchFailure(MissReason.CUT, "n1 is cut off from the source", 0))
 
 
 # Two parents

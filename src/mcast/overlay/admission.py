@@ -23,12 +23,20 @@ from mcast.overlay.actions import (
     Update,
 )
 from mcast.shares import UNCOUNTED, Places, Source
-from mcast.wire.identity import IdentityKind
+from mcast.wire.identity import Identity, IdentityKind
 from mcast.wire.node import MAX_PATH, Miss, MissReason, Stop, StopReason, Stream
 
 MAX_CHILDREN = 4096
 """Children of one content at a time, and as many that wait. Beyond, or beyond its share for one address:
 MISS(full)."""
+
+CUT_RETRY_MS = 500
+"""When who joins is to ask a node again that is cut off: most of what heals does so within a second."""
+
+
+def cut_off(node: Identity) -> str:
+    """Say of a node why it takes nobody in now."""
+    return f"{node} is cut off from the source"
 
 
 def refusal(stream: Stream, reason: MissReason, text: str = "", retry_ms: int = 0) -> Miss:

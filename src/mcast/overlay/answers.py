@@ -1,5 +1,6 @@
 """What a node that takes part in a content answers to a DISC for it."""
 
+from mcast.overlay.admission import CUT_RETRY_MS, cut_off
 from mcast.overlay.branch import Branch
 from mcast.overlay.discovery import found, miss
 from mcast.overlay.table import State
@@ -11,7 +12,8 @@ def answer_of(branch: Branch, disc: Disc) -> Found | Miss | None:
     match branch.state:
         # What others could offer would not help: a STREAM that comes through here is refused.
         case State.CUT | State.REPAIRING:
-            return miss(disc, MissReason.CUT)
+            # It passes, one way or the other. But who has been asked alone is not the only one to ask.
+            return miss(disc, MissReason.CUT, cut_off(branch.me), 0 if disc.scoped else CUT_RETRY_MS)
         case State.DOUBTED:
             return miss(disc, MissReason.BUSY, "its parent is suspected")
         case State.FED | State.PAIRING | State.DOUBLED | State.LINGERING:

@@ -32,6 +32,7 @@ from mcast.overlay.actions import (
     Supply,
     UpstreamId,
 )
+from mcast.overlay.admission import CUT_RETRY_MS
 from mcast.overlay.branch_data import SEEKING, UpstreamEntry, Why
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.contest import Contest
@@ -289,7 +290,8 @@ class Branch(Contest):
         if self.me in port.path:
             return self.on_refused(upstream, MissReason.LOOP, "it is below this node", now)
         if port.cut:
-            return self.on_refused(upstream, MissReason.CUT, "it is cut off itself", now)
+            text = f"{entry.parent} is cut off from the source"
+            return self.on_refused(upstream, MissReason.CUT, text, now, retry_ms=CUT_RETRY_MS)
         is_another = self.position is not None and port.stream.ssrc != self.position.ssrc
         if is_another and not anew.may_begin(self, entry.parent, now):
             return self.on_refused(upstream, MissReason.GONE, "it streams the content anew", now)

@@ -20,6 +20,7 @@ from mcast.overlay.actions import (
     Supply,
     UpstreamId,
 )
+from mcast.overlay.admission import CUT_RETRY_MS, cut_off
 from mcast.overlay.branch_data import BranchData, UpstreamEntry, Why
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.search import Search
@@ -128,7 +129,8 @@ def admit_all(branch: BranchData, _why: Why) -> list[Action]:
 
 def refuse_cut(branch: BranchData, why: Why) -> list[Action]:
     assert why.stream is not None
-    return [branch.admission.refuse(why.stream, why.connection, MissReason.CUT)]
+    told = cut_off(branch.me)
+    return [branch.admission.refuse(why.stream, why.connection, MissReason.CUT, told, retry_ms=CUT_RETRY_MS)]
 
 
 def refuse_busy(branch: BranchData, why: Why) -> list[Action]:
