@@ -60,6 +60,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     ),
     "serves": ("content", "server"),
     "server_failover": ("content", "server", "to", "cause"),
+    "server_passed_over": ("content", "server", "to", "cause"),
     # a server
     "preparing": ("content", "percent"),
     "prepared": ("content", "duration_s", "took_s"),

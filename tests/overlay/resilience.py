@@ -176,7 +176,7 @@ class Figures:
 def figures(life: Life, since: float, before: tuple[int, int]) -> Figures:
     """Return what repairs have cost since a moment at which so much had been said."""
     net, dog = life.net, life.watchdog
-    taken, cut = _waits(life, "parent_taken", "gap_ms", since), _waits(life, "fed", "after_ms", since)
+    taken, cut = _told(life, _repairs(life.net, since)), _told(life, _cuts(life.net, since))
     requests, news = messages_of(net)
     return Figures(
         repairs=len(taken.had_way),
@@ -203,11 +203,36 @@ class _Told:
     others: int
 
 
-def _waits(life: Life, event: str, field_name: str, since: float) -> _Told:
-    told = [(at, name, float(str(fields[field_name])) / 1000)
-            for at, name, fields in life.net.said(event) if at >= since]  # fmt: skip
-    had_way = [wait for at, name, wait in told if life.watchdog.had_way(name, at - wait, at)]
-    return _Told([wait / life.net.world.most_delay for wait in had_way], len(told) - len(had_way))
+_Wait: TypeAlias = tuple[float, str, float]
+"""When a node or a client told that a wait was over, who, and how many seconds it was."""
+
+
+def _cuts(net: Network, since: float) -> list[_Wait]:
+    """Return how long each was cut off."""
+    return [(at, name, float(str(fields["after_ms"])) / 1000)
+            for at, name, fields in net.said("fed") if at >= since]  # fmt: skip
+
+
+def _repairs(net: Network, since: float) -> list[_Wait]:
+    """Return how long after its cut each has taken another parent; 0: it was not cut off."""
+    cut_since: dict[tuple[str, object], float] = {}
+    repairs: list[_Wait] = []
+    told = [(at, event, name, fields) for event in ("cut", "parent_taken", "fed", "begun_anew")
+            for at, name, fields in net.said(event)]  # fmt: skip
+    for at, event, name, fields in sorted(told, key=lambda each: each[0]):  # of one moment in that order
+        place = name, fields["content"]
+        if event == "cut":
+            cut_since[place] = at
+        elif event != "parent_taken":
+            cut_since.pop(place, None)
+        elif at >= since:
+            repairs.append((at, name, at - cut_since.get(place, at)))
+    return repairs
+
+
+def _told(life: Life, waits: Sequence[_Wait]) -> _Told:
+    had_way = [wait for at, name, wait in waits if life.watchdog.had_way(name, at - wait, at)]
+    return _Told([wait / life.net.world.most_delay for wait in had_way], len(waits) - len(had_way))
 
 
 def messages_of(net: Network) -> tuple[int, int]:

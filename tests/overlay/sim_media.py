@@ -296,6 +296,7 @@ class Inlet:
     def on_media(self, begin: int, end: int) -> None:
         if not self.is_open:
             return
+        quiet = self.receiver.quiet
         new = self.receiver.take(begin, end)
         if not new and end <= self.next:
             return  # what goes round in a ring looks like this: no sign of life
@@ -305,7 +306,7 @@ class Inlet:
         self.skipped += max(0, begin - self.next)
         self.next, self.begun = max(self.next, end), True
         self.sign = self.media = self.process.world.now
-        self._change(Feed.FED)
+        self._change(Feed.FED, quiet=quiet)
 
     def on_report(self, says: Feed, head: int, cut_ms: int) -> None:
         if not self.is_open:
@@ -359,10 +360,12 @@ class Inlet:
         if self.feed is Feed.FED and self.process.world.now - self.media > STARVED:
             self._change(Feed.CUT)
 
-    def _change(self, feed: Feed, cut_ms: int = 0) -> None:
+    def _change(self, feed: Feed, cut_ms: int = 0, quiet: float = 0.0) -> None:
         if feed is not self.feed:
             self.feed = feed
-            self.receiver.on_event(FeedChanged(self.upstream, feed, cut_ms))
+            if feed is not Feed.FED and self.begin is not None:
+                quiet = self.process.world.now - self.media
+            self.receiver.on_event(FeedChanged(self.upstream, feed, cut_ms, round(quiet * 1000)))
 
 
 @dataclass
@@ -377,6 +380,7 @@ class SimReceiver:
     inlets: dict[UpstreamId, Inlet] = field(default_factory=dict)
     start: int | None = None
     next: int = 0
+    new_at: float | None = None
     _gaps: dict[int, float] = field(default_factory=dict)  # where one begins -> when it was seen
     _reach: int | None = None  # wanted from before the start, once that is known
     _race: tuple[float, int, int] | None = None  # since when, and the firsts of both then
@@ -401,9 +405,16 @@ class SimReceiver:
             begin = min(self.start, end)
         new = self.have.add(begin, end) if begin < end else []
         self.next = max(self.next, end)
+        if new:
+            self.new_at = self.process.world.now
         for span in new:
             self.on_new(*span)
         return new
+
+    @property
+    def quiet(self) -> float:
+        """Return for how many seconds nothing new has come."""
+        return 0.0 if self.new_at is None else self.process.world.now - self.new_at
 
     def begin(self, number: int) -> None:
         """Take in a parent's word that it goes on with a number."""

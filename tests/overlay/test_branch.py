@@ -130,7 +130,7 @@ def test_a_server_that_refuses_costs_no_time() -> None:
     assert actions[0] == do.Leave(1, "news", StopReason.UNSUBSCRIBE)
     assert asks(actions) == [f"server {SERVERS[1]}"]
     cause = f"server {SERVERS[0]}: preparing"
-    assert said(actions, "server_failover") == {
+    assert said(actions, "server_passed_over") == {
         "content": "news", "server": SERVERS[0], "to": SERVERS[1], "cause": cause,
     }  # fmt: skip
 

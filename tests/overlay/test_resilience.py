@@ -422,3 +422,39 @@ def test_a_viewer_that_watched_on_has_knows_its_new_path() -> None:
     assert (viewer.path[0], viewer.path[-1]) == (before[0], before[-1])
     assert viewer.path != before
     assert not viewer.is_cut
+
+
+# What is told of it
+
+
+@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize("how", ["kill", "freeze", "cut"])
+def test_the_log_tells_each_loss_once_and_the_gap_is_the_one_that_a_viewer_saw(
+    how: str, streams: bool
+) -> None:
+    for seed in seeds(2):
+        net = watching(DIAMOND, "n3", *(["n1", "n2"] if streams else []), seed=seed)
+        (viewer, *_), lost = net.viewers, parent(net, "n3")
+        if how == "cut":
+            net.world.cut(lost, "n3")
+        else:
+            getattr(net, how)(lost)
+        net.run(4)
+        ((_, _, told),) = [each for each in net.said("parent_lost") if each[1] == "n3"]
+        causes = {
+            "kill": ("cut closed by the peer", "cut connection reset", "refused"),
+            "freeze": ("silent",),
+        }
+        assert told["parent"] == lost
+        assert told["cause"] in causes.get(how, ("silent",))
+        if how != "kill":
+            assert told["after_ms"] >= 300
+        (gap,) = gaps(net, "n3")
+        assert abs(gap - viewer.longest_gap) < 0.03
+
+
+def test_a_node_that_moves_for_another_reason_than_a_failure_has_had_no_gap() -> None:
+    net = watching(DIAMOND, "n3", "n1", "n2")
+    net.nodes[parent(net, "n3")].stop()
+    net.run(2)
+    assert gaps(net, "n3") == [0.0]

@@ -138,8 +138,9 @@ def test_a_hung_server_costs_a_viewer_a_second() -> None:
     net.run(3)
     assert viewer.joined_at is not None
     assert 1.0 <= viewer.joined_at - begun < 1.5
-    ((_, who, failover),) = net.said("server_failover")
-    assert (who, failover["server"]) == ("rp", best)
+    ((_, who, passed_over),) = net.said("server_passed_over")
+    assert (who, passed_over["server"]) == ("rp", best)
+    assert net.said("server_failover") == []
 
 
 def test_behind_three_hung_servers_the_viewer_gets_the_fourth_in_its_first_try() -> None:

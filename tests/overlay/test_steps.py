@@ -74,10 +74,10 @@ def test_who_stops_to_seek_leaves_only_those_that_have_not_answered() -> None:
     assert left(STEPS[Step.LEAVE_OTHERS](doubled(), WHY)) == [2]
 
 
-def test_another_server_that_is_asked_is_told_of_as_a_failover() -> None:
+def test_another_server_that_is_asked_at_a_join_is_told_of() -> None:
     first, second = ServerParent("10.0.6.10:7000"), ServerParent("10.0.6.11:7000")
     actions = STEPS[Step.ASK_NEXT](joining(first, second), WHY)
-    assert said(actions, "server_failover") == {
+    assert said(actions, "server_passed_over") == {
         "content": "news", "server": first.address, "to": second.address, "cause": "why",
     }  # fmt: skip
     assert asks(actions) == [str(second)]

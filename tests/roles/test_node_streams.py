@@ -131,9 +131,10 @@ def test_a_server_that_refuses_is_followed_by_the_next_one_and_that_is_an_event(
     rp = world.node("rp", (refuses, streams))
     wait_until(lambda: len(events_of(caplog, "server_listed")) == 2)
     world.viewer(rp, "news").watch()
-    (failover,) = events_of(caplog, "server_failover")
-    assert (failover["server"], failover["to"]) == (refuses, streams)
-    assert "preparing half of it" in str(failover["cause"])
+    (passed_over,) = events_of(caplog, "server_passed_over")
+    assert (passed_over["server"], passed_over["to"]) == (refuses, streams)
+    assert "preparing half of it" in str(passed_over["cause"])
+    assert events_of(caplog, "server_failover") == []
     assert events_of(caplog, "serves") == [{"content": "news", "server": streams}]
 
 

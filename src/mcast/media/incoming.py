@@ -247,7 +247,10 @@ class IncomingStream:
         spans = self.reception.accept(first, count, now)
         idle = only_nulls(data, size)
         missing = self.reception.lost if idle else 0
-        parent.on_media(first, count, spans, timestamp_at(data, 0), now, idle=idle, missing=missing)
+        quiet = max(0.0, now - self._new_at)  # nothing has come yet: it is infinite
+        parent.on_media(
+            first, count, spans, timestamp_at(data, 0), now, idle=idle, missing=missing, quiet=quiet
+        )
         if self._reach is not None:
             number, self._reach = self._reach, None
             self.reach_back(number, now)

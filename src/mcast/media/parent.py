@@ -76,6 +76,7 @@ class ParentEvent:
     kind: ParentState
     at: float  # monotonic seconds
     cut_ms: int = 0  # since when it is cut off, by its own word
+    quiet_ms: int = 0  # FED: how long nothing new had come from anybody; else: no media from this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ class Parent:
         self._hellos = 0
         self._report_due = self._nack_due = now
         self._silence = Silence(now, timing)
+        self._media_at: float | None = None
         self._starved = 0.0  # for how long it has brought no media though it says that it is fed
         self._says_fed = self._says_waiting = False
         self._idle = False  # null packets came last
@@ -217,16 +219,19 @@ class Parent:
         *,
         idle: bool = False,
         missing: int = 0,
+        quiet: float = 0.0,
     ) -> None:
         """Take in datagrams of the stream, of which `spans` had not come from anywhere before.
 
-        `idle` tells that there is nothing in them but null packets, `missing` how much the stream lacks then.
+        `idle` tells that there is nothing in them but null packets, `missing` how much the stream lacks then,
+        `quiet` for how many seconds nothing new had come from anybody.
         """
         if first == self.next and self.start is not None:
             self.next = first + count
             self.received += count
         elif not self._count(first, first + count, spans):
             return  # all of it has come from it before: no sign of life
+        self._media_at = now
         self.new += spans[0][1] if len(spans) == 1 else sum(length for _, length in spans)
         lacks, self._idle = idle and self._lack.grows(missing, now), idle
         if lacks:
@@ -235,7 +240,8 @@ class Parent:
             self._silence.on_media(now, self.state is not ParentState.SILENT)
             self._starved = 0.0
         if self.state is not ParentState.FED and not (lacks and self.state is ParentState.CUT):
-            self._change(ParentState.WAITING if idle and self._says_waiting else ParentState.FED, now)
+            kind = ParentState.WAITING if idle and self._says_waiting else ParentState.FED
+            self._change(kind, now, quiet=quiet)
         if not self._begun:
             self._begin(now)
         self._note_arrival(timestamp, now)
@@ -254,7 +260,7 @@ class Parent:
         self.next = next_number
         self.received += count
         self.new += count
-        self._starved = 0.0
+        self._starved, self._media_at = 0.0, now
         self._silence.on_steady(now)
         self._note_arrival(timestamp, now)
 
@@ -407,7 +413,10 @@ class Parent:
             delay_since_sr=max(0, min(delay, 0xFFFF_FFFF)),
         )
 
-    def _change(self, kind: ParentState, now: float, cut_ms: int = 0) -> None:
-        if self.state is not kind:
-            self.state = kind
-            self._events.append(ParentEvent(kind, now, cut_ms))
+    def _change(self, kind: ParentState, now: float, cut_ms: int = 0, quiet: float = 0.0) -> None:
+        if self.state is kind:
+            return
+        self.state = kind
+        if kind is not ParentState.FED:
+            quiet = 0.0 if self._media_at is None else now - self._media_at
+        self._events.append(ParentEvent(kind, now, cut_ms, max(0, round(quiet * 1000))))

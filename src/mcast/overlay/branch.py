@@ -196,10 +196,11 @@ class Branch(Contest):
         entry.silent = True
         return renewal.on_silent(self, entry.parent, now)
 
-    def on_feed(self, upstream: UpstreamId, feed: Feed, now: float) -> list[Action]:
-        """Take in how it is with a parent's media."""
+    def on_feed(self, upstream: UpstreamId, feed: Feed, now: float, quiet_ms: int = 0) -> list[Action]:
+        """Take in how it is with a parent's media, and for how long none had come."""
         entry = self.upstreams[upstream]
         entry.feed = feed
+        self._note_quiet(upstream, now, quiet_ms)
         self.has_been_fed |= feed is Feed.FED
         if upstream != self.primary:
             return self._on_other_feed(upstream, feed, now)
@@ -281,6 +282,18 @@ class Branch(Contest):
     def begin_flood(self, now: float) -> bytes | None:
         """Return the id of the flood that is to begin now; None if none is."""
         return self.search.begin(now) if self.search is not None and self.is_searching else None
+
+    def _note_quiet(self, upstream: UpstreamId, now: float, quiet_ms: int) -> None:
+        """Take in for how long no media had come: as long as the primary parent is well that is no gap."""
+        entry = self.upstreams[upstream]
+        if entry.feed is not Feed.FED:
+            entry.media_at = now - quiet_ms / 1000 if quiet_ms else entry.media_at
+            return
+        entry.media_at = None
+        if upstream == self.primary:
+            self.gap_ms = 0
+        elif self.primary is None or self.upstreams[self.primary].feed is not Feed.FED:
+            self.gap_ms = max(self.gap_ms, quiet_ms)
 
     # Which input it is
 

@@ -45,6 +45,7 @@ class UpstreamEntry:
     path: Path = ()  # of the parent
     version: int = 0  # of the parent's newest PORT
     feed: Feed = Feed.WAITING
+    media_at: float | None = None  # when it has brought media last, if it brings none now
     leaving: bool = False  # it is about to end
     silent: bool = False  # nothing is heard on its control connection
     renews: bool = False  # asked to take the place of a subscription at the same parent that is silent
@@ -134,6 +135,8 @@ class BranchData:
         self.deadline: float | None = None  # of the state
         self.moving = False  # to another parent, though the present one feeds this node
         self.renewal_due = self.renewal_wait = self.silent_at = 0.0  # renewal.py
+        self.served_by: ServerParent | None = None  # the server that it has come from last
+        self.gap_ms = 0  # for how long no media has come in the present trouble, or the last
         self.knock_due = self.knock_wait = 0.0  # knocking.py
         self.cut_by_word = False  # the parent's PORT said so; its media has not stopped yet
 

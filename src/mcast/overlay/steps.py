@@ -6,14 +6,13 @@ step is taken is in table.py; nothing is decided here but *how*.
 
 from collections.abc import Callable, Mapping
 
-from mcast.overlay import anew, knocking, renewal
+from mcast.overlay import anew, knocking, renewal, serving
 from mcast.overlay.actions import (
     Action,
     Announce,
     AwaitDrain,
     CloseRelay,
     Leave,
-    Parent,
     Receive,
     ServerParent,
     Subscribe,
@@ -23,6 +22,7 @@ from mcast.overlay.actions import (
 from mcast.overlay.admission import CUT_RETRY_MS, cut_off
 from mcast.overlay.branch_data import BranchData, UpstreamEntry, Why
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
+from mcast.overlay.events import Feed
 from mcast.overlay.search import Search
 from mcast.overlay.table import State, Step
 from mcast.wire.node import REQUEST_ID_SIZE, MissReason, StopReason
@@ -105,9 +105,8 @@ def ask_next(branch: BranchData, why: Why) -> list[Action]:
         upstream, branch.content, branch.request, parent, branch.hops, branch.start, resumes,
         branch.onward if goes_on and not resumes else None,
     )  # fmt: skip
-    if isinstance(parent, ServerParent) and isinstance(before, ServerParent):
-        return [_failover(branch, before, parent, why.text), ask]
-    return [ask]
+    told = serving.passed_over(branch, before, parent, why.text) if branch.state is State.JOINING else []
+    return [*told, ask]
 
 
 def wait_behind(branch: BranchData, why: Why) -> list[Action]:
@@ -151,7 +150,7 @@ def receive(branch: BranchData, why: Why) -> list[Action]:
     assert why.upstream is not None
     others = [other for other in branch.upstreams if other != why.upstream]
     branch.refusals, branch.candidates, branch.search = [], Candidates(()), None
-    serves = _serves(branch, branch.upstreams[why.upstream].parent)
+    serves = serving.taken(branch, branch.upstreams[why.upstream].parent)
     return [
         Receive(why.upstream, branch.content),
         *_leave(branch, others, StopReason.UNSUBSCRIBE),
@@ -176,20 +175,41 @@ def drop(branch: BranchData, why: Why) -> list[Action]:
 
 
 def promote(branch: BranchData, why: Why) -> list[Action]:
-    others = branch.others
-    taken = why.upstream if why.upstream in others else others[0]
-    assert taken is not None
-    is_renewal = branch.upstreams[taken].renews and branch.is_silent and branch.cut_at is None
+    taken = _promoted(branch, why)
+    is_renewal, cause = _is_renewal(branch, taken), _trouble(branch, why)
+    gap_ms = max(branch.gap_ms, _ms_since(branch.cut_at, why.now))
     branch.make_primary(taken)
     branch.upstreams[taken].renews = False
+    branch.gap_ms, branch.lost_by = 0, ""
     if is_renewal:
         return [renewal.renewed(branch, why.now)]
     branch.parent_changes += 1
     parent = branch.upstreams[taken].parent
-    gap_ms = 0 if branch.cut_at is None else round((why.now - branch.cut_at) * 1000)
     fields = (("content", branch.content), ("parent", str(parent)), ("gap_ms", gap_ms))
     told = Announce("parent_taken", f"[{branch.content}] now fed by {parent}, after {gap_ms} ms", fields)
-    return [told, *_serves(branch, parent)]
+    return [told, *serving.taken(branch, parent, cause)]
+
+
+def _promoted(branch: BranchData, why: Why) -> UpstreamId:
+    others = branch.others
+    return why.upstream if why.upstream is not None and why.upstream in others else others[0]
+
+
+def _is_renewal(branch: BranchData, taken: UpstreamId) -> bool:
+    """Return whether the parent stays who it is, and only its silent connection is replaced."""
+    return branch.upstreams[taken].renews and branch.is_silent and branch.cut_at is None
+
+
+def _trouble(branch: BranchData, why: Why) -> str:
+    """Say what is wrong with the parent in whose place another one is taken."""
+    if branch.lost_by or branch.primary is None:
+        return branch.lost_by
+    feed = branch.upstreams[branch.primary].feed
+    return why.text if feed is Feed.FED else feed.name.lower()
+
+
+def _ms_since(moment: float | None, now: float) -> int:
+    return 0 if moment is None else round((now - moment) * 1000)
 
 
 def leave_others(branch: BranchData, _why: Why) -> list[Action]:
@@ -201,7 +221,8 @@ def leave_others(branch: BranchData, _why: Why) -> list[Action]:
 def begin_anew(branch: BranchData, why: Why) -> list[Action]:
     assert why.upstream is not None
     parent = branch.upstreams[why.upstream].parent
-    return [*anew.begin(branch, why), *tell(branch), *_serves(branch, parent)]
+    cause = _trouble(branch, why)
+    return [*anew.begin(branch, why), *tell(branch), *serving.taken(branch, parent, cause)]
 
 
 def renew(branch: BranchData, _why: Why) -> list[Action]:
@@ -233,7 +254,7 @@ def tell_no_way(branch: BranchData, _why: Why) -> list[Action]:
 
 
 def tell_fed(branch: BranchData, why: Why) -> list[Action]:
-    after_ms = 0 if branch.cut_at is None else round((why.now - branch.cut_at) * 1000)
+    after_ms = _ms_since(branch.cut_at, why.now)
     branch.cut_at, branch.told_no_way, branch.lost_by = None, False, ""
     fields = (("content", branch.content), ("after_ms", after_ms))
     told = Announce("fed", f"[{branch.content}] fed again after {after_ms} ms", fields)
@@ -250,13 +271,26 @@ def tell_doubted(branch: BranchData, _why: Why) -> list[Action]:
 
 def tell_lost(branch: BranchData, why: Why) -> list[Action]:
     assert why.upstream is not None
-    parent = branch.upstreams[why.upstream].parent
-    after_ms = 0 if branch.cut_at is None else round((why.now - branch.cut_at) * 1000)
-    branch.lost_by = cause = f"{why.end.name.lower()} {why.text}".strip()
+    return [_lost(branch, why.upstream, f"{why.end.name.lower()} {why.text}".strip(), why.now)]
+
+
+def tell_silent(branch: BranchData, why: Why) -> list[Action]:
+    silent = branch.primary
+    if silent is None or branch.upstreams[silent].feed not in (Feed.SILENT, Feed.REFUSED):
+        return []
+    if branch.others and _is_renewal(branch, _promoted(branch, why)):
+        return []
+    return [_lost(branch, silent, branch.upstreams[silent].feed.name.lower(), why.now)]
+
+
+def _lost(branch: BranchData, upstream: UpstreamId, cause: str, now: float) -> Announce:
+    entry = branch.upstreams[upstream]
+    branch.lost_by = cause
     fields = (
-        ("content", branch.content), ("parent", str(parent)), ("cause", cause), ("after_ms", after_ms),
+        ("content", branch.content), ("parent", str(entry.parent)), ("cause", cause),
+        ("after_ms", _ms_since(entry.media_at, now)),
     )  # fmt: skip
-    return [Announce("parent_lost", f"[{branch.content}] lost its parent {parent}: {cause}", fields)]
+    return Announce("parent_lost", f"[{branch.content}] lost its parent {entry.parent}: {cause}", fields)
 
 
 def tell_leaving(branch: BranchData, _why: Why) -> list[Action]:
@@ -313,21 +347,6 @@ def tell(branch: BranchData, *, clients_only: bool = False) -> list[Action]:
     )  # fmt: skip
 
 
-def _serves(branch: BranchData, parent: Parent) -> list[Action]:
-    if not isinstance(parent, ServerParent):
-        return []
-    fields = (("content", branch.content), ("server", parent.address))
-    return [Announce("serves", f"[{branch.content}] streams from {parent}", fields)]
-
-
-def _failover(branch: BranchData, before: ServerParent, parent: ServerParent, cause: str) -> Announce:
-    fields = (
-        ("content", branch.content), ("server", before.address), ("to", parent.address), ("cause", cause),
-    )  # fmt: skip
-    text = f"[{branch.content}] asks {parent} instead of {before}: {cause}"
-    return Announce("server_failover", text, fields)
-
-
 STEPS: Mapping[Step, Callable[[BranchData, Why], list[Action]]] = {
     Step.SEARCH: search,
     Step.SEEK: seek,
@@ -357,6 +376,7 @@ STEPS: Mapping[Step, Callable[[BranchData, Why], list[Action]]] = {
     Step.TELL_FED: tell_fed,
     Step.TELL_DOUBTED: tell_doubted,
     Step.TELL_LOST: tell_lost,
+    Step.TELL_SILENT: tell_silent,
     Step.TELL_LEAVING: tell_leaving,
     Step.AWAIT_DRAIN: await_drain,
     Step.END_DRAINED: end_drained,

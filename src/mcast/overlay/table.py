@@ -130,6 +130,7 @@ class Step(Enum):
     TELL_FED = "tell the children that media comes again"
     TELL_DOUBTED = "say that nothing has come from the parent for a short while"
     TELL_LOST = "say that the parent is lost"
+    TELL_SILENT = "say that the parent is lost, if it is left because nothing comes from it"
     TELL_LEAVING = "tell the children to look for another parent"
     AWAIT_DRAIN = "have each child watched until it has everything"
     END_DRAINED = "end the children that have everything"
@@ -156,7 +157,7 @@ _GIVE_UP = _to(State.ABSENT, Step.REFUSE_ALL, Step.LEAVE_ALL)
 _HAND_OVER = _to(State.HANDOVER, Step.STOP_SEEKING, Step.TELL_LEAVING)
 _CONTENT_OVER = _to(State.ENDING, Step.STOP_SEEKING, Step.AWAIT_DRAIN)
 _LINGER = _to(State.LINGERING, Step.STOP_SEEKING, Step.LEAVE_OTHERS)
-_SWITCH = _to(State.FED, Step.PROMOTE, Step.LEAVE_OTHERS, Step.RENEW)
+_SWITCH = _to(State.FED, Step.TELL_SILENT, Step.PROMOTE, Step.LEAVE_OTHERS, Step.RENEW)
 
 
 def _seeking(state: State) -> dict[Input, Transition]:
@@ -305,11 +306,13 @@ TABLE: Mapping[State, Mapping[Input, Transition]] = {
         Input.RESUMES: _to(State.REPAIRING, Step.REFUSE_CUT),
         Input.NEWS: _to(State.REPAIRING, Step.RENEW),
         Input.FEEDS: _to(State.FED, Step.STOP_SEEKING, Step.LEAVE_OTHERS, Step.TELL_FED),
-        Input.OTHER_FEEDS: _to(State.FED, Step.STOP_SEEKING, Step.PROMOTE, Step.LEAVE_OTHERS, Step.TELL_FED),
+        Input.OTHER_FEEDS: _to(
+            State.FED, Step.STOP_SEEKING, Step.TELL_SILENT, Step.PROMOTE, Step.LEAVE_OTHERS, Step.TELL_FED
+        ),
         Input.NOWHERE: _to(State.REPAIRING, Step.TELL_NO_WAY),
-        Input.BEGUN_ANEW: _to(State.FED, Step.BEGIN_ANEW),
+        Input.BEGUN_ANEW: _to(State.FED, Step.TELL_SILENT, Step.BEGIN_ANEW),
         Input.LOST: _to(State.REPAIRING, Step.TELL_LOST, Step.DROP),
-        Input.EXPIRED: _END,
+        Input.EXPIRED: _to(State.ABSENT, Step.TELL_SILENT, Step.END_ALL, Step.LEAVE_ALL, Step.CLOSE),
         Input.OVER: _CONTENT_OVER,
         Input.EMPTIED: _PRUNE,
         Input.DESERTED: _PRUNE,

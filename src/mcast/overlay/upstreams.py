@@ -40,8 +40,8 @@ def take_in(
             return branch.on_lost(upstream, StopReason.CUT, text, now)
         case ControlSilent(upstream):
             return branch.on_control_silent(upstream, now)
-        case FeedChanged(upstream, feed):
-            return branch.on_feed(upstream, feed, now)
+        case FeedChanged(upstream, feed, _, quiet_ms):
+            return branch.on_feed(upstream, feed, now, quiet_ms)
         case Outdone(upstream):
             return branch.on_outdone(upstream, now, quality)
         case HopMeasured(upstream, delay_ms, lost_permille):
