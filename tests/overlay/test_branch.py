@@ -671,6 +671,43 @@ def test_a_branch_that_stays_cut_off_gives_up() -> None:
     assert branch.state is State.ABSENT
 
 
+@pytest.mark.parametrize(("feed", "cause"), [(Feed.SILENT, "silent"), (Feed.REFUSED, "refused")])
+def test_a_parent_that_has_failed_without_a_word_is_told_as_lost_when_it_is_left(
+    feed: Feed, cause: str
+) -> None:
+    branch = fed(SPARE)
+    branch.on_feed(1, Feed.SUSPECT, 1.0, 160)
+    assert "parent_lost" not in events(branch.on_feed(1, feed, 1.2, 360))  # it may come again
+    branch.on_port(2, spare_port(), 1.25)
+    actions = branch.on_feed(2, Feed.FED, 1.3, 470)
+    assert events(actions) == ["parent_lost", "parent_taken", "fed"]
+    assert said(actions, "parent_lost") == {
+        "content": "news", "parent": "n2", "cause": cause, "after_ms": 460,
+    }  # fmt: skip
+    assert said(actions, "parent_taken")["gap_ms"] == 470
+    assert said(actions, "fed")["after_ms"] == 100
+
+
+def test_a_hiccup_that_is_over_leaves_nothing_behind_in_what_is_told_later() -> None:
+    branch = fed(SPARE)
+    branch.on_feed(1, Feed.SUSPECT, 1.0, 160)
+    branch.on_feed(1, Feed.FED, 1.1, 260)
+    lost = branch.on_lost(1, StopReason.CUT, "connection reset", 5.0)
+    assert said(lost, "parent_lost")["after_ms"] == 0
+    (upstream,) = branch.upstreams
+    branch.on_port(upstream, spare_port(), 5.01)
+    assert said(branch.on_feed(upstream, Feed.FED, 5.03, 41), "parent_taken")["gap_ms"] == 41
+
+
+def test_a_silent_parent_that_nobody_replaces_is_told_as_lost_when_all_is_given_up() -> None:
+    branch = fed()
+    branch.on_feed(1, Feed.SILENT, 1.0, 300)
+    actions = branch.on_time(1.0 + GIVE_UP_SECONDS)
+    assert said(actions, "parent_lost") == {
+        "content": "news", "parent": "n2", "cause": "silent", "after_ms": 10_300,
+    }  # fmt: skip
+
+
 def test_each_cut_has_its_own_time_to_give_up() -> None:
     branch = fed()
     branch.on_feed(1, Feed.SILENT, 1.0)

@@ -106,6 +106,44 @@ def test_the_slower_parent_lives_although_it_brings_nothing_new() -> None:
     assert two.stream.counters().duplicates == 1000
 
 
+def test_it_is_told_for_how_long_a_silent_parent_has_brought_nothing_and_nothing_new_has_come_at_all() -> (
+    None
+):
+    two = TwoParents()
+    for step in range(50):
+        two.media(0, step, now=step * 0.02)
+    last = 49 * 0.02
+    for look in range(1, 12):
+        two.asked(0, last + look * 0.02)
+    two.media(1, 30, 20, last + 0.22)  # from its history: nothing of it is new
+    two.media(1, 50, 1, last + 0.23)
+    for look in range(12, 30):
+        two.asked(0, last + look * 0.02)
+    fed, suspect, silent = two.parents[0].events()
+    assert (fed.kind, fed.quiet_ms) == (ParentState.FED, 0)
+    assert suspect.kind is ParentState.SUSPECT
+    assert 150 <= suspect.quiet_ms <= 180
+    assert silent.kind is ParentState.SILENT
+    assert 300 <= silent.quiet_ms <= 340  # of its own, though the other one feeds
+    (taken,) = two.parents[1].events()
+    assert (taken.kind, taken.quiet_ms) == (ParentState.FED, 220)
+
+
+def test_what_has_taken_the_short_way_counts_as_media_of_the_parent() -> None:
+    one = TwoParents()
+    one.stream.remove(1)
+    one.media(0, 0, now=0.0)
+    for step in range(1, 30):
+        data = train(step, 1).data
+        if one.stream.follow(data, SIZE, step * 0.02) is None:
+            one.media(0, step, now=step * 0.02)
+    for look in range(30, 60):
+        one.asked(0, look * 0.02)
+    silent = one.parents[0].events()[-1]
+    assert silent.kind is ParentState.SILENT
+    assert silent.quiet_ms == round((silent.at - 29 * 0.02) * 1000)
+
+
 def test_a_parent_that_only_repeats_itself_is_found_silent() -> None:
     two = TwoParents()
     for step in range(100):
