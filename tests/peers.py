@@ -13,6 +13,7 @@ from mcast.wire.bootstrap import Refused
 from mcast.wire.frame import FrameHeader, Message, encode
 
 _SO_ATTACH_FILTER = 26
+_SO_DETACH_FILTER = 27
 
 HELLO = Refused("hello")  # any small message will do
 
@@ -49,10 +50,16 @@ _DROP_ALL = struct.pack("HBBI", 6, 0, 0, 0)  # struct sock_filter: return 0, non
 def drop_all_that_comes(sock: socket.socket) -> None:
     """Let the kernel drop every packet of this TCP connection, acknowledgements too: as if the way were cut.
 
-    No datagram is concerned. Needs no privilege (SO_ATTACH_FILTER, socket(7)).
+    Of a listening socket: nobody connects to it any more. No datagram is concerned. Needs no privilege
+    (SO_ATTACH_FILTER, socket(7)).
     """
     program = ctypes.create_string_buffer(_DROP_ALL)
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(program)))
+
+
+def let_come_again(sock: socket.socket) -> None:
+    """Undo `drop_all_that_comes`."""
+    sock.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
 
 
 def read_to_end(sock: socket.socket) -> bytes:
