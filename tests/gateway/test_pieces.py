@@ -14,7 +14,7 @@ from mcast.gateway.boxes import BoxError, FragmentReader
 from mcast.gateway.hls import FIRST, KEPT, LISTED, Segments
 from mcast.gateway.pieces import Piece, PieceCutter
 from mcast.media.keyframes import Keyframes
-from mcast.media.programme import WRAP, Programme, pmt_pid, programme, seconds_between
+from mcast.media.programme import WRAP, Programme, seconds_between
 from mcast.wire.mpegts import NULL_PACKET, PACKET, random_access_at, starts_with_pat
 from media.source.foreign import CODECS, FOREIGN_SECONDS, foreign, later, without_indicators
 from media.source.transport import packet, pes
@@ -98,9 +98,8 @@ def test_another_stream_that_marks_nothing_is_a_break_if_it_is_said_to_be_one(st
 def test_where_no_picture_says_that_it_is_a_keyframe_time_decides(stream: bytes) -> None:
     judge = Keyframes()
     packets = [stream[at : at + PACKET] for at in range(0, 4 * PACKET, PACKET)]
-    judge.take_pat(next(each for each in packets if starts_with_pat(each, 0)))
     for each in packets:
-        judge.take_pmt(each)
+        judge.take_table(each)
     begun = [n for n in range(25) if judge.begins(packet(start=True, body=pes(n * CLOCK)))]
     assert begun == [10, 20]
 
@@ -140,9 +139,6 @@ packets = st.builds(
 @given(st.lists(packets, max_size=8))
 def test_any_packets_are_handed_on_or_left_out_and_nothing_is_raised(broken: list[bytes]) -> None:
     cutter = PieceCutter()
-    for each in broken:
-        pmt_pid(each)
-        programme(each)
     data = b"".join(broken)
     for piece in cutter.feed(data) + cutter.feed(data):
         assert len(piece.data) % PACKET == 0

@@ -1,8 +1,9 @@
 """Where a transport stream may be begun: at keyframes, each with the tables in front of it.
 
 Bytes come in as they are read, whole packets; out come pieces, of which those that are *starts* begin with a
-PAT, a PMT and a packet at which a decoder can begin. Nothing is altered; only where the tables do not stand
-right before the keyframe (a stream that was not made by mcast) the last ones are repeated there.
+PAT, a PMT and a packet at which a decoder can begin (where the stream has no tables, with that alone).
+Nothing is altered; only where the tables do not stand right before the keyframe (a stream that was not made
+by mcast) all packets of the last ones are repeated there.
 
 What a keyframe is, `mcast.media.keyframes` tells; a stream without any is begun every few seconds.
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 from mcast.media.keyframes import Keyframes
 from mcast.media.programme import Programme
-from mcast.wire.mpegts import PACKET, PAT_PID, discontinuity_at, pid_at
+from mcast.wire.mpegts import PACKET, discontinuity_at, pid_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,6 @@ class PieceCutter:
 
     def __init__(self) -> None:
         self._keyframes = Keyframes()
-        self._pat, self._pmt = b"", b""
         self._is_broken = False  # a discontinuity was marked since the last start
 
     @property
@@ -66,26 +66,18 @@ class PieceCutter:
     def _starts(self, data: bytes) -> list["_Start"]:
         found: list[_Start] = []
         keyframes = self._keyframes
-        pat_at = pmt_at = -1  # numbers of packets
-        for number in _telling(data):
+        for number in keyframes.telling(data):
             at = number * PACKET
             packet = data[at : at + PACKET]
-            pid = pid_at(packet, 0)
-            if discontinuity_at(packet, 0) and self._decides(pid):
+            if discontinuity_at(packet, 0) and self._decides(pid_at(packet, 0)):
                 self._is_broken = keyframes.has_begun
-            if not packet[1] & 0x40:
-                continue
             former = keyframes.latest
-            if pid == PAT_PID:
-                keyframes.take_pat(packet)
-                self._pat, pat_at = packet, number
-            elif pid == keyframes.pmt_pid:
-                keyframes.take_pmt(packet)
-                self._pmt, pmt_at = packet, number
-            elif keyframes.begins(packet):
-                stand_in_front = (pat_at, pmt_at) == (number - 2, number - 1)
-                tables = b"" if stand_in_front else self._pat + self._pmt
-                begin = at - 2 * PACKET * stand_in_front
+            if keyframes.holds_table(packet):
+                keyframes.take_table(packet)
+            elif packet[1] & 0x40 and keyframes.begins(packet):
+                tables = b"".join(keyframes.tables)
+                stand_in_front = tables != b"" and data[max(at - len(tables), 0) : at] == tables
+                begin, tables = (at - len(tables), b"") if stand_in_front else (at, tables)
                 found.append(_Start(begin, tables, keyframes.reference, self._is_broken, former))
                 self._is_broken = False
         return found
@@ -97,12 +89,6 @@ class PieceCutter:
         """
         told = self._keyframes.programme
         return pid == self._keyframes.leading or (pid == told.clock and pid not in told.pids)
-
-
-def _telling(data: bytes) -> list[int]:
-    """Return the numbers of the packets that are to be looked at: something begins there, or is marked."""
-    heads = zip(data[1::PACKET], data[3::PACKET], strict=True)
-    return [number for number, (high, control) in enumerate(heads) if high & 0x40 or control & 0x20]
 
 
 @dataclass(frozen=True, slots=True)

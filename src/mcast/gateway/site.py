@@ -102,7 +102,7 @@ class Site:
             channel = hold.channel
             if not channel.wait_start(FIRST_SECONDS):
                 raise nothing_yet(hold.channel)
-            if channel.programme.video is None:
+            if channel.programme.streams and channel.programme.video is None:
                 raise RequestError(HTTPStatus.NOT_FOUND, f"'{content}' has no pictures, only sound")
             picture = channel.pictures.get(channel.newest, _age(request))
         return Response(picture, "image/jpeg", headers={"Cache-Control": "max-age=2"}, is_public=True)

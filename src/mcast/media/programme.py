@@ -1,13 +1,10 @@
-"""What is in a transport stream: its tables (ISO 13818-1, 2.4.4), and which browsers can show that.
+"""One programme of a transport stream (ISO 13818-1, 2.4.4.8), and what browsers can show of it."""
 
-Tables that do not fit one packet are not read: mcast's servers write none, and a stream of theirs that has
-any plays all the same, cut by time.
-"""
-
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mcast.media.source.restamp import pes_at, timestamp_at
-from mcast.wire.mpegts import PACKET
+from mcast.wire.mpegts import NULL_PID
 
 KINDS = {
     0x01: "MPEG-1 video",
@@ -22,23 +19,29 @@ KINDS = {
     0x81: "AC-3",
     0x87: "E-AC-3",
 }
-"""Stream types by number (ISO 13818-1, table 2-34; 0x81 and 0x87: ATSC A/53)."""
+"""Stream types by number (ISO 13818-1, table 2-34; 0x81 and 0x87: ATSC A/53, A/52)."""
 
 CLOCK = 90_000
 WRAP = 1 << 33
 _VIDEO = {0x01, 0x02, 0x10, 0x1B, 0x24}
 _AUDIO = {0x03, 0x04, 0x0F, 0x11, 0x81, 0x87}
 _ADTS = 0x0F
-_PLAYABLE = {0x1B, _ADTS, 0x06, 0x05, 0x15, 0x86}
+_PRIVATE = 0x06  # PES packets of which a descriptor tells what they are: subtitles, teletext, DVB's sound
+_OF_DVB = {0x6A: 0x81, 0x7A: 0x87}
+"""Descriptors of AC-3 and E-AC-3 by DVB (ETSI EN 300 468, annex D); they count as those of ATSC."""
+_TABLES = {0x05, 0x0A, 0x0B, 0x0C, 0x0D, 0x86}
+"""Stream types of which there are sections, no PES packets: applications, carousels, SCTE 35."""
+_DATA = _TABLES | {_PRIVATE, 0x08, *range(0x12, 0x1A)}
+_PLAYABLE = {0x1B, _ADTS} | _DATA
 """What browsers can play, or leave alone: subtitles and data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Programme:
-    """The streams of the one programme: PIDs and stream types."""
+    """The streams of one programme: PIDs and stream types."""
 
     streams: tuple[tuple[int, int], ...] = ()
-    clock: int | None = None  # the PID that carries the PCR
+    clock: int | None = None  # the PID that carries the PCR; None: none does, or it is not known
 
     @property
     def pids(self) -> frozenset[int]:
@@ -60,6 +63,18 @@ class Programme:
         return next((pid for pid, kind in self.streams if kind in _AUDIO), None)
 
     @property
+    def leading(self) -> int | None:
+        """Return the PID that decides: the picture's, else the sound's, else the first there is."""
+        if self.video is not None:
+            return self.video
+        return self.audio if self.audio is not None else next((pid for pid, _ in self.streams), None)
+
+    @property
+    def accompanying(self) -> frozenset[int]:
+        """Return the PIDs of what belongs to the picture, or to the first sound: in PES packets, too."""
+        return frozenset(pid for pid, kind in self.streams if kind not in _TABLES) - {self.leading}
+
+    @property
     def has_adts(self) -> bool:
         """Return whether there is AAC as a transport stream frames it."""
         return any(kind == _ADTS for _, kind in self.streams)
@@ -73,45 +88,40 @@ class Programme:
         return tuple(dict.fromkeys(kinds))
 
 
-def pmt_pid(packet: bytes) -> int | None:
-    """Return where the first programme's table is, as a PAT says; None if it is none."""
-    section = _section(packet, 0x00)
-    for at in range(5, len(section) - 3, 4):
-        if section[at : at + 2] != b"\0\0":  # programme 0 is the network's table
-            return (section[at + 2] & 0x1F) << 8 | section[at + 3]
-    return None
-
-
-def programme(packet: bytes) -> Programme | None:
-    """Return what a PMT lists; None if it is none."""
-    section = _section(packet, 0x02)
-    if len(section) < 9:
+def programme_of(body: bytes) -> Programme | None:
+    """Return what a PMT lists, given what stands behind its long header; None if it contradicts itself."""
+    if len(body) < 4:
         return None
-    at = 9 + ((section[7] & 0x0F) << 8 | section[8])
+    at = 4 + _twelve_bits(body, 2)
     streams: list[tuple[int, int]] = []
-    while at + 5 <= len(section):
-        streams.append(((section[at + 1] & 0x1F) << 8 | section[at + 2], section[at]))
-        at += 5 + ((section[at + 3] & 0x0F) << 8 | section[at + 4])
-    return Programme(tuple(streams), clock=(section[5] & 0x1F) << 8 | section[6])
+    while at + 5 <= len(body):
+        end = at + 5 + _twelve_bits(body, at + 3)
+        streams.append((_pid(body, at + 1), _kind(body[at], body[at + 5 : end])))
+        at = end
+    clock = _pid(body, 0)
+    return Programme(tuple(streams), None if clock == NULL_PID else clock) if at == len(body) else None
 
 
-def _section(packet: bytes, table: int) -> bytes:
-    """Return a section that begins in a packet, from behind its length to before its checksum; or nothing."""
-    start = _payload_start(packet)
-    if start >= PACKET - 4:
-        return b""
-    at = start + 1 + packet[start]  # the pointer field
-    if at + 3 > PACKET or packet[at] != table:
-        return b""
-    length = (packet[at + 1] & 0x0F) << 8 | packet[at + 2]
-    return packet[at + 3 : at + 3 + length - 4] if at + 3 + length <= PACKET and length >= 9 else b""
+def _kind(kind: int, descriptors: bytes) -> int:
+    """Return the stream type, also of what only its descriptors tell."""
+    if kind != _PRIVATE:
+        return kind
+    return next((_OF_DVB[tag] for tag in _tags(descriptors) if tag in _OF_DVB), kind)
 
 
-def _payload_start(packet: bytes) -> int:
-    """Return where the payload begins; at the packet's end or behind it if there is none."""
-    if not packet[3] & 0x10:
-        return PACKET
-    return 5 + packet[4] if packet[3] & 0x20 else 4
+def _tags(descriptors: bytes) -> Iterator[int]:
+    at = 0
+    while at + 2 <= len(descriptors):
+        yield descriptors[at]
+        at += 2 + descriptors[at + 1]
+
+
+def _pid(data: bytes, at: int) -> int:
+    return (data[at] & 0x1F) << 8 | data[at + 1]
+
+
+def _twelve_bits(data: bytes, at: int) -> int:
+    return (data[at] & 0x0F) << 8 | data[at + 1]
 
 
 def presentation_time(packet: bytes) -> int | None:

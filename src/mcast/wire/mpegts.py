@@ -16,6 +16,11 @@ NULL_PID = 0x1FFF
 PCR_CLOCK = 27_000_000  # Hz
 PCR_WRAP = (1 << 33) * 300  # the 33-bit base counts at 90 kHz, the extension 300 ticks of it
 
+PICTURES = range(0xE0, 0xF0)
+SOUNDS = range(0xC0, 0xE0)
+"""Stream ids of PES packets (ISO 13818-1, table 2-22)."""
+_PES = b"\0\0\1"
+
 NULL_PACKET = bytes([SYNC, NULL_PID >> 8, NULL_PID & 0xFF, 0x10]) + b"\xff" * (PACKET - 4)
 """A packet that every receiver drops: it shows that the source lives (docs/protocol.md, "Never silent")."""
 
@@ -37,9 +42,24 @@ def has_payload_at(buffer: Buffer, offset: int) -> bool:
     return buffer[offset + 3] & 0x10 != 0
 
 
+def payload_start_at(buffer: Buffer, offset: int) -> int:
+    """Return where the payload begins in a packet; a field longer than the packet leaves none."""
+    return min(5 + buffer[offset + 4], PACKET) if buffer[offset + 3] & 0x20 else 4
+
+
 def adaptation_flags_at(buffer: Buffer, offset: int) -> int:
     """Return the adaptation field's flags, 0 if there is none or it is empty."""
     return buffer[offset + 5] if buffer[offset + 3] & 0x20 and buffer[offset + 4] else 0
+
+
+def stream_id_at(buffer: Buffer, offset: int) -> int | None:
+    """Return the stream id of the PES packet that begins in a packet (2.4.3.6), None if none does."""
+    if not buffer[offset + 1] & 0x40 or not has_payload_at(buffer, offset):
+        return None
+    start = offset + payload_start_at(buffer, offset)
+    if start + 4 > offset + PACKET or buffer[start : start + 3] != _PES:
+        return None
+    return buffer[start + 3]
 
 
 def random_access_at(buffer: Buffer, offset: int) -> bool:
@@ -122,14 +142,9 @@ class ContinuityChecker:
             fits = counter == last.continuity or discontinuity_at(data, offset)
             last.continuity = counter
             return fits
-        body = bytes(data[offset + _payload_start(data, offset) : offset + PACKET])
+        body = bytes(data[offset + payload_start_at(data, offset) : offset + PACKET])
         if last is not None and counter == last.continuity and not last.duplicated and body == last.payload:
             last.duplicated = True
             return True
         self._last[pid] = _Last(counter, body)
         return last is None or counter == (last.continuity + 1) & 0x0F or discontinuity_at(data, offset)
-
-
-def _payload_start(data: Buffer, offset: int) -> int:
-    """Return where the payload begins in a packet; a field longer than the packet leaves none."""
-    return min(5 + data[offset + 4], PACKET) if data[offset + 3] & 0x20 else 4

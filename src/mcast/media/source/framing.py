@@ -14,8 +14,8 @@ from typing import Protocol
 
 from mcast.media.keyframes import Keyframes
 from mcast.media.source.alignment import Aligner
-from mcast.media.source.ts_inspection import SDT_PID, holds_media, without_tables
-from mcast.wire.mpegts import PACKET, PAT_PID, pid_at
+from mcast.media.source.ts_inspection import SDT_PID, begins_media, holds_media, without_tables
+from mcast.wire.mpegts import PACKET, starts_with_pat
 
 MAX_HELD = 8_192
 """Packets that are held back: 1.5 MB. Behind a PAT there is another one long before."""
@@ -69,25 +69,24 @@ class Copied:
         self._held: bytes | None = None  # since the last PAT
 
     def feed(self, data: bytes) -> list[Run]:
-        packets = self._aligner.feed(data)
+        packets, keyframes = self._aligner.feed(data), self._keyframes
         self.has_media = False
         runs: list[Run] = []
         begun = 0
-        for number in [number for number, high in enumerate(packets[1::PACKET]) if high & 0x40]:
+        for number in keyframes.telling(packets):
             at = number * PACKET
             packet = packets[at : at + PACKET]
-            pid = pid_at(packet, 0)
-            if pid == PAT_PID:
-                self._keyframes.take_pat(packet)
-                runs.append(Run((self._held or b"") + packets[begun:at], is_start=False))
-                self._held, begun = b"", at
-            elif pid == self._keyframes.pmt_pid:
-                self._keyframes.take_pmt(packet)
-            elif self._keyframes.begins(packet) and self._held is not None:
-                runs.append(Run(self._held + packets[begun : at + PACKET], is_start=True))
-                self._held, begun = None, at + PACKET
-            self.has_media |= pid in self._keyframes.programme.pids
-        self.clock = self._keyframes.programme.clock
+            if keyframes.holds_table(packet):
+                keyframes.take_table(packet)
+                if starts_with_pat(packet, 0):
+                    runs.append(Run((self._held or b"") + packets[begun:at], is_start=False))
+                    self._held, begun = b"", at
+            elif begins_media(packet):
+                self.has_media = True
+                if keyframes.begins(packet) and self._held is not None:
+                    runs.append(Run(self._held + packets[begun : at + PACKET], is_start=True))
+                    self._held, begun = None, at + PACKET
+        self.clock = keyframes.clock
         rest = packets[begun:]
         if self._held is not None and len(self._held) + len(rest) <= MAX_HELD * PACKET:
             self._held += rest

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 
 from mcast.media.source.cancelling import Cancelled, check_wanted, never
 from mcast.media.source.restamp import pes_at, timestamp_at
-from mcast.wire.mpegts import NULL_PID, PACKET, pcr_at, pid_at, random_access_at, starts_with_pat
+from mcast.wire.mpegts import (
+    NULL_PID,
+    PACKET,
+    has_payload_at,
+    pcr_at,
+    pid_at,
+    random_access_at,
+    starts_with_pat,
+    stream_id_at,
+)
 
 VIDEO_PID = 0x100  # what ffmpeg gives to the first stream
 PMT_PID = 0x1000
@@ -85,6 +94,12 @@ def holds_media(packets: bytes) -> bool:
     """Return whether picture or sound is among whole packets: tables and padding alone are no media."""
     ids = {(high & 0x1F) << 8 | low for high, low in zip(packets[1::PACKET], packets[2::PACKET], strict=True)}
     return not ids <= _NO_MEDIA
+
+
+def begins_media(packet: bytes) -> bool:
+    """Return whether picture or sound begins in a packet: a PES packet, or what is scrambled."""
+    is_scrambled = packet[3] & 0xC0 and packet[1] & 0x40 and has_payload_at(packet, 0)
+    return bool(is_scrambled) or stream_id_at(packet, 0) is not None
 
 
 def _fault(stream: Bytes, tables: list[int], pictures: list[int], pcr: int | None, *, has_video: bool) -> str:

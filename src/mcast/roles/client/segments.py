@@ -25,9 +25,8 @@ from mcast.gateway.pieces import Piece, PieceCutter
 from mcast.media.output import lock_recording, unusable
 from mcast.media.programme import seconds_between
 from mcast.media.stores import trim_file
-from mcast.media.trimming import begins_pes
 from mcast.roles.client.recording_list import RecordingList
-from mcast.wire.mpegts import PACKET, pid_at
+from mcast.wire.mpegts import PACKET, pid_at, stream_id_at
 
 INDEX = "index.m3u8"
 MAX_LEFT = 16_384
@@ -128,9 +127,8 @@ class SegmentStore:
         """Have a file completed by the rest of its sounds."""
         if self._former is not None:
             self._complete(self._former, trim=True)
-        programme = self._cutter.programme
         self._former, self._left = segment, MAX_LEFT
-        self._open_pids = {pid for pid, _ in programme.streams} - {programme.video or programme.audio or 0}
+        self._open_pids = set(self._cutter.programme.accompanying)
 
     def _begin(self, piece: Piece, *, is_break: bool) -> None:
         path = self._folder / f"{self._number:05}.ts"
@@ -141,7 +139,7 @@ class SegmentStore:
         at, former = 0, self._former
         while former is not None and at < len(data):
             pid = pid_at(data, at)
-            if pid in self._open_pids and begins_pes(data, at):
+            if pid in self._open_pids and stream_id_at(data, at) is not None:
                 self._open_pids.discard(pid)
             self._append(former if pid in self._open_pids else segment, data[at : at + PACKET])
             at, self._left = at + PACKET, self._left - 1
