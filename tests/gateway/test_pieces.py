@@ -15,9 +15,18 @@ from mcast.gateway.hls import FIRST, KEPT, LISTED, Segments
 from mcast.gateway.pieces import Piece, PieceCutter
 from mcast.media.keyframes import Keyframes
 from mcast.media.programme import WRAP, Programme, seconds_between
-from mcast.wire.mpegts import NULL_PACKET, PACKET, random_access_at, starts_with_pat
-from media.source.foreign import CODECS, FOREIGN_SECONDS, foreign, later, without_indicators
-from media.source.transport import packet, pes
+from mcast.wire.mpegts import NULL_PACKET, PACKET, PAT_PID, pid_at, random_access_at, starts_with_pat
+from media.source.foreign import (
+    CODECS,
+    FOREIGN_SECONDS,
+    TRACKS,
+    foreign,
+    later,
+    with_pat,
+    without_indicators,
+    without_tables,
+)
+from media.source.transport import PMT, packet, pes, run
 
 pytestmark = pytest.mark.ffmpeg
 CLOCK = 90_000
@@ -69,6 +78,62 @@ def test_what_was_copied_may_be_begun_at_its_keyframes_whatever_its_muxer_marks(
     gaps = [seconds_between(a.time, b.time) for a, b in pairwise(starts)]
     assert gaps == pytest.approx([1.0] * (FOREIGN_SECONDS - 1))
     assert all(starts_with_pat(start.data, 0) for start in starts)
+
+
+@pytest.mark.parametrize("step", [1, 37, 100_000])
+def test_a_table_of_several_packets_stands_whole_in_front_of_each_start(
+    shared_directory: Path, step: int, tmp_path: Path
+) -> None:
+    cutter = PieceCutter()
+    starts = [
+        piece for piece in fed(foreign(shared_directory, "many").read_bytes(), step, cutter) if piece.is_start
+    ]
+    assert len(starts) == FOREIGN_SECONDS
+    assert len(cutter.programme.streams) == 1 + TRACKS
+    for start in starts:
+        assert [pid_at(start.data, n * PACKET) for n in range(4)] == [PAT_PID, PMT, PMT, 0x100]
+    segment = tmp_path / "segment.ts"
+    segment.write_bytes(starts[1].data)
+    found = run("ffprobe", "-v", "error", "-show_entries", "program=nb_streams", "-of", "csv=p=0", segment)
+    assert found.split(",")[0].strip() == str(1 + TRACKS)
+
+
+def test_of_a_multiplex_the_programme_with_a_picture_is_cut(shared_directory: Path) -> None:
+    cutter = PieceCutter()
+    starts = [
+        piece
+        for piece in fed(foreign(shared_directory, "multiplex").read_bytes(), 37, cutter)
+        if piece.is_start
+    ]
+    assert len(starts) == FOREIGN_SECONDS
+    assert (cutter.programme.video, cutter.programme.audio) == (0x101, 0x102)
+    assert all(pid_at(start.data, PACKET) == PMT + 1 for start in starts)
+
+
+def test_a_programme_that_was_filtered_out_of_a_multiplex_is_cut_at_its_keyframes(
+    shared_directory: Path,
+) -> None:
+    data = with_pat(foreign(shared_directory, "h264").read_bytes(), {7: 0x700, 1: PMT})
+    assert sum(piece.is_start for piece in fed(data, 37)) == FOREIGN_SECONDS
+
+
+def test_a_stream_whose_programme_cannot_be_read_is_cut_by_time(shared_directory: Path) -> None:
+    data = without_tables(without_indicators(foreign(shared_directory, "h264").read_bytes()))
+    cutter = PieceCutter()
+    starts = [
+        piece
+        for piece in fed(data + later(data, FOREIGN_SECONDS, is_marked=False), 7, cutter)
+        if piece.is_start
+    ]
+    assert [seconds_between(a.time, b.time) for a, b in pairwise(starts)] == pytest.approx([2, 2], abs=0.1)
+    assert starts_with_pat(starts[0].data, 0)
+    assert cutter.programme == Programme()
+
+
+def test_ac_3_as_dvb_says_it_is_named(shared_directory: Path) -> None:
+    cutter = PieceCutter()
+    cutter.feed(foreign(shared_directory, "dvb").read_bytes())
+    assert cutter.programme.unplayable == ("AC-3",)
 
 
 @pytest.mark.parametrize("gap", [0.0, 3.0])

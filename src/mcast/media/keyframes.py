@@ -25,7 +25,6 @@ LONGEST = 10.0
 """Seconds after which any picture counts as a start: some streams renew the picture bit by bit."""
 TABLE_SECONDS = 3.0
 """For the tables, and a picture that they name, to come for the first time: they come each half second."""
-_STEP = 1.0  # seconds between two pictures or sounds, at most; more is a leap of the clock
 _START = re.compile(rb"\x00\x00\x01(.)", re.DOTALL)
 _H264, _HEVC = 0x1B, 0x24  # stream types
 _H264_STARTS = {5, 7}  # an IDR, a sequence parameter set (H.264, table 7-1)
@@ -170,7 +169,8 @@ class _StandIn:
         """Take in its next packet."""
         self.has_indicators |= random_access_at(packet, 0)
         time = presentation_time(packet)
-        self.seconds += min(max(seconds_between(self._time, time), 0.0), _STEP)
+        step = seconds_between(self._time, time)
+        self.seconds += step if 0 <= step <= LONGEST else 0.0  # more is a leap of the clock
         self._time = time if time is not None else self._time
 
 

@@ -54,13 +54,15 @@ class Store(Protocol):
 
 
 def trim_file(fd: int, size: int) -> int:
-    """Have an open file end with what can be decoded; return its new size. Raises OSError."""
+    """Have an open file end with what can be decoded; return its new size. Raises OSError.
+
+    Nothing is written: a full disk has no room, where a file system writes each block to a new place.
+    """
     whole = size - size % PACKET
     begin = max(0, whole - TAIL)
-    tail = without_open_picture(os.pread(fd, whole - begin, begin))
-    os.pwrite(fd, tail, begin)
-    os.ftruncate(fd, begin + len(tail))
-    return begin + len(tail)
+    end = begin + len(without_open_picture(os.pread(fd, whole - begin, begin)))
+    os.ftruncate(fd, end)
+    return end
 
 
 class Descriptor:

@@ -9,8 +9,16 @@ import pytest
 from mcast.media.source.cutting import Cut, Cutter
 from mcast.media.source.framing import MAX_HELD, Copied, Run
 from mcast.wire.mpegts import PACKET, PAT_PID, pid_at, starts_with_pat
-from media.source.foreign import CODECS, foreign, without_indicators
-from media.source.transport import packet, packets
+from media.source.foreign import (
+    CODECS,
+    FOREIGN_SECONDS,
+    foreign,
+    later,
+    with_pat,
+    without_indicators,
+    without_tables,
+)
+from media.source.transport import PMT, packet, packets
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -44,6 +52,42 @@ def test_the_table_before_each_keyframe_is_found(
     assert sum(bool(run.is_start) for run in runs) == 4
     assert all(pid_at(run.packets, 0) == PAT_PID for run in runs if run.is_start)
     assert copied.clock == 0x100
+
+
+@pytest.mark.parametrize("name", ["many", "multiplex", "dvb"])
+def test_the_programme_is_found_however_long_its_table_is_and_whatever_stands_before_it(
+    clip: Callable[[str], Path], name: str
+) -> None:
+    data = clip(name).read_bytes()
+    runs, copied = framed(data, 1_316)
+    assert data.startswith(joined(runs))
+    assert sum(bool(run.is_start) for run in runs) == 4
+    assert copied.clock == {"multiplex": 0x101}.get(name, 0x100)
+
+
+def test_a_programme_that_was_filtered_out_of_a_multiplex_is_known_though_the_pat_names_others_first(
+    clip: Callable[[str], Path],
+) -> None:
+    data = with_pat(clip("h264").read_bytes(), {0: 0x10, 7: 0x700, 1: PMT, 9: 0x900})
+    runs, copied = framed(data)
+    assert data.startswith(joined(runs))
+    assert sum(bool(run.is_start) for run in runs) == 4
+    assert copied.clock == 0x100
+
+
+def test_a_stream_whose_programme_cannot_be_read_is_media_and_cut_by_time(
+    clip: Callable[[str], Path],
+) -> None:
+    data = without_tables(without_indicators(clip("h264").read_bytes()))
+    data += later(data, FOREIGN_SECONDS, is_marked=False)
+    copied, runs, had_media = Copied(), list[Run](), set[bool]()
+    for at in range(0, len(data), 40_000):
+        runs += copied.feed(data[at : at + 40_000])
+        had_media.add(copied.has_media)
+    assert had_media == {True}
+    assert data.startswith(joined(runs))
+    assert sum(bool(run.is_start) for run in runs) == 3  # after 3, 5 and 7 of 8 seconds
+    assert copied.clock is None
 
 
 def test_where_there_is_only_sound_a_viewer_may_begin_each_two_seconds(clip: Callable[[str], Path]) -> None:
