@@ -2,7 +2,7 @@
 
 They fail where it was promised: MCAST_REQUIRE_FFMPEG, MCAST_REQUIRE_NETNS, MCAST_REQUIRE_DISPLAY,
 MCAST_REQUIRE_BROWSER, MCAST_REQUIRE_SYSTEMD, MCAST_REQUIRE_PLAYERS, MCAST_REQUIRE_PROMTOOL,
-MCAST_REQUIRE_COMPILER, MCAST_REQUIRE_SHELLS, CI (all).
+MCAST_REQUIRE_COMPILER, MCAST_REQUIRE_SHELLS, MCAST_REQUIRE_MOUNTS, CI (all).
 """
 
 import contextlib
@@ -63,6 +63,11 @@ def need_shells() -> None:
     _need("MCAST_REQUIRE_SHELLS", _lacking(SHELLS))
 
 
+def need_mounts() -> None:
+    """Let the test go on only where it may mount a disk that nobody else sees."""
+    _need("MCAST_REQUIRE_MOUNTS", _mounts_refused())
+
+
 NEEDS = {
     "ffmpeg": need_ffmpeg,
     "netns": need_namespaces,
@@ -73,6 +78,7 @@ NEEDS = {
     "promtool": need_promtool,
     "compiler": need_compiler,
     "shells": need_shells,
+    "mounts": need_mounts,
 }
 """By marker."""
 
@@ -92,6 +98,16 @@ def unprivileged(command: Sequence[str], home: Path) -> list[str]:
         return list(command)
     drop = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--inh-caps=-all")
     return [*drop, "env", f"HOME={home}", *command]
+
+
+def on_small_disk(directory: Path, kib: int, copies: Path, command: Sequence[str]) -> list[str]:
+    """Return what runs a command with a disk of so many KiB at a directory, seen by the command alone.
+
+    What it has written there is copied when it has ended.
+    """
+    mount = 'mount -t tmpfs -o "size=$2k" mcast-test "$1" || exit 99; from=$1 to=$3; shift 3'
+    script = f'{mount}; "$@"; status=$?; cp -r "$from" "$to"; exit $status'
+    return ["unshare", "--mount", "sh", "-c", script, "sh", str(directory), str(kib), str(copies), *command]
 
 
 def has_netem() -> bool:
@@ -127,6 +143,16 @@ def _namespaces_refused() -> str:
         complaint = _run("ip", "-n", name, "link", "set", "lo", "up")  # what a chroot refuses
         _run("ip", "netns", "del", name)
     return f"network namespaces are not permitted here: {complaint}" if complaint else ""
+
+
+@cache
+def _mounts_refused() -> str:
+    """Say why nothing can be mounted; empty if it can."""
+    if os.geteuid() != 0:
+        return "mounting a disk needs root"
+    with tempfile.TemporaryDirectory(prefix="mcast-test-") as directory:
+        complaint = _run("unshare", "--mount", "mount", "-t", "tmpfs", "mcast-test", directory)
+    return f"mounting is not permitted here: {complaint}" if complaint else ""
 
 
 def _run(*command: str) -> str:

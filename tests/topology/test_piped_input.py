@@ -6,20 +6,25 @@ from pathlib import Path
 
 from mcast.wire.mpegts import NULL_PID, PACKET, pid_at
 from tools.demo.processes import ProgramProcess, role_command, wait_until
+from media.source.foreign import foreign
+from media.source.transport import packets
 from topology.asking import contents_of
 from topology.conftest import Build
 from topology.contents import Stock
 from topology.harness import START, Topology
+from topology.test_gateway import gateway, opened
 
 
 def piped_server(topology: Topology, pipe: Path) -> ProgramProcess:
-    """Start a bootstrapper, the rendezvous point, and a server that reads a pipe."""
+    """Start a bootstrapper, the rendezvous point, and a server that reads a pipe; wait for its list."""
     config = topology.directory / "server.toml"
     config.write_text('[[content]]\nname = "piped"\nsource = "-"\ncopy = true\n')
     topology.start_bootstrapper()
     topology.start_node("rp")
     command = role_command("server", "--address", topology.addresses.of("s1"), "--config", str(config))
-    return topology.run("s1", "sh", "-c", f'exec "$@" < {shlex.quote(str(pipe))}', "sh", *command)
+    server = topology.run("s1", "sh", "-c", f'exec "$@" < {shlex.quote(str(pipe))}', "sh", *command)
+    wait_until(lambda: bool(contents_of(topology.addresses.of("s1"))), "the server's list", START)
+    return server
 
 
 def media_of(data: bytes) -> bytes:
@@ -44,7 +49,6 @@ def test_what_is_piped_in_comes_out_untouched_and_is_over_when_its_writer_ends(
     )
     topology.run("sender", "sh", "-c", sender)
     server = piped_server(topology, pipe)
-    wait_until(lambda: bool(contents_of(topology.addresses.of("s1"))), "the server's list", START)
     client = topology.client("rp", "piped", "--wait", "60")
     client.program.wait_for_text("joined by way of rp", START)
     gate.touch()
@@ -54,6 +58,34 @@ def test_what_is_piped_in_comes_out_untouched_and_is_over_when_its_writer_ends(
     assert len(recorded) > 100 * PACKET
     assert recorded in media_of(written.read_bytes())
     assert server.status is None, "it has nothing to give any more, and serves on"
+
+
+def test_a_stream_of_twenty_sounds_is_sent_untouched_and_browsers_get_its_picture(
+    build: Build, shared_directory: Path, tmp_path: Path
+) -> None:
+    stream, pipe, gate = foreign(shared_directory, "many"), tmp_path / "pipe", tmp_path / "gate"
+    os.mkfifo(pipe)
+    topology: Topology = build({"rp": []}, contents=(), start=False)
+    wait = f"until [ -e {shlex.quote(str(gate))} ]; do sleep 0.02; done"
+    sent = shlex.quote(str(stream))
+    topology.run("sender", "sh", "-c", f"exec > {shlex.quote(str(pipe))}; {wait}; cat {sent} {sent}")
+    piped_server(topology, pipe)
+    client = topology.client("rp", "piped", "--wait", "60")
+    client.program.wait_for_text("joined by way of rp", START)
+    gate.touch()
+    with gateway(topology, at="rp") as (_, base):
+        with opened(f"{base}/piped/index.m3u8") as playlist:
+            name = next(line for line in playlist.read().decode().splitlines() if line.endswith(".ts"))
+        with opened(f"{base}/piped/{name}") as answer:
+            segment = tmp_path / "segment.ts"
+            segment.write_bytes(answer.read())
+    shown = packets(segment, "codec_type")
+    assert ["video"] in shown
+    report = client.finish()
+    assert report["lost_datagrams"] == report["continuity_errors"] == 0
+    recorded = media_of(client.recording.read_bytes())
+    assert len(recorded) > len(stream.read_bytes())
+    assert recorded in media_of(stream.read_bytes() * 2)
 
 
 def test_a_terminal_is_no_pipe(build: Build) -> None:

@@ -1,5 +1,6 @@
 """Outputs: complete files, one clear error, and nobody who writes ever waits."""
 
+import fcntl
 import os
 import resource
 import shlex
@@ -15,7 +16,7 @@ from helpers import wait_until
 from mcast.errors import ConfigError, StreamEndedError, UnreachableError
 from mcast.media.output import Writer, check_file, check_stdout, fifo_output, file_output, stdout_output
 from mcast.media.player import Player, player_command
-from mcast.media.stores import Descriptor
+from mcast.media.stores import Descriptor, trim_file
 from mcast.net.threads import CrashBox
 from media.source.transport import packet, pes
 
@@ -111,6 +112,20 @@ def test_a_recording_ends_with_a_whole_picture_unless_the_content_is_over(
     output.close(is_over=is_over)
     assert (tmp_path / "news.ts").read_bytes() == picture * pictures
     assert output.written == len(picture) * pictures
+
+
+def test_trimming_a_recording_writes_nothing_as_there_may_be_no_room() -> None:
+    picture = packet(start=True, body=pes(0)) + packet() * 6
+    fd = os.memfd_create("recording", os.MFD_ALLOW_SEALING)
+    try:
+        os.write(fd, picture * 2 + PACKET[:100])
+        fcntl.fcntl(
+            fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE
+        )  # as a full copy-on-write disk: no block is new
+        assert trim_file(fd, os.fstat(fd).st_size) == len(picture)
+        assert os.pread(fd, 1 << 20, 0) == picture
+    finally:
+        os.close(fd)
 
 
 def test_reader_that_has_gone_is_the_users_end(crash: CrashBox) -> None:
