@@ -22,11 +22,11 @@ from media.source.foreign import (
     TRACKS,
     foreign,
     later,
-    with_pat,
+    with_table,
     without_indicators,
     without_tables,
 )
-from media.source.transport import PMT, packet, pes, run
+from media.source.transport import PMT, packet, pat_section, pes, run
 
 pytestmark = pytest.mark.ffmpeg
 CLOCK = 90_000
@@ -113,7 +113,9 @@ def test_of_a_multiplex_the_programme_with_a_picture_is_cut(shared_directory: Pa
 def test_a_programme_that_was_filtered_out_of_a_multiplex_is_cut_at_its_keyframes(
     shared_directory: Path,
 ) -> None:
-    data = with_pat(foreign(shared_directory, "h264").read_bytes(), {7: 0x700, 1: PMT})
+    data = with_table(
+        foreign(shared_directory, "h264").read_bytes(), PAT_PID, pat_section({7: 0x700, 1: PMT})
+    )
     assert sum(piece.is_start for piece in fed(data, 37)) == FOREIGN_SECONDS
 
 

@@ -17,9 +17,9 @@ from topology.harness import START, Topology
 
 
 @contextlib.contextmanager
-def gateway(topology: Topology, *options: str) -> Iterator[tuple[ProgramProcess, str]]:
-    """Start a gateway at the last node; give it, and where it serves; it has ended afterwards."""
-    command = role_command("client", "--neighbour", topology.addresses.of("n3"), "--http", "127.0.0.1:0")
+def gateway(topology: Topology, *options: str, at: str = "n3") -> Iterator[tuple[ProgramProcess, str]]:
+    """Start a gateway at a node; give it, and where it serves; it has ended afterwards."""
+    command = role_command("client", "--neighbour", topology.addresses.of(at), "--http", "127.0.0.1:0")
     program = topology.run(f"gateway{len(topology.programs)}", *command, *options)
     try:
         program.wait_for_text("serving http://", START)

@@ -10,7 +10,10 @@ from mcast.wire.mpegts import NULL_PID, PACKET, pid_at
 from media.source.transport import PMT, in_packets, pat_section, pmt_section, section
 
 H264, MP2, PRIVATE = 0x1B, 0x03, 0x06
-NEWS, SPORT, RADIO = ((0x100, H264), (0x101, MP2)), ((0x200, H264), (0x201, MP2)), ((0x301, MP2),)
+Streams = tuple[tuple[int, int], ...]
+NEWS: Streams = ((0x100, H264), (0x101, MP2))
+SPORT: Streams = ((0x200, H264), (0x201, MP2))
+RADIO: Streams = ((0x301, MP2),)
 
 
 def told(*packets: bytes, tables: Tables | None = None) -> Tables:
@@ -25,7 +28,7 @@ def pat(programmes: dict[int, int], *, version: int = 0, is_current: bool = True
     return made
 
 
-def pmt(streams: tuple[tuple[int, int], ...], pid: int = PMT, number: int = 1, count: int = 0) -> bytes:
+def pmt(streams: Streams, pid: int = PMT, number: int = 1, count: int = 0) -> bytes:
     (made,) = in_packets(pid, [pmt_section(streams, number)], count=count)
     return made
 

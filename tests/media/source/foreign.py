@@ -5,8 +5,8 @@ from pathlib import Path
 from helpers import locked
 from machine import need_ffmpeg
 from mcast.media.source.restamp import shift
-from mcast.wire.mpegts import NULL_PID, PACKET, PAT_PID, continuity_at, pid_at
-from media.source.transport import PMT, in_packets, pat_section, run
+from mcast.wire.mpegts import NULL_PID, PACKET, continuity_at, pid_at
+from media.source.transport import PMT, in_packets, run
 
 FOREIGN_SECONDS = 4
 CODECS = {
@@ -56,12 +56,11 @@ def without_indicators(data: bytes) -> bytes:
     return bytes(changed)
 
 
-def with_pat(data: bytes, programmes: dict[int, int]) -> bytes:
-    """Replace each PAT by one that names these programmes: the PIDs of their tables, by number."""
-    section = pat_section(programmes)
+def with_table(data: bytes, pid: int, section: bytes) -> bytes:
+    """Put this section in the place of each packet of a table's PID."""
     return b"".join(
-        in_packets(PAT_PID, [section], count=continuity_at(data, at))[0]
-        if pid_at(data, at) == PAT_PID
+        in_packets(pid, [section], count=continuity_at(data, at))[0]
+        if pid_at(data, at) == pid
         else data[at : at + PACKET]
         for at in range(0, len(data), PACKET)
     )

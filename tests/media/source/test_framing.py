@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 from mcast.media.source.cutting import Cut, Cutter
-from mcast.media.source.framing import MAX_HELD, Copied, Run
+from mcast.media.source.framing import MAX_HELD, MAX_UNTIMED, Copied, Run
 from mcast.wire.mpegts import PACKET, PAT_PID, pid_at, starts_with_pat
 from media.source.foreign import (
     CODECS,
     FOREIGN_SECONDS,
     foreign,
     later,
-    with_pat,
+    with_table,
     without_indicators,
     without_tables,
 )
-from media.source.transport import PMT, packet, packets
+from media.source.transport import PMT, packet, packets, pat_section, pmt_section
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -68,11 +68,26 @@ def test_the_programme_is_found_however_long_its_table_is_and_whatever_stands_be
 def test_a_programme_that_was_filtered_out_of_a_multiplex_is_known_though_the_pat_names_others_first(
     clip: Callable[[str], Path],
 ) -> None:
-    data = with_pat(clip("h264").read_bytes(), {0: 0x10, 7: 0x700, 1: PMT, 9: 0x900})
+    data = with_table(clip("h264").read_bytes(), PAT_PID, pat_section({0: 0x10, 7: 0x700, 1: PMT, 9: 0x900}))
     runs, copied = framed(data)
     assert data.startswith(joined(runs))
     assert sum(bool(run.is_start) for run in runs) == 4
     assert copied.clock == 0x100
+
+
+def test_a_clock_that_does_not_tick_where_the_table_says_is_looked_for_everywhere(
+    clip: Callable[[str], Path],
+) -> None:
+    table = pmt_section([(0x100, 0x1B), (0x101, 0x03)], clock=0x1F0)
+    data = with_table(clip("h264").read_bytes(), PMT, table)
+    copied, cutter, clocks = Copied(), Cutter(7), list[int | None]()
+    for _ in range(MAX_UNTIMED * PACKET // len(data) + 2):
+        for each in copied.feed(data):
+            cutter.feed(
+                each.packets, is_start=each.is_start, clock=copied.clock
+            )  # or it would raise an error
+        clocks.append(copied.clock)
+    assert (clocks[0], clocks[-1]) == (0x1F0, None)
 
 
 def test_a_stream_whose_programme_cannot_be_read_is_media_and_cut_by_time(

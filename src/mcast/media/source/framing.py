@@ -15,10 +15,14 @@ from typing import Protocol
 from mcast.media.keyframes import Keyframes
 from mcast.media.source.alignment import Aligner
 from mcast.media.source.ts_inspection import SDT_PID, begins_media, holds_media, without_tables
-from mcast.wire.mpegts import PACKET, starts_with_pat
+from mcast.wire.mpegts import PACKET, pcr_at, pid_at, starts_with_pat
 
 MAX_HELD = 8_192
 """Packets that are held back: 1.5 MB. Behind a PAT there is another one long before."""
+
+MAX_UNTIMED = 12_288
+"""Packets without a PCR where the PMT says that it is, after which any PCR counts. It comes each 100 ms: that
+many are 180 Mbit/s, and fewer than what a `Cutter` lets wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Copied:
         self.clock: int | None = None
         self._aligner, self._keyframes = Aligner(), Keyframes()
         self._held: bytes | None = None  # since the last PAT
+        self._untimed = 0  # packets since the clock has ticked
 
     def feed(self, data: bytes) -> list[Run]:
         packets, keyframes = self._aligner.feed(data), self._keyframes
@@ -76,6 +81,8 @@ class Copied:
         for number in keyframes.telling(packets):
             at = number * PACKET
             packet = packets[at : at + PACKET]
+            if pid_at(packet, 0) == keyframes.clock and pcr_at(packet, 0) is not None:
+                self._untimed = -number
             if keyframes.holds_table(packet):
                 keyframes.take_table(packet)
                 if starts_with_pat(packet, 0):
@@ -86,7 +93,8 @@ class Copied:
                 if keyframes.begins(packet) and self._held is not None:
                     runs.append(Run(self._held + packets[begun : at + PACKET], is_start=True))
                     self._held, begun = None, at + PACKET
-        self.clock = keyframes.clock
+        self._untimed += len(packets) // PACKET
+        self.clock = keyframes.clock if self._untimed < MAX_UNTIMED else None
         rest = packets[begun:]
         if self._held is not None and len(self._held) + len(rest) <= MAX_HELD * PACKET:
             self._held += rest
