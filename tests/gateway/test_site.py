@@ -26,6 +26,7 @@ from mcast.gateway.gateway import Gateway
 from mcast.web import connection
 from mcast.wire.content import ContentInfo, Readiness
 from mcast.wire.mpegts import PACKET, ContinuityChecker, starts_with_pat
+from media.source.foreign import without_tables
 
 pytestmark = pytest.mark.ffmpeg
 SCRIPT = "<script>alert(1)</script>"
@@ -121,6 +122,17 @@ def test_hls_lists_segments_that_can_be_fetched_whole_and_in_part(gateway: Gatew
     assert headers["Content-Range"] == f"bytes 188-375/{len(segment)}"
     status, body, headers = get(gateway, f"/earth/{name}", "HEAD")
     assert (status, body, headers["Content-Length"]) == (200, b"", str(len(segment)))
+
+
+def test_a_stream_whose_programme_cannot_be_read_is_shown_all_the_same(
+    gateway: Gateway, overlay: Overlay, stream: bytes
+) -> None:
+    overlay.stream = without_tables(stream)
+    status, picture, _ = get(gateway, "/earth.jpg")
+    assert (status, picture[:2]) == (200, b"\xff\xd8")
+    with watching(gateway, "/earth.ts") as answer:
+        assert starts_with_pat(answer.read(PACKET), 0)
+    assert json.loads(get(gateway, "/api/contents")[1])["contents"][0]["channel"]["unplayable"] == []
 
 
 def test_where_the_clock_is_set_back_hls_says_so(gateway: Gateway) -> None:

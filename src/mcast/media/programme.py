@@ -64,10 +64,9 @@ class Programme:
 
     @property
     def leading(self) -> int | None:
-        """Return the PID that decides: the picture's, else the sound's, else the first there is."""
-        if self.video is not None:
-            return self.video
-        return self.audio if self.audio is not None else next((pid for pid, _ in self.streams), None)
+        """Return the PID that decides: the picture's, else the sound's, else the first with PES packets."""
+        others = (pid for pid, kind in self.streams if kind not in _TABLES)
+        return next((pid for pid in (self.video, self.audio) if pid is not None), next(others, None))
 
     @property
     def accompanying(self) -> frozenset[int]:

@@ -7,10 +7,12 @@ stream, byte for byte. Muxers write each PES packet in one go, so the sound in f
 Pure.
 """
 
-from mcast.wire.mpegts import PACKET, PICTURES, starts_with_pat, stream_id_at
+from mcast.wire.mpegts import PACKET, PICTURES, pid_at, starts_with_pat, stream_id_at
 
 TAIL = 4 * 1024 * 1024
 """Bytes that are looked at: a picture, at most 1 MB at 100 Mbit/s, and the sound beside it."""
+MAX_PMT = 6
+"""Packets of a PMT, whose length is at most 1,024 bytes (ISO 13818-1, 2.4.4.9)."""
 
 
 def without_open_picture(packets: bytes) -> bytes:
@@ -29,5 +31,14 @@ def without_open_picture(packets: bytes) -> bytes:
             last_pes = at
     else:
         end = last_pes
-    has_tables = end >= 2 * PACKET and starts_with_pat(packets, end - 2 * PACKET)
-    return packets[: end - 2 * PACKET if has_tables else end] or packets
+    return packets[: _tables_in_front(packets, end)] or packets
+
+
+def _tables_in_front(packets: bytes, end: int) -> int:
+    """Return where a PAT and a PMT begin that stand right in front of an offset; the offset if none do."""
+    for at in range(end - 2 * PACKET, max(end - 2 * PACKET - MAX_PMT * PACKET, -1), -PACKET):
+        if starts_with_pat(packets, at):
+            others = range(at + PACKET, end, PACKET)
+            is_one_table = len({pid_at(packets, other) for other in others}) == 1
+            return at if is_one_table and stream_id_at(packets, at + PACKET) is None else end
+    return end

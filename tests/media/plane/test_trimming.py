@@ -27,9 +27,15 @@ def test_it_ends_where_the_last_picture_begins_and_stays_a_piece_of_the_stream()
     assert without_open_picture(stream) == b"".join([*tables, *first, *sound()])
 
 
-def test_a_keyframe_s_tables_go_with_it() -> None:
-    stream = b"".join([*picture(), pat(), packet(PMT, start=True), *picture()])
-    assert without_open_picture(stream) == b"".join(picture())
+@pytest.mark.parametrize("packets", [1, 2, 6])
+def test_a_keyframe_s_tables_go_with_it(packets: int) -> None:
+    tables = [pat(), packet(PMT, start=True), *[packet(PMT)] * (packets - 1)]
+    assert without_open_picture(b"".join([*picture(), *tables, *picture()])) == b"".join(picture())
+
+
+def test_what_stands_behind_a_table_that_is_elsewhere_stays() -> None:
+    stream = [*picture(), pat(), *sound(), *picture()]
+    assert without_open_picture(b"".join(stream)) == b"".join(stream[:-3])
 
 
 @pytest.mark.parametrize("tables", [[], [pat(), packet(PMT, start=True)]], ids=["bare", "with tables"])
