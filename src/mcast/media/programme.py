@@ -98,7 +98,7 @@ def programme_of(body: bytes) -> Programme | None:
         streams.append((_pid(body, at + 1), _kind(body[at], body[at + 5 : end])))
         at = end
     clock = _pid(body, 0)
-    return Programme(tuple(streams), None if clock == NULL_PID else clock) if at == len(body) else None
+    return Programme(tuple(streams), None if clock == NULL_PID else clock) if at <= len(body) else None
 
 
 def _kind(kind: int, descriptors: bytes) -> int:

@@ -82,6 +82,8 @@ def test_a_pat_may_have_several_parts() -> None:
     tables = told(*packets)
     assert tables.pids == {0, 0x21, 0x22, 0x23, 0x24}
     assert tables.packets == tuple(packets)
+    told(pat({1: 0x21}, version=1), tables=tables)
+    assert tables.pids == {0, 0x21}, "no part of the older version counts any more"
 
 
 def test_two_programmes_may_share_a_pid() -> None:
@@ -127,6 +129,19 @@ def test_data_is_nothing_that_a_browser_should_play() -> None:
     programme = Programme(tuple((0x100 + n, kind) for n, kind in enumerate(kinds)))
     assert programme.unplayable == ()
     assert programme.accompanying == {0x101, 0x103}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\xe1\x00\xf0", b"\xe1\x00\xf0\x09" + bytes(5), b"\xe1\x00\xf0\x00\x1b\xe1\x00\xf0\x07"]
+)
+def test_a_table_that_contradicts_itself_says_nothing(body: bytes) -> None:
+    (made,) = in_packets(PMT, [section(0x02, 1, body)], count=1)
+    assert told(pat({1: PMT}), pmt(NEWS), made).programme.streams == NEWS
+
+
+def test_a_few_bytes_too_many_behind_a_table_do_no_harm() -> None:
+    body = pmt_section(NEWS)[8:-4] + b"\xff" * 4
+    assert told(pat({1: PMT}), *in_packets(PMT, [section(0x02, 1, body)])).programme.streams == NEWS
 
 
 def test_a_programme_without_a_clock_says_so() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from helpers import locked
 from machine import need_ffmpeg
 from mcast.media.source.restamp import shift
-from mcast.wire.mpegts import NULL_PID, PACKET, continuity_at, pid_at
+from mcast.wire.mpegts import NULL_PID, PACKET, continuity_at, payload_start_at, pid_at
 from media.source.transport import PMT, in_packets, run
 
 FOREIGN_SECONDS = 4
@@ -72,6 +72,17 @@ def without_tables(data: bytes) -> bytes:
     for at in range(0, len(data), PACKET):
         if pid_at(data, at) == PMT:
             changed[at + 20] ^= 1
+    return bytes(changed)
+
+
+def scrambled(data: bytes) -> bytes:
+    """Make picture and sound unreadable, as for who may not see them: only the headers of packets are clear."""
+    changed = bytearray(data)
+    for at in range(0, len(data), PACKET):
+        if pid_at(data, at) in (0x100, 0x101):
+            changed[at + 3] |= 0x80
+            start = payload_start_at(data, at)
+            changed[at + start : at + PACKET] = bytes(byte ^ 0x5A for byte in data[at + start : at + PACKET])
     return bytes(changed)
 
 

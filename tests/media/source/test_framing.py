@@ -14,6 +14,7 @@ from media.source.foreign import (
     FOREIGN_SECONDS,
     foreign,
     later,
+    scrambled,
     with_table,
     without_indicators,
     without_tables,
@@ -88,6 +89,13 @@ def test_a_clock_that_does_not_tick_where_the_table_says_is_looked_for_everywher
             )  # or it would raise an error
         clocks.append(copied.clock)
     assert (clocks[0], clocks[-1]) == (0x1F0, None)
+
+
+def test_what_is_scrambled_is_media_and_begun_at_its_marks(clip: Callable[[str], Path]) -> None:
+    data = scrambled(clip("h264").read_bytes())
+    runs, copied = framed(data, len(data))
+    assert copied.has_media
+    assert sum(bool(run.is_start) for run in runs) == 4
 
 
 def test_a_stream_whose_programme_cannot_be_read_is_media_and_cut_by_time(
