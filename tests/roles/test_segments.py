@@ -156,6 +156,15 @@ def test_what_was_copied_is_cut_at_its_keyframes_whatever_its_muxer_marks(
     assert files(folder) == [f"0000{number}.ts" for number in range(1, FOREIGN_SECONDS + 1)]
 
 
+def test_a_stream_of_twenty_sounds_is_cut_at_its_keyframes_and_each_file_decodes(
+    folder: Path, shared_directory: Path
+) -> None:
+    data = foreign(shared_directory, "many").read_bytes()
+    record(folder, *in_pieces(data))
+    assert files(folder) == [f"0000{number}.ts" for number in range(1, FOREIGN_SECONDS + 1)]
+    assert [complaints(folder / name) for name in files(folder)] == [""] * FOREIGN_SECONDS
+
+
 def test_a_full_disk_is_one_error_and_what_was_written_plays(folder: Path, clip: bytes) -> None:
     crash = CrashBox(threading.Event())
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -76,7 +76,7 @@ def without_tables(data: bytes) -> bytes:
 
 
 def scrambled(data: bytes) -> bytes:
-    """Make picture and sound unreadable, as for who may not see them: only the headers of packets are clear."""
+    """Make picture and sound unreadable, as for who may not see them: only packets have clear headers."""
     changed = bytearray(data)
     for at in range(0, len(data), PACKET):
         if pid_at(data, at) in (0x100, 0x101):
