@@ -1,6 +1,7 @@
 """Nodes beyond the neighbours: asked where the neighbours have no way, chosen where there are none."""
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 from random import Random
 
@@ -18,6 +19,7 @@ from mcast.overlay.events import (
     ParentLost,
     Refused,
     RoundTripMeasured,
+    StreamReceived,
     TimePassed,
     Unasked,
 )
@@ -26,8 +28,8 @@ from mcast.overlay.table import State
 from mcast.wire.bootstrap import MAX_CANDIDATES, Neighbour, Policy
 from mcast.wire.identity import Identity
 from mcast.wire.node import Miss, MissReason
-from overlay.cores import fed_node, node
-from overlay.messages import N1, RP, disc, found, miss, port
+from overlay.cores import asked, fed_node, node
+from overlay.messages import N1, R2, RP, disc, found, miss, port, stream
 from overlay.simulation import Network
 
 FAR = Identity.node("far")
@@ -98,20 +100,77 @@ def test_only_one_that_could_be_reached_is_asked_and_at_once() -> None:
     assert "farther" not in asked
 
 
-def test_of_many_that_could_be_reached_the_nearest_are_asked() -> None:
+AWAY = {"a": 30.0, "b": 5.0, "c": 60.0, "d": 10.0, "e": 40.0, "f": 20.0}
+"""How far some are that are offered, in milliseconds."""
+
+
+def cut_off_with(away: Mapping[str, float], rendezvous: tuple[str, ...] = ()) -> NodeCore:
+    """Return n1, cut off since 1.0, that has reached all of those that it was offered."""
     core = cut_off()
+    core.handle(LayoutChanged(("rp", "n2"), rendezvous=rendezvous), 1.0)
     let_fail(core, 1.0, 1.5)
-    away = {"a": 30.0, "b": 5.0, "c": 60.0, "d": 10.0, "e": 40.0, "f": 20.0}
     core.handle(offered(*away), 1.5)
     for name, round_trip_ms in away.items():
         core.handle(RoundTripMeasured(name, round_trip_ms), 1.5)
-    floods: dict[bytes, set[str]] = {}
-    for ask in of_kind(let_fail(core, 1.5, 3.0), do.Ask):
+    return core
+
+
+def floods(core: NodeCore, until: float = 4.0) -> list[set[str]]:
+    """Let all fail for some seconds; return who of those that were offered each flood asks."""
+    asked: dict[bytes, set[str]] = {}
+    for ask in of_kind(let_fail(core, 1.5, until), do.Ask):
         assert isinstance(ask, do.Ask)
-        floods.setdefault(ask.disc.request, set()).add(ask.neighbour)
-    *_, last = floods.values()
-    assert last & set(away) == {"b", "d", "f", "a"}
-    assert len(last & set(away)) == MAX_ASKED
+        asked.setdefault(ask.disc.request, set()).add(ask.neighbour)
+    return [names - {"rp", "n2"} for names in asked.values()]
+
+
+def test_of_many_that_could_be_reached_the_nearest_are_asked_first_and_then_all_in_turn() -> None:
+    first, second, third, *_ = floods(cut_off_with(AWAY))
+    assert first == {"b", "d", "f", "e"}  # a was reached first, and asked at once
+    assert second == {"c", "b", "d", "f"}
+    assert third == {"a", "e", "c", "b"}
+    assert len(third) == MAX_ASKED
+
+
+def test_one_of_those_that_are_asked_is_a_rendezvous_point_however_far_it_is() -> None:
+    for names in floods(cut_off_with({**AWAY, "top": 200.0}, rendezvous=("top",))):
+        assert "top" in names
+        assert len(names) == MAX_ASKED
+
+
+def test_of_several_rendezvous_points_each_is_asked_in_turn() -> None:
+    away = {**AWAY, "top": 200.0, "top2": 300.0}
+    first, second, third, *_ = floods(cut_off_with(away, rendezvous=("top", "top2")))
+    assert [asked & {"top", "top2"} for asked in (first, second, third)] == [{"top"}, {"top2"}, {"top"}]
+
+
+def test_who_is_not_offered_any_more_is_asked_no_more() -> None:
+    core = cut_off_with(AWAY)
+    assert core.handle(offered("c", "g"), 1.5) == [do.Reach(offered("c", "g").nodes)]
+    assert set().union(*floods(core)) == {"c"}
+
+
+def test_from_whom_the_stream_comes_is_kept_though_it_is_not_offered_any_more() -> None:
+    core = fed_from_far()
+    (reach,) = core.handle(offered("other"), 2.0)
+    assert isinstance(reach, do.Reach)
+    assert [each.name for each in reach.nodes] == ["far", "other"]
+
+
+def test_who_has_found_a_way_is_asked_for_the_stream_though_it_is_another_s_turn_by_then() -> None:
+    core = node("n2")
+    core.handle(DiscReceived(1, disc()), 1.5)
+    core.handle(Unasked("n2", disc().request, "refused"), 1.6)
+    away = {**AWAY, "g": 70.0, "h": 80.0}
+    core.handle(offered(*away), 1.7)
+    for name, round_trip_ms in away.items():
+        core.handle(RoundTripMeasured(name, round_trip_ms), 1.7)
+    core.handle(DiscReceived(1, disc(R2)), 1.8)
+    core.handle(Answered("b", found(R2)), 1.9)
+    assert "b" not in asked(core.handle(DiscReceived(2, disc(bytes([7]) * 16)), 1.9))
+    (subscribe,) = of_kind(core.handle(StreamReceived(1, stream(R2)), 2.0), do.Subscribe)
+    assert isinstance(subscribe, do.Subscribe)
+    assert subscribe.parent == do.NodeParent("b")
 
 
 def fed_from_far() -> NodeCore:

@@ -92,6 +92,66 @@ def test_who_is_down_or_cut_off_or_a_neighbour_or_below_the_asker_is_offered_to_
     assert names(nodes, asker="n2") == ["rp"]
 
 
+def behind_a_gateway() -> Layout:
+    """Return a layout in which the nodes g1 to g3 stand behind a gateway, and two others elsewhere."""
+    nodes: dict[str, object] = {"rp": {"address": "10.0.4.10:5000"}}
+    for at, name in enumerate(("gate", "other", "idle"), 1):
+        nodes[name] = {"address": f"10.0.4.{at}:5000", "neighbours": ["rp"]}
+    for at in (1, 2, 3):
+        nodes[f"g{at}"] = {"address": f"10.0.5.{at}:5000", "neighbours": ["gate"]}
+    return parse_layout({"rendezvous": "rp", "nodes": nodes}, "campus.toml")
+
+
+def through_a_gateway() -> dict[str, NodeStatus]:
+    """Return nodes that are up: all stream, g1 to g3 by way of the gateway, but for one that is idle."""
+    members = {name: stream("rp", "gate", name) for name in ("g1", "g2", "g3")}
+    rest = {"rp": stream("rp"), "gate": stream("rp", "gate"), "other": stream("rp", "other")}
+    return up("idle", **rest, **members)
+
+
+def offered_to_g1(nodes: dict[str, NodeStatus], heard_since: float = 0.0) -> list[str]:
+    layout = behind_a_gateway()
+    some = Usable(layout, nodes, connected(layout, nodes), frozenset(), heard_since)
+    return [each.name for each in some.for_node("g1", HERE, "news")]
+
+
+def test_who_is_fed_by_the_parent_that_the_asker_has_lost_is_offered_last_however_near_it_is() -> None:
+    assert offered_to_g1(through_a_gateway()) == ["rp", "other", "idle", "g2", "g3"]
+
+
+def test_a_way_by_a_node_that_is_gone_or_is_not_fed_itself_is_offered_last() -> None:
+    gone, leaving = through_a_gateway(), through_a_gateway()
+    for nodes in (gone, leaving):
+        nodes["g1"].streams = {}  # what is not known of the asker itself, is known of the gateway
+    leaving["gate"].streams = {"news": stream("rp", "gate", fed=False)}
+    assert offered_to_g1(leaving) == ["rp", "other", "idle", "g2", "g3"]
+    gone["g2"].streams = {"news": stream("rp", "gone", "g2")}
+    assert offered_to_g1(gone) == ["rp", "g3", "other", "idle", "g2"]
+
+
+def test_who_has_said_nothing_for_some_seconds_and_who_is_fed_by_way_of_it_are_offered_last() -> None:
+    nodes = through_a_gateway()
+    nodes["g1"].streams = {}
+    for name in ("rp", "other", "idle", "g2", "g3"):
+        nodes[name].heard = 9.0
+    assert offered_to_g1(nodes, heard_since=8.0) == ["rp", "other", "idle", "g2", "g3"]
+    nodes["gate"].heard, nodes["other"].heard = 9.0, 7.0
+    assert offered_to_g1(nodes, heard_since=8.0) == ["rp", "g2", "g3", "idle", "other"]
+
+
+def test_a_client_is_offered_last_who_has_said_nothing_for_some_seconds() -> None:
+    nodes = up("rp", "n1", "n2")
+    for name in ("rp", "n2"):
+        nodes[name].heard = 9.0
+    some = Usable(campus(), nodes, connected(campus(), nodes), frozenset(), heard_since=8.0)
+    assert [each.name for each in some.for_client(HERE, "news", frozenset())] == ["rp", "n2", "n1"]
+
+
+def test_that_all_are_fed_by_the_rendezvous_point_that_the_asker_has_lost_makes_no_way_doubtful() -> None:
+    siblings = {name: stream("rp", name) for name in ("g1", "gate", "g2")}
+    assert offered_to_g1(up("idle", rp=stream("rp"), **siblings)) == ["rp", "g2", "idle"]
+
+
 def test_a_loopback_address_is_offered_on_loopback_only() -> None:
     layout = campus().extended({"lab-2": lab("lab-2", "127.0.0.1")}, {"lab-2": ["rp"]})
     nodes = up("rp", "lab-2")

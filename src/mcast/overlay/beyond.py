@@ -7,6 +7,11 @@ has others offered (`repair = "anyone"`), connects to them, and asks those that 
 neighbours. So the nearest that has a way is found as any parent is. Such a parent is left again as soon as a
 neighbour has a way (`strayed`): the links of the layout are what its author has wanted.
 
+The nearest may all be siblings that have lost the same parent, and are as helpless. So each flood asks
+others: those that were asked least often, the nearest of them first. One place is always a rendezvous
+point's, which has a way if anybody has. And who is not offered any more is forgotten, unless media comes
+from there: the bootstrapper has found that it is dead, or cut off as well.
+
 **Joined.** A node that the layout's file does not name chooses its neighbours in the same way: the nearest
 of those that it could connect to. It looks again when one of them is silent, or when none knows of a way
 to a rendezvous point, and otherwise rarely, as others may have come.
@@ -14,11 +19,12 @@ to a rendezvous point, and otherwise rarely, as others may have come.
 An offer is a hint: only a connection that has succeeded counts (the other end may be behind a NAT).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from math import ceil
 
 from mcast.overlay import homing
-from mcast.overlay.actions import Action, Announce, Reach, Seek, TakeLinks
+from mcast.overlay.actions import Action, Announce, Ask, NodeParent, Reach, Seek, TakeLinks
 from mcast.overlay.branch import PAIRABLE, Branch
 from mcast.overlay.branch_data import SEEKING
 from mcast.overlay.chance import Chance
@@ -26,7 +32,7 @@ from mcast.overlay.events import LayoutChanged
 from mcast.wire.bootstrap import DEFAULT_POLICY, MAX_CANDIDATES, Neighbour
 
 MAX_ASKED = 4
-"""Nodes beyond the neighbours that are asked at a time: the nearest ones."""
+"""Nodes beyond the neighbours that are asked at a time, one of them a rendezvous point."""
 SEEK_AGAIN_SECONDS = 1.0
 """Until the bootstrapper is asked again: it knows of a dead node after some seconds at the latest."""
 KEPT_SECONDS = 10.0
@@ -57,6 +63,8 @@ class Beyond:
         self._own: Set[str] = frozenset()
         self._offered: tuple[Neighbour, ...] = ()
         self._round_trips_ms: dict[str, float] = {}  # of those that were offered, and have been reached
+        self._asked: Counter[str] = Counter()  # how often each of them was, since it was offered
+        self._rendezvous: Set[str] = frozenset()
         self._seek_at = self._kept_until = 0.0
         self._fresh: set[str] = set()  # neighbours that have just been named, and were not reached yet
         self._fresh_until = 0.0
@@ -67,10 +75,23 @@ class Beyond:
         self._look_at, self._look_seconds = 0.0, FIRST_LOOK_SECONDS
 
     @property
+    def reached(self) -> Set[str]:
+        """Return who of those that were offered could be connected to."""
+        return self._round_trips_ms.keys()
+
+    @property
     def askable(self) -> Mapping[str, float]:
-        """Return who of those that were offered can be asked, and the milliseconds to each and back."""
-        nearest = sorted((ms, name) for name, ms in self._round_trips_ms.items() if name not in self._own)
-        return {name: ms for ms, name in nearest[:MAX_ASKED]}
+        """Return who of those that were offered is asked next, and the milliseconds to each and back."""
+        ranked = sorted((self._asked[name], ms, name) for name, ms in self._others())
+        chosen = ranked[:MAX_ASKED]
+        roots = [each for each in ranked if each[-1] in self._rendezvous]
+        if roots and not any(root in chosen for root in roots):
+            chosen[-1] = roots[0]
+        return {name: ms for _, ms, name in chosen}
+
+    def _others(self) -> Iterable[tuple[str, float]]:
+        """Return who was reached and is no neighbour."""
+        return ((name, ms) for name, ms in self._round_trips_ms.items() if name not in self._own)
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -83,7 +104,7 @@ class Beyond:
         if new := own - self._own:
             self._fresh, self._fresh_until = (self._fresh & own) | new, now + FRESH_SECONDS
         self._own, self._policy = own, layout.policy
-        self._joined = layout.joined
+        self._joined, self._rendezvous = layout.joined, frozenset(layout.rendezvous)
         self._chosen = tuple(name for name in self._chosen if name in self._own)
 
     def on_introduced(self, neighbour: str) -> None:
@@ -120,11 +141,12 @@ class Beyond:
         self._seek_at = now + SEEK_AGAIN_SECONDS
         return [Seek(content)]
 
-    def on_offered(self, nodes: Iterable[Neighbour], now: float) -> list[Action]:
-        """Take in who is up; those that are asked already stay."""
-        known = {each.name: each for each in self._offered if each.name in self._round_trips_ms}
+    def on_offered(self, nodes: Iterable[Neighbour], branches: Branches, now: float) -> list[Action]:
+        """Take in who is up; of the others those stay that are parents, or have been asked to be."""
+        parents = _parents(branches)
+        used = {each.name: each for each in self._offered if each.name in parents}
         fresh = {each.name: each for each in nodes if each.name not in self._own}
-        offered = tuple({**fresh, **known}.values())[:MAX_CANDIDATES]
+        offered = tuple({**used, **fresh}.values())[:MAX_CANDIDATES]
         if self._joined and self._choose_at is None:
             self._choose_at = now + CHOICE_SECONDS
         return self._reach(offered)
@@ -135,7 +157,14 @@ class Beyond:
         names = {each.name for each in offered}
         self._offered = offered
         self._round_trips_ms = {name: ms for name, ms in self._round_trips_ms.items() if name in names}
+        self._asked = Counter({name: times for name, times in self._asked.items() if name in names})
         return [Reach(offered)]
+
+    def note_asked(self, actions: Iterable[Action]) -> None:
+        """Take in who is asked: next time others come first."""
+        if self._round_trips_ms:
+            asked = (action.neighbour for action in actions if isinstance(action, Ask))
+            self._asked.update(name for name in asked if name in self._round_trips_ms)
 
     def part(self, branches: Branches, now: float) -> list[Action]:
         """Forget those that were offered when they are of no use any more."""
@@ -198,7 +227,7 @@ class Beyond:
     def _choose(self, alive: Set[str], distance: int | None, now: float) -> list[Action]:
         """Take the nearest that have been reached, in the place of neighbours that are of no use."""
         self._choose_at = None
-        near = sorted((ms, name) for name, ms in self._round_trips_ms.items() if name not in self._own)
+        near = sorted((ms, name) for name, ms in self._others())
         kept = [name for name in self._chosen if name in alive]
         if distance is None:  # all of them together are cut off: one place is for another
             kept = kept[: self._policy.max_neighbours - 1]
@@ -208,6 +237,12 @@ class Beyond:
         self._chosen, self._look_seconds = chosen, LAST_LOOK_SECONDS
         self._look_at = now + LAST_LOOK_SECONDS * self._chance.uniform(*LOOK_SPREAD)
         return [TakeLinks(chosen)]
+
+
+def _parents(branches: Branches) -> Set[str]:
+    """Return from whom a stream comes, or is to come."""
+    entries = (entry for branch in branches.values() for entry in branch.upstreams.values())
+    return {entry.parent.name for entry in entries if isinstance(entry.parent, NodeParent)}
 
 
 def _announced(content: str, parent: str, *, taken: bool) -> Announce:

@@ -73,7 +73,8 @@ class Neighbours:
         self._renew_at = 0.0
 
     def __contains__(self, name: str) -> bool:
-        return name in self.askable
+        """Tell whether somebody can be asked, though it may not be that one's turn."""
+        return name in self.askable or name in self._beyond.reached
 
     @property
     def is_leaf(self) -> bool:
@@ -321,12 +322,16 @@ class Neighbours:
                 return [replace(outcome, message=replace(cut, retry_ms=again_ms)), *self.seek(content, now)]
         return [outcome]
 
-    def on_offered(self, offered: Offered, now: float) -> list[Action]:
+    def note_asked(self, actions: Iterable[Action]) -> None:
+        """Take in who is asked: of those that were offered others come first next time."""
+        self._beyond.note_asked(actions)
+
+    def on_offered(self, offered: Offered, branches: Branches, now: float) -> list[Action]:
         """Take in who is up: to be asked at once, or by a client when its neighbours fail."""
         if self.is_leaf:
             self._acquaintances.on_offered(offered.nodes)
             return []
-        return self._beyond.on_offered(offered.nodes, now)
+        return self._beyond.on_offered(offered.nodes, branches, now)
 
     def on_round_trip(self, measured: RoundTripMeasured, now: float) -> bool:
         """Take in how far somebody is; return whether there is somebody new to ask."""

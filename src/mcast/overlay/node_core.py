@@ -139,6 +139,7 @@ class NodeCore:
         actions += self._continue_searches(now)
         actions = self._root.dated(actions, self._branches.values())
         actions += self._forget_ended(now)
+        self._neighbours.note_asked(actions)
         actions += self._neighbours.part(self._branches, now)
         return [
             *self._neighbours.naming(actions, self._branches),
@@ -185,7 +186,7 @@ class NodeCore:
                 self._learn(event, now)
                 return self._hurry(now, news)
             case Offered():
-                return self._neighbours.on_offered(event, now)
+                return self._neighbours.on_offered(event, self._branches, now)
             case _:
                 self._learn(event, now)
                 return []

@@ -331,14 +331,14 @@ class Bootstrapper:
             return
         session.offered_at = now
         with self._lock:
-            usable = self._offers.usable(self._newcomers, self._registry.snapshot())
+            usable = self._offers.usable(self._newcomers, self._registry.snapshot(), now)
         found = usable.for_node(session.name, session.connection.peer.ip, content)
         logger.debug("= %s is offered %s", session.name, ", ".join(each.name for each in found) or "nobody")
         say(session.connection, Candidates(found))
 
     def _offer_client(self, connection: Connection, content: str) -> None:
         with self._lock:
-            usable = self._offers.usable(self._newcomers, self._registry.snapshot())
+            usable = self._offers.usable(self._newcomers, self._registry.snapshot(), time.monotonic())
             unlisted = {name for name, session in self._sessions.items() if session.unlisted}
         found = usable.for_client(connection.peer.ip, content, unlisted)
         connection.send(Candidates(found), SEND_TIMEOUT)

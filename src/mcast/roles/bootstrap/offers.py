@@ -7,10 +7,15 @@ First come those that stream the content that is looked for, then the rendezvous
 addresses are alike. For a client, who has no other way to find who is near, likeness comes first. How far
 each one is, and whether it can be reached, the asker finds by connecting.
 
+Last come those that may be as helpless as who asks. When a node dies silently, or is about to end, all below
+it still say that they stream; most of them are the asker's own siblings, and the nearest. So a way is doubted
+that leads by the asker's parent, or by a node that is gone, that says nothing or that is not fed itself.
+
 Pure.
 """
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
@@ -20,6 +25,9 @@ from mcast.monitoring.registry import NodeStatus
 from mcast.roles.bootstrap.newcomers import Newcomers
 from mcast.wire.bootstrap import MAX_CANDIDATES, Neighbour
 from mcast.wire.identity import Identity
+
+QUIET_SECONDS = 3.0
+"""Without a report from a node, which sends one every 1 to 2 s: it may be dead. That is sure much later."""
 
 
 def connected(layout: Layout, up: Iterable[str]) -> frozenset[str]:
@@ -45,11 +53,11 @@ class Offers:
         """Take in that who is up, or linked to whom, has changed."""
         self._connected = None
 
-    def usable(self, newcomers: Newcomers, up: Mapping[str, NodeStatus]) -> "Usable":
-        """Return who can be offered at this moment."""
+    def usable(self, newcomers: Newcomers, up: Mapping[str, NodeStatus], now: float) -> "Usable":
+        """Return who can be offered at this moment (monotonic seconds)."""
         if self._connected is None:
             self._connected = connected(newcomers.layout, up)
-        return Usable(newcomers.layout, up, self._connected, newcomers.full())
+        return Usable(newcomers.layout, up, self._connected, newcomers.full(), now - QUIET_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +68,48 @@ class Usable:
     up: Mapping[str, NodeStatus]
     connected: Set[str]
     full: Set[str]  # they have no room for another neighbour
+    heard_since: float = -math.inf  # when who is well has said something
 
     def for_node(self, asker: str, ip: IPAddress, content: str) -> tuple[Neighbour, ...]:
         """Return whom a node is offered that calls from `ip`, the best first."""
         own = {asker, *(link.neighbour for link in self.layout.links.get(asker, ()))}
-        ranked: list[tuple[bool, bool, int, str]] = []
+        parent = self._parent(asker, content)
+        ranked: list[tuple[bool, bool, bool, int, str]] = []
         for name, status, node in self._reached(self.connected - self.full - own, ip):
             streams = _streams(status, content)
             if streams is False or _is_below(status, content, asker):
                 continue
+            is_doubted = self._is_quiet(status) or self._leads_by_failed(status, content, parent)
             is_rendezvous = name in self.layout.rendezvous
-            ranked.append((streams is None, not is_rendezvous, -_alike(node.address.ip, ip), name))
+            likeness = _alike(node.address.ip, ip)
+            ranked.append((is_doubted, streams is None, not is_rendezvous, -likeness, name))
         return self._named(name for *_, name in sorted(ranked))
 
     def for_client(self, ip: IPAddress, content: str, unlisted: Set[str]) -> tuple[Neighbour, ...]:
         """Return whom a client is offered that calls from `ip`, those with the most like addresses first."""
         ranked = [
-            (-_alike(node.address.ip, ip), _streams(status, content) is not True, name)
-            for name, status, node in self._reached(self.connected - unlisted, ip)
+            (self._is_quiet(each), -_alike(node.address.ip, ip), _streams(each, content) is not True, name)
+            for name, each, node in self._reached(self.connected - unlisted, ip)
         ]
         return self._named(name for *_, name in sorted(ranked))
+
+    def _parent(self, asker: str, content: str) -> Identity | None:
+        """Return by whom the asker was fed, if that is not where all ways begin."""
+        status = self.up.get(asker)
+        path = () if status is None else _path(status, content)
+        return path[-2] if len(path) > 2 else None
+
+    def _leads_by_failed(self, status: NodeStatus, content: str, parent: Identity | None) -> bool:
+        """Return whether one of those by whom a node is fed is the asker's parent, or does not seem well."""
+        above = _path(status, content)[:-1]
+        return any(each == parent or self._has_failed(each.name, content) for each in above)
+
+    def _has_failed(self, name: str, content: str) -> bool:
+        status = self.up.get(name)
+        return status is None or self._is_quiet(status) or _streams(status, content) is False
+
+    def _is_quiet(self, status: NodeStatus) -> bool:
+        return status.heard < self.heard_since
 
     def _reached(self, names: Iterable[str], ip: IPAddress) -> Iterator[tuple[str, NodeStatus, NodeSpec]]:
         for name in names:
@@ -98,9 +128,14 @@ def _streams(status: NodeStatus, content: str) -> bool | None:
     return None if stream is None else stream.fed
 
 
-def _is_below(status: NodeStatus, content: str, asker: str) -> bool:
+def _path(status: NodeStatus, content: str) -> tuple[Identity, ...]:
+    """Return by whom a content comes to a node, itself the last; nobody if it does not stream it."""
     stream = status.streams.get(content)
-    return stream is not None and Identity.node(asker) in stream.path
+    return () if stream is None else stream.path
+
+
+def _is_below(status: NodeStatus, content: str, asker: str) -> bool:
+    return Identity.node(asker) in _path(status, content)
 
 
 def _means_the_same(host: str, ip: IPAddress) -> bool:
