@@ -275,8 +275,8 @@ class SimNode(Process):
                 self.flooder.meet(tuple(map(str, neighbours)))
             case do.Reach(nodes):
                 self.flooder.reach(tuple(node.name for node in nodes))
-            case do.Seek():
-                self.net.bootstrapper.offer(self)
+            case do.Seek(content):
+                self.net.bootstrapper.offer(self, content)
             case do.TakeLinks(names):
                 self.net.bootstrapper.link(self, names)
             case do.AwaitDrain(content, last):

@@ -137,7 +137,7 @@ class Process:
 
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
-        self.alive, self.frozen = True, False
+        self.alive, self.frozen, self.frozen_at = True, False, 0.0
         self._backlog: deque[Happen] = deque()
         self._datagrams = 0
 
@@ -157,7 +157,7 @@ class Process:
             self._backlog.append(happen)
 
     def freeze(self) -> None:
-        self.frozen = True
+        self.frozen, self.frozen_at = True, self.world.now
 
     def thaw(self) -> None:
         self.frozen, self._datagrams = False, 0

@@ -24,7 +24,7 @@ from mcast.overlay.actions import LOCAL, NodeParent, SearchFailure
 from mcast.overlay.branch import Branch
 from mcast.overlay.events import Feed, Unwanted, Wanted
 from mcast.overlay.table import State
-from mcast.wire.bootstrap import Policy
+from mcast.wire.bootstrap import DEFAULT_POLICY, Policy
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
 from mcast.wire.node import Stop, StopReason
@@ -125,7 +125,7 @@ class Network:
         records: bool = False,
         adverts: bool | None = None,
         parents: int = 1,
-        optimise: bool = False,
+        optimise: bool = DEFAULT_POLICY.optimise,
         offers: bool = False,
         steady: bool = False,
         scoped: bool = False,
@@ -157,7 +157,8 @@ class Network:
         self.graph = Graph(links)
         self.viewers: list[Viewer] = []
         self._clients: dict[str, SimNode] = {}
-        self.watchers: list[Callable[[SimNode], None]] = []  # told of each step that a node has taken
+        # Told of each step that a node has taken.
+        self.watchers: list[Callable[[SimNode], None]] = [self.bootstrapper.on_step] if offers else []
         self.past: list[SimNode] = []  # processes in whose place others have begun
         self.servers: dict[str, SimServer] = {}
         self.nodes: dict[str, SimNode] = {}

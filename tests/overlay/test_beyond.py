@@ -138,6 +138,12 @@ def test_one_of_those_that_are_asked_is_a_rendezvous_point_however_far_it_is() -
         assert len(names) == MAX_ASKED
 
 
+def test_one_of_them_is_the_one_that_the_bootstrapper_thinks_most_of_however_far_it_is() -> None:
+    first, second, *_ = floods(cut_off_with({"a": 30.0, "best": 200.0, "better": 300.0, **AWAY}))
+    assert first == {"best", "b", "d", "f"}
+    assert "better" in second
+
+
 def test_of_several_rendezvous_points_each_is_asked_in_turn() -> None:
     away = {**AWAY, "top": 200.0, "top2": 300.0}
     first, second, third, *_ = floods(cut_off_with(away, rendezvous=("top", "top2")))

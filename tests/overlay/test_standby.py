@@ -232,7 +232,7 @@ def test_a_first_that_ends_in_order_is_replaced_before_it_is_gone(
 
 @pytest.mark.parametrize("seed", seeds(2))
 def test_a_first_that_returns_takes_new_streams_and_nothing_moves(seed: int) -> None:
-    net = network(seed=seed)
+    net = network(seed=seed, optimise=False)  # else who has a better way moves, whoever returns
     first, *_ = watching(net, "n4", "n1")
     net.kill("rp")
     net.run(3)

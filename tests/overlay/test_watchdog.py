@@ -5,7 +5,7 @@ import pytest
 from mcast.overlay.actions import NodeParent
 from mcast.overlay.branch_data import UpstreamEntry
 from overlay.sim_graph import Graph
-from overlay.sim_watchdog import CHANGE_SECONDS, FED_SECONDS, LOOP_SECONDS, Watchdog
+from overlay.sim_watchdog import CHANGE_SECONDS, FED_SECONDS, LOOP_SECONDS, PROOF_SECONDS, Watchdog
 from overlay.simulation import Network
 
 LINE = [("rp", "n1"), ("n1", "n2")]
@@ -58,7 +58,7 @@ def test_two_parents_for_longer_than_a_change_are_found() -> None:
     net, _ = watched()
     net.nodes["n2"].core.branches["news"].upstreams[99] = UpstreamEntry(NodeParent("n1"), accepted=True)
     with pytest.raises(AssertionError, match="n2 has two parents"):
-        net.run(CHANGE_SECONDS + 1)
+        net.run(CHANGE_SECONDS + PROOF_SECONDS + 1)
 
 
 def test_a_client_that_has_a_way_and_is_not_fed_is_found() -> None:

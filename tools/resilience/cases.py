@@ -2,6 +2,7 @@
 
 import signal
 
+from mcast.overlay.beyond import MAX_ASKED
 from tools.demo.processes import ProgramError, wait_until
 from tools.resilience.case import Case, Goals, Outage
 from tools.resilience.detours import complaints, paths_of
@@ -26,6 +27,9 @@ HANDOVER_TIMEOUT = 5.0
 """Seconds for a node to end in order: 0.8 until its children are elsewhere, and then as any program."""
 BEHIND_A_RELAY = 20
 """Children of the relay that is restarted."""
+BEHIND_A_GATE = MAX_ASKED + 2
+"""Nodes behind a cut vertex: more than each of them can ask at a time, and all as helpless."""
+NODES_BEHIND = tuple(f"n{number}" for number in range(2, 2 + BEHIND_A_GATE))
 REST = 5.0
 """Seconds after which the overlay is as if nothing had been."""
 DROP = 0.2
@@ -111,6 +115,11 @@ def _end_relay_in_order(trial: Trial) -> None:
     trial.overlay.restart(victim)
 
 
+def _end_in_order(trial: Trial) -> None:
+    """End a cut vertex by SIGTERM; it is not started again before the run is over."""
+    trial.overlay.programs[trial.hit("n1")].stop(signal.SIGTERM, HANDOVER_TIMEOUT)
+
+
 def _drop_everything(trial: Trial) -> None:
     """Let all that a relay sends, and all that is sent to it, vanish for a moment."""
     _cut_relay(trial)
@@ -171,6 +180,12 @@ CUT_VERTEX = Case(
     {"c1": ("n2",), "c2": ("n3",)}, lambda trial: trial.overlay.kill(trial.hit("n1")),
     latency_ms=2000, aftermath=4.0, outage=Outage.NEVER,
 )  # fmt: skip
+CUT_VERTEX_ENDS = Case(
+    "cut-vertex-ends", f"kill -TERM of a cut vertex, {BEHIND_A_GATE} nodes behind it",
+    Plan({"rp": ["n1"], "n1": list(NODES_BEHIND), **{name: [] for name in NODES_BEHIND}}),
+    {f"c{name[1:]}": (name,) for name in NODES_BEHIND}, _end_in_order,
+    aftermath=2.0, runs=5, outage=Outage.NEVER, picture=SMALL,
+)  # fmt: skip
 SERVER_KILLED = Case(
     "server-killed", "the active server killed", Plan(DIAMOND, servers=("s1", "s2")), {"c1": ("n3",)},
     _kill_server,
@@ -212,7 +227,7 @@ BETTER_WAY = Case(
 )  # fmt: skip
 
 CASES = (
-    RELAY_KILLED, RELAY_FROZEN, LINK_CUT, NEIGHBOUR_KILLED, ONE_OF_TWO_KILLED, CUT_VERTEX, SERVER_KILLED,
-    SERVER_HUNG, RENDEZVOUS_KILLED, RENDEZVOUS_FROZEN, PLANNED_RESTART, TWO_PARENTS, LINK_DROPS,
-    BETTER_WAY,
+    RELAY_KILLED, RELAY_FROZEN, LINK_CUT, NEIGHBOUR_KILLED, ONE_OF_TWO_KILLED, CUT_VERTEX, CUT_VERTEX_ENDS,
+    SERVER_KILLED, SERVER_HUNG, RENDEZVOUS_KILLED, RENDEZVOUS_FROZEN, PLANNED_RESTART, TWO_PARENTS,
+    LINK_DROPS, BETTER_WAY,
 )  # fmt: skip

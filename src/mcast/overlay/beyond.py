@@ -8,9 +8,9 @@ neighbours. So the nearest that has a way is found as any parent is. Such a pare
 neighbour has a way (`strayed`): the links of the layout are what its author has wanted.
 
 The nearest may all be siblings that have lost the same parent, and are as helpless. So each flood asks
-others: those that were asked least often, the nearest of them first. One place is always a rendezvous
-point's, which has a way if anybody has. And who is not offered any more is forgotten, unless media comes
-from there: the bootstrapper has found that it is dead, or cut off as well.
+others: those that were asked least often, of them a rendezvous point, which has a way if anybody has, the one
+that the bootstrapper thinks most of, and the nearest. And who is not offered any more is forgotten, unless
+media comes from there: the bootstrapper has found that it is dead, or cut off as well.
 
 **Joined.** A node that the layout's file does not name chooses its neighbours in the same way: the nearest
 of those that it could connect to. It looks again when one of them is silent, or when none knows of a way
@@ -32,7 +32,7 @@ from mcast.overlay.events import LayoutChanged
 from mcast.wire.bootstrap import DEFAULT_POLICY, MAX_CANDIDATES, Neighbour
 
 MAX_ASKED = 4
-"""Nodes beyond the neighbours that are asked at a time, one of them a rendezvous point."""
+"""Nodes beyond the neighbours that are asked at a time, not only the nearest ones."""
 SEEK_AGAIN_SECONDS = 1.0
 """Until the bootstrapper is asked again: it knows of a dead node after some seconds at the latest."""
 KEPT_SECONDS = 10.0
@@ -82,12 +82,13 @@ class Beyond:
     @property
     def askable(self) -> Mapping[str, float]:
         """Return who of those that were offered is asked next, and the milliseconds to each and back."""
-        ranked = sorted((self._asked[name], ms, name) for name, ms in self._others())
-        chosen = ranked[:MAX_ASKED]
-        roots = [each for each in ranked if each[-1] in self._rendezvous]
-        if roots and not any(root in chosen for root in roots):
-            chosen[-1] = roots[0]
-        return {name: ms for _, ms, name in chosen}
+        others = dict(self._others())
+        nearest = sorted(others, key=lambda name: (self._asked[name], others[name], name))
+        offered = [each.name for each in self._offered if each.name in others]
+        first = [*(name for name in nearest if name in self._rendezvous)][:1]
+        first += sorted(offered, key=self._asked.__getitem__)[:1]
+        chosen = [*dict.fromkeys([*first, *nearest])][:MAX_ASKED]
+        return {name: others[name] for name in chosen}
 
     def _others(self) -> Iterable[tuple[str, float]]:
         """Return who was reached and is no neighbour."""
