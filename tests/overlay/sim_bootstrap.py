@@ -38,7 +38,7 @@ class SimBootstrapper:
 
     def __init__(self, net: "Network", *, offers: bool) -> None:
         """`offers`: whether it tells who is up; else there is none, and who asks hears nothing."""
-        self._net, self._offers = net, offers
+        self._net, self.offers = net, offers
         self._registry = Registry()
         self._reported: dict[str, Places] = {}
         self._due: dict[str, SimNode] = {}  # who is about to report
@@ -50,7 +50,7 @@ class SimBootstrapper:
 
     def on_step(self, node: "SimNode") -> None:
         """Look whether a node has something to report."""
-        if not self._offers or node.me.kind is IdentityKind.CLIENT:
+        if not self.offers or node.me.kind is IdentityKind.CLIENT:
             return
         self._note_session(node)
         if _places(node) != self._reported.get(node.name) and self._due.get(node.name) is not node:
@@ -83,7 +83,7 @@ class SimBootstrapper:
 
     def offer(self, asker: "SimNode", content: str) -> None:
         """Tell a node, a little later, some that are up and connected to a rendezvous point."""
-        if self._offers:
+        if self.offers:
             self._net.at(self._net.world.delay(), partial(self._answer, asker, content))
 
     def _answer(self, asker: "SimNode", content: str) -> None:

@@ -142,7 +142,7 @@ class Watchdog:
     # Media
 
     def _look_for_hungry(self) -> None:
-        now, near = self._net.now, self._connected_nodes()
+        now, near, offered = self._net.now, self._connected_nodes(), self._living_nodes()
         for name in self._net.nodes:
             if name not in near:
                 self._note_parted(name)
@@ -151,9 +151,10 @@ class Watchdog:
                 continue
             name = viewer.node.name
             if not self._has_way(viewer, near):
-                self._connected.pop(name, None)
                 self._note_parted(name)
-                continue
+                if viewer.state not in ("watching", "over") or not self._has_way(viewer, offered):
+                    self._connected.pop(name, None)
+                    continue
             since = max(self._connected.setdefault(name, now), viewer.media_at or 0.0)
             self.longest_wait = max(self.longest_wait, now - since)
             assert now - since <= self._fed_seconds, (
@@ -177,6 +178,11 @@ class Watchdog:
         """Return the nodes that living nodes and whole links connect to a rendezvous point."""
         roots = [name for name in self._net.rendezvous if self._lives(name)]
         return self._net.graph.reached(roots, self._leads_on)
+
+    def _living_nodes(self) -> set[str]:
+        """Return who has a way beyond the links: a bootstrapper knows those that live, and a root lives."""
+        names = {name for name in self._net.nodes if self._lives(name)}
+        return names if self._net.bootstrapper.offers and names.intersection(self._net.rendezvous) else set()
 
     def _leads_on(self, one: str, other: str) -> bool:
         return self._lives(other) and self._is_whole(one, other)

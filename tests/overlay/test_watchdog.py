@@ -11,9 +11,9 @@ from overlay.simulation import Network
 LINE = [("rp", "n1"), ("n1", "n2")]
 
 
-def watched() -> tuple[Network, Watchdog]:
+def watched(*, offers: bool = False) -> tuple[Network, Watchdog]:
     """Return a line of nodes, at whose end a client watches."""
-    net = Network(LINE, media=True)
+    net = Network(LINE, media=True, offers=offers)
     net.client("n2")
     net.run(2)
     return net, Watchdog(net)
@@ -59,6 +59,14 @@ def test_two_parents_for_longer_than_a_change_are_found() -> None:
     net.nodes["n2"].core.branches["news"].upstreams[99] = UpstreamEntry(NodeParent("n1"), accepted=True)
     with pytest.raises(AssertionError, match="n2 has two parents"):
         net.run(CHANGE_SECONDS + PROOF_SECONDS + 1)
+
+
+def test_a_client_that_has_a_way_beyond_the_links_alone_and_is_not_fed_is_found() -> None:
+    net, _ = watched(offers=True)
+    net.bootstrapper.offer = lambda asker, content: None  # type: ignore[method-assign]
+    net.kill("n1")
+    with pytest.raises(AssertionError, match="has a way, and nothing since"):
+        net.run(FED_SECONDS + 1)
 
 
 def test_a_client_that_has_a_way_and_is_not_fed_is_found() -> None:
