@@ -61,9 +61,11 @@ def test_two_parents_for_longer_than_a_change_are_found() -> None:
         net.run(CHANGE_SECONDS + PROOF_SECONDS + 1)
 
 
-def test_a_client_that_has_a_way_beyond_the_links_alone_and_is_not_fed_is_found() -> None:
+def test_a_client_that_has_a_way_beyond_the_links_alone_and_is_not_fed_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     net, _ = watched(offers=True)
-    net.bootstrapper.offer = lambda _asker, _content: None  # type: ignore[method-assign]
+    monkeypatch.setattr(net.bootstrapper, "offer", lambda _asker, _content: None)
     net.kill("n1")
     with pytest.raises(AssertionError, match="has a way, and nothing since"):
         net.run(FED_SECONDS + 1)
