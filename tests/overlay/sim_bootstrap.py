@@ -1,8 +1,9 @@
 """The bootstrapper of a simulated overlay: what nodes report, whom it offers, who has joined.
 
 Who is offered, and in which order, the real code decides (`mcast.roles.bootstrap.offers`), by what nodes have
-reported. A report comes when a node's place in a tree has changed, a tick and a message later; a process that
-dies is gone at once, as its connection is closed, but one that is frozen only after `SILENT` seconds.
+reported. A report comes when a node's place in a tree has changed, a tick and a message later. A process that
+dies, or begins to end, is gone at once, as its connection is closed; one that is frozen only after `SILENT`
+seconds.
 """
 
 from collections.abc import Iterable
@@ -50,7 +51,7 @@ class SimBootstrapper:
 
     def on_step(self, node: "SimNode") -> None:
         """Look whether a node has something to report."""
-        if not self.offers or node.me.kind is IdentityKind.CLIENT:
+        if not self.offers or node.is_leaving or node.me.kind is IdentityKind.CLIENT:
             return
         self._note_session(node)
         if _places(node) != self._reported.get(node.name) and self._due.get(node.name) is not node:
@@ -101,7 +102,7 @@ class SimBootstrapper:
         for name, status in self._registry.snapshot().items():
             node = self._net.nodes[name]
             status.heard = node.frozen_at if node.frozen else now
-            if not node.alive or now - status.heard > SILENT:
+            if not node.alive or node.is_leaving or now - status.heard > SILENT:
                 self._registry.leave(name)
 
     def _layout(self) -> Layout:

@@ -30,6 +30,8 @@ BEHIND_A_RELAY = 20
 BEHIND_A_GATE = MAX_ASKED + 2
 """Nodes behind a cut vertex: more than each of them can ask at a time, and all as helpless."""
 NODES_BEHIND = tuple(f"n{number}" for number in range(2, 2 + BEHIND_A_GATE))
+FAR_MS = 20.0
+"""Milliseconds from the rendezvous point to them: who asks the nearest alone asks none that can help."""
 REST = 5.0
 """Seconds after which the overlay is as if nothing had been."""
 DROP = 0.2
@@ -115,9 +117,17 @@ def _end_relay_in_order(trial: Trial) -> None:
     trial.overlay.restart(victim)
 
 
-def _end_in_order(trial: Trial) -> None:
-    """End a cut vertex by SIGTERM; it is not started again before the run is over."""
-    trial.overlay.programs[trial.hit("n1")].stop(signal.SIGTERM, HANDOVER_TIMEOUT)
+def _move_root_away(trial: Trial) -> None:
+    """Let the rendezvous point be farther from those behind the cut vertex than these are from each other."""
+    trial.star.impair("rp", delay_ms=FAR_MS, loss=0.0)
+
+
+def _end_or_hang(trial: Trial) -> None:
+    """End a cut vertex by SIGTERM, not to be started again before the run is over, or let it hang."""
+    if trial.random.random() < 0.5:
+        trial.overlay.programs[trial.hit("n1")].stop(signal.SIGTERM, HANDOVER_TIMEOUT)
+    else:
+        trial.overlay.freeze(trial.hit("n1"))
 
 
 def _drop_everything(trial: Trial) -> None:
@@ -180,11 +190,11 @@ CUT_VERTEX = Case(
     {"c1": ("n2",), "c2": ("n3",)}, lambda trial: trial.overlay.kill(trial.hit("n1")),
     latency_ms=2000, aftermath=4.0, outage=Outage.NEVER,
 )  # fmt: skip
-CUT_VERTEX_ENDS = Case(
-    "cut-vertex-ends", f"kill -TERM of a cut vertex, {BEHIND_A_GATE} nodes behind it",
+CUT_VERTEX_GONE = Case(
+    "cut-vertex-gone", f"a cut vertex ends (SIGTERM) or hangs (SIGSTOP), {BEHIND_A_GATE} nodes behind it",
     Plan({"rp": ["n1"], "n1": list(NODES_BEHIND), **{name: [] for name in NODES_BEHIND}}),
-    {f"c{name[1:]}": (name,) for name in NODES_BEHIND}, _end_in_order,
-    aftermath=2.0, runs=5, outage=Outage.NEVER, picture=SMALL,
+    {f"c{name[1:]}": (name,) for name in NODES_BEHIND}, _end_or_hang, _thaw,
+    latency_ms=2000, in_lab=True, runs=6, outage=Outage.NEVER, picture=SMALL, prepare=_move_root_away,
 )  # fmt: skip
 SERVER_KILLED = Case(
     "server-killed", "the active server killed", Plan(DIAMOND, servers=("s1", "s2")), {"c1": ("n3",)},
@@ -227,7 +237,7 @@ BETTER_WAY = Case(
 )  # fmt: skip
 
 CASES = (
-    RELAY_KILLED, RELAY_FROZEN, LINK_CUT, NEIGHBOUR_KILLED, ONE_OF_TWO_KILLED, CUT_VERTEX, CUT_VERTEX_ENDS,
+    RELAY_KILLED, RELAY_FROZEN, LINK_CUT, NEIGHBOUR_KILLED, ONE_OF_TWO_KILLED, CUT_VERTEX, CUT_VERTEX_GONE,
     SERVER_KILLED, SERVER_HUNG, RENDEZVOUS_KILLED, RENDEZVOUS_FROZEN, PLANNED_RESTART, TWO_PARENTS,
     LINK_DROPS, BETTER_WAY,
 )  # fmt: skip
