@@ -7,9 +7,9 @@ First come those that stream the content that is looked for, then the rendezvous
 addresses are alike. For a client, who has no other way to find who is near, likeness comes first. How far
 each one is, and whether it can be reached, the asker finds by connecting.
 
-Last come those that may be as helpless as who asks. When a node dies silently, or is about to end, all below
-it still say that they stream; most of them are the asker's own siblings, and the nearest. So a way is doubted
-that leads by the asker's parent, or by a node that is gone, that says nothing or that is not fed itself.
+Last come those that may be as helpless as who asks. When a node dies silently, all below it still say that
+they stream; most of them are the asker's own siblings, and the nearest. So a way is doubted that leads by the
+asker's parent, or by a node that is gone, that says nothing or that is not fed itself.
 
 Pure.
 """
