@@ -331,7 +331,7 @@ def own_floods(net: Network, name: str, since: float) -> list[float]:
 
 
 def test_all_contents_of_a_node_are_repaired_side_by_side() -> None:
-    net = Network(DIAMOND, media=True, contents=("news", "films"))
+    net = Network(DIAMOND, media=True, contents=("news", "films"), seed=1)  # in which n2 joins by rp
     net.kill("n2")  # so that both come by n1
     for content in net.contents:
         net.client("n3", content=content)
