@@ -22,6 +22,9 @@ from mcast.media.source.server_config import load_server_config
         ("x.json", b"[1, 2]", "holds a list, expected an object"),
         ("x.json", b"[" * 100_000, "nested too deeply|recursion"),
         ("x.toml", b"a = 1\nb = '\xff'", r"not UTF-8 \(at line 2\)"),
+        ("x.toml", b'[a]\nb = ["x", "x\\u0000"]', r"a\.b: 'x\\x00' holds what is no character"),
+        ("x.json", b'{"a": {"\\u0000": 1}}', r"a: '\\x00' holds what is no character"),
+        ("x.json", b'{"a": "\\ud800"}', r"a: '\\ud800' holds what is no character"),
     ],
 )
 def test_a_broken_file_is_one_line_with_the_place(

@@ -113,6 +113,23 @@ def test_an_unknown_name_is_a_configuration_error(monkeypatch: pytest.MonkeyPatc
         resolve("nowhere.invalid", 5000)
 
 
+def test_a_name_server_that_does_not_answer_is_no_mistake_of_the_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(UnreachableError, match=r"'n1\.campus': Temporary failure in name resolution"):
+        resolve("n1.campus", 5000)
+
+
+@pytest.mark.parametrize("scope", ["nope", "²", "99999999999", "4294967296", "9" * 5_000, "a\0b"])
+def test_an_interface_that_is_not_there_is_a_configuration_error(scope: str) -> None:
+    with pytest.raises(ConfigError, match=f"this machine has no interface '{scope[:10]}"):
+        resolve(f"fe80::1%{scope}", 5000)
+
+
 def test_a_mapped_address_is_read_as_ipv4_and_a_link_local_one_keeps_its_scope() -> None:
     assert str(endpoint_of(("::ffff:10.0.0.1", 1, 0, 0))) == "10.0.0.1:1"
     assert endpoint_of(("fe80::1", 1, 0, 7)).ip == ip_address("fe80::1%7")

@@ -1,6 +1,5 @@
 """What a subscription can be told, checked as a whole before anything is opened."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,8 @@ DEFAULT_PATIENCE = 10.0
 """Seconds to search for a way to the content: a neighbour that does not answer may be starting."""
 DEFAULT_GIVE_UP = GIVE_UP_SECONDS
 """Seconds to search for another way when a stream that has begun comes no more."""
+MAX_SECONDS = 2_000_000
+"""23 days: more than anybody waits, and as much as poll() does, which counts milliseconds in 31 bits."""
 MAX_PARENTS = 2
 DEFAULT_QUEUE_BYTES = 32 * 1024 * 1024
 """50 s of 5 Mbit/s: a reader may be busy for so long before it loses anything."""
@@ -81,9 +82,9 @@ def check_latency(milliseconds: int) -> int:
 
 
 def check_seconds(seconds: float) -> float:
-    """Return a time. Raises ConfigError if it is not above 0, or without an end."""
-    if not 0 < seconds < math.inf:
-        raise ConfigError(f"{seconds:g} is no number of seconds above 0")
+    """Return a time. Raises ConfigError if it is not above 0, or too long."""
+    if not 0 < seconds <= MAX_SECONDS:
+        raise ConfigError(f"{seconds:g} is no number of seconds above 0, at most {MAX_SECONDS}")
     return seconds
 
 

@@ -30,6 +30,7 @@ def read_config(path: Path) -> dict[str, object]:
         raise ConfigError(f"{path}: {error}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: the file holds a {type(data).__name__}, expected an object {{...}}")
+    _check_texts(path, "", data)
     return data
 
 
@@ -48,6 +49,22 @@ def _read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}: not UTF-8 (at line {line})") from None
+
+
+def _check_texts(path: Path, where: str, value: object) -> None:
+    """Refuse texts that no file, process or packet takes: those with a NUL, or with half of a character."""
+    match value:
+        case str():
+            if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+                place = f"{where}: " if where else ""
+                raise ConfigError(f"{path}: {place}{value!r} holds what is no character of a text")
+        case dict():
+            for key, each in value.items():
+                _check_texts(path, where, key)
+                _check_texts(path, f"{where}.{key}" if where else key, each)
+        case list():
+            for each in value:
+                _check_texts(path, where, each)
 
 
 def _parse_json(text: str) -> object:

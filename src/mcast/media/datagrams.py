@@ -186,18 +186,29 @@ def _set_ttl(sock: socket.socket, family: socket.AddressFamily, ttl: int) -> Non
 
 
 def _set_interface(sock: socket.socket, family: socket.AddressFamily, interface: str) -> None:
+    """Send to groups by an interface. Raises OSError if there is no such one."""
     if family == socket.AF_INET6:
-        number = socket.if_nametoindex(interface)
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, number)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, _number_of(interface))
         return
     ip = literal_ip(interface)
-    address, number = (ip.packed, 0) if ip else (bytes(4), socket.if_nametoindex(interface))
+    if ip is not None and ip.version != 4:  # the kernel would take its first four bytes for an address
+        raise OSError(errno.EADDRNOTAVAIL, "not an IPv4 address")
+    address, number = (bytes(4), _number_of(interface)) if ip is None else (ip.packed, 0)
     sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, _IP_MREQN.pack(bytes(4), address, number))
+
+
+def _number_of(interface: str) -> int:
+    try:
+        return socket.if_nametoindex(interface)
+    except ValueError:  # what no name can have: a NUL
+        raise OSError(errno.ENODEV, "no such interface") from None
 
 
 def _explained(error: OSError, destination: Destination) -> str:
     if destination.interface and error.errno in (errno.EADDRNOTAVAIL, errno.ENODEV, None):
-        return f"iface={destination.interface}: this machine has no such interface or address"
+        if family_of(destination.address) == socket.AF_INET6:
+            return f"iface={destination.interface}: this machine has no interface of this name"
+        return f"iface={destination.interface}: this machine has no such interface or IPv4 address"
     if error.errno == errno.ENETUNREACH:
         return "no way leads there: name the interface with ?iface=ADDR, or add a route"
     return error.strerror or str(error)

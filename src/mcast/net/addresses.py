@@ -33,6 +33,9 @@ __all__ = [
 _CANCEL_CHECK = 0.05
 """Seconds between two looks at whether anybody still waits."""
 
+_MAX_SCOPE = 2**32 - 1
+_MAX_SCOPE_DIGITS = 10
+
 SockAddr: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 
 
@@ -45,9 +48,9 @@ def resolve(
 ) -> list[SockAddr]:
     """Return the socket addresses of a host, the preferred one first, at least one.
 
-    Raise ConfigError if the name is unknown, UnreachableError if the resolver does not answer in time, or
-    `cancelled`, which is asked each 50 ms, says that nobody wants to know any more. Literal addresses
-    return at once.
+    Raise ConfigError if the name is unknown, or if a literal address names an interface that this machine
+    does not have. Raise UnreachableError if no name server answers in time, or `cancelled`, which is asked
+    each 50 ms, says that nobody wants to know any more. Literal addresses return at once.
     """
     ip = literal_ip(host)
     if ip is not None:
@@ -70,14 +73,16 @@ class _LookUp:
         self._host, self._port = host, port
         self._found: list[SockAddr] = []
         self._reason = ""
+        self._is_passing = False  # no name server has answered; one may soon
         self._thread = threading.Thread(target=self._run, name=f"look-up-{host}", daemon=True)
         self._thread.start()
 
     def result(self) -> list[SockAddr]:
-        """Return what was found. Raises ConfigError if nothing was."""
+        """Return what was found. Raises ConfigError if nothing was, UnreachableError if nobody answered."""
         self._thread.join()  # it has said its last word
         if not self._found:
-            raise ConfigError(f"cannot find the host '{self._host}': {self._reason}")
+            kind = UnreachableError if self._is_passing else ConfigError
+            raise kind(f"cannot find the host '{self._host}': {self._reason}")
         return list(self._found)
 
     def _run(self) -> None:
@@ -88,6 +93,7 @@ class _LookUp:
             self._reason = "no valid name"
         except OSError as error:
             self._reason = error.strerror or str(error)
+            self._is_passing = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
         finally:
             with _look_ups_lock:
                 del _look_ups[self._host, self._port]
@@ -108,7 +114,10 @@ def _look_up(host: str, port: int) -> _LookUp:
 
 
 def sockaddr_of(ip: IPAddress, port: int) -> SockAddr:
-    """Build what bind(), connect() and sendto() take; the scope of a link-local address is kept."""
+    """Build what bind(), connect() and sendto() take; the scope of a link-local address is kept.
+
+    Raise ConfigError if that is no interface of this machine.
+    """
     if isinstance(ip, IPv6Address):
         return (str(ip).partition("%")[0], port, 0, _scope_number(ip))
     return (str(ip), port)
@@ -171,7 +180,15 @@ def _checked(address: object) -> SockAddr:
 
 
 def _scope_number(ip: IPv6Address) -> int:
+    """Return the number of the interface that an address names, 0 if it names none. Raises ConfigError."""
     scope = ip.scope_id
     if scope is None:
         return 0
-    return int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
+    if scope.isascii() and scope.isdigit() and len(scope) <= _MAX_SCOPE_DIGITS:
+        number = int(scope)
+        if number <= _MAX_SCOPE:
+            return number
+    try:
+        return socket.if_nametoindex(scope)
+    except (OSError, ValueError):  # ValueError: what no name can have, like a NUL
+        raise ConfigError(f"'{ip}': this machine has no interface '{scope}'") from None

@@ -38,6 +38,10 @@ from mcast.wire.handshake import Role
 
 logger = logging.getLogger(__name__)
 
+MAX_COUNT = 1_000_000_000
+MAX_DIGITS = 10
+"""As many as `MAX_COUNT` has."""
+
 SEED_SPELLINGS = ("-address", "-config", "-bootstrap", "-content", "-neighbour")
 """Options of the project's first version, which took them with a single dash."""
 
@@ -176,11 +180,19 @@ def peer_option(text: str) -> HostPort:
     return address
 
 
-def count_option(text: str) -> int:
-    """Read a whole number from 1 on, for argparse."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no whole number from 1 on")
-    return int(text)
+def number_option(low: int, high: int, what: str = "whole number") -> Callable[[str], int]:
+    """Return what reads a whole number from `low` to `high`, for argparse's `type=`."""
+
+    def read(text: str) -> int:
+        # Python refuses to read numbers of thousands of digits, and reads those of other scripts.
+        if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS and low <= int(text) <= high:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"'{text}' is no {what} from {low} to {high}")
+
+    return read
+
+
+count_option = number_option(1, MAX_COUNT)
 
 
 def credentials_of(options: argparse.Namespace, role: Role, process: Process) -> Credentials:
@@ -242,12 +254,17 @@ def _read_keys_again(ring: KeyRing) -> None:
 
 
 def _long_spellings(argv: Sequence[str]) -> list[str]:
-    """Return the arguments with the seed's options spelled with two dashes; they stay out of --help."""
+    """Return the arguments with the seed's options spelled with two dashes; they stay out of --help.
+
+    Raises ConfigError for what argparse would misread.
+    """
     spelled: list[str] = []
     for index, argument in enumerate(argv):
         if argument == "--":
             return [*spelled, *argv[index:]]
-        option = argument.partition("=")[0]
+        option, _, value = argument.partition("=")
+        if option.startswith("-") and value == "--":  # argparse would take it for no value, and give a list
+            raise ConfigError(f"argument {option}: '--' is no value; a file of this name is ./--")
         spelled.append(f"-{argument}" if option in SEED_SPELLINGS else argument)
     return spelled
 

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 ADDRESS, WATCHDOG, WATCHDOG_PID = "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"
 SEND_SECONDS = 0.5
 """How long a word that must not be lost may wait for room in the manager's socket; no other one waits."""
+MAX_USEC_DIGITS = 20  # 64 bits: what systemd counts in
 BEATS = 3
 """Signs of life in the time after which the manager takes a program for dead: one or two may come late."""
 
@@ -50,7 +51,8 @@ class ServiceManager:
         """
         address, usec = environment.pop(ADDRESS, ""), environment.pop(WATCHDOG, "")
         watched = environment.pop(WATCHDOG_PID, str(os.getpid())) == str(os.getpid())
-        patience = int(usec) / 1e6 if usec.isdecimal() and int(usec) and watched else None
+        is_number = usec.isdecimal() and len(usec) <= MAX_USEC_DIGITS and int(usec) > 0
+        patience = int(usec) / 1e6 if is_number and watched else None
         if address and address[0] not in "/@":
             logger.warning(
                 "%s=%s is no path and no abstract name: no manager is told anything", ADDRESS, address

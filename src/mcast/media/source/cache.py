@@ -133,9 +133,10 @@ class Cache:
         `on_progress` is told the fraction that has been read, 0 to 1.
         Raises SourceError if it cannot be read.
         """
-        known, name = self._sources(), str(source.resolve())
+        known = self._sources()
         try:
-            identity = _identity(source)
+            identity = _identity(source)  # first: it tells links in a circle by their OSError
+            name = str(source.resolve())
             entry = known.get(name)
             if isinstance(entry, list) and len(entry) == 2 and entry[0] == list(identity):
                 return str(entry[1])

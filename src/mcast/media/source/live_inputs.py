@@ -36,7 +36,7 @@ class LiveInputs:
                 raise ConfigError(
                     f"content '{spec.name}': source: standard input is a terminal: pipe into it"
                 )
-        elif spec.format is None and "://" not in spec.source and not Path(spec.source).exists():
+        elif spec.format is None and "://" not in spec.source and not _is_there(Path(spec.source)):
             logger.warning("[%s] there is no %s yet", spec.name, spec.source)
 
     def follow(self, specs: Iterable[ContentSpec], on_crash: OnCrash) -> None:
@@ -76,3 +76,10 @@ class LiveInputs:
         if self._on_crash is not None and is_fifo(spec):
             return Fifo(Path(spec.source), spec.name, self._on_crash)
         return None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # it may not be looked at: said when it is opened
+        return True

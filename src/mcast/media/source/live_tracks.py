@@ -45,7 +45,12 @@ def input_arguments(spec: ContentSpec) -> tuple[str, ...]:
 
 def is_fifo(spec: ContentSpec) -> bool:
     """Return whether the server reads a FIFO, and hands its bytes to ffmpeg."""
-    return not spec.copy and "://" not in spec.source and Path(spec.source).is_fifo()
+    if spec.copy or "://" in spec.source:
+        return False
+    try:
+        return Path(spec.source).is_fifo()
+    except OSError:  # it may not be looked at, or its name is too long: said when it is opened
+        return False
 
 
 def _is_held(spec: ContentSpec) -> bool:

@@ -234,7 +234,7 @@ def _live_input(
     source, is_file = spec.source, False
     if source != STDIN_SOURCE and spec.format != "lavfi" and not _URL.match(source):
         path = relative_to(file, source)
-        is_file = path.is_file()
+        is_file = _is_file(path)
         source = str(path) if is_file or spec.format is None else source
     paced = keys.optional("paced", bool)
     if paced is None:
@@ -252,6 +252,13 @@ def _live_input(
         stall=keys.number("stall", 1, MAX_SECONDS, STALL),
         hold=keys.number("hold", 0, MAX_SECONDS, HOLD),
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # it may not be looked at, or its name is too long: said when it is opened
+        return False
 
 
 def _check_copy(keys: _Keys, spec: ContentSpec) -> None:

@@ -19,10 +19,10 @@ from mcast.client.options import (
     DEFAULT_GIVE_UP,
     DEFAULT_LATENCY_MS,
     DEFAULT_PATIENCE,
+    MAX_LATENCY_MS,
+    MAX_PARENTS,
     check_content,
-    check_latency,
     check_neighbour,
-    check_parents,
     check_seconds,
 )
 from mcast.errors import ConfigError, McastError, NotFoundError, UnreachableError
@@ -66,7 +66,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="record to files of about this length: --output is their folder, with index.m3u8")  # fmt: skip
     add("--player", metavar="CMD", help="a player that reads its standard input (default: ffplay)")
     add("--duration", type=_positive, metavar="SECONDS", help="stop so long after the first media")
-    add("--latency", type=_latency, default=DEFAULT_LATENCY_MS, metavar="MS",
+    add("--latency", type=cli.number_option(0, MAX_LATENCY_MS, "number of milliseconds"),
+        default=DEFAULT_LATENCY_MS, metavar="MS",
         help="how long the output waits for a lost datagram (default: %(default)s)")  # fmt: skip
     add("--start", choices=("keyframe", "live"), default="keyframe",
         help="begin at the last keyframe, a picture at once, or at the next (default: keyframe)")  # fmt: skip
@@ -74,7 +75,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="how long to search for a way to the content (default: %(default)g)")  # fmt: skip
     add("--give-up", type=_positive, default=DEFAULT_GIVE_UP, metavar="SECONDS",
         help="how long to look for another way if nothing comes (default: %(default)g)")  # fmt: skip
-    add("--parents", type=_parents, default=1, metavar="1|2",
+    add("--parents", type=cli.number_option(1, MAX_PARENTS, "number of parents"), default=1, metavar="1|2",
         help="2: take it from two neighbours at once: no failure on one way costs anything")  # fmt: skip
     add("--report", type=Path, metavar="FILE", help="write figures of the run there at the end (JSON)")
     add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
@@ -92,7 +93,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     if options.content is None:
         raise ConfigError("--content NAME is missing; see what there is with --list, or serve it with --http")
     file: Path | None = options.report
-    if file is not None and (file.is_dir() or not file.parent.is_dir()):
+    if file is not None and not _may_be_written(file):
         raise ConfigError(f"--report {file}: there is no such folder, or this is one: name a file")
     report = Report(options.content, playout_latency_ms=options.latency)
     try:
@@ -105,6 +106,13 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         raise
     report.write_if(file)
     return 0
+
+
+def _may_be_written(file: Path) -> bool:
+    try:
+        return not file.is_dir() and file.parent.is_dir()
+    except OSError:  # a name that is too long, a folder that may not be looked into
+        return False
 
 
 def _play_or_suggest(options: argparse.Namespace, process: cli.Process, report: Report) -> None:
@@ -229,19 +237,7 @@ def _positive(text: str) -> float:
     try:
         return _checked(check_seconds, float(text))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds above 0") from None
-
-
-def _latency(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of milliseconds")
-    return _checked(check_latency, int(text))
-
-
-def _parents(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of parents: 1 or 2")
-    return _checked(check_parents, int(text))
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds") from None
 
 
 PROGRAM = cli.Command(

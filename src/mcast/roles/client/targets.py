@@ -6,6 +6,7 @@ for, before anybody is asked.
 """
 
 import argparse
+import errno
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ from mcast.media.output import (
     fifo_output,
     file_output,
     stdout_output,
+    unusable,
 )
 from mcast.media.outputs import Outputs
 from mcast.media.player import Player, player_command
@@ -36,6 +38,7 @@ from mcast.roles.waiting import Waiting
 MAX_OUTPUTS = 16
 """Each has a thread, and a queue of up to 32 MiB."""
 MAX_TTL = 255
+MAX_TTL_DIGITS = 3
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SCHEMES = ("udp", "rtp")
@@ -105,7 +108,15 @@ class Targets:
             destination = destination_of(name, lambda host, port: self._resolve(name, host, port))
             open_socket(destination, f"--output {name}").close()
             self._openers.append(lambda: DatagramOutput(destination, name, on_crash, hurry=stop))
-        elif path.is_fifo():
+        else:
+            try:
+                self._take_place(path)
+            except OSError as error:  # a name that is too long, a folder that may not be looked into
+                raise unusable(path, error.errno or errno.EIO) from None
+
+    def _take_place(self, path: Path) -> None:
+        on_crash, stop = self._process.on_crash, self._process.stop
+        if path.is_fifo():
             self._fifos.append(path)
         elif (seconds := self._segment) is not None:
             check_folder(path)
@@ -143,7 +154,7 @@ def destination_of(name: str, find: Callable[[str, int], SockAddr]) -> Destinati
         if key not in _OPTIONS:
             raise _unusable(name, f"there is no option '{key}'; ttl=1 to {MAX_TTL} and iface=ADDR are")
     ttl = options.get("ttl")
-    if ttl is not None and not (ttl.isdecimal() and 1 <= int(ttl) <= MAX_TTL):
+    if ttl is not None and not (ttl.isdecimal() and len(ttl) <= MAX_TTL_DIGITS and 1 <= int(ttl) <= MAX_TTL):
         raise _unusable(name, f"ttl={ttl} is no number from 1 to {MAX_TTL}")
     try:
         address = parse_address(place.removesuffix("/"), lowest_port=1)
@@ -161,10 +172,18 @@ def _check_names(names: Sequence[str]) -> None:
         raise ConfigError(f"--output: {len(names)} of them; {MAX_OUTPUTS} at most")
     seen: set[str] = set()
     for name in names:
-        place = str(Path(name).resolve()) if _is_place(name) else name
+        place = _real_place(name) if _is_place(name) else name
         if place in seen:
             raise _unusable(name, "it is given twice; leave one out")
         seen.add(place)
+
+
+def _real_place(name: str) -> str:
+    """Return where a path leads to, as far as can be seen."""
+    try:
+        return str(Path(name).resolve())
+    except (OSError, RuntimeError):  # too long, or links in a circle: said when it is opened
+        return name
 
 
 def _is_place(name: str) -> bool:

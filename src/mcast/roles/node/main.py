@@ -53,11 +53,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="the most children of all contents together (default: no bound)")  # fmt: skip
     add("--max-rate", type=_megabits, default=0, metavar="MBITS",
         help="the most that is sent to all of them, in Mbit/s (default: no bound)")  # fmt: skip
-    add("--gather-ms", type=_gather, default=0, metavar="MS",
+    add("--gather-ms", type=cli.number_option(0, MAX_GATHER_MS, "number of milliseconds"), default=0,
+        metavar="MS",
         help="hold media for so long, to send fewer and longer trains (default: %(default)s)")  # fmt: skip
     add("--forward-threads", type=cli.count_option, default=FORWARD_THREADS, metavar="N",
         help="the most threads that carry contents (default: %(default)s)")  # fmt: skip
-    add("--workers", type=_workers, default=1, metavar="N",
+    add("--workers", type=cli.number_option(1, MAX_WORKERS, "number of processes"), default=1, metavar="N",
         help=f"processes that carry contents, at most {MAX_WORKERS} (default: 1, this one)")  # fmt: skip
     add("--trace", type=Path, metavar="FILE", help="write every decision to FILE, as lines of JSON")
 
@@ -134,27 +135,18 @@ def _name(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _gather(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > MAX_GATHER_MS:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of milliseconds from 0 to {MAX_GATHER_MS}")
-    return int(text)
-
-
-def _workers(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_WORKERS:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of processes from 1 to {MAX_WORKERS}")
-    return int(text)
-
-
 def _megabits(text: str) -> int:
     """Return bit/s."""
     try:
         megabits = float(text)
     except ValueError:
         megabits = 0.0
-    if not 0 < megabits < MOST_MEGABITS:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of Mbit/s above 0")
-    return round(megabits * MEGABIT)
+    rate = round(megabits * MEGABIT) if 0 < megabits < MOST_MEGABITS else 0
+    if not rate:  # 0 bit/s, as after rounding, would mean that there is no bound
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no number of Mbit/s above 0, below {MOST_MEGABITS:,.0f}"
+        )
+    return rate
 
 
 def _listening_address(layout: LayoutMessage) -> HostPort:

@@ -41,11 +41,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--prepare", action="store_true", help="only encode what needs it, and exit")
     add("--cache", type=Path, metavar="DIR",
         help="where to keep prepared contents (default: the file's 'cache', or the user's)")  # fmt: skip
-    add("--cache-days", type=_days, default=DEFAULT_DAYS, metavar="DAYS",
+    add("--cache-days", type=cli.number_option(0, MAX_DAYS, "number of days"), default=DEFAULT_DAYS,
+        metavar="DAYS",
         help="remove what no server used for so long (default: %(default)s)")  # fmt: skip
     add("--cache-list", action="store_true", help="show what is in the cache, and exit")
     add("--cache-clean", action="store_true", help="remove now what --cache-days says, and exit")
-    add("--pace-ms", type=_pace, default=DEFAULT_PACE_MS, metavar="MS",
+    add("--pace-ms", type=cli.number_option(1, MAX_PACE_MS, "number of milliseconds"),
+        default=DEFAULT_PACE_MS, metavar="MS",
         help="send what is due so often; longer makes relays cheaper (default: %(default)s)")  # fmt: skip
     add("--stream-threads", type=cli.count_option, default=STREAM_THREADS, metavar="N",
         help="the most threads that send prepared contents (default: %(default)s)")  # fmt: skip
@@ -135,18 +137,6 @@ def _look_after_cache(options: argparse.Namespace) -> None:
         )
     if options.cache_list:
         cli.print_out(describe(directory, entries(directory)))
-
-
-def _days(text: str) -> int:
-    if not text.isdecimal() or int(text) > MAX_DAYS:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of days from 0 to {MAX_DAYS}")
-    return int(text)
-
-
-def _pace(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_PACE_MS:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of milliseconds from 1 to {MAX_PACE_MS}")
-    return int(text)
 
 
 PROGRAM = cli.Command(
