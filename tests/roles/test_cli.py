@@ -23,7 +23,7 @@ from mcast import __version__, errors, eventlog
 from mcast.config.key_file import read_key_file
 from mcast.errors import McastError
 from mcast.net.threads import OwnedThread
-from mcast.roles import logs
+from mcast.roles import ending, logs
 from mcast.roles.cli import Command, Process, address_option, peer_option, run
 from mcast.wire.identity import Identity
 
@@ -409,7 +409,7 @@ def test_sigint_and_sigterm_stop_in_order_with_status_0(spawn: Spawn, number: si
 
 
 def test_a_body_that_does_not_stop_is_ended_at_once_by_a_second_signal(spawn: Spawn) -> None:
-    process = spawn("import mcast.roles.ending as ending\nending.END_SECONDS = 600\n"
+    process = spawn("import mcast.roles.ending as ending\nending.END_SECONDS = 600\nending.ECHO_SECONDS = 0\n"
                     "process.begun.set()\nprocess.stop.wait()\n"
                     "print('stopping', flush=True)\ntime.sleep(600)")  # fmt: skip
     process.send_signal(signal.SIGTERM)
@@ -419,6 +419,34 @@ def test_a_body_that_does_not_stop_is_ended_at_once_by_a_second_signal(spawn: Sp
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "SIGINT again: ending at once" in err
+
+
+def test_one_signal_that_comes_twice_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, ends = [100.0], list[int]()
+    monkeypatch.setattr(ending, "_end", ends.append)
+    end = ending.Ending(stop := threading.Event(), threading.Event(), lambda: now[0])
+    end.asked("SIGTERM")
+    now[0] += ending.ECHO_SECONDS / 2
+    end.asked("SIGTERM")
+    assert (stop.is_set(), ends) == (True, [])
+    now[0] += ending.ECHO_SECONDS
+    end.asked("SIGTERM")
+    assert ends == [1]
+    end.over()
+
+
+def test_below_timeout_which_signals_twice_a_program_ends_in_order() -> None:
+    body = "process.begun.set()\n    process.stop.wait()\n    time.sleep(0.5)\n    print('in order')"
+    with subprocess.Popen(
+        ["timeout", "600", sys.executable, "-c", SCRIPT.replace("{body}", body)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    ) as timeout:  # fmt: skip
+        assert timeout.stdout is not None
+        assert timeout.stdout.readline() == "ready\n"
+        timeout.terminate()  # it hands the signal to its child, and then to the group
+        out, err = timeout.communicate(timeout=PATIENCE)
+    assert out == "in order\n", err
 
 
 def test_a_body_that_hangs_is_ended_with_its_children_after_one_signal(spawn: Spawn) -> None:

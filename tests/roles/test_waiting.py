@@ -4,16 +4,18 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
 from helpers import Recorder, wait_until
 from mcast.errors import NotFoundError, UnreachableError
+from mcast.net.waiting import SAY_AFTER, Waiting
+from mcast.roles.bootstrap.main import main as bootstrap_main
 from mcast.roles.client import listing, targets
 from mcast.roles.client import main as client_main
 from mcast.roles.client.main import main
-from mcast.roles.waiting import SAY_AFTER, Waiting
 
 
 def test_what_lasts_is_said_again_and_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -81,3 +83,38 @@ def test_a_list_that_a_neighbour_is_slow_to_give_is_waited_for_aloud(
     waiting, failure = err.splitlines()
     assert f"client: waiting: {address} to tell which contents there are (waiting)" in waiting
     assert "nobody tells which contents there are" in failure
+
+
+@pytest.fixture
+def slow_resolver(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> list[str]:
+    """Have no name found until the user has been told that it is waited for; return what he was told."""
+    told: list[str] = []
+
+    def is_told() -> bool:
+        told.append(capfd.readouterr().err)
+        return "waiting: " in "".join(told)
+
+    def answer_late(*_: object, **__: object) -> NoReturn:
+        wait_until(is_told, "a line that says what is waited for")
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer_late)
+    return told
+
+
+def test_the_name_of_a_neighbour_is_waited_for_aloud(slow_resolver: list[str]) -> None:
+    assert main(["--neighbour", "n1.campus:5000", "--content", "film", "--player", "true"]) == 4
+    assert "waiting: the address of n1.campus:5000" in "".join(slow_resolver)
+
+
+@pytest.mark.parametrize("option", ["--address", "--http"])
+def test_the_name_at_which_a_program_listens_is_waited_for_aloud(
+    option: str, slow_resolver: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    layout = tmp_path / "layout.toml"
+    layout.write_text('rendezvous = "rp"\n[nodes.rp]\naddress = "127.0.0.1:5000"\n')
+    places = {"--address": "127.0.0.1:0", "--http": "127.0.0.1:0", option: "boot.campus:4000"}
+    options = [word for pair in places.items() for word in pair]
+    assert bootstrap_main([*options, "--config", str(layout), "--http-open"]) == 4
+    assert "waiting: the address of boot.campus, to listen there" in "".join(slow_resolver)
+    assert "cannot find the host 'boot.campus': Temporary failure" in capfd.readouterr().err

@@ -5,20 +5,23 @@ import socket
 from mcast.hostport import HostPort
 from mcast.net.addresses import SockAddr, family_of, resolve, unusable_address
 from mcast.net.holder import holder_of
+from mcast.net.threads import OnCrash
+from mcast.net.waiting import Waiting
 
 BACKLOG = 1024
 """Connections that wait for accept(): the default of 128 overflows when an audience joins at once."""
 
 
-def listen(address: HostPort) -> list[socket.socket]:
+def listen(address: HostPort, on_crash: OnCrash) -> list[socket.socket]:
     """Return sockets that listen, one for each address that a host stands for, all at one port.
 
-    An empty host and `::` are every address, IPv4 and IPv6. Raises ConfigError, which names the port.
+    An empty host and `::` are every address, IPv4 and IPv6. A name may take its time: the log says so.
+    Raises ConfigError, which names the port, and UnreachableError if no name server answers.
     """
     sockets: list[socket.socket] = []
     port = address.port
     try:
-        for candidate in _candidates(address):
+        for candidate in _candidates(address, on_crash):
             sock = _bound(candidate, port)
             sockets.append(sock)
             port = sock.getsockname()[1]  # a name with several addresses has one port
@@ -29,10 +32,11 @@ def listen(address: HostPort) -> list[socket.socket]:
     return sockets
 
 
-def _candidates(address: HostPort) -> list[SockAddr]:
+def _candidates(address: HostPort, on_crash: OnCrash) -> list[SockAddr]:
     if address.host in ("", "::"):
         return [("::", 0, 0, 0)] if socket.has_dualstack_ipv6() else [("0.0.0.0", 0)]
-    return resolve(address.host, address.port)
+    with Waiting(f"the address of {address.host}, to listen there", on_crash):
+        return resolve(address.host, address.port)
 
 
 def _bound(address: SockAddr, port: int) -> socket.socket:

@@ -59,6 +59,8 @@ class Listener:
     ) -> None:
         """Bind at once: raise ConfigError if the address cannot be used (it names the port).
 
+        Raise UnreachableError if it is a name, and no name server answers.
+
         Without `rules` a handler is called as soon as somebody has connected.
 
         The handler's connection is closed when it returns, unless it has called `detach()`. An
@@ -73,7 +75,7 @@ class Listener:
         self._stopping = threading.Event()
         self._rules = rules
         self._thread = OwnedThread(f"{name}-accept", self._run, on_crash)
-        self._sockets = listen(parse_address(address) if isinstance(address, str) else address)
+        self._sockets = listen(parse_address(address) if isinstance(address, str) else address, on_crash)
         self._entrance = Entrance(name, rules, self._dispatch, self._log, on_crash) if rules else None
         host, port, *_ = self._sockets[0].getsockname()
         self.address = HostPort(host, port)

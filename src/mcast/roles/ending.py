@@ -5,7 +5,7 @@ second. For the rest (a disk that hangs, a bug) there is a watch, so that nobody
 
     has not begun yet    nothing is to be put in order: the program is ended, status 0
     is at work           END_SECONDS for an orderly end, then the program is ended, status 1
-    signal comes again   the program is ended at once, status 1
+    signal comes again   the program is ended at once, status 1; within ECHO_SECONDS it is the same one
 
 Ended by the watch, a program takes its child processes with it: each is in a process group of its own and
 would hear of nothing.
@@ -13,10 +13,13 @@ would hear of nothing.
 
 import contextlib
 import logging
+import math
 import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,6 +31,9 @@ BEGIN_SECONDS = 0.3
 """How long a program that has not begun yet may take to notice that it is to end."""
 END_SECONDS = 3.0
 """How long an orderly end may take: three times what it should."""
+ECHO_SECONDS = 0.3
+"""Who is told to end is often told twice: by `timeout`, which signals its child and then the whole group, or
+by a terminal and by the script that runs there. So soon nobody has lost patience and pressed Ctrl-C again."""
 LOG_SECONDS = 0.1
 """How long the last lines of a program that is ended may take."""
 _LOOK = 0.05
@@ -40,17 +46,25 @@ ERROR_STATUS = 1
 class Ending:
     """Hears SIGINT and SIGTERM, and watches that an end follows."""
 
-    def __init__(self, stop: threading.Event, begun: threading.Event) -> None:
+    def __init__(
+        self, stop: threading.Event, begun: threading.Event, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """`stop` is set at the first signal; as long as `begun` is not set, nothing must end in order."""
-        self._stop, self._begun = stop, begun
+        self._stop, self._begun, self._clock = stop, begun, clock
+        self._asked_at = -math.inf
         self._is_over = threading.Event()
         self._watch: threading.Thread | None = None
 
     def asked(self, name: str) -> None:
         """Take in a signal. Called by the thread `signals` alone."""
+        now = self._clock()
+        if now < self._asked_at + ECHO_SECONDS:
+            logger.debug("%s again, at the same time: taken for one", name)
+            return
         if self._watch is not None:
             logger.warning("%s again: ending at once, whatever is unfinished", name)
             _end(ERROR_STATUS)
+        self._asked_at = now
         if not self._stop.is_set():
             logger.info("%s: stopping", name)
         watch = threading.Thread(target=self._run, name="end-watch", daemon=True)

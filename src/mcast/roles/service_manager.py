@@ -60,6 +60,11 @@ class ServiceManager:
             address = ""
         return cls(address, patience=patience)
 
+    @property
+    def listens(self) -> bool:
+        """Whether there is a manager that is told anything."""
+        return bool(self._address)
+
     def ready(self, status: str = "") -> None:
         """Tell that the program serves from now on; later calls only change the status."""
         with self._lock:

@@ -59,7 +59,10 @@ class Service:
     """
 
     def __init__(self, settings: Settings, answer: Answer, on_crash: OnCrash) -> None:
-        """Listen at once: raise ConfigError if the address cannot be used."""
+        """Listen at once: raise ConfigError if the address cannot be used.
+
+        Raise UnreachableError if it is a name, and no name server answers.
+        """
         self._settings, self._program = settings, answer
         self.counters = Counters()
         self._log = RateLimitedLog(logger, self.counters)
@@ -69,7 +72,7 @@ class Service:
         self._refused: deque[ViewerConnection] = deque()  # whose answer may still be on its way
         self._stopping = threading.Event()
         self._thread = OwnedThread("http-accept", self._run, on_crash)
-        self._sockets = listen(settings.address)
+        self._sockets = listen(settings.address, on_crash)
         host, port, *_ = self._sockets[0].getsockname()
         self.address = HostPort(host, port)
         """The address of the first socket, with its real port."""

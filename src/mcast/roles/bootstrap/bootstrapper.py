@@ -23,7 +23,7 @@ from typing import Self, TypeAlias
 
 from mcast import eventlog
 from mcast.config.layout import Layout, NodeSpec
-from mcast.errors import ConfigError, WireError
+from mcast.errors import McastError, WireError
 from mcast.hostport import HostPort, IPAddress
 from mcast.monitoring.registry import NodeStatus, Registry
 from mcast.monitoring.view import View
@@ -90,7 +90,10 @@ class Bootstrapper:
         self, layout: Layout, source: str, address: HostPort, on_crash: OnCrash,
         *, credentials: Credentials = KEYLESS, on_events: OnEvents = lambda _name, _events: None,
     ) -> None:  # fmt: skip
-        """Bind the address at once. Raises ConfigError if it cannot be used. `on_events` must not wait."""
+        """Bind the address at once; `on_events` must not wait.
+
+        Raises ConfigError if it cannot be used, UnreachableError if it is a name that no name server tells.
+        """
         self._on_events = on_events
         self.counters = Counters()
         self._log = RateLimitedLog(logger, self.counters)
@@ -111,7 +114,7 @@ class Bootstrapper:
             self._listener = Listener(
                 address, self._handle, on_crash, name="bootstrap", counters=self.counters, rules=rules
             )
-        except ConfigError:
+        except McastError:
             self._watcher.stop()
             raise
 

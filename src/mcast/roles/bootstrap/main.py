@@ -20,6 +20,7 @@ from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.cli import Command, Process, address_option, credentials_of, print_out, run
 from mcast.roles.event_tap import tapped
 from mcast.roles.http_options import add_http_options, http_settings
+from mcast.roles.own_addresses import wait_for_own
 from mcast.web.service import Settings
 from mcast.wire.handshake import Role
 
@@ -76,6 +77,8 @@ def _body(options: argparse.Namespace, process: Process) -> int:
     if options.address is None:
         raise ConfigError("--address HOST:PORT is missing: where nodes find the bootstrapper")
     settings, events = http_settings(options), EventStore()
+    if not wait_for_own(process.manager, process.stop, options.address, options.http):
+        return 0
     bootstrapper = Bootstrapper(
         layout, str(options.config), options.address, process.on_crash,
         credentials=credentials_of(options, Role.BOOTSTRAPPER, process), on_events=events.add,

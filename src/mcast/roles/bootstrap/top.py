@@ -20,10 +20,10 @@ from mcast.config.key_file import read_keys
 from mcast.errors import ConfigError, UnreachableError
 from mcast.monitoring.terminal import Screen, Told
 from mcast.net.deadline import Deadline
+from mcast.net.waiting import Waiting
 from mcast.roles.bootstrap.main import family
 from mcast.roles.cli import Command, Process, print_out, run
 from mcast.roles.logs import one_line
-from mcast.roles.waiting import Waiting
 from mcast.web.access import read_key
 
 try:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from mcast.client.directory import Directory, kind_of, list_contents, suggestion
 from mcast.errors import McastError, NotFoundError
+from mcast.net.waiting import Waiting
 from mcast.roles import cli
 from mcast.roles.logs import one_line
-from mcast.roles.waiting import Waiting
 from mcast.wire.content import ContentInfo
 
 HEAD = ("NAME", "KIND", "DURATION", "SIZE", "RATE", "BIT RATE", "VIEWERS", "FORMAT")

@@ -28,6 +28,7 @@ from mcast.client.options import (
 from mcast.errors import ConfigError, McastError, NotFoundError, UnreachableError
 from mcast.media.output import Ended
 from mcast.net.deadline import Deadline
+from mcast.net.waiting import Waiting
 from mcast.roles import cli
 from mcast.roles.client.gateway import add_gateway_options, check_list, serve, settings_of
 from mcast.roles.client.listing import print_list, with_suggestion
@@ -37,6 +38,7 @@ from mcast.roles.client.status_line import StatusLine
 from mcast.roles.client.targets import Targets
 from mcast.roles.client.way import check_way, find_way
 from mcast.roles.ending import ERROR_STATUS
+from mcast.roles.own_addresses import wait_for_own
 from mcast.roles.service_manager import ServiceManager
 
 logger = logging.getLogger(__name__)
@@ -89,7 +91,8 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         check_list(options)
         return print_list(options, process) if find_way(options, process) else 0
     if (http := settings_of(options)) is not None:
-        return serve(options, http, process) if find_way(options, process) else 0
+        goes_on = wait_for_own(process.manager, process.stop, options.http) and find_way(options, process)
+        return serve(options, http, process) if goes_on else 0
     if options.content is None:
         raise ConfigError("--content NAME is missing; see what there is with --list, or serve it with --http")
     file: Path | None = options.report
@@ -172,7 +175,8 @@ def _join(subscription: Subscription, options: argparse.Namespace, process: cli.
 
     Raises McastError: the search has failed, or no media has come within `--wait` of the joining.
     """
-    subscription.start(process.stop.is_set)
+    with Waiting(f"the address of {' and '.join(options.neighbours)}", process.on_crash):
+        subscription.start(process.stop.is_set)  # looks names up
     process.begun.set()
     line = StatusLine()
     wait = _Wait(options, subscription, process.stop, Notice(options.content, line.show), process.manager)

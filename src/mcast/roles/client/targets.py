@@ -31,9 +31,9 @@ from mcast.media.output import (
 from mcast.media.outputs import Outputs
 from mcast.media.player import Player, player_command
 from mcast.net.addresses import SockAddr, resolve
+from mcast.net.waiting import Waiting
 from mcast.roles import cli
 from mcast.roles.client.segments import SegmentStore, check_folder
-from mcast.roles.waiting import Waiting
 
 MAX_OUTPUTS = 16
 """Each has a thread, and a queue of up to 32 MiB."""

@@ -6,8 +6,8 @@ import logging
 from mcast import eventlog
 from mcast.client.nearby import nearest_nodes
 from mcast.errors import ConfigError, UnreachableError
+from mcast.net.waiting import Waiting
 from mcast.roles import cli
-from mcast.roles.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 

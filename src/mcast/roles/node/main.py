@@ -17,6 +17,7 @@ from mcast.roles.event_tap import EventTap, tapped
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.node.session import BootstrapSession
 from mcast.roles.node.workers.pool import MAX_WORKERS
+from mcast.roles.own_addresses import wait_for_own
 from mcast.wire.bootstrap import INSTANCE_SIZE, LayoutMessage, NodeKind, Register
 from mcast.wire.handshake import Role
 from mcast.wire.identity import check_node_name
@@ -70,6 +71,8 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     port = options.address.port if options.address is not None else 0
     register = Register(options.name, port, os.urandom(INSTANCE_SIZE), unlisted=options.unlisted)
     credentials = cli.credentials_of(options, Role.NODE, process)
+    if not wait_for_own(process.manager, process.stop, options.address):
+        return 0
     session = BootstrapSession(options.bootstrap, register, process.on_crash, credentials=credentials)
     session.start()
 

@@ -15,6 +15,7 @@ from mcast.media.source.server_config import ServerConfig, load_server_config
 from mcast.net.entrance import Rules
 from mcast.net.ports import MediaPorts
 from mcast.roles import cli
+from mcast.roles.own_addresses import wait_for_own
 from mcast.roles.server.guard import Guard
 from mcast.roles.server.program import ServerProgram
 from mcast.wire.handshake import Role
@@ -66,6 +67,8 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
     config = load_server_config(options.config)
     cache = Cache(options.cache or config.cache or default_cache())
     catalogue = Catalogue(config.contents, config.path, cache, cache_days=options.cache_days)
+    if not options.prepare and not wait_for_own(process.manager, process.stop, options.address):
+        return 0
     process.manager.status(f"reading the sources of {len(catalogue.names)} contents")
     catalogue.check(process.stop.is_set)
     if process.stop.is_set():
