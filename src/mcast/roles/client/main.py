@@ -68,8 +68,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="record to files of about this length: --output is their folder, with index.m3u8")  # fmt: skip
     add("--player", metavar="CMD", help="a player that reads its standard input (default: ffplay)")
     add("--duration", type=_positive, metavar="SECONDS", help="stop so long after the first media")
-    add("--latency", type=cli.number_option(0, MAX_LATENCY_MS, "number of milliseconds"),
-        default=DEFAULT_LATENCY_MS, metavar="MS",
+    add("--latency", metavar="MS", default=DEFAULT_LATENCY_MS,
+        type=cli.number_option(0, MAX_LATENCY_MS, "number of milliseconds"),
         help="how long the output waits for a lost datagram (default: %(default)s)")  # fmt: skip
     add("--start", choices=("keyframe", "live"), default="keyframe",
         help="begin at the last keyframe, a picture at once, or at the next (default: keyframe)")  # fmt: skip

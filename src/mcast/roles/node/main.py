@@ -54,8 +54,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="the most children of all contents together (default: no bound)")  # fmt: skip
     add("--max-rate", type=_megabits, default=0, metavar="MBITS",
         help="the most that is sent to all of them, in Mbit/s (default: no bound)")  # fmt: skip
-    add("--gather-ms", type=cli.number_option(0, MAX_GATHER_MS, "number of milliseconds"), default=0,
-        metavar="MS",
+    add("--gather-ms", metavar="MS", default=0,
+        type=cli.number_option(0, MAX_GATHER_MS, "number of milliseconds"),
         help="hold media for so long, to send fewer and longer trains (default: %(default)s)")  # fmt: skip
     add("--forward-threads", type=cli.count_option, default=FORWARD_THREADS, metavar="N",
         help="the most threads that carry contents (default: %(default)s)")  # fmt: skip

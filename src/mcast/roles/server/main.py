@@ -42,13 +42,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--prepare", action="store_true", help="only encode what needs it, and exit")
     add("--cache", type=Path, metavar="DIR",
         help="where to keep prepared contents (default: the file's 'cache', or the user's)")  # fmt: skip
-    add("--cache-days", type=cli.number_option(0, MAX_DAYS, "number of days"), default=DEFAULT_DAYS,
-        metavar="DAYS",
+    add("--cache-days", metavar="DAYS", default=DEFAULT_DAYS,
+        type=cli.number_option(0, MAX_DAYS, "number of days"),
         help="remove what no server used for so long (default: %(default)s)")  # fmt: skip
     add("--cache-list", action="store_true", help="show what is in the cache, and exit")
     add("--cache-clean", action="store_true", help="remove now what --cache-days says, and exit")
-    add("--pace-ms", type=cli.number_option(1, MAX_PACE_MS, "number of milliseconds"),
-        default=DEFAULT_PACE_MS, metavar="MS",
+    add("--pace-ms", metavar="MS", default=DEFAULT_PACE_MS,
+        type=cli.number_option(1, MAX_PACE_MS, "number of milliseconds"),
         help="send what is due so often; longer makes relays cheaper (default: %(default)s)")  # fmt: skip
     add("--stream-threads", type=cli.count_option, default=STREAM_THREADS, metavar="N",
         help="the most threads that send prepared contents (default: %(default)s)")  # fmt: skip
