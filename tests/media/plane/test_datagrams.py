@@ -1,7 +1,9 @@
 """The stream on the network: what real receivers get of it."""
 
+import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from mcast.wire.mpegts import PACKET
 from mcast.wire.rtp import HEADER_SIZE, RtpHeader
 from media.plane.test_departures import frames
 from media.source.transport import complaints, packets, run
+from topology.netns import Networks
 
 GROUP = "239.255.47.11"
 
@@ -106,6 +109,71 @@ def test_ipv6_has_its_own_options(crash: CrashBox) -> None:
     destination = Destination(("::1", 9, 0, 0), ttl=2, interface="lo")
     with closing(DatagramOutput(destination, "udp://group", crash)) as output:
         assert output._socket.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS) == 2
+
+
+MEMBER = """
+import socket, struct, sys
+group, device = sys.argv[1:]
+member = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+member.bind((group, 0))
+membership = socket.inet_pton(socket.AF_INET6, group) + struct.pack("@I", socket.if_nametoindex(device))
+member.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, membership)
+member.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+print(member.getsockname()[1], flush=True)
+data, [(_, _, hops)], *_ = member.recvmsg(2_000, 100)
+print(len(data), *struct.unpack("@i", hops), flush=True)
+"""
+SENDER = """
+import sys, threading
+from mcast.media.datagrams import DatagramOutput
+from mcast.net.addresses import resolve
+from mcast.net.threads import CrashBox
+from mcast.roles.client.targets import destination_of
+from media.plane.test_departures import frames
+destination = destination_of(sys.argv[1], lambda host, port: resolve(host, port)[0])
+output = DatagramOutput(destination, sys.argv[1], CrashBox(threading.Event()))
+output.write(frames(0, 3))
+output.close()
+"""
+"""What `--output URL` does."""
+
+
+@pytest.mark.netns
+def test_a_group_of_ipv6_is_reached_by_the_interface_that_is_named() -> None:
+    group, env = "ff15::4d43:1", {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with Networks() as networks:
+        for host in ("sender", "other", "member"):
+            networks.add(host)
+        # Two cables: by the first one, which the kernel would take, nobody of the group is reached.
+        devices = [
+            (host, device)
+            for number, to in enumerate(("other", "member"), start=1)
+            for host, device in zip(
+                ("sender", to),
+                networks.link("sender", f"10.79.{number}.1/24", to, f"10.79.{number}.2/24"),
+                strict=True,
+            )
+        ]
+        for number, (host, device) in enumerate(devices):
+            address = f"2001:db8:{number // 2}::{number + 1}/64"
+            networks.ip(host, "address", "add", address, "dev", device, "nodad")
+        sending, joined = devices[2][1], devices[3][1]
+        with subprocess.Popen(
+            networks.inside("member", sys.executable, "-c", MEMBER, group, joined),
+            stdout=subprocess.PIPE, text=True,
+        ) as member:  # fmt: skip
+            assert member.stdout is not None
+            try:
+                url = f"udp://[{group}]:{member.stdout.readline().strip()}?ttl=4&iface={sending}"
+                subprocess.run(
+                    networks.inside("sender", sys.executable, "-c", SENDER, url),
+                    env=env,
+                    check=True,
+                    timeout=PATIENCE,
+                )
+                assert member.communicate(timeout=PATIENCE)[0] == f"{PAYLOAD} 4\n"
+            finally:
+                member.kill()
 
 
 def test_a_receiver_that_comes_later_gets_the_rest(crash: CrashBox) -> None:
