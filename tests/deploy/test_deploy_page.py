@@ -58,7 +58,8 @@ def test_the_page_leads_from_nothing_to_a_picture(tmp_path: Path) -> None:
         for port, who in (("10.0.1.10:4000", "hall"), ("10.0.1.10:5000", "hall"), ("10.0.2.10:5000", "head"),
                           ("10.0.2.10:8080", "desk"), ("10.0.6.10:7000", "head")):  # fmt: skip
             assert machines.can_connect(who, port), f"{who} to {port}"
-        for port in ("10.0.1.10:4000", "10.0.1.10:5000", "10.0.6.10:7000"):
+        assert machines.can_connect("head", "127.0.0.1:8080"), "the operator's page"
+        for port in ("10.0.1.10:4000", "10.0.1.10:5000", "10.0.6.10:7000", "10.0.1.10:8080"):
             assert not machines.can_connect("desk", port), f"the firewall lets the desk reach {port}"
 
 
