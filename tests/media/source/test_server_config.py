@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.errors import ConfigError
+from mcast.media.source.cache import Cache
+from mcast.media.source.complaints import SourceError
 from mcast.media.source.encoding import DEFAULT_QUALITY, Quality
+from mcast.media.source.live_tracks import is_fifo
 from mcast.media.source.server_config import ContentSpec, ServerConfig, load_server_config
 
 GOOD = '[[content]]\nname = "earth"\nsource = "earth.mp4"\n'
@@ -203,3 +206,14 @@ def test_standard_input_is_a_live_input_and_one_content_s_alone(tmp_path: Path) 
 def test_what_cannot_be_copied_is_said(tmp_path: Path, keys: dict[str, object], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         one(tmp_path, copy=True, **keys)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "loop"])
+def test_a_source_that_cannot_be_looked_at_is_told_of_when_it_is_opened(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    file = tmp_path / "server.toml"
+    file.write_text(f'[[content]]\nname = "live"\nsource = "{name}"\nformat = "mpegts"\n')
+    (spec,) = load_server_config(file, formats=lambda: {"mpegts"}).contents
+    assert not is_fifo(spec)
+    with pytest.raises(SourceError):
+        Cache(tmp_path / "cache").digest_of(tmp_path / name, lambda: False)
