@@ -44,8 +44,9 @@ def test_a_content_is_recorded_to_its_end_with_a_report(neighbour: str, tmp_path
     status = main(["--neighbour", neighbour, "--content", "clip", "--output", str(file),
                    "--report", str(report), "--latency", "50"])  # fmt: skip
     assert status == 0
-    assert file.stat().st_size == 40 * 188
     told = json.loads(report.read_text())
+    assert told["first_number"] in (0, 20)  # the last keyframe that was sent when the client came
+    assert file.stat().st_size == (40 - told["first_number"]) * 188
     assert (told["content"], told["path"], told["exit_reason"], told["exit_status"]) == (
         "clip", ["rp"], "the content is over", 0,
     )  # fmt: skip
@@ -154,7 +155,7 @@ def test_an_older_recording_is_replaced(neighbour: str, tmp_path: Path) -> None:
     file = tmp_path / "clip.ts"
     file.write_bytes(bytes(100_000))
     assert main(["--neighbour", neighbour, "--content", "clip", "--output", str(file)]) == 0
-    assert file.stat().st_size == 40 * 188
+    assert file.stat().st_size in (40 * 188, 20 * 188)  # a slow one begins at the next keyframe
 
 
 def test_several_outputs_get_the_same(neighbour: str, tmp_path: Path) -> None:
