@@ -41,7 +41,8 @@ $(STAMP): pyproject.toml | python
 	@$(FETCH) venv
 	@echo "making $(VENV) with the development tools"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@test -t 1 || quiet=--quiet; \
+	    $(BIN)/python -m pip install $$quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 test: $(STAMP) ## run all tests (ARGS="-k watcher" for some)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.tiny import TINY
 from machine import need_ffmpeg
 from mcast.wire.mpegts import NULL_PACKET, PACKET, starts_with_pat
 from tools.demo import check
@@ -19,12 +20,7 @@ from tools.demo.check import (
     without_last_picture,
     without_nulls,
 )
-from tools.demo.contents import Picture, make
-
-TINY = Picture(
-    "tiny", "testsrc2=size=128x96:rate=25", "sine=sample_rate=48000",
-    seconds=2, keyframe_frames=10, bit_rate=100_000,
-)  # fmt: skip
+from tools.demo.contents import make
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mcast.errors import ConfigError
 from mcast.media.source.cache import Cache
+from mcast.media.source.cancelling import never
+from mcast.media.source.complaints import SourceError
 from mcast.media.source.encoding import Quality
 from mcast.media.source.ffmpeg import find_tool
 from mcast.media.source.prepare import prepare
 from mcast.media.source.prepared import Prepared
+from mcast.media.source.progress import progress_of
 from mcast.wire.mpegts import NULL_PID, PACKET, pid_at, random_access_at, starts_with_pat
 
 VIDEO_PID = 0x100
@@ -50,8 +54,15 @@ class Sent:
 
 
 def sent_by(source: Path, cache: Path, datagram_packets: int = 7) -> Sent:
-    """Find what a server has prepared from a source file (and prepare it if none has)."""
-    entry = prepare(source, Quality(), Cache(cache), cancelled=lambda: False, on_progress=lambda _: None)
+    """Find what a server has prepared from a source file, or prepare it; a terminal shows how far.
+
+    Raises ConfigError.
+    """
+    try:
+        with progress_of(source.stem) as show:
+            entry = prepare(source, Quality(), Cache(cache), cancelled=never, on_progress=show)
+    except SourceError as error:
+        raise ConfigError(f"{source}: {error}") from None
     return Sent(entry, datagram_packets)
 
 

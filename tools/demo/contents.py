@@ -2,13 +2,13 @@
 
 import fcntl
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from mcast.errors import ConfigError
-from mcast.media.source.ffmpeg import find_tool
-from tools.demo.processes import ends_with_us
+from mcast.media.source.complaints import SourceError
+from mcast.media.source.ffmpeg import find_tool, lines_of
+from mcast.media.source.progress import progress_of
 
 SECONDS = 30
 """Longer than all recordings together, so that each is a piece of the file's first round."""
@@ -31,7 +31,7 @@ SPORT = Picture("sport", "smptehdbars=size=640x360:rate=25", "sine=frequency=220
 
 
 def make(picture: Picture, directory: Path) -> Path:
-    """Make the content's file with ffmpeg, unless it is there. Raises ConfigError.
+    """Make the content's file with ffmpeg, unless it is there; a terminal shows how far. Raises ConfigError.
 
     Whoever comes meanwhile waits: made twice, a content may differ, and a server may have prepared the first.
     """
@@ -45,17 +45,27 @@ def make(picture: Picture, directory: Path) -> Path:
 def _make(picture: Picture, target: Path) -> Path:
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        _run([find_tool("ffmpeg"), *_arguments(picture), str(part)])
+        _encode(picture, part)
         part.replace(target)
+    except SourceError as error:
+        raise ConfigError(f"{target}: {error}") from None
     finally:
         part.unlink(missing_ok=True)
     return target
 
 
+def _encode(picture: Picture, target: Path) -> None:
+    with progress_of(picture.name, doing="making") as show:
+        for line in lines_of([find_tool("ffmpeg"), *_arguments(picture), str(target)]):
+            key, _, value = line.partition("=")
+            if key == "out_time_us" and value.isdecimal():  # "N/A" before the first packet
+                show(min(int(value) / 1e6 / picture.seconds, 1.0))
+
+
 def _arguments(picture: Picture) -> list[str]:
     video, audio = picture.video, picture.audio
     return [
-        *("-nostdin", "-v", "error", "-y"),
+        *("-nostdin", "-v", "error", "-progress", "pipe:1", "-y"),
         *(("-f", "lavfi", "-i", video) if video else ()),
         *(("-f", "lavfi", "-i", audio) if audio else ()),
         *("-t", str(picture.seconds), "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"),
@@ -70,19 +80,3 @@ def _arguments(picture: Picture) -> list[str]:
         ),
         *("-c:a", "aac", "-b:a", "96k", "-f", "mp4"),
     ]
-
-
-def _run(command: list[str]) -> None:
-    try:
-        result = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            preexec_fn=ends_with_us(),
-            check=False,
-        )
-    except OSError as error:
-        raise ConfigError(f"{command[0]} cannot be started: {error.strerror}") from None
-    if result.returncode:
-        lines = result.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise ConfigError(f"ffmpeg failed with status {result.returncode}: {lines[-1]}")

@@ -1,12 +1,11 @@
 """The demonstration's programs, from the first to the last."""
 
-import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mcast.errors import ConfigError
+from tools.demo.check import sent_by
 from tools.demo.plan import (
     LINKS,
     LOOPBACK,
@@ -20,8 +19,6 @@ from tools.demo.plan import (
 from tools.demo.processes import (
     ProgramError,
     ProgramProcess,
-    ends_with_us,
-    environment_with,
     role_command,
     stop_all,
 )
@@ -48,20 +45,9 @@ class DemoOverlay:
         self._began = time.monotonic()
 
     def prepare(self) -> None:
-        """Let a server prepare the contents; what it says is in a log. Raises ConfigError."""
-        command = role_command("server", *self._server_options("prepare"), "--prepare")
-        with (self.directory / "prepare.log").open("wb") as log:
-            status = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment_with({}),
-                preexec_fn=ends_with_us(),
-                check=False,
-            ).returncode
-        if status:
-            raise ConfigError(f"the contents could not be prepared: see {self.directory / 'prepare.log'}")
+        """Prepare the contents beforehand; a terminal shows how far. Raises ConfigError."""
+        for source in self.sources.values():
+            sent_by(source, self.cache)
 
     def start(self) -> None:
         """Start everything but the clients and wait until it is ready. Raises ProgramError."""

@@ -13,8 +13,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from mcast.errors import ConfigError
 from mcast.media.history import MAX_SECONDS
+from tools.demo.check import sent_by
 from tools.demo.contents import Picture, make
 from tools.demo.processes import ProgramError, ProgramProcess, environment_with, role_command, stop_all
 from tools.lab.lab import Lab
@@ -37,7 +37,6 @@ MEDIA_PORTS = (20_000, 20_255)
 PACE = ("--pace-ms", "20")
 """Fewer and longer trains: a machine of two cores carries it all."""
 READY_TIMEOUT = 180.0
-PREPARE_TIMEOUT = 300.0
 STOP_TIMEOUT = 30.0
 
 EARTH = Picture(
@@ -79,12 +78,10 @@ class SoakOverlay:
         return [f"{self._lab.scenario.address(name)}:{SERVER_PORT}" for name in SERVERS]
 
     def prepare(self) -> None:
-        """Make the contents, and let a server prepare them. Raises ConfigError."""
+        """Make and prepare the contents before the servers need them. Raises ConfigError."""
         self.sources = {picture.name: make(picture, self._directory / "contents") for picture in FILES}
-        command = role_command("server", "--config", str(self._contents("s2")), "--prepare")
-        log = self._directory / "prepare.log"
-        if ProgramProcess("prepare", command, log).wait(PREPARE_TIMEOUT):
-            raise ConfigError(f"the contents could not be prepared: see {log}")
+        for source in self.sources.values():
+            sent_by(source, self.cache)
 
     def start(self) -> None:
         """Start all programs and wait until they are ready. Raises ProgramError."""

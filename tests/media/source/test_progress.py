@@ -21,6 +21,13 @@ def test_a_terminal_gets_a_bar_which_is_cleared_at_the_end() -> None:
     )
 
 
+def test_how_long_it_takes_is_not_told_before_anything_is_done() -> None:
+    terminal = Terminal()
+    with progress_of("earth", terminal) as on_progress:
+        on_progress(0.0)
+    assert terminal.getvalue() == "\rpreparing earth [..............................]   0 %\x1b[K\r\x1b[K"
+
+
 def test_elsewhere_a_long_preparation_gives_plain_lines(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -65,11 +65,14 @@ class _Bar:
             return
         self._next = now + _REDRAW
         full = round(done * _WIDTH)
-        left = (now - self._began) * (1 / done - 1) if done > 0 else 0.0
-        minutes, seconds = divmod(round(left), 60)
         bar = "#" * full + "." * (_WIDTH - full)
-        text = f"{self._what} [{bar}] {100 * done:3.0f} %, {minutes}:{seconds:02d} left"
-        self._lines.offer(f"\r{text}\x1b[K")
+        self._lines.offer(f"\r{self._what} [{bar}] {100 * done:3.0f} %{self._left(now, done)}\x1b[K")
+
+    def _left(self, now: float, done: float) -> str:
+        if not done:
+            return ""  # nothing to judge by
+        minutes, seconds = divmod(round((now - self._began) * (1 / done - 1)), 60)
+        return f", {minutes}:{seconds:02d} left"
 
     def clear(self) -> None:
         self._lines.put("\r\x1b[K")
