@@ -12,6 +12,7 @@ import pytest
 from helpers import locked, wait_until
 from machine import need_ffmpeg
 from mcast.errors import ConfigError
+from mcast.gateway.pieces import PieceCutter
 from mcast.media.output import Writer
 from mcast.net.threads import CrashBox
 from mcast.roles.client.segments import SegmentStore, check_folder
@@ -106,6 +107,13 @@ def test_what_is_killed_leaves_whole_files_and_a_list_of_them(folder: Path, clip
     assert files(folder) == ["00001.ts", "00002.ts", "00003.ts"]
     assert packets(folder / "00003.ts")
     store.close()
+
+
+def test_no_file_is_begun_for_half_a_picture(folder: Path, clip: bytes) -> None:
+    cut = sum(len(piece.data) for piece in PieceCutter().feed(clip)[:3])  # a keyframe each 0.4 s
+    record(folder, clip[: cut + 5 * PACKET], is_over=False)
+    assert files(folder) == listed(folder) == ["00001.ts"]
+    assert complaints(folder / "00001.ts") == ""
 
 
 def test_a_recording_is_gone_on_with(folder: Path, clip: bytes) -> None:

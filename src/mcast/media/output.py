@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mcast.errors import ConfigError, McastError, StreamEndedError, UnreachableError
-from mcast.media.stores import Descriptor, Store
+from mcast.media.stores import Descriptor, FileStore, Store
 from mcast.net.deadline import Deadline
 from mcast.net.threads import OnCrash, OwnedThread
 
@@ -243,13 +243,14 @@ def file_output(path: Path, on_crash: OnCrash, hurry: threading.Event | None = N
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)  # its end is read again
     except OSError as error:
         raise unusable(path, error.errno or errno.EIO) from None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        return Writer(Descriptor(fd, str(path)), on_crash, hurry=hurry)
     try:
-        if stat.S_ISREG(os.fstat(fd).st_mode):
-            lock_recording(fd, path, fcntl.LOCK_EX)
+        lock_recording(fd, path, fcntl.LOCK_EX)
     except ConfigError:
         os.close(fd)
         raise
-    return Writer(Descriptor(fd, str(path), replace=True), on_crash, hurry=hurry)
+    return Writer(FileStore(fd, str(path)), on_crash, hurry=hurry)
 
 
 def fifo_output(path: Path, on_crash: OnCrash, seconds: float, hurry: threading.Event) -> Writer | None:

@@ -1,7 +1,7 @@
-"""What an output's thread writes to: a descriptor, which is a file or a pipe.
+"""What an output's thread writes to: a recording's file, or a descriptor, which mostly is a pipe.
 
-A file ends with what can be decoded, however the stream ends: at whole packets, and behind the last whole
-picture unless the content is over.
+A recording ends with what can be decoded, however it ends: behind the last whole picture unless the content
+is over. As `kill -9` gives nobody the time to see to that, it holds at any moment.
 """
 
 import contextlib
@@ -11,7 +11,8 @@ import stat
 from collections.abc import Callable
 from typing import Protocol
 
-from mcast.media.trimming import TAIL, without_open_picture
+from mcast.media.source.cancelling import never
+from mcast.media.trimming import TAIL, WholePictures, without_open_picture
 from mcast.net.waker import Waker
 from mcast.wire.mpegts import PACKET
 
@@ -65,17 +66,84 @@ def trim_file(fd: int, size: int) -> int:
     return end
 
 
+class RecordingFile:
+    """A file that ends with whole pictures while it is written, too. For one thread."""
+
+    def __init__(self, open_file: Callable[[], int]) -> None:
+        """`open_file`, asked at the first whole picture, gives a descriptor to own, for reading, too."""
+        self.size = 0
+        self._open_file, self._fd = open_file, -1
+        self._pictures = WholePictures()
+        self._is_torn = False  # not all has been written of what was to be
+
+    def write(self, packets: bytes, is_given_up: Callable[[], bool] = never) -> None:
+        """Write what is whole now. Raises OSError; then, or where it was given up, nothing may follow."""
+        if whole := self._pictures.feed(packets):
+            self._append(whole, is_given_up)
+
+    def finish(self, *, is_over: bool) -> None:
+        """Leave it in order; `is_over` if its last picture has come to its end. Raises OSError."""
+        if self._is_torn:
+            self.size = trim_file(self._fd, self.size)
+        elif is_over and (rest := self._pictures.take_rest()):
+            self._append(rest, never)
+
+    def close(self) -> None:
+        """Close it, once."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def _append(self, data: bytes, is_given_up: Callable[[], bool]) -> None:
+        if self._fd < 0:
+            self._fd = self._open_file()
+            os.ftruncate(self._fd, 0)
+        self._is_torn, left = True, memoryview(data)
+        while left and not is_given_up():
+            done = os.write(self._fd, left[:_FILE_STEP])
+            self.size += done
+            left = left[done:]
+        self._is_torn = bool(left)
+
+
+class FileStore:
+    """Owns a recording's file; an older recording in it is replaced when the new one has a picture."""
+
+    def __init__(self, fd: int, name: str) -> None:
+        """Take over a descriptor that is open for reading and writing."""
+        self.name, self._fd = name, fd
+        self._file = RecordingFile(lambda: os.dup(fd))
+
+    @property
+    def written(self) -> int:
+        return self._file.size
+
+    def write(self, data: bytes, is_given_up: Callable[[], bool]) -> None:
+        self._file.write(data, is_given_up)
+
+    def begin_anew(self) -> None:
+        """Do nothing: the bytes are written as they come."""
+
+    def wake(self) -> None:
+        """Do nothing: a disk is not waited for as a reader is."""
+
+    def finish(self, *, is_over: bool) -> None:
+        # Half a picture is more than none.
+        self._file.finish(is_over=is_over or not self.written)
+
+    def close(self) -> None:
+        self._file.close()
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
+
+
 class Descriptor:
-    """Owns a descriptor that is open for writing."""
+    """Owns a descriptor that is open for writing: what it leads to gets the bytes as they come."""
 
-    def __init__(self, fd: int, name: str, *, replace: bool = False) -> None:
-        """Take it over.
-
-        With `replace` the file (open for reading, too) is emptied, but only when the first bytes come: a
-        stream that never begins does not cost an older recording.
-        """
+    def __init__(self, fd: int, name: str) -> None:
+        """Take it over."""
         self.name, self.written = name, 0
-        self._fd, self._replace = fd, replace
+        self._fd = fd
         self._regular = stat.S_ISREG(os.fstat(fd).st_mode)
         self._waker = Waker()
         self._poll = select.poll()
@@ -83,8 +151,6 @@ class Descriptor:
         self._poll.register(self._waker, select.POLLIN)
 
     def write(self, data: bytes, is_given_up: Callable[[], bool]) -> None:
-        if self._replace and self._regular and self.written == 0:
-            os.ftruncate(self._fd, 0)
         left = memoryview(data)
         while left and not is_given_up():
             if not self._regular:
@@ -102,10 +168,7 @@ class Descriptor:
         self._waker.wake()
 
     def finish(self, *, is_over: bool) -> None:
-        if not (self._regular and self._replace and self.written):
-            return
-        if not is_over or self.written % PACKET:
-            self.written = trim_file(self._fd, self.written)
+        """Do nothing: what has gone out is gone."""
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -1,12 +1,14 @@
-"""A recording ends behind the last whole picture, wherever it was stopped."""
+"""A recording ends behind the last whole picture, wherever it was stopped, and while it is made, too."""
 
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from helpers import locked
 from machine import need_ffmpeg
-from mcast.media.trimming import without_open_picture
+from mcast.media.trimming import TAIL, WholePictures, without_open_picture
 from mcast.wire.mpegts import PACKET
 from media.source.transport import PMT, VIDEO, complaints, packet, pat, pes, run
 
@@ -56,6 +58,58 @@ def test_where_nothing_begins_nothing_is_cut(stream: bytes) -> None:
 def test_a_field_that_fills_the_packet_begins_no_pes() -> None:
     full = bytes([0x47, 0x41, 0x00, 0x30, 183]) + bytes(183)
     assert without_open_picture(full) == full
+
+
+PARTS = {
+    "picture": packet(VIDEO, start=True, body=pes(0)),
+    "rest": packet(VIDEO),
+    "sound": packet(SOUND, start=True, body=pes(0, stream=0xC0)),
+    "tables": pat() + packet(PMT, start=True),
+}
+
+
+@given(st.lists(st.tuples(st.sampled_from([*PARTS]), st.booleans()), max_size=40))
+def test_at_any_moment_all_that_is_whole_is_let_through(parts: list[tuple[str, bool]]) -> None:
+    gate, stream, through, waiting = WholePictures(), b"", b"", PARTS["tables"] + PARTS["picture"]
+    for name, is_fed in [*parts, ("rest", True)]:
+        waiting += PARTS[name]
+        if is_fed:
+            through += gate.feed(waiting)
+            stream, waiting = stream + waiting, b""
+            whole = without_open_picture(stream)
+            assert through == (whole if whole != stream else b"")  # if there is no whole picture, nothing
+    assert through + gate.take_rest() == stream
+    assert gate.take_rest() == b""
+
+
+def test_sound_alone_is_let_through_by_its_pieces() -> None:
+    gate = WholePictures()
+    assert gate.feed(sound()[0]) == b""
+    assert gate.feed(sound()[0] * 2) == sound()[0] * 2
+
+
+def test_a_sound_behind_a_picture_does_not_let_half_of_that_through() -> None:
+    gate = WholePictures()
+    for part in (picture(), sound(), sound()):
+        assert gate.feed(b"".join(part)) == b""
+
+
+def test_before_anything_begins_only_the_tables_of_what_comes_are_held() -> None:
+    gate, tables = WholePictures(), [pat(), packet(PMT, start=True)]
+    assert gate.feed(packet(VIDEO) * 3) == packet(VIDEO) * 3
+    assert b"".join(map(gate.feed, [*tables, *picture()])) == b""
+    assert gate.take_rest() == b"".join([*tables, *picture()])
+
+
+def test_what_never_ends_is_not_held_for_ever() -> None:
+    gate, endless = WholePictures(), packet(VIDEO) * 1000
+    gate.feed(b"".join(picture()))
+    fed = through = 0
+    while not through:
+        fed += len(endless)
+        through = len(gate.feed(endless))
+        assert fed <= TAIL + len(endless)
+    assert through >= fed
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ sound that has begun before it is still written to the file before. So two files
 nothing is altered or left out, and all files one after the other are the stream.
 
 The list (RFC 8216) is replaced whole when a file is complete, so that neither `kill -9` nor a full disk
-leaves a broken one: at worst the file that was being written is missing in it. A folder that has a recording
+leaves a broken one: at worst the file that was being written is missing in it, which ends with a whole
+picture all the same (`mcast.media.stores`). A folder that has a recording
 already is gone on with, as a program that is started again after a crash should.
 """
 
@@ -24,7 +25,7 @@ from mcast.gateway.hls import FRAME, LEAP
 from mcast.gateway.pieces import Piece, PieceCutter
 from mcast.media.output import lock_recording, unusable
 from mcast.media.programme import seconds_between
-from mcast.media.stores import trim_file
+from mcast.media.stores import RecordingFile
 from mcast.roles.client.recording_list import RecordingList
 from mcast.wire.mpegts import PACKET, pid_at, stream_id_at
 
@@ -96,10 +97,10 @@ class SegmentStore:
         former, segment = self._former, self._segment
         self._former = self._segment = None
         if former is not None:
-            self._complete(former, trim=not is_over)
+            self._complete(former, is_whole=is_over)
         if segment is not None:
             segment.seconds = self._lasts(segment, self._cutter.latest)
-            self._complete(segment, trim=not is_over)
+            self._complete(segment, is_whole=is_over)
             self._index.write(is_over=True)
 
     def close(self) -> None:
@@ -115,7 +116,7 @@ class SegmentStore:
             self._begin(piece, is_break=not self._index.is_empty)
         elif is_break:
             segment.seconds = self._lasts(segment, piece.former)
-            self._complete(segment, trim=True)
+            self._complete(segment, is_whole=False)
             self._begin(piece, is_break=True)
             self._index.write()
         elif (seconds := seconds_between(segment.time, piece.time)) >= self._seconds:
@@ -126,7 +127,7 @@ class SegmentStore:
     def _hand_over(self, segment: "_Segment") -> None:
         """Have a file completed by the rest of its sounds."""
         if self._former is not None:
-            self._complete(self._former, trim=True)
+            self._complete(self._former, is_whole=False)
         self._former, self._left = segment, MAX_LEFT
         self._open_pids = set(self._cutter.programme.accompanying)
 
@@ -144,33 +145,46 @@ class SegmentStore:
             self._append(former if pid in self._open_pids else segment, data[at : at + PACKET])
             at, self._left = at + PACKET, self._left - 1
             if not self._open_pids or not self._left:
-                self._complete(former, trim=False)
+                self._complete(former, is_whole=True)
                 self._index.write()
                 former = self._former = None
         self._append(segment, data[at:])
 
     def _append(self, segment: "_Segment", data: bytes) -> None:
-        self.written += segment.write(data)
+        before = segment.size
+        try:
+            segment.write(data)
+        finally:
+            self.written += segment.size - before
 
     def _lasts(self, segment: "_Segment", last: int | None) -> float:
         """Return how long a file lasts behind whose last picture nothing follows."""
         return max(seconds_between(segment.time, last), 0.0) + FRAME
 
-    def _complete(self, segment: "_Segment", *, trim: bool) -> None:
-        """Close a file, and add it to the list; with `trim` it ends with what is whole."""
-        segment.close(trim=trim)
-        self._index.add(segment.entry, segment.seconds)
+    def _complete(self, segment: "_Segment", *, is_whole: bool) -> None:
+        """Close a file and add it to the list, if anything is in it: all of it, if it is whole."""
+        before = segment.size
+        try:
+            segment.complete(is_whole=is_whole)
+        finally:
+            self.written += segment.size - before
+        if segment.size:
+            self._index.add(segment.entry, segment.seconds)
 
 
 class _Segment:
-    """Owns a file that is being written."""
+    """Owns a file that is being written; it is made when there is a whole picture for it."""
 
     def __init__(self, path: Path, time: int | None, *, is_break: bool) -> None:
-        """Raises OSError."""
         self.time, self.seconds = time, 0.0
         self._name, self._is_break, self._began = path.name, is_break, datetime.now(UTC)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        self._size = 0
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._file = RecordingFile(lambda: os.open(path, flags, 0o666))
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes are in it."""
+        return self._file.size
 
     @property
     def entry(self) -> tuple[str, ...]:
@@ -183,22 +197,17 @@ class _Segment:
             self._name,
         )
 
-    def write(self, data: bytes) -> int:
-        """Append whole packets; return how many bytes. Raises OSError, then some of them are written."""
-        left = memoryview(data)
-        while left:
-            done = os.write(self._fd, left)
-            self._size += done
-            left = left[done:]
-        return len(data)
+    def write(self, packets: bytes) -> None:
+        """Append whole packets. Raises OSError."""
+        self._file.write(packets)
 
-    def close(self, *, trim: bool = False) -> None:
-        """Close the file, once; with `trim` it ends with what is whole."""
-        fd, self._fd = self._fd, -1
-        if fd < 0:
-            return
+    def complete(self, *, is_whole: bool) -> None:
+        """Close the file, which ends with what is whole. Raises OSError."""
         try:
-            if trim:
-                trim_file(fd, self._size)
+            self._file.finish(is_over=is_whole)
         finally:
-            os.close(fd)
+            self._file.close()
+
+    def close(self) -> None:
+        """Close the file as it is."""
+        self._file.close()
