@@ -64,6 +64,11 @@ class Service:
         """Return its status, once it has ended."""
         return self._process.wait(PATIENCE)
 
+    def lines(self) -> list[str]:
+        """Return what it has said, once it has ended."""
+        assert self._process.stderr is not None
+        return self._process.stderr.read().splitlines()
+
     def close(self) -> None:
         self._process.kill()
         self._process.communicate()
@@ -189,6 +194,31 @@ def test_a_server_is_ready_when_it_listens_and_tells_how_many_contents_are(
     server = start("server", "--address", "127.0.0.1:0", "--config", config, "--cache", tmp_path / "cache")
     *_, ready = serves_to_its_end(server)
     assert ready.endswith("STATUS=1 of 1 contents are ready")
+
+
+@pytest.mark.ffmpeg
+def test_each_line_has_the_priority_that_the_journal_is_to_give_it(start: Start, tmp_path: Path) -> None:
+    config, journal = tmp_path / "server.toml", ("--log-format", "journald")
+    config.write_text(SERVER)
+    server = start("server", "--address", "127.0.0.1:0", "--config", config, *journal)
+    server.manager.hear_until("READY=1")
+    config.write_text("colour = 1\n" + SERVER)
+    server.signal(signal.SIGHUP)
+    server.manager.hear_until("RELOADING=1")
+    server.manager.hear_until("READY=1")
+    server.signal(signal.SIGTERM)
+    lines = server.lines()
+    said = {
+        "<4>server: ": "whoever may ask is believed",
+        "<6>server: ": "serving test at 127.0.0.1:",
+        "<3>server: ": "SIGHUP: the last good file stays in use",
+    }
+    assert all(any(line.startswith(head) and text in line for line in lines) for head, text in said.items())
+    assert all(line.startswith(tuple(said)) for line in lines)
+    failing = start("bootstrap", "--address", "127.0.0.1:0", "--config", config, *journal)
+    (last,) = failing.lines()
+    assert last.startswith("<3>mcast-bootstrap: error: ")
+    assert "colour" in last
 
 
 def test_a_gateway_is_ready_when_it_serves_http(start: Start) -> None:

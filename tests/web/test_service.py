@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http import HTTPStatus
+from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +22,7 @@ from helpers import Recorder, wait_until
 from mcast.config.key_file import KeyRing
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort
+from mcast.net.addresses import peer_ip
 from mcast.web import connection as timing
 from mcast.web.access import Access
 from mcast.web.request import Request, RequestError
@@ -100,8 +102,9 @@ def serve(program: Program, crash: Recorder) -> Iterator[Serve]:
 
 
 @contextlib.contextmanager
-def client_of(service: Service) -> Iterator[http.client.HTTPConnection]:
-    with contextlib.closing(http.client.HTTPConnection(*service.address, timeout=20)) as client:
+def client_of(service: Service, host: str = "127.0.0.1") -> Iterator[http.client.HTTPConnection]:
+    client = http.client.HTTPConnection(*service.address, timeout=20, source_address=(host, 0))
+    with contextlib.closing(client):
         yield client
 
 
@@ -112,6 +115,13 @@ def get(
         client.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
         answer = client.getresponse()
         return answer.status, answer.read(), answer.headers
+
+
+def status_over(client: http.client.HTTPConnection) -> int:
+    client.request("GET", "/base.css")
+    answer = client.getresponse()
+    answer.read()
+    return answer.status
 
 
 def raw(service: Service, data: bytes) -> bytes:
@@ -421,14 +431,52 @@ def test_a_head_without_an_end_is_refused(serve: Serve) -> None:
 def test_beyond_the_bound_a_viewer_is_told_to_come_again(serve: Serve) -> None:
     service = serve(most=2)
     with client_of(service) as first, client_of(service) as second:
-        for client in (first, second):
-            client.request("GET", "/base.css")
-            client.getresponse().read()
+        assert [status_over(client) for client in (first, second)] == [200, 200]
         status, _, headers = get(service, "/base.css")
         assert (status, headers["Retry-After"]) == (503, "5")
     wait_until(lambda: service.connections == 0)
     assert get(service, "/base.css")[0] == 200
     assert service.counters["http_refused"] == 1
+
+
+@pytest.fixture
+def from_afar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the service see 127.0.0.N as 192.0.2.N: this machine's own viewers have no share."""
+
+    def seen(sock: socket.socket) -> IPv4Address:
+        return IPv4Address("192.0.2.0") + int(peer_ip(sock)) % 256
+
+    monkeypatch.setattr("mcast.web.service.peer_ip", seen)
+
+
+@pytest.mark.usefixtures("from_afar")
+def test_one_address_cannot_have_all_connections_and_another_still_gets_in(serve: Serve) -> None:
+    service = serve(most=64)
+
+    def ask(host: str, times: int, kept: contextlib.ExitStack) -> list[int]:
+        """Return the statuses of some answers; the connections stay open."""
+        clients = [kept.enter_context(client_of(service, host)) for _ in range(times)]
+        return [status_over(client) for client in clients]
+
+    with contextlib.ExitStack() as others:
+        with contextlib.ExitStack() as greedy:
+            assert ask("127.0.0.2", 40, greedy) == [200] * 32 + [503] * 8  # half of all
+            assert ask("127.0.0.3", 18, others) == [200] * 16 + [503] * 2  # a quarter
+            assert ask("127.0.0.4", 1, others) == [200]
+            assert service.connections == 49
+            assert service.counters["http_refused"] == 10
+        wait_until(lambda: service.connections == 17)
+        assert ask("127.0.0.2", 1, others) == [200]
+
+
+def test_viewers_of_this_machine_may_have_all_connections_as_they_may_be_behind_a_proxy(
+    serve: Serve,
+) -> None:
+    service = serve(most=64)
+    with contextlib.ExitStack() as viewers:
+        clients = [viewers.enter_context(client_of(service)) for _ in range(64)]
+        assert [status_over(client) for client in clients] == [200] * 64
+        assert get(service, "/base.css")[0] == 503
 
 
 def test_two_hundred_viewers_at_once_are_answered(serve: Serve) -> None:
