@@ -1,5 +1,7 @@
 """The page in a real browser: trees, changes, names of any characters, any size, without a complaint."""
 
+from http import HTTPStatus
+
 import pytest
 
 from gateway.browser import Browser
@@ -9,7 +11,9 @@ from mcast.hostport import HostPort
 from mcast.monitoring.events import EventStore
 from mcast.monitoring.page import OverlayPage
 from mcast.web.access import Access
-from mcast.web.service import Settings
+from mcast.web.request import Request, RequestError
+from mcast.web.response import Response
+from mcast.web.service import Service, Settings
 from mcast.wire.health import EventReport
 from monitoring.looking import answers_held_back, events_of, keys, look_at
 from monitoring.overlays import SCRIPT, MadeUp, stream, viewer
@@ -112,6 +116,26 @@ def test_what_happens_after_the_bootstrapper_was_started_again_is_seen_beside_wh
         browser.wait_until("document.querySelectorAll('#events li').length === 5")
         told = ["the second again", "the first again", "before 2", "before 1", "before 0"]
         assert events_of(browser) == told
+
+
+def test_a_page_behind_a_proxy_comes_back_after_answers_that_were_no_stream(
+    browser: Browser, overlay: MadeUp, crash: Recorder
+) -> None:
+    asked = Recorder()
+
+    def bad_gateway(request: Request) -> Response:
+        asked(request.path)
+        raise RequestError(HTTPStatus.BAD_GATEWAY, "the bootstrapper is being started again")
+
+    with OverlayPage(Settings(HostPort("127.0.0.1", 0), Access()), overlay.view, EventStore(), crash) as page:
+        look_at(browser, page)
+        browser.wait_until("document.querySelectorAll('.node').length === 6")
+        address = page.address
+    with Service(Settings(address, Access()), bad_gateway, crash):
+        assert set(asked.wait_for(2)) == {"/api/stream"}
+    overlay.leave("n3")
+    with OverlayPage(Settings(address, Access()), overlay.view, EventStore(), crash):
+        browser.wait_until("document.body.innerText.includes('3 nodes up')")
 
 
 def test_what_was_kept_is_shown_although_news_came_first(

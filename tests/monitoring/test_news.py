@@ -25,7 +25,7 @@ def news(overlay: MadeUp, events: EventStore, crash: Recorder) -> News:
 
 def next_event(pieces: Iterator[bytes]) -> tuple[str, Told]:
     """Return the next event's kind and data."""
-    piece = next(each for each in pieces if each)
+    piece = next(each for each in pieces if each).removeprefix(b"retry: 500\n\n")
     kind, data = piece.decode().split("\n")[:2]
     return kind.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 

@@ -94,7 +94,7 @@ def test_without_a_rendezvous_point_it_is_not_well_and_with_an_open_page_it_ends
     bootstrapper = topology.bootstrapper
     assert bootstrapper is not None
     with urllib.request.urlopen(f"{url}/api/stream", timeout=START) as news:
-        assert news.readline() == b"event: overlay\n"
+        assert [news.readline() for _ in range(3)] == [b"retry: 500\n", b"\n", b"event: overlay\n"]
         bootstrapper.send(signal.SIGTERM)
         assert bootstrapper.wait(START) == 0
         news.read()

@@ -55,11 +55,11 @@ def test_an_event_is_written_as_the_standard_says() -> None:
     assert event("") == b"data: \n\n"
 
 
-def test_a_stream_of_events_begins_with_what_is_so_now_and_goes_on_with_the_news() -> None:
+def test_a_stream_of_events_tells_when_to_come_back_then_what_is_so_now_and_goes_on_with_the_news() -> None:
     ring: Ring[bytes] = Ring(10)
     ring.append(event("old"))
     stream = iter(EventStream(ring, ring.head, first=event("now")))
-    assert next(stream) == event("now")
+    assert next(stream) == b"retry: 500\n\ndata: now\n\n"
     ring.append(event("new"))
     assert next(stream) == event("new")
     ring.finish()
@@ -71,4 +71,8 @@ def test_who_falls_behind_is_told_and_goes_on() -> None:
     for name in "abcd":
         ring.append(event(name))
     stream = iter(EventStream(ring, 0))
-    assert [next(stream) for _ in range(3)] == [b"", event("", kind="missed"), event("c") + event("d")]
+    assert [next(stream) for _ in range(3)] == [
+        b"retry: 500\n\n",
+        event("", kind="missed"),
+        event("c") + event("d"),
+    ]

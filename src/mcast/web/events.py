@@ -14,6 +14,8 @@ STEP = 0.5
 """Seconds between two looks at whether the reader is still there."""
 HEARTBEAT = 15.0
 """Seconds of silence until a comment is sent: proxies close what is silent for a minute."""
+RETRY_MS = 500
+"""After so long a browser comes back to a stream that has ended: by itself it would wait 3 s (Chromium)."""
 
 
 def event(data: str, *, kind: str = "", number: int | None = None) -> bytes:
@@ -32,8 +34,8 @@ class EventStream:
         self._ring, self._number, self._first = ring, number, first
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield events as they come, and b"" at least each half second."""
-        yield self._first
+        """Yield when to come back, then events as they come, and b"" at least each half second."""
+        yield f"retry: {RETRY_MS}\n\n".encode() + self._first
         said_at = time.monotonic()
         while not self._ring.is_over:
             piece = self._next()

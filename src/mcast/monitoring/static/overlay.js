@@ -7,6 +7,7 @@ import { arrange, route } from "/layout.js";
 const SVG = "http://www.w3.org/2000/svg";
 const COLOURS = 8;
 const DASHES = 5;
+const AGAIN_MS = 1000; // until a stream of news is asked for again that was answered with none
 const DRAW_MS = 50; // from a change until it is drawn, together with others
 const DRAW_LARGE_MS = 500; // the same for a large overlay, some of whose nodes report at any moment
 const LEAF = 9; // radius of the dot that stands for a node's viewers of one content
@@ -659,7 +660,11 @@ function listen() {
     source.close();
     listen();
   });
-  source.addEventListener("error", () => say("The bootstrapper does not answer; streams go on without it. Trying again …"));
+  source.addEventListener("error", () => {
+    say("The bootstrapper does not answer; streams go on without it. Trying again …");
+    // An answer that is no stream (a proxy's 502, our own 503) ends a source for good.
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, AGAIN_MS);
+  });
 }
 
 byId("close").addEventListener("click", () => choose(null));
