@@ -56,7 +56,7 @@ def make_content(folder: Path, mbits: float, size: str = "1280x720") -> None:
     """Make noise of the wanted rate: a picture that compresses badly."""
     rate = f"{mbits * 1e6 * 0.93:.0f}"  # the rest is sound, tables and headers of the transport stream
     subprocess.run(
-        ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", f"testsrc2=size={size}:rate=25",
+        ["ffmpeg", "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", f"testsrc2=size={size}:rate=25",
          "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-t", "20",
          "-vf", "noise=alls=60:allf=t", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p",
          "-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", f"{float(rate) / 2:.0f}",

@@ -48,6 +48,14 @@ class Browser:
         """Wait until an expression is true on the page."""
         wait_until(lambda: bool(self.evaluate(expression)), expression, timeout=PATIENCE)
 
+    def click(self, selector: str) -> None:
+        """Click the middle of an element, as a mouse does: whatever lies on top of it there is clicked."""
+        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+        place = f"(({{ x, y, width, height }}) => ({{ x: x + width / 2, y: y + height / 2 }}))({box})"
+        for kind in ("mousePressed", "mouseReleased"):
+            middle = self.evaluate(place)
+            self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **middle)
+
     def screenshot(self, file: Path) -> None:
         """Write what the page looks like as PNG."""
         file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))

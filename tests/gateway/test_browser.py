@@ -45,7 +45,7 @@ def test_the_page_lists_contents_and_plays_the_one_that_is_clicked(
 def play_earth(browser: Browser) -> None:
     """See its picture, click, and see it play; nothing is complained of."""
     browser.wait_until("document.querySelector('img:not([hidden])')?.naturalWidth > 0")
-    browser.evaluate("document.querySelector('[aria-label=\"Play earth\"]').click()")
+    browser.click('[aria-label="Play earth"]')
     browser.wait_until("document.querySelector('video')?.currentTime > 0.5")
     browser.wait_until("document.body.innerText.includes('rp › n1')")
     assert browser.evaluate("location.hash") == "#earth"
