@@ -15,6 +15,8 @@ from media.source.transport import run
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=4")
 H264 = ("-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast", "-threads", "1")
 SOUND = ("-f", "lavfi", "-i")
+CONSTANT = ("-b:v", "300k", "-minrate", "300k", "-maxrate", "300k", "-bufsize", "300k")
+"""A constant bit rate, as OBS records with: beside `nal-hrd=cbr` keyframes tell of the decoder's buffer."""
 
 SOURCES: dict[str, tuple[str, ...]] = {
     "fit.mp4": (*PICTURE, *SOUND, "sine=duration=4", *H264, "-g", "50", "-c:a", "aac"),
@@ -24,6 +26,8 @@ SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "sparse.mp4": (*PICTURE, *H264, "-g", "250"),
     "picture.mp4": (*PICTURE, *H264, "-g", "50"),
+    "constant.mp4": (*PICTURE, *H264, "-g", "50", *CONSTANT, "-x264-params", "nal-hrd=cbr"),
+    "delimited.mp4": (*PICTURE, *H264, "-g", "50", *CONSTANT, "-x264-params", "nal-hrd=cbr:aud=1"),
     "short-sound.mp4": (*PICTURE, *SOUND, "sine=duration=2", *H264, "-g", "50", "-c:a", "aac"),
     "long-sound.mp4": (*PICTURE, *SOUND, "sine=duration=6", *H264, "-g", "50", "-c:a", "aac"),
     "old.avi": (

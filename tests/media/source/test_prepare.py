@@ -19,7 +19,7 @@ from mcast.media.source.complaints import SourceError
 from mcast.media.source.encoding import DEFAULT_QUALITY, Quality
 from mcast.media.source.prepare import Description, is_prepared, prepare
 from mcast.media.source.ts_inspection import survey
-from media.source.transport import VIDEO, first_packets, packets
+from media.source.transport import VIDEO, complaints, first_packets, packets
 
 Make = Callable[[str], Path]
 
@@ -72,6 +72,18 @@ def test_a_fit_source_is_copied_and_another_is_encoded(
         caplog.clear()
         prepare(source(name), DEFAULT_QUALITY, Cache(tmp_path), cancelled=never, on_progress=ignore)
         assert said in caplog.text
+
+
+@pytest.mark.parametrize("name", ["constant.mp4", "delimited.mp4"])
+def test_a_decoder_that_begins_at_any_keyframe_knows_what_that_refers_to(
+    source: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    entry = prepare(source(name), DEFAULT_QUALITY, Cache(tmp_path), cancelled=never, on_progress=ignore)
+    assert caplog.messages[-2] == f"{name}: picture: copy with its parameter sets in front"
+    data, later = (entry / "stream.ts").read_bytes(), tmp_path / "later.ts"
+    later.write_bytes(data[survey(data, has_video=True).keyframes[1] * 188 :])
+    assert complaints(later) == ""
 
 
 def test_a_bit_rate_that_is_given_makes_even_a_fit_source_be_encoded(source: Make, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from mcast.wire.mpegts import PACKET
 from media.source.transport import PMT, VIDEO, packet, pat, pes
 
 IDR, SLICE, SPS, PPS = b"\0\0\1\x65", b"\0\0\1\x41", b"\0\0\0\1\x67", b"\0\0\0\1\x68"
+DELIMITER, BUFFERING_PERIOD, OTHER_SEI = b"\0\0\0\1\x09\xf0", b"\0\0\1\x06\0\7", b"\0\0\1\x06\5\7"
 
 
 def keyframe(*units: bytes, pcr: int = 0) -> bytes:
@@ -38,6 +39,16 @@ def test_each_kind_of_unfit_stream_is_told() -> None:
     assert "open GOP" in fault(keyframe(SPS, PPS, SLICE))
     assert "parameter sets" in fault(GOOD + keyframe(SPS, IDR))
     assert "no picture" in fault(keyframe(SPS, PPS))
+
+
+def test_parameter_sets_come_before_what_refers_to_them() -> None:
+    for units in ((SPS, PPS, BUFFERING_PERIOD), (OTHER_SEI, SPS, PPS), (SPS, PPS, BUFFERING_PERIOD, SPS)):
+        assert fault(GOOD + keyframe(DELIMITER, *units, IDR)) == ""
+    for before in ((), (SPS, PPS)):  # these belong to no picture, or to the one before
+        late = survey(GOOD + keyframe(*before, DELIMITER, BUFFERING_PERIOD, SPS, PPS, IDR), has_video=True)
+        assert late.has_late_sets
+        assert "behind what refers to them" in late.fault
+    assert not survey(GOOD, has_video=True).has_late_sets
 
 
 def test_the_picture_is_found_across_packets() -> None:

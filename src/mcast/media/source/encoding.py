@@ -4,7 +4,8 @@ A stream is copied only where the source already is what viewers need: H.264 4:2
 whose every keyframe is an IDR at most 2 s after the last (the IDR part shows only in the result, see
 `ts_inspection`), AAC LC, and both beginning and ending together. Everything else is encoded, by rules that
 give the same bytes on every machine: x264's output depends on its number of threads, and on the CPU's
-features unless it is told otherwise.
+features unless it is told otherwise. A copy whose parameter sets come too late (see there) gets them
+once more.
 
 Picture and sound must end together, as a loop repeats the longer one's time: the shorter sound is padded
 with silence, a little more sound (up to CUT) is cut, and for much more the last picture stays. Where the
@@ -18,13 +19,14 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from fractions import Fraction
 
 from mcast.media.source.extents import SEAM, Extent, Extents
 from mcast.media.source.probe import Probe
 from mcast.media.source.tracks import Audio, Choice, Subtitle, Video
 
-PREPARE_VERSION = 2
+PREPARE_VERSION = 3
 """Part of the cache's key: change it whenever the same source would be prepared otherwise."""
 
 KEYFRAME_INTERVAL = 2  # seconds
@@ -66,6 +68,14 @@ class Quality:
 DEFAULT_QUALITY = Quality()
 
 
+class Copying(Enum):
+    """What may be done with streams that are fit for viewers."""
+
+    AS_THEY_ARE = auto()
+    SETS_IN_FRONT = auto()  # H.264's parameter sets are put before each keyframe once more
+    NOTHING = auto()  # encode them
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How one file is prepared."""
@@ -78,10 +88,10 @@ class Recipe:
 
 
 def decide(
-    path: str, probe: Probe, choice: Choice, seen: Extents, quality: Quality, *, may_copy: bool
+    path: str, probe: Probe, choice: Choice, seen: Extents, quality: Quality, copying: "Copying"
 ) -> Recipe:
     """Choose between copy and encode for picture and sounds."""
-    return _Decision(path, probe, choice, seen, quality, may_copy).recipe()
+    return _Decision(path, probe, choice, seen, quality, copying).recipe()
 
 
 def surely_encoded(choice: Choice, quality: Quality) -> tuple[str, ...]:
@@ -103,7 +113,7 @@ class _Decision:
     choice: Choice
     seen: Extents
     quality: Quality
-    may_copy: bool
+    copying: Copying
 
     def recipe(self) -> Recipe:
         video, audios = self.choice.video, self.choice.audios
@@ -153,6 +163,10 @@ class _Decision:
         return any(extent.jumps for stream in self._sent if (extent := self.seen.of(stream)))
 
     @property
+    def _puts_sets_in_front(self) -> bool:
+        return self.copying is Copying.SETS_IN_FRONT
+
+    @property
     def _keeps_fields(self) -> bool:
         video = self.choice.video
         return self.quality.deint == KEEP and video is not None and video.is_interlaced
@@ -164,7 +178,8 @@ class _Decision:
         return (*joined, *sooner, *self.probe.input_options, "-i", self.path)
 
     def _described(self, why_video: str, why_audios: Sequence[str]) -> str:
-        said = [f"picture: {f'encode ({why_video})' if why_video else 'copy'}"] if self.choice.video else []
+        copied = "copy with its parameter sets in front" if self._puts_sets_in_front else "copy"
+        said = [f"picture: {f'encode ({why_video})' if why_video else copied}"] if self.choice.video else []
         said += [f"sound: {f'encode ({why})' if why else 'copy'}" for why in why_audios]
         said += [f"subtitles: {text.codec} {text.language}".strip() for text in self.choice.subtitles]
         if self.choice.dropped:
@@ -178,7 +193,7 @@ class _Decision:
         seen = self._picture
         if why := _why_encode_codec(video, self.quality):
             return why
-        if not self.may_copy:
+        if self.copying is Copying.NOTHING:
             return "a copy is not fit"
         if seen is None or self.choice.is_still:
             return "no timestamps"
@@ -202,7 +217,13 @@ class _Decision:
         return ""
 
     def _video_arguments(self, video: Video, why: str) -> list[str]:
-        return ["-map", f"0:{video.index}", *(self._video_encoder(video) if why else ("-c:v", "copy"))]
+        return ["-map", f"0:{video.index}", *(self._video_encoder(video) if why else self._video_copy())]
+
+    def _video_copy(self) -> Sequence[str]:
+        # What makes a transport stream's H.264 out of an MP4's puts the sets right before the picture, behind
+        # what refers to them. In front they must not stand before a delimiter: the muxer adds one.
+        filters = ("-bsf:v", "h264_mp4toannexb,filter_units=remove_types=9,dump_extra")
+        return "-c:v", "copy", *(filters if self._puts_sets_in_front else ())
 
     def _video_encoder(self, video: Video) -> list[str]:
         still = self.choice.is_still
@@ -245,7 +266,7 @@ class _Decision:
         heard, seen = self.seen.of(audio), self._picture
         if why := _why_encode_sound_codec(audio):
             return why
-        if not self.may_copy:
+        if self.copying is Copying.NOTHING:
             return "a copy is not fit"
         if heard is None:
             return "no timestamps"

@@ -23,6 +23,7 @@ from mcast.media.source.encoding import (
     KEYFRAME_INTERVAL,
     MISMATCH,
     PREPARE_VERSION,
+    Copying,
     Quality,
     Recipe,
     decide,
@@ -167,8 +168,9 @@ def _make(
     pictures = {index: extent.packets for index, extent in seen.by_index.items()}
     choice = choose(with_counts(found.streams, pictures), wish)
     target = work / "stream.ts"
-    for may_copy in (True, False):
-        recipe = decide(source, found, choice, seen, quality, may_copy=may_copy)
+    copying: Copying | None = Copying.AS_THEY_ARE
+    while copying is not None:
+        recipe = decide(source, found, choice, seen, quality, copying)
         logger.info("%s: %s", path.name, recipe.description)
         require_encoders(recipe.encoders)
         _check_holes(choice, seen, recipe.seconds)
@@ -176,10 +178,18 @@ def _make(
         surveyed, period = _measure(target, choice, cancelled)
         if not surveyed.fault:
             return _describe(target, surveyed, period, digest)
-        if not recipe.copies:
-            break
-        logger.info("%s: cannot be copied: %s", path.name, surveyed.fault)
+        if recipe.copies:
+            logger.info("%s: cannot be copied: %s", path.name, surveyed.fault)
+        copying = _next(copying, recipe, surveyed)
     raise SourceError(f"ffmpeg made a stream that cannot be used: {surveyed.fault}")
+
+
+def _next(copying: Copying, recipe: Recipe, surveyed: Survey) -> Copying | None:
+    """Return what is tried after a stream that is not fit; None: nothing more."""
+    if not recipe.copies:
+        return None
+    may_mend = surveyed.has_late_sets and copying is Copying.AS_THEY_ARE
+    return Copying.SETS_IN_FRONT if may_mend else Copying.NOTHING
 
 
 def _check_holes(choice: Choice, seen: Extents, seconds: float) -> None:

@@ -3,7 +3,9 @@
 A prepared stream must begin with a program association table, have one right before each keyframe (PAT,
 PMT, then the picture with the random access indicator) and, where there is video, nowhere else; each
 keyframe must be an IDR picture that brings its parameter sets along: `-c copy` keeps what the source has,
-and of the six "keyframes" of an open-GOP source one was an IDR.
+and of the six "keyframes" of an open-GOP source one was an IDR. The sets come before the times of the
+decoder's buffer (which an encoder for a constant bit rate writes), as these refer to them: where they do
+not, ffmpeg complains, and Chromium does not play HLS.
 """
 
 import re
@@ -32,6 +34,10 @@ _CHUNK = 65_536  # packets looked at in one go: 12 MB
 _PICTURE_HEAD = 400  # packets: parameter sets and SEI are far smaller
 _NAL = re.compile(rb"\x00\x00\x01(.)", re.DOTALL)
 _IDR, _PARAMETERS, _SLICES = 5, {7, 8}, {1, 2, 3, 4, 5}
+_SEI, _SEQUENCE, _DELIMITER = 6, 7, 9
+_BUFFERING_PERIOD = b"\0"  # the type of an SEI message; it is the first of a picture (H.264, 7.4.1.2.3)
+
+_SETS_TOO_LATE = "its parameter sets come behind what refers to them"
 
 Bytes = bytes | memoryview
 
@@ -46,6 +52,11 @@ class Survey:
     keyframe_times: tuple[int, ...]  # their pictures' PTS, 90 kHz
     first_pcr: int  # 27 MHz
     fault: str
+
+    @property
+    def has_late_sets(self) -> bool:
+        """Return whether it would be fit if its parameter sets came sooner."""
+        return self.fault.endswith(_SETS_TOO_LATE)
 
 
 def survey(stream: Bytes, *, has_video: bool, cancelled: Cancelled = never) -> Survey:
@@ -123,8 +134,13 @@ def _fault(stream: Bytes, tables: list[int], pictures: list[int], pcr: int | Non
 
 def _picture_fault(stream: Bytes, packet: int) -> str:
     kinds: set[int] = set()
-    for match in _NAL.finditer(_picture_head(stream, packet)):
+    head = _picture_head(stream, packet)
+    for match in _NAL.finditer(head):
         kind = match[1][0] & 0x1F
+        if kind == _DELIMITER:
+            kinds.clear()  # what stands before it belongs to the picture before
+        if kind == _SEI and _SEQUENCE not in kinds and head.startswith(_BUFFERING_PERIOD, match.end()):
+            return _SETS_TOO_LATE
         kinds.add(kind)
         if kind in _SLICES:
             if kind != _IDR:
