@@ -31,6 +31,8 @@ from web.contrast import preferring  # noqa: E402
 PATIENCE = 60.0
 SETTLE_SECONDS = 15.0
 """Until rates, delays and round trips are those of a stream that runs."""
+SHOWN = "[...document.querySelectorAll('.figures:not([hidden])')]"
+"""The figures of contents; a rate is known once they have been watched for a second or two."""
 LOOKS = ((1280, "light"), (390, "light"), (1280, "dark"), (390, "dark"))
 
 
@@ -66,6 +68,7 @@ def look(browser: Browser, url: str, width: int, ready: str, click: str = "") ->
         browser.evaluate(f"document.querySelector('{click}').click()")
         browser.wait_until("document.querySelector('video')?.currentTime > 2")
         browser.wait_until("document.querySelector('.figures:not([hidden])') !== null")
+        browser.wait_until(f"!{SHOWN}.some((each) => each.innerText.includes('0.00 Mbit/s'))")
     height = browser.evaluate("Math.ceil(document.body.getBoundingClientRect().height)")
     browser.call(
         "Emulation.setDeviceMetricsOverride", width=width, height=min(height, 1600), deviceScaleFactor=1,
