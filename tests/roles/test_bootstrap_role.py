@@ -343,6 +343,23 @@ def test_what_changes_at_once_is_one_event(
     ]
 
 
+def test_who_is_taken_along_when_a_node_above_it_moves_is_an_event_too(
+    bootstrapper: Bootstrapper, dial: Dial, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    connection = dial()
+    register(connection, "n1")
+    for path in (("rp", "n2", "n4", "n1"), ("rp", "n3", "n4", "n1"), ("rp", "n3", "n4", "n1")):
+        connection.send(health("news", path=path))
+    wait_until(lambda: bootstrapper.counters["health"] == 3)
+    assert logged(caplog, "node_streams")[1:] == [
+        (
+            "n1 is on another path now, rp > n3 > n4 > n1",
+            streams("news", path=["rp", "n3", "n4", "n1"]),
+        )
+    ]
+
+
 def test_who_comes_and_goes_is_an_event(
     bootstrapper: Bootstrapper, dial: Dial, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -137,7 +137,7 @@ class _Recovery:
     def _path(self, client: str) -> list[str]:
         """Return the nodes on a client's way now: who is below whom, as the bootstrapper was told.
 
-        A node that moves takes all below it along, and only the node itself says so.
+        A node that moves takes all below it along, which say so a moment later.
         """
         parents = {
             event.text("node"): event.names("path")[-2:-1]

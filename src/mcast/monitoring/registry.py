@@ -185,6 +185,8 @@ def _differences(old: StreamHealth, new: StreamHealth) -> Iterator[str]:
     """Yield the differences that an operator would ask about; numbers that have moved on are none."""
     if _below(old) != _below(new):
         yield f"moved: it is{_below(new)} now, it was{_below(old)}"
+    elif old.path != new.path:  # who hears of moves only would take the former path for the present one
+        yield f"is on another path now, {' > '.join(map(str, new.path))}"
     if old.fed != new.fed:
         yield "is fed again" if new.fed else "is cut off"
     if old.child_count != new.child_count:
