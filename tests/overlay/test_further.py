@@ -1,6 +1,7 @@
 """Neighbours beyond one's own: whom a node names to its clients, and whom a client asks when its own fail."""
 
 import random
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -30,6 +31,8 @@ from mcast.overlay.events import (
 )
 from mcast.overlay.further import AGAIN_SECONDS, MAX_DISTANCE, MAX_MET, Acquaintances, usable
 from mcast.overlay.node_core import NodeCore
+from mcast.overlay.search import HANDOVER_FLOOD_SECONDS, HANDOVER_SPREAD
+from mcast.overlay.transitions import HANDOVER_SECONDS
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
 from mcast.wire.node import MAX_FURTHER, Disc, Found, Miss, MissReason, Port, Stream
@@ -48,8 +51,8 @@ def at(number: int) -> Endpoint:
 class Told:
     """A core and the time; keeps what it has said to the last event."""
 
-    def __init__(self, me: Identity, *neighbours: str, rendezvous: bool = False) -> None:
-        self.core = NodeCore(me, random.Random(1), rendezvous=rendezvous)
+    def __init__(self, me: Identity, *neighbours: str, rendezvous: bool = False, seed: int = 1) -> None:
+        self.core = NodeCore(me, random.Random(seed), rendezvous=rendezvous)
         self.now, self.said = 0.0, list[Action]()
         self.tell(LayoutChanged(neighbours))
 
@@ -118,9 +121,11 @@ def test_a_parent_that_names_nobody_does_not_make_a_client_forget() -> None:
 # A client
 
 
-def joined(*further: Endpoint, own: tuple[str, ...] = ("10.0.1.1:5000",)) -> tuple[Told, do.Subscribe]:
+def joined(
+    *further: Endpoint, own: tuple[str, ...] = ("10.0.1.1:5000",), seed: int = 1
+) -> tuple[Told, do.Subscribe]:
     """Return a client that is fed by its first neighbour, and how it was asked."""
-    client = Told(VIEWER, *own)
+    client = Told(VIEWER, *own, seed=seed)
     (ask, *_) = [each for each in client.tell(Wanted("news", 10.0)) if isinstance(each, do.Ask)]
     client.tell(Answered(own[0], found(ask.disc)))
     (asked,) = client.all(do.Subscribe)
@@ -150,6 +155,61 @@ def test_a_client_asks_further_neighbours_at_once_when_its_own_are_dead() -> Non
     assert [action for action in met if isinstance(action, do.Meet)] == [do.Meet((at(2), at(3)))]
     asks = client.tell(TimePassed(), 0.05)
     assert [ask.neighbour for ask in asks if isinstance(ask, do.Ask)] == [str(at(2)), str(at(3))]
+
+
+def sent_away(seed: int = 1, *further: Endpoint) -> tuple[Told, do.Subscribe]:
+    """Return a client that is fed, and has just been told that its parent is about to end."""
+    client, asked = joined(*further, seed=seed)
+    told = port(asked, (RP, N1), *further, version=2)
+    client.tell(Accepted(asked.upstream, replace(told, leaving=True)))
+    return client, asked
+
+
+def first_asked(client: Told) -> do.Ask:
+    """Let time pass until a client asks somebody; return its only question."""
+    while not client.all(do.Ask):
+        client.tell(TimePassed(), 0.005)
+        assert client.now <= HANDOVER_SPREAD + 0.01
+    (ask,) = client.all(do.Ask)
+    assert isinstance(ask, do.Ask)
+    return ask
+
+
+def test_siblings_that_are_sent_away_go_one_after_another_and_each_asks_one_node() -> None:
+    siblings = [sent_away(seed, at(2), at(3), at(4))[0] for seed in range(20)]
+    assert not [each for client in siblings for each in client.said if isinstance(each, do.Meet | do.Ask)]
+    asks = [first_asked(client) for client in siblings]
+    assert {ask.neighbour for ask in asks} == {str(at(2))}
+    assert [client.all(do.Meet) for client in siblings] == [[do.Meet((at(2),))]] * 20
+    moments = sorted(client.now for client in siblings)
+    in_each_fifth = [
+        sum(fifth <= 5 * moment / HANDOVER_SPREAD < fifth + 1 for moment in moments) for fifth in range(5)
+    ]
+    assert max(in_each_fifth) <= 8
+
+
+def test_who_is_sent_away_and_finds_no_help_at_the_first_asks_all_others_at_once() -> None:
+    client, _ = sent_away(1, at(2), at(3), at(4))
+    ask = first_asked(client)
+    client.tell(
+        Answered(ask.neighbour, Miss(request=ask.disc.request, content="news", reason=MissReason.CUT))
+    )
+    assert client.all(do.Meet) == [do.Meet((at(2), at(3), at(4)))]
+    assert {each.neighbour for each in client.said if isinstance(each, do.Ask)} >= {str(at(3)), str(at(4))}
+
+
+def test_who_is_sent_away_waits_for_a_node_that_says_nothing_no_longer_than_its_parent_feeds_it() -> None:
+    client, _ = sent_away(1, at(2), at(3))
+    first_asked(client)
+    client.tell(TimePassed(), HANDOVER_FLOOD_SECONDS)
+    assert str(at(3)) in {each.neighbour for each in client.said if isinstance(each, do.Ask)}
+    assert client.now < 0.8 * HANDOVER_SECONDS
+
+
+def test_who_is_sent_away_waits_no_longer_when_the_parent_is_gone() -> None:
+    client, asked = sent_away(1, at(2))
+    client.tell(ParentLost(asked.upstream, "gone"))
+    assert client.all(do.Ask)
 
 
 def test_a_client_that_is_fed_again_asks_them_no_more() -> None:

@@ -184,7 +184,7 @@ class Branch(Contest):
         self.replaced = reason is StopReason.REPLACED
         if reason is StopReason.LEASE and self.state is State.REPAIRING and self.search is not None:
             self.search.restart(now)  # it speaks, so the link carries again
-        elif self.replaced and self.search is not None:
+        elif (self.replaced or self.is_sent_away) and self.search is not None:
             self.search.hurry(now)
         return self.take(Input.LOST, Why(now, text, upstream=upstream, end=reason))
 

@@ -163,6 +163,13 @@ class BranchData:
         return self.primary is not None and self.upstreams[self.primary].silent
 
     @property
+    def is_sent_away(self) -> bool:
+        """Return whether the parent is about to end, and feeds this node until it has found another one."""
+        return (
+            self.state is State.DOUBTED and self.primary is not None and self.upstreams[self.primary].leaving
+        )
+
+    @property
     def children(self) -> Mapping[ConnectionId, Stream]:
         """Return who is fed from here."""
         return self.admission.children

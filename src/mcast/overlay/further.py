@@ -123,13 +123,16 @@ class Acquaintances:
         addresses = (parse_address(node.address) for node in nodes)
         self._offered = tuple(Endpoint(each.ip, each.port) for each in addresses if each.ip is not None)
 
-    def meet(self, neighbours: Mapping[str, float], now: float) -> bool:
-        """Begin to ask those that are known, but for one's own neighbours; return whether that is news."""
+    def meet(self, neighbours: Mapping[str, float], now: float, most: int = MAX_MET) -> bool:
+        """Begin to ask those that are known, but for one's own neighbours; return whether that is news.
+
+        Of those that were not asked before `most` at most, the best first.
+        """
         self._met_at = {each: at for each, at in self._met_at.items() if now < at + AGAIN_SECONDS}
         known = dict.fromkeys((*self._told, *self._offered))
         before, strangers = self.met, [each for each in known if str(each) not in neighbours]
         fresh = [each for each in strangers if each not in self._met_at and each not in before]
-        fresh = fresh[: MAX_MET - len(self._met_at)]
+        fresh = fresh[: min(most, MAX_MET - len(self._met_at))]
         self._met_at.update(dict.fromkeys(fresh, now))
         self.met = tuple(each for each in strangers if each in before or each in fresh)
         return self.met != before

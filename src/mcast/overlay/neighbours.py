@@ -39,7 +39,7 @@ from mcast.overlay.events import (
     Offered,
     RoundTripMeasured,
 )
-from mcast.overlay.further import RENEW_SECONDS, Acquaintances, Introductions
+from mcast.overlay.further import MAX_MET, RENEW_SECONDS, Acquaintances, Introductions
 from mcast.overlay.spares import Adverts
 from mcast.overlay.table import State
 from mcast.overlay.telling import Telling
@@ -290,11 +290,18 @@ class Neighbours:
         is connected to those whom it will ask.
         """
         is_asking = any(upstream != branch.primary for upstream in branch.upstreams)
-        return self.meet(now) if self.is_leaf and not is_asking and self._has_nobody_for(branch) else []
+        if not self.is_leaf or is_asking or not self._has_nobody_for(branch):
+            return []
+        if (search := branch.search) is None or not search.is_narrow:
+            return self.meet(now)
+        # With many siblings, and in peace: each connects in its turn, and to one, as all that are named are
+        # handed the question on, and ask each other. The first one named streams the content, if any does.
+        is_its_turn = search.due is not None and search.due <= now
+        return self.meet(now, 1) if is_its_turn else []
 
-    def meet(self, now: float) -> list[Action]:
-        """Ask those whom parents have named, as one's own neighbours give no way."""
-        is_news = self._acquaintances.meet(self._round_trips_ms, now)
+    def meet(self, now: float, most: int = MAX_MET) -> list[Action]:
+        """Ask those whom parents have named, as one's own neighbours give no way; `most` new ones at most."""
+        is_news = self._acquaintances.meet(self._round_trips_ms, now, most)
         return [Meet(self._acquaintances.met)] if is_news else []
 
     def part(self, branches: Branches, now: float) -> list[Action]:

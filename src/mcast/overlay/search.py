@@ -21,6 +21,9 @@ once. A client is a leaf that searches when its user wants a content.
 at 0.05 s, it ends with the state of its branch alone, and `absent` is no end. As a whole subtree may
 have lost its parents, nobody repeats in step with the others: each pause is drawn at random, and who meets
 `busy` again and again comes back more and more rarely.
+
+**Who is sent away** (`for_handover`) by a parent that is about to end is fed meanwhile. Its siblings are sent
+away in the same moment, so all take their time, one after another.
 """
 
 import math
@@ -46,6 +49,12 @@ REPAIR_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
 STAMPEDE_JITTER = 0.03
 """Seconds within which many siblings that have lost one parent begin to flood: a few round trips."""
+HANDOVER_SPREAD = 0.2
+"""The same where the parent feeds them all until they have gone. Twenty clients that begin at once keep two
+cores busy for so long that media waits for longer than a buffer of 100 ms lasts."""
+HANDOVER_FLOOD_SECONDS = 0.35
+"""Until the first of them is over, in which a client asks one node that it was told of. That one streams the
+content; should it be gone, too, 0.2 s are left (`mcast.overlay.transitions.HANDOVER_SECONDS`)."""
 REPAIR_FLOOD_SECONDS = 0.5
 """Until the first flood of who repairs is over: one that waits for a node that is frozen, somewhere, must
 not keep it from asking again. Enough for four hops; each further flood may take twice as long."""
@@ -59,7 +68,7 @@ class Search:
     """Where one search stands. Times are monotonic seconds."""
 
     def __init__(self, chance: Chance, now: float, patience: float) -> None:
-        self._chance, self._repairs = chance, False
+        self._chance, self._repairs, self._is_handover = chance, False, False
         self._deadline = now + patience
         self._again_at: float | None = now
         self._tries = self._collisions = 0
@@ -74,6 +83,14 @@ class Search:
         search._again_at = now + chance.uniform(0.0, STAMPEDE_JITTER)
         return search
 
+    @classmethod
+    def for_handover(cls, chance: Chance, now: float) -> Self:
+        """Return the search of a client whose parent is about to end, and feeds it until it has gone."""
+        search = cls.for_repair(chance, now)
+        search._is_handover = True
+        search._again_at = now + chance.uniform(0.0, HANDOVER_SPREAD)
+        return search
+
     def __repr__(self) -> str:
         return f"<Search request={self.request.hex()} tries={self._tries}>"
 
@@ -81,6 +98,11 @@ class Search:
     def is_scoped(self) -> bool:
         """Return whether the next flood asks only along the way to the content; a repair never does."""
         return self._scoped and not self._repairs
+
+    @property
+    def is_narrow(self) -> bool:
+        """Return whether the next flood begins at one of those whom a client was told of, and not at all."""
+        return self._is_handover and not self.has_failed
 
     @property
     def has_failed(self) -> bool:
@@ -94,6 +116,8 @@ class Search:
             return SCOPED_SECONDS
         if not self._repairs:
             return OWN_FLOOD_SECONDS
+        if self._is_handover and not self._tries:
+            return HANDOVER_FLOOD_SECONDS
         return min(REPAIR_FLOOD_SECONDS * 2.0 ** min(self._tries, 10), OWN_FLOOD_SECONDS)
 
     @property

@@ -25,6 +25,7 @@ from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.events import Feed
 from mcast.overlay.search import Search
 from mcast.overlay.table import State, Step
+from mcast.wire.identity import IdentityKind
 from mcast.wire.node import REQUEST_ID_SIZE, MissReason, StopReason
 from mcast.wire.rtcp import FeedState
 
@@ -81,7 +82,9 @@ def tell_better(branch: BranchData, why: Why) -> list[Action]:
 
 def search_on(branch: BranchData, why: Why) -> list[Action]:
     # Without an end of its own: it may have begun before the state whose deadline ends it.
-    branch.candidates, branch.search = Candidates(()), Search.for_repair(branch.chance, why.now)
+    is_sent_away = branch.me.kind is IdentityKind.CLIENT and branch.is_sent_away
+    begin = Search.for_handover if is_sent_away else Search.for_repair
+    branch.candidates, branch.search = Candidates(()), begin(branch.chance, why.now)
     return []
 
 
@@ -239,7 +242,7 @@ def tell_cut(branch: BranchData, why: Why) -> list[Action]:
 
 def note_no_way(branch: BranchData, _why: Why) -> list[Action]:
     branch.has_no_way = True
-    if branch.sends_on or branch.primary is None or not branch.upstreams[branch.primary].leaving:
+    if branch.sends_on or not branch.is_sent_away:
         return []
     # The way may lead through what is below: then it is they who have to go there first.
     branch.sends_on = True
