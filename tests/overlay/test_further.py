@@ -191,9 +191,8 @@ def test_siblings_that_are_sent_away_go_one_after_another_and_each_asks_one_node
 def test_who_is_sent_away_and_finds_no_help_at_the_first_asks_all_others_at_once() -> None:
     client, _ = sent_away(1, at(2), at(3), at(4))
     ask = first_asked(client)
-    client.tell(
-        Answered(ask.neighbour, Miss(request=ask.disc.request, content="news", reason=MissReason.CUT))
-    )
+    no = Miss(request=ask.disc.request, content="news", reason=MissReason.CUT)
+    client.tell(Answered(ask.neighbour, no))
     assert client.all(do.Meet) == [do.Meet((at(2), at(3), at(4)))]
     assert {each.neighbour for each in client.said if isinstance(each, do.Ask)} >= {str(at(3)), str(at(4))}
 
