@@ -205,10 +205,10 @@ def test_who_is_sent_away_waits_for_a_node_that_says_nothing_no_longer_than_its_
     assert client.now < 0.8 * HANDOVER_SECONDS
 
 
-def test_who_is_sent_away_waits_no_longer_when_the_parent_is_gone() -> None:
-    client, asked = sent_away(1, at(2))
+def test_who_is_sent_away_waits_no_longer_and_asks_all_when_the_parent_is_gone() -> None:
+    client, asked = sent_away(1, at(2), at(3))
     client.tell(ParentLost(asked.upstream, "gone"))
-    assert client.all(do.Ask)
+    assert [each.neighbour for each in client.said if isinstance(each, do.Ask)] == [str(at(2)), str(at(3))]
 
 
 def test_a_client_that_is_fed_again_asks_them_no_more() -> None:

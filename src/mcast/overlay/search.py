@@ -139,12 +139,13 @@ class Search:
 
     def hurry(self, now: float) -> None:
         """Begin the next flood now, if one is to come: there is somebody new to ask."""
+        self._is_handover = False  # nothing is left of its peace
         if self._again_at is not None:
             self._again_at = now
 
     def restart(self, now: float) -> None:
         """Begin a flood now in the place of one under way: what it waits for was asked over a dead link."""
-        self._tries, self._again_at = 0, now
+        self._tries, self._again_at, self._is_handover = 0, now, False
 
     def on_missed(
         self,
