@@ -23,6 +23,7 @@ from mcast.overlay.events import (
     LayoutChanged,
     Leaving,
     ParentLost,
+    Stopped,
     StreamReceived,
     TimePassed,
     Unasked,
@@ -31,11 +32,11 @@ from mcast.overlay.events import (
 )
 from mcast.overlay.further import AGAIN_SECONDS, MAX_DISTANCE, MAX_MET, Acquaintances, usable
 from mcast.overlay.node_core import NodeCore
-from mcast.overlay.search import HANDOVER_FLOOD_SECONDS, HANDOVER_SPREAD
+from mcast.overlay.search import HANDOVER_SPREAD
 from mcast.overlay.transitions import HANDOVER_SECONDS
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
-from mcast.wire.node import MAX_FURTHER, Disc, Found, Miss, MissReason, Port, Stream
+from mcast.wire.node import MAX_FURTHER, Disc, Found, Miss, MissReason, Port, StopReason, Stream
 from mcast.wire.position import Position
 
 RP, N1, N2, N3 = (Identity.node(name) for name in ("rp", "n1", "n2", "n3"))
@@ -197,12 +198,26 @@ def test_who_is_sent_away_and_finds_no_help_at_the_first_asks_all_others_at_once
     assert {each.neighbour for each in client.said if isinstance(each, do.Ask)} >= {str(at(3)), str(at(4))}
 
 
-def test_who_is_sent_away_waits_for_a_node_that_says_nothing_no_longer_than_its_parent_feeds_it() -> None:
-    client, _ = sent_away(1, at(2), at(3))
+def test_who_is_sent_away_asks_all_when_the_parent_is_gone_before_the_first_has_answered() -> None:
+    client, asked = sent_away(1, at(2), at(3))
     first_asked(client)
-    client.tell(TimePassed(), HANDOVER_FLOOD_SECONDS)
-    assert str(at(3)) in {each.neighbour for each in client.said if isinstance(each, do.Ask)}
-    assert client.now < 0.8 * HANDOVER_SECONDS
+    client.tell(TimePassed(), HANDOVER_SECONDS - client.now)
+    assert not client.all(do.Ask)
+    client.tell(Stopped(asked.upstream, StopReason.LEAVING, None, "leaving"))
+    asks = [each for each in client.said if isinstance(each, do.Ask)]
+    assert [each.neighbour for each in asks] == [str(at(2)), str(at(3))]
+    client.tell(Answered(asks[1].neighbour, found(asks[1].disc)))
+    (again,) = [each for each in client.said if isinstance(each, do.Subscribe)]
+    assert again.parent == NodeParent(str(at(3)))
+
+
+def test_who_has_found_somebody_before_the_parent_is_gone_asks_nobody_else() -> None:
+    client, asked = sent_away(1, at(2), at(3))
+    ask = first_asked(client)
+    client.tell(Answered(ask.neighbour, found(ask.disc)))
+    assert client.all(do.Subscribe)
+    client.tell(Stopped(asked.upstream, StopReason.LEAVING, None, "leaving"))
+    assert not client.all(do.Ask)
 
 
 def test_who_is_sent_away_waits_no_longer_and_asks_all_when_the_parent_is_gone() -> None:

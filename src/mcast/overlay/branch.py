@@ -182,11 +182,18 @@ class Branch(Contest):
         if reason is StopReason.REPLACED and self.is_silent and self.state is State.DOUBLED:
             return self.take(Input.OUTDONE, Why(now))  # by its own successor
         self.replaced = reason is StopReason.REPLACED
-        if reason is StopReason.LEASE and self.state is State.REPAIRING and self.search is not None:
-            self.search.restart(now)  # it speaks, so the link carries again
-        elif (self.replaced or self.is_sent_away) and self.search is not None:
-            self.search.hurry(now)
+        if self.search is not None:
+            self._spur(self.search, reason, now)
         return self.take(Input.LOST, Why(now, text, upstream=upstream, end=reason))
+
+    def _spur(self, search: Search, reason: StopReason, now: float) -> None:
+        """Let a search go on at once, if what it waits for is over with the parent."""
+        if reason is StopReason.LEASE and self.state is State.REPAIRING:
+            search.restart(now)  # it speaks, so the link carries again: what was asked before is lost
+        elif self.is_sent_away and len(self.upstreams) == 1:
+            search.restart(now)  # there is no peace any more in which one is asked who has not answered yet
+        elif self.replaced:
+            search.hurry(now)
 
     def on_control_silent(self, upstream: UpstreamId, now: float) -> list[Action]:
         """Take in that nothing is heard on a parent's control connection: that is no loss."""

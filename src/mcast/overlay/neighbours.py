@@ -290,7 +290,7 @@ class Neighbours:
         is connected to those whom it will ask.
         """
         is_asking = any(upstream != branch.primary for upstream in branch.upstreams)
-        if not self.is_leaf or is_asking or not self._has_nobody_for(branch):
+        if not self.is_leaf or is_asking or not (self._acquaintances.met or self._has_nobody_for(branch)):
             return []
         if (search := branch.search) is None or not search.is_narrow:
             return self.meet(now)

@@ -52,9 +52,10 @@ STAMPEDE_JITTER = 0.03
 HANDOVER_SPREAD = 0.2
 """The same where the parent feeds them all until they have gone. Twenty clients that begin at once keep two
 cores busy for so long that media waits for longer than a buffer of 100 ms lasts."""
-HANDOVER_FLOOD_SECONDS = 0.35
-"""Until the first of them is over, in which a client asks one node that it was told of. That one streams the
-content; should it be gone, too, 0.2 s are left (`mcast.overlay.transitions.HANDOVER_SECONDS`)."""
+HANDOVER_FLOOD_SECONDS = 0.75
+"""Until the first of them is over, in which a client asks one node that it was told of, which streams the
+content: as long as its parent feeds it (`mcast.overlay.transitions.HANDOVER_SECONDS`). When that is gone all
+are asked. Sooner would be more work, where a node may be slow since there is so much."""
 REPAIR_FLOOD_SECONDS = 0.5
 """Until the first flood of who repairs is over: one that waits for a node that is frozen, somewhere, must
 not keep it from asking again. Enough for four hops; each further flood may take twice as long."""
@@ -139,12 +140,11 @@ class Search:
 
     def hurry(self, now: float) -> None:
         """Begin the next flood now, if one is to come: there is somebody new to ask."""
-        self._is_handover = False  # nothing is left of its peace
         if self._again_at is not None:
             self._again_at = now
 
     def restart(self, now: float) -> None:
-        """Begin a flood now in the place of one under way: what it waits for was asked over a dead link."""
+        """Begin a flood now beside one under way, whose answer may never come."""
         self._tries, self._again_at, self._is_handover = 0, now, False
 
     def on_missed(
