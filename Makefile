@@ -67,7 +67,7 @@ demo: python ## one video, five overlay nodes, four viewers, every byte checked
 demo-play: python ## the same in four ffplay windows
 	@$(RUN) -m tools.demo --play $(ARGS)
 
-bench: python ## what a relay costs beside the kernel's limit and others (needs root; an hour)
+bench: python ## what a relay costs beside the kernel's limit and others: about an hour (needs root)
 	@$(RUN) -m bench.relays $(ARGS)
 
 bench-quick: python ## the rows of it that changes most often break (needs root; 2 to 3 minutes)

@@ -60,7 +60,7 @@ def _rounds(nodes: list[Node], load: Load, rounds: int, seconds: float) -> dict[
         try:
             for _ in range(rounds):
                 for node in nodes:
-                    measured[node.name].append(carry(node, setting, load, trains=True))
+                    measured[node.name].append(carry(node, setting, load=load, trains=True)[0].figures)
         finally:
             setting.close()
     return measured

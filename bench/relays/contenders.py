@@ -5,11 +5,13 @@ emits, and delivers to the same number of children.
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from bench.relays.profile import Profile
 from bench.relays.receivers import Receivers
-from bench.relays.setting import Setting
+from bench.relays.setting import MBITS, Setting
+from bench.relays.verdict import Figures
 
 INPUT_PORT, OUTPUT_PORT = 20_000, 30_000
 """Of the first content; the others follow."""
@@ -24,6 +26,7 @@ class Load:
     contents: int
     children: int
     first: int = 0  # which of the overlay's contents is the first
+    mbits: float = MBITS  # of each content
 
     def __str__(self) -> str:
         return f"{self.contents} x {self.children}"
@@ -37,6 +40,15 @@ class Running:
     receivers: Receivers | None = None  # None: its children are addresses, whoever receives there
     settle_seconds: float = 2.0
     """Until joins and their fast starts are over, and it is as it will be for hours."""
+    is_profiled: bool = False  # its threads are told one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a contender has shown in one window, which is its part of a round."""
+
+    figures: Figures
+    profile: Profile = field(default_factory=dict)
 
 
 class Contender(Protocol):
@@ -45,6 +57,10 @@ class Contender(Protocol):
     @property
     def name(self) -> str:
         """Return what tables call it."""
+
+    @property
+    def ready_seconds(self) -> float:
+        """Return how long it takes, about, to start it, let it settle and end it: for the estimate."""
 
     def lacking(self) -> str:
         """Return what must be installed first; empty if nothing."""

@@ -6,11 +6,10 @@ the hop; at the children of the hop it arrives later. The kernel stamps both.
 
 from functools import partial
 
-from bench.relays.contenders import OUTPUT_PORT, Contender, Load, child_address
-from bench.relays.receivers import probe, sink
+from bench.relays.contenders import OUTPUT_PORT, Contender, Load, Window, child_address
+from bench.relays.receivers import AskedProgram, probe, sink
 from bench.relays.setting import Setting
 from bench.relays.subscriptions import borrowing, subscribed
-from bench.relays.verdict import Figures
 
 HALF, NEARLY_ALL, MOST = "p50, ms", "p99, ms", "longest, ms"
 TAP, TAP_PORT = "127.0.220.1", 26_000
@@ -20,7 +19,7 @@ LEAST_SHARE = 0.99
 """Of the datagrams: a quantile of the few that came would be none."""
 
 
-def delay(contender: Contender, setting: Setting, load: Load) -> Figures:
+def delay(contender: Contender, setting: Setting, windows: int, *, load: Load) -> list[Window]:
     """Return the delays of the first content's datagrams to all its children. Raises RuntimeError."""
     overlay, loop = setting.overlay, setting.loop
     points = [f"{child_address(number)}:{OUTPUT_PORT}" for number in range(load.children)]
@@ -32,18 +31,18 @@ def delay(contender: Contender, setting: Setting, load: Load) -> Figures:
         subscribed(loop, tap),
     ):
         loop.run(running.settle_seconds)
-        stamped.ask()
-        loop.run(setting.seconds + WAIT_MS / 1000)
-        answer = stamped.ask()
+        return [_window(stamped, setting) for _ in range(windows)]
+
+
+def _window(stamped: AskedProgram, setting: Setting) -> Window:
+    stamped.ask()
+    setting.loop.run(setting.seconds + WAIT_MS / 1000)
+    answer = stamped.ask()
     if answer["came"] < LEAST_SHARE * answer["tapped"] or not answer["tapped"]:
         raise RuntimeError(f"{answer['came']:.0f} of {answer['tapped']:.0f} datagrams came")
-    return {
-        HALF: answer["p50"] / 1000,
-        NEARLY_ALL: answer["p99"] / 1000,
-        MOST: answer["most"] / 1000,
-    }
+    return Window({HALF: answer["p50"] / 1000, NEARLY_ALL: answer["p99"] / 1000, MOST: answer["most"] / 1000})
 
 
-def delaying(load: Load) -> "partial[Figures]":
-    """Return what measures the delay under this load, given a contender and a setting."""
+def delaying(load: Load) -> "partial[list[Window]]":
+    """Return what measures the delay under this load, given a contender, a setting, and how many windows."""
     return partial(delay, load=load)

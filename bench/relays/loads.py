@@ -2,19 +2,23 @@
 
 from functools import partial
 
-from bench.relays.contenders import OUTPUT_PORT, Contender, Load, Running
+from bench.relays.contenders import OUTPUT_PORT, Contender, Load, Running, Window
 from bench.relays.machine import cpu_seconds
+from bench.relays.profile import Profiler
 from bench.relays.receivers import Receivers, sink
 from bench.relays.setting import Setting
-from bench.relays.verdict import Figures
 
 COST, CORES, RATE, LOSS, FEEDING = "CPU s a Gbit", "cores", "Gbit/s", "loss", "cores that feed"
 MOST_LOSS = 1e-3
 """A relay that delivers less than all is broken, not cheap. Less can be a window's end that cuts a train."""
 
 
-def carry(contender: Contender, setting: Setting, load: Load, *, trains: bool = False) -> Figures:
+def carry(
+    contender: Contender, setting: Setting, windows: int = 1, *, load: Load, trains: bool = False
+) -> list[Window]:
     """Run one contender under a load. Raises ProgramError or RuntimeError if it does not come to that.
+
+    It starts and settles once, and is measured so many times, one after another.
 
     `trains`: its children take trains whole, so it is not the kernel's cutting that is measured.
     """
@@ -23,15 +27,17 @@ def carry(contender: Contender, setting: Setting, load: Load, *, trains: bool = 
         contender.running(setting, load) as running,
     ):
         setting.loop.run(running.settle_seconds)
-        return _window(running.receivers or addressed, setting, load, running)
+        receivers = running.receivers or addressed
+        return [_window(receivers, setting, load, running) for _ in range(windows)]
 
 
-def carrying(load: Load, *, trains: bool = False) -> "partial[Figures]":
-    """Return what measures this load, given a contender and a setting."""
+def carrying(load: Load, *, trains: bool = False) -> "partial[list[Window]]":
+    """Return what measures this load, given a contender, a setting, and how many windows."""
     return partial(carry, load=load, trains=trains)
 
 
-def _window(receivers: Receivers, setting: Setting, load: Load, running: Running) -> Figures:
+def _window(receivers: Receivers, setting: Setting, load: Load, running: Running) -> Window:
+    profiler = Profiler(running.pids if running.is_profiled else ())
     receivers.take()
     used, fed = cpu_seconds(running.pids), cpu_seconds(setting.overlay.feeding)
     setting.loop.run(setting.seconds)
@@ -44,4 +50,4 @@ def _window(receivers: Receivers, setting: Setting, load: Load, running: Running
         RATE: gbit / setting.seconds,
         FEEDING: fed / setting.seconds,
     }
-    return figures if loss is None else {**figures, LOSS: loss}
+    return Window(figures if loss is None else {**figures, LOSS: loss}, profiler.taken())

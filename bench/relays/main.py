@@ -5,9 +5,12 @@
     python3 -m bench.relays --row "1 x 100"    one row
 
 In each row the contenders take turns, round after round; what counts is the median of the ratios within
-a round. The relay has core 0 for itself; what feeds it and takes from it shares core 1. It ends with
-status 1 if a goal is missed. Needs root (raw sockets), a C compiler, ffmpeg, taskset and two cores.
-Programs to compare with take part where they are installed; for each that is not, a line says how to get it.
+a round, or the worst round where something must never happen. A turn starts a contender once and measures
+two windows, which are its parts of two rounds (four if it is to be quick). The relay has core 0 for itself;
+what feeds it and takes from it shares core 1. It ends with status 1 if a goal is missed. Needs root (raw
+sockets), a C compiler, ffmpeg, taskset and two cores. Programs to compare with take part where they are
+installed; for each that is not, a line says how to get it. How long it will take, about, is said at the
+beginning.
 """
 
 import argparse
@@ -26,14 +29,17 @@ from bench.relays.contenders import Contender
 from bench.relays.nodes import MCAST, Node
 from bench.relays.receivers import C_PROGRAMS
 from bench.relays.report import figures, summary, told
-from bench.relays.rounds import measure
+from bench.relays.rounds import Measured, measure
 from bench.relays.rows import ROWS, Peer, Row
+from bench.relays.schedule import estimate
 from bench.relays.sources import Sources
 from bench.relays.tcp_peers import TcpPeer
+from bench.relays.verdict import ROUNDS
 from tools.interrupting import run_command
 
-SECONDS, QUICK_SECONDS = 4.0, 1.0
-ROUNDS, QUICK_SIDE_ROUNDS = 7, 1
+SECONDS, QUICK_SECONDS = 3.0, 1.0
+WINDOWS, QUICK_WINDOWS = 2, 4
+QUICK_SIDE_ROUNDS = 1
 DESCRIPTORS = 16_384
 """A thousand viewers have two sockets each."""
 
@@ -49,7 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--list", action="store_true", help="name all rows and end")
     add("--row", action="append", default=[], metavar="'8 x 16'", help="only this row; repeatable")
     add("--rounds", type=int, default=ROUNDS, help="of each row at most (default: %(default)s)")
-    add("--seconds", type=float, help=f"measured in each turn, {SECONDS:g} or {QUICK_SECONDS:g}")
+    add("--windows", type=int, help=f"rounds measured in each turn, {WINDOWS} or {QUICK_WINDOWS}")
+    add("--seconds", type=float, help=f"of each window, {SECONDS:g} or {QUICK_SECONDS:g}")
     add(
         "--mcast", action="append", default=[], metavar="'NAME=CHECKOUT [OPTION ...]'", type=other_node,
         help="another version's node, or one with other options; repeatable",
@@ -112,6 +119,8 @@ def _obstacle(options: argparse.Namespace) -> str:
             return f"--peer-binary: {path!r} is no program"
     if options.rounds < 1:
         return "--rounds: at least 1"
+    if options.windows is not None and options.windows < 1:
+        return "--windows: at least 1"
     if os.geteuid() != 0:
         return "needs root: the children's reports leave through a raw socket"
     if (os.cpu_count() or 1) < 2:
@@ -144,18 +153,38 @@ def _run(options: argparse.Namespace) -> int:
     _allow_descriptors()
     os.sched_setaffinity(0, {machine.OTHER_CORE})
     os.nice(-10)
-    here = f"{machine.describe()}; load {os.getloadavg()[0]:.1f}"
-    print(here, flush=True)
-    seconds, run = options.seconds or (QUICK_SECONDS if options.quick else SECONDS), []
+    here, plan, run = f"{machine.describe()}; load {os.getloadavg()[0]:.1f}", _plan(options), list[Measured]()
+    print(f"{here}; this takes about {_minutes(_expected(plan, options))}", flush=True)
     with tempfile.TemporaryDirectory(prefix="mcast-bench-") as folder:
-        for row in _rows(options):
-            contenders = _contenders(row, options)
-            run.append(measure(row, contenders, Sources(Path(folder)), options.rounds, seconds))
+        for row, contenders in plan:
+            run.append(measure(row, contenders, Sources(Path(folder)), *_extent(options)))
             print(told(run[-1]), flush=True)
             if options.json:  # after each row, as a long run may be stopped
                 options.json.write_text(json.dumps(figures(run, here), indent=1) + "\n")
-    print(f"\n{summary(run)}")
+    print(f"\n{summary(run)}\n\nit took {_minutes(sum(each.took for each in run))}")
     return 1 if any(verdict.is_missed for each in run for verdict in each.verdicts()) else 0
+
+
+def _plan(options: argparse.Namespace) -> list[tuple[Row, list[Contender]]]:
+    return [(row, _contenders(row, options)) for row in _rows(options)]
+
+
+def _extent(options: argparse.Namespace) -> tuple[int, int, float]:
+    """Return the rounds, the windows of a turn, and the seconds of a window."""
+    windows, seconds = (QUICK_WINDOWS, QUICK_SECONDS) if options.quick else (WINDOWS, SECONDS)
+    return options.rounds, options.windows or windows, options.seconds or seconds
+
+
+def _expected(plan: Sequence[tuple[Row, Sequence[Contender]]], options: argparse.Namespace) -> float:
+    """Return how many seconds it takes, about, with the programs that are installed."""
+    return sum(
+        estimate(row, [each for each in contenders if not each.lacking()], *_extent(options))
+        for row, contenders in plan
+    )
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} minutes"
 
 
 def _allow_descriptors() -> None:

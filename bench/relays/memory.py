@@ -7,14 +7,13 @@ from bench.relays.contenders import OUTPUT_PORT, child_address
 from bench.relays.machine import footprint
 from bench.relays.nodes import Node
 from bench.relays.receivers import sink
-from bench.relays.setting import Setting
+from bench.relays.setting import MBITS, Setting
 from bench.relays.subscriptions import borrowing, subscribed
 from bench.relays.verdict import Figures
 from mcast.media.history import MAX_SECONDS
 from mcast.wire.node import Start
 
 BASE, CONTENT, CHILD, CHURNED = "base, MiB", "a content, MiB", "a child, KiB", "after churn, MiB"
-MBITS = 5.0
 HISTORY_MIB = MAX_SECONDS * MBITS * 1e6 / 8 * (1328 / 1316) / 2**20
 """What a history holds of one content, headers included."""
 CHURN_CONTENTS = 4

@@ -85,13 +85,13 @@ def _contender(name: str, times: Spread) -> Bar:
 
 
 def _goal(verdict: VerdictJson) -> Bar | None:
-    bound, median = verdict["bound"], verdict["median"]
-    if not (bound and median):
+    bound, judged = verdict["bound"], verdict["judged"]
+    if not (bound and judged):
         return None
-    used = bound / median if verdict["is_least"] else median / bound
+    used = bound / judged if verdict["is_least"] else judged / bound
     of = f" x {verdict['reference']}" if verdict["reference"] else ""
     allowed = f"{'≥' if verdict['is_least'] else '≤'} {bound:.3g}{of}"
-    name = f"{verdict['figure']}: {median:.3g}, goal {allowed}"
+    name = f"{verdict['figure']}: {judged:.3g}, goal {allowed}"
     return Bar(name, spread([used]), MET if verdict["met"] else MISSED)
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.relays.contenders import Contender, Load
+from bench.relays.contenders import Contender, Load, Window
 from bench.relays.loads import CORES, FEEDING, LOSS, MOST_LOSS, RATE, carry
 from bench.relays.setting import Setting
 from bench.relays.sources import Sources
@@ -28,13 +28,17 @@ def at_all_rates(sources: Sources) -> Sequence[Path]:
     return [sources.fast(rate) for rate in RATES]
 
 
-def highest_rate(contender: Contender, setting: Setting) -> Figures:
-    """Return what is delivered at the highest lossless rate. Raises RuntimeError if there is none."""
+def highest_rate(contender: Contender, setting: Setting, _: int) -> list[Window]:
+    """Return what is delivered at the highest lossless rate: one window, whatever is asked for.
+
+    Raises RuntimeError if there is none.
+    """
     found: dict[int, Figures] = {}
 
     def is_lossless(step: int) -> bool:
         for _ in range(TRIES):
-            figures = carry(contender, setting, Load(1, CHILDREN, first=step), trains=True)
+            load = Load(1, CHILDREN, first=step, mbits=RATES[step])
+            figures = carry(contender, setting, load=load, trains=True)[0].figures
             if figures.get(LOSS, 1.0) <= MOST_LOSS and figures[RATE] >= _least_delivered(RATES[step]):
                 found[step] = figures
                 return True
@@ -43,7 +47,7 @@ def highest_rate(contender: Contender, setting: Setting) -> Figures:
     best = highest(len(RATES), is_lossless)
     if best < 0:
         raise RuntimeError(f"loses packets at {RATES[0]:.0f} Mbit/s already")
-    return {RATE: found[best][RATE], CORES: found[best][CORES], FEEDING: found[best][FEEDING]}
+    return [Window({figure: found[best][figure] for figure in (RATE, CORES, FEEDING)})]
 
 
 def highest(steps: int, holds: Callable[[int], bool]) -> int:

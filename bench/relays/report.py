@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
 from bench.relays.loads import LOSS, RATE
+from bench.relays.profile import Profile, line, middle
 from bench.relays.rounds import Measured
 from bench.relays.udp_peers import LIMIT
 from bench.relays.verdict import Figures, ratios, spread, values
@@ -18,7 +19,10 @@ class VerdictJson(TypedDict):
     bound: float
     reference: str  # in proportion to whose figure; empty: as it is
     is_least: bool
-    median: float | None
+    by_worst: bool
+    judged: float | None  # the figure that decides: the median, or the worst round's
+    rounds: int
+    told: str
     met: bool
     open: str  # why it is neither met nor missed
 
@@ -29,6 +33,8 @@ class RowJson(TypedDict):
     name: str
     compared: str
     rounds: dict[str, list[Figures]]
+    profile: dict[str, Profile]  # what each thread of a node uses, medians over its windows
+    seconds: float  # that it took
     failed: dict[str, str]
     absent: dict[str, str]
     verdicts: list[VerdictJson]
@@ -52,6 +58,10 @@ def told(measured: Measured) -> str:
         lines += [f"  {line}" for line in table(("", *_heads(measured)), rows).splitlines()]
     lines += [f"  {name} failed: {why}" for name, why in measured.failed.items()]
     lines += [f"  skipped: {why}" for why in measured.absent.values()]
+    lines += [
+        f"  threads of {name} (CPU ms a second, wake-ups a second): {line(profile)}"
+        for name, profile in profiles(measured).items()
+    ]
     lines += [f"  {verdict}" for verdict in measured.verdicts()]
     return "\n".join(lines)
 
@@ -59,7 +69,12 @@ def told(measured: Measured) -> str:
 def summary(run: Sequence[Measured]) -> str:
     """Return all verdicts in one table."""
     rows = [
-        (measured.row.name, str(verdict).partition(" ")[0], str(verdict.goal), str(verdict.found or ""))
+        (
+            measured.row.name,
+            str(verdict).partition(" ")[0],
+            str(verdict.goal),
+            verdict.open_because or verdict.told,
+        )
         for measured in run
         for verdict in measured.verdicts()
     ]
@@ -75,6 +90,8 @@ def figures(run: Sequence[Measured], machine: str) -> RunJson:
                 "name": measured.row.name,
                 "compared": measured.row.compared,
                 "rounds": measured.rounds,
+                "profile": profiles(measured),
+                "seconds": measured.took,
                 "failed": measured.failed,
                 "absent": measured.absent,
                 "verdicts": [
@@ -84,7 +101,10 @@ def figures(run: Sequence[Measured], machine: str) -> RunJson:
                         "bound": verdict.goal.bound,
                         "reference": verdict.goal.reference,
                         "is_least": verdict.goal.is_least,
-                        "median": verdict.found.median if verdict.found else None,
+                        "by_worst": verdict.goal.by_worst,
+                        "judged": verdict.goal.judged(verdict.found) if verdict.found else None,
+                        "rounds": verdict.found.rounds if verdict.found else 0,
+                        "told": verdict.told,
                         "met": verdict.is_met,
                         "open": verdict.open_because,
                     }
@@ -94,6 +114,11 @@ def figures(run: Sequence[Measured], machine: str) -> RunJson:
             for measured in run
         ],
     }
+
+
+def profiles(measured: Measured) -> dict[str, Profile]:
+    """Return what the threads of each node use."""
+    return {name: middle(each) for name, each in measured.profiles.items() if each}
 
 
 def _names(measured: Measured) -> list[str]:

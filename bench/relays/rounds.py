@@ -3,20 +3,21 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.relays.contenders import Contender
+from bench.relays.contenders import Contender, Window
 from bench.relays.nodes import Node
+from bench.relays.profile import Profile
 from bench.relays.rows import Row
+from bench.relays.schedule import Turn, turns
 from bench.relays.setting import Setting
 from bench.relays.sources import Sources
 from bench.relays.verdict import Figures, Verdict, judge
 from tools.demo.processes import ProgramError
 
-SIDE_ROUNDS = 3
-"""Of contenders whom no goal names."""
 TRIES = 2
 """Of a turn: one disturbance in an hour must not cost a row."""
 
@@ -27,8 +28,10 @@ class Measured:
 
     row: Row
     rounds: dict[str, list[Figures]] = field(default_factory=dict)
+    profiles: dict[str, list[Profile]] = field(default_factory=dict)  # of nodes, window by window
     failed: dict[str, str] = field(default_factory=dict)  # why, by contender
     absent: dict[str, str] = field(default_factory=dict)  # who is not installed, and how to mend it
+    took: float = 0.0  # seconds
 
     def verdicts(self) -> list[Verdict]:
         """Return whether the goals are met; who has failed has no figures."""
@@ -37,59 +40,54 @@ class Measured:
 
 
 def measure(
-    row: Row, contenders: Sequence[Contender], sources: Sources, rounds: int, seconds: float
+    row: Row, contenders: Sequence[Contender], sources: Sources, rounds: int, windows: int, seconds: float
 ) -> Measured:
-    """Measure one row. Each round begins with another contender."""
-    measured = Measured(row)
+    """Measure one row: in so many rounds, so many windows a turn, each of so many seconds."""
+    measured, began = Measured(row), time.monotonic()
     taking = []
     for contender in contenders:
         if lacking := contender.lacking():
             measured.absent[contender.name] = lacking
         else:
             measured.rounds[contender.name] = []
+            measured.profiles[contender.name] = []
             taking.append(contender)
     with tempfile.TemporaryDirectory(prefix="mcast-bench-") as folder:
         setting = Setting(Path(folder), sources, row.needs, seconds)
         try:
-            for number, contender in _turns(row, taking, min(rounds, row.most_rounds)):
-                if contender.name not in measured.failed:
-                    _take_turn(measured, contender, setting, number)
+            for turn in turns(row, taking, rounds, windows):
+                if turn.contender.name not in measured.failed:
+                    _take(measured, turn, setting)
         finally:
             setting.close()
+    measured.took = time.monotonic() - began
     return measured
 
 
-def _turns(row: Row, contenders: Sequence[Contender], rounds: int) -> Iterator[tuple[int, Contender]]:
-    for number in range(rounds):
-        first = number % len(contenders)
-        for contender in (*contenders[first:], *contenders[:first]):
-            if number < SIDE_ROUNDS or row.decides(contender.name) or isinstance(contender, Node):
-                yield number, contender
-
-
-def _take_turn(measured: Measured, contender: Contender, setting: Setting, number: int) -> None:
-    row, why = measured.row, ""
+def _take(measured: Measured, turn: Turn, setting: Setting) -> None:
+    row, name, why = measured.row, turn.contender.name, ""
     for _ in range(TRIES):
         try:
-            figures = _figures(row, contender, setting)
+            found = _windows(row, turn, setting)
         except (ProgramError, RuntimeError, OSError, subprocess.SubprocessError) as error:
             why = str(error)
-            _note(row, number, f"{contender.name} failed: {why}")
+            _note(row, turn, f"failed: {why}")
             continue
-        measured.rounds[contender.name].append(figures)
-        told = row.compared or next(iter(figures))
-        _note(row, number, f"{contender.name}: {told} {figures[told]:.4g}")
+        measured.rounds[name] += [window.figures for window in found]
+        measured.profiles[name] += [window.profile for window in found if window.profile]
+        told = row.compared or next(iter(found[0].figures))
+        _note(row, turn, f"{told} {', '.join(f'{window.figures[told]:.4g}' for window in found)}")
         return
-    measured.failed[contender.name] = why
+    measured.failed[name] = why
 
 
-def _figures(row: Row, contender: Contender, setting: Setting) -> Figures:
+def _windows(row: Row, turn: Turn, setting: Setting) -> Sequence[Window]:
     if row.ask is not None:
-        assert isinstance(contender, Node)
-        return row.ask(contender, setting)
+        assert isinstance(turn.contender, Node)
+        return [Window(row.ask(turn.contender, setting))]
     assert row.carry is not None
-    return row.carry(contender, setting)
+    return row.carry(turn.contender, setting, turn.windows)
 
 
-def _note(row: Row, number: int, text: str) -> None:
-    print(f"  {row.name}, round {number + 1}: {text}", file=sys.stderr, flush=True)
+def _note(row: Row, turn: Turn, text: str) -> None:
+    print(f"  {row.name}, turn {turn.number + 1}, {turn.contender.name}: {text}", file=sys.stderr, flush=True)

@@ -1,24 +1,26 @@
 """All that is asked, and what the answers are to be."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.relays import crowds, joins, latency, memory, rates
-from bench.relays.contenders import Contender, Load
+from bench.relays.contenders import Contender, Load, Window
 from bench.relays.loads import COST, LOSS, MOST_LOSS, RATE, carrying
 from bench.relays.nodes import Node
 from bench.relays.setting import Needs, Setting
 from bench.relays.sources import Sources
 from bench.relays.tcp_peers import MEDIAMTX, NGINX, SRS, SRS_PROMPT, TcpPeer
 from bench.relays.udp_peers import FFMPEG, GSTREAMER, LIMIT, MULTICAT, RIST, SINGLE, SOCAT, SRT, UdpPeer
-from bench.relays.verdict import Figures, Goal
+from bench.relays.verdict import ROUNDS, Figures, Goal
 
 Peer = UdpPeer | TcpPeer
 COPIERS: tuple[Peer, ...] = (GSTREAMER, FFMPEG, MULTICAT, SOCAT, NGINX, MEDIAMTX, SRS, SRS_PROMPT)
 """Who copies a stream to many, and repairs nothing."""
 DISCOVERY_NODES, DISCOVERY_JOINS = 1_000, 100
+OWN: tuple[Peer, ...] = (LIMIT, SINGLE)
+"""The benchmark's own C relays, which are always there."""
 FIRST, LAST = "messages of the first join", "messages of the 100th"
 
 
@@ -29,21 +31,25 @@ class Row:
     name: str
     goals: tuple[Goal, ...]
     needs: Needs = field(default_factory=Needs)
-    carry: Callable[[Contender, Setting], Figures] | None = None  # asked of every contender
+    carry: Callable[[Contender, Setting, int], Sequence[Window]] | None = None  # asked of every contender
     ask: Callable[[Node, Setting], Figures] | None = None  # or of mcast's node alone
     peers: tuple[Peer, ...] = ()
     compared: str = ""  # the figure whose ratio to the limit is told
     is_quick: bool = False
-    most_rounds: int = 7
+    most_rounds: int = ROUNDS
+    lives_on: bool = False  # who has been measured in one window can be measured in another at once
+    turn_seconds: float = 0.0  # about, where it is not some time to settle and the windows
 
     def decides(self, name: str) -> bool:
         """Return whether the verdict depends on this contender; if not, a few rounds of it will do."""
         return any(name in (goal.contender, goal.reference) for goal in self.goals)
 
     def quick(self) -> "Row":
-        """Return the same without those who are only there to compare with."""
-        goals = tuple(goal for goal in self.goals if goal.reference in ("", LIMIT.name))
-        return replace(self, goals=goals, peers=tuple(peer for peer in self.peers if peer is LIMIT))
+        """Return the same without those who are only there to compare with, and without foreign programs."""
+        goals = tuple(goal for goal in self.goals if goal.reference in ("", *(relay.name for relay in OWN)))
+        named = {LIMIT.name, *(goal.reference for goal in goals)}
+        peers = tuple(peer for peer in self.peers if peer in OWN and peer.name in named)
+        return replace(self, goals=goals, peers=peers)
 
 
 def _load(
@@ -62,8 +68,9 @@ def _load(
     """
     goals = [Goal(bound, COST, reference=reference) for reference, bound in bounds.items()]
     return Row(
-        name, (*goals, Goal(MOST_LOSS, LOSS)), replace(needs, contents=load.contents),
+        name, (*goals, Goal(MOST_LOSS, LOSS, by_worst=True)), replace(needs, contents=load.contents),
         carry=carrying(load, trains=trains), peers=(LIMIT, *others), compared=COST, is_quick=is_quick,
+        lives_on=True,
     )  # fmt: skip
 
 
@@ -80,7 +87,7 @@ def _delay(name: str, load: Load) -> Row:
     goals = Goal(0.15, latency.HALF), Goal(1.2, latency.NEARLY_ALL, reference=LIMIT.name)
     return Row(
         name, goals, Needs(load.contents), carry=latency.delaying(load), peers=(LIMIT, SINGLE),
-        compared=latency.NEARLY_ALL,
+        compared=latency.NEARLY_ALL, lives_on=True,
     )  # fmt: skip
 
 
@@ -90,8 +97,8 @@ def _crowd(mbits: float, most: float) -> Row:
 
     return Row(
         f"1,000 viewers of {mbits:g} Mbit/s join one node at once",
-        (Goal(most, crowds.LAST), Goal(0.0, crowds.FAILED)),
-        Needs(sources=sources), ask=crowds.crowd, is_quick=mbits > 1, most_rounds=3,
+        (Goal(most, crowds.LAST), Goal(0.0, crowds.FAILED, by_worst=True)),
+        Needs(sources=sources), ask=crowds.crowd, is_quick=mbits > 1, turn_seconds=13.0,
     )  # fmt: skip
 
 
@@ -117,33 +124,34 @@ ROWS = (
     Row(
         "1 x 16, highest lossless rate", (Goal(0.9, RATE, reference="limit", is_least=True),),
         Needs(sources=rates.at_all_rates), carry=rates.highest_rate, peers=(LIMIT, SINGLE), compared=RATE,
+        turn_seconds=50.0,
     ),
     _delay("a hop's delay, idle (1 x 1)", Load(1, 1)),
     _delay("a hop's delay, loaded (8 x 16)", Load(8, 16)),
     Row(
         "join behind 3 nodes that stream",
-        (Goal(3.0, joins.KEYFRAME), Goal(3.3, joins.PICTURE), Goal(30.0, joins.WORST)),
-        Needs(nodes=3), ask=joins.streaming, most_rounds=3,
+        (Goal(3.0, joins.KEYFRAME), Goal(3.3, joins.PICTURE), Goal(30.0, joins.WORST, by_worst=True)),
+        Needs(nodes=3), ask=joins.streaming, turn_seconds=16.0,
     ),
     Row(
         "join behind 5 nodes, nobody streams",
         (Goal(15.0, joins.KEYFRAME), Goal(45.0, joins.PICTURE)),
-        Needs(contents=10, nodes=5), ask=joins.not_streaming, most_rounds=3,
+        Needs(contents=10, nodes=5), ask=joins.not_streaming, turn_seconds=8.0,
     ),
     _crowd(0.5, 1.0),
     _crowd(5.0, 2.0),
     Row(
         "memory",
         (Goal(20.0, memory.BASE), Goal(memory.HISTORY_MIB, memory.CONTENT), Goal(4.0, memory.CHILD)),
-        ask=memory.weigh, most_rounds=3,
+        ask=memory.weigh, turn_seconds=19.0,
     ),
     Row(
         "memory after a minute of churn, 4 contents",
         (Goal(40.0 + memory.CHURN_CONTENTS * memory.HISTORY_MIB, memory.CHURNED),),
-        Needs(contents=memory.CHURN_CONTENTS), ask=memory.churn, most_rounds=1,
+        Needs(contents=memory.CHURN_CONTENTS), ask=memory.churn, most_rounds=1, turn_seconds=62.0,
     ),
     Row(
         "discovery, 1,000 nodes of degree 4", (Goal(60.0, FIRST), Goal(10.0, LAST)), ask=discovery,
-        most_rounds=1,
+        most_rounds=1, turn_seconds=60.0,
     ),
 )  # fmt: skip

@@ -9,10 +9,13 @@ from bench.relays.overlay import Overlay
 from bench.relays.sources import Sources
 from tools.demo.processes import ProgramError
 
+MBITS = 5.0
+"""Of the content that nearly all rows stream."""
+
 
 def five_mbits(sources: Sources) -> Sequence[Path]:
-    """Return the content that nearly all rows stream."""
-    return [sources.noise(5.0)]
+    """Return that content."""
+    return [sources.noise(MBITS)]
 
 
 @dataclass(frozen=True, slots=True)

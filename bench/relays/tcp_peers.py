@@ -53,6 +53,10 @@ class TcpPeer:
     binary: str = ""  # where it is not in the PATH
     module: str = ""  # a file that it loads
 
+    @property
+    def ready_seconds(self) -> float:
+        return 9.0  # a publisher looks at its input before it begins
+
     def lacking(self) -> str:
         if shutil.which("ffmpeg") is None:
             return f"{self.name} is fed by ffmpeg: apt-get install ffmpeg"

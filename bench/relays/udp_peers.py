@@ -51,6 +51,10 @@ class UdpPeer:
     looks_seconds: float = 0.0  # at its input before it begins
     receiver: str = ""  # a program for each child, from `{link}` to `{output}`; none: whoever has the address
 
+    @property
+    def ready_seconds(self) -> float:
+        return self.looks_seconds + 4.0
+
     def lacking(self) -> str:
         for command in filter(None, (self.command, self.receiver)):
             if self.package and shutil.which(shlex.split(command)[0]) is None:

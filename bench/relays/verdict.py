@@ -1,7 +1,8 @@
 """From rounds to a verdict: medians, ratios of one round, goals. Pure.
 
 Machines differ, and so does one machine from minute to minute. So contenders take turns, and what is judged
-is the ratio to a reference *of the same round*, by its median over the rounds.
+is the ratio to a reference *of the same round*, by its median over the rounds; or by the worst round, where
+something must never happen.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,15 +13,18 @@ Figures = Mapping[str, float]
 """What one contender has shown in one round, by name."""
 Rounds = Mapping[str, Sequence[Figures]]
 """By contender: its figures, round by round. Some take part in the first rounds only."""
+ROUNDS = 7
+"""So many make a verdict; one by fewer says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A figure's median over the rounds, and between what it lay."""
+    """A figure's median over the rounds, between what it lay, and how many there were."""
 
     median: float
     least: float
     most: float
+    rounds: int = ROUNDS
 
     def __str__(self) -> str:
         return f"{self.median:.3g} ({self.least:.3g} to {self.most:.3g})"
@@ -35,12 +39,17 @@ class Goal:
     contender: str = "mcast"
     reference: str = ""
     is_least: bool = False  # the figure must reach the bound instead
+    by_worst: bool = False  # every round must; if not, the median decides
 
     def __str__(self) -> str:
         of = f" x {self.reference}" if self.reference else ""
-        return (
-            f"{self.figure} of {self.contender} at {'least' if self.is_least else 'most'} {self.bound:g}{of}"
-        )
+        bound = f"at {'least' if self.is_least else 'most'} {self.bound:g}{of}"
+        return f"{self.figure} of {self.contender} {bound}{' in every round' if self.by_worst else ''}"
+
+    def judged(self, found: Spread) -> float:
+        """Return the figure that decides."""
+        worst = found.least if self.is_least else found.most
+        return worst if self.by_worst else found.median
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +64,8 @@ class Verdict:
     def is_met(self) -> bool:
         if self.found is None:
             return False
-        goal = self.goal
-        return self.found.median >= goal.bound if goal.is_least else self.found.median <= goal.bound
+        goal, judged = self.goal, self.goal.judged(self.found)
+        return judged >= goal.bound if goal.is_least else judged <= goal.bound
 
     @property
     def is_missed(self) -> bool:
@@ -65,8 +74,16 @@ class Verdict:
     def __str__(self) -> str:
         if self.open_because:
             return f"open   {self.goal}: {self.open_because}"
-        found = "not measured" if self.found is None else str(self.found)
-        return f"{'met   ' if self.is_met else 'MISSED'} {self.goal}: {found}"
+        return f"{'met   ' if self.is_met else 'MISSED'} {self.goal}: {self.told}"
+
+    @property
+    def told(self) -> str:
+        """Return what was found, and by how many rounds if they are few."""
+        if self.found is None:
+            return "not measured"
+        count = self.found.rounds
+        few = f", by {count} round{'s' * (count > 1)} only" if count < ROUNDS else ""
+        return f"{self.found}{few}"
 
 
 def quantile(figures: Sequence[float], share: float) -> float:
@@ -77,7 +94,7 @@ def quantile(figures: Sequence[float], share: float) -> float:
 
 def spread(figures: Sequence[float]) -> Spread:
     """Return the spread of at least one figure."""
-    return Spread(median(figures), min(figures), max(figures))
+    return Spread(median(figures), min(figures), max(figures), len(figures))
 
 
 def values(rounds: Rounds, contender: str, figure: str) -> list[float]:
@@ -92,7 +109,7 @@ def ratios(rounds: Rounds, contender: str, reference: str, figure: str) -> list[
 
 
 def judge(goal: Goal, rounds: Rounds, absent: Mapping[str, str]) -> Verdict:
-    """Return whether a goal is met by the median of the rounds; `absent`: who is not installed, and why."""
+    """Return whether a goal is met by the rounds; `absent`: who is not installed, and why."""
     for name in (goal.contender, goal.reference):
         if name in absent:
             return Verdict(goal, None, absent[name])

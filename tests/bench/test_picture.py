@@ -5,11 +5,11 @@ from bench.relays.report import RowJson, RunJson, VerdictJson
 
 
 def verdict(
-    figure: str, bound: float, median: float | None, *, met: bool, is_least: bool = False, of: str = ""
+    figure: str, bound: float, judged: float | None, *, met: bool, is_least: bool = False, of: str = ""
 ) -> VerdictJson:
     return VerdictJson(
-        goal="as it is said", figure=figure, bound=bound, reference=of, is_least=is_least, median=median,
-        met=met, open="",
+        goal="as it is said", figure=figure, bound=bound, reference=of, is_least=is_least, by_worst=False,
+        judged=judged, rounds=7, told="as it is told", met=met, open="",
     )  # fmt: skip
 
 
@@ -18,6 +18,8 @@ def row(name: str, *verdicts: VerdictJson, **costs: list[float]) -> RowJson:
         name=name,
         compared="CPU",
         rounds={contender: [{"CPU": cost} for cost in rounds] for contender, rounds in costs.items()},
+        profile={},
+        seconds=60.0,
         failed={},
         absent={},
         verdicts=list(verdicts),
