@@ -1,7 +1,8 @@
 """What discovery costs as an overlay grows, and how good the trees are that it builds.
 
     python3 bench/discovery.py                                    # 10 to 1,000 nodes, three kinds of graph
-    python3 bench/discovery.py --nodes 10000 --graphs random --joins 20
+    python3 bench/discovery.py --nodes 10 100 1000 10000 --json all.json --picture all.svg
+    python3 bench/discovery.py --results some.json others.json --picture all.svg
 
 Runs the decision code of real nodes on simulated links, each of which takes a time of its own (0.2 to 20 ms).
 Clients join one content one after another at random nodes and stay. Told are, for each way to ask
@@ -26,19 +27,19 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from math import ceil, log10
 from pathlib import Path
 from random import Random
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT), str(ROOT / "tests")]
 
+from bench.discovery_picture import draw  # noqa: E402
 from overlay.simulation import Network  # noqa: E402
-from tools.experiments.svg import FAINT, PALE, Svg  # noqa: E402
 from tools.lab.overview import table  # noqa: E402
 
 Links = list[tuple[str, str]]
 
+WAYS = FLOOD, SCOPED = "flood", "scoped"
 DEGREE = 4
 MOST_FIRST, MOST_LAST = 60, 10
 """Messages of a scoped search: the first join of a content, and one when it streams at many places."""
@@ -135,7 +136,7 @@ class Trial:
             self._net.run(1.0)  # neighbours hear of it
         self._net.check_trees()
         return Result(
-            self._graph, len(names), "scoped" if self._scoped else "flood", len(joined_ms),
+            self._graph, len(names), SCOPED if self._scoped else FLOOD, len(joined_ms),
             messages[0], messages[-1], statistics.median(joined_ms), max(joined_ms), *self._trees(),
         )  # fmt: skip
 
@@ -208,53 +209,12 @@ def told(results: Sequence[Result]) -> str:
     return table(heads, rows)
 
 
-LINES = (
-    ("flood", "first_messages", "a flood, first join", "#d1495b"),
-    ("flood", "last_messages", "a flood, last join", "#e6a1aa"),
-    ("scoped", "first_messages", "scoped, first join", "#00798c"),
-    ("scoped", "last_messages", "scoped, last join", "#7fbcc5"),
-)
-WIDTH, HEIGHT, MARGIN = 900, 400, 70
-
-
-def picture(results: Sequence[Result], graph: str) -> Svg:
-    """Draw the messages of a join over the number of nodes, both on logarithmic scales."""
-    mine = [each for each in results if each.graph == graph]
-    right, top = max(each.nodes for each in mine), max(each.first_messages for each in mine)
-    left, powers = min(each.nodes for each in mine), range(ceil(log10(top)) + 1)
-    drawn = Svg(WIDTH, HEIGHT, f"Messages of a join: {graph} graph")
-    drawn.text(
-        (24, 34), f"Messages of a join, by the number of nodes ({graph} graph)", 18, font_weight="bold"
-    )
-
-    def place(nodes: int, messages: float) -> tuple[float, float]:
-        x = log10(nodes / left) / max(log10(right / left), 0.1)
-        return MARGIN + x * (WIDTH - 320), HEIGHT - 50 - log10(messages) / powers[-1] * (HEIGHT - 120)
-
-    for power in powers:
-        drawn.line(place(left, 10**power), place(right, 10**power), stroke=PALE)
-        drawn.text(
-            (MARGIN - 10, place(left, 10**power)[1] + 4), f"{10**power:,}", 12, text_anchor="end", fill=FAINT
-        )
-    for nodes in sorted({each.nodes for each in mine}):
-        drawn.text((place(nodes, 1)[0], HEIGHT - 28), f"{nodes:,}", 12, text_anchor="middle", fill=FAINT)
-    for discovery, field, name, colour in LINES:
-        points = [
-            place(each.nodes, max(getattr(each, field), 1)) for each in mine if each.discovery == discovery
-        ]
-        drawn.lines(points, stroke=colour, stroke_width=2.5)
-        for point in points:
-            drawn.circle(point, 4, fill=colour)
-        drawn.text((points[-1][0] + 12, points[-1][1] + 5), name, 13)
-    return drawn
-
-
 def complaints(results: Sequence[Result]) -> Iterator[str]:
     """Yield what is not as it must be."""
     for r in results:
-        if r.discovery == "scoped" and r.first_messages > MOST_FIRST:
+        if r.discovery == SCOPED and r.first_messages > MOST_FIRST:
             yield f"{r.graph}, {r.nodes:,} nodes: the first join took {r.first_messages:,} messages"
-        if r.discovery == "scoped" and r.joins >= JOINS_JUDGED and r.last_messages > MOST_LAST:
+        if r.discovery == SCOPED and r.joins >= JOINS_JUDGED and r.last_messages > MOST_LAST:
             yield f"{r.graph}, {r.nodes:,} nodes: join {r.joins} took {r.last_messages:,} messages"
 
 
@@ -266,23 +226,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--graphs", nargs="+", choices=sorted(GRAPHS), default=list(GRAPHS))
     add("--joins", type=int, default=JOINS_JUDGED, help="clients (default: %(default)s)")
     add("--seed", type=int, default=1)
+    add("--ways", nargs="+", choices=WAYS, default=WAYS, help="to ask (default: both)")
     add("--json", type=Path, metavar="FILE", help="write all figures there")
-    add("--picture", type=Path, metavar="FILE", help="draw the messages of the first graph there (SVG)")
+    add("--results", type=Path, nargs="+", metavar="FILE", help="tell and draw these, and run nothing")
+    add("--picture", type=Path, metavar="FILE", help="draw all of it there (SVG)")
     options = parser.parse_args(argv)
-    results = []
-    for graph in options.graphs:
-        for nodes in options.nodes:
-            for scoped in (False, True):
-                results.append(Trial(graph, nodes, scoped=scoped, seed=options.seed).run(options.joins))
-                print(f"{graph}, {nodes:,} nodes, {results[-1].discovery}: done", file=sys.stderr, flush=True)
+    results = list[Result]()
+    for result in _earlier(options.results) if options.results else _run(options):
+        results.append(result)
+        if options.json:  # after each, as a large one takes long
+            options.json.write_text(json.dumps([asdict(each) for each in results], indent=2) + "\n")
     print(told(results))
-    if options.json:
-        options.json.write_text(json.dumps([asdict(each) for each in results], indent=2) + "\n")
     if options.picture:
-        options.picture.write_text(str(picture(results, options.graphs[0])))
+        options.picture.write_text(str(draw(results)))
     missed = list(complaints(results))
     print(*(f"missed: {each}" for each in missed), sep="\n", end="\n" if missed else "")
     return 1 if missed else 0
+
+
+def _run(options: argparse.Namespace) -> Iterator[Result]:
+    for graph in options.graphs:
+        for nodes in options.nodes:
+            for way in options.ways:
+                trial = Trial(graph, nodes, scoped=way == SCOPED, seed=options.seed)
+                yield trial.run(options.joins)
+                print(f"{graph}, {nodes:,} nodes, {way}: done", file=sys.stderr, flush=True)
+
+
+def _earlier(paths: Sequence[Path]) -> Iterator[Result]:
+    for path in paths:
+        yield from (Result(**each) for each in json.loads(path.read_text()))
 
 
 if __name__ == "__main__":
