@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 1080.0, 420.0
 PANEL, GAP, LEFT, TOP, BOTTOM = 270.0, 80.0, 70.0, 80.0, 330.0
 DASHED, DOTTED = "7 4", "2 4"
-TICKS = 4
-"""Of a scale that is not logarithmic."""
+STEPS, MOST_STEPS = (0.5, 1.0, 2.0, 5.0, 10.0), 6
+"""Of a scale that is not logarithmic: the smallest of these that is not too small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,22 +77,15 @@ class Scales:
 
     left: float
     nodes: tuple[int, int]
-    values: tuple[float, float]
+    ticks: list[float]  # from the least to the most
     by_powers: bool
 
     def place(self, nodes: float, value: float) -> Point:
         least, most = self.nodes
         x = log10(nodes / least) / max(log10(most / least), 0.1)
-        low, high = self.values
-        y = log10(max(value, 1.0)) / log10(high) if self.by_powers else (value - low) / (high - low)
+        most_value = self.ticks[-1]
+        y = log10(max(value, 1.0)) / log10(most_value) if self.by_powers else value / most_value
         return self.left + x * PANEL, BOTTOM - y * (BOTTOM - TOP)
-
-    def ticks(self) -> list[float]:
-        """Return where the lines across are."""
-        low, high = self.values
-        if self.by_powers:
-            return [float(10**power) for power in range(round(log10(high)) + 1)]
-        return [low + (high - low) * step / TICKS for step in range(TICKS + 1)]
 
 
 def draw(results: Sequence["Result"]) -> Svg:
@@ -117,13 +110,13 @@ def _panel(svg: Svg, panel: Panel, left: float, results: Sequence["Result"], col
     svg.text((left, 34), panel.title, 15, font_weight="bold")
     svg.text((left, 54), f"dotted: {panel.third}", 12, fill=FAINT)
     scales = _scales(panel, left, results)
-    for tick in scales.ticks():
+    for tick in scales.ticks:
         start, end = scales.place(scales.nodes[0], tick), scales.place(scales.nodes[1], tick)
         svg.line(start, end, stroke=PALE)
-        label = f"{tick:,.0f}" if panel.by_powers else f"{tick:.1f}"
+        label = f"{tick:,g}"
         svg.text((left - 8, start[1] + 4), label, 12, text_anchor="end", fill=FAINT)
     for nodes in sorted({result.nodes for result in results}):
-        place = scales.place(nodes, scales.values[0])[0], BOTTOM + 20
+        place = scales.place(nodes, scales.ticks[0])[0], BOTTOM + 20
         svg.text(place, f"{nodes:,}", 12, text_anchor="middle", fill=FAINT)
     svg.text((left + PANEL / 2, BOTTOM + 40), "nodes", 12, text_anchor="middle", fill=INK)
     for graph, colour in colours.items():
@@ -147,5 +140,14 @@ def _scales(panel: Panel, left: float, results: Sequence["Result"]) -> Scales:
         for curve in panel.curves
         if curve.discovery == result.discovery
     )
-    values = (1.0, 10.0 ** max(ceil(log10(most)), 1)) if panel.by_powers else (0.0, float(ceil(most)))
-    return Scales(left, (min(nodes), max(nodes)), values, panel.by_powers)
+    ticks = _powers(most) if panel.by_powers else _even(most)
+    return Scales(left, (min(nodes), max(nodes)), ticks, panel.by_powers)
+
+
+def _powers(most: float) -> list[float]:
+    return [10.0**power for power in range(max(ceil(log10(most)), 1) + 1)]
+
+
+def _even(most: float) -> list[float]:
+    step = next((each for each in STEPS if most / each <= MOST_STEPS), STEPS[-1])
+    return [step * number for number in range(ceil(most / step) + 1)]
