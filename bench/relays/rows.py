@@ -38,6 +38,7 @@ class Row:
     is_quick: bool = False
     most_rounds: int = ROUNDS
     lives_on: bool = False  # who has been measured in one window can be measured in another at once
+    window_times: float = 1.0  # a window is longer than others by so much
     turn_seconds: float = 0.0  # about, where it is not some time to settle and the windows
 
     def decides(self, name: str) -> bool:
@@ -87,7 +88,7 @@ def _delay(name: str, load: Load) -> Row:
     goals = Goal(0.15, latency.HALF), Goal(1.2, latency.NEARLY_ALL, reference=LIMIT.name)
     return Row(
         name, goals, Needs(load.contents), carry=latency.delaying(load), peers=(LIMIT, SINGLE),
-        compared=latency.NEARLY_ALL, lives_on=True,
+        compared=latency.NEARLY_ALL, lives_on=True, window_times=latency.TIMES,
     )  # fmt: skip
 
 

@@ -48,7 +48,8 @@ def estimate(row: Row, contenders: Sequence[Contender], rounds: int, windows: in
     """Return how many seconds a row takes, about, with windows of so many seconds."""
     taken = OVERLAY_SECONDS + CONTENT_SECONDS * row.needs.contents
     for turn in turns(row, contenders, rounds, windows):
-        taken += row.turn_seconds or turn.contender.ready_seconds + turn.windows * seconds
+        measured = turn.windows * row.window_times * seconds
+        taken += row.turn_seconds or turn.contender.ready_seconds + measured
     return taken
 
 
