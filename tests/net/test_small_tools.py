@@ -4,6 +4,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +115,17 @@ def test_the_first_crash_is_the_one_that_counts() -> None:
     box(first)
     box(ValueError("second"))
     assert box.error is first
+
+
+def test_the_kernel_knows_the_beginning_of_a_threads_name() -> None:
+    told = Recorder()
+
+    def tell() -> None:
+        told(Path(f"/proc/self/task/{threading.get_native_id()}/comm").read_text())
+
+    thread = start_thread("feedback-of-cafés", tell, Recorder())
+    assert told.wait_for() == ["feedback-of-caf\n"]
+    thread.join()
 
 
 def test_joining_is_harmless_before_the_start_and_from_within() -> None:
