@@ -31,6 +31,9 @@ class Counts:
     rtp: int = 0  # datagrams
     span: int = 0  # how far the sequence numbers of all contents went on
 
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.bytes + other.bytes, self.rtp + other.rtp, self.span + other.span)
+
     def loss(self, children: int) -> float | None:
         """Return the share of the datagrams that did not come to this many children of each content.
 
