@@ -74,7 +74,8 @@ def _name_this_thread(name: str) -> None:
     The kernel keeps 15 bytes. Where there is no /proc, or it is read-only, the name stays Python's alone.
     """
     with contextlib.suppress(OSError):
-        Path(f"/proc/self/task/{threading.get_native_id()}/comm").write_bytes(name.encode()[:15])
+        comm = Path(f"/proc/self/task/{threading.get_native_id()}/comm")
+        comm.write_bytes(name.encode(errors="replace")[:15])
 
 
 class CrashBox:
