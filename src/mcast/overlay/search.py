@@ -47,8 +47,9 @@ LEAST_TOLD_PAUSE, LONGEST_TOLD_PAUSE = 0.25, 10.0
 REPAIR_PAUSE = 0.05
 """The same for who repairs: five tries within the half second that a viewer's buffer lasts."""
 LONGEST_PAUSE = 2.0
-STAMPEDE_JITTER = 0.03
-"""Seconds within which many siblings that have lost one parent begin to flood: a few round trips."""
+STAMPEDE_JITTER = 0.01
+"""Seconds within which many siblings that have lost one parent begin to flood: a round trip of a campus. More
+of it costs every viewer so much, and saves no messages (`bench.healing`)."""
 HANDOVER_SPREAD = 0.2
 """The same where the parent feeds them all until they have gone. Twenty clients that begin at once keep two
 cores busy for so long that media waits for longer than a buffer of 100 ms lasts."""
