@@ -3,6 +3,7 @@
 import os
 import queue
 import threading
+import time
 
 from bench.relays.profile import Profiler, ThreadUse, line, middle
 from mcast.net.threads import OwnedThread
@@ -22,6 +23,7 @@ def test_a_thread_is_told_by_its_name_with_what_it_computed_and_how_often_it_was
 
     def work() -> None:
         while size := asked.get():
+            time.sleep(0.001)  # whoever sleeps is woken up; who waits for a queue may find it filled already
             answered.put(sum(range(size)))
 
     thread = OwnedThread("a-rather-long-name", work, crash)
