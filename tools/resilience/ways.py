@@ -12,8 +12,6 @@ from tools.demo.processes import wait_until
 from tools.resilience.overlay import BOOTSTRAP
 from tools.resilience.trial import Trial
 
-PAUSES = ("node_pruned", "node_lost", "node_registered")
-"""What the bootstrapper tells of a node that streams no more."""
 SECOND_TIMEOUT = 60.0
 """Seconds until all have two parents: a try begins after a second, one that fails is repeated after half a
 minute at most, and then it takes a search."""
@@ -86,9 +84,8 @@ def _begun(trial: Trial, name: str) -> float:
     """Return since when a node streams without a pause, or a client: it may have begun for an earlier run."""
     if name in trial.case.viewers:
         return trial.joining
-    told = trial.overlay.said_since(BOOTSTRAP, 0.0)
-    pauses = [at for at, event in told if event.name in PAUSES and event.text("node") == name]
-    return pauses[-1] if pauses else 0.0
+    pauses = [at for at, event in trial.overlay.said_since(name, 0.0) if event.name == "pruned"]
+    return max(pauses, default=0.0)
 
 
 def _name_of(trial: Trial, parent: str) -> str:
