@@ -56,7 +56,7 @@ def test_however_a_gate_ends_and_however_many_are_behind_it_none_of_them_misses_
         unharmed(net, most_gap)
 
 
-@pytest.mark.parametrize(("how", "most_gap"), [("ends", 0.1), ("killed", 0.4), ("frozen", 0.6)])
+@pytest.mark.parametrize(("how", "most_gap"), [("ends", 0.1), ("killed", 0.5), ("frozen", 1.0)])
 def test_where_they_cannot_reach_a_rendezvous_point_they_soon_ask_somebody_who_can(
     how: str, most_gap: float
 ) -> None:

@@ -164,7 +164,7 @@ def test_a_server_that_vanishes_is_told_and_that_it_comes_back(
     for connection in server.lists:
         connection.close()
     wait_until(lambda: told.losses(server) and not told.has(server))
-    assert "server does not answer" in caplog.text
+    wait_until(lambda: "server does not answer" in caplog.text, "the line that follows the word")
     server.answer_list = True
     for connection in server.lists:
         connection.close()
