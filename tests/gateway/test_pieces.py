@@ -26,7 +26,7 @@ from media.source.foreign import (
     without_indicators,
     without_tables,
 )
-from media.source.transport import PMT, packet, pat_section, pes, run
+from media.source.transport import PMT, any_packet, packet, pat_section, pes, run
 
 pytestmark = pytest.mark.ffmpeg
 CLOCK = 90_000
@@ -196,14 +196,7 @@ def test_what_browsers_cannot_play_is_named() -> None:
     assert Programme(((0x100, 0x1B), (0x101, 0x0F), (0x102, 0x06))).unplayable == ()
 
 
-packets = st.builds(
-    lambda head, rest: (b"\x47" + head + rest).ljust(PACKET, b"\xff")[:PACKET],
-    st.binary(min_size=3, max_size=3),
-    st.binary(max_size=PACKET),
-)
-
-
-@given(st.lists(packets, max_size=8))
+@given(st.lists(any_packet, max_size=8))
 def test_any_packets_are_handed_on_or_left_out_and_nothing_is_raised(broken: list[bytes]) -> None:
     cutter = PieceCutter()
     data = b"".join(broken)

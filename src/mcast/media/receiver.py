@@ -33,7 +33,7 @@ from mcast.net.addresses import IPAddress, endpoint_of, sockaddr_of
 from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import JOIN_TIMEOUT, OnCrash
-from mcast.net.udp import count_dropped, enable_merging, request_receive_buffer
+from mcast.net.udp import RECEIVE_BUFFER, count_dropped, enable_merging, request_receive_buffer
 from mcast.overlay.actions import UpstreamId
 from mcast.wire.position import Position
 from mcast.wire.train import Train
@@ -370,7 +370,8 @@ class Receiver:
         )
         way = Way(_peer_of(request.sock), time.monotonic())
         line = _Line(parent, request.sock, way, count_dropped(request.sock))
-        request_receive_buffer(line.sock, self._fit.size)
+        if self._fit.size > RECEIVE_BUFFER:  # else it was asked for when the socket was opened
+            request_receive_buffer(line.sock, self._fit.size)
         self._lines = (*self._lines, line)
         self._forwarder.watch(line.sock, partial(self._read, line))
         return line

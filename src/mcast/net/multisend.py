@@ -34,9 +34,7 @@ class MultiSender:
     def __init__(self, sock: socket.socket, addresses: Sequence[SockAddr]) -> None:
         """Make the headers ready; the addresses are of the socket's family."""
         self._sock, self._count, self._segment = sock, len(addresses), 0
-        self.refused = (
-            False  # the last train was, at one address; else the socket was full, or cannot send it
-        )
+        self.refused = False  # the last train, at one address; else the socket was full
         names = [_packed(sock.family, address) for address in addresses]
         self._names = ctypes.create_string_buffer(b"".join(names))  # the headers point into these two
         self._part = Part()

@@ -17,6 +17,7 @@ from mcast.overlay.actions import (
     ConnectionId,
     End,
     Fail,
+    Parent,
     Path,
     Reply,
     SearchFailure,
@@ -34,7 +35,7 @@ CUT_RETRY_MS = 500
 """When who joins is to ask a node again that is cut off: most of what heals does so within a second."""
 
 
-def cut_off(node: Identity) -> str:
+def cut_off(node: Identity | Parent) -> str:
     """Say of a node why it takes nobody in now."""
     return f"{node} is cut off from the source"
 

@@ -32,7 +32,7 @@ from mcast.overlay.actions import (
     Supply,
     UpstreamId,
 )
-from mcast.overlay.admission import CUT_RETRY_MS
+from mcast.overlay.admission import CUT_RETRY_MS, cut_off
 from mcast.overlay.branch_data import SEEKING, UpstreamEntry, Why
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.contest import Contest
@@ -310,7 +310,7 @@ class Branch(Contest):
         if self.me in port.path:
             return self.on_refused(upstream, MissReason.LOOP, "it is below this node", now)
         if port.cut:
-            text = f"{entry.parent} is cut off from the source"
+            text = cut_off(entry.parent)
             return self.on_refused(upstream, MissReason.CUT, text, now, retry_ms=CUT_RETRY_MS)
         is_another = self.position is not None and port.stream.ssrc != self.position.ssrc
         if is_another and not anew.may_begin(self, entry.parent, now):

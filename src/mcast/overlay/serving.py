@@ -17,7 +17,7 @@ def passed_over(branch: BranchData, before: Parent | None, parent: Parent, cause
     if not isinstance(before, ServerParent) or not isinstance(parent, ServerParent) or before == parent:
         return []
     text = f"[{branch.content}] asks {parent} instead of {before}: {cause}"
-    return [Announce("server_passed_over", text, _from_to(branch, before, parent, "cause", cause))]
+    return [Announce("server_passed_over", text, _from_to(branch, before, parent, cause))]
 
 
 def taken(branch: BranchData, parent: Parent, cause: str = "") -> list[Announce]:
@@ -37,10 +37,10 @@ def taken(branch: BranchData, parent: Parent, cause: str = "") -> list[Announce]
             serves,
         ]
     text = f"[{branch.content}] goes on with {parent} instead of {before}: {cause}"
-    return [Announce("server_failover", text, _from_to(branch, before, parent, "cause", cause)), serves]
+    return [Announce("server_failover", text, _from_to(branch, before, parent, cause)), serves]
 
 
 def _from_to(
-    branch: BranchData, before: ServerParent, parent: ServerParent, why: str, text: str
+    branch: BranchData, before: ServerParent, parent: ServerParent, cause: str
 ) -> tuple[tuple[str, object], ...]:
-    return ("content", branch.content), ("server", before.address), ("to", parent.address), (why, text)
+    return ("content", branch.content), ("server", before.address), ("to", parent.address), ("cause", cause)

@@ -15,7 +15,7 @@ from mcast.media.parent import ParentState
 from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import CrashBox
-from mcast.net.udp import TrainSender, count_dropped, open_udp
+from mcast.net.udp import RECEIVE_BUFFER, TrainSender, count_dropped, open_udp
 from mcast.wire.position import Position
 from mcast.wire.rtcp import Bye, read_token, unpack_compound
 from media.plane.parts import PATIENT
@@ -140,23 +140,31 @@ def test_what_a_socket_had_no_room_for_before_it_is_read_here_is_not_counted(sce
 def test_more_room_is_asked_for_when_the_stream_is_fast(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = Recorder()
-    monkeypatch.setattr(receiver_module, "request_receive_buffer", asked)
+    asked: list[int] = []
+
+    def ask(_: socket.socket, size: int = RECEIVE_BUFFER) -> int:
+        asked.append(size)
+        return size
+
+    monkeypatch.setattr(receiver_module, "request_receive_buffer", ask)
     monkeypatch.setattr(buffer_fit, "MEASURED_SECONDS", 0.01)
     monkeypatch.setattr(buffer_fit, "BUFFER_SECONDS", 3600.0)  # as if it came that much faster
     with scene.receiver:
         sender = TrainSender(scene.add(1))
-        first = asked.wait_for(2)[1]  # when the socket was opened, and when it was added
+        assert len(asked) == 1  # when the socket was opened
         number = 0
 
         def has_grown() -> bool:
             nonlocal number
             sender.send(train(number, 10))
             number += 10
-            return len(asked) > 2
+            return len(asked) > 1
 
         wait_until(has_grown, "a larger buffer")
-        assert asked.calls[2][1] > first[1]  # type: ignore[index]
+        assert asked[1] > asked[0] == RECEIVE_BUFFER
+        scene.add(2)
+        wait_until(lambda: len(asked) > 3, "as much for a parent that comes later")
+        assert asked[-1] >= asked[1]
 
 
 def test_without_a_parent_it_waits_for_one(scene: Scene) -> None:

@@ -4,10 +4,19 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from hypothesis import strategies as st
+
 from mcast.media.sections import checksum
 from mcast.wire.mpegts import PACKET, PCR_WRAP
 
 VIDEO, PMT = 0x100, 0x1000
+
+any_packet = st.builds(
+    lambda head, rest: (b"\x47" + head + rest).ljust(PACKET, b"\xff")[:PACKET],
+    st.binary(min_size=3, max_size=3),
+    st.binary(max_size=PACKET),
+)
+"""Whatever has a sync byte in its place."""
 
 
 def packet(
