@@ -146,8 +146,10 @@ def babbler() -> Iterator[tuple[str, Recorder]]:
                     sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
         with meanwhile(babble):
-            yield f"127.0.0.1:{listening.getsockname()[1]}", dialled
-            listening.shutdown(socket.SHUT_RDWR)
+            try:
+                yield f"127.0.0.1:{listening.getsockname()[1]}", dialled
+            finally:
+                listening.shutdown(socket.SHUT_RDWR)  # it wakes the thread up, which is waited for
 
 
 def test_the_playout_hears_once_of_each_other_way_and_not_of_the_same_one_again(

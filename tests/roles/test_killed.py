@@ -36,6 +36,15 @@ def those_that_name(text: str) -> list[int]:
     return found
 
 
+def is_tied(pid: int) -> bool:
+    """Tell whether the kernel signals a process when its parent has gone: a pipe of it has O_ASYNC set."""
+    try:
+        infos = [info.read_text().split() for info in Path(f"/proc/{pid}/fdinfo").iterdir()]
+    except OSError:
+        return False
+    return any(int(info[info.index("flags:") + 1], 8) & os.O_ASYNC for info in infos)
+
+
 @pytest.mark.ffmpeg
 @pytest.mark.processes
 @pytest.mark.parametrize("copy", ["true", "false"], ids=["ffmpeg", "ffprobe"])
@@ -51,7 +60,7 @@ def test_a_killed_server_leaves_no_ffmpeg_that_waits_for_a_silent_sender(copy: s
         try:
             with reached(address) as connection:
                 connection.send(Send("studio"))
-                wait_until(lambda: those_that_name(source), "ffmpeg")
+                wait_until(lambda: any(map(is_tied, those_that_name(source))), "ffmpeg, tied to the server")
         finally:
             server.kill()
     try:

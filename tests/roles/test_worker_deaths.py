@@ -133,7 +133,7 @@ def test_contents_that_are_over_leave_no_socket_in_their_worker(pids: Pids) -> N
             (worker,) = pids.values()
             for _ in range(3):
                 Watched(scene)
-                assert udp_sockets(worker) >= 3, "the parent's, the common one, the child's"
+                wait_until(lambda: udp_sockets(worker) >= 3, "the parent's, the common one, the child's")
                 scene.db.close("news")
                 wait_until(lambda: not udp_sockets(worker), "the last socket to be closed")
         finally:

@@ -20,7 +20,10 @@ def sockets(pid: int) -> int:
 
 
 def udp_sockets(pid: int) -> int:
-    """Count a process's UDP sockets: those of its media."""
+    """Count a process's UDP sockets: those of its media.
+
+    The kernel tells of all sockets in pieces: one may lack while others, of other tests, come and go.
+    """
     return len(udp_ports(pid))
 
 

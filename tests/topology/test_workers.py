@@ -93,7 +93,8 @@ def test_six_contents_are_spread_over_two_workers_and_every_byte_arrives(build: 
     for node in topology.nodes.values():
         carried = [worker_of(node, content) for content in topology.contents]
         assert sorted(carried) == [1, 1, 1, 2, 2, 2], "whoever asks first"
-        assert udp_sockets(process_of(node, 1)) > 3, "each has the sockets of its contents"
+        first = process_of(node, 1)
+        wait_until(lambda pid=first: udp_sockets(pid) > 3, "the sockets of its contents")  # type: ignore[misc]
         assert {port for each in (node.pid, *children(node.pid)) for port in udp_ports(each)} <= set(allowed)
     for client in clients:
         if client.content == "once":
