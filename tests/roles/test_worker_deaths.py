@@ -1,5 +1,6 @@
 """Contents come and go, and workers are killed again and again: media goes on, and nothing grows."""
 
+import contextlib
 import gc
 import os
 import signal
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,10 +16,13 @@ from typing import TypeAlias
 
 import pytest
 
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from mcast.roles.node.load import resident_kb
+from mcast.roles.node.workers import orders as do
 from mcast.roles.node.workers import process
+from mcast.roles.node.workers.pipe import Pipe
 from mcast.roles.node.workers.pool import WorkerPool
+from mcast.roles.node.workers.process import WorkerProcess
 from mcast.roles.node.workers.remote_relay import RemoteRelay
 from media.plane.parts import PATIENT, family
 from media.plane.streams import numbers_of, train
@@ -63,6 +68,21 @@ class Held:
         return cls(threading.active_count(), descriptors, sys.getallocatedblocks(), resident_kb())
 
 
+def by_signal(_worker: WorkerProcess, pid: int) -> None:
+    """Let the kernel end it, as when there is no memory left."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def by_a_fault(worker: WorkerProcess, _pid: int) -> None:
+    """Let it meet what must not be: it is to close what it has not."""
+    worker.order(do.Close(99))
+
+
+def by_silence(_worker: WorkerProcess, pid: int) -> None:
+    """Let it say nothing until it is given up."""
+    os.kill(pid, signal.SIGSTOP)
+
+
 class Watched:
     """A content that one of two workers carries, with a parent and a child."""
 
@@ -80,12 +100,15 @@ class Watched:
         assert isinstance(relay, RemoteRelay)
         return 0 if relay.worker is None else relay.worker.number
 
-    def survives(self, pids: Pids) -> None:
-        """Kill who carries it; fail unless the next number arrives by the other one, and both are back."""
+    def survives(self, pids: Pids, kill: Callable[[WorkerProcess, int], None] = by_signal) -> None:
+        """End who carries it; fail unless the next number arrives by the other one, and both are back."""
+        relay = self._scene.relay
+        assert isinstance(relay, RemoteRelay)
+        assert relay.worker is not None
         dying = self.carrier
         name = f"worker-{dying}"
         pid = pids[name]
-        os.kill(pid, signal.SIGKILL)
+        kill(relay.worker, pid)
         wait_until(lambda: self.carrier not in (0, dying), "the other worker")
         self._push()
         self._wait_for_media()
@@ -123,6 +146,32 @@ def test_after_twenty_deaths_media_still_flows_and_nothing_has_grown(pids: Pids)
     assert after.descriptors == before.descriptors
     assert after.blocks - before.blocks < 25 * DEATHS, "no object is left of each"
     assert after.kilobytes - before.kilobytes < 2_000
+
+
+@pytest.mark.parametrize("kill", [by_signal, by_a_fault, by_silence])
+def test_however_a_worker_ends_no_parent_hears_that_somebody_leaves(
+    kill: Callable[[WorkerProcess, int], None], pids: Pids, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that comes to itself when its node has given it up would say BYE, were it not dead by then."""
+    cut = Pipe.cut
+
+    def cut_and_wake(pipe: "Pipe[do.Fact]") -> None:
+        cut(pipe)
+        for pid in pids.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    monkeypatch.setattr(Pipe, "cut", cut_and_wake)
+    monkeypatch.setattr(process, "EXIT_SECONDS", PATIENCE)
+    if kill is by_silence:
+        monkeypatch.setattr(process, "SILENT_SECONDS", 1.0)
+    with family(timing=PATIENT) as above:
+        scene = Scene(above, partial(WorkerPool, 2))
+        try:
+            Watched(scene).survives(pids, kill)
+            assert above.lost == []
+        finally:
+            scene.close()
 
 
 def test_contents_that_are_over_leave_no_socket_in_their_worker(pids: Pids) -> None:

@@ -1,5 +1,6 @@
 """Which worker carries which content: evenly, for good, and what becomes of it when workers die."""
 
+import socket
 from collections.abc import Iterator
 from typing import cast
 
@@ -42,8 +43,13 @@ class PlainWorker:
         self.is_up = self.is_at_work = False
         return self._ears.on_down(cast(WorkerProcess, self))
 
-    def order(self, *_: object) -> None:
-        pass
+    def order(self, _: object, *sockets: socket.socket) -> None:
+        for each in sockets:
+            each.close()
+
+    def tell(self) -> None:
+        """Tell how far its relays have come, as it does ten times a second."""
+        self._ears.on_fact(cast(WorkerProcess, self), do.Stands(0, 0, (), ()))
 
 
 @pytest.fixture
@@ -148,7 +154,7 @@ def silent(posted: Recorder) -> list[FeedChanged]:
     return [event for event in events if event.feed is Feed.SILENT]
 
 
-def test_a_content_that_cannot_be_handed_over_is_as_if_its_parents_were_silent(
+def test_a_content_that_cannot_be_handed_over_is_as_if_its_parents_were_silent_until_it_can(
     pool: WorkerPool,
     twelve: list[RemoteRelay],
     posted: Recorder,
@@ -160,7 +166,13 @@ def test_a_content_that_cannot_be_handed_over_is_as_if_its_parents_were_silent(
 
     moving = [number for number, worker in enumerate(carriers(twelve)) if worker == 1]
     with monkeypatch.context() as broken:
-        broken.setattr(PlainWorker, "order", no_descriptors)
+        broken.setattr(socket.socket, "dup", no_descriptors)
         workers(pool)[0].die()
     assert [event.upstream for event in silent(posted)] == moving
     assert sum("Too many open files" in message for message in caplog.messages) == 4
+    assert spread(twelve) == [0, 4, 4]
+    workers(pool)[1].tell()
+    assert spread(twelve) == [0, 4, 4], "not ten times a second"
+    pool._retry_at = 0.0  # a second later
+    workers(pool)[1].tell()
+    assert spread(twelve) == [0, 6, 6]

@@ -64,7 +64,9 @@ class FakeWorker:
 
     def order(self, order: do.Order, *sockets: socket.socket) -> None:
         self.orders.append(order)
-        self.shared += [each.getsockname()[1] for each in sockets]
+        for each in sockets:
+            self.shared.append(each.getsockname()[1])
+            each.close()
 
 
 def carried_by(relay: RemoteRelay) -> FakeWorker:
@@ -74,10 +76,16 @@ def carried_by(relay: RemoteRelay) -> FakeWorker:
 
 
 @pytest.fixture
-def relay() -> Iterator[RemoteRelay]:
-    relay = RemoteRelay(5, "news", HERE, 998, MediaPorts())
+def relay(unheard: Recorder) -> Iterator[RemoteRelay]:
+    relay = RemoteRelay(5, "news", HERE, 998, MediaPorts(), unheard)
     yield relay
     relay.close()
+
+
+@pytest.fixture
+def unheard() -> Recorder:
+    """Parents that came while nobody carried the content."""
+    return Recorder()
 
 
 def media_socket() -> socket.socket:
@@ -143,12 +151,44 @@ def test_where_nothing_has_come_yet_another_worker_begins_as_the_first(relay: Re
     assert carried_by(relay).orders == first.orders
 
 
-def test_what_is_asked_for_while_nobody_carries_it_is_told_to_who_does_later(relay: RemoteRelay) -> None:
+def test_what_is_asked_for_while_nobody_carries_it_is_told_to_who_does_later(
+    relay: RemoteRelay, unheard: Recorder
+) -> None:
     port = relay.take_in(newcomer(11))
+    relay.add_parent(7, media_socket(), TOKEN, HERE, 998)
+    assert unheard.calls == [7], "so the decisions need not wait until it has been silent for long"
     relay.await_drain(1200)
     worker = carried_by(relay)
-    assert worker.orders[1:] == [do.TakeIn(5, newcomer(11)), do.AwaitDrain(5, 1200)]
-    assert worker.shared == [port]
+    assert worker.orders[1:] == [
+        do.AddParent(5, 7, TOKEN, HERE, 998), do.TakeIn(5, newcomer(11)), do.AwaitDrain(5, 1200),
+    ]  # fmt: skip
+    assert worker.shared[1:] == [port]
+    relay.add_parent(8, media_socket(), TOKEN, HERE, 998)
+    assert unheard.calls == [7]
+
+
+def test_a_content_is_handed_over_whole_or_not_at_all(
+    relay: RemoteRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay.add_parent(1, media_socket(), TOKEN, HERE, 998)
+    relay.take_in(newcomer(11))
+    dup, copies = socket.socket.dup, list[socket.socket]()
+
+    def one_at_most(sock: socket.socket) -> socket.socket:
+        if copies:
+            raise OSError(24, "Too many open files")
+        copies.append(dup(sock))
+        return copies[0]
+
+    worker = FakeWorker()
+    with monkeypatch.context() as broken:
+        broken.setattr(socket.socket, "dup", one_at_most)
+        with pytest.raises(OSError, match="Too many"):
+            relay.be_carried_by(cast(WorkerProcess, worker))
+    assert worker.orders == []
+    assert relay.worker is None
+    assert [copy.fileno() for copy in copies] == [-1], "it is closed"
+    assert len(carried_by(relay).orders) == 3
 
 
 def test_figures_are_those_told_last_and_counters_go_on_in_another_worker(relay: RemoteRelay) -> None:
@@ -191,7 +231,7 @@ def test_a_socket_that_cannot_be_shared_refuses_the_child(
         raise OSError(24, "Too many open files")
 
     with monkeypatch.context() as broken:
-        broken.setattr(FakeWorker, "order", no_descriptors)
+        broken.setattr(socket.socket, "dup", no_descriptors)
         with pytest.raises(ConfigError, match="no socket can be shared with a worker"):
             relay.take_in(newcomer(1))
     assert worker.shared == []

@@ -55,6 +55,7 @@ class Forwarder:
         self.busy_seconds = 0.0  # for which the thread has had the processor
         self.receive = TrainReader().receive  # for the thread only
         self.watch(self._waker, self._on_wake)
+        self._on_crash = on_crash
         self._thread = OwnedThread(name, self._run, on_crash)
         self._is_started = False  # with the lock
 
@@ -120,6 +121,8 @@ class Forwarder:
                 if now >= (self._look_at - EARLY_SECONDS if ready else self._look_at):
                     self._look_at = now + TICK_SECONDS
                     self._look(now)
+        except BaseException as error:
+            self._on_crash(error)  # before parents hear BYE: a worker ends here, and another one goes on
         finally:
             for item in self._carried:
                 item.finish()

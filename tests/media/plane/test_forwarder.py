@@ -109,6 +109,23 @@ def test_an_error_in_one_is_the_crash_of_all_and_leaves_no_socket_open(
     crash.calls.clear()
 
 
+def test_an_error_is_told_before_anybody_hears_bye() -> None:
+    """So that a process which ends there, as a worker does, leaves its parents to the next one."""
+
+    class Faulty:
+        def look(self, now: float) -> bool:
+            raise ZeroDivisionError
+
+        def finish(self) -> None:
+            done.append("finish")
+
+    done = list[str]()
+    forwarder = Forwarder("forward-1", lambda error: done.append(type(error).__name__))
+    forwarder.carry(Faulty())
+    forwarder.stop()
+    assert done == ["ZeroDivisionError", "finish"]
+
+
 def test_a_thread_that_carries_nothing_rests(crash: Recorder) -> None:
     forwarder = Forwarder("forward-1", crash)
     content = Content("news", forwarder)

@@ -6,6 +6,9 @@
 
 It ends when its node lets go of the socketpair: by an orderly end or by its death. So signals that are meant
 for the node, and reach all processes of its group, are none of its business.
+
+An unexpected exception in any thread ends it at once, as SIGKILL would: an orderly end says BYE to the
+parents, and they would end what another worker is to go on with.
 """
 
 import contextlib
@@ -15,14 +18,14 @@ import queue
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 from mcast.errors import McastError
 from mcast.media.child import ChildLost
 from mcast.net.ports import MediaPorts
-from mcast.net.threads import CrashBox, OwnedThread
+from mcast.net.threads import OwnedThread
 from mcast.net.worker import Worker
 from mcast.overlay.actions import ConnectionId, UpstreamId
 from mcast.overlay.events import Drained, Event, FeedChanged, Outdone
@@ -49,11 +52,11 @@ MAX_WAITING = 1_000
 class Facts:
     """Owns the thread "facts", which sends what is to be told."""
 
-    def __init__(self, pipe: Pipe[do.Order], crash: CrashBox) -> None:
+    def __init__(self, pipe: Pipe[do.Order]) -> None:
         self._pipe = pipe
         self._waiting: queue.SimpleQueue[do.Fact | None] = queue.SimpleQueue()
         self._left_out = 0
-        self._thread = OwnedThread("facts", self._run, crash)
+        self._thread = OwnedThread("facts", self._run, self.crash)
 
     def start(self) -> None:
         """Begin to send."""
@@ -71,6 +74,12 @@ class Facts:
         self._waiting.put(None)
         self._thread.join()
 
+    def crash(self, error: BaseException) -> NoReturn:
+        """Have an unexpected exception logged, and end the process: whatever thread it came in."""
+        logger.critical("unexpected %s, the worker ends: %s", type(error).__name__, error, exc_info=error)
+        self.stop()
+        os._exit(1)
+
     def _run(self) -> None:
         while (fact := self._waiting.get()) is not None:
             with contextlib.suppress(OSError):  # the node has gone: the main thread sees that
@@ -83,35 +92,36 @@ class Facts:
 class WorkerProgram:
     """Does the orders of a node, and tells what comes of them."""
 
-    def __init__(self, pipe: Pipe[do.Order], begin: do.Begin, facts: Facts, crash: CrashBox) -> None:
-        self._pipe, self._facts, self._crash = pipe, facts, crash
+    def __init__(self, pipe: Pipe[do.Order], begin: do.Begin, facts: Facts) -> None:
+        self._pipe, self._facts = pipe, facts
         settings = MediaSettings(
             begin.cname, MediaPorts(), begin.forward_threads, begin.gather_us / 1_000_000
         )
-        listeners = Listeners(self._post, self._on_child_lost, self._on_child_caught_up, crash)
-        self._host, self._reaper = OwnProcess(settings, listeners), Worker("reaper", crash)
+        listeners = Listeners(self._post, self._on_child_lost, self._on_child_caught_up, facts.crash)
+        self._host, self._reaper = OwnProcess(settings, listeners), Worker("reaper", facts.crash)
         self._relays: dict[RelayId, Relay] = {}
         self._of: dict[UpstreamId, RelayId] = {}  # which relay a parent feeds
         self._ticks = 0
 
     def run(self) -> None:
-        """Do orders until the node lets go, or a thread has crashed."""
+        """Do orders until the node lets go; then say BYE to all parents."""
         self._host.start()
         self._reaper.start()
+        with contextlib.suppress(EOFError):
+            self._obey_all()
+        self._reaper.stop()
+        self._host.stop()
+
+    def _obey_all(self) -> NoReturn:
+        """Do orders, and tell how far the relays have come. Raises EOFError: the node has let go."""
         next_tick = 0.0
-        try:
-            while self._crash.error is None:
-                now = time.monotonic()
-                if now >= next_tick:
-                    next_tick = now + TICK
-                    self._tick()
-                with contextlib.suppress(TimeoutError):
-                    self._obey(*self._pipe.receive(max(0.0, next_tick - now)))
-        except EOFError:
-            pass
-        finally:
-            self._reaper.stop()
-            self._host.stop()
+        while True:
+            now = time.monotonic()
+            if now >= next_tick:
+                next_tick = now + TICK
+                self._tick()
+            with contextlib.suppress(TimeoutError):
+                self._obey(*self._pipe.receive(max(0.0, next_tick - now)))
 
     # Orders
 
@@ -213,31 +223,29 @@ def _have_log_told(facts: Facts, level: int) -> None:
     root.setLevel(level)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run a worker whose end of the socketpair is the descriptor `argv[1]`; return its exit status."""
+def main(argv: Sequence[str]) -> None:
+    """Run a worker whose end of the socketpair is the descriptor `argv[1]`."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     interpreter.share_one_heap()
-    pipe, crash = inherited(int(argv[1])), CrashBox(threading.Event())
+    pipe = inherited(int(argv[1]))
     with interpreter.settings():
         try:
             begin, _ = pipe.receive()
         except EOFError:
-            return 0
+            return
         if not isinstance(begin, do.Begin):
             raise McastError(f"a worker's first order is {type(begin).__name__}")
-        facts = Facts(pipe, crash)
+        facts = Facts(pipe)
         facts.start()
         _have_log_told(facts, begin.log_level)
         try:
-            WorkerProgram(pipe, begin, facts, crash).run()
+            WorkerProgram(pipe, begin, facts).run()
         except BaseException as error:
-            crash(error)
+            facts.crash(error)
         facts.stop()
-    return 1 if crash.error is not None else 0
 
 
 if __name__ == "__main__":
-    status = main(sys.argv)
-    sys.stderr.flush()
-    os._exit(status)  # what is left is the system's to clear away, at once
+    main(sys.argv)
+    os._exit(0)  # what is left is the system's to clear away, at once

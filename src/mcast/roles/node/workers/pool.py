@@ -7,13 +7,16 @@ it waits, and the decisions hear that its parents are silent: so children are to
 
 import itertools
 import logging
+import math
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from mcast.eventlog import note
 from mcast.net.deadline import Deadline
+from mcast.overlay.actions import UpstreamId
 from mcast.overlay.events import Drained, Feed, FeedChanged, Outdone
 from mcast.roles.node.content_relay import Listeners, RelayHost
 from mcast.roles.node.own_process import MediaSettings
@@ -33,6 +36,9 @@ MAX_WORKERS = 64
 START_SECONDS = 2.0
 """How long a node waits for its workers before it takes anybody in: those that are at work already would get
 all contents of the first crowd."""
+
+RETRY_SECONDS = 1.0
+"""From one try to hand a content to a worker to the next, where this process had no descriptors for it."""
 
 W = TypeVar("W")
 
@@ -71,6 +77,7 @@ class WorkerPool(RelayHost):
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()  # guards the next, and who carries what
         self._relays: dict[RelayId, RemoteRelay] = {}
+        self._retry_at = math.inf  # when those are handed over again that could not be
 
     def __repr__(self) -> str:
         return f"<WorkerPool {self._workers}, {len(self._relays)} relays>"
@@ -85,7 +92,9 @@ class WorkerPool(RelayHost):
             worker.wait_at_work(deadline)
 
     def open(self, content: str, position: Position, start: int | None) -> RemoteRelay:
-        relay = RemoteRelay(next(self._numbers), content, position, start, self._settings.ports)
+        relay = RemoteRelay(
+            next(self._numbers), content, position, start, self._settings.ports, self._say_silent
+        )
         with self._lock:
             # Those that have been closed are forgotten here, so that a relay need not know of this object.
             self._relays = {number: each for number, each in self._relays.items() if not each.is_closed}
@@ -116,7 +125,11 @@ class WorkerPool(RelayHost):
     # What workers tell: each in its own thread
 
     def _on_up(self, _worker: WorkerProcess) -> None:
+        self._carry_those_left()
+
+    def _carry_those_left(self) -> None:
         with self._lock:
+            self._retry_at = math.inf
             for relay in self._relays.values():
                 if relay.worker is None:
                     self._carry(relay)
@@ -138,6 +151,8 @@ class WorkerPool(RelayHost):
                 for stand in fact.stands:
                     if (relay := self._relays.get(stand.relay)) is not None:
                         relay.on_stand(stand)
+                if time.monotonic() >= self._retry_at:
+                    self._carry_those_left()
             case do.Figures(number):
                 if (relay := self._relays.get(number)) is not None:
                     relay.on_figures(fact)
@@ -160,23 +175,24 @@ class WorkerPool(RelayHost):
         worker = least((each, self._burden(each)) for each in up)
         if relay.is_closed:
             return
-        if worker is None:
-            self._say_silent(relay)
-            return
-        note(
-            logger, "content_carried", "[%s] carried by worker %d", relay.content, worker.number,
-            content=relay.content, worker=worker.number,
-        )  # fmt: skip
-        try:
-            relay.be_carried_by(worker)
-        except OSError as error:  # no descriptors: it lacks parents or children now
-            logger.error("[%s] cannot be handed to worker %d: %s", relay.content, worker.number, error)
-            self._say_silent(relay)
-
-    def _say_silent(self, relay: RemoteRelay) -> None:
-        """Have it decided what is to become of a content that nobody receives."""
+        if worker is not None:
+            try:
+                relay.be_carried_by(worker)
+            except OSError as error:
+                logger.error("[%s] cannot be handed to worker %d: %s", relay.content, worker.number, error)
+                self._retry_at = time.monotonic() + RETRY_SECONDS
+            else:
+                note(
+                    logger, "content_carried", "[%s] carried by worker %d", relay.content, worker.number,
+                    content=relay.content, worker=worker.number,
+                )  # fmt: skip
+                return
         for upstream in relay.upstreams:
-            self._listeners.post(FeedChanged(upstream, Feed.SILENT))
+            self._say_silent(upstream)
+
+    def _say_silent(self, upstream: UpstreamId) -> None:
+        """Have it decided what is to become of a content that nobody receives."""
+        self._listeners.post(FeedChanged(upstream, Feed.SILENT))
 
     def _burden(self, worker: WorkerProcess) -> Burden:
         contents = sum(relay.worker is worker and not relay.is_closed for relay in self._relays.values())

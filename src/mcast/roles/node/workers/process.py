@@ -115,13 +115,16 @@ class WorkerProcess:
         return self._at_work.wait(deadline.timeout())
 
     def order(self, order: Order, *sockets: socket) -> None:
-        """Have it do something; while it is down that is lost. Never waits. Raises OSError: no descriptors.
+        """Have it do something; while it is down that is lost. Never waits.
 
-        The sockets stay the caller's, and are shared with it.
+        The sockets are for the worker, and are closed here when it has them.
         """
         pipe = self._pipe
         if pipe is not None:
-            self._orders.post(partial(_send, pipe, order, [each.dup() for each in sockets]))
+            self._orders.post(partial(_send, pipe, order, sockets))
+        else:
+            for each in sockets:
+                each.close()
 
     def ask_to_stop(self) -> None:
         """Let it end behind the orders that were given before."""
@@ -164,6 +167,8 @@ class WorkerProcess:
         try:
             self._begin_to_order(pipe)
             why = self._hear(pipe)
+            if why:
+                process.kill()  # first: who finds the socketpair closed says BYE to the parents
         finally:
             self._end_to_order(pipe)
             ended = _ended(process)

@@ -8,9 +8,10 @@ children are told anything. Nobody else has to do with it.
 Figures are those that the worker has told last, 100 ms ago at most; of parents and children a second ago.
 """
 
+import contextlib
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -39,10 +40,17 @@ class RemoteRelay(ContentRelay):
     """Hands on what is asked for, and remembers it. For several threads."""
 
     def __init__(
-        self, number: RelayId, content: str, position: Position, start: int | None, ports: MediaPorts
+        self,
+        number: RelayId,
+        content: str,
+        position: Position,
+        start: int | None,
+        ports: MediaPorts,
+        on_unheard: Callable[[UpstreamId], None],
     ) -> None:
+        """Give each parent that comes while nobody carries the content to `on_unheard`."""
         super().__init__(content)
-        self.number, self._ports = number, ports
+        self.number, self._ports, self._on_unheard = number, ports, on_unheard
         wanted = position.next if start is None else start
         self._stand = Stand(number, position, wanted, None, None, NOTHING_YET)
         self._former = NOTHING_YET  # what had come when a worker has died
@@ -123,8 +131,11 @@ class RemoteRelay(ContentRelay):
                 sock.close()
                 return
             order = do.AddParent(self.number, upstream, token, position, start)
-            self._parents[upstream] = _Parent(order, sock)
             self._order(order, sock)
+            self._parents[upstream] = _Parent(order, sock)
+            is_heard = self._worker is not None
+        if not is_heard:
+            self._on_unheard(upstream)
 
     def remove_parent(self, upstream: UpstreamId) -> None:
         with self._lock:
@@ -188,13 +199,22 @@ class RemoteRelay(ContentRelay):
             self._stand = replace(self._stand, counters=NOTHING_YET)
 
     def be_carried_by(self, worker: WorkerProcess) -> None:
-        """Begin in a worker, or go on in another one. Raises OSError: no descriptors."""
+        """Begin in a worker, or go on in another one.
+
+        Raises OSError: there are no descriptors for its sockets, and nothing has begun.
+        """
         with self._lock:
-            self._worker = worker
             self._shared.clear()
             has_begun = self._stand.due_at is not None
-            for order, sockets in self._orders(self.wanted if has_begun else None):
-                self._order(order, *sockets)
+            with contextlib.ExitStack() as failing:
+                orders = [
+                    (order, [failing.enter_context(each.dup()) for each in sockets])
+                    for order, sockets in self._orders(self.wanted if has_begun else None)
+                ]
+                failing.pop_all()
+            for order, copies in orders:
+                worker.order(order, *copies)
+            self._worker = worker
 
     def _orders(self, onward: Position | None) -> Iterator[tuple[Order, tuple[socket.socket, ...]]]:
         """Yield all that a worker has to be told, to go on at a position if something has come before."""
@@ -221,10 +241,11 @@ class RemoteRelay(ContentRelay):
         if self._worker is None or self._is_closed:
             return
         try:
-            self._worker.order(order, *sockets)
+            copies = [each.dup() for each in sockets]  # one at most
         except OSError:
             self._shared.clear()  # it may lack a common socket: the next child comes with one again
             raise
+        self._worker.order(order, *copies)
 
     def _common_for(self, newcomer: Newcomer) -> tuple[socket.socket, ...]:
         """Return the common socket at a child's local address, if the worker has none. With the lock held."""
