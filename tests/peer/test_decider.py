@@ -16,6 +16,7 @@ from mcast.peer.decider import LEAVE_SECONDS, Decider
 from mcast.wire.node import MissReason
 from roles.partners import disc, miss
 
+TICK = 0.005
 GOODBYE = Dismiss(0, "goodbye")
 
 
@@ -101,6 +102,21 @@ def test_time_goes_by_without_events_and_with_too_many_of_them(crash: Recorder) 
     ticks.wait_for(6)
     decider.stop()
     assert core.ticks >= 6
+
+
+def test_however_long_a_look_at_the_clock_takes_an_event_is_taken_before_the_next(crash: Recorder) -> None:
+    """As on a machine that has no time for the process: each look is late when it ends."""
+    core, looks = Core(), Recorder()
+
+    def late(_: float) -> None:
+        threading.Event().wait(2 * TICK)
+
+    decider = Decider(core, lambda _: looks(core.ticks), crash, on_tick=late, tick=TICK)
+    for number in range(3):
+        decider.post(event(number))
+    decider.start()
+    assert looks.wait_for(3)[:3] == [1, 2, 3]
+    decider.stop()
 
 
 class SoonDue(Core):

@@ -47,6 +47,9 @@ from mcast.wire.rtp import is_rtcp
 
 READS = 32
 """Packets read from a socket before the others have their turn."""
+STRAYS = 256
+"""The most that a child's new socket may have caught of others, in the moment before it was connected; what
+waits there beyond is taken for the child's: who sends so much must not hold up the others."""
 TOGETHER, SOON_SECONDS = 32, 0.3
 """So many children hear SRs in one moment, up to so much too early: what they share is built once."""
 _MAX_PACKET = 2_048
@@ -311,6 +314,6 @@ class RtcpSession:
         # Before it was connected it has caught what others sent to this port, their hellos, too. From here
         # on the kernel gives it nothing but this child's packets, so nobody looks at addresses any more.
         with contextlib.suppress(BlockingIOError, ConnectionRefusedError):
-            while True:
+            for _ in range(STRAYS):
                 self._strays.append(sock.recvfrom(_MAX_PACKET, socket.MSG_DONTWAIT))
         return True

@@ -91,6 +91,7 @@ class Decider:
         self._core, self._perform, self._on_tick = core, perform, on_tick
         self._trace, self._tick, self._leave = trace, tick, leave
         self._next_tick = self._told_at = 0.0  # the thread's: when the core was last told the time
+        self._events_first = False  # the clock was looked at: an event that waits comes before the next look
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._thread = OwnedThread("decide", self._run, on_crash)
 
@@ -131,20 +132,19 @@ class Decider:
 
     def _step(self, until: float = math.inf) -> bool:
         """Decide what is next, or wait for it, until then at most; return False for the word to leave."""
-        now = time.monotonic()
-        if now >= self._next_tick:
-            self._on_tick_due(now)
-        elif now >= (due := self._core_due()):
-            self._decide(TimePassed())
-        else:
-            wake = min(self._next_tick, due, until)
-            try:
-                event = self._events.get(timeout=max(0.0, wake - now))
-            except queue.Empty:
-                return True
-            if event is None:
-                return False
-            self._decide(event)
+        now, due = time.monotonic(), min(self._next_tick, self._core_due())
+        if now >= due and not self._events_first:
+            self._events_first = True
+            self._tell_time(now)
+            return True
+        self._events_first = False
+        try:
+            event = self._events.get(timeout=max(0.0, min(due, until) - now))
+        except queue.Empty:
+            return True
+        if event is None:
+            return False
+        self._decide(event)
         return True
 
     def _core_due(self) -> float:
@@ -156,10 +156,11 @@ class Decider:
         due = self._core.due
         return math.inf if due is None or due <= self._told_at else due
 
-    def _on_tick_due(self, now: float) -> None:
-        self._next_tick = now + self._tick
+    def _tell_time(self, now: float) -> None:
         self._decide(TimePassed())
-        self._on_tick(now)
+        if now >= self._next_tick:
+            self._next_tick = now + self._tick
+            self._on_tick(now)
 
     def _decide(self, event: Event) -> None:
         now = time.monotonic()

@@ -114,7 +114,7 @@ def test_an_error_is_told_before_anybody_hears_bye() -> None:
 
     class Faulty:
         def look(self, now: float) -> bool:
-            raise ZeroDivisionError
+            raise ZeroDivisionError(now)
 
         def finish(self) -> None:
             done.append("finish")
@@ -122,6 +122,7 @@ def test_an_error_is_told_before_anybody_hears_bye() -> None:
     done = list[str]()
     forwarder = Forwarder("forward-1", lambda error: done.append(type(error).__name__))
     forwarder.carry(Faulty())
+    wait_until(lambda: done)
     forwarder.stop()
     assert done == ["ZeroDivisionError", "finish"]
 

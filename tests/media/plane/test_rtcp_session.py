@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from ipaddress import ip_address
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from helpers import wait_until
-from mcast.media import rtcp_session
+from mcast.media import rtcp_session, sockets
 from mcast.media.child import MAX_REPORTS, ChildLost, ChildState
 from mcast.media.plain_report import PlainReports
 from mcast.media.reports import ChildReport, Speaker, Supply, read_child_report
@@ -282,6 +282,28 @@ class Said:
 
     def recv(self, *_: int) -> bytes:
         return self._data
+
+
+def test_a_child_that_says_more_than_can_be_read_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own socket is made while it floods, and never becomes empty."""
+    read = 0
+
+    class Flooded(socket.socket):
+        def recvfrom(self, *_: int) -> tuple[bytes, SockAddr]:
+            nonlocal read
+            read += 1
+            assert read < 100_000, "it goes on for ever"
+            return b"\x80\xc9", self.getpeername()
+
+    def flooded(*args: Any, **options: Any) -> socket.socket:
+        return Flooded(fileno=open_udp(*args, **options).detach())
+
+    monkeypatch.setattr(sockets, "open_udp", flooded)
+    with family(timing=PATIENT) as parent, stranger() as sock:
+        there = ("127.0.0.1", parent.fanout.admit(KEY, "k", LOCAL, LOCAL, b"t" * 16))
+        sock.sendto(hello(b"t" * 16), there)
+        wait_until(lambda: parent.fanout.children()[0].state is not ChildState.WAITING)
+        assert read == rtcp_session.STRAYS
 
 
 def test_plain_reports_count_like_any_other_and_the_last_word_is_heard_behind_a_flood_of_them(
