@@ -1,5 +1,6 @@
 """Following a neighbour, and leaving it at every moment."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ from mcast.net.watcher import Watcher
 from mcast.overlay.actions import NodeParent, Subscribe
 from mcast.overlay.events import Accepted, Event, ParentLost, Refused, Stopped
 from mcast.peer.flooder import Flooder, FlooderTiming
-from mcast.peer.upstream import NeighbourUpstream
+from mcast.peer.upstream import MAX_NEWS, NeighbourUpstream
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.node import MissReason, Start, Stop, StopReason, Stream
 from mcast.wire.position import Position
@@ -208,6 +209,19 @@ def test_nonsense_ends_the_subscription(follow: Follow, peer: Peer, told: Told) 
     end = told.wait_for(2)[1]
     assert isinstance(end, ParentLost)
     assert "Miss has no place in a subscription" in end.text
+
+
+def test_a_parent_that_tells_more_than_can_be_decided_is_left(follow: Follow, peer: Peer, told: Told) -> None:
+    upstream = follow(peer.address, warm=True)
+    connection = peer.accept()
+    asked = read(connection, Stream)
+    with contextlib.suppress(PeerGone):  # it hangs up before it has heard all
+        for version in range(20 * MAX_NEWS):
+            connection.send(port_for(asked, version=version))
+    wait_until(lambda: any(isinstance(each, ParentLost) for each in told.events), "the parent to be left")
+    assert "more than 300 times a second" in str(told.events[-1])
+    assert upstream.accepted is not None
+    leave(upstream)
 
 
 def test_hops_stay_in_their_byte(follow: Follow, peer: Peer) -> None:

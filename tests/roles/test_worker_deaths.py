@@ -86,9 +86,9 @@ def by_silence(_worker: WorkerProcess, pid: int) -> None:
 class Watched:
     """A content that one of two workers carries, with a parent and a child."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, upstream: int = 1) -> None:
         self._scene = scene
-        scene.receive()
+        scene.receive(upstream)
         self._next = 0
         self._push()
         _, self._trains = scene.child()
@@ -180,8 +180,12 @@ def test_contents_that_are_over_leave_no_socket_in_their_worker(pids: Pids) -> N
         try:
             wait_until(lambda: pids, "the worker")
             (worker,) = pids.values()
-            for _ in range(3):
-                Watched(scene)
+            for upstream in (
+                1,
+                2,
+                3,
+            ):  # each its own: the last BYE of one must not be taken for the next one's
+                Watched(scene, upstream)
                 wait_until(lambda: udp_sockets(worker) >= 3, "the parent's, the common one, the child's")
                 scene.db.close("news")
                 wait_until(lambda: not udp_sockets(worker), "the last socket to be closed")

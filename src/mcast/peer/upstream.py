@@ -17,6 +17,7 @@ long and which one next is not decided here.
 
 import socket
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +25,7 @@ from typing import TypeAlias
 
 from mcast.errors import McastError, WireError
 from mcast.media.receiver import connect_media_socket, open_media_socket
+from mcast.media.token_bucket import TokenBucket
 from mcast.net.connection import Connection, PeerGone, connect, say
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash, OwnedThread
@@ -43,6 +45,8 @@ CONNECT_TIMEOUT = 4.0
 MAX_HOPS = 255
 """What the header's byte holds; STREAM's hops are information, and stay there."""
 
+MAX_NEWS = 300
+"""PORTs of one parent that are taken in within a second, and at once: each is a decision."""
 
 Resume: TypeAlias = Callable[[], Position | None]
 """Tells where to go on; None where nothing of the content is here yet. Any thread may ask."""
@@ -71,6 +75,7 @@ class Upstream(ABC):
         self.accepted: Port | None = None
         self._subscribe = subscribe
         self._ports, self._watcher, self._post = ports, watcher, post
+        self._news = TokenBucket(MAX_NEWS, MAX_NEWS, time.monotonic())
         self._sock: socket.socket | None = None  # the thread's, until it has sent the request
         self._lock = threading.Lock()  # guards the next four
         self._connection: Connection | None = None
@@ -184,6 +189,9 @@ class Upstream(ABC):
     # In that thread first, then in the watcher's
 
     def _accept(self, port: Port) -> None:
+        if self._news.left(time.monotonic()) < 1:
+            raise WireError(f"it says something new more than {MAX_NEWS} times a second")
+        self._news.take(1)
         if self.accepted is None:
             self.accepted = port
             self._watcher.tolerate_silence(self._connected, self._on_silent)
