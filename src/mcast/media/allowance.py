@@ -1,9 +1,10 @@
 """What may be sent beside the live streams: as much as the machine and its links give.
 
-Children that catch up, and repairs, share one allowance of bytes a second. It begins with what no link minds,
-and what it has begun with is always allowed. While all of it is used it grows by half each 50 ms. It is
-halved when more than a few per cent of it did not leave (a child's socket is full) or did not arrive (it is
-asked for again); a share, as one child behind a bad link is no reason to let all others wait.
+Children that catch up, and repairs, share one allowance of bytes a second. It begins with what few links
+mind. While all of it is used it grows by half every 50 ms. It is halved when more than a few per cent of all
+that is sent, live streams included, did not leave (a child's socket is full) or did not arrive (it is asked
+for again); a share, as one child behind a bad link is no reason to let all others wait. Half of what the live
+streams take is always allowed: on a thin link they come first, and who catches up takes what they leave.
 
 Feeding takes half of a processor at most, so that children are heard meanwhile and those threads that
 carry the live streams have the interpreter. So a thousand viewers who come at once get their first picture as
@@ -23,6 +24,11 @@ GROWTH, SETBACK = 1.5, 0.5
 TOLERATED_LOSS = 0.03
 MOST = 2.5e9
 """Bytes a second: 20 Gbit/s, beyond what one thread can send."""
+LEAST = 2.5e6
+"""The same: 20 Mbit/s, with which a child catches up with 5 Mbit/s as fast as any."""
+LIVE_SHARE = 0.5
+LIVE_SECONDS = 1.0
+"""For so long at least what the live streams take is counted, before it is their rate."""
 FEED_SECONDS = 0.005
 """Of each 10 ms, in which the thread looks once."""
 
@@ -30,16 +36,20 @@ FEED_SECONDS = 0.005
 class Allowance(TokenBucket):
     """The feedback thread's."""
 
-    __slots__ = ("_began", "_clock", "_least", "_look_at", "_lost", "_taken", "_turn", "_was_used")
+    __slots__ = (
+        "_began", "_clock", "_live", "_live_rate", "_live_since", "_look_at", "_looked", "_lost", "_taken",
+        "_turn", "_was_used",
+    )  # fmt: skip
 
-    def __init__(self, least: float, now: float, clock: Callable[[], float] = time.thread_time) -> None:
-        """Begin with the rate `least`, in bytes a second. `clock` tells how long a turn has taken so far.
+    def __init__(self, rate: float, now: float, clock: Callable[[], float] = time.thread_time) -> None:
+        """Begin with a rate in bytes a second. `clock` tells how long a turn has taken so far.
 
         It is the thread's own processor time: what others take from it is no reason to send less.
         """
-        super().__init__(least, _burst(least), now)
-        self._least, self._clock = least, clock
-        self._look_at = now + LOOK_SECONDS
+        super().__init__(rate, _burst(rate), now)
+        self._clock = clock
+        self._looked, self._look_at = now, now + LOOK_SECONDS
+        self._live, self._live_rate, self._live_since = 0.0, 0.0, now
         self._turn, self._began = float("-inf"), 0.0
         self._taken = self._lost = 0.0
         self._was_used = False
@@ -63,13 +73,21 @@ class Allowance(TokenBucket):
     def note_loss(self, units: float) -> None:
         self._lost += units
 
+    def note_live(self, units: float, now: float) -> None:
+        """Take in that so many bytes of live streams have been sent since the last time."""
+        self._live += units
+        if now >= self._live_since + LIVE_SECONDS:
+            self._live_rate = self._live / (now - self._live_since)
+            self._live, self._live_since = 0.0, now
+
     def _adapt(self, now: float) -> None:
-        if self._lost > TOLERATED_LOSS * self._taken:
-            self.rate = max(self._least, self.rate * SETBACK)
+        least = max(LEAST, LIVE_SHARE * self._live_rate)
+        if self._lost > TOLERATED_LOSS * (self._taken + self._live_rate * (now - self._looked)):
+            self.rate = max(least, self.rate * SETBACK)
         elif self._was_used:
-            self.rate = max(self._least, min(MOST, self.rate * GROWTH))
+            self.rate = max(least, min(MOST, self.rate * GROWTH))
         self.burst = _burst(self.rate)
-        self._look_at = now + LOOK_SECONDS
+        self._looked, self._look_at = now, now + LOOK_SECONDS
         self._taken = self._lost = 0.0
         self._was_used = False
 

@@ -132,6 +132,7 @@ class Child:
     round_trip: RoundTrip = field(default_factory=RoundTrip)
     beside: bool = False  # another parent delivers to it, too
     delay_us: int = 0  # from the server to it, by its own word; 0: not known
+    refused_to: int = 0  # its socket was full while it was catching up, with what lies below this number
     fed_at: float = 0.0  # when something was sent to it while it was catching up
     asked_at: float = float("-inf")  # when it has last asked for something
     repaired: dict[int, float] = field(default_factory=dict)  # number: when it was sent again last

@@ -71,6 +71,7 @@ class Children:
         self._caught_up: list[ChildKey] = []  # who has come to resume, and lags behind no more
         self._catching: dict[ChildKey, Child] = {}
         self._retired: list[tuple[int, socket.socket]] = []
+        self._counted = 0  # the feedback thread's: bytes of the stream, of `take_live_bytes`
 
     def __len__(self) -> int:
         return len(self._children)
@@ -141,9 +142,15 @@ class Children:
         return caught_up
 
     @property
-    def busy(self) -> bool:
-        """Return whether a child must be fed soon."""
-        return bool(self._catching)
+    def catching_up(self) -> int:
+        """Return how many children are to be fed soon."""
+        return len(self._catching)
+
+    def take_live_bytes(self) -> int:
+        """Return how many bytes have been sent to live children since the last call, about."""
+        octets = self._front.done[2]
+        sent, self._counted = octets - self._counted, octets
+        return sent * len(self._live)
 
     def release(self, close: Callable[[socket.socket], None]) -> bool:
         """Close the sockets of children that are gone; return whether none is left."""
@@ -302,7 +309,10 @@ class Children:
             child.pace.take(sent)
             total.take(size)
             if sent < train.count:  # full: it goes on here the next time
-                total.note_loss((train.count - sent) * train.size)
+                new = train.next - max(train.first + sent, child.refused_to)
+                if new > 0:  # else it is what did not leave the last time either
+                    total.note_loss(new * train.size)
+                    child.refused_to = train.next
                 with self._lock:  # the pusher compares what comes late with the cursor
                     child.cursor = train.first + sent
                 return

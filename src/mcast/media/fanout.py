@@ -200,18 +200,24 @@ class Fanout:
         passing = None if self._passage is None else self._passage.at(now)
         return None if passing is None else Origin(ntp_from_unix(time.time()), passing)
 
+    @property
+    def catching_up(self) -> int:
+        """Return how many children are to be fed soon."""
+        return self._children.catching_up
+
     def tick(self, now: float) -> float:
         """Do what is due (called by the reader); return when the next thing is."""
         if now >= self._next_look:
             self._next_look = _next_on_grid(now, self._timing.look)
             self._rtcp.check_leases(now)
+            self._reader.total.note_live(self._children.take_live_bytes(), now)
             for key in self._children.take_caught_up():
                 self._on_caught_up(key)
         if now >= self._next_report:
             self._report(now)
         self._release()
         due = min(self._next_look, self._next_report)
-        if not self._children.busy:
+        if not self.catching_up:
             return due
         self._children.feed(self._reader.total, now)
         return min(due, now + FEED_SECONDS)
@@ -220,7 +226,7 @@ class Fanout:
         """Send the SRs that are due, and find out when to look again."""
         children, timing = self._children, self._timing
         quiet_from = children.last_push + timing.quiet
-        pressing = now > quiet_from or children.busy
+        pressing = now > quiet_from or children.catching_up > 0
         if pressing or now >= self._next_report_to_all:
             self._next_report_to_all = now + timing.look
             self._rtcp.report_due(now)

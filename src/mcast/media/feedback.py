@@ -38,6 +38,11 @@ _IDLE = 3600.0  # seconds; a wake-up ends it
 class Ticking(Protocol):
     """Who wants to be called now and then."""
 
+    @property
+    def catching_up(self) -> int:
+        """Return how many children it has to feed."""
+        ...
+
     def tick(self, now: float) -> float:
         """Do what is due; return when to be called next (monotonic seconds)."""
         ...
@@ -155,8 +160,9 @@ class FeedbackReader:
             if now >= self._counted + 1.0:
                 self._count(now)
             if now >= due:
-                self._clients.rotate(-1)  # another content is the first to feed its children
-                due = min((client.tick(now) for client in tuple(self._clients)), default=now + _IDLE)
+                self._clients.rotate(-1)  # of contents with as large a crowd, another one is the first
+                clients = sorted(self._clients, key=_crowd)
+                due = min((client.tick(now) for client in clients), default=now + _IDLE)
 
     def _read(self, timeout: float) -> bool:
         """Wait for sockets, and read those that have something; return whether somebody has woken us."""
@@ -180,3 +186,8 @@ class FeedbackReader:
     def _run_calls(self) -> None:
         while self._calls:
             self._calls.popleft()()
+
+
+def _crowd(client: Ticking) -> int:
+    """Return about how many catch up: few do not wait for many, and take little from them."""
+    return client.catching_up.bit_length()

@@ -49,6 +49,9 @@ class LiveChildren:
         self._children: dict[int, Child] = {}
         self._plan: Plan | None = Plan((), (), float("inf"))
 
+    def __len__(self) -> int:
+        return len(self._children)
+
     def add(self, child: Child) -> None:
         self._children[child.key] = child
         self._plan = None

@@ -282,6 +282,37 @@ def test_total_budget_is_shared_by_all_children_that_catch_up() -> None:
     assert max(sent) - min(sent) <= 2 * 49
 
 
+def test_what_a_full_socket_refuses_again_and_again_is_lost_once() -> None:
+    """Else a few children that are stuck would look like a link that is full, for all who catch up."""
+    siblings = make_children()
+    sender = FlakySender(0, refuses=0.0)
+    child = make_child(0, sender, resume=0)
+    siblings.add(child)
+    siblings.push(train(0, 49), 0.0)
+    siblings.start(child, 0.0)
+    sender.refuses, sender.random.randrange = 1.0, lambda *_: 0  # type: ignore[method-assign]
+    total = Losses()
+    for turn in range(100):
+        siblings.feed(total, turn * 0.01)
+    assert total.lost == 49 * train(0, 1).size
+    siblings.push(train(49, 10), 1.0)
+    sender.refuses = 0.0
+    siblings.feed(total, 1.0)
+    assert total.lost == 49 * train(0, 1).size
+    assert child.state is ChildState.LIVE
+
+
+class Losses(TokenBucket):
+    """An allowance without end, which counts what did not leave."""
+
+    def __init__(self) -> None:
+        super().__init__(1e12, 1e12, 0.0)
+        self.lost = 0.0
+
+    def note_loss(self, units: float) -> None:
+        self.lost += units
+
+
 def test_socket_of_a_dismissed_child_is_closed_only_after_the_push_that_may_know_it() -> None:
     siblings = make_children()
     reached, go_on = threading.Event(), threading.Event()

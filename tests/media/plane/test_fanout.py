@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from helpers import PATIENCE, wait_until
+from mcast.media.allowance import Allowance
 from mcast.media.child import Child, ChildState
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
@@ -222,7 +223,7 @@ class Clockwork:
     """A fanout whose feedback thread is the test: one live child, whose SRs are noted."""
 
     def __init__(self) -> None:
-        self.total, self.calls, self.reports = TokenBucket(1e9, 1e9, 0.0), 0, list[float]()
+        self.total, self.calls, self.reports = Allowance(1e9, 0.0), 0, list[float]()
         self.now = 50.0
         self.fanout = Fanout(
             "news", Position(SSRC, 0), cast(FeedbackReader, self), MediaPorts(), on_lost=lambda *_: None

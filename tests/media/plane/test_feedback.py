@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from functools import partial
 from ipaddress import ip_address
 
 import pytest
@@ -17,6 +18,8 @@ LOCAL = ip_address("127.0.0.1")
 
 class Clock:
     """A client that is called each 10 ms."""
+
+    catching_up = 0
 
     def __init__(self) -> None:
         self.calls, self.threads = 0, set[str]()
@@ -77,6 +80,8 @@ def test_sockets_that_are_left_are_closed_at_the_end() -> None:
 
 def test_a_crash_of_a_client_is_handed_to_the_owner() -> None:
     class Broken:
+        catching_up = 0
+
         def tick(self, _now: float) -> float:
             raise ZeroDivisionError
 
@@ -84,6 +89,26 @@ def test_a_crash_of_a_client_is_handed_to_the_owner() -> None:
     with FeedbackReader(crash) as reader:
         reader.call(lambda: reader.attach(Broken()))
         wait_until(lambda: isinstance(crash.error, ZeroDivisionError))
+
+
+def test_who_joins_one_content_does_not_wait_for_a_crowd_at_another() -> None:
+    class Content:
+        def __init__(self, name: str, catching_up: int) -> None:
+            self.name, self.catching_up = name, catching_up
+
+        def tick(self, now: float) -> float:
+            order.append(self.name)
+            return now + 0.005
+
+    order = list[str]()
+    with FeedbackReader(Recorder()) as reader:
+        for content in (Content("crowd", 1_000), Content("other crowd", 900), Content("one", 1)):
+            reader.call(partial(reader.attach, content))
+        wait_until(lambda: len(order) > 40)
+        reader.call(order.clear, wait=True)
+        wait_until(lambda: len(order) > 40)
+    rounds = [tuple(order[start : start + 3]) for start in range(0, 39, 3)]
+    assert set(rounds) == {("one", "crowd", "other crowd"), ("one", "other crowd", "crowd")}, "by turns"
 
 
 def test_all_children_together_begin_with_a_burst() -> None:
