@@ -78,8 +78,8 @@ def test_discovery_is_scoped_where_the_file_says_so_or_names_many_nodes() -> Non
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        ("repair", "nobody", "'nobody' is neither 'anyone' nor 'neighbours'"),
-        ("repair", True, "True is neither 'anyone' nor 'neighbours'"),
+        ("repair", "nobody", "'nobody' is none of 'anyone', 'neighbours'"),
+        ("repair", True, "True is none of 'anyone', 'neighbours'"),
         ("optimise", "no", "'no' is text, expected true or false"),
         ("move_streams", 1, "1 is a number, expected true or false"),
         ("parents", 3, "3 is not from 1 to 2"),

@@ -25,6 +25,7 @@ from mcast.media.source.server_config import load_server_config
         ("x.toml", b'[a]\nb = ["x", "x\\u0000"]', r"a\.b: 'x\\x00' holds what is no character"),
         ("x.json", b'{"a": {"\\u0000": 1}}', r"a: '\\x00' holds what is no character"),
         ("x.json", b'{"a": "\\ud800"}', r"a: '\\ud800' holds what is no character"),
+        ("x.toml", b"[a]\nb = [0x" + b"f" * 5_000 + b"]", r"a\.b: a number of more than 64 bits"),
     ],
 )
 def test_a_broken_file_is_one_line_with_the_place(

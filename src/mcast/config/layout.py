@@ -2,7 +2,7 @@
 
 A host has several addresses, so where a node is reached may depend on who asks: each end of a link
 has its own address for the other end. Links are symmetric; an end that gives no address reaches the
-other node at its usual one. The *first* rendezvous point serves; the others are ordinary overlay nodes.
+other node at its usual one. Of the rendezvous points the first one that lives serves; the others stand by.
 
 A node is identified by its name. One that calls without its name is identified by the address it calls
 from: its own, its aliases, and those at which others reach it over some link. Several nodes on one

@@ -71,9 +71,7 @@ class _Reader(TableChecks):
             self.fail("open", str(error))
 
     def _policy(self, data: Mapping[str, object], nodes: Sized) -> Policy:
-        default, repair = DEFAULT_POLICY, data.get("repair", _REPAIR[0])
-        if repair not in _REPAIR:
-            self.fail("repair", f"{repair!r} is neither {' nor '.join(map(repr, _REPAIR))}")
+        default, repair = DEFAULT_POLICY, self.choice("repair", data.get("repair", _REPAIR[0]), _REPAIR)
         return Policy(
             repair_anyone=repair == _REPAIR[0],
             optimise=self.flag("optimise", data.get("optimise", default.optimise)),
@@ -86,9 +84,7 @@ class _Reader(TableChecks):
         )
 
     def _is_scoped(self, data: Mapping[str, object], nodes: Sized) -> bool:
-        discovery = data.get("discovery", _DISCOVERY[0])
-        if discovery not in _DISCOVERY:
-            self.fail("discovery", f"{discovery!r} is none of {', '.join(map(repr, _DISCOVERY))}")
+        discovery = self.choice("discovery", data.get("discovery", _DISCOVERY[0]), _DISCOVERY)
         return discovery == "scoped" or (discovery == "auto" and len(nodes) > SCOPED_NODES)
 
     def _node_tables(self, data: Mapping[str, object]) -> dict[str, Mapping[str, object]]:

@@ -8,6 +8,8 @@ from mcast.errors import ConfigError
 
 MAX_BYTES = 16 * 1024 * 1024
 """Ten thousand nodes take 1 MB, so a larger file is no configuration."""
+_BEYOND = 1 << 63
+"""TOML's integers have 64 bits; Python reads hexadecimal ones of any length, and cannot print them."""
 
 
 def read_config(path: Path) -> dict[str, object]:
@@ -30,7 +32,7 @@ def read_config(path: Path) -> dict[str, object]:
         raise ConfigError(f"{path}: {error}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: the file holds a {type(data).__name__}, expected an object {{...}}")
-    _check_texts(path, "", data)
+    _check_values(path, "", data)
     return data
 
 
@@ -51,20 +53,24 @@ def _read_text(path: Path) -> str:
         raise ConfigError(f"{path}: not UTF-8 (at line {line})") from None
 
 
-def _check_texts(path: Path, where: str, value: object) -> None:
-    """Refuse texts that no file, process or packet takes: those with a NUL, or with half of a character."""
+def _check_values(path: Path, where: str, value: object) -> None:
+    """Refuse texts that no file, process or packet takes (those with a NUL, or with half of a character),
+    and integers beyond 64 bits.
+    """
     match value:
         case str():
             if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
                 place = f"{where}: " if where else ""
                 raise ConfigError(f"{path}: {place}{value!r} holds what is no character of a text")
+        case int() if not -_BEYOND <= value < _BEYOND:
+            raise ConfigError(f"{path}: {where}: a number of more than 64 bits")
         case dict():
             for key, each in value.items():
-                _check_texts(path, where, key)
-                _check_texts(path, f"{where}.{key}" if where else key, each)
+                _check_values(path, where, key)
+                _check_values(path, f"{where}.{key}" if where else key, each)
         case list():
             for each in value:
-                _check_texts(path, where, each)
+                _check_values(path, where, each)
 
 
 def _parse_json(text: str) -> object:

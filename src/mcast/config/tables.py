@@ -20,13 +20,12 @@ class TableChecks:
         """Refuse unknown keys: a misspelled one must not be silently ignored."""
         for name in table:
             if name not in allowed:
-                where = f"{key}.{name}" if key else name
-                self.fail(where, unknown_key(name, allowed))
+                self.fail(inside(key, name), unknown_key(name, allowed))
 
     def required(self, key: str, table: Mapping[str, object], name: str, what: str) -> object:
         """Return the value of a key that must be there; `what` says what it should hold."""
         if name not in table:
-            self.fail(f"{key}.{name}" if key else name, f"is missing: {what}")
+            self.fail(inside(key, name), f"is missing: {what}")
         return table[name]
 
     def no_duplicates(self, key: str, texts: Sequence[str]) -> None:
@@ -43,15 +42,15 @@ class TableChecks:
             self.fail(key, f"is {_kind(value)}, expected a table")
         return value
 
-    def entries(self, key: str, value: object) -> list[object]:
+    def entries(self, key: str, value: object, expected: str = "a list") -> list[object]:
         """Return a value that must be a list."""
         if not isinstance(value, list):
-            self.fail(key, f"is {_kind(value)}, expected a list")
+            self.fail(key, f"is {_kind(value)}, expected {expected}")
         return value
 
-    def texts(self, key: str, value: object) -> list[str]:
+    def texts(self, key: str, value: object, expected: str = "a list") -> list[str]:
         """Return a value that must be a list of texts."""
-        return [self.text(key, entry) for entry in self.entries(key, value)]
+        return [self.text(key, entry) for entry in self.entries(key, value, expected)]
 
     def text(self, key: str, value: object, expected: str = "text") -> str:
         """Return a value that must be text."""
@@ -73,9 +72,20 @@ class TableChecks:
             self.fail(key, f"{value} is not from {least} to {most}")
         return value
 
+    def choice(self, key: str, value: object, known: Sequence[str]) -> str:
+        """Return a value that must be one of a few words."""
+        if not isinstance(value, str) or value not in known:
+            self.fail(key, f"{value!r} is none of {', '.join(map(repr, known))}")
+        return value
+
     def fail(self, key: str, problem: str) -> NoReturn:
         """Raise ConfigError; its text begins with the file and the key."""
         raise ConfigError(f"{self._source}: {key}: {problem}") from None
+
+
+def inside(key: str, name: str) -> str:
+    """Return the path to a value of the table that a path leads to."""
+    return f"{key}.{name}" if key else name
 
 
 def unknown_key(name: str, known: Sequence[str]) -> str:

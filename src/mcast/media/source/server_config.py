@@ -1,28 +1,27 @@
 """The server's file (TOML, or JSON with the same keys): read whole, checked whole, refused whole."""
 
 import difflib
-import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import NoReturn, TypeVar
 
 from mcast.config.networks import PRIVATE, Networks, parse_networks
 from mcast.config.reading import read_config
-from mcast.config.tables import unknown_key
+from mcast.config.tables import TableChecks, inside
 from mcast.errors import ConfigError
 from mcast.media.source.encoding import DEFAULT_QUALITY, DEINTERLACING, Quality
 from mcast.media.source.ffmpeg import input_formats
 from mcast.media.source.tracks import NO_WISH, Wish
+from mcast.wire.content import check_content_name
 from mcast.wire.rtp import MAX_PACKETS
 
 MAX_CONTENTS = 500
 """The list of all, with names of 255 bytes and running streams, fits one frame (`wire.frame.MAX_BODY`)."""
-MAX_NAME = 255  # bytes of UTF-8: what the wire carries
 MAX_STREAMS = 1_000
 STALL, HOLD, MAX_SECONDS = 10, 30, 86_400
-_MIN_BIT_RATE, _MAX_BIT_RATE = 8_000, 1_000_000_000
+_MIN_BIT_RATE, _MAX_BIT_RATE, _MAX_AUDIO_BIT_RATE = 8_000, 1_000_000_000, 512_000
 
 STDIN_SOURCE = "-"
 """The source that is what the server reads from its standard input."""
@@ -31,7 +30,17 @@ _FILE_LIKE_URL = re.compile(
     r"(https?|ftps?|sftp)://(?!.*\.(m3u8|mpd)\b)", re.IGNORECASE
 )  # no clock of its own
 _COPIED = ("udp", "rtp", "srt", "tcp", "http", "https", "rist")
+
+_FILE_KEYS = ("content", "cache", "allow", "rendezvous")
+_ENCODING_KEYS = ("max_bit_rate", "audio_bit_rate", "deint", "programme", "video", "audio")
+"""What of a source is encoded, and how: of no input that is copied."""
+_LIVE_KEYS = ("paced", "input_options", "stall", "hold", "copy")
+"""Of live inputs alone."""
+_CONTENT_KEYS = ("name", "source", "loop", "datagram_packets", *_ENCODING_KEYS, "format", "live", *_LIVE_KEYS)
+
 _T = TypeVar("_T")
+Formats = Callable[[], Collection[str]]
+"""Gives the input formats that ffmpeg knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,193 +74,185 @@ class ServerConfig:
     rendezvous: Networks | None = None  # whose word on SSRC and numbers counts; None: of all who may ask
 
 
-def load_server_config(path: Path, formats: Callable[[], Collection[str]] = input_formats) -> ServerConfig:
+def load_server_config(path: Path, formats: Formats = input_formats) -> ServerConfig:
     """Read a server's file. Raises ConfigError, which names the file, the key and how to mend it.
 
-    `formats` gives what ffmpeg can read; it is asked only if a content has a format.
+    `formats` is asked only if a content has a format.
     """
-    keys = _Keys(read_config(path), str(path), "")
-    keys.allow("content", "cache", "allow", "rendezvous")
-    cache = keys.optional("cache", str)
-    tables = keys.optional("content", list) or []
-    if not tables:
-        raise keys.error("content", "no contents; add one: [[content]] with name and source")
-    if len(tables) > MAX_CONTENTS:
-        raise keys.error("content", f"{len(tables)} contents, one server has at most {MAX_CONTENTS}")
-    contents = tuple(_content(table, path, index, formats) for index, table in enumerate(tables, start=1))
-    names: set[str] = set()
-    for spec in contents:
-        if spec.name in names:
-            raise ConfigError(f"{path}: content '{spec.name}': the name is there twice; rename one")
-        names.add(spec.name)
-    if len(piped := [spec.name for spec in contents if spec.source == STDIN_SOURCE]) > 1:
-        raise ConfigError(f"{path}: content '{piped[1]}': source: '{piped[0]}' reads standard input already")
-    place = None if cache is None else relative_to(path, cache)
-    allowed = _networks(keys, "allow")
+    keys = _Table(path, "", read_config(path))
+    keys.only(*_FILE_KEYS)
+    cache = keys.get("cache", keys.text, None)
+    contents = _contents(keys, formats)
     return ServerConfig(
-        path, contents, place, PRIVATE if allowed is None else allowed, _networks(keys, "rendezvous")
+        path,
+        contents,
+        None if cache is None else relative_to(path, cache),
+        allow=keys.get("allow", keys.networks, PRIVATE),
+        rendezvous=keys.get("rendezvous", keys.networks, None),
     )
 
 
-def _networks(keys: "_Keys", key: str) -> Networks | None:
-    texts = keys.optional(key, list)
-    if texts is None:
-        return None
-    if not all(isinstance(text, str) for text in texts):
-        raise keys.error(key, 'expected a list of networks, like ["10.0.0.0/8"]')
-    try:
-        return parse_networks(texts)
-    except ConfigError as error:
-        raise keys.error(key, str(error)) from None
+def relative_to(file: Path, name: str) -> Path:
+    """Understand a path in a file as relative to that file."""
+    return file.absolute().parent / name
 
 
-class _Keys:
-    """A table of the file, with errors that say where they are."""
+class _Table(TableChecks):
+    """A table of the file: the values of its keys, checked, or their defaults."""
 
-    def __init__(self, table: Mapping[str, Any], file: str, where: str) -> None:
-        self._table, self._file, self.where = table, file, where
+    def __init__(self, file: Path, where: str, table: Mapping[str, object]) -> None:
+        super().__init__(str(file))
+        self.file, self.where, self._table = file, where, table
 
-    def error(self, key: str, message: str) -> ConfigError:
-        place = ".".join(part for part in (self.where, key) if part)
-        return ConfigError(f"{self._file}: {place}: {message}")
+    def __contains__(self, name: str) -> bool:
+        return name in self._table
 
-    def allow(self, *known: str) -> None:
-        for key in self._table:
-            if key not in known:
-                raise self.error(key, unknown_key(key, known))
+    def only(self, *known: str) -> None:
+        self.only_keys(self.where, self._table, known)
 
-    def has(self, key: str) -> bool:
-        return key in self._table
+    def get(self, name: str, check: Callable[[str, object], _T], default: _T) -> _T:
+        """Return a key's value, as `check` takes it, or the default."""
+        return check(inside(self.where, name), self._table[name]) if name in self else default
 
-    def optional(self, key: str, kind: type[_T]) -> _T | None:
-        value = self._table.get(key)
-        if key not in self._table:
-            return None
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise self.error(key, f"expected {_KINDS[kind]}, not {json.dumps(value, default=str)}")
-        return value
+    def get_number(self, name: str, least: int, most: int, default: int) -> int:
+        return self.get(name, lambda key, value: self.number(key, value, least, most), default)
 
-    def text(self, key: str, example: str) -> str:
-        value = self.optional(key, str)
-        if not value:
-            raise self.error(key, f"missing; add for example: {key} = {json.dumps(example)}")
-        return value
+    def needed(self, name: str, example: str) -> str:
+        """Return the text of a key that must be there, and not be empty."""
+        what = f'for example "{example}"'
+        text = self.text(inside(self.where, name), self.required(self.where, self._table, name, what))
+        if not text:
+            self.refuse(name, f"is empty: write {what}")
+        return text
 
-    def text_or_number(self, key: str) -> str:
-        value = self._table.get(key, "")
+    def number_or_name(self, key: str, value: object) -> str:
+        """Return a value that must be a whole number from 0 on, or text, as text."""
         if isinstance(value, bool) or not isinstance(value, str | int) or str(value).startswith("-"):
-            raise self.error(key, f"expected a text or a number, not {json.dumps(value, default=str)}")
+            self.fail(key, f"{value!r} is neither a number from 0 on nor a name")
         return str(value)
 
-    def choice(self, key: str, known: Sequence[str]) -> str:
-        value = self.optional(key, str)
-        if value is not None and value not in known:
-            raise self.error(key, f"{json.dumps(value)} is none of: {', '.join(known)}")
-        return known[0] if value is None else value
+    def networks(self, key: str, value: object) -> Networks:
+        texts = self.texts(key, value, 'a list of networks, like ["10.0.0.0/8"]')
+        try:
+            return parse_networks(texts)
+        except ConfigError as error:
+            self.fail(key, str(error))
 
-    def number(self, key: str, low: int, high: int, default: int) -> int:
-        value = self.optional(key, int)
-        if value is None:
-            return default
-        if not low <= value <= high:
-            raise self.error(key, f"{value} is out of range; {low} to {high}")
-        return value
+    def refuse(self, name: str, problem: str) -> NoReturn:
+        """Raise ConfigError about a key of this table."""
+        self.fail(inside(self.where, name), problem)
 
 
-_KINDS: dict[type, str] = {str: "a text", bool: "true or false", int: "a whole number", list: "a list"}
-
-
-def _content(table: object, file: Path, index: int, formats: Callable[[], Collection[str]]) -> ContentSpec:
-    if not isinstance(table, dict):
-        raise ConfigError(f"{file}: content {index}: expected a table: [[content]]")
-    keys = _Keys(table, str(file), f"content {index}")
-    keys.allow(
-        *("name", "source", "loop", "datagram_packets", "max_bit_rate", "audio_bit_rate", "deint"),
-        *("programme", "video", "audio", "format", "live", "paced", "input_options", "stall", "hold", "copy"),
+def _contents(keys: _Table, formats: Formats) -> tuple[ContentSpec, ...]:
+    entries = keys.get("content", keys.entries, list[object]())
+    if not entries:
+        keys.refuse("content", "there is none: write a table [[content]] with name and source for each")
+    if len(entries) > MAX_CONTENTS:
+        keys.refuse("content", f"{len(entries)} are too many, the most is {MAX_CONTENTS}")
+    tables = {f"content {place}": entry for place, entry in enumerate(entries, start=1)}
+    contents = tuple(
+        _content(_Table(keys.file, where, keys.table(where, entry)), formats)
+        for where, entry in tables.items()
     )
+    keys.no_duplicates("content", [spec.name for spec in contents])
+    if len(piped := [spec.name for spec in contents if spec.source == STDIN_SOURCE]) > 1:
+        keys.fail(f"content '{piped[1]}'.source", f"'{piped[0]}' reads standard input already")
+    return contents
+
+
+def _content(keys: _Table, formats: Formats) -> ContentSpec:
+    keys.only(*_CONTENT_KEYS)
     name = _name(keys)
     keys.where = f"content '{name}'"
-    source, form = keys.text("source", "earth.mp4"), keys.optional("format", str)
+    source, form = keys.needed("source", "earth.mp4"), keys.get("format", keys.text, None)
     is_url = bool(_URL.match(source))
-    live = keys.optional("live", bool)
-    live = live if live is not None else form is not None or is_url or source == STDIN_SOURCE
-    quality = Quality(
-        max_bit_rate=keys.number("max_bit_rate", _MIN_BIT_RATE, _MAX_BIT_RATE, 0),
-        audio_bit_rate=keys.number("audio_bit_rate", _MIN_BIT_RATE, 512_000, DEFAULT_QUALITY.audio_bit_rate),
-        deint=keys.choice("deint", DEINTERLACING),
-    )
     spec = ContentSpec(
         name=name,
         source=source,
-        live=live,
+        live=keys.get("live", keys.flag, form is not None or is_url or source == STDIN_SOURCE),
         format=form,
-        datagram_packets=keys.number("datagram_packets", 1, MAX_PACKETS, MAX_PACKETS),
-        quality=quality,
+        datagram_packets=keys.get_number("datagram_packets", 1, MAX_PACKETS, MAX_PACKETS),
+        quality=_quality(keys),
         wish=_wish(keys),
     )
-    if live:
-        return _live_input(keys, spec, file, formats)
+    if spec.live:
+        return _live_input(keys, spec, formats)
     if form is not None or is_url:
-        raise keys.error("live", "a source with a format, or a URL, is a live input; leave 'live' out")
-    return _file_source(keys, spec, file)
+        keys.refuse("live", "a source with a format, or a URL, is a live input; leave 'live' out")
+    return _file_source(keys, spec)
 
 
-def _name(keys: _Keys) -> str:
-    name = keys.text("name", "earth")
-    if not name.isprintable() or len(name.encode(errors="replace")) > MAX_NAME:
-        raise keys.error("name", f"at most {MAX_NAME} bytes of printable text")
-    return name
+def _name(keys: _Table) -> str:
+    name = keys.needed("name", "earth")
+    try:
+        return check_content_name(name)
+    except ValueError as error:
+        keys.refuse("name", str(error))
 
 
-def _wish(keys: _Keys) -> Wish:
-    return Wish(
-        programme=keys.text_or_number("programme"),
-        video=keys.number("video", 0, MAX_STREAMS, 0) if keys.has("video") else None,
-        audio=keys.text_or_number("audio"),
+def _quality(keys: _Table) -> Quality:
+    return Quality(
+        max_bit_rate=keys.get_number("max_bit_rate", _MIN_BIT_RATE, _MAX_BIT_RATE, 0),
+        audio_bit_rate=keys.get_number(
+            "audio_bit_rate", _MIN_BIT_RATE, _MAX_AUDIO_BIT_RATE, DEFAULT_QUALITY.audio_bit_rate
+        ),
+        deint=keys.get(
+            "deint", lambda key, value: keys.choice(key, value, DEINTERLACING), DEFAULT_QUALITY.deint
+        ),
     )
 
 
-def _file_source(keys: _Keys, spec: ContentSpec, file: Path) -> ContentSpec:
-    for key in ("paced", "input_options", "stall", "hold", "copy"):
-        if keys.has(key):
-            raise keys.error(key, "only for live inputs (those with a format or a URL)")
-    path = relative_to(file, spec.source)  # whether it is there shows when it is prepared
-    return replace(spec, source=str(path), path=path, loop=keys.optional("loop", bool) is not False)
+def _wish(keys: _Table) -> Wish:
+    return Wish(
+        programme=keys.get("programme", keys.number_or_name, ""),
+        video=keys.get_number("video", 0, MAX_STREAMS, 0) if "video" in keys else None,
+        audio=keys.get("audio", keys.number_or_name, ""),
+    )
 
 
-def _live_input(
-    keys: _Keys, spec: ContentSpec, file: Path, formats: Callable[[], Collection[str]]
-) -> ContentSpec:
-    if keys.optional("loop", bool):
-        raise keys.error("loop", "a live input cannot be repeated; leave 'loop' out")
-    if spec.format is not None and spec.format not in (known := formats()):
-        near = difflib.get_close_matches(spec.format, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else "ffmpeg -formats and -devices list what there is"
-        raise keys.error("format", f"ffmpeg knows no input format '{spec.format}'; {hint}")
-    options = keys.optional("input_options", list) or []
-    if not all(isinstance(option, str) for option in options):
-        raise keys.error("input_options", 'expected a list of texts, like ["-framerate", "30"]')
-    source, is_file = spec.source, False
-    if source != STDIN_SOURCE and spec.format != "lavfi" and not _URL.match(source):
-        path = relative_to(file, source)
-        is_file = _is_file(path)
-        source = str(path) if is_file or spec.format is None else source
-    paced = keys.optional("paced", bool)
-    if paced is None:
-        paced = is_file or spec.format == "lavfi" or bool(_FILE_LIKE_URL.match(source))
-    copy = bool(keys.optional("copy", bool))
-    if copy:
+def _file_source(keys: _Table, spec: ContentSpec) -> ContentSpec:
+    for key in _LIVE_KEYS:
+        if key in keys:
+            keys.refuse(key, "only for live inputs: those with a format, a URL, '-' or live = true")
+    path = relative_to(keys.file, spec.source)  # whether it is there shows when it is prepared
+    return replace(spec, source=str(path), path=path, loop=keys.get("loop", keys.flag, True))
+
+
+def _live_input(keys: _Table, spec: ContentSpec, formats: Formats) -> ContentSpec:
+    if keys.get("loop", keys.flag, False):
+        keys.refuse("loop", "a live input cannot be repeated; leave 'loop' out")
+    if spec.format is not None:
+        _check_format(keys, spec.format, formats())
+    if copy := keys.get("copy", keys.flag, False):
         _check_copy(keys, spec)
+    source, is_file = _live_source(keys.file, spec)
+    has_no_clock = is_file or spec.format == "lavfi" or bool(_FILE_LIKE_URL.match(source))
     return replace(
         spec,
         source=source,
         copy=copy,
-        paced=paced,
-        input_options=tuple(options),
+        paced=keys.get("paced", keys.flag, has_no_clock),
+        input_options=tuple(keys.get("input_options", keys.texts, [])),
         loop=False,
-        stall=keys.number("stall", 1, MAX_SECONDS, STALL),
-        hold=keys.number("hold", 0, MAX_SECONDS, HOLD),
+        stall=keys.get_number("stall", 1, MAX_SECONDS, STALL),
+        hold=keys.get_number("hold", 0, MAX_SECONDS, HOLD),
     )
+
+
+def _check_format(keys: _Table, form: str, known: Collection[str]) -> None:
+    if form not in known:
+        near = difflib.get_close_matches(form, known, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else "ffmpeg -formats and -devices list what there is"
+        keys.refuse("format", f"ffmpeg knows no input format '{form}'; {hint}")
+
+
+def _live_source(file: Path, spec: ContentSpec) -> tuple[str, bool]:
+    """Return what ffmpeg opens, and whether it is a file."""
+    if spec.source == STDIN_SOURCE or spec.format == "lavfi" or _URL.match(spec.source):
+        return spec.source, False
+    path = relative_to(file, spec.source)
+    is_file = _is_file(path)
+    return (str(path) if is_file or spec.format is None else spec.source), is_file
 
 
 def _is_file(path: Path) -> bool:
@@ -261,20 +262,13 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _check_copy(keys: _Keys, spec: ContentSpec) -> None:
+def _check_copy(keys: _Table, spec: ContentSpec) -> None:
     """Raise ConfigError for what is no transport stream, or asks for more than to send it as it is."""
     if spec.format not in (None, "mpegts"):
-        raise keys.error("copy", f"only MPEG-TS can be copied, not '{spec.format}'; leave 'copy' out")
+        keys.refuse("copy", f"only MPEG-TS can be copied, not '{spec.format}'; leave 'copy' out")
     scheme = spec.source.partition("://")[0].lower() if _URL.match(spec.source) else ""
     if scheme and scheme not in _COPIED:
-        raise keys.error(
-            "copy", f"{scheme}:// brings no MPEG-TS; leave 'copy' out ({', '.join(_COPIED)} can)"
-        )
-    for key in ("max_bit_rate", "audio_bit_rate", "deint", "programme", "video", "audio"):
-        if keys.has(key):
-            raise keys.error(key, "a copied input is sent as it is; leave this, or 'copy', out")
-
-
-def relative_to(file: Path, name: str) -> Path:
-    """Understand a path in a file as relative to that file."""
-    return file.absolute().parent / name
+        keys.refuse("copy", f"{scheme}:// brings no MPEG-TS; leave 'copy' out ({', '.join(_COPIED)} can)")
+    for key in _ENCODING_KEYS:
+        if key in keys:
+            keys.refuse(key, "a copied input is sent as it is; leave this, or 'copy', out")
