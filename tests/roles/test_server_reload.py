@@ -11,6 +11,7 @@ import pytest
 from helpers import PATIENCE, wait_until
 from mcast.hostport import HostPort
 from mcast.net.connection import Connection
+from mcast.roles.server.main import main
 from mcast.wire.server import Contents, Wake
 from roles.partners import reached, read
 from tools.demo.processes import environment_with
@@ -50,3 +51,15 @@ def test_sighup_reads_the_servers_file_again(tmp_path: Path) -> None:
             server.terminate()
         assert server.wait(PATIENCE) == 0
     assert (tmp_path / "log").read_text().count(f"{config}: rendezvous: whoever may ask is believed") == 1
+
+
+@pytest.mark.parametrize("work", [["--prepare"], ["--address", "127.0.0.1:0"]], ids=lambda work: work[0])
+def test_a_key_file_that_cannot_be_used_is_told_of_before_sources_are_read(
+    work: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "server.toml").write_text('[[content]]\nname = "film"\nsource = "missing.mp4"\n')
+    files = ["--config", str(tmp_path / "server.toml"), "--cache", str(tmp_path / "cache")]
+    assert main([*files, *work, "--key-file", str(tmp_path / "missing.key")]) == 2
+    said = capsys.readouterr().err
+    assert "missing.key: cannot be read" in said
+    assert "missing.mp4" not in said

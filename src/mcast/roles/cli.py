@@ -4,7 +4,9 @@ A role says what it is in a `Command` and does its work in `body(options, proces
 when `process.stop` is set (or sooner) and raises McastError for what the user must know. `run`
 turns the outcome into one line on stderr and an exit status:
 
-    0  all is well, SIGINT and SIGTERM included    1  a bug, or a peer's broken bytes
+    0  all is well, SIGINT and SIGTERM included
+    1  a bug (its traceback is in the log: please report it), a peer's bytes that break the protocol, or
+       an end that was forced (a second signal, or longer than 3 s)
     2 to 5  see mcast.errors
 """
 
@@ -83,6 +85,12 @@ class Command:
     body: Body
     family: "Callable[[], Sequence[Command]] | None" = None
     """The program, then what it does when its first word asks for that; None: it does one thing."""
+    usage: str | None = None
+    """What `--help` begins with; None: argparse's own, which names each option."""
+
+
+AddOption: TypeAlias = Callable[..., argparse.Action]
+"""An argparse parser's or group's `add_argument`."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -96,11 +104,14 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
         prog=command.name,
         description=command.description,
         epilog=f"example:\n  {command.example}",
+        usage=command.usage,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+        add_help=False,  # it stands with the other options that all programs have
     )
     command.add_options(parser)
     common = parser.add_argument_group("common options")
+    common.add_argument("-h", "--help", action="help", help="show this help, and exit")
     common.add_argument(
         "--log-level", choices=logs.LEVELS, default="info", help="how much to log to stderr (default: info)"
     )
@@ -120,7 +131,10 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
         action=print_completion(lambda: parsers_of(command)),
         help="print a script for your shell, and exit",
     )
-    common.add_argument("--version", action="version", version=f"{command.name} {__version__}")
+    common.add_argument(
+        "--version", action="version", version=f"{command.name} {__version__}",
+        help="show the version, and exit",
+    )  # fmt: skip
     return parser
 
 
@@ -193,6 +207,16 @@ def number_option(low: int, high: int, what: str = "whole number") -> Callable[[
 
 
 count_option = number_option(1, MAX_COUNT)
+
+
+def add_media_ports_option(add: AddOption) -> None:
+    """Add `--media-ports`, of which `MediaPorts` makes sense."""
+    add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
+
+
+def add_trace_option(add: AddOption) -> None:
+    """Add `--trace`, which a decider takes."""
+    add("--trace", type=Path, metavar="FILE", help="write every decision to FILE, a line of JSON each")
 
 
 def credentials_of(options: argparse.Namespace, role: Role, process: Process) -> Credentials:

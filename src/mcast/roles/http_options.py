@@ -1,22 +1,22 @@
 """The options of programs that serve HTTP: where, for whom, under which names."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort, parse_host
-from mcast.roles.cli import address_option
+from mcast.roles.cli import AddOption, address_option
 from mcast.web.access import Access
 from mcast.web.service import Settings
 
-AddOption = Callable[..., argparse.Action]
-"""An argparse parser's or group's `add_argument`."""
+
+def add_http_option(add: AddOption, what: str) -> None:
+    """Add `--http`; `what` is served there, for `--help`."""
+    add("--http", type=address_option, metavar="HOST:PORT", help=f"where to serve {what}")
 
 
-def add_http_options(add: AddOption, what: str) -> None:
-    """Add `--http` and what belongs to it; `what` is served there, for `--help`."""
-    add("--http", type=address_option, metavar="HOST:PORT", help=f"serve {what} there")
+def add_access_options(add: AddOption) -> None:
+    """Add what says who may come to `--http`, and under which names."""
     add("--http-key-file", type=Path, metavar="FILE",
         help="let in over HTTP only who shows the key in it: for --http beyond this machine")  # fmt: skip
     add("--http-open", action="store_true", help="let in over HTTP whoever comes, from any machine")

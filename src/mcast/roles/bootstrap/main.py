@@ -19,7 +19,7 @@ from mcast.monitoring.view import View
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.cli import Command, Process, address_option, credentials_of, print_out, run
 from mcast.roles.event_tap import tapped
-from mcast.roles.http_options import add_http_options, http_settings
+from mcast.roles.http_options import add_access_options, add_http_option, http_settings
 from mcast.roles.own_addresses import wait_for_own
 from mcast.web.service import Settings
 from mcast.wire.handshake import Role
@@ -55,18 +55,14 @@ def read_layout(path: Path) -> Layout:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--address", type=address_option, metavar="HOST:PORT", help="where to listen for nodes"
-    )
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        required=True,
-        help="the layout, as TOML or JSON; SIGHUP reads it again",
-    )
-    parser.add_argument("--check", action="store_true", help="validate the file, print the layout and exit")
-    add_http_options(parser.add_argument, "a page that shows the overlay, its API and its metrics")
+    add = parser.add_argument
+    add("--address", type=address_option, metavar="HOST:PORT", help="where to listen for nodes and clients")
+    add("--config", type=Path, metavar="FILE", required=True,
+        help="the layout, as TOML or JSON; SIGHUP reads it again")  # fmt: skip
+    add("--check", action="store_true", help="validate the file, print the layout and exit")
+    over_http = parser.add_argument_group("over HTTP").add_argument
+    add_http_option(over_http, "a page that shows the overlay, its API and its metrics")
+    add_access_options(over_http)
 
 
 def _body(options: argparse.Namespace, process: Process) -> int:
@@ -163,9 +159,12 @@ def _summary(layout: Layout) -> str:
 
 PROGRAM = Command(
     name="mcast-bootstrap",
-    description="Knows the layout of an overlay and tells each node its kind, neighbours and addresses.",
+    description="Tell each node of a layout its kind, neighbours and addresses.",
     example="mcast-bootstrap --address 0.0.0.0:4000 --config campus.toml",
     add_options=_add_options,
     body=_body,
     family=family,
+    usage="%(prog)s --config FILE --address HOST:PORT [option ...]\n"
+    "       %(prog)s --config FILE --check\n"
+    "       %(prog)s top [option ...]",
 )

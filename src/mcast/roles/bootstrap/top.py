@@ -216,7 +216,7 @@ def _url(text: str) -> tuple[str, str]:
 
 PROGRAM = Command(
     "mcast-bootstrap top",
-    "Shows an overlay in a terminal: trees, servers, nodes, events.",
+    "Show an overlay in a terminal: trees, servers, nodes, events.",
     "mcast-bootstrap top --http-url http://127.0.0.1:8080",
     _add_options,
     _body,

@@ -11,7 +11,7 @@ from mcast.eventlog import note
 from mcast.gateway.channels import DEFAULT_LINGER
 from mcast.gateway.gateway import Gateway
 from mcast.roles import cli
-from mcast.roles.http_options import AddOption, add_http_options, http_settings
+from mcast.roles.http_options import add_access_options, http_settings
 from mcast.web.service import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,12 +31,13 @@ _UNUSABLE = {
 """Options that concern a single content."""
 
 
-def add_gateway_options(add: AddOption) -> None:
-    """Add `--http` and what belongs to it."""
-    add_http_options(add, "every content as TS, HLS and MP4, and a page that plays them,")
+def add_gateway_options(add: cli.AddOption) -> None:
+    """Add what belongs to `--http`."""
+    add_access_options(add)
     add("--cors", action="store_true", help="let pages of other origins have streams and pictures (--http)")
-    kept = f"how long a content is kept after its last viewer over HTTP (default: {DEFAULT_LINGER:g})"
-    add("--linger", type=_seconds, metavar="SECONDS", help=kept)
+    add("--linger", type=_seconds, metavar="SECONDS",
+        help="how long a content is kept after its last viewer, 0 to 86400 "
+        f"(--http; default: {DEFAULT_LINGER:g})")  # fmt: skip
 
 
 def settings_of(options: argparse.Namespace) -> Settings | None:

@@ -20,7 +20,6 @@ from mcast.client.options import (
     DEFAULT_LATENCY_MS,
     DEFAULT_PATIENCE,
     MAX_LATENCY_MS,
-    MAX_PARENTS,
     check_content,
     check_neighbour,
     check_seconds,
@@ -38,6 +37,7 @@ from mcast.roles.client.status_line import StatusLine
 from mcast.roles.client.targets import Targets
 from mcast.roles.client.way import check_way, find_way
 from mcast.roles.ending import ERROR_STATUS
+from mcast.roles.http_options import add_http_option
 from mcast.roles.own_addresses import wait_for_own
 from mcast.roles.service_manager import ServiceManager
 
@@ -54,35 +54,56 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--content", type=_content, metavar="NAME", help="what to play")
-    add("--list", action="store_true", help="print which contents the overlay has, and exit")
+    def group(title: str) -> cli.AddOption:
+        return parser.add_argument_group(title).add_argument
+
+    _add_places(group("where to join, one of"))
+    _add_contents(group("what, one of"))
+    _add_outputs(group("where it goes"))
+    _add_manners(group("how"))
+    add_gateway_options(group("over HTTP"))
+    cli.add_trace_option(group("to find faults"))
+
+
+def _add_places(add: cli.AddOption) -> None:
     add("--neighbour", action="append", dest="neighbours", type=_neighbour, metavar="HOST:PORT",
         help="the nearest overlay node; given several times, all are asked")  # fmt: skip
     add("--bootstrap", type=cli.peer_option, metavar="HOST:PORT",
-        help="instead: have the bootstrapper name the nodes, and join at the nearest")  # fmt: skip
+        help="have the bootstrapper name the nodes, and join at the nearest")  # fmt: skip
+
+
+def _add_contents(add: cli.AddOption) -> None:
+    add("--content", type=_content, metavar="NAME", help="what to play")
+    add("--list", action="store_true", help="print which contents the overlay has, and exit")
+    add_http_option(add, "every content as TS, HLS and MP4, and a page that plays them")
+
+
+def _add_outputs(add: cli.AddOption) -> None:
     add("--output", action="append", metavar="WHERE",
         help="a file, - (standard output), udp://HOST:PORT or rtp://HOST:PORT, instead of a player; "
         "given several times, all get the stream")  # fmt: skip
     add("--segment", type=_positive, metavar="SECONDS",
         help="record to files of about this length: --output is their folder, with index.m3u8")  # fmt: skip
     add("--player", metavar="CMD", help="a player that reads its standard input (default: ffplay)")
+    add("--report", type=Path, metavar="FILE", help="write figures of the run to FILE at the end, as JSON")
+
+
+def _add_manners(add: cli.AddOption) -> None:
+    add("--start", choices=("keyframe", "live"), default="keyframe",
+        help="begin at the last keyframe, a picture at once, or at the next (default: keyframe)")  # fmt: skip
     add("--duration", type=_positive, metavar="SECONDS", help="stop so long after the first media")
     add("--latency", metavar="MS", default=DEFAULT_LATENCY_MS,
         type=cli.number_option(0, MAX_LATENCY_MS, "number of milliseconds"),
-        help="how long the output waits for a lost datagram (default: %(default)s)")  # fmt: skip
-    add("--start", choices=("keyframe", "live"), default="keyframe",
-        help="begin at the last keyframe, a picture at once, or at the next (default: keyframe)")  # fmt: skip
+        help=f"milliseconds to wait for a lost datagram, by which all output is later, 0 to {MAX_LATENCY_MS} "
+        "(default: %(default)s)")  # fmt: skip
     add("--wait", type=_positive, default=DEFAULT_PATIENCE, metavar="SECONDS",
         help="how long to search for a way to the content (default: %(default)g)")  # fmt: skip
     add("--give-up", type=_positive, default=DEFAULT_GIVE_UP, metavar="SECONDS",
         help="how long to look for another way if nothing comes (default: %(default)g)")  # fmt: skip
-    add("--parents", type=cli.number_option(1, MAX_PARENTS, "number of parents"), default=1, metavar="1|2",
-        help="2: take it from two neighbours at once: no failure on one way costs anything")  # fmt: skip
-    add("--report", type=Path, metavar="FILE", help="write figures of the run there at the end (JSON)")
-    add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
-    add_gateway_options(add)
-    add("--trace", type=Path, metavar="FILE", help="write each decision there (JSON lines), to find faults")
+    add("--parents", type=int, choices=(1, 2), default=1, metavar="1|2",
+        help="2: take it from two neighbours at once: no failure on one way costs anything "
+        "(default: %(default)s)")  # fmt: skip
+    cli.add_media_ports_option(add)
 
 
 def _body(options: argparse.Namespace, process: cli.Process) -> int:
@@ -247,7 +268,9 @@ def _positive(text: str) -> float:
 PROGRAM = cli.Command(
     "mcast-client",
     "Play or record a content of the overlay.",
-    "mcast-client --neighbour 10.0.2.10:5000 --content earth --output earth.ts --duration 30",
+    "mcast-client --neighbour 10.0.2.10:5000 --content earth --output earth.ts",
     _add_options,
     _body,
+    usage="%(prog)s (--neighbour HOST:PORT | --bootstrap HOST:PORT)\n"
+    "                    (--content NAME | --list | --http HOST:PORT) [option ...]",
 )

@@ -4,7 +4,6 @@ import argparse
 import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from mcast import eventlog
 from mcast.hostport import HostPort, parse_address
@@ -44,8 +43,9 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--name", default="", metavar="NAME", type=_name,
         help="this node's name in the layout, where its address does not tell it")  # fmt: skip
     add("--address", type=cli.address_option, metavar="HOST:PORT",
-        help="where to listen (default: every address, at the layout's port)")  # fmt: skip
-    add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's choice)")
+        help="where to listen (default: the layout's port, at every address; where the layout says a "
+        "loopback address, only there)")  # fmt: skip
+    cli.add_media_ports_option(add)
     add("--unlisted", action="store_true",
         help="do not have this node named to clients, by neighbours and by the bootstrapper")  # fmt: skip
     add("--parents", type=int, choices=(1, 2), metavar="1|2",
@@ -53,15 +53,16 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--max-children", type=cli.count_option, default=0, metavar="N",
         help="the most children of all contents together (default: no bound)")  # fmt: skip
     add("--max-rate", type=_megabits, default=0, metavar="MBITS",
-        help="the most that is sent to all of them, in Mbit/s (default: no bound)")  # fmt: skip
+        help="Mbit/s sent to all children together, at most (default: no bound)")  # fmt: skip
     add("--gather-ms", metavar="MS", default=0,
         type=cli.number_option(0, MAX_GATHER_MS, "number of milliseconds"),
-        help="hold media for so long, to send fewer and longer trains (default: %(default)s)")  # fmt: skip
+        help=f"hold media for up to so many milliseconds, 0 to {MAX_GATHER_MS}, to send fewer and longer "
+        "trains (default: %(default)s)")  # fmt: skip
     add("--forward-threads", type=cli.count_option, default=FORWARD_THREADS, metavar="N",
         help="the most threads that carry contents (default: %(default)s)")  # fmt: skip
     add("--workers", type=cli.number_option(1, MAX_WORKERS, "number of processes"), default=1, metavar="N",
-        help=f"processes that carry contents, at most {MAX_WORKERS} (default: 1, this one)")  # fmt: skip
-    add("--trace", type=Path, metavar="FILE", help="write every decision to FILE, as lines of JSON")
+        help=f"processes that carry contents, 1 to {MAX_WORKERS} (default: 1, this one)")  # fmt: skip
+    cli.add_trace_option(add)
 
 
 def _body(options: argparse.Namespace, process: cli.Process) -> int:
@@ -166,4 +167,5 @@ PROGRAM = cli.Command(
     "mcast-node --bootstrap 10.0.8.10:4000 --name n1",
     _add_options,
     _body,
+    usage="%(prog)s --bootstrap HOST:PORT [option ...]",
 )

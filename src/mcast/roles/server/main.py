@@ -40,19 +40,25 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--address", type=cli.address_option, metavar="HOST:PORT", help="where to listen")
     add("--config", type=Path, metavar="FILE", help="the contents (TOML or JSON); SIGHUP reads it again")
     add("--prepare", action="store_true", help="only encode what needs it, and exit")
+    add("--pace-ms", metavar="MS", default=DEFAULT_PACE_MS,
+        type=cli.number_option(1, MAX_PACE_MS, "number of milliseconds"),
+        help=f"send what is due every MS milliseconds, 1 to {MAX_PACE_MS}; more makes relays cheaper and "
+        "delays the stream as much (default: %(default)s)")  # fmt: skip
+    add("--stream-threads", type=cli.count_option, default=STREAM_THREADS, metavar="N",
+        help="the most threads that send prepared contents (default: %(default)s)")  # fmt: skip
+    cli.add_media_ports_option(add)
+    _add_cache_options(parser.add_argument_group("the cache").add_argument)
+
+
+def _add_cache_options(add: cli.AddOption) -> None:
     add("--cache", type=Path, metavar="DIR",
         help="where to keep prepared contents (default: the file's 'cache', or the user's)")  # fmt: skip
     add("--cache-days", metavar="DAYS", default=DEFAULT_DAYS,
         type=cli.number_option(0, MAX_DAYS, "number of days"),
-        help="remove what no server used for so long (default: %(default)s)")  # fmt: skip
+        help=f"remove what no server used for so many days, 0 to {MAX_DAYS} (default: %(default)s)",
+    )  # fmt: skip
     add("--cache-list", action="store_true", help="show what is in the cache, and exit")
     add("--cache-clean", action="store_true", help="remove now what --cache-days says, and exit")
-    add("--pace-ms", metavar="MS", default=DEFAULT_PACE_MS,
-        type=cli.number_option(1, MAX_PACE_MS, "number of milliseconds"),
-        help="send what is due so often; longer makes relays cheaper (default: %(default)s)")  # fmt: skip
-    add("--stream-threads", type=cli.count_option, default=STREAM_THREADS, metavar="N",
-        help="the most threads that send prepared contents (default: %(default)s)")  # fmt: skip
-    add("--media-ports", metavar="LOW-HIGH", help="the UDP ports to use (default: the system's)")
 
 
 def _body(options: argparse.Namespace, process: cli.Process) -> int:
@@ -65,6 +71,7 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         raise ConfigError("give --address HOST:PORT to listen at, or --prepare to encode only")
     ports = MediaPorts.parse(options.media_ports)
     config = load_server_config(options.config)
+    credentials = cli.credentials_of(options, Role.SERVER, process)  # before sources of gigabytes are read
     cache = Cache(options.cache or config.cache or default_cache())
     catalogue = Catalogue(config.contents, config.path, cache, cache_days=options.cache_days)
     if not options.prepare and not wait_for_own(process.manager, process.stop, options.address):
@@ -78,7 +85,6 @@ def _body(options: argparse.Namespace, process: cli.Process) -> int:
         return 0
     warn_of_trust(config)
     guard = Guard(config.allow, str(config.path), config.rendezvous)
-    credentials = cli.credentials_of(options, Role.SERVER, process)
     process.on_hangup = lambda: _read_again(catalogue, guard, config.path)
     rules = Rules(credentials=credentials, objection=guard.objection, is_favoured=guard.is_rendezvous)
     program = ServerProgram(
@@ -148,4 +154,6 @@ PROGRAM = cli.Command(
     "mcast-server --address 10.0.6.10:7000 --config server.toml",
     _add_options,
     _body,
+    usage="%(prog)s --config FILE (--address HOST:PORT | --prepare) [option ...]\n"
+    "       %(prog)s (--cache-list | --cache-clean) [option ...]",
 )
