@@ -190,6 +190,13 @@ def test_this_test_knows_every_packet_record_and_enumeration() -> None:
     assert {kind for kind in classes if issubclass(kind, IntEnum)} == {IntEnum, *ENUMS}
 
 
+def test_the_contents_name_the_messages_of_each_protocol() -> None:
+    named = dict(re.findall(r"^\d\. \[(\w+ protocol)\]\(.*?\): (.*)$", PAGE, re.MULTILINE))
+    packets = {protocol: [label for label in labels if not label.endswith("-answer")]
+               for protocol, labels in LABELS.items() if protocol.endswith(" protocol")}  # fmt: skip
+    assert {protocol: labels.split() for protocol, labels in named.items()} == packets
+
+
 @pytest.mark.parametrize("kind", ENUMS, ids=lambda kind: kind.__name__)
 def test_each_enumeration_is_on_the_page(kind: type[IntEnum]) -> None:
     rows = rows_headed("value", kind.__name__)
@@ -245,6 +252,18 @@ def test_each_bound_of_the_messages_is_on_the_page() -> None:
     }
     elsewhere = {"HEADER_SIZE", "MAX_PACKETS", "MAX_SSRC"}  # formats, told where they belong
     assert constants - elsewhere == documented
+
+
+def test_each_message_with_an_explanation_is_named_at_the_bound_of_its_text() -> None:
+    (told,) = [row[3] for row in BOUNDS if row[2].endswith("MAX_EXPLANATION`")]
+    packets = [*(each for labels in LABELS.values() for each in labels.items()),
+               *((record.__name__, record) for record in RECORDS)]  # fmt: skip
+    explained = [
+        label
+        for label, packet in packets
+        if any(tlv.codec is codec.EXPLANATION for tlv in packet.SCHEMA.tlvs)
+    ]
+    assert [label for label in explained if not re.search(rf"\b{label}\b", told)] == []
 
 
 def fallback(tlv: Tlv, value: int) -> object:

@@ -3,9 +3,9 @@
     thread watch-NAME --WATCH--> neighbour --ADVERT--> Advertised, Introduced
                                      '--its end, or silence--> AdvertsLost
 
-One connection and one thread per neighbour, which does nothing but read. A neighbour that does not know
-WATCH (446327c closes the connection on it) is asked again rarely and without a word in the log: it is
-found by floods, as ever.
+One connection and one thread per neighbour, which does nothing but read. A neighbour of a version of before
+WATCH closes the connection on it: it is asked again rarely and without a word in the log, and is found by
+floods, as ever.
 """
 
 import logging
