@@ -15,6 +15,7 @@ know a layer above in order to understand or to test one. A layer that does not 
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,22 @@ def test_a_pure_layer_imports_nothing_that_has_a_will_of_its_own(module: Path) -
     for name, line in imports_of(module.read_text()):
         assert name.split(".")[0] in PURE_LIBRARY | {"mcast"}, f"line {line}: {name}"
         assert not name.startswith("mcast.eventlog"), f"line {line}: a pure layer returns, and logs nothing"
+
+
+def says_pure(module: Path) -> bool:
+    docstring = ast.get_docstring(ast.parse(module.read_text())) or ""
+    return re.search(r"\bPure\b", docstring) is not None
+
+
+@pytest.mark.parametrize(
+    "module", [m for m in MODULES if layer_of(m) == "media" and says_pure(m)], ids=identify
+)
+def test_a_module_of_the_media_that_says_it_is_pure_imports_nothing_that_has_a_will_of_its_own(
+    module: Path,
+) -> None:
+    for name, line in imports_of(module.read_text()):
+        assert name.split(".")[0] in PURE_LIBRARY | {"zlib", "mcast"}, f"line {line}: {name}"
+        assert not name.startswith("mcast.eventlog"), f"line {line}: what is pure returns, and logs nothing"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=identify)

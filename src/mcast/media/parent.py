@@ -1,7 +1,7 @@
 """A child's view of one parent: what to say to it and when, and whether it lives.
 
-Told what was received and the time, it returns packets to send and events; it holds no socket and
-no clock. What is new of the stream is not its business (incoming.py): a content may have two
+Told what was received and the time, it returns packets to send and events. Pure: no socket, no
+clock. What is new of the stream is not its business (incoming.py): a content may have two
 parents, and what one of them brings the other may have brought before.
 
     hello    at once, then each 50 ms until media or an SR of the stream comes

@@ -11,7 +11,7 @@ A number below `next` is new only if it is in a missing range; otherwise it is a
 old that its range was given up. So a loop of relays can neither amplify nor look alive. It makes no
 difference which parent brings a number: the first one that does is handed on.
 
-In the normal case (what arrives begins at `next`) a whole train costs one comparison.
+In the normal case (what arrives begins at `next`) a whole train costs one comparison. Pure.
 """
 
 from bisect import bisect_right

@@ -1,6 +1,6 @@
 """How long nothing has come from a parent, and when that is suspect: the clocks behind parent.py.
 
-It advances by at most 30 ms a look, so that a process that was asleep itself suspects nobody.
+It advances by at most 30 ms a look, so that a process that was asleep itself suspects nobody. Pure.
 """
 
 from mcast.media.timing import Timing

@@ -9,7 +9,7 @@ catching up, the least transit falls with each train, and what was held is past 
 
 When the stream comes by another way, the least transit of the old one says nothing any more: on a longer
 way everything would be as much too late, and the wait for holes as much shorter. So it begins anew.
-But the output does not jump: it follows by 1 % of the time that passes, which nobody hears or sees.
+But the output does not jump: it follows by 1 % of the time that passes, which nobody hears or sees. Pure.
 """
 
 from collections import deque

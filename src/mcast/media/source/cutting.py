@@ -1,4 +1,4 @@
-"""Where a transport stream is cut into datagrams: a pure function of its bytes.
+"""Where a transport stream is cut into datagrams: a function of its bytes alone.
 
 The rules, for packets in the order of the stream, each exactly once:
 
@@ -12,7 +12,7 @@ The rules, for packets in the order of the stream, each exactly once:
 - Where the next datagram is due more than 100 ms after the last one, datagrams of one null packet fill
   the gap, each 100 ms: silence means that something is broken, never that a picture stands still.
 
-No wall clock, so that a datagram's number means the same bytes at every server that has the same file.
+Pure, so that a datagram's number means the same bytes at every server that has the same file.
 Times are ticks of 90 kHz.
 """
 

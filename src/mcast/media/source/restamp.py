@@ -3,7 +3,7 @@
 Before round k is sent, k times the period is added to each PTS, DTS and PCR (modulo 2**33; the period is
 a whole number of 90 kHz ticks, so the PCR's extension stays), and k times the number of a PID's packets
 to its continuity counters (modulo 16). Everything else stays as it is. Done while sending: the file
-keeps its bytes, and round 0 costs nothing.
+keeps its bytes, and round 0 costs nothing. Pure.
 
 Concatenation without this gives timestamps that go backwards: players freeze or drop a whole round.
 """
