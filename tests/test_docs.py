@@ -2,16 +2,26 @@
 
 import ast
 import inspect
+import json
 import pkgutil
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 import mcast
+from mcast.config.layout_file import parse_layout
+from mcast.errors import ConfigError
+from mcast.media.source.server_config import load_server_config
 from mcast.overlay.events import Feed
+from mcast.roles import cli
+from mcast.roles.bootstrap.main import PROGRAM as BOOTSTRAP
+from mcast.roles.client.main import PROGRAM as CLIENT
+from mcast.roles.node.main import PROGRAM as NODE
+from mcast.roles.server.main import PROGRAM as SERVER
 
 PACKAGE = Path(mcast.__file__).parent
 TOP = Path(__file__).parents[1]
@@ -199,6 +209,116 @@ def test_the_options_that_set_times_are_those_of_the_programs() -> None:
     }
     assert options <= given
     assert timed == options
+
+
+# Options
+
+
+def chapter(title: str) -> str:
+    """Return what stands below a title of the page on operations, down to the next one."""
+    return re.split(r"^#", OPERATIONS.partition(f"\n### {title}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+@pytest.mark.parametrize("program", [BOOTSTRAP, NODE, SERVER, CLIENT], ids=lambda program: program.name)
+def test_each_option_of_a_program_is_on_the_page(program: cli.Command) -> None:
+    told = chapter(program.name) + OPERATIONS.partition("\n### ")[0]
+    given = [name for action in cli.parser_of(program)._actions for name in action.option_strings]
+    missing = [name for name in given if name.startswith("--") and not re.search(rf"{name}\b(?!-)", told)]
+    assert missing == []
+
+
+# Files
+
+Table = dict[str, object]
+FILM: Table = {"name": "film", "source": "film.mp4"}
+STUDIO: Table = {"name": "studio", "source": "udp://239.1.2.3:5000"}
+LAYOUT_KEYS, SERVER_KEYS, CONTENT_KEYS = (
+    {
+        quoted(key)[0]: (value, default)
+        for key, value, default, _ in table(OPERATIONS, head, "value", "default", "what")
+    }
+    for head in ("key of the layout", "key of the server's file", "key of a content")
+)
+
+
+def layout(
+    top: Mapping[str, object] = {}, node: Mapping[str, object] = {}, link: Mapping[str, object] = {}
+) -> object:
+    nodes = {
+        "rp": {"address": "10.0.0.1:5000", **node},
+        "n1": {"address": "10.0.0.2:5000", "neighbours": [{"node": "rp", **link}]},
+    }
+    return parse_layout({"rendezvous": "rp", "nodes": nodes, **top}, "layout.toml")
+
+
+@pytest.fixture
+def server_file(tmp_path: Path) -> Callable[..., object]:
+    def read(content: Table, **keys: object) -> object:
+        file = tmp_path / "server.json"
+        file.write_text(json.dumps({"content": [content], **keys}))
+        return load_server_config(file)
+
+    return read
+
+
+def taken(read: Callable[[Table], object]) -> set[str]:
+    """Return the keys that a parser takes: it lists them when it meets one that resembles none of them."""
+    with pytest.raises(ConfigError, match="unknown key; known keys: ") as refused:
+        read({"?": 1})
+    return set(str(refused.value).partition("known keys: ")[2].split(", "))
+
+
+def test_each_key_of_the_layout_is_in_the_table() -> None:
+    node = {f"nodes.NAME.{key}" for key in taken(lambda more: layout(node=more))}
+    link = {f"nodes.NAME.neighbours.{key}" for key in taken(lambda more: layout(link=more))}
+    assert set(LAYOUT_KEYS) == taken(layout) | node | link
+
+
+def test_each_key_of_the_server_s_file_is_in_the_table(server_file: Callable[..., object]) -> None:
+    assert set(SERVER_KEYS) == taken(lambda more: server_file(FILM, **more))
+    assert set(CONTENT_KEYS) == taken(lambda more: server_file({**FILM, **more}))
+
+
+def defaults(keys: Mapping[str, tuple[str, str]]) -> dict[str, object]:
+    """Return those defaults of a table that are values."""
+    return {key: tomllib.loads(f"value = {quoted(told)[0]}")["value"] for key, (_, told) in keys.items()
+            if re.fullmatch(r"`[^`]+`", told)}  # fmt: skip
+
+
+def test_each_default_of_the_layout_is_what_it_means_without_the_key() -> None:
+    for key, value in defaults(LAYOUT_KEYS).items():
+        *inside, name = key.split(".")
+        assert (layout(node={name: value}) if inside else layout({name: value})) == layout(), key
+
+
+def test_each_default_of_a_content_is_what_it_means_without_the_key(
+    server_file: Callable[..., object],
+) -> None:
+    for key, value in defaults(CONTENT_KEYS).items():
+        content = FILM if key == "loop" else STUDIO
+        assert server_file({**content, key: value}) == server_file(content), key
+
+
+def test_each_range_of_a_number_is_the_one_that_the_parser_tells(server_file: Callable[..., object]) -> None:
+    def read(content: Table) -> object:
+        return server_file({**STUDIO, **content})
+
+    for keys, reader in ((LAYOUT_KEYS, layout), (CONTENT_KEYS, read)):
+        for key, (value, _) in keys.items():
+            if told := re.fullmatch(r"([\d,]+) (?:to|or) ([\d,]+)(?: \S+)?", value):
+                least, most = (number.replace(",", "") for number in told.groups())
+                with pytest.raises(ConfigError, match=f"{key}: -1 is not from {least} to {most}$"):
+                    reader({key: -1})
+
+
+def test_each_key_of_both_files_is_explained_in_an_example() -> None:
+    configs = TOP / "resources" / "configs"
+    layouts = "".join((configs / f"{name}-layout.toml").read_text() for name in ("demo", "campus"))
+    contents = (configs / "demo-server.toml").read_text()
+    for keys, example in ((LAYOUT_KEYS, layouts), ({**SERVER_KEYS, **CONTENT_KEYS}, contents)):
+        names = {key.rpartition(".")[2] for key in keys}
+        lacks = [name for name in names if not re.search(rf"(?<!\w){name}\s*=|\[{name}\b", example)]
+        assert lacks == []
 
 
 # Messages
