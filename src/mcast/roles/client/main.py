@@ -100,8 +100,8 @@ def _add_manners(add: cli.AddOption) -> None:
         help="how long to search for a way to the content (default: %(default)g)")  # fmt: skip
     add("--give-up", type=_positive, default=DEFAULT_GIVE_UP, metavar="SECONDS",
         help="how long to look for another way if nothing comes (default: %(default)g)")  # fmt: skip
-    add("--parents", type=int, choices=(1, 2), default=1, metavar="1|2",
-        help="2: take it from two neighbours at once: no failure on one way costs anything "
+    add("--parents", type=cli.number_option(1, 2, "number of parents"), choices=(1, 2), default=1,
+        metavar="1|2", help="2: take it from two neighbours at once: no failure on one way costs anything "
         "(default: %(default)s)")  # fmt: skip
     cli.add_media_ports_option(add)
 

@@ -48,7 +48,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     cli.add_media_ports_option(add)
     add("--unlisted", action="store_true",
         help="do not have this node named to clients, by neighbours and by the bootstrapper")  # fmt: skip
-    add("--parents", type=int, choices=(1, 2), metavar="1|2",
+    add("--parents", type=cli.number_option(1, 2, "number of parents"), choices=(1, 2), metavar="1|2",
         help="2: take each content from two neighbours at once (default: what the layout says)")  # fmt: skip
     add("--max-children", type=cli.count_option, default=0, metavar="N",
         help="the most children of all contents together (default: no bound)")  # fmt: skip
