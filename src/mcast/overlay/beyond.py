@@ -25,10 +25,10 @@ from math import ceil
 
 from mcast.overlay import homing
 from mcast.overlay.actions import Action, Announce, Ask, NodeParent, Reach, Seek, TakeLinks
-from mcast.overlay.branch import PAIRABLE, Branch
-from mcast.overlay.branch_data import SEEKING
+from mcast.overlay.branch import Branch
 from mcast.overlay.chance import Chance
 from mcast.overlay.events import LayoutChanged
+from mcast.overlay.table import PAIRABLE, SEEKING
 from mcast.wire.bootstrap import DEFAULT_POLICY, MAX_CANDIDATES, Neighbour
 
 MAX_ASKED = 4

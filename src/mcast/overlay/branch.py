@@ -33,13 +33,13 @@ from mcast.overlay.actions import (
     UpstreamId,
 )
 from mcast.overlay.admission import CUT_RETRY_MS, cut_off
-from mcast.overlay.branch_data import SEEKING, UpstreamEntry, Why
+from mcast.overlay.branch_data import UpstreamEntry, Why
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.contest import Contest
 from mcast.overlay.events import Departure, Feed
 from mcast.overlay.search import Search
 from mcast.overlay.steps import tell
-from mcast.overlay.table import Input, State
+from mcast.overlay.table import ASKING, FLOODING, PAIRABLE, SEEKING, Input, State
 from mcast.overlay.transitions import REPAIR_WAIT_SECONDS
 from mcast.shares import UNCOUNTED, Source
 from mcast.wire.identity import IdentityKind
@@ -56,13 +56,6 @@ _INPUTS: Mapping[Feed, Input] = {
     Feed.SILENT: Input.SILENT,
     Feed.REFUSED: Input.SILENT,
 }
-LOOKING = frozenset({State.SEARCHING, State.JOINING, *SEEKING})
-"""A client has no parent, or none that it can rely on."""
-ASKING = frozenset({State.JOINING, State.PAIRING, *SEEKING})
-"""States in which candidates are asked."""
-
-PAIRABLE = frozenset({State.FED, State.DOUBLED})
-"""States in which another second parent may be asked for."""
 
 
 class Branch(Contest):
@@ -279,7 +272,7 @@ class Branch(Contest):
     @property
     def is_searching(self) -> bool:
         """Return whether floods are to find a parent."""
-        return self.state in (State.SEARCHING, State.PAIRING, *SEEKING)
+        return self.state in FLOODING
 
     @property
     def is_first_flood(self) -> bool:

@@ -22,15 +22,12 @@ from mcast.overlay.chance import Chance
 from mcast.overlay.events import GIVE_UP_SECONDS, Feed
 from mcast.overlay.pairing import WATCHED_SECONDS, Pairing, Wish, inner, shared
 from mcast.overlay.search import Search
-from mcast.overlay.table import State
+from mcast.overlay.table import CUT_OFF, FED, PAIRABLE, SEEKING, State
 from mcast.shares import UNCOUNTED, Source
 from mcast.wire.identity import Identity
 from mcast.wire.node import MissReason, Start, StopReason, Stream
 from mcast.wire.position import Position
 
-_FED = frozenset({State.FED, State.PAIRING, State.DOUBTED, State.DOUBLED, State.LINGERING})
-SEEKING = frozenset({State.DOUBTED, State.REPAIRING})
-"""States in which another parent is looked for, as the present one is no help."""
 SIGN_ANSWERS = 1.5
 """How often the time that its answer took, beside `SPARE_PATIENCE`, a further parent has for its first media:
 an answer takes one round trip or, on a new connection, two; the first hello and what it brings another."""
@@ -146,7 +143,7 @@ class BranchData:
     @property
     def fed(self) -> bool:
         """Return whether media comes to this node."""
-        return self.state in _FED
+        return self.state in FED
 
     @property
     def others(self) -> list[UpstreamId]:
@@ -196,7 +193,7 @@ class BranchData:
     def due(self) -> float | None:
         """Return when `on_time` has something to do, as far as it is known."""
         is_seeking = self.state in SEEKING
-        pairs = self.pairing.due if self.state in (State.FED, State.DOUBLED) else None
+        pairs = self.pairing.due if self.state in PAIRABLE else None
         times = (
             self.deadline,
             pairs,
@@ -222,9 +219,8 @@ class BranchData:
     @property
     def word(self) -> Word:
         """Return how it is, as children are to know it."""
-        is_cut = self.state in (State.CUT, State.REPAIRING)
         leaves = self.state is State.HANDOVER or (self.sends_on and self.state is State.DOUBTED)
-        return Word(self.path, is_cut, self.told_no_way, leaves)
+        return Word(self.path, self.state in CUT_OFF, self.told_no_way, leaves)
 
     def spares(self) -> list[Parent]:
         """Return who could feed this node at once, the best first, and who was no help last."""

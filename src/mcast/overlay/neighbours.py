@@ -26,7 +26,7 @@ from mcast.overlay.actions import (
 )
 from mcast.overlay.better import Quality
 from mcast.overlay.beyond import Beyond
-from mcast.overlay.branch import LOOKING, Branch
+from mcast.overlay.branch import Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.chance import Chance
 from mcast.overlay.discovery import Outcome
@@ -41,7 +41,7 @@ from mcast.overlay.events import (
 )
 from mcast.overlay.further import MAX_MET, RENEW_SECONDS, Acquaintances, Introductions
 from mcast.overlay.spares import Adverts
-from mcast.overlay.table import State
+from mcast.overlay.table import LOOKING, PAIRED, State
 from mcast.overlay.telling import Telling
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity, IdentityKind
@@ -139,7 +139,7 @@ class Neighbours:
 
     def spares(self, branch: BranchData) -> list[Parent]:
         """Return the neighbours that could feed a branch at once, the best first."""
-        if branch.state in (State.PAIRING, State.DOUBLED):
+        if branch.state in PAIRED:
             return self._adverts.partners(branch, self._round_trips_ms)
         return self._adverts.spares(branch, self._round_trips_ms)
 

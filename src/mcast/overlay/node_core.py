@@ -25,8 +25,8 @@ from mcast.overlay.actions import (
 from mcast.overlay.admission import refusal
 from mcast.overlay.answers import answer_of, is_below_excluded
 from mcast.overlay.better import BetterWays
-from mcast.overlay.branch import LOOKING, Branch
-from mcast.overlay.branch_data import SEEKING, BranchData
+from mcast.overlay.branch import Branch
+from mcast.overlay.branch_data import BranchData
 from mcast.overlay.candidates import Candidates, of_servers
 from mcast.overlay.chance import Chance
 from mcast.overlay.discovery import (
@@ -66,7 +66,7 @@ from mcast.overlay.rendezvous import Servers
 from mcast.overlay.room import Room
 from mcast.overlay.root import Root
 from mcast.overlay.search import Search
-from mcast.overlay.table import State
+from mcast.overlay.table import LOOKING, SEEKING, State
 from mcast.shares import Source
 from mcast.wire.identity import Identity
 from mcast.wire.node import REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, Stream

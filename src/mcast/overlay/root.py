@@ -25,7 +25,7 @@ from mcast.overlay.events import (
 from mcast.overlay.moving import Mover
 from mcast.overlay.rendezvous import Servers
 from mcast.overlay.seniority import Seniority
-from mcast.overlay.table import State
+from mcast.overlay.table import PAIRED
 from mcast.wire.identity import Identity
 from mcast.wire.node import Stream
 from mcast.wire.position import Position
@@ -99,7 +99,7 @@ class Root:
         A standby stays in the tree where it knows another way. All are below an only rendezvous point.
         A second parent, of which there is no need, is a neighbour.
         """
-        if branch.state in (State.PAIRING, State.DOUBLED):
+        if branch.state in PAIRED:
             return neighbours
         servers = self.servers.spares(branch, now)
         if self._is_alone:

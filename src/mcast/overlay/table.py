@@ -58,6 +58,17 @@ class State(Enum):
     ENDING = auto()
 
 
+# What several states have in common
+FED = frozenset({State.FED, State.PAIRING, State.DOUBTED, State.DOUBLED, State.LINGERING})  # media comes
+CUT_OFF = frozenset({State.CUT, State.REPAIRING})  # media came, and comes no more
+SEEKING = frozenset({State.DOUBTED, State.REPAIRING})  # for another parent, as the present one is no help
+FLOODING = frozenset({State.SEARCHING, State.PAIRING, *SEEKING})  # floods are to find a parent
+ASKING = frozenset({State.JOINING, State.PAIRING, *SEEKING})  # candidates are asked
+LOOKING = frozenset({State.SEARCHING, State.JOINING, *SEEKING})  # a client has no parent to rely on
+PAIRABLE = frozenset({State.FED, State.DOUBLED})  # another second parent may be asked for
+PAIRED = frozenset({State.PAIRING, State.DOUBLED})  # a second parent is asked in peace, or feeds this node
+
+
 class Input(Enum):
     """What has happened, as far as it matters to a branch. "The parent" is the primary one."""
 

@@ -4,7 +4,7 @@ from mcast.overlay.actions import Action, ServerParent, Subscribe
 from mcast.overlay.branch_data import BranchData, Why
 from mcast.overlay.pairing import PAIR_SECONDS
 from mcast.overlay.steps import STEPS
-from mcast.overlay.table import IGNORED, TABLE, Input, State
+from mcast.overlay.table import IGNORED, PAIRED, TABLE, Input, State
 
 JOIN_SECONDS = 5.0
 """Until a parent must have answered STREAM: more than a TCP connect at 25 % loss."""
@@ -38,7 +38,7 @@ class Transitions(BranchData):
             self.moving = False
         if cell.next is not self.state:
             self.deadline = self._deadline_of(cell.next, why.now)
-            if cell.next not in (State.PAIRING, State.DOUBLED):
+            if cell.next not in PAIRED:
                 self.target, self.has_moved = None, False
             self.pairing.on_state(self.state, cell.next, why.now)
             self.state = cell.next
