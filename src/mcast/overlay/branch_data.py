@@ -1,4 +1,7 @@
-"""What is known of one content at one node: the data that branch.py decides about and steps.py changes."""
+"""What is known of one content at one node.
+
+Decisions are made about it in seeking.py, parents.py and branch.py; most of it is changed in steps.py.
+"""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping

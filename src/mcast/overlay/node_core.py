@@ -11,7 +11,7 @@ servers; a client is a leaf: nobody asks it, and the one child it has is inside 
 import itertools
 from collections.abc import Container, Iterable, Mapping
 
-from mcast.overlay import homing, upstreams
+from mcast.overlay import homing
 from mcast.overlay.actions import (
     LOCAL,
     Action,
@@ -388,7 +388,7 @@ class NodeCore:
             parent = branch.upstreams[event.upstream].parent
             self._neighbours.on_port(event.port)
             self._root.on_accepted(branch.content, parent, event.port.stream, now)
-        return upstreams.take_in(branch, event, self._neighbours.quality, now)
+        return branch.on_upstream(event, self._neighbours.quality, now)
 
     def _of_upstream(self, upstream: UpstreamId) -> Branch | None:
         return next((b for b in self._branches.values() if upstream in b.upstreams), None)

@@ -33,7 +33,7 @@ in a moment: siblings that have lost one parent meet so at the one that takes it
 
 Every cell of the table is one of three: a transition, IGNORED (it may well come, and means nothing
 here) or absent from both, which is impossible: the caller has a bug. `Input`s are decided from the
-events in branch.py; a `Step` is one function in steps.py.
+events in branch.py, parents.py and seeking.py; a `Step` is one function in steps.py.
 """
 
 from collections.abc import Mapping

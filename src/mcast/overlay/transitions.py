@@ -46,6 +46,12 @@ class Transitions(BranchData):
         actions = [action for step in cell.steps for action in STEPS[step](self, why)]
         return sorted(actions, key=lambda action: not isinstance(action, Subscribe))
 
+    def _prune(self, now: float, *, deserted: bool = False) -> list[Action]:
+        """End what nobody takes any more; `deserted`, if a node was lost that others may be behind."""
+        if self.state in (State.ABSENT, State.LINGERING) or not self.admission.is_empty:
+            return []
+        return self.take(Input.DESERTED if deserted else Input.EMPTIED, Why(now))
+
     def _deadline_of(self, state: State, now: float) -> float | None:
         match state:
             case State.JOINING:
