@@ -9,7 +9,7 @@ servers; a client is a leaf: nobody asks it, and the one child it has is inside 
 """
 
 import itertools
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from mcast.overlay import homing
 from mcast.overlay.actions import (
@@ -19,7 +19,6 @@ from mcast.overlay.actions import (
     NodeParent,
     Parent,
     Reply,
-    ServerParent,
     UpstreamId,
 )
 from mcast.overlay.admission import refusal
@@ -27,16 +26,9 @@ from mcast.overlay.answers import answer_of, is_below_excluded
 from mcast.overlay.better import BetterWays
 from mcast.overlay.branch import Branch
 from mcast.overlay.branch_data import BranchData
-from mcast.overlay.candidates import Candidates, of_servers
+from mcast.overlay.candidates import Candidates
 from mcast.overlay.chance import Chance
-from mcast.overlay.discovery import (
-    OWN_FLOOD_SECONDS,
-    Discovery,
-    Outcome,
-    OwnAnswer,
-    OwnSearch,
-    miss,
-)
+from mcast.overlay.discovery import Discovery, Outcome, miss
 from mcast.overlay.events import (
     Accepted,
     Advertised,
@@ -61,12 +53,13 @@ from mcast.overlay.events import (
 )
 from mcast.overlay.listing import Listings
 from mcast.overlay.neighbours import Neighbours
+from mcast.overlay.own_searches import OwnSearches
 from mcast.overlay.pairing import Wish
 from mcast.overlay.rendezvous import Servers
 from mcast.overlay.room import Room
 from mcast.overlay.root import Root
 from mcast.overlay.search import Search
-from mcast.overlay.table import LOOKING, SEEKING, State
+from mcast.overlay.table import State
 from mcast.shares import Source
 from mcast.wire.identity import Identity
 from mcast.wire.node import REQUEST_ID_SIZE, Disc, Found, Miss, MissReason, Stream
@@ -88,6 +81,7 @@ class NodeCore:
         self._listings = Listings(
             me, self._root, self._neighbours, lambda: self._neighbours.viewers(self._branches)
         )
+        self._searches = OwnSearches(self._branches, self._discovery, self._neighbours, self._root)
         self._wish, self._better = Wish(), BetterWays(chance)
         self._leaving = self._scopes = False
         self._room = Room()
@@ -134,9 +128,9 @@ class NodeCore:
         """Take in what happened at `now` (monotonic seconds); return what is to be done, in order."""
         self._now = now
         actions = self._listings.handle(event, now)
-        actions += self._resolve(self._decide(event, now), now)
-        actions += self._resolve(self._review(now), now)
-        actions += self._continue_searches(now)
+        actions += self._searches.resolve(self._decide(event, now), now)
+        actions += self._searches.resolve(self._review(now), now)
+        actions += self._searches.go_on(now)
         actions = self._root.dated(actions, self._branches.values())
         actions += self._forget_ended(now)
         self._neighbours.note_asked(actions)
@@ -180,16 +174,16 @@ class NodeCore:
                 self._neighbours.learn(event, now)
                 return self._on_spare(neighbour, content, now)
             case RoundTripMeasured() if self._neighbours.on_round_trip(event, now):
-                return self._hurry(now)
+                self._searches.hurry(now)
             case ServerListed():
                 news = self.servers.news_of(event)
                 self._learn(event, now)
-                return self._hurry(now, news)
+                self._searches.hurry(now, news)
             case Offered():
                 return self._neighbours.on_offered(event, self._branches, now)
             case _:
                 self._learn(event, now)
-                return []
+        return []
 
     # What it comes to know
 
@@ -208,7 +202,7 @@ class NodeCore:
             return []
         if not self.serves:
             return [*news]
-        self._hurry(now)
+        self._searches.hurry(now)
         return [*news, *self._discovery.on_known(self.servers.has)]
 
     # Who asks
@@ -302,77 +296,6 @@ class NodeCore:
         branch = self._branches.get(content)
         return branch.on_child_gone(LOCAL, Departure.UNSUBSCRIBED, now) if branch else []
 
-    def _continue_searches(self, now: float) -> list[Action]:
-        actions: list[Action] = []
-        for branch in list(self._branches.values()):
-            if branch.state in SEEKING:
-                actions += self._neighbours.meet_in_time(branch, now)
-            while (request := branch.begin_flood(now)) is not None:
-                actions += self._look_around(branch, request, now)
-        return actions
-
-    def _look_around(self, branch: Branch, request: bytes, now: float) -> Iterable[Action]:
-        """Find whom to ask: by a flood, or at a rendezvous point among its servers, too."""
-        servers = [each for each in branch.spares() if isinstance(each, ServerParent)]
-        servers += self._root.others(branch, now)
-        if servers and (self.serves or not branch.is_first_flood):
-            return branch.on_found(of_servers(servers), now)
-        if not self._root.asks_neighbours():
-            return branch.on_not_found(MissReason.CUT, "no other server has it", now)
-        excluded, askable = self._neighbours.whom_to_ask(branch)
-        before = self._resolve(self._discovery.on_asker_gone(OwnSearch(branch.content)), now)
-        seconds = branch.search.flood_seconds if branch.search is not None else OWN_FLOOD_SECONDS
-        scoped = branch.state is State.SEARCHING and branch.search is not None and branch.search.is_scoped
-        flood = self._discovery.search(
-            branch.content, request, excluded, askable, now, seconds, scoped=scoped
-        )
-        return [*before, *self._resolve(flood, now)]
-
-    def _resolve(self, outcomes: Iterable[Outcome], now: float) -> Iterable[Action]:
-        """Hand the answers to this node's own floods to their searches."""
-        for outcome in outcomes:
-            if isinstance(outcome, OwnAnswer):
-                yield from self._on_own_answer(outcome, now)
-            else:
-                yield outcome
-
-    def _on_own_answer(self, own: OwnAnswer, now: float) -> list[Action]:
-        branch = self._branches.get(own.search.content)
-        if own.search.homing:
-            return homing.on_answer(self._discovery, branch, own.answer, now)
-        if branch is None or branch.search is None or not branch.is_searching:
-            return []
-        answer = own.answer
-        if isinstance(answer, Miss):
-            missed = branch.on_not_found(
-                answer.reason, answer.text, now, unreachable=own.unreachable, retry_ms=answer.retry_ms
-            )
-            return [*missed, *self._ask_others(branch, now)]
-        neighbour = self._discovery.positive_entry(answer.request, now)
-        assert neighbour is not None, "FOUND has just made the entry"
-        return branch.on_found(Candidates([NodeParent(neighbour)]), now)
-
-    def _ask_others(self, branch: Branch, now: float) -> list[Action]:
-        """Have a client search on among those that it has been told of, and a node have some offered."""
-        if not self._neighbours.is_leaf:
-            sought = branch.state in SEEKING and not branch.awaits_parent(now)
-            return self._neighbours.seek(branch.content, now) if sought else []
-        if branch.state not in LOOKING:
-            return []
-        met = self._neighbours.meet(now)
-        if met and branch.search is not None:
-            branch.search.hurry(now)
-        return met
-
-    def _hurry(self, now: float, contents: Container[str] | None = None) -> list[Action]:
-        """Ask one who can be asked from now on, for some contents or for any, without a pause."""
-        for branch in self._branches.values():
-            if contents is not None and branch.content not in contents:
-                continue
-            if branch.state in SEEKING and branch.search is not None:
-                branch.search.hurry(now)
-        return []
-
     def _on_unasked(self, neighbour: str, request: bytes, text: str, now: float) -> list[Outcome]:
         """Take in that a neighbour could not be asked; where nobody could, have others offered."""
         outcomes = self._discovery.on_unasked(neighbour, request, text)
@@ -420,6 +343,5 @@ class NodeCore:
         actions: list[Action] = []
         for branch in [b for b in self._branches.values() if b.state is State.ABSENT]:
             del self._branches[branch.content]
-            # Its search is over with it; what is still asked would be answered to nobody.
-            actions += self._resolve(self._discovery.on_asker_gone(OwnSearch(branch.content)), now)
+            actions += self._searches.cancel(branch.content, now)
         return actions
