@@ -108,12 +108,12 @@ def test_another_stream_is_not_taken_on_suspicion_nor_while_the_stream_itself_ma
     node, server = NodeParent("n9"), ServerParent("10.0.6.10:7000")
     assert not anew.may_begin(fed(), node, 100.0)
     branch = repairing()
-    assert branch.cut_at is not None
-    assert not anew.may_begin(branch, node, branch.cut_at + anew.ANEW_SECONDS - 0.1)
-    assert anew.may_begin(branch, node, branch.cut_at + anew.ANEW_SECONDS)
+    assert branch.trouble.cut_at is not None
+    assert not anew.may_begin(branch, node, branch.trouble.cut_at + anew.ANEW_SECONDS - 0.1)
+    assert anew.may_begin(branch, node, branch.trouble.cut_at + anew.ANEW_SECONDS)
     assert branch.primary is None
-    assert anew.may_begin(branch, server, branch.cut_at)
-    assert not anew.may_begin(branch, node, branch.cut_at)
+    assert anew.may_begin(branch, server, branch.trouble.cut_at)
+    assert not anew.may_begin(branch, node, branch.trouble.cut_at)
 
 
 def test_a_stream_that_never_brought_media_is_not_followed_by_another_one() -> None:

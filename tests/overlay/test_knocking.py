@@ -151,8 +151,8 @@ def test_where_only_tcp_comes_through_the_parent_is_asked_more_and_more_rarely()
         branch.on_port(attempt, port(RP, N2), now)
         assert branch.on_time(now + 0.9) == []  # it has accepted: nobody else is asked beside it
         assert left(branch.on_feed(attempt, Feed.SILENT, now + 1.0)) == [attempt]
-        waits.append(branch.knock_due - now - 1.0)
-        now = branch.knock_due
+        waits.append(branch.knocking.due - now - 1.0)
+        now = branch.knocking.due
         assert asks(branch.on_time(now)) == ["n2"]
     assert waits == [FIRST_WAIT, 2.0, 4.0, LAST_WAIT, LAST_WAIT]
 

@@ -71,9 +71,9 @@ def test_an_attempt_that_fails_costs_nothing_and_the_next_one_comes_later_and_la
         (attempt,) = [u for u, entry in branch.upstreams.items() if entry.renews]
         assert left(branch.on_refused(attempt, MissReason.CUT, "no answer", now)) == [attempt]
         assert (branch.state, branch.primary) == (State.FED, 1)
-        assert branch.on_time(branch.renewal_due - 0.01) == []
-        waits.append(branch.renewal_due - now)
-        now = branch.renewal_due
+        assert branch.on_time(branch.renewal.due - 0.01) == []
+        waits.append(branch.renewal.due - now)
+        now = branch.renewal.due
         assert len(subscribed(branch.on_time(now))) == 1
     assert waits == [1, 2, 4, 8, 16, 30, 30]
 

@@ -135,7 +135,7 @@ def test_that_there_is_no_way_and_that_media_comes_again_are_told_in_the_srs_too
     assert do.Supply("news", FeedState.CUT, no_way=True) in STEPS[Step.TELL_NO_WAY](branch, WHY)
     assert STEPS[Step.TELL_NO_WAY](branch, WHY) == []
     assert do.Supply("news", FeedState.FED) in STEPS[Step.TELL_FED](branch, WHY)
-    assert not branch.told_no_way
+    assert not branch.trouble.told_no_way
 
 
 def test_a_parent_that_is_dropped_is_remembered_as_no_help() -> None:

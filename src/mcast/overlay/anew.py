@@ -16,9 +16,8 @@ Who takes another stream begins a relay for it and sends its children away as RE
 once, and the break goes down the tree. The child inside a client stays: its output goes on behind the break.
 """
 
-from mcast.overlay.actions import LOCAL, Action, Announce, BeginAnew, Leave, Parent, Receive, ServerParent
+from mcast.overlay.actions import LOCAL, Action, Announce, BeginAnew, Parent, Receive, ServerParent
 from mcast.overlay.branch_data import BranchData, Why
-from mcast.overlay.candidates import Candidates
 from mcast.overlay.events import Feed
 from mcast.overlay.table import State
 from mcast.wire.node import StopReason
@@ -52,20 +51,19 @@ def _has_no_parent(branch: BranchData) -> bool:
 
 
 def _is_long(branch: BranchData, now: float) -> bool:
-    return branch.cut_at is not None and now - branch.cut_at >= ANEW_SECONDS
+    return branch.trouble.cut_at is not None and now - branch.trouble.cut_at >= ANEW_SECONDS
 
 
 def begin(branch: BranchData, why: Why) -> list[Action]:
     """Give up the stream that was, and take the one of the parent that has just accepted."""
     assert why.upstream is not None
     assert branch.position is not None
-    others = [upstream for upstream in branch.upstreams if upstream != why.upstream]
-    for upstream in others:
-        del branch.upstreams[upstream]
-    branch.candidates, branch.search, branch.refusals, branch.failed = Candidates(()), None, [], {}
-    branch.has_been_fed = False
+    left = branch.leave([upstream for upstream in branch.upstreams if upstream != why.upstream])
+    branch.end_search()
+    branch.failed.clear()
+    branch.trouble.end()
+    branch.replaced = branch.has_been_fed = False
     branch.discontinuities += 1
-    branch.replaced, branch.told_no_way, branch.lost_by, branch.cut_at = False, False, "", None
     branch.make_primary(why.upstream)
     branch.last_word = None  # the stream is news, whatever the path is
     children = [connection for connection in branch.children if connection != LOCAL]
@@ -74,7 +72,7 @@ def begin(branch: BranchData, why: Why) -> list[Action]:
     text = f"[{branch.content}] begins anew with another stream, of {parent}: a discontinuity"
     return [
         Announce("begun_anew", text, fields),
-        *(Leave(upstream, branch.content, StopReason.UNSUBSCRIBE) for upstream in others),
+        *left,
         *branch.admission.end(children, StopReason.REPLACED, None, "the stream was begun anew"),
         BeginAnew(branch.content, branch.position),
         Receive(why.upstream, branch.content),

@@ -105,6 +105,14 @@ class Better:
     offered: Quality
 
 
+@dataclass(slots=True)
+class Trial:
+    """How far one content has come on such a way."""
+
+    target: NodeParent | None = None  # whose path will be this node's, if it proves better
+    has_moved: bool = False  # to it, and the former parent is still there
+
+
 class BetterWays:
     """What one node compares. Times are monotonic seconds."""
 

@@ -111,9 +111,10 @@ class Branch(Parents):
         if self.state is State.JOINING:
             silent = [f"{entry.parent}: no answer" for entry in self.upstreams.values()]
             return self._no_candidate(MissReason.DEADLINE, "; ".join([*self.refusals, *silent]), now)
-        if self.cut_by_word and self.primary is not None and self.upstreams[self.primary].feed is Feed.FED:
-            # The parent has been saying "cut" for as long as we wait, yet its media has never stopped.
-            return self.on_feed(self.primary, Feed.FED, now)
+        saying_cut = self.primary if self.trouble.cut_by_word else None
+        if saying_cut is not None and self.upstreams[saying_cut].feed is Feed.FED:
+            # It has been saying so for as long as we wait, yet its media has never stopped.
+            return self.on_feed(saying_cut, Feed.FED, now)
         if self.state is State.PAIRING:
             return self.take(Input.EXPIRED, Why(now))
         if self.state is State.REPAIRING and self.others:
@@ -124,7 +125,7 @@ class Branch(Parents):
         return self.take(Input.EXPIRED, Why(now, text, upstream=self.primary, end=end))
 
     def _given_up(self) -> str:
-        since = f", since its parent was lost ({self.lost_by})" if self.lost_by else ""
+        since = f", since its parent was lost ({self.trouble.lost_by})" if self.trouble.lost_by else ""
         return f"no media for {self.give_up:g} s{since}"
 
     # The end of this process

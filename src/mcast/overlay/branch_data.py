@@ -10,25 +10,30 @@ from typing import TypeAlias
 
 from mcast.overlay.actions import (
     LOCAL,
+    Action,
     ConnectionId,
+    Leave,
     NodeParent,
     Parent,
     Path,
     SearchFailure,
     ServerParent,
+    Subscribe,
     UpstreamId,
 )
 from mcast.overlay.admission import Admission
-from mcast.overlay.better import Quality
+from mcast.overlay.attempts import Attempts, Renewal
+from mcast.overlay.better import Quality, Trial
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.chance import Chance
 from mcast.overlay.events import GIVE_UP_SECONDS, Feed
 from mcast.overlay.pairing import WATCHED_SECONDS, Pairing, Wish, inner, shared
 from mcast.overlay.search import Search
 from mcast.overlay.table import CUT_OFF, FED, PAIRABLE, SEEKING, State
+from mcast.overlay.trouble import Trouble
 from mcast.shares import UNCOUNTED, Source
 from mcast.wire.identity import Identity
-from mcast.wire.node import MissReason, Start, StopReason, Stream
+from mcast.wire.node import REQUEST_ID_SIZE, MissReason, Start, StopReason, Stream
 from mcast.wire.position import Position
 
 SIGN_ANSWERS = 1.5
@@ -99,46 +104,44 @@ class BranchData:
     ) -> None:  # fmt: skip
         """Begin with nothing. `numbers` gives each new upstream of this node its id."""
         self.content, self.me, self.numbers, self.chance, self._spares = content, me, numbers, chance, spares
-        self.wish = wish or Wish()
-        self.pairing = Pairing(chance, self.wish)
-        self.target: NodeParent | None = None  # whose path will be this node's, if it proves better
-        self.has_moved = False  # to it, and the former parent is still there
         self.state = State.ABSENT
-        self.admission = Admission(content)
+        self.deadline: float | None = None  # of the state
+        self.leave_reason = StopReason.UNSUBSCRIBE
+        # Parents, and what they send
         self.upstreams: dict[UpstreamId, UpstreamEntry] = {}
         self.primary: UpstreamId | None = None
         self.path: Path = ()  # from the rendezvous point to here, by the primary or the last one there was
         self.position: Position | None = None
-        self.version = 1  # of our own PORTs
+        self.has_been_fed = False  # media of this stream has come
+        self.replaced = False  # the parent has begun another stream
+        self.last: int | None = None  # number of the content's last datagram
+        self.served_by: ServerParent | None = None  # the server that it has come from last
         self.parent_changes = self.discontinuities = 0  # so far, for who watches the node
+        # Children, and what they are told
+        self.admission = Admission(content)
+        self.version = 1  # of our own PORTs
         self.last_word: Word | None = None  # None: not all children have been told the same
+        self.watched_at = -math.inf  # when somebody was last known to watch below
+        # What the first child has asked for, and parents are asked for its sake
+        self.request, self.hops, self.start = b"", 0, Start.KEYFRAME
+        self.onward: Position | None = None  # where it has left another parent
+        self.give_up = GIVE_UP_SECONDS
+        # Whom to ask
         self.search: Search | None = None
         self.candidates = Candidates(())
-        self.failed: dict[Parent, Path] = {}  # who was no help while another parent is looked for, its path
-        self.request, self.hops, self.start = b"", 0, Start.KEYFRAME
-        self.onward: Position | None = None  # where the first child has left another parent
-        self.give_up = GIVE_UP_SECONDS
-        self.leave_reason = StopReason.UNSUBSCRIBE
-        self.replaced = False  # the parent has begun another stream
-        self.has_been_fed = False  # media of this stream has come
-        self.hurried = False  # to take another stream, as this one is given up
-        self.lost_by = ""  # how the last parent was lost
-        self.better_server: ServerParent | None = None  # while the stream moves there (moving.py)
-        self.refusals: list[str] = []
         self.asked_last: Parent | None = None
-        self.last: int | None = None  # number of the content's last datagram
-        self.cut_at: float | None = None
-        self.watched_at = -math.inf  # when somebody was last known to watch below
-        self.has_no_way = False  # since the parent has been suspected
-        self.told_no_way = False
-        self.sends_on = False  # the children, as the parent is about to end and no way was found
-        self.deadline: float | None = None  # of the state
-        self.moving = False  # to another parent, though the present one feeds this node
-        self.renewal_due = self.renewal_wait = self.silent_at = 0.0  # renewal.py
-        self.served_by: ServerParent | None = None  # the server that it has come from last
-        self.gap_ms = 0  # for how long no media has come in the present trouble, or the last
-        self.knock_due = self.knock_wait = 0.0  # knocking.py
-        self.cut_by_word = False  # the parent's PORT said so; its media has not stopped yet
+        self.refusals: list[str] = []
+        self.failed: dict[Parent, Path] = {}  # who was no help while another parent is looked for, its path
+        # Another parent, though nothing is wrong with the present one
+        self.wish = wish or Wish()
+        self.pairing = Pairing(chance, self.wish)
+        self.trial = Trial()
+        self.going_home = False  # to a neighbour (homing.py)
+        self.better_server: ServerParent | None = None  # while the stream moves there (moving.py)
+        # Another parent, or the same one anew, as something is wrong
+        self.trouble = Trouble()
+        self.renewal, self.knocking = Renewal(), Attempts()
+        self.hurried = False  # to take another stream, as this one is given up
 
     def __repr__(self) -> str:
         return f"<Branch {self.content} {self.state.name} {self.upstreams} {self.admission}>"
@@ -213,7 +216,7 @@ class BranchData:
         Half of a viewer's buffer is to be left for the next one. Where nobody else is known to stream the
         content such a parent is waited for until it is sure to be silent.
         """
-        if self.state not in SEEKING or self.moving:
+        if self.state not in SEEKING or self.going_home:
             return []
         mutes = [other for other in self.others if self.upstreams[other].feed is Feed.WAITING]
         asked = {*self.failed, *(entry.parent for entry in self.upstreams.values())}
@@ -222,8 +225,8 @@ class BranchData:
     @property
     def word(self) -> Word:
         """Return how it is, as children are to know it."""
-        leaves = self.state is State.HANDOVER or (self.sends_on and self.state is State.DOUBTED)
-        return Word(self.path, self.state in CUT_OFF, self.told_no_way, leaves)
+        leaves = self.state is State.HANDOVER or (self.trouble.sends_on and self.state is State.DOUBTED)
+        return Word(self.path, self.state in CUT_OFF, self.trouble.told_no_way, leaves)
 
     def spares(self) -> list[Parent]:
         """Return who could feed this node at once, the best first, and who was no help last."""
@@ -271,6 +274,30 @@ class BranchData:
         """Return which nodes a second parent's path should do without."""
         return tuple(node for node in inner(self.path) if node != self.me) if self.pairing.is_strict else ()
 
+    def end_search(self) -> None:
+        """Look for no parent any more; who was no help is known still."""
+        self.candidates, self.search, self.refusals = Candidates(()), None, []
+
+    def ask_anew(self, parent: Parent, now: float) -> Subscribe:
+        """Ask a parent once more, on a new connection, for what it sends already; it goes on, if it can."""
+        upstream, request = next(self.numbers), self.chance.randbytes(REQUEST_ID_SIZE)
+        self.upstreams[upstream] = UpstreamEntry(parent, renews=True, asked_at=now)
+        return Subscribe(upstream, self.content, request, parent, self.hops, self.start, resume=True)
+
+    def leave(
+        self, upstreams: Iterable[UpstreamId], reason: StopReason = StopReason.UNSUBSCRIBE
+    ) -> list[Action]:
+        """Leave parents, whether they have answered or not."""
+        left = [*upstreams]
+        for upstream in left:
+            del self.upstreams[upstream]
+        return [Leave(upstream, self.content, reason) for upstream in left]
+
+    def leave_unanswered(self) -> list[Action]:
+        """Leave who was asked anew and has not answered."""
+        entries = self.upstreams.items()
+        return self.leave([each for each, entry in entries if entry.renews and not entry.accepted])
+
     def note_admission(self) -> None:
         """Take in that children have just been told the path, which the others may not know yet."""
         if self.last_word is not None and self.last_word.path != self.path:
@@ -279,7 +306,7 @@ class BranchData:
     def make_primary(self, upstream: UpstreamId) -> None:
         """Let a parent's path count from now on."""
         if upstream != self.primary:
-            self.cut_by_word = False  # that was another one's word
+            self.trouble.cut_by_word = False  # that was another one's word
         self.primary = upstream
         self.path = (*self.upstreams[upstream].path, self.me)
 

@@ -76,7 +76,7 @@ def _go_home(branch: Branch, candidates: Candidates, request: bytes, now: float)
     """
     if branch.state is not State.FED:
         return []
-    branch.moving = True
+    branch.going_home = True
     actions = branch.take(Input.LEAVES, Why(now, "there is a better one", upstream=branch.primary))
     if branch.search is None:
         return actions  # a spare one is asked

@@ -15,11 +15,12 @@ a second upstream like any other, and nothing is left for its sake:
 
 from dataclasses import replace
 
-from mcast.overlay.actions import Action, Leave, ServerParent, Subscribe
-from mcast.overlay.branch_data import BranchData, UpstreamEntry
+from mcast.overlay.actions import Action, ServerParent
+from mcast.overlay.attempts import Attempts
+from mcast.overlay.branch_data import BranchData
 from mcast.overlay.events import Feed
 from mcast.overlay.table import State
-from mcast.wire.node import REQUEST_ID_SIZE, MissReason, StopReason
+from mcast.wire.node import MissReason
 
 KNOCK_AFTER = 1.5
 """Seconds after a cut: a lease (2.5 s) may end that soon, if the last report was lost and the silence was
@@ -40,29 +41,24 @@ _SILENCE = frozenset({Feed.SILENT, Feed.REFUSED})
 
 def begin(branch: BranchData, now: float) -> None:
     """Take in that no media comes from now on."""
-    branch.knock_due, branch.knock_wait = now + KNOCK_AFTER, FIRST_WAIT
+    branch.knocking = Attempts(due=now + KNOCK_AFTER, wait=FIRST_WAIT)
 
 
 def on_time(branch: BranchData, now: float) -> list[Action]:
     """Begin the attempt that is due, in the place of one that was not answered."""
-    if branch.state is not State.REPAIRING or now < branch.knock_due:
+    if branch.state is not State.REPAIRING or now < branch.knocking.due:
         return []
-    late = [upstream for upstream, entry in branch.upstreams.items() if entry.renews and not entry.accepted]
-    for upstream in late:
-        del branch.upstreams[upstream]
-    left = [Leave(upstream, branch.content, StopReason.UNSUBSCRIBE) for upstream in late]
-    return [*left, *_attempt(branch, now)]
+    return [*branch.leave_unanswered(), *_attempt(branch, now)]
 
 
 def on_refused(branch: BranchData, now: float) -> None:
     """Take in that an attempt was refused for a reason that passes."""
-    branch.knock_due = now + KNOCK_SECONDS
+    branch.knocking.due = now + KNOCK_SECONDS
 
 
 def on_brought_nothing(branch: BranchData, now: float) -> None:
     """Take in that the parent had accepted, and that no media came."""
-    branch.knock_due = now + branch.knock_wait
-    branch.knock_wait = min(2 * branch.knock_wait, LAST_WAIT)
+    branch.knocking.put_off(now, LAST_WAIT)
 
 
 def _attempt(branch: BranchData, now: float) -> list[Action]:
@@ -71,13 +67,9 @@ def _attempt(branch: BranchData, now: float) -> list[Action]:
     silent = branch.upstreams[branch.primary]
     if silent.feed not in _SILENCE:
         return []
-    parent, upstream = silent.parent, next(branch.numbers)
+    parent = silent.parent
     if isinstance(parent, ServerParent):
         parent = replace(parent, goes_on=True)  # whichever stream it had first: it is this one now
-    branch.upstreams[upstream] = UpstreamEntry(parent, renews=True, asked_at=now)
     answer = ANSWERS * (silent.accepted_at - silent.asked_at)
-    branch.knock_due = now + min(max(answer, KNOCK_SECONDS), LONGEST_KNOCK)
-    request = branch.chance.randbytes(REQUEST_ID_SIZE)
-    return [
-        Subscribe(upstream, branch.content, request, parent, branch.hops, branch.start, resume=True),
-    ]
+    branch.knocking.due = now + min(max(answer, KNOCK_SECONDS), LONGEST_KNOCK)
+    return [branch.ask_anew(parent, now)]

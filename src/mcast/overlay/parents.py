@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from mcast.overlay import anew, knocking, renewal
-from mcast.overlay.actions import Action, Leave, ServerParent, Supply, UpstreamId
+from mcast.overlay.actions import Action, ServerParent, Supply, UpstreamId
 from mcast.overlay.admission import CUT_RETRY_MS, cut_off
 from mcast.overlay.better import Better, Quality
 from mcast.overlay.branch_data import BranchData, UpstreamEntry, Why
@@ -127,12 +127,12 @@ class Parents(Seeking):
         if port.leaving:
             return self.take(Input.LEAVES, why)
         if port.cut and self.fed:
-            self.cut_by_word = True
+            self.trouble.cut_by_word = True
             return self.take(Input.NO_WAY if port.no_way else Input.STARVES, why)
         if port.no_way:
             return self.take(Input.NO_WAY, why)
-        if not port.cut and self.cut_by_word:
-            self.cut_by_word = False
+        if not port.cut and self.trouble.cut_by_word:
+            self.trouble.cut_by_word = False
             return self.take(Input.FEEDS, why)
         fed = self.take(Input.FEEDS, why) if stays and entry.feed is Feed.FED else []
         return [*fed, *self.take(Input.NEWS, why)]
@@ -143,18 +143,17 @@ class Parents(Seeking):
         """Take in that a parent that was asked has refused, or could not be reached."""
         if self.upstreams[upstream].accepted:
             return self.on_lost(upstream, StopReason.CUT, text, now)
-        entry = self.upstreams.pop(upstream)
-        left = self._left(upstream)
+        entry, left = self.upstreams[upstream], self.leave([upstream])
         if entry.renews:
-            return [left, *self._not_renewed(reason, text, now)]
+            return [*left, *self._not_renewed(reason, text, now)]
         if self.state not in ASKING:
-            return [left]
+            return left
         if self.state in SEEKING and reason is not MissReason.BUSY:
             self.failed[entry.parent] = entry.path
         self.refusals.append(f"{entry.parent}: {text or reason.name.lower()}")
         if isinstance(entry.parent, ServerParent):
             text = "; ".join(self.refusals)
-        return [left, *self._pass_over(reason, text, now, retry_ms)]
+        return [*left, *self._pass_over(reason, text, now, retry_ms)]
 
     def _not_renewed(self, reason: MissReason, text: str, now: float) -> list[Action]:
         """Take in that a parent has refused to go on on a new connection, or was not reached."""
@@ -192,13 +191,13 @@ class Parents(Seeking):
             search.hurry(now)
 
     def _other_lost(self, upstream: UpstreamId, now: float) -> list[Action]:
-        entry = self.upstreams.pop(upstream)
+        entry, left = self.upstreams[upstream], self.leave([upstream])
         if entry.renews:
             renewal.on_failed(self, now)
             knocking.on_brought_nothing(self, now)
         elif self.state in SEEKING:
             self.failed[entry.parent] = entry.path
-        return [self._left(upstream), *self.take(Input.OTHER_LOST, Why(now))]
+        return [*left, *self.take(Input.OTHER_LOST, Why(now))]
 
     # Media, and silence
 
@@ -212,7 +211,7 @@ class Parents(Seeking):
             return self._on_other_feed(upstream, feed, now)
         if self.state is State.ENDING or (entry.leaving and feed in _FEEDS):
             return []
-        self.cut_by_word = False
+        self.trouble.cut_by_word = False
         told: list[Action] = [Supply(self.content, _FEEDS[feed])] if feed in _FEEDS else []
         return [*told, *self.take(_INPUTS[feed], Why(now, feed.name.lower(), upstream=upstream))]
 
@@ -222,7 +221,7 @@ class Parents(Seeking):
         if feed is not Feed.FED:
             return self._other_lost(upstream, now)
         actions = self.take(Input.OTHER_FEEDS, Why(now, upstream=upstream))
-        if self.primary is not None and (self.moving or self.upstreams[self.primary].leaving):
+        if self.primary is not None and (self.going_home or self.upstreams[self.primary].leaving):
             actions += self.take(Input.LEAVES, Why(now, "the parent leaves", upstream=self.primary))
         return actions
 
@@ -234,9 +233,9 @@ class Parents(Seeking):
             return
         entry.media_at = None
         if upstream == self.primary:
-            self.gap_ms = 0
+            self.trouble.gap_ms = 0
         elif self.primary is None or self.upstreams[self.primary].feed is not Feed.FED:
-            self.gap_ms = max(self.gap_ms, quiet_ms)
+            self.trouble.gap_ms = max(self.trouble.gap_ms, quiet_ms)
 
     def on_control_silent(self, upstream: UpstreamId, now: float) -> list[Action]:
         """Take in that nothing is heard on a parent's control connection: that is no loss."""
@@ -250,7 +249,7 @@ class Parents(Seeking):
 
     def on_better(self, better: Better, now: float) -> list[Action]:
         """Try a way that seems to be better: its parent in addition, for the time being."""
-        self.target = better.parent
+        self.trial.target = better.parent
         return self.take(Input.PAIRS, Why(now))
 
     def on_outdone(self, upstream: UpstreamId, now: float, quality: QualityBy) -> list[Action]:
@@ -264,16 +263,16 @@ class Parents(Seeking):
             return self.take(Input.OUTDONE, Why(now))  # of two, the one that can be talked to stays
         if self.wish.parents > 1:
             return []
-        if self.target is not None and self.state is State.DOUBLED and self.primary is not None:
+        if self.trial.target is not None and self.state is State.DOUBLED and self.primary is not None:
             present, (tried,) = quality(self, self.primary), (quality(self, other) for other in self.others)
             return self._on_tried(present, tried, now)
-        is_primary = upstream == self.primary and not self.has_moved
+        is_primary = upstream == self.primary and not self.trial.has_moved
         return self.take(Input.OUTDONE if is_primary else Input.OTHER_OUTDONE, Why(now))
 
     def _on_tried(self, present: Quality | None, tried: Quality | None, now: float) -> list[Action]:
-        self.target = None
-        self.has_moved = present is not None and tried is not None and tried.cost < present.cost
-        if not self.has_moved:
+        self.trial.target = None
+        self.trial.has_moved = present is not None and tried is not None and tried.cost < present.cost
+        if not self.trial.has_moved:
             return self.take(Input.OTHER_OUTDONE, Why(now))
         return self.take(Input.MOVES, Why(now, f"{tried} instead of {present}"))
 
@@ -284,6 +283,3 @@ class Parents(Seeking):
         if any(self.upstreams[other].silent for other in self.others):
             return self.take(Input.OTHER_OUTDONE, Why(now))
         return []
-
-    def _left(self, upstream: UpstreamId) -> Leave:
-        return Leave(upstream, self.content, StopReason.UNSUBSCRIBE)

@@ -8,9 +8,9 @@ new one takes the old one's place. The parent sees that the same child has come 
 An attempt that fails costs nothing: the media goes on, and the next one comes later.
 """
 
-from mcast.overlay.actions import Action, Announce, Leave, Parent, Subscribe
-from mcast.overlay.branch_data import BranchData, UpstreamEntry
-from mcast.wire.node import REQUEST_ID_SIZE, StopReason
+from mcast.overlay.actions import Action, Announce, Parent
+from mcast.overlay.attempts import Renewal
+from mcast.overlay.branch_data import BranchData
 
 RENEW_SECONDS = 5.0
 """Until the parent must have answered: more than a TCP connect at 25 % loss."""
@@ -20,7 +20,7 @@ FIRST_WAIT, LAST_WAIT = 1.0, 30.0
 
 def on_silent(branch: BranchData, parent: Parent, now: float) -> list[Action]:
     """Say that a parent's control connection is silent; if it is primary, an attempt is due at once."""
-    branch.renewal_wait, branch.renewal_due, branch.silent_at = FIRST_WAIT, now, now
+    branch.renewal = Renewal(due=now, wait=FIRST_WAIT, silent_at=now)
     fields = (("content", branch.content), ("parent", str(parent)))
     text = f"[{branch.content}] nothing is heard on the control connection to {parent}; its media counts"
     return [Announce("control_silent", text, fields)]
@@ -28,28 +28,25 @@ def on_silent(branch: BranchData, parent: Parent, now: float) -> list[Action]:
 
 def on_time(branch: BranchData, now: float) -> list[Action]:
     """Begin the attempt that is due, or give one up that was not answered."""
-    if not branch.is_silent or now < branch.renewal_due:
+    if not branch.is_silent or now < branch.renewal.due:
         return []
-    attempts = [upstream for upstream, entry in branch.upstreams.items() if entry.renews]
-    if not attempts:
+    if not any(entry.renews for entry in branch.upstreams.values()):
         return _attempt(branch, now)
-    late = [upstream for upstream in attempts if not branch.upstreams[upstream].accepted]
-    for upstream in late:
-        del branch.upstreams[upstream]
+    late = branch.leave_unanswered()
+    if late:
         on_failed(branch, now)
-    return [Leave(upstream, branch.content, StopReason.UNSUBSCRIBE) for upstream in late]
+    return late
 
 
 def on_failed(branch: BranchData, now: float) -> None:
     """Take in that an attempt has failed."""
-    branch.renewal_due = now + branch.renewal_wait
-    branch.renewal_wait = min(2 * branch.renewal_wait, LAST_WAIT)
+    branch.renewal.put_off(now, LAST_WAIT)
 
 
 def renewed(branch: BranchData, now: float) -> Announce:
     """Say that the subscription lives on a new connection."""
     assert branch.primary is not None
-    parent, after_ms = branch.upstreams[branch.primary].parent, round((now - branch.silent_at) * 1000)
+    parent, after_ms = branch.upstreams[branch.primary].parent, round((now - branch.renewal.silent_at) * 1000)
     fields = (("content", branch.content), ("parent", str(parent)), ("after_ms", after_ms))
     text = f"[{branch.content}] subscribed anew at {parent}, after {after_ms} ms"
     return Announce("control_renewed", text, fields)
@@ -57,10 +54,5 @@ def renewed(branch: BranchData, now: float) -> Announce:
 
 def _attempt(branch: BranchData, now: float) -> list[Action]:
     assert branch.primary is not None
-    parent, upstream = branch.upstreams[branch.primary].parent, next(branch.numbers)
-    branch.upstreams[upstream] = UpstreamEntry(parent, renews=True, asked_at=now)
-    branch.renewal_due = now + RENEW_SECONDS
-    request = branch.chance.randbytes(REQUEST_ID_SIZE)
-    return [
-        Subscribe(upstream, branch.content, request, parent, branch.hops, branch.start, resume=True),
-    ]
+    branch.renewal.due = now + RENEW_SECONDS
+    return [branch.ask_anew(branch.upstreams[branch.primary].parent, now)]

@@ -28,9 +28,10 @@ class Seeking(Transitions):
 
     def awaits_parent(self, now: float) -> bool:
         """Return whether a parent that is cut off itself may still find a way for all below it."""
-        if self.primary is None or self.cut_at is None or now >= self.cut_at + REPAIR_WAIT_SECONDS:
+        cut_at = self.trouble.cut_at
+        if self.primary is None or cut_at is None or now >= cut_at + REPAIR_WAIT_SECONDS:
             return False
-        return self.cut_by_word or self.upstreams[self.primary].feed in (Feed.CUT, Feed.NO_WAY)
+        return self.trouble.cut_by_word or self.upstreams[self.primary].feed in (Feed.CUT, Feed.NO_WAY)
 
     def begin_flood(self, now: float) -> bytes | None:
         """Return the id of the flood that is to begin now; None if none is."""
@@ -40,7 +41,7 @@ class Seeking(Transitions):
         """Take in whom the search has found."""
         assert self.search is not None
         self.request, self.candidates = self.search.request, candidates
-        if self.state in SEEKING and not self.moving:
+        if self.state in SEEKING and not self.going_home:
             candidates.hurry()
         return self.take(Input.FOUND, Why(now))
 
@@ -86,7 +87,7 @@ class Seeking(Transitions):
 
     def _no_candidate(self, reason: MissReason, text: str, now: float, retry_ms: int = 0) -> list[Action]:
         self.candidates = Candidates(())
-        if self.moving:
+        if self.going_home:
             return self.take(Input.FEEDS, Why(now, upstream=self.primary))  # so it stays where it is
         if self.search is None:
             return self.take(Input.REFUSED, Why(now, text, refuse=reason, retry_ms=retry_ms))

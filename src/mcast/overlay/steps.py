@@ -12,7 +12,6 @@ from mcast.overlay.actions import (
     Announce,
     AwaitDrain,
     CloseRelay,
-    Leave,
     Receive,
     ServerParent,
     Subscribe,
@@ -36,8 +35,8 @@ def search(_branch: BranchData, _why: Why) -> list[Action]:
 
 
 def seek(branch: BranchData, why: Why) -> list[Action]:
-    branch.candidates, branch.search, branch.refusals = Candidates(()), None, []
-    branch.told_no_way = branch.has_no_way = False
+    branch.end_search()
+    branch.trouble.told_no_way = branch.trouble.has_no_way = False
     if branch.others:  # asked in peace, it has accepted already: its media is on the way
         return []
     branch.candidates = Candidates(branch.spares(), SPARE_PATIENCE)
@@ -48,9 +47,10 @@ def seek(branch: BranchData, why: Why) -> list[Action]:
 
 
 def pair(branch: BranchData, why: Why) -> list[Action]:
-    wanted = branch.spares() if branch.target is None else [branch.target]
-    branch.candidates, branch.search, branch.refusals = Candidates(wanted), None, []
-    if branch.candidates:
+    wanted = branch.spares() if branch.trial.target is None else [branch.trial.target]
+    branch.end_search()
+    if wanted:
+        branch.candidates = Candidates(wanted)
         branch.request = branch.chance.randbytes(REQUEST_ID_SIZE)
         return ask_next(branch, why)
     branch.search = Search(branch.chance, why.now, 0.0)  # one flood: the next try is planned by pairing
@@ -59,7 +59,7 @@ def pair(branch: BranchData, why: Why) -> list[Action]:
 
 def take_second(branch: BranchData, why: Why) -> list[Action]:
     assert why.upstream is not None
-    if branch.target is not None:  # that is for its measured path to decide
+    if branch.trial.target is not None:  # that is for its measured path to decide
         return []
     entry, common = branch.upstreams[why.upstream], branch.overlap
     fields = (("content", branch.content), ("parent", str(entry.parent)), ("shared", common))
@@ -89,16 +89,16 @@ def search_on(branch: BranchData, why: Why) -> list[Action]:
 
 
 def stop_seeking(branch: BranchData, _why: Why) -> list[Action]:
-    branch.candidates, branch.search, branch.refusals, branch.failed = Candidates(()), None, [], {}
-    branch.has_no_way = branch.sends_on = False
-    pending = [upstream for upstream, entry in branch.upstreams.items() if not entry.accepted]
-    return _leave(branch, pending, StopReason.UNSUBSCRIBE)
+    branch.end_search()
+    branch.failed.clear()
+    branch.trouble.has_no_way = branch.trouble.sends_on = False
+    return branch.leave([upstream for upstream, entry in branch.upstreams.items() if not entry.accepted])
 
 
 def ask_next(branch: BranchData, why: Why) -> list[Action]:
     parent = branch.candidates.take(why.now)
     assert parent is not None, "asked only where a candidate is left"
-    branch.has_no_way = False
+    branch.trouble.has_no_way = False
     upstream = next(branch.numbers)
     before, branch.asked_last = branch.asked_last, parent
     branch.upstreams[upstream] = UpstreamEntry(parent, asked_at=why.now)
@@ -152,11 +152,11 @@ def refuse_all(branch: BranchData, why: Why) -> list[Action]:
 def receive(branch: BranchData, why: Why) -> list[Action]:
     assert why.upstream is not None
     others = [other for other in branch.upstreams if other != why.upstream]
-    branch.refusals, branch.candidates, branch.search = [], Candidates(()), None
+    branch.end_search()
     serves = serving.taken(branch, branch.upstreams[why.upstream].parent)
     return [
         Receive(why.upstream, branch.content),
-        *_leave(branch, others, StopReason.UNSUBSCRIBE),
+        *branch.leave(others),
         *serves,
     ]
 
@@ -164,26 +164,26 @@ def receive(branch: BranchData, why: Why) -> list[Action]:
 def receive_too(branch: BranchData, why: Why) -> list[Action]:
     assert why.upstream is not None
     others = [o for o, entry in branch.upstreams.items() if o != why.upstream and not entry.accepted]
-    branch.candidates, branch.search = Candidates(()), None
-    return [Receive(why.upstream, branch.content), *_leave(branch, others, StopReason.UNSUBSCRIBE)]
+    branch.end_search()
+    return [Receive(why.upstream, branch.content), *branch.leave(others)]
 
 
 def drop(branch: BranchData, why: Why) -> list[Action]:
     assert branch.primary is not None
     gone, branch.primary = branch.primary, None
-    speaks_again = why.end is StopReason.LEASE and branch.cut_at is not None
+    speaks_again = why.end is StopReason.LEASE and branch.trouble.cut_at is not None
     if not branch.replaced and not speaks_again:  # else it is the first to be asked again
         branch.failed[branch.upstreams[gone].parent] = branch.upstreams[gone].path
-    return _leave(branch, [gone], StopReason.UNSUBSCRIBE)
+    return branch.leave([gone])
 
 
 def promote(branch: BranchData, why: Why) -> list[Action]:
     taken = _promoted(branch, why)
     is_renewal, cause = _is_renewal(branch, taken), _trouble(branch, why)
-    gap_ms = max(branch.gap_ms, _ms_since(branch.cut_at, why.now))
+    gap_ms = max(branch.trouble.gap_ms, _ms_since(branch.trouble.cut_at, why.now))
     branch.make_primary(taken)
     branch.upstreams[taken].renews = False
-    branch.gap_ms, branch.lost_by = 0, ""
+    branch.trouble.gap_ms, branch.trouble.lost_by = 0, ""
     if is_renewal:
         return [renewal.renewed(branch, why.now)]
     branch.parent_changes += 1
@@ -200,13 +200,13 @@ def _promoted(branch: BranchData, why: Why) -> UpstreamId:
 
 def _is_renewal(branch: BranchData, taken: UpstreamId) -> bool:
     """Return whether the parent stays who it is, and only its silent connection is replaced."""
-    return branch.upstreams[taken].renews and branch.is_silent and branch.cut_at is None
+    return branch.upstreams[taken].renews and branch.is_silent and branch.trouble.cut_at is None
 
 
 def _trouble(branch: BranchData, why: Why) -> str:
     """Say what is wrong with the parent in whose place another one is taken."""
-    if branch.lost_by or branch.primary is None:
-        return branch.lost_by
+    if branch.trouble.lost_by or branch.primary is None:
+        return branch.trouble.lost_by
     feed = branch.upstreams[branch.primary].feed
     return why.text if feed is Feed.FED else feed.name.lower()
 
@@ -216,9 +216,8 @@ def _ms_since(moment: float | None, now: float) -> int:
 
 
 def leave_others(branch: BranchData, _why: Why) -> list[Action]:
-    branch.candidates, branch.search = Candidates(()), None
-    others = [upstream for upstream in branch.upstreams if upstream != branch.primary]
-    return _leave(branch, others, StopReason.UNSUBSCRIBE)
+    branch.end_search()
+    return branch.leave([upstream for upstream in branch.upstreams if upstream != branch.primary])
 
 
 def begin_anew(branch: BranchData, why: Why) -> list[Action]:
@@ -233,32 +232,32 @@ def renew(branch: BranchData, _why: Why) -> list[Action]:
 
 
 def tell_cut(branch: BranchData, why: Why) -> list[Action]:
-    branch.cut_at, branch.told_no_way = why.now, branch.has_no_way
+    branch.trouble.begin(why.now)
     knocking.begin(branch, why.now)
     fields = (("content", branch.content), ("cause", why.text))
     told = Announce("cut", f"[{branch.content}] cut off: {why.text}", fields)
-    return [told, Supply(branch.content, FeedState.CUT, branch.told_no_way), *tell(branch)]
+    return [told, Supply(branch.content, FeedState.CUT, branch.trouble.told_no_way), *tell(branch)]
 
 
 def note_no_way(branch: BranchData, _why: Why) -> list[Action]:
-    branch.has_no_way = True
-    if branch.sends_on or not branch.is_sent_away:
+    branch.trouble.has_no_way = True
+    if branch.trouble.sends_on or not branch.is_sent_away:
         return []
     # The way may lead through what is below: then it is they who have to go there first.
-    branch.sends_on = True
+    branch.trouble.sends_on = True
     return tell(branch)
 
 
 def tell_no_way(branch: BranchData, _why: Why) -> list[Action]:
-    if branch.told_no_way:
+    if branch.trouble.told_no_way:
         return []
-    branch.told_no_way = True
+    branch.trouble.told_no_way = True
     return [Supply(branch.content, FeedState.CUT, no_way=True), *tell(branch)]
 
 
 def tell_fed(branch: BranchData, why: Why) -> list[Action]:
-    after_ms = _ms_since(branch.cut_at, why.now)
-    branch.cut_at, branch.told_no_way, branch.lost_by = None, False, ""
+    after_ms = _ms_since(branch.trouble.cut_at, why.now)
+    branch.trouble.end()
     fields = (("content", branch.content), ("after_ms", after_ms))
     told = Announce("fed", f"[{branch.content}] fed again after {after_ms} ms", fields)
     return [told, Supply(branch.content, FeedState.FED), *tell(branch)]
@@ -288,7 +287,7 @@ def tell_silent(branch: BranchData, why: Why) -> list[Action]:
 
 def _lost(branch: BranchData, upstream: UpstreamId, cause: str, now: float) -> Announce:
     entry = branch.upstreams[upstream]
-    branch.lost_by = cause
+    branch.trouble.lost_by = cause
     fields = (
         ("content", branch.content), ("parent", str(entry.parent)), ("cause", cause),
         ("after_ms", _ms_since(entry.media_at, now)),
@@ -319,17 +318,11 @@ def end_all(branch: BranchData, why: Why) -> list[Action]:
 
 def leave_all(branch: BranchData, _why: Why) -> list[Action]:
     branch.primary = None
-    return _leave(branch, list(branch.upstreams), branch.leave_reason)
+    return branch.leave(list(branch.upstreams), branch.leave_reason)
 
 
 def close(branch: BranchData, _why: Why) -> list[Action]:
     return [CloseRelay(branch.content)]
-
-
-def _leave(branch: BranchData, upstreams: list[UpstreamId], reason: StopReason) -> list[Action]:
-    for upstream in upstreams:
-        del branch.upstreams[upstream]
-    return [Leave(upstream, branch.content, reason) for upstream in upstreams]
 
 
 def tell(branch: BranchData, *, clients_only: bool = False) -> list[Action]:

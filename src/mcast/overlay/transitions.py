@@ -1,6 +1,7 @@
 """The step of one content from one state to the next, as the table says, and how long each state may last."""
 
 from mcast.overlay.actions import Action, ServerParent, Subscribe
+from mcast.overlay.better import Trial
 from mcast.overlay.branch_data import BranchData, Why
 from mcast.overlay.pairing import PAIR_SECONDS
 from mcast.overlay.steps import STEPS
@@ -35,11 +36,11 @@ class Transitions(BranchData):
             assert happened in IGNORED[self.state], f"[{self.content}] {happened} cannot come in {self.state}"
             return []
         if cell.next not in (State.DOUBTED, State.DOUBLED):
-            self.moving = False
+            self.going_home = False
         if cell.next is not self.state:
             self.deadline = self._deadline_of(cell.next, why.now)
             if cell.next not in PAIRED:
-                self.target, self.has_moved = None, False
+                self.trial = Trial()
             self.pairing.on_state(self.state, cell.next, why.now)
             self.state = cell.next
             self.replaced &= cell.next is not State.FED
