@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from mcast.eventlog import note
-from mcast.overlay.choice import Measurement
+from mcast.overlay.server_choice import Measurement
 from mcast.roles.logs import JsonFormatter
 from tools.demo.event_log import LoggedEvent, events_in
 from tools.experiments.choices import LoggedFigures, read_choices

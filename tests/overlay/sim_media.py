@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeAlias
 
 from mcast.overlay.actions import LOCAL, ConnectionId, UpstreamId
-from mcast.overlay.better import Quality
+from mcast.overlay.better_paths import Quality
 from mcast.overlay.events import Feed, FeedChanged, Outdone
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mcast.overlay import actions as do
 from mcast.overlay import events as ev
 from mcast.overlay.actions import LOCAL, ConnectionId, NodeParent, ServerParent, UpstreamId
-from mcast.overlay.better import Told
+from mcast.overlay.better_paths import Told
 from mcast.overlay.node_core import NodeCore
 from mcast.overlay.table import State
 from mcast.wire.endpoint import Endpoint

@@ -35,8 +35,8 @@ from mcast.overlay.events import (
     Wanted,
 )
 from mcast.overlay.node_core import NodeCore
-from mcast.overlay.rendezvous import BENEFIT_OF_DOUBT
 from mcast.overlay.search import MAX_TRIES, UNREACHABLE_PAUSE
+from mcast.overlay.servers import BENEFIT_OF_DOUBT
 from mcast.overlay.table import State
 from mcast.overlay.transitions import DRAIN_SECONDS, HANDOVER_SECONDS, JOIN_SECONDS
 from mcast.wire.identity import Identity

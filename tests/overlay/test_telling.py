@@ -1,7 +1,7 @@
 """What neighbours are told: changes at once, figures now and then."""
 
 from mcast.overlay.actions import Advertise
-from mcast.overlay.better import Told
+from mcast.overlay.better_paths import Told
 from mcast.overlay.events import Advertised, HopMeasured, TimePassed
 from mcast.overlay.telling import FIGURES_SECONDS, Telling
 from overlay.cores import fed_node

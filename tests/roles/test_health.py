@@ -15,7 +15,7 @@ from mcast.media.incoming import ReceiverCounters
 from mcast.media.parent import ParentCounters
 from mcast.monitoring.registry import Registry
 from mcast.overlay.actions import ConnectionId, NodeParent, Parent, Path, ServerParent, UpstreamId
-from mcast.overlay.choice import Measurement
+from mcast.overlay.server_choice import Measurement
 from mcast.roles.event_tap import EventTap
 from mcast.roles.node.catalogue import CatalogueReporter
 from mcast.roles.node.content_relay import ChildTimes

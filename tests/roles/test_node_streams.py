@@ -9,7 +9,7 @@ from mcast.media.timing import Timing
 from mcast.net.connection import PeerGone
 from mcast.overlay import branch_data, transitions
 from mcast.overlay.actions import ServerParent
-from mcast.overlay.rendezvous import Servers
+from mcast.overlay.servers import Servers
 from mcast.wire.identity import Identity
 from mcast.wire.node import Found, Miss, MissReason, Port, Stop, StopReason
 from roles.overlay_parts import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcast.overlay.moving import BETTER_SECONDS
+from mcast.overlay.server_moves import BETTER_SECONDS
 from topology.asking import contents_of
 from topology.conftest import Build
 from topology.harness import Topology

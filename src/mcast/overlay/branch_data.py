@@ -23,7 +23,7 @@ from mcast.overlay.actions import (
 )
 from mcast.overlay.admission import Admission
 from mcast.overlay.attempts import Attempts, Renewal
-from mcast.overlay.better import Quality, Trial
+from mcast.overlay.better_paths import Quality, Trial
 from mcast.overlay.candidates import SPARE_PATIENCE, Candidates
 from mcast.overlay.chance import Chance
 from mcast.overlay.events import GIVE_UP_SECONDS, Feed
@@ -137,7 +137,7 @@ class BranchData:
         self.pairing = Pairing(chance, self.wish)
         self.trial = Trial()
         self.going_home = False  # to a neighbour (homing.py)
-        self.better_server: ServerParent | None = None  # while the stream moves there (moving.py)
+        self.better_server: ServerParent | None = None  # while the stream moves there (server_moves.py)
         # Another parent, or the same one anew, as something is wrong
         self.trouble = Trouble()
         self.renewal, self.knocking = Renewal(), Attempts()

@@ -24,7 +24,7 @@ from mcast.overlay.actions import (
     Update,
     UpstreamId,
 )
-from mcast.overlay.better import Quality
+from mcast.overlay.better_paths import Quality
 from mcast.overlay.beyond import Beyond
 from mcast.overlay.branch import Branch
 from mcast.overlay.branch_data import BranchData

@@ -23,7 +23,7 @@ from mcast.overlay.actions import (
 )
 from mcast.overlay.admission import refusal
 from mcast.overlay.answers import answer_of, is_below_excluded
-from mcast.overlay.better import BetterWays
+from mcast.overlay.better_paths import BetterWays
 from mcast.overlay.branch import Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.candidates import Candidates
@@ -55,10 +55,10 @@ from mcast.overlay.listing import Listings
 from mcast.overlay.neighbours import Neighbours
 from mcast.overlay.own_searches import OwnSearches
 from mcast.overlay.pairing import Wish
-from mcast.overlay.rendezvous import Servers
 from mcast.overlay.room import Room
 from mcast.overlay.root import Root
 from mcast.overlay.search import Search
+from mcast.overlay.servers import Servers
 from mcast.overlay.table import State
 from mcast.shares import Source
 from mcast.wire.identity import Identity

@@ -9,8 +9,8 @@ own, and there may be several: while candidates are asked side by side, or while
 *primary* is the one whose path counts: children hear of it, loops are judged by it.
 
 **Of two parents**, where one is wanted, that one stays which brings everything sooner, or whose path has
-proven better (better.py). Where two are wanted (pairing.py), both stay. In either case one that cannot be
-talked to gives way (renewal.py).
+proven better (better_paths.py). Where two are wanted (pairing.py), both stay. In either case one that cannot
+be talked to gives way (renewal.py).
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from typing import TypeAlias
 from mcast.overlay import anew, knocking, renewal
 from mcast.overlay.actions import Action, ServerParent, Supply, UpstreamId
 from mcast.overlay.admission import CUT_RETRY_MS, cut_off
-from mcast.overlay.better import Better, Quality
+from mcast.overlay.better_paths import Better, Quality
 from mcast.overlay.branch_data import BranchData, UpstreamEntry, Why
 from mcast.overlay.events import (
     Accepted,

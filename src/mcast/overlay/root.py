@@ -22,9 +22,9 @@ from mcast.overlay.events import (
     ServerLost,
     ServerMeasured,
 )
-from mcast.overlay.moving import Mover
-from mcast.overlay.rendezvous import Servers
 from mcast.overlay.seniority import Seniority
+from mcast.overlay.server_moves import Mover
+from mcast.overlay.servers import Servers
 from mcast.overlay.table import PAIRED
 from mcast.wire.identity import Identity
 from mcast.wire.node import Stream

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from mcast.overlay.actions import NodeParent, Parent, Path
-from mcast.overlay.better import Quality
+from mcast.overlay.better_paths import Quality
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.pairing import shared
 from mcast.wire.identity import Identity

@@ -6,7 +6,7 @@ step is taken is in table.py; nothing is decided here but *how*.
 
 from collections.abc import Callable, Mapping
 
-from mcast.overlay import anew, knocking, renewal, serving
+from mcast.overlay import anew, knocking, renewal, server_news
 from mcast.overlay.actions import (
     Action,
     Announce,
@@ -108,7 +108,7 @@ def ask_next(branch: BranchData, why: Why) -> list[Action]:
         upstream, branch.content, branch.request, parent, branch.hops, branch.start, resumes,
         branch.onward if goes_on and not resumes else None,
     )  # fmt: skip
-    told = serving.passed_over(branch, before, parent, why.text) if branch.state is State.JOINING else []
+    told = server_news.passed_over(branch, before, parent, why.text) if branch.state is State.JOINING else []
     return [*told, ask]
 
 
@@ -153,7 +153,7 @@ def receive(branch: BranchData, why: Why) -> list[Action]:
     assert why.upstream is not None
     others = [other for other in branch.upstreams if other != why.upstream]
     branch.end_search()
-    serves = serving.taken(branch, branch.upstreams[why.upstream].parent)
+    serves = server_news.taken(branch, branch.upstreams[why.upstream].parent)
     return [
         Receive(why.upstream, branch.content),
         *branch.leave(others),
@@ -190,7 +190,7 @@ def promote(branch: BranchData, why: Why) -> list[Action]:
     parent = branch.upstreams[taken].parent
     fields = (("content", branch.content), ("parent", str(parent)), ("gap_ms", gap_ms))
     told = Announce("parent_taken", f"[{branch.content}] now fed by {parent}, after {gap_ms} ms", fields)
-    return [told, *serving.taken(branch, parent, cause)]
+    return [told, *server_news.taken(branch, parent, cause)]
 
 
 def _promoted(branch: BranchData, why: Why) -> UpstreamId:
@@ -224,7 +224,7 @@ def begin_anew(branch: BranchData, why: Why) -> list[Action]:
     assert why.upstream is not None
     parent = branch.upstreams[why.upstream].parent
     cause = _trouble(branch, why)
-    return [*anew.begin(branch, why), *tell(branch), *serving.taken(branch, parent, cause)]
+    return [*anew.begin(branch, why), *tell(branch), *server_news.taken(branch, parent, cause)]
 
 
 def renew(branch: BranchData, _why: Why) -> list[Action]:

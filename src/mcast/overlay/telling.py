@@ -9,7 +9,7 @@ time, and at each node of a path by what its neighbour has told. So they are tol
 from collections.abc import Mapping
 
 from mcast.overlay.actions import Advertise
-from mcast.overlay.better import Told
+from mcast.overlay.better_paths import Told
 
 FIGURES_SECONDS = 2.0
 """As often as a node says something to its neighbours anyway; less than half of what makes a way better."""

@@ -1,7 +1,7 @@
 """The step of one content from one state to the next, as the table says, and how long each state may last."""
 
 from mcast.overlay.actions import Action, ServerParent, Subscribe
-from mcast.overlay.better import Trial
+from mcast.overlay.better_paths import Trial
 from mcast.overlay.branch_data import BranchData, Why
 from mcast.overlay.pairing import PAIR_SECONDS
 from mcast.overlay.steps import STEPS

@@ -20,7 +20,7 @@ from mcast.media.delay import as_told
 from mcast.media.token_bucket import TokenBucket
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.overlay.actions import ConnectionId, Parent, Path, ServerParent, UpstreamId
-from mcast.overlay.choice import Measurement
+from mcast.overlay.server_choice import Measurement
 from mcast.roles.node.catalogue import CatalogueReporter
 from mcast.roles.node.content_relay import ChildTimes, ContentRelay
 from mcast.roles.node.load import ProcessLoad

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from mcast.media.parent import ParentCounters
 from mcast.overlay.actions import UpstreamId
-from mcast.overlay.better import Quality, Told
+from mcast.overlay.better_paths import Quality, Told
 from mcast.overlay.events import HopMeasured
 from mcast.peer.decider import Post
 

@@ -1,8 +1,8 @@
 """When a running stream moves to a better server: only where the layout wishes it (`move_streams`).
 
 A failure moves a stream at once; this is for a server that still works and has become clearly worse than
-another one that has the same bytes. "Clearly" is by the metric of choice.py, by so much and for so long
-that two servers never play ball with a stream:
+another one that has the same bytes. "Clearly" is by the metric of server_choice.py, by so much and for so
+long that two servers never play ball with a stream:
 
     LEAST_SHARE and LEAST_GAIN_US better, for BETTER_SECONDS on end, REST_SECONDS after the last move
 
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from mcast.overlay.actions import Action, ServerParent
 from mcast.overlay.branch import Branch
 from mcast.overlay.branch_data import Why
-from mcast.overlay.choice import Measurement
-from mcast.overlay.rendezvous import Servers
+from mcast.overlay.server_choice import Measurement
+from mcast.overlay.servers import Servers
 from mcast.overlay.table import Input, State
 
 LEAST_SHARE = 0.3

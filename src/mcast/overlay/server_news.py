@@ -3,7 +3,7 @@
     server_passed_over   nobody is fed yet, and another server is asked in the place of one that is no help
     serves               a server has been taken: at first, after a failure, after a move
     server_failover      the same, in the place of another one that has failed
-    better_way           the same, in the place of one that is clearly worse (moving.py)
+    better_way           the same, in the place of one that is clearly worse (server_moves.py)
 
 A failure is told when another server *has been taken*: those that are asked may refuse, again and again.
 """

@@ -15,8 +15,8 @@ from mcast.overlay.events import (
     StreamReceived,
     TimePassed,
 )
-from mcast.overlay.moving import BETTER_SECONDS, MOVE_SECONDS
 from mcast.overlay.node_core import NodeCore
+from mcast.overlay.server_moves import BETTER_SECONDS, MOVE_SECONDS
 from mcast.overlay.table import State
 from mcast.wire.node import MissReason
 from mcast.wire.server import ContentInfo

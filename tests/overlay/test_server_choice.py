@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.overlay.choice import WINDOW, Measurement, PingWindow, ranked
+from mcast.overlay.server_choice import WINDOW, Measurement, PingWindow, ranked
 
 
 def window(*delays_us: int) -> PingWindow:

@@ -1,6 +1,6 @@
 """What the rendezvous point knows of its servers, and which one it asks for a content.
 
-Each server sends its list of contents and is measured all the time (choice.py). A server that does
+Each server sends its list of contents and is measured all the time (server_choice.py). A server that does
 not answer has neither, so nobody is sent there. One that has *never* answered, and was named only a
 short time ago, is a doubt: a content that is not listed may be there, so it is no `absent` yet.
 
@@ -24,9 +24,9 @@ from dataclasses import dataclass, field, replace
 
 from mcast.overlay.actions import Announce, Due, ServerParent
 from mcast.overlay.branch_data import BranchData
-from mcast.overlay.choice import Measurement, PingWindow, ranked
 from mcast.overlay.discovery import found, miss
 from mcast.overlay.events import ServerListed
+from mcast.overlay.server_choice import Measurement, PingWindow, ranked
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, MissReason
 from mcast.wire.position import Position

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from mcast.overlay.actions import Due, ServerParent
-from mcast.overlay.choice import Measurement
-from mcast.overlay.rendezvous import (
+from mcast.overlay.server_choice import Measurement
+from mcast.overlay.servers import (
     BENEFIT_OF_DOUBT,
     FIRST_TURN,
     LATEST_TURN,

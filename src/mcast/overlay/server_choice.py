@@ -10,7 +10,7 @@ Every server is measured all the time with PING (one request, one response). Of 
 
 all in microseconds. The window slides, so that a server that became slow is left alone for
 the next stream and one that recovered is taken again; streams that run move only where that is wished
-(moving.py).
+(server_moves.py).
 """
 
 from collections import deque

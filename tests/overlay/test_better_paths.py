@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from mcast.overlay.actions import NodeParent
-from mcast.overlay.better import HOLD_SECONDS, Better, BetterWays, Quality, Told
+from mcast.overlay.better_paths import HOLD_SECONDS, Better, BetterWays, Quality, Told
 from mcast.overlay.branch import Branch
 from mcast.overlay.events import (
     Advertised,
