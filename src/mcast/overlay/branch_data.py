@@ -37,8 +37,8 @@ from mcast.wire.node import REQUEST_ID_SIZE, MissReason, Start, StopReason, Stre
 from mcast.wire.position import Position
 
 SIGN_ANSWERS = 1.5
-"""How often the time that its answer took, beside `SPARE_PATIENCE`, a further parent has for its first media:
-an answer takes one round trip or, on a new connection, two; the first hello and what it brings another."""
+"""A further parent's first media is due `SPARE_PATIENCE` and this many times its answering time after it has
+accepted: the answer took one round trip, or two with a connect; hello and media take one more."""
 
 
 @dataclass(slots=True)
@@ -87,7 +87,7 @@ class Why:
     drained: tuple[ConnectionId, ...] = ()
     refuse: MissReason = MissReason.GONE  # how who waits is refused
     retry_ms: int = 0  # when he is to ask again, as the reason passes by itself
-    failure: SearchFailure | None = None  # the same, for the local child
+    failure: SearchFailure | None = None  # why the search has ended; for the local child
     end: StopReason = StopReason.CUT  # how children are sent away
 
 

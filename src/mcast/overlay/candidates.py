@@ -15,8 +15,9 @@ SPARE_PATIENCE = 0.15
 """The same for a spare parent, which is known to stream: half of the viewer's buffer is for the next."""
 
 ALL_ASKED = 3.5
-"""Seconds within which all servers of a content have been asked, however many hang: each gets less time then.
-A second is left for the last one's answer (`mcast.overlay.transitions.SERVER_JOIN_SECONDS`)."""
+"""Seconds within which all servers of a content have been asked, however many hang: the more servers, the
+less time each of them gets. A second is left for the last one's answer
+(`mcast.overlay.transitions.SERVER_JOIN_SECONDS`)."""
 
 
 def of_servers(servers: Sequence[Parent]) -> "Candidates":
@@ -48,8 +49,8 @@ class Candidates:
         return self._left.pop(0) if self._left else None
 
     @property
-    def is_over(self) -> bool:
-        """Return whether nobody has been asked, and nobody is to be."""
+    def is_unused(self) -> bool:
+        """Return whether nobody has ever been asked, and nobody is to be."""
         return not self._left and self._asked is None
 
     @property

@@ -31,7 +31,8 @@ LONGEST_KNOCK = 2.0
 """The same where the parent has needed longer for its first answer: more than a round trip by satellite, and
 a connect before it."""
 ANSWERS = 2.0
-"""How often the time of its first answer, on a connection that was there perhaps, a parent has."""
+"""A knock may take this many times as long as the parent's first answer did: that one may have come on a warm
+connection, and this one has to connect first."""
 FIRST_WAIT, LAST_WAIT = 1.0, 8.0
 """Seconds after a parent has accepted and brought nothing: only TCP comes through. Doubled up to the last."""
 PASSING = frozenset({MissReason.CUT, MissReason.BUSY})

@@ -114,8 +114,10 @@ class NodeCore:
 
     @property
     def is_idle(self) -> bool:
-        """Return whether no stream and no search is left. A flood for others is none of a node that leaves:
-        its neighbours see the connection close."""
+        """Return whether no stream and no search is left.
+
+        Floods handed on for others do not count: their askers see the connection close.
+        """
         return not self._branches
 
     @property

@@ -47,7 +47,7 @@ class Seeking(Transitions):
 
     def on_spare(self, parent: Parent, now: float) -> list[Action]:
         """Ask a neighbour that has just said that it is fed, if nobody is being asked now."""
-        if self.state not in SEEKING or self.search is None or not self.candidates.is_over:
+        if self.state not in SEEKING or self.search is None or not self.candidates.is_unused:
             return []
         if any(entry.accepted for upstream, entry in self.upstreams.items() if upstream != self.primary):
             return []
@@ -81,7 +81,7 @@ class Seeking(Transitions):
             return []  # asked beside it, and may still answer
         if self.state is State.PAIRING and len(self.upstreams) > 1:
             return []  # the same
-        if self.state in SEEKING and self.candidates.is_over:
+        if self.state in SEEKING and self.candidates.is_unused:
             return []  # it was late, so the search goes on already
         return self._no_candidate(reason, text, now, retry_ms)
 
