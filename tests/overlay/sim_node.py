@@ -96,8 +96,7 @@ class SimNode(Process):
         """Tell it its place, as the bootstrapper does."""
         around, servers = tuple(neighbours), tuple(servers)
         self.flooder.update(around)
-        layout = ev.LayoutChanged(around, servers, rendezvous, self.net.move_streams, joined=joined,
-                                  policy=self.net.policy)  # fmt: skip
+        layout = ev.LayoutChanged(around, servers, rendezvous, self.net.policy, joined)
         self.handle(layout)
         seniors = rendezvous[: rendezvous.index(self.name)] if self.name in rendezvous else ()
         if self.net.adverts and self.me.kind is IdentityKind.NODE:

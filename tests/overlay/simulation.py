@@ -142,8 +142,7 @@ class Network:
         self.is_large = large
         self.bootstrapper = SimBootstrapper(self, offers=offers)
         self.seed, self.media, self.records = seed, media, records
-        self.move_streams = move_streams
-        self.policy = Policy(parents=parents, optimise=optimise, scoped=scoped)
+        self.policy = Policy(parents=parents, optimise=optimise, move_streams=move_streams, scoped=scoped)
         self.adverts = media if adverts is None else adverts
         self._addresses: dict[str, Endpoint] = {}  # of nodes, as clients are told them
         self._names: dict[str, str] = {}

@@ -102,7 +102,7 @@ EVENT_PARTS: Mapping[type[ev.Event], list[Strategy]] = {
     ev.ServerListed: [texts, tuples(content_infos)],
     ev.ServerMeasured: [texts, unsigned(32)],
     ev.ServerLost: [texts, texts],
-    ev.LayoutChanged: [tuples(names), tuples(texts), tuples(names), flags, policies, flags],
+    ev.LayoutChanged: [tuples(names), tuples(texts), tuples(names), policies, flags],
     ev.Offered: [tuples(neighbours)],
     ev.TimePassed: [],
     ev.Leaving: [],

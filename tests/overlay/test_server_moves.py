@@ -18,6 +18,7 @@ from mcast.overlay.events import (
 from mcast.overlay.node_core import NodeCore
 from mcast.overlay.server_moves import BETTER_SECONDS, MOVE_SECONDS
 from mcast.overlay.table import State
+from mcast.wire.bootstrap import Policy
 from mcast.wire.node import MissReason
 from mcast.wire.server import ContentInfo
 from overlay.cores import SERVERS, rendezvous
@@ -36,7 +37,7 @@ class Moves:
     def __init__(self, *, move_streams: bool = True, digest: bytes = b"d" * 32) -> None:
         self.core = rendezvous(servers=(ONE, OTHER))
         self.now, self.asked = 0.0, list[do.Subscribe]()
-        self.tell(LayoutChanged((), (ONE, OTHER), ("rp",), move_streams))
+        self.tell(LayoutChanged((), (ONE, OTHER), ("rp",), Policy(move_streams=move_streams)))
         self.tell(ServerListed(ONE, (ContentInfo("news", digest=b"d" * 32),)))
         self.tell(ServerListed(OTHER, (ContentInfo("news", digest=digest),)))
         self.tell(ServerMeasured(ONE, 1_000))

@@ -120,6 +120,10 @@ def found(disc: Disc, giver: Identity) -> Found:
     return Found(request=disc.request, hops=disc.hops, content=disc.content, sender=giver)
 
 
+def _refuse(disc: Disc, asker: ConnectionId) -> Reply:
+    return Reply(asker, miss(disc, MissReason.BUSY, "too many requests"))
+
+
 Outcome: TypeAlias = Action | OwnAnswer
 
 
@@ -133,17 +137,11 @@ class Discovery:
         self._floods: dict[bytes, Flood] = {}
         self._ids, self._places = Shares(MAX_REQUESTS), Shares(MAX_FLOODS)
         self._counted: deque[tuple[float, Source]] = deque()  # until when each place among the ids is held
-        self.refused = 0  # requests beyond a bound
 
     def positive_entry(self, request: bytes, now: float) -> str | None:
         """Return the neighbour that said FOUND under this request, if that is not too old."""
         entry = self._positive.get(request)
         return entry.neighbour if entry and entry.expires > now else None
-
-    @property
-    def floods(self) -> int:
-        """Return how many floods are in progress."""
-        return len(self._floods)
 
     @property
     def due(self) -> float | None:
@@ -170,7 +168,7 @@ class Discovery:
         if disc.request in self._seen:
             return [Reply(asker, miss(disc, MissReason.DUPLICATE))]
         if not self._ids.take(source):
-            return [self._refuse(disc, asker)]
+            return [_refuse(disc, asker)]
         self._counted.append((now + REQUEST_TTL, source))
         self._seen[disc.request] = now + REQUEST_TTL
         if known is not None:
@@ -178,7 +176,7 @@ class Discovery:
         if disc.hops >= MAX_HOPS:
             return [Reply(asker, fallback or miss(disc, MissReason.DEADLINE, f"{MAX_HOPS} hops"))]
         if not self._places.take(source):
-            return [Reply(asker, fallback) if fallback else self._refuse(disc, asker)]
+            return [Reply(asker, fallback) if fallback else _refuse(disc, asker)]
         in_time = replace(disc, remaining_ms=min(disc.remaining_ms, MAX_TIME_MS))
         deadline = now + in_time.remaining_ms / 1000
         return self._flood(Flood(in_time, asker, deadline, fallback, source=source), neighbours)
@@ -323,10 +321,6 @@ class Discovery:
         if not flood.waiting:
             return []
         return [CancelAsks(flood.disc.request, tuple(sorted(flood.waiting)))]
-
-    def _refuse(self, disc: Disc, asker: ConnectionId) -> Reply:
-        self.refused += 1
-        return Reply(asker, miss(disc, MissReason.BUSY, "too many requests"))
 
     def _forget(self, now: float) -> None:
         # All ids live equally long, so the oldest is always the first of the dict.

@@ -326,7 +326,6 @@ class LayoutChanged:
     neighbours: tuple[str, ...]
     servers: tuple[str, ...] = ()
     rendezvous: tuple[str, ...] = ()
-    move_streams: bool = False  # to a server that is clearly better
     policy: Policy = DEFAULT_POLICY
     joined: bool = False  # the layout's file does not name this node, which chooses its neighbours itself
 

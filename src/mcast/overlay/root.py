@@ -45,8 +45,8 @@ class Root:
     def learn(self, event: Event, now: float) -> None:
         """Take in what concerns servers, or other rendezvous points."""
         match event:
-            case LayoutChanged(_, servers, names, moves):
-                self._moves = moves
+            case LayoutChanged(_, servers, names):
+                self._moves = event.policy.move_streams
                 if names:
                     self.is_rendezvous = self._me.name in names
                     self._is_alone = names == (self._me.name,)

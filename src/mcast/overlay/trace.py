@@ -52,7 +52,6 @@ _MODULES: tuple[ModuleType, ...] = (
     mcast.wire.endpoint,
     mcast.wire.bootstrap,
     mcast.wire.rtcp_app,
-    mcast.wire.bootstrap,
 )
 _CLASSES: Mapping[str, type[Any]] = {
     name: value

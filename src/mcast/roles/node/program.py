@@ -182,11 +182,7 @@ class NodeProgram:
         names = tuple(neighbour.name for neighbour in layout.neighbours)
         self._peers.update(neighbour.address for neighbour in layout.neighbours)
         policy = replace(layout.policy, parents=self._parents or layout.policy.parents)
-        self._decider.post(
-            LayoutChanged(
-                names, layout.servers, _rendezvous(layout), policy.move_streams, policy, layout.joined
-            )
-        )
+        self._decider.post(LayoutChanged(names, layout.servers, _rendezvous(layout), policy, layout.joined))
         addresses = {each.name: each.address for each in layout.neighbours}
         self._advertiser.update(addresses)
         self._flooder.update(addresses)
