@@ -34,6 +34,7 @@ from mcast.net.worker import Worker
 from mcast.overlay import actions as do
 from mcast.overlay import trace
 from mcast.overlay.actions import LOCAL, Action, Path, UpstreamId
+from mcast.overlay.branch import Branch
 from mcast.overlay.events import (
     Drained,
     Feed,
@@ -69,7 +70,9 @@ class Leaf:
         """Raises ConfigError if the trace cannot be written."""
         self._options, self._chunks, self._on_crash = options, chunks, on_crash
         self._me = Identity.client(os.urandom(CLIENT_ID_SIZE))
-        self._decider = self._make_decider()  # first: it may fail
+        seed = os.urandom(_SEED_BYTES)
+        self._core = NodeCore(self._me, random.Random(seed))
+        self._decider = self._make_decider(seed)  # first: it may fail
         self._watcher = Watcher(on_crash)
         self._flooder = Flooder(
             self._watcher, self._decider.post, on_crash, credentials=Credentials(Role.CLIENT, options.keys)
@@ -83,17 +86,15 @@ class Leaf:
         self._request, self._began = b"", 0.0  # the newest request, and when it was made
         self._path: tuple[str, ...] | None = None
         self._buffer_bytes = 0
-        self._parent_changes = 0
+        self._branch: Branch | None = None  # what the core knows of the content, once it is joined
         self._awaited = ""
 
-    def _make_decider(self) -> Decider:
-        seed = os.urandom(_SEED_BYTES)
-        core = NodeCore(self._me, random.Random(seed))
+    def _make_decider(self, seed: bytes) -> Decider:
         file = self._options.trace
         writer = (
             None if file is None else TraceWriter(file, trace.header(self._me, rendezvous=False, seed=seed))
         )
-        return Decider(core, self._perform, self._on_crash, on_tick=self._on_tick, trace=writer)
+        return Decider(self._core, self._perform, self._on_crash, on_tick=self._on_tick, trace=writer)
 
     def __repr__(self) -> str:
         return f"<Leaf {self._me} [{self._options.content}] {self._intake!r}>"
@@ -155,7 +156,7 @@ class Leaf:
         if self._intake is None:
             return Statistics(path=self.path)
         figures = self._intake.statistics(self.path, self._request, self._began, self._buffer_bytes)
-        return replace(figures, parent_changes=self._parent_changes)
+        return replace(figures, parent_changes=0 if self._branch is None else self._branch.parent_changes)
 
     # What is decided: called by the thread `decide`
 
@@ -214,8 +215,6 @@ class Leaf:
             self._reaper.post(gone.stop)
 
     def _announce(self, action: do.Announce) -> None:
-        if action.event == "parent_taken":
-            self._parent_changes += 1
         logger.info("%s", action.text, extra=eventlog.event_extra(action.event, **dict(action.fields)))
 
     def _subscribe(self, action: do.Subscribe) -> None:
@@ -266,7 +265,7 @@ class Leaf:
             self._reaper.post(former.stop)
 
     def _on_joined(self, path: Path) -> None:
-        self._awaited = ""
+        self._awaited, self._branch = "", self._core.branches[self._options.content]
         names = self._path = self._names_of(path)
         eventlog.note(
             logger, "joined", "[%s] joined by way of %s", self._options.content, " > ".join(names),
