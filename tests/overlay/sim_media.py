@@ -113,7 +113,6 @@ class SimFanout:
         self.is_open = True
         self.last_media = process.world.now
         self._no_way = False
-        self._cut_at = process.world.now
         self._is_watched = False
 
     @property
@@ -184,8 +183,6 @@ class SimFanout:
                 inlet.carry(*span)
 
     def set_supply(self, supply: FeedState, *, no_way: bool = False) -> None:
-        if supply is not self.supply:
-            self._cut_at = self.process.world.now
         if (supply, no_way) != (self.supply, self._no_way):
             self.supply, self._no_way = supply, no_way
             self.report()
@@ -220,10 +217,9 @@ class SimFanout:
         return tuple(done)
 
     def _report(self, inlet: "Inlet") -> None:
-        supply, no_way, head = self.supply, self._no_way, self.have.next
-        since = self.process.world.now - self._cut_at if supply is FeedState.CUT else 0.0
-        state = _SAYS[supply] if not no_way else Feed.NO_WAY
-        datagram(self.process, inlet.process, lambda: inlet.on_report(state, head, round(since * 1000)))
+        head = self.have.next
+        state = _SAYS[self.supply] if not self._no_way else Feed.NO_WAY
+        datagram(self.process, inlet.process, lambda: inlet.on_report(state, head))
 
 
 _SAYS = {FeedState.FED: Feed.FED, FeedState.WAITING: Feed.WAITING, FeedState.CUT: Feed.CUT}
@@ -308,7 +304,7 @@ class Inlet:
         self.sign = self.media = self.process.world.now
         self._change(Feed.FED, quiet=quiet)
 
-    def on_report(self, says: Feed, head: int, cut_ms: int) -> None:
+    def on_report(self, says: Feed, head: int) -> None:
         if not self.is_open:
             return
         now = self.process.world.now
@@ -318,7 +314,7 @@ class Inlet:
         if self.feed is Feed.FED and now - self.media <= QUIET:
             return  # as long as media comes, its word counts for nothing
         if says in (Feed.CUT, Feed.NO_WAY):
-            self._change(says, cut_ms)
+            self._change(says)
         elif says is Feed.FED and self.feed is Feed.SUSPECT and self.firsts:
             self._change(Feed.FED)
         elif says is Feed.WAITING or self.feed in (None, Feed.SILENT, Feed.REFUSED):
@@ -360,12 +356,12 @@ class Inlet:
         if self.feed is Feed.FED and self.process.world.now - self.media > STARVED:
             self._change(Feed.CUT)
 
-    def _change(self, feed: Feed, cut_ms: int = 0, quiet: float = 0.0) -> None:
+    def _change(self, feed: Feed, quiet: float = 0.0) -> None:
         if feed is not self.feed:
             self.feed = feed
             if feed is not Feed.FED and self.begin is not None:
                 quiet = self.process.world.now - self.media
-            self.receiver.on_event(FeedChanged(self.upstream, feed, cut_ms, round(quiet * 1000)))
+            self.receiver.on_event(FeedChanged(self.upstream, feed, round(quiet * 1000)))
 
 
 @dataclass

@@ -407,12 +407,12 @@ def test_a_pool_hands_on_what_its_workers_tell(crash: Recorder) -> None:
     posted, lost, caught_up = Recorder(), Recorder(), Recorder()
     pool = WorkerPool(3, MediaSettings("n1", MediaPorts(), 2), Listeners(posted, lost, caught_up, crash))
     facts: Sequence[do.Fact] = (
-        do.Fed(1, Feed.CUT, 20, 170), do.Idle(2), do.Done("news", (3, 4)), do.Lost(5, ChildLost.BYE),
+        do.Fed(1, Feed.CUT, 170), do.Idle(2), do.Done("news", (3, 4)), do.Lost(5, ChildLost.BYE),
         do.CaughtUp(6), do.Stands(0, 0, (), (TOLD,)), do.Figures(99, (), ()),
     )  # fmt: skip
     for fact in facts:
         pool._on_fact(pool._workers[0], fact)  # of relays that have ended: nothing
-    assert posted.calls == [FeedChanged(1, Feed.CUT, 20, 170), Outdone(2), Drained("news", (3, 4))]
+    assert posted.calls == [FeedChanged(1, Feed.CUT, 170), Outdone(2), Drained("news", (3, 4))]
     assert (lost.calls, caught_up.calls) == ([(5, ChildLost.BYE)], [6])
     assert pool.busy_seconds() == (0.0,) * 6, "as many at each look, whoever is up"
     assert pool.others_load() == (0.0, 0)

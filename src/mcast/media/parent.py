@@ -75,7 +75,6 @@ class ParentEvent:
 
     kind: ParentState
     at: float  # monotonic seconds
-    cut_ms: int = 0  # since when it is cut off, by its own word
     quiet_ms: int = 0  # FED: how long nothing new had come from anybody; else: no media from this one
 
 
@@ -295,7 +294,7 @@ class Parent:
         if is_fed and self._silence.media <= self._timing.quiet:
             return
         if told.state is FeedState.CUT:
-            self._change(ParentState.NO_WAY if told.no_way else ParentState.CUT, now, told.cut_ms)
+            self._change(ParentState.NO_WAY if told.no_way else ParentState.CUT, now)
         elif told.state is FeedState.FED and self.state is ParentState.SUSPECT and self.received:
             self._change(ParentState.FED, now)  # as it was; whether it is starved is for judge() to find out
         elif told.state is FeedState.WAITING or not self.lives:
@@ -413,10 +412,10 @@ class Parent:
             delay_since_sr=max(0, min(delay, 0xFFFF_FFFF)),
         )
 
-    def _change(self, kind: ParentState, now: float, cut_ms: int = 0, quiet: float = 0.0) -> None:
+    def _change(self, kind: ParentState, now: float, quiet: float = 0.0) -> None:
         if self.state is kind:
             return
         self.state = kind
         if kind is not ParentState.FED:
             quiet = 0.0 if self._media_at is None else now - self._media_at
-        self._events.append(ParentEvent(kind, now, cut_ms, max(0, round(quiet * 1000))))
+        self._events.append(ParentEvent(kind, now, max(0, round(quiet * 1000))))

@@ -210,7 +210,6 @@ class FeedChanged:
 
     upstream: UpstreamId
     feed: Feed
-    cut_ms: int = 0  # since when the parent is cut off, as it says
     quiet_ms: int = 0  # FED: how long nothing new had come from anybody; else: no media from this parent
 
 

@@ -72,7 +72,7 @@ class Parents(Seeking):
                 return self.on_lost(upstream, StopReason.CUT, text, now)
             case ControlSilent(upstream):
                 return self.on_control_silent(upstream, now)
-            case FeedChanged(upstream, feed, _, quiet_ms):
+            case FeedChanged(upstream, feed, quiet_ms):
                 return self.on_feed(upstream, feed, now, quiet_ms)
             case Outdone(upstream):
                 return self.on_outdone(upstream, now, quality)

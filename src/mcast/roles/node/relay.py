@@ -121,4 +121,4 @@ class Relay(ContentRelay):
         self.fanout.close()
 
     def _on_parent(self, upstream: UpstreamId, event: ParentEvent) -> None:
-        self._post(FeedChanged(upstream, Feed[event.kind.name], event.cut_ms, event.quiet_ms))
+        self._post(FeedChanged(upstream, Feed[event.kind.name], event.quiet_ms))

@@ -177,12 +177,12 @@ class WorkerProgram:
 
     def _post(self, event: Event) -> None:
         match event:
-            case FeedChanged(upstream, feed, cut_ms, quiet_ms):
+            case FeedChanged(upstream, feed, quiet_ms):
                 # What is decided now may be where another parent is to go on.
                 number = self._of.get(upstream, 0)
                 if (relay := self._relays.get(number)) is not None:
                     self._tell_stands({number: relay})
-                self._facts.tell(do.Fed(upstream, feed, cut_ms, quiet_ms))
+                self._facts.tell(do.Fed(upstream, feed, quiet_ms))
             case Outdone(upstream):
                 self._facts.tell(do.Idle(upstream))
             case Drained(content, children):

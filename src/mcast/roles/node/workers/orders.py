@@ -239,15 +239,13 @@ class Fed(FlaggedRecord):
 
     upstream: UpstreamId
     feed: Feed
-    cut_ms: int = 0
     quiet_ms: int = 0
 
     FLAG = Flag.FED
     SCHEMA = Schema(
         one(1, "upstream", U64),
         one(2, "feed", FEED),
-        maybe(3, "cut_ms", U64, 0),
-        maybe(4, "quiet_ms", U64, 0),
+        maybe(3, "quiet_ms", U64, 0),
     )
 
 

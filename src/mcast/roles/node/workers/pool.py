@@ -156,8 +156,8 @@ class WorkerPool(RelayHost):
             case do.Figures(number):
                 if (relay := self._relays.get(number)) is not None:
                     relay.on_figures(fact)
-            case do.Fed(upstream, feed, cut_ms, quiet_ms):
-                self._listeners.post(FeedChanged(upstream, feed, cut_ms, quiet_ms))
+            case do.Fed(upstream, feed, quiet_ms):
+                self._listeners.post(FeedChanged(upstream, feed, quiet_ms))
             case do.Idle(upstream):
                 self._listeners.post(Outdone(upstream))
             case do.Done(content, children):
