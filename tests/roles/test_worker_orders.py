@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mcast.errors import WireError
 from mcast.media.child import ChildLost
 from mcast.media.incoming import ReceiverCounters
-from mcast.media.parent import ParentCounters, ParentState
+from mcast.media.parent import ParentCounters
 from mcast.overlay.admission import MAX_CHILDREN
 from mcast.overlay.events import Feed
 from mcast.roles.node.content_relay import ChildTimes, Newcomer
@@ -44,7 +44,7 @@ stands = st.builds(
 parents = st.builds(
     ParentFigures, ids,
     st.builds(
-        ParentCounters, st.none() | st.sampled_from(ParentState), counts, counts,
+        ParentCounters, st.none() | st.sampled_from(Feed), counts, counts,
         st.integers(-(1 << 63), (1 << 63) - 1), counts, counts, milliseconds, st.none() | milliseconds,
     ),
 )  # fmt: skip
@@ -111,7 +111,7 @@ def test_an_order_is_no_fact_and_a_fact_no_order() -> None:
     ("rows", "complaint"),
     [
         (bytes(64), "64 bytes are no rows of 65"),
-        (bytes(8) + b"\x77" + bytes(56), "119 is not a valid ParentState"),
+        (bytes(8) + b"\x77" + bytes(56), "119 is not a valid Feed"),
     ],
 )
 def test_rows_that_are_cut_short_or_hold_no_known_state_are_refused(rows: bytes, complaint: str) -> None:

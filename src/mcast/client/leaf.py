@@ -36,7 +36,6 @@ from mcast.overlay import trace
 from mcast.overlay.actions import LOCAL, Action, Path, UpstreamId
 from mcast.overlay.events import (
     Drained,
-    Feed,
     FeedChanged,
     LayoutChanged,
     Offered,
@@ -299,7 +298,7 @@ class Leaf:
     # Called by the thread forward-CONTENT
 
     def _on_parent(self, upstream: UpstreamId, event: ParentEvent) -> None:
-        self._decider.post(FeedChanged(upstream, Feed[event.kind.name], event.cut_ms, event.quiet_ms))
+        self._decider.post(FeedChanged(upstream, event.kind, event.cut_ms, event.quiet_ms))
 
     def _on_outdone(self, upstream: UpstreamId) -> None:
         self._decider.post(Outdone(upstream))

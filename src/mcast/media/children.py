@@ -21,13 +21,14 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from mcast.media.child import MAX_LATE, Child, ChildKey, ChildState, Front
+from mcast.media.child import MAX_LATE, Child, ChildState, Front
 from mcast.media.history import History
 from mcast.media.live import ALONE_SECONDS, Group, LiveChildren
 from mcast.media.token_bucket import TokenBucket
 from mcast.net.addresses import SockAddr
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.udp import TrainSender
+from mcast.overlay.actions import ConnectionId
 from mcast.wire.train import Train
 
 CATCH_UP_SPEED = 4.0
@@ -63,13 +64,13 @@ class Children:
         self._lock = threading.Lock()
         # All that follows is the lock's.
         self._history = history
-        self._children: dict[ChildKey, Child] = {}
+        self._children: dict[ConnectionId, Child] = {}
         self._tokens: dict[bytes, Child] = {}
         self._former: deque[bytes] = deque(maxlen=FORMER_TOKENS)
         self._live = LiveChildren()
         self._front = Front(history.head)
-        self._caught_up: list[ChildKey] = []  # who has come to resume, and lags behind no more
-        self._catching: dict[ChildKey, Child] = {}
+        self._caught_up: list[ConnectionId] = []  # who has come to resume, and lags behind no more
+        self._catching: dict[ConnectionId, Child] = {}
         self._retired: list[tuple[int, socket.socket]] = []
         self._counted = 0  # the feedback thread's: bytes of the stream, of `take_live_bytes`
 
@@ -102,7 +103,7 @@ class Children:
             self._children[child.key] = self._tokens[child.token] = child
         return old
 
-    def remove(self, key: ChildKey) -> Child | None:
+    def remove(self, key: ConnectionId) -> Child | None:
         """Take a child out; nothing is sent to it any more but what is on its way in this moment."""
         with self._lock:
             return self._remove(key)
@@ -126,7 +127,7 @@ class Children:
         with self._lock:
             return tuple(self._children.values())
 
-    def drained(self, last: int, now: float) -> frozenset[ChildKey]:
+    def drained(self, last: int, now: float) -> frozenset[ConnectionId]:
         """Return the children that have everything up to the number `last`."""
         with self._lock:
             return frozenset(
@@ -135,7 +136,7 @@ class Children:
                 if child.has_all(last, self._history, now - SETTLED_SECONDS)
             )
 
-    def take_caught_up(self) -> list[ChildKey]:
+    def take_caught_up(self) -> list[ConnectionId]:
         """Return the children that came to resume and have become live since the last call."""
         with self._lock:
             caught_up, self._caught_up = self._caught_up, []
@@ -370,7 +371,7 @@ class Children:
 
     # With the lock held
 
-    def _remove(self, key: ChildKey) -> Child | None:
+    def _remove(self, key: ConnectionId) -> Child | None:
         child = self._children.pop(key, None)
         if child is None:
             return None

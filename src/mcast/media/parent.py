@@ -26,7 +26,6 @@ and more is missing between them (`Lack`), they are a sign of life alone: larger
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from mcast.media.leap import Leap
 from mcast.media.reception import Asking, Span
@@ -35,6 +34,7 @@ from mcast.media.round_trip import RoundTrip
 from mcast.media.silence import Lack, Silence
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.overlay.actions import UpstreamId
+from mcast.overlay.events import Feed
 from mcast.wire.position import Position
 from mcast.wire.rtcp import (
     NEXT_UNKNOWN,
@@ -54,26 +54,14 @@ _DELAY_UNITS = 65_536
 _MAX_CUMULATIVE = (1 << 23) - 1  # 24 bits, signed (RFC 3550, A.3)
 
 
-class ParentState(Enum):
-    """How it is with a parent."""
-
-    FED = auto()  # media comes
-    WAITING = auto()  # it lives, media is to come: nothing comes yet, or null packets while it says so
-    CUT = auto()  # it says that it is cut off itself, or no media comes though it says it is fed
-    NO_WAY = auto()  # it says that it is cut off, and has found no other parent
-    SUSPECT = auto()  # nothing has come for a moment
-    SILENT = auto()  # nothing has come for so long that it must have failed
-    REFUSED = auto()  # nobody listens at its port any more
-
-
-_LIVING = (ParentState.FED, ParentState.WAITING, ParentState.CUT, ParentState.NO_WAY)
+_LIVING = (Feed.FED, Feed.WAITING, Feed.CUT, Feed.NO_WAY)
 
 
 @dataclass(frozen=True, slots=True)
 class ParentEvent:
-    """A parent's state has changed."""
+    """How it is with a parent's media has changed."""
 
-    kind: ParentState
+    kind: Feed
     at: float  # monotonic seconds
     cut_ms: int = 0  # since when it is cut off, by its own word
     quiet_ms: int = 0  # FED: how long nothing new had come from anybody; else: no media from this one
@@ -83,7 +71,7 @@ class ParentEvent:
 class ParentCounters:
     """What one parent has brought so far."""
 
-    state: ParentState | None  # None before anything has come
+    state: Feed | None  # None before anything has come
     datagrams: int  # each number once
     new: int  # of these, which no other parent had brought before
     lost: int  # that it has sent and that did not come from it (yet)
@@ -117,7 +105,7 @@ class Parent:
     ) -> None:
         """Expect a stream: `position` is what PORT says of it, `start` what STREAM asked to go on from."""
         self.upstream, self.ssrc = upstream, position.ssrc
-        self.state: ParentState | None = None
+        self.state: Feed | None = None
         self.clock: WallClock | None = None
         self.round_trip = RoundTrip()
         self.leap = Leap()
@@ -235,12 +223,12 @@ class Parent:
         self.new += spans[0][1] if len(spans) == 1 else sum(length for _, length in spans)
         lacks, self._idle = idle and self._lack.grows(missing, now), idle
         if lacks:
-            self._silence.on_report(now, self.state is not ParentState.SILENT)
+            self._silence.on_report(now, self.state is not Feed.SILENT)
         else:
-            self._silence.on_media(now, self.state is not ParentState.SILENT)
+            self._silence.on_media(now, self.state is not Feed.SILENT)
             self._starved = 0.0
-        if self.state is not ParentState.FED and not (lacks and self.state is ParentState.CUT):
-            kind = ParentState.WAITING if idle and self._says_waiting else ParentState.FED
+        if self.state is not Feed.FED and not (lacks and self.state is Feed.CUT):
+            kind = Feed.WAITING if idle and self._says_waiting else Feed.FED
             self._change(kind, now, quiet=quiet)
         if not self._begun:
             self._begin(now)
@@ -249,7 +237,7 @@ class Parent:
     @property
     def is_steady(self) -> bool:
         """Return whether it feeds us and has begun to, so that one more train is no news."""
-        return self.state is ParentState.FED and self._begun and self.start is not None and not self._idle
+        return self.state is Feed.FED and self._begun and self.start is not None and not self._idle
 
     def on_followed(self, next_number: int, timestamp: int, now: float) -> None:
         """Take in trains that have come while it was steady, in order, each soon after the one before.
@@ -266,7 +254,7 @@ class Parent:
 
     def on_report(self, report: SenderReport, others: Sequence[Packet], now: float) -> None:
         """Take in its SR, and what comes with it."""
-        self._silence.on_report(now, self.state is not ParentState.SILENT)
+        self._silence.on_report(now, self.state is not Feed.SILENT)
         self.clock = WallClock(report.ntp, report.rtp, now)
         if not self._begun:
             self._begin(now)
@@ -291,19 +279,19 @@ class Parent:
         # While it waits for a keyframe for us, no media is no sign of anything.
         self._says_fed = told.state is FeedState.FED and told.next != NEXT_UNKNOWN
         self._says_waiting = told.state is FeedState.WAITING
-        is_fed = self.state is ParentState.FED and not (self._idle and self._says_waiting)
+        is_fed = self.state is Feed.FED and not (self._idle and self._says_waiting)
         if is_fed and self._silence.media <= self._timing.quiet:
             return
         if told.state is FeedState.CUT:
-            self._change(ParentState.NO_WAY if told.no_way else ParentState.CUT, now, told.cut_ms)
-        elif told.state is FeedState.FED and self.state is ParentState.SUSPECT and self.received:
-            self._change(ParentState.FED, now)  # as it was; whether it is starved is for judge() to find out
+            self._change(Feed.NO_WAY if told.no_way else Feed.CUT, now, told.cut_ms)
+        elif told.state is FeedState.FED and self.state is Feed.SUSPECT and self.received:
+            self._change(Feed.FED, now)  # as it was; whether it is starved is for judge() to find out
         elif told.state is FeedState.WAITING or not self.lives:
-            self._change(ParentState.WAITING, now)
+            self._change(Feed.WAITING, now)
 
     def refused(self, now: float) -> None:
         """Take in that its port is closed."""
-        self._change(ParentState.REFUSED, now)
+        self._change(Feed.REFUSED, now)
 
     # What is said to it
 
@@ -315,16 +303,16 @@ class Parent:
             self._judge_silence(now)
         elif self._says_fed and silence.media > timing.quiet:
             self._starved += step
-            if self._starved > timing.starved and self.state in (ParentState.FED, ParentState.WAITING):
-                self._change(ParentState.CUT, now)
+            if self._starved > timing.starved and self.state in (Feed.FED, Feed.WAITING):
+                self._change(Feed.CUT, now)
 
     def _judge_silence(self, now: float) -> None:
         silence = self._silence
         if silence.signs > silence.sure:
-            if self.state is not ParentState.REFUSED:
-                self._change(ParentState.SILENT, now)
+            if self.state is not Feed.REFUSED:
+                self._change(Feed.SILENT, now)
         elif silence.signs > silence.suspect and self.lives:
-            self._change(ParentState.SUSPECT, now)
+            self._change(Feed.SUSPECT, now)
 
     def due(self, now: float, missing: Sequence[int] = (), *, beside: bool = False) -> bytes | None:
         """Return the packet that is due now, if one is; with what is missing it is due at once.
@@ -381,7 +369,7 @@ class Parent:
             self._hellos += 1
             self._report_due = now + timing.hello
         else:
-            lossy = self.lost > self._lost or self.state is not ParentState.FED
+            lossy = self.lost > self._lost or self.state is not Feed.FED
             self._lost = self.lost
             self._report_due = now + (timing.lossy_report if lossy else timing.report)
         return self._speaker.compound(
@@ -413,10 +401,10 @@ class Parent:
             delay_since_sr=max(0, min(delay, 0xFFFF_FFFF)),
         )
 
-    def _change(self, kind: ParentState, now: float, cut_ms: int = 0, quiet: float = 0.0) -> None:
+    def _change(self, kind: Feed, now: float, cut_ms: int = 0, quiet: float = 0.0) -> None:
         if self.state is kind:
             return
         self.state = kind
-        if kind is not ParentState.FED:
+        if kind is not Feed.FED:
             quiet = 0.0 if self._media_at is None else now - self._media_at
         self._events.append(ParentEvent(kind, now, cut_ms, max(0, round(quiet * 1000))))

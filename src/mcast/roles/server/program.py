@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from mcast import eventlog
 from mcast.errors import McastError, WireError
 from mcast.hostport import HostPort
-from mcast.media.child import ChildKey, ChildLost
+from mcast.media.child import ChildLost
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import Archive
@@ -41,6 +41,7 @@ from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
 from mcast.net.worker import Worker
+from mcast.overlay.actions import ConnectionId
 from mcast.shares import UNCOUNTED, Shares, source_of
 from mcast.wire.frame import Message, encode
 from mcast.wire.handshake import Role
@@ -103,7 +104,7 @@ class ServerProgram:
         )  # fmt: skip
         self._lock = threading.Lock()  # for what follows
         self._numbers = itertools.count(1)
-        self._takers: dict[ChildKey, _Taker] = {}
+        self._takers: dict[ConnectionId, _Taker] = {}
         self._taking, self._listening = Shares(MAX_TAKERS), Shares(MAX_LISTENERS)
         self._listeners: set[Connection] = set()  # those that want to know the list
         self._untold: set[Connection] = set()  # those of them that are to be told
@@ -357,7 +358,7 @@ class ServerProgram:
             cname="mcast-server", on_lost=self._on_lost, archive=archive,
         )  # fmt: skip
 
-    def _on_lost(self, key: ChildKey, lost: ChildLost) -> None:
+    def _on_lost(self, key: ConnectionId, lost: ChildLost) -> None:
         # Who has said BYE gets no media any more. That is all: its connection is about to say why it leaves,
         # and a BYE that overtakes the STOP must not make a taker that left in order look lost.
         taker = self._takers.get(key)
