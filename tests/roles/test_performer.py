@@ -8,8 +8,8 @@ import pytest
 
 from helpers import PATIENCE, Recorder, wait_until
 from mcast.net.ports import MediaPorts
+from mcast.net.task_thread import TaskThread
 from mcast.net.watcher import Watcher
-from mcast.net.worker import Worker
 from mcast.overlay import actions as do
 from mcast.overlay.actions import NodeParent, Subscribe
 from mcast.overlay.events import Event, RoundTripMeasured, Stopped
@@ -57,7 +57,7 @@ class Scene:
         self.changes = Recorder()
         self.said: list[Seek | Links] = []  # to the bootstrapper
         self.made: dict[int, FakeUpstream] = {}
-        self.reaper = Worker("reaper", crash)
+        self.reaper = TaskThread("reaper", crash)
         self.reaper.start()
         self.advertiser = Advertiser()
         inbound = InboundConnections(watcher, self, self.advertiser.watch)

@@ -28,9 +28,9 @@ from mcast.client.statistics import Statistics
 from mcast.hostport import HostPort
 from mcast.media.parent import ParentEvent
 from mcast.net.handshake import Credentials
+from mcast.net.task_thread import TaskThread
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
-from mcast.net.worker import Worker
 from mcast.overlay import actions as do
 from mcast.overlay import trace
 from mcast.overlay.actions import LOCAL, Action, Path, UpstreamId
@@ -73,7 +73,7 @@ class Leaf:
         self._flooder = Flooder(
             self._watcher, self._decider.post, on_crash, credentials=Credentials(Role.CLIENT, options.keys)
         )
-        self._reaper = Worker("reaper", on_crash)
+        self._reaper = TaskThread("reaper", on_crash)
         self._hurry = threading.Event()  # the reader does not wait for the time of what is held
         # The thread `decide` owns what follows. Others read it: each value is replaced as a whole.
         self._upstreams: dict[UpstreamId, NeighbourUpstream] = {}

@@ -32,9 +32,9 @@ from mcast.net.entrance import Rules
 from mcast.net.handshake import Credentials
 from mcast.net.listener import Listener
 from mcast.net.ratelimit import Counters, RateLimitedLog
+from mcast.net.task_thread import TaskThread
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
-from mcast.net.worker import Worker
 from mcast.roles.bootstrap.identification import Identification
 from mcast.roles.bootstrap.newcomers import Newcomers
 from mcast.roles.bootstrap.notes import note_arrival, note_change, note_elsewhere
@@ -106,7 +106,7 @@ class Bootstrapper:
         self._registry = Registry()
         self._sessions: dict[str, _Session] = {}
         self._watcher = Watcher(on_crash, counters=self.counters)
-        self._deliveries = Worker("deliver-layouts", on_crash)  # as a delivery may lead to others
+        self._deliveries = TaskThread("deliver-layouts", on_crash)  # as a delivery may lead to others
         rules = Rules(
             credentials=credentials, first_message=REGISTER_TIMEOUT, is_favoured=self._is_of_the_layout
         )

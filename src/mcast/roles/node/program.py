@@ -26,9 +26,9 @@ from mcast.net.entrance import FIRST_QUESTION, Rules
 from mcast.net.handshake import Credentials
 from mcast.net.listener import Listener
 from mcast.net.ports import MediaPorts
+from mcast.net.task_thread import TaskThread
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
-from mcast.net.worker import Worker
 from mcast.overlay import trace
 from mcast.overlay.actions import Action, Due, ServerParent, Subscribe
 from mcast.overlay.events import LayoutChanged, Limited, Offered
@@ -120,7 +120,7 @@ class NodeProgram:
         self._decider = Decider(core, self._perform, on_crash, on_tick=self._on_tick, trace=writer)
         post = self._decider.post
         self._watcher = Watcher(on_crash)
-        self._reaper = Worker("reaper", on_crash)
+        self._reaper = TaskThread("reaper", on_crash)
         self._flooder = Flooder(self._watcher, post, on_crash, credentials=credentials)
         self._monitors = ServerMonitors(self._watcher, post, on_crash, credentials=credentials)
         self._advertiser = Advertiser(takes_clients=takes_clients)

@@ -38,9 +38,9 @@ from mcast.net.handshake import Credentials
 from mcast.net.listener import Listener
 from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import RateLimitedLog
+from mcast.net.task_thread import TaskThread
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
-from mcast.net.worker import Worker
 from mcast.overlay.actions import ConnectionId
 from mcast.shares import UNCOUNTED, Shares, source_of
 from mcast.wire.frame import Message, encode
@@ -96,7 +96,7 @@ class ServerProgram:
         self._listener = Listener(address, self._serve, on_crash, name="control", rules=rules)
         self._watcher = Watcher(on_crash)
         self._reader = FeedbackReader(on_crash)
-        self._errands = Worker("errands", on_crash)
+        self._errands = TaskThread("errands", on_crash)
         self._log = RateLimitedLog(logger)
         self._pool: StreamingPool[Fanout] = StreamingPool(
             catalogue, self._make_fanout, on_end=self._on_end, on_lapse=self._expire_soon,

@@ -25,8 +25,8 @@ from typing import NoReturn
 from mcast.errors import McastError
 from mcast.media.child import ChildLost
 from mcast.net.ports import MediaPorts
+from mcast.net.task_thread import TaskThread
 from mcast.net.threads import OwnedThread
-from mcast.net.worker import Worker
 from mcast.overlay.actions import ConnectionId, UpstreamId
 from mcast.overlay.events import Drained, Event, FeedChanged, Outdone
 from mcast.roles import interpreter
@@ -98,7 +98,7 @@ class WorkerProgram:
             begin.cname, MediaPorts(), begin.forward_threads, begin.gather_us / 1_000_000
         )
         listeners = Listeners(self._post, self._on_child_lost, self._on_child_caught_up, facts.crash)
-        self._host, self._reaper = OwnProcess(settings, listeners), Worker("reaper", facts.crash)
+        self._host, self._reaper = OwnProcess(settings, listeners), TaskThread("reaper", facts.crash)
         self._relays: dict[RelayId, Relay] = {}
         self._of: dict[UpstreamId, RelayId] = {}  # which relay a parent feeds
         self._ticks = 0
