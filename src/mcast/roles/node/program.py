@@ -42,7 +42,7 @@ from mcast.peer.watching import NeighbourWatches
 from mcast.roles.event_tap import EventTap
 from mcast.roles.node.catalogue import CatalogueReporter
 from mcast.roles.node.content_relay import Listeners, RelayHost
-from mcast.roles.node.health import Events, HealthReporter, Views
+from mcast.roles.node.health import HealthReporter, UntoldEvents, Views
 from mcast.roles.node.hop_meter import HopMeter
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.layout_peers import LayoutPeers
@@ -89,7 +89,7 @@ class NodeProgram:
         timing: Timing = DEFAULT_TIMING,
         credentials: Credentials = KEYLESS,
         beat: Callable[..., None] = lambda *_: None,
-        events: Events | None = None,
+        events: UntoldEvents | None = None,
     ) -> None:
         """Listen at `address`. Raises ConfigError if that, or to write the trace, is not possible.
 
