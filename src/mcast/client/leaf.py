@@ -49,7 +49,7 @@ from mcast.peer.decider import Decider
 from mcast.peer.flooder import Flooder
 from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream
-from mcast.wire.bootstrap import Neighbour, Policy
+from mcast.wire.bootstrap import NamedAddress, Policy
 from mcast.wire.handshake import Role
 from mcast.wire.identity import CLIENT_ID_SIZE, MAX_NODE_NAME, Identity
 from mcast.wire.node import Stop, StopReason
@@ -128,7 +128,7 @@ class Leaf:
             logger.warning("[%s] name two neighbours to be fed by two: one is all there is", options.content)
         self._decider.post(LayoutChanged(tuple(neighbours), policy=Policy(parents=options.parents)))
         if options.further:
-            nodes = (Neighbour(str(each), str(each)) for each in options.further)
+            nodes = (NamedAddress(str(each), str(each)) for each in options.further)
             self._decider.post(Offered(tuple(nodes)))
         self._decider.post(Wanted(options.content, options.patience, options.start, options.give_up))
 

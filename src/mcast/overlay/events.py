@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from mcast.overlay.actions import ConnectionId, Path, UpstreamId
 from mcast.shares import UNCOUNTED, Source
-from mcast.wire.bootstrap import DEFAULT_POLICY, Neighbour, Policy
+from mcast.wire.bootstrap import DEFAULT_POLICY, NamedAddress, Policy
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.node import (
     ContentsPage,
@@ -335,7 +335,7 @@ class LayoutChanged:
 class Offered:
     """The bootstrapper says who is up, and where each can be reached."""
 
-    nodes: tuple[Neighbour, ...]
+    nodes: tuple[NamedAddress, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ from mcast.roles.node.room_meter import RoomMeter
 from mcast.roles.node.server_upstream import ServerUpstream
 from mcast.roles.node.servers import ServerMonitors
 from mcast.roles.node.workers.pool import WorkerPool
-from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, NodeKind, Seek
+from mcast.wire.bootstrap import Health, LayoutMessage, Links, NodeKind, Offer, Seek
 from mcast.wire.handshake import Role
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
@@ -173,7 +173,7 @@ class NodeProgram:
         """Take in a new layout: kind, neighbours, servers. Waits for the threads of those that are gone."""
         self._take_in(layout)
 
-    def take_offer(self, offer: Candidates) -> None:
+    def take_offer(self, offer: Offer) -> None:
         """Take in whom the bootstrapper offers."""
         self._decider.post(Offered(offer.nodes))
 
