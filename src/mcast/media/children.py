@@ -9,8 +9,8 @@ at any time, and changes hands only under the lock, at a number:
     pusher -> feedback   the child's socket was full at number n: it goes on from n, out of the
                          history. The history is its queue, so its lag is bounded and its own
 
-Who is live, and how each is sent to, is a plan that is replaced, never changed (live.py), so the pusher
-takes it with the head in one step. A socket is closed only when no push that may know it is under
+Who is live, and how each is sent to, is a plan that is replaced, never changed (live_children.py), so the
+pusher takes it with the head in one step. A socket is closed only when no push that may know it is under
 way (`_epoch`).
 
 The lock protects the history, who there is, and of each child what child.py names as the lock's.
@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 from mcast.media.child import MAX_LATE, Child, ChildState, Front
 from mcast.media.history import History
-from mcast.media.live import ALONE_SECONDS, Group, LiveChildren
+from mcast.media.live_children import ALONE_SECONDS, Group, LiveChildren
 from mcast.media.token_bucket import TokenBucket
 from mcast.net.addresses import SockAddr
 from mcast.net.ratelimit import RateLimitedLog
