@@ -29,7 +29,7 @@ from mcast.net.backoff import Backoff
 from mcast.net.deadline import Deadline
 from mcast.net.task_thread import TaskThread
 from mcast.net.threads import OnCrash, OwnedThread
-from mcast.roles.node.workers.orders import Begin, Fact, Order, Stands
+from mcast.roles.node.workers.messages import Begin, Fact, Order, Stands
 from mcast.roles.node.workers.pipe import Pipe, pair
 
 logger = logging.getLogger(__name__)
