@@ -13,12 +13,13 @@ import pytest
 from helpers import PATIENCE, Recorder, wait_until
 from mcast.config.networks import PRIVATE, Networks
 from mcast.hostport import HostPort
-from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.receiver import Receiver
 from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pacing import Source
 from mcast.media.source.pool import LINGER
 from mcast.media.timing import DEFAULT_TIMING
 from mcast.net.connection import Connection, PeerGone, connect
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.roles.node.program import NodeProgram

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
 from helpers import Recorder
-from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.receiver import Receiver
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.task_thread import TaskThread
 from mcast.overlay.actions import Accept

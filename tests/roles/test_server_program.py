@@ -14,12 +14,13 @@ from helpers import PATIENCE, Recorder, wait_until
 from mcast.config.networks import parse_networks
 from mcast.errors import ConfigError
 from mcast.media.fanout import Fanout
-from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.receiver import Receiver
 from mcast.media.source.pacing import PreparedSource, Source
 from mcast.media.source.pool import MAX_STREAMS
 from mcast.media.source.prepared import Prepared
 from mcast.media.timing import Timing
 from mcast.net.connection import Connection, PeerGone, connect
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.roles.server import program as server_program
 from mcast.roles.server.program import ServerProgram

@@ -16,9 +16,10 @@ from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import DEFAULT_BOUNDS, HistoryBounds
 from mcast.media.parent import ParentEvent
-from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.receiver import Receiver
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.addresses import IPAddress
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import CrashBox
 from mcast.net.udp import TrainSender

@@ -11,7 +11,9 @@ import pytest
 from helpers import Recorder, wait_until
 from mcast.media import buffer_fit
 from mcast.media import receiver as receiver_module
-from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.receiver import Receiver
+from mcast.net import media_socket
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import CrashBox
 from mcast.net.udp import RECEIVE_BUFFER, TrainSender, count_dropped, open_udp
@@ -146,7 +148,8 @@ def test_more_room_is_asked_for_when_the_stream_is_fast(
         asked.append(size)
         return size
 
-    monkeypatch.setattr(receiver_module, "request_receive_buffer", ask)
+    for module in (media_socket, receiver_module):
+        monkeypatch.setattr(module, "request_receive_buffer", ask)
     monkeypatch.setattr(buffer_fit, "MEASURED_SECONDS", 0.01)
     monkeypatch.setattr(buffer_fit, "BUFFER_SECONDS", 3600.0)  # as if it came that much faster
     with scene.receiver:

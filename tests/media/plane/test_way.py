@@ -10,9 +10,10 @@ from ipaddress import ip_address
 import pytest
 
 from helpers import Recorder, wait_until
-from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.receiver import Receiver
 from mcast.media.timing import Timing
 from mcast.media.way import VANISHED_SECONDS, Doubts, Way
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.overlay.events import Feed
 from mcast.wire.mpegts import NULL_PACKET
