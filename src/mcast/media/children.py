@@ -49,7 +49,7 @@ FORMER_TOKENS = 64
 """Tokens of children that have left, so that a BYE behind a STOP is not taken for a stranger's."""
 SETTLED_SECONDS = 0.5
 """A child that has lost something, and has not asked for it for so long, has given it up: it asks again
-each 1.25 round trips."""
+after two round trips at the latest, or after 20 ms where these are shorter (round_trip.py)."""
 
 
 class Children:
