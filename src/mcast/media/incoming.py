@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from mcast.errors import WireError
 from mcast.media.delay import EndToEnd, as_told
 from mcast.media.leap import MAX_DROPOUT
-from mcast.media.parent import Parent, ParentCounters, WallClock
+from mcast.media.parent import Parent, ParentCounters
 from mcast.media.race import Race
 from mcast.media.reception import Reception, extend
 from mcast.media.reports import Speaker
@@ -89,7 +89,6 @@ class IncomingStream:
         """
         self.ssrc = position.ssrc
         self.reception = Reception(position.next, start)
-        self.clock: WallClock | None = None  # by whichever parent has told last
         self.bytes = self.foreign = self.garbage = 0
         self.end_to_end = end_to_end or EndToEnd()
         self._repair, self._timing, self._wall = repair, timing, wall
@@ -296,7 +295,6 @@ class IncomingStream:
             self.foreign += 1
             return
         parent.on_report(report, packets[1:], now)
-        self.clock = parent.clock
         if told is None:
             return
         if told.origin is not None:

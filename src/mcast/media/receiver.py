@@ -25,7 +25,7 @@ from mcast.media.delay import EndToEnd
 from mcast.media.forwarder import Forwarder
 from mcast.media.gathering import Gathering
 from mcast.media.incoming import IncomingStream, ReceiverCounters
-from mcast.media.parent import Parent, ParentCounters, ParentEvent, WallClock
+from mcast.media.parent import Parent, ParentCounters, ParentEvent
 from mcast.media.reports import Speaker
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.media.way import Doubts, Way
@@ -165,11 +165,6 @@ class Receiver:
         """Return what it means, for people, that no parent has been heard so far; nothing if one has."""
         told = [line.way.muteness for line in self._lines]
         return told[0] if told and all(told) else ""
-
-    @property
-    def clock(self) -> WallClock | None:
-        """Return which RTP time is which wall-clock time, by the newest SR."""
-        return self._stream.clock
 
     def delay(self) -> float | None:
         """Return the seconds from the server to here, by its clock and ours; None if not known."""

@@ -317,13 +317,12 @@ def test_reports_alone_are_no_sign_of_the_source() -> None:
         assert viewer.states[-2:] == [Feed.FED, Feed.CUT]
 
 
-def test_parent_learns_the_round_trip_and_child_the_wall_clock() -> None:
+def test_parent_and_child_learn_the_round_trip() -> None:
     with family() as parent:
         viewer = parent.join()
         pusher = Pusher(parent.fanout, [train(n, 10, keys=[0]) for n in range(0, 1500, 10)])
         pusher.join()
         wait_until(lambda: parent.child(viewer).round_trip_ms is not None)
-        assert viewer.receiver.clock is not None
         assert viewer.receiver.parents()[0].round_trip_ms is not None
 
 
