@@ -29,6 +29,7 @@ from dataclasses import dataclass
 
 from mcast.media.leap import Leap
 from mcast.media.reception import Asking, Span
+from mcast.media.report_block import ReportBlocks
 from mcast.media.reports import Speaker, reference_delay, reference_time
 from mcast.media.round_trip import RoundTrip
 from mcast.media.silence import Lack, Silence
@@ -36,24 +37,11 @@ from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.overlay.actions import UpstreamId
 from mcast.overlay.events import Feed
 from mcast.wire.position import Position
-from mcast.wire.rtcp import (
-    NEXT_UNKNOWN,
-    FeedState,
-    Packet,
-    ReportBlock,
-    SenderReport,
-    UpstreamState,
-    middle32,
-)
-from mcast.wire.rtp import CLOCK_RATE
+from mcast.wire.rtcp import NEXT_UNKNOWN, FeedState, Packet, SenderReport, UpstreamState
 
 NACK_SPACING = 0.005
 """Seconds between two NACKs, so that a train's losses that come one by one share a packet."""
 _MIN_ROUND_TRIP = 0.001
-_DELAY_UNITS = 65_536
-_MAX_CUMULATIVE = (1 << 23) - 1  # 24 bits, signed (RFC 3550, A.3)
-
-
 _LIVING = (Feed.FED, Feed.WAITING, Feed.CUT, Feed.NO_WAY)
 
 
@@ -81,15 +69,6 @@ class ParentCounters:
     round_trip_ms: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class WallClock:
-    """Which RTP time is which wall-clock time, by a parent's last SR."""
-
-    ntp: int
-    rtp: int
-    received: float  # monotonic seconds
-
-
 class Parent:
     """One parent of a stream. Not thread-safe: the receiver's thread owns it, others may read counters()."""
 
@@ -104,9 +83,8 @@ class Parent:
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
         """Expect a stream: `position` is what PORT says of it, `start` what STREAM asked to go on from."""
-        self.upstream, self.ssrc = upstream, position.ssrc
+        self.upstream = upstream
         self.state: Feed | None = None
-        self.clock: WallClock | None = None
         self.round_trip = RoundTrip()
         self.leap = Leap()
         self.start = start  # the first number that it is expected to send; None: not known yet
@@ -130,9 +108,7 @@ class Parent:
         self._lack = Lack()
         self._beside = False
         self._lost = 0
-        self._reported = (0, 0)  # expected and received at the last report
-        self._jitter = 0.0  # RFC 3550, A.8, in ticks of 90 kHz
-        self._transit: int | None = None
+        self._blocks = ReportBlocks(position.ssrc)
 
     def __repr__(self) -> str:
         return f"<Parent {self.upstream} {self.state} next={self.next} lost={self.lost}>"
@@ -191,7 +167,7 @@ class Parent:
             lost=self.lost,
             skipped=self.skipped,
             next=self.next,
-            jitter_ms=self._jitter * 1000 / CLOCK_RATE,
+            jitter_ms=self._blocks.jitter_ms,
             round_trip_ms=None if rtt is None else rtt * 1000,
         )
 
@@ -232,7 +208,7 @@ class Parent:
             self._change(kind, now, quiet=quiet)
         if not self._begun:
             self._begin(now)
-        self._note_arrival(timestamp, now)
+        self._blocks.note_arrival(timestamp, now)
 
     @property
     def is_steady(self) -> bool:
@@ -250,12 +226,12 @@ class Parent:
         self.new += count
         self._starved, self._media_at = 0.0, now
         self._silence.on_steady(now)
-        self._note_arrival(timestamp, now)
+        self._blocks.note_arrival(timestamp, now)
 
     def on_report(self, report: SenderReport, others: Sequence[Packet], now: float) -> None:
         """Take in its SR, and what comes with it."""
         self._silence.on_report(now, self.state is not Feed.SILENT)
-        self.clock = WallClock(report.ntp, report.rtp, now)
+        self._blocks.last_report = (report.ntp, now)
         if not self._begun:
             self._begin(now)
         sample = reference_delay(others, self._speaker.ssrc, now)
@@ -329,7 +305,8 @@ class Parent:
 
     def goodbye(self, now: float) -> bytes:
         """Return the last word."""
-        return self._speaker.compound(self._block(now), bye=True)
+        block = self._blocks.next(self.expected, self.received, self.next, now)
+        return self._speaker.compound(block, bye=True)
 
     def _count(self, first: int, end: int, spans: tuple[Span, ...]) -> bool:
         """Count what did not come in order; return whether any of it counts.
@@ -354,14 +331,6 @@ class Parent:
             self.round_trip.note(max(now - self._hello_at, _MIN_ROUND_TRIP))
         self._report_due = now + self._timing.lossy_report
 
-    def _note_arrival(self, timestamp: int, now: float) -> None:
-        """Take in an RTP timestamp and when it came, for the jitter; once a train is enough."""
-        transit = int(now * CLOCK_RATE) - timestamp
-        if self._transit is not None:
-            difference = (transit - self._transit + 0x8000_0000) % 0x1_0000_0000 - 0x8000_0000
-            self._jitter += (abs(difference) - self._jitter) / 16
-        self._transit = transit
-
     def _report(self, missing: Sequence[int], now: float) -> bytes:
         timing = self._timing
         if not self._begun:
@@ -372,33 +341,9 @@ class Parent:
             lossy = self.lost > self._lost or self.state is not Feed.FED
             self._lost = self.lost
             self._report_due = now + (timing.lossy_report if lossy else timing.report)
+        block = self._blocks.next(self.expected, self.received, self.next, now)
         return self._speaker.compound(
-            self._block(now), missing, reference=reference_time(now), delay_us=self.delay_us,
-            beside=self._beside,
-        )  # fmt: skip
-
-    def _block(self, now: float) -> ReportBlock:
-        """Build the report block (RFC 3550, 6.4.1 and A.3) and begin a new interval.
-
-        Unlike A.3 a duplicate does not make up for a loss: each number counts once.
-        """
-        expected, received, lost_now = self.expected, self.received, 0
-        interval = expected - self._reported[0]
-        if interval > 0:
-            lost_now = max(0, interval - (received - self._reported[1]))
-            lost_now = (lost_now << 8) // interval
-        self._reported = (expected, received)
-        clock = self.clock
-        # A clock may go back: what is told is bounded at both ends.
-        delay = 0 if clock is None else int((now - clock.received) * _DELAY_UNITS)
-        return ReportBlock(
-            ssrc=self.ssrc,
-            fraction_lost=min(lost_now, 255),
-            cumulative_lost=max(-_MAX_CUMULATIVE, min(self.lost, _MAX_CUMULATIVE)),
-            highest_sequence=(self.next - 1) & 0xFFFF_FFFF if expected else 0,
-            jitter=max(0, min(int(self._jitter), 0xFFFF_FFFF)),
-            last_sr=0 if clock is None else middle32(clock.ntp),
-            delay_since_sr=max(0, min(delay, 0xFFFF_FFFF)),
+            block, missing, reference=reference_time(now), delay_us=self.delay_us, beside=self._beside
         )
 
     def _change(self, kind: Feed, now: float, cut_ms: int = 0, quiet: float = 0.0) -> None:
