@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from mcast.net.connection import Connection
 from mcast.net.handshake import Credentials
-from mcast.net.threads import OnCrash
+from mcast.net.threads import OnCrash, stop_together
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import Ask, AskList
 from mcast.overlay.events import Unasked
@@ -69,11 +69,7 @@ class Flooder:
     def _replace(self, neighbours: dict[str, Neighbour]) -> None:
         """Put others in force, and stop those that are not among them."""
         before, self._neighbours = self._neighbours, neighbours
-        gone = [neighbour for name, neighbour in before.items() if neighbours.get(name) is not neighbour]
-        for neighbour in gone:
-            neighbour.ask_to_stop()
-        for neighbour in gone:
-            neighbour.stop()
+        stop_together(each for name, each in before.items() if neighbours.get(name) is not each)
 
     def ask(self, ask: Ask | AskList) -> None:
         """Hand a DISC or a LIST on to one neighbour. Never waits."""
@@ -101,7 +97,6 @@ class Flooder:
 
     def stop(self) -> None:
         """Close all connections and end all threads."""
-        met = self.meet({})
+        met = self.meet({})  # which are asked to stop by that, and end beside those that follow
         self._replace({})
-        for neighbour in met:
-            neighbour.stop()
+        stop_together(met)

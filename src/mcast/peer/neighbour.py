@@ -133,7 +133,7 @@ class Neighbour:
                 return connection
 
     def ask_to_stop(self) -> None:
-        """Let the thread begin to end: to end many at once, before each one's stop()."""
+        """Let the thread begin to end; stop() waits for it."""
         with self._lock:
             self._stopping.set()
         self._wanted.set()

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from mcast.eventlog import note
 from mcast.net.deadline import Deadline
+from mcast.net.threads import stop_together
 from mcast.overlay.actions import UpstreamId
 from mcast.overlay.events import Drained, Feed, FeedChanged, Outdone
 from mcast.roles.node.content_relay import Listeners, RelayHost
@@ -119,10 +120,7 @@ class WorkerPool(RelayHost):
         return ()  # of a worker that hangs its process takes care
 
     def stop(self) -> None:
-        for worker in self._workers:
-            worker.ask_to_stop()
-        for worker in self._workers:
-            worker.stop()
+        stop_together(self._workers)
 
     # What workers tell: each in its own thread
 
