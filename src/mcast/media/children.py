@@ -21,6 +21,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from mcast.media.catch_up import SAVED_SECONDS, catch_up_rate
 from mcast.media.child import MAX_LATE, Child, ChildState, Front
 from mcast.media.history import History
 from mcast.media.live_children import ALONE_SECONDS, Group, LiveChildren
@@ -31,16 +32,6 @@ from mcast.net.udp import TrainSender
 from mcast.overlay.actions import ConnectionId
 from mcast.wire.train import Train
 
-CATCH_UP_SPEED = 4.0
-"""Times the stream's rate: a GOP of 2 s is caught up in 0.7 s."""
-BESIDE_SPEED = 2.0
-"""The same for a child that another parent feeds meanwhile, mostly by the same uplink: the stream itself, and
-as much again to catch up."""
-MIN_CATCH_UP_RATE = 400.0
-"""Datagrams a second where the stream's rate is low or not known yet: 4 Mbit/s."""
-SAVED_SECONDS = 0.03
-"""Catching up may save up so much: some looks at the clock. With the first burst alone, 64 datagrams
-each 10 ms, no child would ever catch up with a stream of more than 6,400 datagrams a second."""
 FEED_STEP = 49
 """Datagrams per look into the history: one train."""
 MAX_LATE_SENT = 4_096
@@ -396,13 +387,6 @@ class Children:
             child.part()
         elif state is ChildState.CATCHING_UP:
             self._catching[child.key] = child
-
-
-def catch_up_rate(rate: float, *, beside: bool) -> float:
-    """Return how many datagrams a second a child gets while it catches up with a stream of this rate."""
-    if beside:
-        return BESIDE_SPEED * rate if rate else MIN_CATCH_UP_RATE
-    return max(MIN_CATCH_UP_RATE, CATCH_UP_SPEED * rate)
 
 
 def _has_begun(child: Child) -> bool:

@@ -21,8 +21,9 @@ from collections.abc import Callable
 from functools import partial
 
 from mcast.errors import StreamEndedError
+from mcast.media.catch_up import MIN_CATCH_UP_RATE
 from mcast.media.child import Child, ChildSnapshot, OnCaughtUp, OnLost, first_burst
-from mcast.media.children import MIN_CATCH_UP_RATE, Children
+from mcast.media.children import Children
 from mcast.media.delay import Passage
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import DEFAULT_BOUNDS, Archive, History, HistoryBounds
