@@ -105,7 +105,7 @@ class Child:
     """A subscription's media side."""
 
     # Fixed at the admission
-    key: ConnectionId
+    key: ConnectionId  # the control connection on which it has subscribed
     identity: str
     token: bytes
     local_ip: IPAddress

@@ -67,7 +67,7 @@ MAX_TAKERS = 1024
 class _Taker:
     """A stream that somebody takes, and the connection that it lives on."""
 
-    number: int
+    number: ConnectionId
     connection: Connection
     streamer: Streamer[Fanout]
     is_deaf: bool = False  # the connection has fallen silent for good, the stream goes on
