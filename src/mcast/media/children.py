@@ -275,7 +275,8 @@ class Children:
         """Send to the children that catch up what they may have by now."""
         with self._lock:
             rate = self._history.rate()
-            catching = sorted(self._catching.values(), key=_has_begun)  # a keyframe for all comes first
+            # A keyframe for all comes first.
+            catching = sorted(self._catching.values(), key=lambda child: child.datagrams > 0)
         fed = 0
         for child in catching:
             if total.left(now) <= 0:
@@ -387,11 +388,6 @@ class Children:
             child.part()
         elif state is ChildState.CATCHING_UP:
             self._catching[child.key] = child
-
-
-def _has_begun(child: Child) -> bool:
-    """Return whether a child has got something."""
-    return child.datagrams > 0
 
 
 def _between(train: Train, begin: int, end: int) -> Train | None:

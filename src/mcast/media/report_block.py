@@ -1,6 +1,6 @@
 """What a child's reports say of what one parent has sent: losses and jitter (RFC 3550, 6.4.1, A.3 and A.8).
 
-Unlike A.3 a duplicate does not make up for a loss: each number counts once.
+Unlike A.3 a duplicate does not make up for a loss: each number counts once. Pure.
 """
 
 from mcast.wire.rtcp import ReportBlock, middle32
