@@ -24,9 +24,10 @@ from ipaddress import ip_address
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.forwarder import Forwarder
-from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.receiver import Receiver
 from mcast.media.reports import Speaker, reference_time
 from mcast.media.timing import Timing
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.multisend import MultiSender
 from mcast.net.ports import MediaPorts
 from mcast.net.train_reader import TrainReader

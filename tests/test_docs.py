@@ -141,7 +141,7 @@ def thread_names() -> Iterator[str]:
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
                 continue
             name: ast.expr | None = (
-                node.args[0] if node.func.id in ("OwnedThread", "Worker", "Forwarder", "Pacer") else None
+                node.args[0] if node.func.id in ("OwnedThread", "TaskThread", "Forwarder", "Pacer") else None
             )
             if isinstance(name, ast.JoinedStr):
                 name = name.values[0]

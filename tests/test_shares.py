@@ -3,7 +3,7 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.shares import UNCOUNTED, Places, Shares, Waiting, reserve_of, share_of, source_of
+from mcast.shares import UNCOUNTED, Places, Shares, WaitingRoom, reserve_of, share_of, source_of
 
 ONE, TWO = source_of(ip_address("10.0.0.1")), source_of(ip_address("10.0.0.2"))
 
@@ -49,7 +49,7 @@ def test_who_has_a_place_keeps_it_and_gives_it_back_once() -> None:
 
 
 def test_who_fills_the_room_gives_way_to_himself() -> None:
-    waiting: Waiting[str] = Waiting(100)
+    waiting: WaitingRoom[str] = WaitingRoom(100)
     for number in range(50):
         assert waiting.enter(f"one-{number}", ONE).gives_way is None
     entry = waiting.enter("one-50", ONE)
@@ -59,7 +59,7 @@ def test_who_fills_the_room_gives_way_to_himself() -> None:
 
 
 def test_in_a_full_room_the_oldest_of_the_most_gives_way() -> None:
-    waiting: Waiting[int] = Waiting(64)
+    waiting: WaitingRoom[int] = WaitingRoom(64)
     for number in range(32):
         waiting.enter(number, ONE)
     for number in range(32, 64):
@@ -69,7 +69,7 @@ def test_in_a_full_room_the_oldest_of_the_most_gives_way() -> None:
 
 
 def test_who_has_left_gives_way_to_nobody() -> None:
-    waiting: Waiting[int] = Waiting(64)
+    waiting: WaitingRoom[int] = WaitingRoom(64)
     waiting.enter(1, ONE)
     waiting.enter(2, ONE)
     assert (waiting.leave(1), waiting.leave(1)) == (True, False)
@@ -84,7 +84,7 @@ COMINGS = st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 4)
 @given(COMINGS, st.integers(1, 80))
 def test_whoever_comes_and_goes_the_bounds_hold(comings: list[tuple[int, bool, int]], most: int) -> None:
     shares, held = Shares(most), [0, 0, 0, 0]
-    waiting: Waiting[int] = Waiting(most)
+    waiting: WaitingRoom[int] = WaitingRoom(most)
     for number, (source, favoured, kind) in enumerate(comings):
         at = source_of(ip_address(source))
         if kind == 0 and held[source]:

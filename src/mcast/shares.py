@@ -6,8 +6,8 @@ that a campus behind one address gets in; beyond that a source may hold a quarte
 there is some room that is kept for peers of the layout.
 
 `Shares` refuses, for places that are given back soon; `Places` does so, too, and remembers who has which.
-`Waiting` keeps who waits for nothing in particular and can be sent away: there the newcomer gets in, and the
-oldest of the source with the most gives way.
+`WaitingRoom` keeps who waits for nothing in particular and can be sent away: there the newcomer gets in, and
+the oldest of the source with the most gives way.
 """
 
 from collections import Counter
@@ -113,7 +113,7 @@ class Entry(Generic[K]):
     gives_way: K | None = None  # who has lost its place to the newcomer: to be sent away
 
 
-class Waiting(Generic[K]):
+class WaitingRoom(Generic[K]):
     """Keeps who waits, oldest first. Not thread-safe."""
 
     def __init__(self, most: int) -> None:
@@ -162,4 +162,4 @@ class Waiting(Generic[K]):
         return next(iter(self._by_source[source]))
 
     def __repr__(self) -> str:
-        return f"Waiting({len(self)} of {self._most} from {len(self._by_source)} sources)"
+        return f"WaitingRoom({len(self)} of {self._most} from {len(self._by_source)} sources)"

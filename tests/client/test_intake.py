@@ -12,7 +12,8 @@ from mcast.client.chunks import ChunkQueue
 from mcast.client.intake import Intake
 from mcast.client.options import Options
 from mcast.hostport import HostPort
-from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.receiver import Receiver
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.wire.node import Start
 from mcast.wire.position import Position

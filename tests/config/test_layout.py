@@ -14,7 +14,7 @@ from mcast.config.layout_text import count_links, describe, further_links, tree
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort, IPAddress
 from mcast.roles.bootstrap.main import read_layout
-from mcast.wire.bootstrap import LayoutMessage, Neighbour, NodeKind, Policy
+from mcast.wire.bootstrap import LayoutMessage, NamedAddress, NodeKind, Policy
 from mcast.wire.frame import encode
 
 CONFIGS = Path(__file__).parents[2] / "resources" / "configs"
@@ -117,7 +117,7 @@ def test_the_message_tells_a_node_all_about_its_place() -> None:
         kind=NodeKind.OVERLAY,
         address="10.0.5.1:5000",
         aliases=("10.0.7.1",),
-        neighbours=(Neighbour("n2", "10.0.9.2:5000"), Neighbour("rp", "10.0.4.10:5000")),
+        neighbours=(NamedAddress("n2", "10.0.9.2:5000"), NamedAddress("rp", "10.0.4.10:5000")),
         servers=(),
         rendezvous=("rp",),
         version=7,
@@ -137,8 +137,8 @@ def test_a_standby_is_told_who_stands_before_it_and_where_it_reaches_them() -> N
     assert layout.message("rp", 1).seniors == layout.message("n3", 1).seniors == ()
     reached = dict(layout.neighbours_of("n2"))
     assert layout.message("n2", 1).seniors == (
-        Neighbour("rp", "10.0.4.10:5000"),
-        Neighbour("n1", reached["n1"]),
+        NamedAddress("rp", "10.0.4.10:5000"),
+        NamedAddress("n1", reached["n1"]),
     )
 
 

@@ -12,7 +12,7 @@ from helpers import Recorder
 from mcast.net.backoff import Backoff
 from mcast.net.deadline import Deadline
 from mcast.net.ratelimit import Counters, RateLimitedLog
-from mcast.net.threads import CrashBox, OnCrash, OwnedThread
+from mcast.net.threads import CrashBox, OnCrash, OwnedThread, stop_together
 from mcast.net.waker import Waker, wait_readable
 
 
@@ -149,6 +149,23 @@ def test_a_thread_that_does_not_end_is_told(caplog: pytest.LogCaptureFixture) ->
     end.set()
     assert thread.join()
     assert "the thread stubborn has not ended" in caplog.text
+
+
+def test_owners_that_are_stopped_together_are_all_asked_before_one_is_waited_for() -> None:
+    done = Recorder()
+
+    class Owner:
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def ask_to_stop(self) -> None:
+            done("asked", self._name)
+
+        def stop(self) -> None:
+            done("stopped", self._name)
+
+    stop_together(Owner(name) for name in ("a", "b"))
+    assert done.calls == [("asked", "a"), ("asked", "b"), ("stopped", "a"), ("stopped", "b")]
 
 
 def test_a_waker_wakes_as_often_as_it_is_told_and_is_quiet_in_between() -> None:

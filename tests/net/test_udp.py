@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -18,13 +19,22 @@ from mcast.net.udp import (
     open_udp,
     receive,
     request_receive_buffer,
-    set_receive_timeout,
     share_port,
 )
 from mcast.wire.train import Train
 from media.plane.streams import SIZE, stream, train
 
 V4, V6 = ip_address("127.0.0.1"), ip_address("::1")
+
+
+def set_receive_timeout(sock: socket.socket, seconds: float) -> None:
+    """Let a blocking receive give up (BlockingIOError) after this time.
+
+    Not settimeout(): that makes the socket non-blocking, and a shutdown() would make it spin.
+    """
+    whole, part = divmod(seconds, 1)
+    value = struct.pack("@ll", int(whole), int(part * 1_000_000))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
 
 
 @contextlib.contextmanager

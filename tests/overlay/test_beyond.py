@@ -25,7 +25,7 @@ from mcast.overlay.events import (
 )
 from mcast.overlay.node_core import NodeCore
 from mcast.overlay.table import State
-from mcast.wire.bootstrap import MAX_CANDIDATES, Neighbour, Policy
+from mcast.wire.bootstrap import MAX_OFFERED, NamedAddress, Policy
 from mcast.wire.identity import Identity
 from mcast.wire.node import Miss, MissReason
 from overlay.cores import asked, fed_node, node
@@ -33,7 +33,7 @@ from overlay.messages import N1, R2, RP, disc, found, miss, port, stream
 from overlay.simulation import Network
 
 FAR = Identity.node("far")
-OFFER = Offered((Neighbour("far", "10.0.9.9:5000"), Neighbour("farther", "10.0.9.8:5000")))
+OFFER = Offered((NamedAddress("far", "10.0.9.9:5000"), NamedAddress("farther", "10.0.9.8:5000")))
 
 
 def of_kind(actions: list[do.Action], kind: type[do.Action]) -> list[do.Action]:
@@ -381,7 +381,7 @@ def joined(most: int = 2) -> NodeCore:
 
 
 def offered(*names: str) -> Offered:
-    return Offered(tuple(Neighbour(name, f"10.0.0.{at}:5000") for at, name in enumerate(names, 1)))
+    return Offered(tuple(NamedAddress(name, f"10.0.0.{at}:5000") for at, name in enumerate(names, 1)))
 
 
 def test_a_node_that_joins_takes_the_nearest_that_it_can_reach() -> None:
@@ -457,9 +457,9 @@ def test_who_finds_nobody_asks_more_and_more_rarely() -> None:
 
 def test_more_than_are_offered_at_a_time_are_not_reached() -> None:
     core = joined()
-    (reach,) = core.handle(offered(*(f"n{number}" for number in range(10, 10 + 2 * MAX_CANDIDATES))), 0.1)
+    (reach,) = core.handle(offered(*(f"n{number}" for number in range(10, 10 + 2 * MAX_OFFERED))), 0.1)
     assert isinstance(reach, do.Reach)
-    assert len(reach.nodes) == MAX_CANDIDATES
+    assert len(reach.nodes) == MAX_OFFERED
 
 
 # Together, in the simulation

@@ -10,7 +10,7 @@ import pytest
 
 from mcast.overlay.beyond import MAX_ASKED
 from mcast.roles.bootstrap.bootstrapper import SILENT
-from mcast.wire.bootstrap import MAX_CANDIDATES
+from mcast.wire.bootstrap import MAX_OFFERED
 from overlay.effort import TIMEOUT, seeds
 from overlay.simulation import Network
 
@@ -44,7 +44,7 @@ def fail(net: Network, how: str) -> None:
         net.freeze("gate")
 
 
-@pytest.mark.parametrize("count", [3, MAX_ASKED + 2, MAX_CANDIDATES + 4])
+@pytest.mark.parametrize("count", [3, MAX_ASKED + 2, MAX_OFFERED + 4])
 @pytest.mark.parametrize(("how", "most_gap"), [("ends", 0.1), ("killed", 0.3), ("frozen", 0.5)])
 def test_however_a_gate_ends_and_however_many_are_behind_it_none_of_them_misses_anything(
     how: str, most_gap: float, count: int
@@ -61,7 +61,7 @@ def test_where_they_cannot_reach_a_rendezvous_point_they_soon_ask_somebody_who_c
     how: str, most_gap: float
 ) -> None:
     for seed in seeds(1):
-        net = behind_a_gate(MAX_CANDIDATES + 4, seed)
+        net = behind_a_gate(MAX_OFFERED + 4, seed)
         for viewer in net.viewers:
             (name,) = viewer.neighbours
             net.world.cut(name, "rp")

@@ -13,7 +13,8 @@ from mcast.net.connection import Connection, PeerGone
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import Ask
 from mcast.overlay.events import Answered, Event, RoundTripMeasured, Unasked
-from mcast.peer.flooder import FURTHER_TIMING, MAX_IDLE, Flooder, FlooderTiming, Neighbour
+from mcast.peer.flooder import Flooder
+from mcast.peer.neighbour import FURTHER_TIMING, MAX_IDLE, FlooderTiming, Neighbour
 from mcast.wire.frame import Message
 from mcast.wire.node import Disc, Found, MissReason
 from mcast.wire.server import Wake

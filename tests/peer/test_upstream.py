@@ -13,7 +13,8 @@ from mcast.net.ports import MediaPorts
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import NodeParent, Subscribe
 from mcast.overlay.events import Accepted, Event, ParentLost, Refused, Stopped
-from mcast.peer.flooder import Flooder, FlooderTiming
+from mcast.peer.flooder import Flooder
+from mcast.peer.neighbour import FlooderTiming
 from mcast.peer.upstream import MAX_NEWS, NeighbourUpstream
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.node import MissReason, Start, Stop, StopReason, Stream

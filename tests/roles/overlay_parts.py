@@ -13,18 +13,19 @@ import pytest
 from helpers import PATIENCE, Recorder, wait_until
 from mcast.config.networks import PRIVATE, Networks
 from mcast.hostport import HostPort
-from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.receiver import Receiver
 from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pacing import Source
 from mcast.media.source.pool import LINGER
 from mcast.media.timing import DEFAULT_TIMING
 from mcast.net.connection import Connection, PeerGone, connect
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.server.guard import Guard
 from mcast.roles.server.program import OPEN, ServerProgram
-from mcast.wire.bootstrap import Health, LayoutMessage, Links, Neighbour, NodeKind, Seek
+from mcast.wire.bootstrap import Health, LayoutMessage, Links, NamedAddress, NodeKind, Seek
 from mcast.wire.health import StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, Port, Stop, StopReason, Stream
@@ -233,7 +234,7 @@ class World:
             NodeKind.RENDEZVOUS if name == "rp" else NodeKind.OVERLAY,
             "127.0.0.1:0",
             neighbours=tuple(
-                Neighbour(other, where if isinstance(where, str) else str(where.address))
+                NamedAddress(other, where if isinstance(where, str) else str(where.address))
                 for other, where in neighbours.items()
             ),
             servers=servers,
@@ -295,7 +296,7 @@ def children_left(caplog: pytest.LogCaptureFixture) -> list[tuple[object, object
 
 def layout_of(name: str, **neighbours: str) -> LayoutMessage:
     """Make an overlay node's layout."""
-    found = tuple(Neighbour(other, address) for other, address in neighbours.items())
+    found = tuple(NamedAddress(other, address) for other, address in neighbours.items())
     return LayoutMessage(name, NodeKind.OVERLAY, "127.0.0.1:0", neighbours=found)
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
 from helpers import Recorder
-from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.receiver import Receiver
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
-from mcast.net.worker import Worker
+from mcast.net.task_thread import TaskThread
 from mcast.overlay.actions import Accept
 from mcast.overlay.events import Drained, Feed, FeedChanged
 from mcast.peer.upstream import Upstream
@@ -70,7 +71,7 @@ class Scene:
 
     def __init__(self, above: Family, make_host: MakeHost = OwnProcess) -> None:
         self.above, self.posted, self.lost, self.reaped = above, Posted(), Recorder(), Recorder()
-        self.reaper = Worker("reaper", above.crash)
+        self.reaper = TaskThread("reaper", above.crash)
         self.reaper.start()
         settings = MediaSettings("n1", MediaPorts(), timing=above.timing)
         self.host = make_host(settings, Listeners(self.posted, self.lost, Recorder(), above.crash))

@@ -20,7 +20,7 @@ from mcast.net.connection import Connection
 from mcast.net.threads import OwnedThread
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.node.session import BootstrapSession, SessionTiming
-from mcast.wire.bootstrap import Candidates, LayoutMessage, Neighbour, NodeKind, Register
+from mcast.wire.bootstrap import LayoutMessage, NamedAddress, NodeKind, Offer, Register
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.frame import Message, encode
 from mcast.wire.node import Advert, Disc, Found, NodePacket, Port, Stream, Watch
@@ -116,7 +116,7 @@ def at_home(message: Message, port: int) -> Message:
     """Return a message of which nobody dials any other address than the liar's."""
     here = f"127.0.0.1:{port}"
 
-    def those(nodes: Iterable[Neighbour]) -> tuple[Neighbour, ...]:
+    def those(nodes: Iterable[NamedAddress]) -> tuple[NamedAddress, ...]:
         return tuple(dataclasses.replace(each, address=here) for each in nodes)
 
     match message:
@@ -125,8 +125,8 @@ def at_home(message: Message, port: int) -> Message:
                 message, neighbours=those(message.neighbours), seniors=those(message.seniors),
                 servers=(here,) * len(message.servers),
             )  # fmt: skip
-        case Candidates():
-            return Candidates(those(message.nodes))
+        case Offer():
+            return Offer(those(message.nodes))
         case Port():
             return dataclasses.replace(message, further=(Endpoint.of("127.0.0.1", port),))
         case _:
@@ -229,12 +229,12 @@ def test_whatever_a_bootstrapper_says_the_node_takes_the_next_layout(
 
 
 @pytest.mark.parametrize("other", ["127.0.0.1 99", "127.0.0.1:+9", "\n27.0.0.1:99"])
-@pytest.mark.parametrize("kind", [LayoutMessage, Candidates])
+@pytest.mark.parametrize("kind", [LayoutMessage, Offer])
 def test_an_address_that_nobody_can_dial_costs_the_bootstrappers_connection_alone(
     kind: type[Message], other: str, world: World
 ) -> None:
-    bad, good = Neighbour("n2", "127.0.0.1:99"), encode(layout_at())
-    said = layout_at(bad) if kind is LayoutMessage else Candidates((bad,))
+    bad, good = NamedAddress("n2", "127.0.0.1:99"), encode(layout_at())
+    said = layout_at(bad) if kind is LayoutMessage else Offer((bad,))
     node = world.node("n1")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(PATIENCE)
@@ -257,7 +257,7 @@ def test_an_address_that_nobody_can_dial_costs_the_bootstrappers_connection_alon
     assert world.crash.calls == []
 
 
-def layout_at(*neighbours: Neighbour) -> LayoutMessage:
+def layout_at(*neighbours: NamedAddress) -> LayoutMessage:
     return LayoutMessage("n1", NodeKind.OVERLAY, "127.0.0.1:1", neighbours=neighbours)
 
 

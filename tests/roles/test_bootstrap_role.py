@@ -27,7 +27,7 @@ from mcast.roles.bootstrap import bootstrapper as bootstrapper_module
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.bootstrap.identification import Identification
 from mcast.roles.bootstrap.main import main as bootstrap_main
-from mcast.shares import Waiting
+from mcast.shares import WaitingRoom
 from mcast.wire.bootstrap import Health, LayoutMessage, NodeKind, Probe, Refused, Register
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.frame import encode
@@ -541,7 +541,7 @@ def test_a_flood_of_silent_connections_takes_nobodys_place(
 ) -> None:
     entrance = bootstrapper._listener._entrance
     assert entrance is not None
-    monkeypatch.setattr(entrance, "_waiting", Waiting(40))
+    monkeypatch.setattr(entrance, "_waiting", WaitingRoom(40))
     register(dial(), "rp")
     stranger = ("127.0.0.66", 0)
     flood = [socket.create_connection(bootstrapper.address, source_address=stranger) for _ in range(200)]

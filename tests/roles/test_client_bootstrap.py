@@ -20,7 +20,7 @@ from mcast.net.connection import Connection, connect
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.client.main import main
 from mcast.roles.node.program import NodeProgram
-from mcast.wire.bootstrap import Candidates, LayoutMessage, Neighbour, Refused, Register, Seek
+from mcast.wire.bootstrap import LayoutMessage, NamedAddress, Offer, Refused, Register, Seek
 from roles.overlay_parts import Contents, World
 from roles.partners import Peer, read, silent_address
 
@@ -109,7 +109,7 @@ def test_one_that_does_not_answer_is_left_out(bootstrapper: Peer, world: World) 
     (rp, *_) = world.line(Contents("news"), 0)
     with silent_address() as silent:
         nodes = tuple(
-            Neighbour(name, address)
+            NamedAddress(name, address)
             for name, address in (
                 ("gone", "127.0.0.1:1"),
                 ("dead", silent),
@@ -119,7 +119,7 @@ def test_one_that_does_not_answer_is_left_out(bootstrapper: Peer, world: World) 
 
         def offer() -> None:
             connection, _ = bootstrapper.question(Seek)
-            connection.send(Candidates(nodes))
+            connection.send(Offer(nodes))
 
         with meanwhile(offer):
             (near,) = mcast.nearest_nodes(bootstrap=bootstrapper.address)
@@ -132,17 +132,17 @@ def test_the_nearest_by_what_was_measured_comes_first_and_the_next_four_are_kept
     far = {"n1": 40.0, "n2": 7.0, "n3": 90.0, "n4": 2.5, "n5": 300.0, "n6": 12.0, "n7": 60.0}
     with ExitStack() as listening:
         ways: dict[int, float] = {}
-        nodes: list[Neighbour] = []
+        nodes: list[NamedAddress] = []
         for name, round_trip_ms in far.items():
             sock = listening.enter_context(socket.create_server(("127.0.0.1", 0)))
             port = sock.getsockname()[1]
             ways[port] = round_trip_ms
-            nodes.append(Neighbour(name, f"127.0.0.1:{port}"))
+            nodes.append(NamedAddress(name, f"127.0.0.1:{port}"))
         monkeypatch.setattr(Connection, "round_trip_ms", lambda way: ways[way.peer.port])
 
         def offer() -> None:
             connection, _ = bootstrapper.question(Seek)
-            connection.send(Candidates(tuple(nodes)))
+            connection.send(Offer(tuple(nodes)))
 
         with meanwhile(offer):
             near = mcast.nearest_nodes(bootstrap=bootstrapper.address)

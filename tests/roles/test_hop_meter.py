@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from mcast.media.parent import ParentCounters, ParentState
+from mcast.media.parent import ParentCounters
 from mcast.overlay.actions import UpstreamId
-from mcast.overlay.events import HopMeasured
+from mcast.overlay.events import Feed, HopMeasured
 from mcast.roles.node.hop_meter import WINDOW, HopMeter
 
 NOTHING = ParentCounters(
-    state=ParentState.FED, datagrams=0, new=0, lost=0, skipped=0, next=0, jitter_ms=0.0, round_trip_ms=None
+    state=Feed.FED, datagrams=0, new=0, lost=0, skipped=0, next=0, jitter_ms=0.0, round_trip_ms=None
 )
 
 

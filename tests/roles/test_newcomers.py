@@ -18,11 +18,11 @@ from mcast.roles.bootstrap.bootstrapper import ASK_PAUSE, Bootstrapper
 from mcast.roles.bootstrap.newcomers import Newcomers
 from mcast.roles.bootstrap.offers import Usable, connected
 from mcast.wire.bootstrap import (
-    MAX_CANDIDATES,
-    Candidates,
+    MAX_OFFERED,
     Health,
     LayoutMessage,
     Links,
+    Offer,
     Refused,
     Register,
     Seek,
@@ -162,11 +162,11 @@ def test_a_loopback_address_is_offered_on_loopback_only() -> None:
 
 
 def test_no_more_are_offered_than_a_message_holds() -> None:
-    many = {f"lab-{number}": lab(f"lab-{number}") for number in range(2 * MAX_CANDIDATES)}
+    many = {f"lab-{number}": lab(f"lab-{number}") for number in range(2 * MAX_OFFERED)}
     layout = campus().extended(many, {name: ["rp"] for name in many})
     nodes = up("rp", *many)
-    assert len(usable(layout, nodes).for_node("n3", HERE, "")) == MAX_CANDIDATES
-    assert len(usable(layout, nodes).for_client(HERE, "", frozenset())) == MAX_CANDIDATES
+    assert len(usable(layout, nodes).for_node("n3", HERE, "")) == MAX_OFFERED
+    assert len(usable(layout, nodes).for_client(HERE, "", frozenset())) == MAX_OFFERED
 
 
 def test_a_client_is_offered_those_with_an_address_like_its_own_but_none_that_is_unlisted() -> None:
@@ -374,7 +374,7 @@ def test_a_newcomer_is_offered_who_is_up_and_both_ends_learn_whom_it_takes(dial:
     place = told(newcomer, LayoutMessage)
     assert (place.joined, place.address, place.neighbours) == (True, "127.0.0.1:5007", ())
     newcomer.send(Seek())
-    (offer,) = told(newcomer, Candidates).nodes
+    (offer,) = told(newcomer, Offer).nodes
     assert (offer.name, offer.address) == ("rp", "127.0.0.1:5000")
     newcomer.send(Links(("rp",)))
     assert neighbours(newcomer) == ["rp"]
@@ -438,7 +438,7 @@ def test_who_asks_again_and_again_is_answered_now_and_then(dial: Dial) -> None:
     told(newcomer, LayoutMessage)
     for _ in range(20):
         newcomer.send(Seek())
-    told(newcomer, Candidates)
+    told(newcomer, Offer)
     with pytest.raises(TimeoutError):
         newcomer.receive(ASK_PAUSE / 2)
 

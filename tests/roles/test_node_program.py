@@ -14,6 +14,7 @@ from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.overlay import discovery, trace
 from mcast.overlay.actions import Action
+from mcast.roles.node.options import NodeOptions
 from mcast.roles.node.program import NodeProgram
 from mcast.wire.bootstrap import LayoutMessage, NodeKind
 from mcast.wire.frame import Message
@@ -257,7 +258,9 @@ def test_every_decision_is_written_to_the_trace_and_can_be_replayed(
     tmp_path: Path, peer: Peer, crash: Recorder
 ) -> None:
     path, layout = tmp_path / "n1.jsonl", layout_of("n1", rp=peer.address)
-    node = NodeProgram(layout, LOCALHOST, MediaPorts(), Recorder(), lambda: 1, crash, trace_file=path)
+    node = NodeProgram(
+        layout, LOCALHOST, MediaPorts(), Recorder(), lambda: 1, crash, options=NodeOptions(trace_file=path)
+    )
     node.start(layout)
     with connect(node.address, PATIENCE) as connection:
         connection.send(disc())
@@ -275,7 +278,13 @@ def test_every_decision_is_written_to_the_trace_and_can_be_replayed(
 def test_a_trace_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path, crash: Recorder) -> None:
     with pytest.raises(ConfigError, match="--trace"):
         NodeProgram(
-            layout_of("n1"), LOCALHOST, MediaPorts(), Recorder(), lambda: 1, crash, trace_file=tmp_path
+            layout_of("n1"),
+            LOCALHOST,
+            MediaPorts(),
+            Recorder(),
+            lambda: 1,
+            crash,
+            options=NodeOptions(trace_file=tmp_path),
         )
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from helpers import PATIENCE, Recorder, wait_until
 from mcast.net.ports import MediaPorts
+from mcast.net.task_thread import TaskThread
 from mcast.net.watcher import Watcher
-from mcast.net.worker import Worker
 from mcast.overlay import actions as do
 from mcast.overlay.actions import NodeParent, Subscribe
 from mcast.overlay.events import Event, RoundTripMeasured, Stopped
@@ -21,7 +21,7 @@ from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.own_process import MediaSettings, OwnProcess
 from mcast.roles.node.performer import Performer
 from mcast.roles.node.relays import RelayDb
-from mcast.wire.bootstrap import Links, Neighbour, Seek
+from mcast.wire.bootstrap import Links, NamedAddress, Seek
 from mcast.wire.node import MissReason, StopReason
 from roles.partners import N1, RP, Peer, disc, new_request, stream_of
 
@@ -57,7 +57,7 @@ class Scene:
         self.changes = Recorder()
         self.said: list[Seek | Links] = []  # to the bootstrapper
         self.made: dict[int, FakeUpstream] = {}
-        self.reaper = Worker("reaper", crash)
+        self.reaper = TaskThread("reaper", crash)
         self.reaper.start()
         self.advertiser = Advertiser()
         inbound = InboundConnections(watcher, self, self.advertiser.watch)
@@ -186,7 +186,7 @@ def test_the_bootstrapper_is_asked_and_told_what_the_decisions_say(scene: Scene)
 
 
 def test_who_is_offered_is_connected_to_and_measured_until_others_are(scene: Scene, peer: Peer) -> None:
-    scene.perform(do.Reach((Neighbour("far", peer.address),)))
+    scene.perform(do.Reach((NamedAddress("far", peer.address),)))
     wait_until(lambda: any(isinstance(event, RoundTripMeasured) for event in scene.posted))
     assert scene.flooder.address("far") == peer.address
     scene.perform(do.Reach(()))

@@ -14,14 +14,17 @@ from helpers import PATIENCE, Recorder, wait_until
 from mcast.config.networks import parse_networks
 from mcast.errors import ConfigError
 from mcast.media.fanout import Fanout
-from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.receiver import Receiver
 from mcast.media.source.pacing import PreparedSource, Source
 from mcast.media.source.pool import MAX_STREAMS
 from mcast.media.source.prepared import Prepared
 from mcast.media.timing import Timing
 from mcast.net.connection import Connection, PeerGone, connect
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
+from mcast.roles.server import list_listeners
 from mcast.roles.server import program as server_program
+from mcast.roles.server.list_listeners import ListListeners
 from mcast.roles.server.program import ServerProgram
 from mcast.shares import Shares
 from mcast.wire.frame import Message
@@ -197,7 +200,7 @@ def test_a_long_list_reaches_who_reads_it(world: World) -> None:
 def test_who_does_not_read_its_list_delays_nobody_and_is_let_go(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_program, "LIST_TIMEOUT", 0.05)
+    monkeypatch.setattr(list_listeners, "LIST_TIMEOUT", 0.05)
     contents = Contents(*(f"{number:03} {'x' * 200}" for number in range(1000)))
     server = world.server(contents)
     with deaf(server) as connection, listing(server) as other:
@@ -212,7 +215,7 @@ def test_who_does_not_read_its_list_delays_nobody_and_is_let_go(
 def test_many_who_do_not_read_their_lists_delay_neither_others_nor_the_end_of_a_stream(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_program, "LIST_TIMEOUT", 10 * PATIENCE)  # else they are let go in time
+    monkeypatch.setattr(list_listeners, "LIST_TIMEOUT", 10 * PATIENCE)  # else they are let go in time
     contents = Contents(*(f"{number:03} {'x' * 200}" for number in range(1000)))
     server = world.server(contents)
     taker = Taker(server, contents.catalogue().names[0]).watch()
@@ -258,13 +261,13 @@ def test_news_are_told_in_their_order_whoever_tells_them(world: World) -> None:
 def test_who_asks_a_thousand_times_while_the_server_is_busy_is_told_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, take = Recorder(), ServerProgram._on_list_message
+    asked, take = Recorder(), ListListeners._on_message
 
-    def note(self: ServerProgram, connection: Connection, message: Message) -> None:
+    def note(self: ListListeners, connection: Connection, message: Message) -> None:
         take(self, connection, message)
         asked(message)
 
-    monkeypatch.setattr(ServerProgram, "_on_list_message", note)
+    monkeypatch.setattr(ListListeners, "_on_message", note)
     contents, go_on = Contents("a"), threading.Event()
     server = world.server(contents)
     with listing(server) as flooder, listing(server) as other:
@@ -580,7 +583,7 @@ def test_a_source_that_ends_slowly_does_not_hold_up_the_others(world: World) -> 
 
 def test_there_are_bounds_on_takers_and_on_listeners(world: World, caplog: pytest.LogCaptureFixture) -> None:
     server = world.server(Contents("news"))
-    server._taking, server._listening = Shares(1), Shares(1)
+    server._taking, server._listeners.places = Shares(1), Shares(1)
     first = Taker(server, "news").watch()
     second = Taker(server, "news")
     assert second.answer.status is SendStatus.FULL
@@ -593,14 +596,14 @@ def test_there_are_bounds_on_takers_and_on_listeners(world: World, caplog: pytes
     assert "refused the list to" in caplog.text
     first.leave()
     wait_until(lambda: not server._takers and not server._listeners)
-    assert (server._taking.in_use, server._listening.in_use) == (0, 0)
+    assert (server._taking.in_use, server._listeners.places.in_use) == (0, 0)
     with listing(server) as again:
         read(again, Listed)
 
 
 def test_one_address_cannot_take_all_streams_nor_hear_all_lists(world: World) -> None:
     server = world.server(Contents("news"))
-    for shares in (server._taking, server._listening):
+    for shares in (server._taking, server._listeners.places):
         while shares.take(ADDRESS):  # as if it had taken all that it may
             pass
         assert shares.in_use < server_program.MAX_TAKERS
@@ -623,7 +626,7 @@ def test_four_addresses_that_take_all_do_not_shut_out_the_rendezvous_point_that_
 ) -> None:
     server = world.server(Contents("news"), rendezvous=parse_networks(["127.0.0.9"]))
     takers = itertools.cycle(bytes([127, 0, 0, number]) for number in range(1, 5))
-    for shares in (server._taking, server._listening, server._listener._shares):
+    for shares in (server._taking, server._listeners.places, server._listener._shares):
         while shares.take(next(takers)):  # as if each of them had taken all that it may
             pass
         assert not any(shares.take(next(takers)) for _ in range(4))

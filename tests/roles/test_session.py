@@ -18,7 +18,7 @@ from mcast.net.connection import Connection
 from mcast.net.listener import Listener
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.node.session import BootstrapSession, SessionTiming
-from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, Refused, Register, Seek
+from mcast.wire.bootstrap import Health, LayoutMessage, Links, Offer, Refused, Register, Seek
 from mcast.wire.health import EventReport, StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
@@ -310,6 +310,6 @@ def test_who_is_offered_is_handed_on_and_links_are_said_again_on_each_connection
         session.follow(Recorder(), offers)
         session.say(Seek("news"))
         wait_until(lambda: offers.calls)
-        assert isinstance(offers.calls[0], Candidates)
+        assert isinstance(offers.calls[0], Offer)
         session.say(Links(("n2",)))
         wait_until(lambda: session._registration().links == ("n2",))

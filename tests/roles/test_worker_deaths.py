@@ -18,8 +18,7 @@ import pytest
 
 from helpers import PATIENCE, wait_until
 from mcast.roles.node.load import resident_kb
-from mcast.roles.node.workers import orders as do
-from mcast.roles.node.workers import process
+from mcast.roles.node.workers import messages, process
 from mcast.roles.node.workers.pipe import Pipe
 from mcast.roles.node.workers.pool import WorkerPool
 from mcast.roles.node.workers.process import WorkerProcess
@@ -75,7 +74,7 @@ def by_signal(_worker: WorkerProcess, pid: int) -> None:
 
 def by_a_fault(worker: WorkerProcess, _pid: int) -> None:
     """Let it meet what must not be: it is to close what it has not."""
-    worker.order(do.Close(99))
+    worker.order(messages.Close(99))
 
 
 def by_silence(_worker: WorkerProcess, pid: int) -> None:
@@ -155,7 +154,7 @@ def test_however_a_worker_ends_no_parent_hears_that_somebody_leaves(
     """A worker that comes to itself when its node has given it up would say BYE, were it not dead by then."""
     cut = Pipe.cut
 
-    def cut_and_wake(pipe: "Pipe[do.Fact]") -> None:
+    def cut_and_wake(pipe: "Pipe[messages.Fact]") -> None:
         cut(pipe)
         for pid in pids.values():
             with contextlib.suppress(ProcessLookupError):

@@ -12,7 +12,7 @@ from mcast.net.ports import MediaPorts
 from mcast.overlay.events import Feed, FeedChanged
 from mcast.roles.node.content_relay import Listeners
 from mcast.roles.node.own_process import MediaSettings
-from mcast.roles.node.workers import orders as do
+from mcast.roles.node.workers import messages
 from mcast.roles.node.workers import pool as pool_module
 from mcast.roles.node.workers.pool import WorkerPool
 from mcast.roles.node.workers.process import Ears, WorkerProcess
@@ -26,7 +26,7 @@ HERE = Position(0x12345678, 1000)
 class PlainWorker:
     """A worker that lives and dies by word of the test."""
 
-    def __init__(self, number: int, _begin: do.Begin, ears: Ears, _on_crash: object) -> None:
+    def __init__(self, number: int, _begin: messages.Begin, ears: Ears, _on_crash: object) -> None:
         self.number, self._ears = number, ears
         self.is_up = self.is_at_work = False
         self.cpu_seconds = 0.0
@@ -49,7 +49,7 @@ class PlainWorker:
 
     def tell(self) -> None:
         """Tell how far its relays have come, as it does ten times a second."""
-        self._ears.on_fact(cast(WorkerProcess, self), do.Stands(0, 0, (), ()))
+        self._ears.on_fact(cast(WorkerProcess, self), messages.Stands(0, 0, (), ()))
 
 
 @pytest.fixture

@@ -22,8 +22,7 @@ from mcast.net.ports import MediaPorts
 from mcast.overlay.events import Drained, Feed, FeedChanged, Outdone
 from mcast.roles.node.content_relay import ChildTimes, Listeners, Newcomer
 from mcast.roles.node.own_process import MediaSettings
-from mcast.roles.node.workers import orders as do
-from mcast.roles.node.workers import process
+from mcast.roles.node.workers import messages, process
 from mcast.roles.node.workers.log_records import RecordTeller, say
 from mcast.roles.node.workers.pipe import pair
 from mcast.roles.node.workers.pool import Burden, WorkerPool, least
@@ -59,10 +58,10 @@ class FakeWorker:
     """Notes what it is ordered to do, and with which sockets."""
 
     def __init__(self) -> None:
-        self.orders: list[do.Order] = []
+        self.orders: list[messages.Order] = []
         self.shared: list[int] = []  # the ports of sockets that came with orders
 
-    def order(self, order: do.Order, *sockets: socket.socket) -> None:
+    def order(self, order: messages.Order, *sockets: socket.socket) -> None:
         self.orders.append(order)
         for each in sockets:
             self.shared.append(each.getsockname()[1])
@@ -110,9 +109,10 @@ def test_a_worker_is_told_what_is_asked_for_and_ports_are_known_at_once(relay: R
     relay.remove_parent(1)
     relay.await_drain(2000)
     assert worker.orders == [
-        do.Open(5, "news", HERE, 998), do.AddParent(5, 1, TOKEN, HERE, 998), do.TakeIn(5, newcomer(11)),
-        do.TakeIn(5, newcomer(12)), do.TellState(5, FeedState.FED), do.Dismiss(5, 11),
-        do.RemoveParent(5, 1), do.AwaitDrain(5, 2000),
+        messages.Open(5, "news", HERE, 998), messages.AddParent(5, 1, TOKEN, HERE, 998),
+        messages.TakeIn(5, newcomer(11)), messages.TakeIn(5, newcomer(12)),
+        messages.TellState(5, FeedState.FED), messages.Dismiss(5, 11), messages.RemoveParent(5, 1),
+        messages.AwaitDrain(5, 2000),
     ]  # fmt: skip
     assert worker.shared[1:] == [port], "the second child comes by the same common socket"
     assert sock.fileno() < 0, "what is left is the worker's to close"
@@ -129,16 +129,16 @@ def test_another_worker_goes_on_where_the_dead_one_was_with_the_same_sockets(rel
     relay.take_in(newcomer(12, Position(HERE.ssrc, 900)))
     relay.set_state(FeedState.FED)
     relay.on_stand(TOLD)
-    relay.on_figures(do.Figures(5, (), (ChildFigures(11, 4444, ChildTimes(1.5, -7000)),)))
+    relay.on_figures(messages.Figures(5, (), (ChildFigures(11, 4444, ChildTimes(1.5, -7000)),)))
     relay.leave_worker()
     assert relay.worker is None
     second = carried_by(relay)
     onward = Position(HERE.ssrc, 1400)
     assert second.orders == [
-        do.Open(5, "news", onward, 1400), do.TellState(5, FeedState.FED),
-        do.AddParent(5, 1, TOKEN, onward, 1400),
-        do.TakeIn(5, Newcomer(11, "viewer 11", LOCAL, LOCAL, TOKEN, onward, heard_from=4444)),
-        do.TakeIn(5, Newcomer(12, "viewer 12", LOCAL, LOCAL, TOKEN, onward)),
+        messages.Open(5, "news", onward, 1400), messages.TellState(5, FeedState.FED),
+        messages.AddParent(5, 1, TOKEN, onward, 1400),
+        messages.TakeIn(5, Newcomer(11, "viewer 11", LOCAL, LOCAL, TOKEN, onward, heard_from=4444)),
+        messages.TakeIn(5, Newcomer(12, "viewer 12", LOCAL, LOCAL, TOKEN, onward)),
     ]  # fmt: skip
     assert second.shared == first.shared
 
@@ -160,7 +160,8 @@ def test_what_is_asked_for_while_nobody_carries_it_is_told_to_who_does_later(
     relay.await_drain(1200)
     worker = carried_by(relay)
     assert worker.orders[1:] == [
-        do.AddParent(5, 7, TOKEN, HERE, 998), do.TakeIn(5, newcomer(11)), do.AwaitDrain(5, 1200),
+        messages.AddParent(5, 7, TOKEN, HERE, 998), messages.TakeIn(5, newcomer(11)),
+        messages.AwaitDrain(5, 1200),
     ]  # fmt: skip
     assert worker.shared[1:] == [port]
     relay.add_parent(8, media_socket(), TOKEN, HERE, 998)
@@ -200,7 +201,7 @@ def test_figures_are_those_told_last_and_counters_go_on_in_another_worker(relay:
     assert due is not None
     assert (relay.position, relay.wanted.next) == (TOLD.position, 1400)
     assert (due.number, due.at) == (1400, 77.5)
-    relay.on_figures(do.Figures(5, (), (ChildFigures(11, 4444, ChildTimes(1.5, -7000)),)))
+    relay.on_figures(messages.Figures(5, (), (ChildFigures(11, 4444, ChildTimes(1.5, -7000)),)))
     assert (relay.delay(), relay.child_times()) == (0.0125, {11: ChildTimes(1.5, -7000)})
     relay.leave_worker()
     assert relay.counters().datagrams == 10
@@ -219,7 +220,7 @@ def test_a_closed_relay_takes_nobody_in_and_gives_no_orders(relay: RemoteRelay) 
     assert sock.fileno() < 0
     with pytest.raises(StreamEndedError):
         relay.take_in(newcomer(1))
-    assert worker.orders[1:] == [do.Close(5)]
+    assert worker.orders[1:] == [messages.Close(5)]
 
 
 def test_a_socket_that_cannot_be_shared_refuses_the_child(
@@ -245,10 +246,10 @@ def test_a_socket_that_cannot_be_shared_refuses_the_child(
 def test_what_a_worker_logs_is_said_by_the_node_with_its_event_and_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    told: list[do.Line] = []
+    told: list[messages.Line] = []
     source = logging.getLogger("mcast.in_a_worker")
     source.propagate = False
-    source.addHandler(RecordTeller(lambda record: told.append(do.Line(record))))
+    source.addHandler(RecordTeller(lambda record: told.append(messages.Line(record))))
     try:
         note(source, "cut", "[%s] cut: %s", "news", "silent", content="news", cause="silent",
              level=logging.WARNING)  # fmt: skip
@@ -260,8 +261,8 @@ def test_what_a_worker_logs_is_said_by_the_node_with_its_event_and_traceback(
         source.handlers.clear()
         source.propagate = True
     for line in told:
-        arrived = do.unpack_fact(line.pack())
-        assert isinstance(arrived, do.Line)
+        arrived = messages.unpack_fact(line.pack())
+        assert isinstance(arrived, messages.Line)
         say(arrived.record, 2)
     cut, broken = caplog.records
     assert (cut.getMessage(), cut.levelname) == ("[news] cut: silent", "WARNING")
@@ -274,12 +275,12 @@ def test_what_a_worker_logs_is_said_by_the_node_with_its_event_and_traceback(
 
 
 def test_a_line_that_is_too_long_for_a_message_arrives_shortened() -> None:
-    told: list[do.Line] = []
-    teller = RecordTeller(lambda record: told.append(do.Line(record)))
+    told: list[messages.Line] = []
+    teller = RecordTeller(lambda record: told.append(messages.Line(record)))
     record = logging.makeLogRecord({"name": "mcast", "msg": "\U0001f4fa" * 30_000, "event": "cut"})
     teller.emit(record)
-    arrived = do.unpack_fact(told[0].pack())
-    assert isinstance(arrived, do.Line)
+    arrived = messages.unpack_fact(told[0].pack())
+    assert isinstance(arrived, messages.Line)
     assert arrived.record["message"] == "\U0001f4fa" * 2_000
     assert arrived.record["about"] == {}
 
@@ -302,11 +303,11 @@ class Heard:
         return 3
 
     def lines(self) -> list[str]:
-        return [str(fact.record["message"]) for fact in self.facts.calls if isinstance(fact, do.Line)]
+        return [str(fact.record["message"]) for fact in self.facts.calls if isinstance(fact, messages.Line)]
 
 
 StartWorker: TypeAlias = Callable[[], tuple[WorkerProcess, Heard]]
-BEGIN = do.Begin("n1", 1, 0, logging.INFO)
+BEGIN = messages.Begin("n1", 1, 0, logging.INFO)
 
 
 @pytest.fixture
@@ -336,7 +337,7 @@ def test_a_worker_that_crashes_says_why_and_is_started_again(
 ) -> None:
     worker, heard = start()
     wait_until(lambda: worker.is_at_work, "the worker")
-    worker.order(do.Close(99))  # there is none: our bug, not to be lived with
+    worker.order(messages.Close(99))  # there is none: our bug, not to be lived with
     assert heard.down.wait_for(1) == [worker]
     wait_until(lambda: len(heard.up) == 2, "the next one")
     assert reasons(caplog) == ["status 1"]
@@ -400,15 +401,16 @@ def test_a_worker_tells_of_its_process_and_ends_with_the_last_word_of_its_node(s
     worker.stop()
     assert not worker.is_up
     assert not heard.down.calls
-    worker.order(do.Close(1))  # harmless
+    worker.order(messages.Close(1))  # harmless
 
 
 def test_a_pool_hands_on_what_its_workers_tell(crash: Recorder) -> None:
     posted, lost, caught_up = Recorder(), Recorder(), Recorder()
     pool = WorkerPool(3, MediaSettings("n1", MediaPorts(), 2), Listeners(posted, lost, caught_up, crash))
-    facts: Sequence[do.Fact] = (
-        do.Fed(1, Feed.CUT, 170), do.Idle(2), do.Done("news", (3, 4)), do.Lost(5, ChildLost.BYE),
-        do.CaughtUp(6), do.Stands(0, 0, (), (TOLD,)), do.Figures(99, (), ()),
+    facts: Sequence[messages.Fact] = (
+        messages.FeedChanged(1, Feed.CUT, 170), messages.Outdone(2), messages.Drained("news", (3, 4)),
+        messages.ChildGone(5, ChildLost.BYE), messages.CaughtUp(6), messages.Stands(0, 0, (), (TOLD,)),
+        messages.Figures(99, (), ()),
     )  # fmt: skip
     for fact in facts:
         pool._on_fact(pool._workers[0], fact)  # of relays that have ended: nothing

@@ -224,7 +224,7 @@ healths = st.builds(
     catalogue=st.none() | catalogue_pages,
 )
 
-neighbours = st.builds(bootstrap.Neighbour, names, addresses)
+neighbours = st.builds(bootstrap.NamedAddress, names, addresses)
 policies = st.builds(bootstrap.Policy, st.booleans(), st.booleans(), st.booleans(), unsigned(8), unsigned(16))
 layouts = st.builds(
     bootstrap.LayoutMessage,
@@ -240,7 +240,7 @@ layouts = st.builds(
     st.booleans(),
     tuples_of(neighbours),
 )
-offers = st.builds(bootstrap.Candidates, tuples_of(neighbours))
+offers = st.builds(bootstrap.Offer, tuples_of(neighbours))
 
 bootstrap_messages: st.SearchStrategy[bootstrap.BootstrapMessage] = st.one_of(
     st.builds(bootstrap.Register, st.just("") | names, unsigned(16), exactly(16), tuples_of(names)),

@@ -9,12 +9,12 @@ from mcast.errors import WireError
 from mcast.wire import bootstrap
 from mcast.wire.bootstrap import (
     BootstrapMessage,
-    Candidates,
     Health,
     LayoutMessage,
     Links,
-    Neighbour,
+    NamedAddress,
     NodeKind,
+    Offer,
     Policy,
     Refused,
     Register,
@@ -37,7 +37,7 @@ EXAMPLES: list[tuple[BootstrapMessage, str]] = [
             kind=NodeKind.RENDEZVOUS,
             address="a:1",
             aliases=("b",),
-            neighbours=(Neighbour("n1", "c:2"), Neighbour("n2", "d:3")),
+            neighbours=(NamedAddress("n1", "c:2"), NamedAddress("n2", "d:3")),
             servers=("e:4",),
             rendezvous=("rp", "r2"),
             version=3,
@@ -60,7 +60,7 @@ EXAMPLES: list[tuple[BootstrapMessage, str]] = [
         "01 01 0002 6e31 02 0002 1388 03 0010" + "cc" * 16 + "14 0002 6e32 14 0002 6e33",
     ),
     (
-        LayoutMessage("n1", NodeKind.RENDEZVOUS, "a:1", seniors=(Neighbour("rp", "a:1"),)),
+        LayoutMessage("n1", NodeKind.RENDEZVOUS, "a:1", seniors=(NamedAddress("rp", "a:1"),)),
         "02 04 0002 6e31 05 0001 01 06 0003 613a31 20 000b 01 0002 7270 02 0003 613a31",
     ),
     (Refused("who?"), "03 0c 0004 77686f3f"),
@@ -69,8 +69,8 @@ EXAMPLES: list[tuple[BootstrapMessage, str]] = [
     (Health(60_000, beyond=("n9",)), "04 0d 0008 000000000000ea60 17 0002 6e39"),
     (Seek(), "06"),
     (Seek("a"), "06 18 0001 61"),
-    (Candidates(), "07"),
-    (Candidates((Neighbour("n1", "c:2"),)), "07 19 000b 01 0002 6e31 02 0003 633a32"),
+    (Offer(), "07"),
+    (Offer((NamedAddress("n1", "c:2"),)), "07 19 000b 01 0002 6e31 02 0003 633a32"),
     (Links(("n1", "n2")), "08 14 0002 6e31 14 0002 6e32"),
     (
         Health(1, (StreamHealth("a", (RP, N1), (N1,), Position(1, 2), lost=5, fed=False),)),
@@ -103,7 +103,7 @@ def test_packets_are_written_and_read_byte_for_byte(message: BootstrapMessage, w
         ("02 0a 0001 0a", "LAYOUT: rendezvous: no node's name"),
         ("02 20 000b 01 0002 6e31 02 0003 61203a", "LAYOUT: seniors: address: 'a :'"),
         ("03", "REFUSED: text is missing"),
-        ("07 19 000a 01 0002 6e31 02 0002 6332", "CANDIDATES: nodes: address: 'c2' has no port"),
+        ("07 19 000a 01 0002 6e31 02 0002 6332", "OFFER: nodes: address: 'c2' has no port"),
         ("04 0d 0008 000000000000ea60 0e 0004 01 0001 61", "HEALTH: streams: position is missing"),
     ],
 )

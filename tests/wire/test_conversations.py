@@ -31,6 +31,7 @@ RECORDED = Path(__file__).parent / "conversations" / "446327c"
 NAMES = sorted(file.stem for file in RECORDED.glob("*.txt"))
 MODULES = (bootstrap, endpoint, identity, node, position, server)
 VOCABULARY: dict[str, Any] = {name: value for module in MODULES for name, value in vars(module).items()}
+VOCABULARY["Neighbour"] = bootstrap.NamedAddress  # as it was called then
 ASKS, ANSWERS = ">", "<"
 
 
@@ -52,7 +53,7 @@ def frames(data: bytes) -> Iterator[bytes]:
 
 
 NEW_MESSAGES = (
-    Watch, Advert, ListContents, ContentsPage, bootstrap.Probe, bootstrap.Seek, bootstrap.Candidates,
+    Watch, Advert, ListContents, ContentsPage, bootstrap.Probe, bootstrap.Seek, bootstrap.Offer,
     bootstrap.Links,
 )  # fmt: skip
 """An old node closes the connection on WATCH and ADVERT, which have one of their own, and on LIST, whose
@@ -65,7 +66,7 @@ NEW_FLAGS: dict[type[IntEnum], set[IntEnum]] = {
     bootstrap.BootstrapFlag: {
         bootstrap.BootstrapFlag.PROBE,
         bootstrap.BootstrapFlag.SEEK,
-        bootstrap.BootstrapFlag.CANDIDATES,
+        bootstrap.BootstrapFlag.OFFER,
         bootstrap.BootstrapFlag.LINKS,
     },
 }

@@ -76,7 +76,7 @@ RECORDS = [
     *(server.Wake, server.Contents, server.Send, server.Sending, server.Ready, server.ServerStop),
     *(server.Ping, server.ContentInfo),
     *(bootstrap.Register, bootstrap.LayoutMessage, bootstrap.Refused, bootstrap.Health),
-    *(bootstrap.Neighbour, health.StreamHealth, health.ParentHealth, health.ServerHealth),
+    *(bootstrap.NamedAddress, health.StreamHealth, health.ParentHealth, health.ServerHealth),
     *(health.EventReport, health.EventField),
 ]
 

@@ -65,7 +65,7 @@ LABELS: dict[str, dict[str, type[Record]]] = {  # how the tables of TLVs call th
         "HEALTH": bootstrap.Health,
         "PROBE": bootstrap.Probe,
         "SEEK": bootstrap.Seek,
-        "CANDIDATES": bootstrap.Candidates,
+        "OFFER": bootstrap.Offer,
         "LINKS": bootstrap.Links,
     },
     "Handshake": {
@@ -76,7 +76,7 @@ LABELS: dict[str, dict[str, type[Record]]] = {  # how the tables of TLVs call th
         "REFUSAL": handshake.Refusal,
     },
 }
-RECORDS = (content.ContentInfo, bootstrap.Neighbour, bootstrap.Policy, health.StreamHealth,
+RECORDS = (content.ContentInfo, bootstrap.NamedAddress, bootstrap.Policy, health.StreamHealth,
            health.ParentHealth, health.ServerHealth, health.CataloguePage, health.ContentHealth,
            health.EventReport, health.EventField)  # fmt: skip
 ENUMS = (

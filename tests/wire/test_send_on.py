@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mcast.errors import WireError
 from mcast.wire import rtcp
-from mcast.wire.bootstrap import Health, LayoutMessage, Neighbour, NodeKind, Refused, Register
+from mcast.wire.bootstrap import Health, LayoutMessage, NamedAddress, NodeKind, Refused, Register
 from mcast.wire.codec import MAX_EXPLANATION, Reader, Writer
 from mcast.wire.frame import FrameDecoder, FrameHeader, Message, Protocol, encode, protocol_of
 from mcast.wire.handshake import Challenge, Greeting, Proof, Refusal, Role, Welcome
@@ -74,7 +74,9 @@ MESSAGES: list[Message] = [
     ServerStop(StopReason.END, 1, "why"),
     Ping(1),
     Register("n1", 1, ID),
-    LayoutMessage("n1", NodeKind.RENDEZVOUS, "a:1", ("b",), (Neighbour("n2", "c:1"),), ("d:1",), ("rp",), 1),
+    LayoutMessage(
+        "n1", NodeKind.RENDEZVOUS, "a:1", ("b",), (NamedAddress("n2", "c:1"),), ("d:1",), ("rp",), 1
+    ),
     Refused("why"),
     Health(1, (StreamHealth("a", (N1,), (N1,), AT, 1, False),)),
     Greeting(1, Role.CLIENT, Role.NODE, bytes(32)),

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mcast.errors import ConfigError
+from mcast.media.cancelling import never
 from mcast.media.source.cache import Cache
-from mcast.media.source.cancelling import never
 from mcast.media.source.complaints import SourceError
 from mcast.media.source.encoding import Quality
 from mcast.media.source.ffmpeg import find_tool

@@ -28,16 +28,15 @@ from mcast.client.statistics import Statistics
 from mcast.hostport import HostPort
 from mcast.media.parent import ParentEvent
 from mcast.net.handshake import Credentials
+from mcast.net.task_thread import TaskThread
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
-from mcast.net.worker import Worker
 from mcast.overlay import actions as do
 from mcast.overlay import trace
 from mcast.overlay.actions import LOCAL, Action, Path, UpstreamId
 from mcast.overlay.branch import Branch
 from mcast.overlay.events import (
     Drained,
-    Feed,
     FeedChanged,
     LayoutChanged,
     Offered,
@@ -51,7 +50,7 @@ from mcast.peer.decider import Decider
 from mcast.peer.flooder import Flooder
 from mcast.peer.trace import TraceWriter
 from mcast.peer.upstream import NeighbourUpstream
-from mcast.wire.bootstrap import Neighbour, Policy
+from mcast.wire.bootstrap import NamedAddress, Policy
 from mcast.wire.handshake import Role
 from mcast.wire.identity import CLIENT_ID_SIZE, MAX_NODE_NAME, Identity
 from mcast.wire.node import Stop, StopReason
@@ -77,7 +76,7 @@ class Leaf:
         self._flooder = Flooder(
             self._watcher, self._decider.post, on_crash, credentials=Credentials(Role.CLIENT, options.keys)
         )
-        self._reaper = Worker("reaper", on_crash)
+        self._reaper = TaskThread("reaper", on_crash)
         self._hurry = threading.Event()  # the reader does not wait for the time of what is held
         # The thread `decide` owns what follows. Others read it: each value is replaced as a whole.
         self._upstreams: dict[UpstreamId, NeighbourUpstream] = {}
@@ -130,7 +129,7 @@ class Leaf:
             logger.warning("[%s] name two neighbours to be fed by two: one is all there is", options.content)
         self._decider.post(LayoutChanged(tuple(neighbours), policy=Policy(parents=options.parents)))
         if options.further:
-            nodes = (Neighbour(str(each), str(each)) for each in options.further)
+            nodes = (NamedAddress(str(each), str(each)) for each in options.further)
             self._decider.post(Offered(tuple(nodes)))
         self._decider.post(Wanted(options.content, options.patience, options.start, options.give_up))
 
@@ -298,7 +297,7 @@ class Leaf:
     # Called by the thread forward-CONTENT
 
     def _on_parent(self, upstream: UpstreamId, event: ParentEvent) -> None:
-        self._decider.post(FeedChanged(upstream, Feed[event.kind.name], event.quiet_ms))
+        self._decider.post(FeedChanged(upstream, event.kind, event.quiet_ms))
 
     def _on_outdone(self, upstream: UpstreamId) -> None:
         self._decider.post(Outdone(upstream))

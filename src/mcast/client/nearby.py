@@ -1,6 +1,6 @@
 """The nearest nodes: asked of the bootstrapper, who says which are up, and measured from here.
 
-    bootstrapper --SEEK, CANDIDATES--> up to 16 nodes --connect to all at once--> round trips --> the nearest
+    bootstrapper --SEEK, OFFER--> up to 16 nodes --connect to all at once--> round trips --> the nearest
 
 The bootstrapper knows who is up and whose address is like ours; how far each one is, only we can tell. TCP
 measures it while it connects.
@@ -20,7 +20,7 @@ from mcast.net.connection import PeerGone, TurnedAway, connect
 from mcast.net.deadline import Deadline
 from mcast.net.handshake import Credentials
 from mcast.net.threads import OwnedThread
-from mcast.wire.bootstrap import Candidates, Neighbour, Refused, Seek
+from mcast.wire.bootstrap import NamedAddress, Offer, Refused, Seek
 from mcast.wire.handshake import Role
 from mcast.wire.node import MAX_FURTHER
 
@@ -90,7 +90,7 @@ class _Finder:
             f"the bootstrapper at {self._bootstrap} has given no node to join at: {why or 'no time is left'}"
         )
 
-    def _ask(self, deadline: Deadline) -> tuple[Neighbour, ...]:
+    def _ask(self, deadline: Deadline) -> tuple[NamedAddress, ...]:
         with connect(
             self._bootstrap, deadline, cancel=self._stop, credentials=self._credentials,
             wanted=Role.BOOTSTRAPPER,
@@ -106,15 +106,15 @@ class _Finder:
                 raise UnreachableError(f"{error}; one of an older version knows no clients") from None
         if isinstance(answer, Refused):
             raise UnreachableError(answer.text)
-        if not isinstance(answer, Candidates):
+        if not isinstance(answer, Offer):
             raise WireError(f"it sent {type(answer).__name__} where nodes were asked for")
         return answer.nodes
 
-    def _measured(self, offered: tuple[Neighbour, ...], deadline: Deadline) -> tuple[NearNode, ...]:
+    def _measured(self, offered: tuple[NamedAddress, ...], deadline: Deadline) -> tuple[NearNode, ...]:
         """Return who of those can be reached, the nearest first."""
         found: list[NearNode] = []
 
-        def measure(node: Neighbour) -> None:
+        def measure(node: NamedAddress) -> None:
             try:
                 address = check_neighbour(node.address)
                 with connect(address, deadline, cancel=self._stop, credentials=self._credentials) as way:

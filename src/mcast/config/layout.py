@@ -17,7 +17,7 @@ from functools import cached_property
 
 from mcast.config.opening import CLOSED, Opening
 from mcast.hostport import HostPort, IPAddress, literal_ip
-from mcast.wire.bootstrap import DEFAULT_POLICY, LayoutMessage, Neighbour, NodeKind, Policy
+from mcast.wire.bootstrap import DEFAULT_POLICY, LayoutMessage, NamedAddress, NodeKind, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,12 @@ class Layout:
             kind=self.kind_of(name),
             address=str(self.nodes[name].address),
             aliases=self.hosts_of(name)[1:],
-            neighbours=tuple(Neighbour(other, address) for other, address in self.neighbours_of(name)),
+            neighbours=tuple(NamedAddress(other, address) for other, address in self.neighbours_of(name)),
             servers=tuple(str(server) for server in self.servers_of(name)),
             rendezvous=self.rendezvous,
             version=version,
             policy=self.policy,
-            seniors=tuple(Neighbour(other, address) for other, address in self.seniors_of(name)),
+            seniors=tuple(NamedAddress(other, address) for other, address in self.seniors_of(name)),
             joined=name in self.joined,
         )
 

@@ -72,7 +72,7 @@ class Channel:
         self._thread.start()
 
     def ask_to_stop(self) -> None:
-        """Let the thread leave the stream and end: to end many at once, before each one's stop()."""
+        """Let the thread leave the stream and end; stop() waits for it."""
         self._stopping.set()
 
     def stop(self) -> None:

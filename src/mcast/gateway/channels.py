@@ -19,7 +19,7 @@ from mcast.errors import McastError, NotFoundError
 from mcast.eventlog import note
 from mcast.gateway.channel import Channel, Figures
 from mcast.gateway.contents import KnownContents
-from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.threads import OnCrash, OwnedThread, stop_together
 from mcast.web.request import RequestError
 
 logger = logging.getLogger(__name__)
@@ -158,10 +158,7 @@ class Channels:
         with self._lock:
             self._is_stopped = True
             entries, self._entries = list(self._entries.values()), {}
-        for entry in entries:
-            entry.channel.ask_to_stop()
-        for entry in entries:
-            entry.channel.stop()
+        stop_together(entry.channel for entry in entries)
 
     def _is_joined(self, content: str) -> bool:
         with self._lock:

@@ -32,6 +32,7 @@ from mcast.media.round_trip import RoundTrip
 from mcast.media.token_bucket import TokenBucket
 from mcast.net.addresses import IPAddress, SockAddr
 from mcast.net.udp import DATAGRAM_COST, TrainSender
+from mcast.overlay.actions import ConnectionId
 from mcast.wire.node import Start
 from mcast.wire.position import Position
 from mcast.wire.rtcp import ReportBlock
@@ -51,9 +52,6 @@ MAX_REPORTS = 300
 loses something all the time. Beyond, they are counted alone."""
 MAX_AHEAD = 32_768
 """Half of 2**16: a child that claims to be further than this is taken as new."""
-
-ChildKey: TypeAlias = int
-"""Which child, by the number that its parent's control plane gave it."""
 
 
 class ChildState(Enum):
@@ -79,8 +77,8 @@ class ChildLost(Enum):
         return unsendable if self is ChildLost.UNSENDABLE else "nothing was heard of you"
 
 
-OnLost: TypeAlias = Callable[[ChildKey, ChildLost], None]
-OnCaughtUp: TypeAlias = Callable[[ChildKey], None]
+OnLost: TypeAlias = Callable[[ConnectionId, ChildLost], None]
+OnCaughtUp: TypeAlias = Callable[[ConnectionId], None]
 """Told once of each child that came to resume, when it gets the stream as it comes."""
 
 
@@ -107,7 +105,7 @@ class Child:
     """A subscription's media side."""
 
     # Fixed at the admission
-    key: ChildKey
+    key: ConnectionId  # the control connection on which it has subscribed
     identity: str
     token: bytes
     local_ip: IPAddress
@@ -304,7 +302,7 @@ class Child:
 class ChildSnapshot:
     """How a child is, at one moment."""
 
-    key: ChildKey
+    key: ConnectionId
     identity: str
     state: ChildState
     address: SockAddr | None

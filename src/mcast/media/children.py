@@ -9,8 +9,8 @@ at any time, and changes hands only under the lock, at a number:
     pusher -> feedback   the child's socket was full at number n: it goes on from n, out of the
                          history. The history is its queue, so its lag is bounded and its own
 
-Who is live, and how each is sent to, is a plan that is replaced, never changed (live.py), so the pusher
-takes it with the head in one step. A socket is closed only when no push that may know it is under
+Who is live, and how each is sent to, is a plan that is replaced, never changed (live_children.py), so the
+pusher takes it with the head in one step. A socket is closed only when no push that may know it is under
 way (`_epoch`).
 
 The lock protects the history, who there is, and of each child what child.py names as the lock's.
@@ -21,25 +21,17 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from mcast.media.child import MAX_LATE, Child, ChildKey, ChildState, Front
+from mcast.media.catch_up import SAVED_SECONDS, catch_up_rate
+from mcast.media.child import MAX_LATE, Child, ChildState, Front
 from mcast.media.history import History
-from mcast.media.live import ALONE_SECONDS, Group, LiveChildren
+from mcast.media.live_children import ALONE_SECONDS, Group, LiveChildren
 from mcast.media.token_bucket import TokenBucket
 from mcast.net.addresses import SockAddr
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.udp import TrainSender
+from mcast.overlay.actions import ConnectionId
 from mcast.wire.train import Train
 
-CATCH_UP_SPEED = 4.0
-"""Times the stream's rate: a GOP of 2 s is caught up in 0.7 s."""
-BESIDE_SPEED = 2.0
-"""The same for a child that another parent feeds meanwhile, mostly by the same uplink: the stream itself, and
-as much again to catch up."""
-MIN_CATCH_UP_RATE = 400.0
-"""Datagrams a second where the stream's rate is low or not known yet: 4 Mbit/s."""
-SAVED_SECONDS = 0.03
-"""Catching up may save up so much: some looks at the clock. With the first burst alone, 64 datagrams
-each 10 ms, no child would ever catch up with a stream of more than 6,400 datagrams a second."""
 FEED_STEP = 49
 """Datagrams per look into the history: one train."""
 MAX_LATE_SENT = 4_096
@@ -48,7 +40,7 @@ FORMER_TOKENS = 64
 """Tokens of children that have left, so that a BYE behind a STOP is not taken for a stranger's."""
 SETTLED_SECONDS = 0.5
 """A child that has lost something, and has not asked for it for so long, has given it up: it asks again
-each 1.25 round trips."""
+after two round trips at the latest, or after 20 ms where these are shorter (round_trip.py)."""
 
 
 class Children:
@@ -63,13 +55,13 @@ class Children:
         self._lock = threading.Lock()
         # All that follows is the lock's.
         self._history = history
-        self._children: dict[ChildKey, Child] = {}
+        self._children: dict[ConnectionId, Child] = {}
         self._tokens: dict[bytes, Child] = {}
         self._former: deque[bytes] = deque(maxlen=FORMER_TOKENS)
         self._live = LiveChildren()
         self._front = Front(history.head)
-        self._caught_up: list[ChildKey] = []  # who has come to resume, and lags behind no more
-        self._catching: dict[ChildKey, Child] = {}
+        self._caught_up: list[ConnectionId] = []  # who has come to resume, and lags behind no more
+        self._catching: dict[ConnectionId, Child] = {}
         self._retired: list[tuple[int, socket.socket]] = []
         self._counted = 0  # the feedback thread's: bytes of the stream, of `take_live_bytes`
 
@@ -102,7 +94,7 @@ class Children:
             self._children[child.key] = self._tokens[child.token] = child
         return old
 
-    def remove(self, key: ChildKey) -> Child | None:
+    def remove(self, key: ConnectionId) -> Child | None:
         """Take a child out; nothing is sent to it any more but what is on its way in this moment."""
         with self._lock:
             return self._remove(key)
@@ -126,7 +118,7 @@ class Children:
         with self._lock:
             return tuple(self._children.values())
 
-    def drained(self, last: int, now: float) -> frozenset[ChildKey]:
+    def drained(self, last: int, now: float) -> frozenset[ConnectionId]:
         """Return the children that have everything up to the number `last`."""
         with self._lock:
             return frozenset(
@@ -135,7 +127,7 @@ class Children:
                 if child.has_all(last, self._history, now - SETTLED_SECONDS)
             )
 
-    def take_caught_up(self) -> list[ChildKey]:
+    def take_caught_up(self) -> list[ConnectionId]:
         """Return the children that came to resume and have become live since the last call."""
         with self._lock:
             caught_up, self._caught_up = self._caught_up, []
@@ -283,7 +275,8 @@ class Children:
         """Send to the children that catch up what they may have by now."""
         with self._lock:
             rate = self._history.rate()
-            catching = sorted(self._catching.values(), key=_has_begun)  # a keyframe for all comes first
+            # A keyframe for all comes first.
+            catching = sorted(self._catching.values(), key=lambda child: child.datagrams > 0)
         fed = 0
         for child in catching:
             if total.left(now) <= 0:
@@ -370,7 +363,7 @@ class Children:
 
     # With the lock held
 
-    def _remove(self, key: ChildKey) -> Child | None:
+    def _remove(self, key: ConnectionId) -> Child | None:
         child = self._children.pop(key, None)
         if child is None:
             return None
@@ -395,18 +388,6 @@ class Children:
             child.part()
         elif state is ChildState.CATCHING_UP:
             self._catching[child.key] = child
-
-
-def catch_up_rate(rate: float, *, beside: bool) -> float:
-    """Return how many datagrams a second a child gets while it catches up with a stream of this rate."""
-    if beside:
-        return BESIDE_SPEED * rate if rate else MIN_CATCH_UP_RATE
-    return max(MIN_CATCH_UP_RATE, CATCH_UP_SPEED * rate)
-
-
-def _has_begun(child: Child) -> bool:
-    """Return whether a child has got something."""
-    return child.datagrams > 0
 
 
 def _between(train: Train, begin: int, end: int) -> Train | None:

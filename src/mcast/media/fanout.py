@@ -21,8 +21,9 @@ from collections.abc import Callable
 from functools import partial
 
 from mcast.errors import StreamEndedError
-from mcast.media.child import Child, ChildKey, ChildSnapshot, OnCaughtUp, OnLost, first_burst
-from mcast.media.children import MIN_CATCH_UP_RATE, Children
+from mcast.media.catch_up import MIN_CATCH_UP_RATE
+from mcast.media.child import Child, ChildSnapshot, OnCaughtUp, OnLost, first_burst
+from mcast.media.children import Children
 from mcast.media.delay import Passage
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import DEFAULT_BOUNDS, Archive, History, HistoryBounds
@@ -34,6 +35,7 @@ from mcast.media.token_bucket import TokenBucket
 from mcast.net.addresses import IPAddress
 from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import Counters, RateLimitedLog
+from mcast.overlay.actions import ConnectionId
 from mcast.wire.node import Start
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState, Origin, ntp_from_unix
@@ -105,7 +107,7 @@ class Fanout:
         """Describe the children."""
         return tuple(child.snapshot() for child in self._children.children())
 
-    def drained(self, last: int) -> frozenset[ChildKey]:
+    def drained(self, last: int) -> frozenset[ConnectionId]:
         """Return the children that have everything up to the number `last`, by their own reports.
 
         One that has never said hello is not among them, nor one whose reports do not come.
@@ -114,7 +116,7 @@ class Fanout:
 
     def admit(
         self,
-        key: ChildKey,
+        key: ConnectionId,
         identity: str,
         local_ip: IPAddress,
         peer_ip: IPAddress,
@@ -166,7 +168,7 @@ class Fanout:
             self._passage.note(train.last_timestamp(), now)
         self._children.push(train, now)
 
-    def dismiss(self, key: ChildKey, reason: str = "") -> bool:
+    def dismiss(self, key: ConnectionId, reason: str = "") -> bool:
         """Send nothing more to a child; return whether there was one."""
         child = self._children.remove(key)
         if child is None:

@@ -130,14 +130,6 @@ class History:
                 return train.slice(number, max(number, train.first) + most)
         return None
 
-    def since(self, number: int, most: int) -> list[Train]:
-        """Return up to `most` datagrams from the first one held at `number` or after it, in order."""
-        found: list[Train] = []
-        while most > 0 and (train := self.after(number, most)) is not None:
-            found.append(train)
-            number, most = train.next, most - train.count
-        return found
-
     def get(self, number: int) -> memoryview | None:
         """Return one datagram, None if it is not held."""
         if self._archive is not None and 0 <= number < self.tail:

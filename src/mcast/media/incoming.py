@@ -18,12 +18,13 @@ from dataclasses import asdict, dataclass
 from mcast.errors import WireError
 from mcast.media.delay import EndToEnd, as_told
 from mcast.media.leap import MAX_DROPOUT
-from mcast.media.parent import Parent, ParentCounters, ParentState, WallClock
+from mcast.media.parent import Parent, ParentCounters
 from mcast.media.race import Race
 from mcast.media.reception import Reception, extend
 from mcast.media.reports import Speaker
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.overlay.actions import UpstreamId
+from mcast.overlay.events import Feed
 from mcast.wire.burst import Run, is_whole_run, run_length, sort_burst
 from mcast.wire.position import Position
 from mcast.wire.rtcp import NEXT_UNKNOWN, SenderReport, read_state, unpack_compound
@@ -88,7 +89,6 @@ class IncomingStream:
         """
         self.ssrc = position.ssrc
         self.reception = Reception(position.next, start)
-        self.clock: WallClock | None = None  # by whichever parent has told last
         self.bytes = self.foreign = self.garbage = 0
         self.end_to_end = end_to_end or EndToEnd()
         self._repair, self._timing, self._wall = repair, timing, wall
@@ -295,7 +295,6 @@ class IncomingStream:
             self.foreign += 1
             return
         parent.on_report(report, packets[1:], now)
-        self.clock = parent.clock
         if told is None:
             return
         if told.origin is not None:
@@ -328,7 +327,7 @@ class IncomingStream:
 
     def outdone(self, now: float) -> UpstreamId | None:
         """Return which of two parents has just been outdone by the other, if one has."""
-        if len(self._parents) != 2 or any(p.state is not ParentState.FED for p in self._parents.values()):
+        if len(self._parents) != 2 or any(p.state is not Feed.FED for p in self._parents.values()):
             self._race = None
             return None
         if self._race is None:
@@ -337,7 +336,7 @@ class IncomingStream:
         return self._race.loser(now, self._timing.outdone)
 
     def _others_deliver(self, parent: Parent) -> bool:
-        return any(p.state is ParentState.FED for p in self._parents.values() if p is not parent)
+        return any(p.state is Feed.FED for p in self._parents.values() if p is not parent)
 
     def _to_ask(self, parent: Parent, now: float) -> list[int]:
         """Return the missing numbers that a parent is to be asked for now."""

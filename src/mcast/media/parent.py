@@ -26,54 +26,30 @@ and more is missing between them (`Lack`), they are a sign of life alone: larger
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 
 from mcast.media.leap import Leap
 from mcast.media.reception import Asking, Span
+from mcast.media.report_block import ReportBlocks
 from mcast.media.reports import Speaker, reference_delay, reference_time
 from mcast.media.round_trip import RoundTrip
 from mcast.media.silence import Lack, Silence
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.overlay.actions import UpstreamId
+from mcast.overlay.events import Feed
 from mcast.wire.position import Position
-from mcast.wire.rtcp import (
-    NEXT_UNKNOWN,
-    FeedState,
-    Packet,
-    ReportBlock,
-    SenderReport,
-    UpstreamState,
-    middle32,
-)
-from mcast.wire.rtp import CLOCK_RATE
+from mcast.wire.rtcp import NEXT_UNKNOWN, FeedState, Packet, SenderReport, UpstreamState
 
 NACK_SPACING = 0.005
 """Seconds between two NACKs, so that a train's losses that come one by one share a packet."""
 _MIN_ROUND_TRIP = 0.001
-_DELAY_UNITS = 65_536
-_MAX_CUMULATIVE = (1 << 23) - 1  # 24 bits, signed (RFC 3550, A.3)
-
-
-class ParentState(Enum):
-    """How it is with a parent."""
-
-    FED = auto()  # media comes
-    WAITING = auto()  # it lives, media is to come: nothing comes yet, or null packets while it says so
-    CUT = auto()  # it says that it is cut off itself, or no media comes though it says it is fed
-    NO_WAY = auto()  # it says that it is cut off, and has found no other parent
-    SUSPECT = auto()  # nothing has come for a moment
-    SILENT = auto()  # nothing has come for so long that it must have failed
-    REFUSED = auto()  # nobody listens at its port any more
-
-
-_LIVING = (ParentState.FED, ParentState.WAITING, ParentState.CUT, ParentState.NO_WAY)
+_LIVING = (Feed.FED, Feed.WAITING, Feed.CUT, Feed.NO_WAY)
 
 
 @dataclass(frozen=True, slots=True)
 class ParentEvent:
-    """A parent's state has changed."""
+    """How it is with a parent's media has changed."""
 
-    kind: ParentState
+    kind: Feed
     at: float  # monotonic seconds
     quiet_ms: int = 0  # FED: how long nothing new had come from anybody; else: no media from this one
 
@@ -82,7 +58,7 @@ class ParentEvent:
 class ParentCounters:
     """What one parent has brought so far."""
 
-    state: ParentState | None  # None before anything has come
+    state: Feed | None  # None before anything has come
     datagrams: int  # each number once
     new: int  # of these, which no other parent had brought before
     lost: int  # that it has sent and that did not come from it (yet)
@@ -90,15 +66,6 @@ class ParentCounters:
     next: int  # the number after the highest that it has sent
     jitter_ms: float
     round_trip_ms: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class WallClock:
-    """Which RTP time is which wall-clock time, by a parent's last SR."""
-
-    ntp: int
-    rtp: int
-    received: float  # monotonic seconds
 
 
 class Parent:
@@ -115,9 +82,8 @@ class Parent:
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
         """Expect a stream: `position` is what PORT says of it, `start` what STREAM asked to go on from."""
-        self.upstream, self.ssrc = upstream, position.ssrc
-        self.state: ParentState | None = None
-        self.clock: WallClock | None = None
+        self.upstream = upstream
+        self.state: Feed | None = None
         self.round_trip = RoundTrip()
         self.leap = Leap()
         self.start = start  # the first number that it is expected to send; None: not known yet
@@ -141,9 +107,7 @@ class Parent:
         self._lack = Lack()
         self._beside = False
         self._lost = 0
-        self._reported = (0, 0)  # expected and received at the last report
-        self._jitter = 0.0  # RFC 3550, A.8, in ticks of 90 kHz
-        self._transit: int | None = None
+        self._blocks = ReportBlocks(position.ssrc)
 
     def __repr__(self) -> str:
         return f"<Parent {self.upstream} {self.state} next={self.next} lost={self.lost}>"
@@ -202,7 +166,7 @@ class Parent:
             lost=self.lost,
             skipped=self.skipped,
             next=self.next,
-            jitter_ms=self._jitter * 1000 / CLOCK_RATE,
+            jitter_ms=self._blocks.jitter_ms,
             round_trip_ms=None if rtt is None else rtt * 1000,
         )
 
@@ -234,21 +198,21 @@ class Parent:
         self.new += spans[0][1] if len(spans) == 1 else sum(length for _, length in spans)
         lacks, self._idle = idle and self._lack.grows(missing, now), idle
         if lacks:
-            self._silence.on_report(now, self.state is not ParentState.SILENT)
+            self._silence.on_report(now, self.state is not Feed.SILENT)
         else:
-            self._silence.on_media(now, self.state is not ParentState.SILENT)
+            self._silence.on_media(now, self.state is not Feed.SILENT)
             self._starved = 0.0
-        if self.state is not ParentState.FED and not (lacks and self.state is ParentState.CUT):
-            kind = ParentState.WAITING if idle and self._says_waiting else ParentState.FED
+        if self.state is not Feed.FED and not (lacks and self.state is Feed.CUT):
+            kind = Feed.WAITING if idle and self._says_waiting else Feed.FED
             self._change(kind, now, quiet=quiet)
         if not self._begun:
             self._begin(now)
-        self._note_arrival(timestamp, now)
+        self._blocks.note_arrival(timestamp, now)
 
     @property
     def is_steady(self) -> bool:
         """Return whether it feeds us and has begun to, so that one more train is no news."""
-        return self.state is ParentState.FED and self._begun and self.start is not None and not self._idle
+        return self.state is Feed.FED and self._begun and self.start is not None and not self._idle
 
     def on_followed(self, next_number: int, timestamp: int, now: float) -> None:
         """Take in trains that have come while it was steady, in order, each soon after the one before.
@@ -261,12 +225,12 @@ class Parent:
         self.new += count
         self._starved, self._media_at = 0.0, now
         self._silence.on_steady(now)
-        self._note_arrival(timestamp, now)
+        self._blocks.note_arrival(timestamp, now)
 
     def on_report(self, report: SenderReport, others: Sequence[Packet], now: float) -> None:
         """Take in its SR, and what comes with it."""
-        self._silence.on_report(now, self.state is not ParentState.SILENT)
-        self.clock = WallClock(report.ntp, report.rtp, now)
+        self._silence.on_report(now, self.state is not Feed.SILENT)
+        self._blocks.last_report = (report.ntp, now)
         if not self._begun:
             self._begin(now)
         sample = reference_delay(others, self._speaker.ssrc, now)
@@ -290,19 +254,19 @@ class Parent:
         # While it waits for a keyframe for us, no media is no sign of anything.
         self._says_fed = told.state is FeedState.FED and told.next != NEXT_UNKNOWN
         self._says_waiting = told.state is FeedState.WAITING
-        is_fed = self.state is ParentState.FED and not (self._idle and self._says_waiting)
+        is_fed = self.state is Feed.FED and not (self._idle and self._says_waiting)
         if is_fed and self._silence.media <= self._timing.quiet:
             return
         if told.state is FeedState.CUT:
-            self._change(ParentState.NO_WAY if told.no_way else ParentState.CUT, now)
-        elif told.state is FeedState.FED and self.state is ParentState.SUSPECT and self.received:
-            self._change(ParentState.FED, now)  # as it was; whether it is starved is for judge() to find out
+            self._change(Feed.NO_WAY if told.no_way else Feed.CUT, now)
+        elif told.state is FeedState.FED and self.state is Feed.SUSPECT and self.received:
+            self._change(Feed.FED, now)  # as it was; whether it is starved is for judge() to find out
         elif told.state is FeedState.WAITING or not self.lives:
-            self._change(ParentState.WAITING, now)
+            self._change(Feed.WAITING, now)
 
     def refused(self, now: float) -> None:
         """Take in that its port is closed."""
-        self._change(ParentState.REFUSED, now)
+        self._change(Feed.REFUSED, now)
 
     # What is said to it
 
@@ -314,16 +278,16 @@ class Parent:
             self._judge_silence(now)
         elif self._says_fed and silence.media > timing.quiet:
             self._starved += step
-            if self._starved > timing.starved and self.state in (ParentState.FED, ParentState.WAITING):
-                self._change(ParentState.CUT, now)
+            if self._starved > timing.starved and self.state in (Feed.FED, Feed.WAITING):
+                self._change(Feed.CUT, now)
 
     def _judge_silence(self, now: float) -> None:
         silence = self._silence
         if silence.signs > silence.sure:
-            if self.state is not ParentState.REFUSED:
-                self._change(ParentState.SILENT, now)
+            if self.state is not Feed.REFUSED:
+                self._change(Feed.SILENT, now)
         elif silence.signs > silence.suspect and self.lives:
-            self._change(ParentState.SUSPECT, now)
+            self._change(Feed.SUSPECT, now)
 
     def due(self, now: float, missing: Sequence[int] = (), *, beside: bool = False) -> bytes | None:
         """Return the packet that is due now, if one is; with what is missing it is due at once.
@@ -340,7 +304,8 @@ class Parent:
 
     def goodbye(self, now: float) -> bytes:
         """Return the last word."""
-        return self._speaker.compound(self._block(now), bye=True)
+        block = self._blocks.next(self.expected, self.received, self.next, now)
+        return self._speaker.compound(block, bye=True)
 
     def _count(self, first: int, end: int, spans: tuple[Span, ...]) -> bool:
         """Count what did not come in order; return whether any of it counts.
@@ -365,14 +330,6 @@ class Parent:
             self.round_trip.note(max(now - self._hello_at, _MIN_ROUND_TRIP))
         self._report_due = now + self._timing.lossy_report
 
-    def _note_arrival(self, timestamp: int, now: float) -> None:
-        """Take in an RTP timestamp and when it came, for the jitter; once a train is enough."""
-        transit = int(now * CLOCK_RATE) - timestamp
-        if self._transit is not None:
-            difference = (transit - self._transit + 0x8000_0000) % 0x1_0000_0000 - 0x8000_0000
-            self._jitter += (abs(difference) - self._jitter) / 16
-        self._transit = transit
-
     def _report(self, missing: Sequence[int], now: float) -> bytes:
         timing = self._timing
         if not self._begun:
@@ -380,42 +337,18 @@ class Parent:
             self._hellos += 1
             self._report_due = now + timing.hello
         else:
-            lossy = self.lost > self._lost or self.state is not ParentState.FED
+            lossy = self.lost > self._lost or self.state is not Feed.FED
             self._lost = self.lost
             self._report_due = now + (timing.lossy_report if lossy else timing.report)
+        block = self._blocks.next(self.expected, self.received, self.next, now)
         return self._speaker.compound(
-            self._block(now), missing, reference=reference_time(now), delay_us=self.delay_us,
-            beside=self._beside,
-        )  # fmt: skip
-
-    def _block(self, now: float) -> ReportBlock:
-        """Build the report block (RFC 3550, 6.4.1 and A.3) and begin a new interval.
-
-        Unlike A.3 a duplicate does not make up for a loss: each number counts once.
-        """
-        expected, received, lost_now = self.expected, self.received, 0
-        interval = expected - self._reported[0]
-        if interval > 0:
-            lost_now = max(0, interval - (received - self._reported[1]))
-            lost_now = (lost_now << 8) // interval
-        self._reported = (expected, received)
-        clock = self.clock
-        # A clock may go back: what is told is bounded at both ends.
-        delay = 0 if clock is None else int((now - clock.received) * _DELAY_UNITS)
-        return ReportBlock(
-            ssrc=self.ssrc,
-            fraction_lost=min(lost_now, 255),
-            cumulative_lost=max(-_MAX_CUMULATIVE, min(self.lost, _MAX_CUMULATIVE)),
-            highest_sequence=(self.next - 1) & 0xFFFF_FFFF if expected else 0,
-            jitter=max(0, min(int(self._jitter), 0xFFFF_FFFF)),
-            last_sr=0 if clock is None else middle32(clock.ntp),
-            delay_since_sr=max(0, min(delay, 0xFFFF_FFFF)),
+            block, missing, reference=reference_time(now), delay_us=self.delay_us, beside=self._beside
         )
 
-    def _change(self, kind: ParentState, now: float, quiet: float = 0.0) -> None:
+    def _change(self, kind: Feed, now: float, quiet: float = 0.0) -> None:
         if self.state is kind:
             return
         self.state = kind
-        if kind is not ParentState.FED:
+        if kind is not Feed.FED:
             quiet = 0.0 if self._media_at is None else now - self._media_at
         self._events.append(ParentEvent(kind, now, max(0, round(quiet * 1000))))

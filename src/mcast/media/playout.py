@@ -73,11 +73,6 @@ class PlayoutBuffer:
         return len(self._held)
 
     @property
-    def is_new(self) -> bool:
-        """Return whether nothing has come yet."""
-        return self._highest < 0
-
-    @property
     def held_ms(self) -> float:
         """Return how many milliseconds of media wait."""
         ticks = [held.ticks for held in self._held.values()]

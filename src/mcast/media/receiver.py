@@ -25,37 +25,19 @@ from mcast.media.delay import EndToEnd
 from mcast.media.forwarder import Forwarder
 from mcast.media.gathering import Gathering
 from mcast.media.incoming import IncomingStream, ReceiverCounters
-from mcast.media.parent import Parent, ParentCounters, ParentEvent, WallClock
+from mcast.media.parent import Parent, ParentCounters, ParentEvent
 from mcast.media.reports import Speaker
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.media.way import Doubts, Way
-from mcast.net.addresses import IPAddress, endpoint_of, sockaddr_of
-from mcast.net.ports import MediaPorts
+from mcast.net.addresses import endpoint_of
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import JOIN_TIMEOUT, OnCrash
-from mcast.net.udp import RECEIVE_BUFFER, count_dropped, enable_merging, request_receive_buffer
+from mcast.net.udp import RECEIVE_BUFFER, count_dropped, request_receive_buffer
 from mcast.overlay.actions import UpstreamId
 from mcast.wire.position import Position
 from mcast.wire.train import Train
 
 logger = logging.getLogger(__name__)
-
-
-def open_media_socket(local_ip: IPAddress, ports: MediaPorts) -> tuple[socket.socket, int]:
-    """Bind the socket that will hear a parent; return it and the receive buffer granted (for STREAM).
-
-    To be bound to the control connection's local address, and connected (`connect_media_socket`) once the
-    parent's PORT has come. Raises ConfigError.
-    """
-    sock = ports.open(local_ip)
-    granted = request_receive_buffer(sock)
-    enable_merging(sock)
-    return sock, granted
-
-
-def connect_media_socket(sock: socket.socket, parent_ip: IPAddress, port: int) -> None:
-    """Accept media only from the parent's address and PORT's port. Raises OSError."""
-    sock.connect(sockaddr_of(parent_ip, port))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,11 +165,6 @@ class Receiver:
         """Return what it means, for people, that no parent has been heard so far; nothing if one has."""
         told = [line.way.muteness for line in self._lines]
         return told[0] if told and all(told) else ""
-
-    @property
-    def clock(self) -> WallClock | None:
-        """Return which RTP time is which wall-clock time, by the newest SR."""
-        return self._stream.clock
 
     def delay(self) -> float | None:
         """Return the seconds from the server to here, by its clock and ours; None if not known."""

@@ -19,8 +19,9 @@ from collections.abc import Callable
 from functools import partial
 
 from mcast.errors import WireError
+from mcast.media.catch_up import catch_up_rate
 from mcast.media.child import MIN_BURST, Child, ChildLost, ChildState, OnLost
-from mcast.media.children import Children, catch_up_rate
+from mcast.media.children import Children
 from mcast.media.feedback import FeedbackReader
 from mcast.media.plain_report import PlainReports
 from mcast.media.repair import Repair

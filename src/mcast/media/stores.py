@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable
 from typing import Protocol
 
-from mcast.media.source.cancelling import never
+from mcast.media.cancelling import never
 from mcast.media.trimming import TAIL, WholePictures, without_open_picture
 from mcast.net.waker import Waker
 from mcast.wire.mpegts import PACKET

@@ -11,7 +11,7 @@ Null packets without gaps mean nothing: the source is idle. Pure: no socket, no 
 
 from collections import deque
 
-from mcast.media.parent import ParentState
+from mcast.overlay.events import Feed
 from mcast.wire.rtp import is_rtcp
 from mcast.wire.train import NULL_DATAGRAM, only_nulls
 
@@ -20,7 +20,7 @@ VANISHED_SECONDS = 1.0
 _MEND = "try datagram_packets = 6 at the server"  # of 1,140 bytes: they fit even IPv6's least MTU
 _SAID = 16
 """Complaints that are remembered, so that each is made once."""
-_DEAD = (ParentState.SILENT, ParentState.REFUSED)
+_DEAD = (Feed.SILENT, Feed.REFUSED)
 
 
 class Way:
@@ -53,7 +53,7 @@ class Way:
         """Return what it means, in a line for people, that nothing has come so far; nothing if some has."""
         return "" if self._heard_at is not None else _no_udp(self.address)
 
-    def doubt(self, state: ParentState | None, lost: int) -> str:
+    def doubt(self, state: Feed | None, lost: int) -> str:
         """Return what seems to be wrong with the way, in a line for people; nothing if all may be well."""
         if self._heard_at is None:
             return self.muteness if state in _DEAD else ""
@@ -73,7 +73,7 @@ class Doubts:
         """What seems to be wrong now, for people; or nothing."""
         self._said: deque[str] = deque(maxlen=_SAID)
 
-    def judge(self, way: Way, state: ParentState | None, lost: int) -> str:
+    def judge(self, way: Way, state: Feed | None, lost: int) -> str:
         """Return a complaint that is to be made now, nothing if there is none.
 
         Each is made once, however often the parent is tried again, and whatever comes from another one.

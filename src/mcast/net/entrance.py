@@ -29,7 +29,7 @@ from mcast.net.handshake import Answering, Credentials, HandshakeError, keyless,
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.waker import Waker
-from mcast.shares import Source, Waiting, source_of
+from mcast.shares import Source, WaitingRoom, source_of
 from mcast.wire.frame import MAX_BODY, MAX_NODE_BODY, Message, Protocol, protocol_of
 from mcast.wire.handshake import NONCE_SIZE, Greeting, HandshakePacket, Refusal, Role
 
@@ -103,7 +103,7 @@ class Entrance:
         self._selector, self._waker = selectors.DefaultSelector(), Waker()
         self._selector.register(self._waker, selectors.EVENT_READ)
         self._lock = threading.Lock()  # guards the next, and what is registered
-        self._waiting: Waiting[_Guest] = Waiting(rules.most)
+        self._waiting: WaitingRoom[_Guest] = WaitingRoom(rules.most)
         self._guests: dict[_Guest, None] = {}
         self._stopping = threading.Event()
         self._thread = OwnedThread(f"{name}-entrance", self._run, on_crash)

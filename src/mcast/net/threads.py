@@ -8,9 +8,9 @@ programs is a `CrashBox`: it logs the traceback and ends the process with status
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,23 @@ def _name_this_thread(name: str) -> None:
     with contextlib.suppress(OSError):
         comm = Path(f"/proc/self/task/{threading.get_native_id()}/comm")
         comm.write_bytes(name.encode(errors="replace")[:15])
+
+
+class Stoppable(Protocol):
+    """An owner of threads that can be asked to end, without waiting, before it is stopped."""
+
+    def ask_to_stop(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def stop_together(owners: Iterable[Stoppable]) -> None:
+    """Stop several owners: all are asked first, so that they end side by side, not one after another."""
+    asked = tuple(owners)
+    for owner in asked:
+        owner.ask_to_stop()
+    for owner in asked:
+        owner.stop()
 
 
 class CrashBox:

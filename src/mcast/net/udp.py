@@ -103,16 +103,6 @@ def count_dropped(sock: socket.socket) -> int:
     return int(_MEMINFO.unpack(told)[-1]) if len(told) == _MEMINFO.size else 0
 
 
-def set_receive_timeout(sock: socket.socket, seconds: float) -> None:
-    """Let a blocking receive give up (BlockingIOError) after this time.
-
-    Not settimeout(): that makes the socket non-blocking, and a shutdown() would make it spin.
-    """
-    whole, part = divmod(seconds, 1)
-    value = struct.pack("@ll", int(whole), int(part * 1_000_000))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
-
-
 def enable_merging(sock: socket.socket) -> bool:
     """Ask for trains instead of single datagrams; return whether the kernel can."""
     try:

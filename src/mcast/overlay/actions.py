@@ -8,7 +8,7 @@ their content, so the same decisions run over sockets and in a simulation.
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from mcast.wire.bootstrap import Neighbour
+from mcast.wire.bootstrap import NamedAddress
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.identity import Identity
 from mcast.wire.node import (
@@ -288,7 +288,7 @@ class Reach:
     Each is dialled at most once in 5 s. Never waits.
     """
 
-    nodes: tuple[Neighbour, ...]
+    nodes: tuple[NamedAddress, ...]
 
 
 # To the bootstrapper: said to nobody where there is none

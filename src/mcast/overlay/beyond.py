@@ -29,7 +29,7 @@ from mcast.overlay.branch import Branch
 from mcast.overlay.chance import Chance
 from mcast.overlay.events import LayoutChanged
 from mcast.overlay.table import PAIRABLE, SEEKING
-from mcast.wire.bootstrap import DEFAULT_POLICY, MAX_CANDIDATES, Neighbour
+from mcast.wire.bootstrap import DEFAULT_POLICY, MAX_OFFERED, NamedAddress
 
 MAX_ASKED = 4
 """Nodes beyond the neighbours that are asked at a time, not only the nearest ones."""
@@ -61,7 +61,7 @@ class Beyond:
         self._chance = chance
         self._policy, self._joined = DEFAULT_POLICY, False
         self._own: Set[str] = frozenset()
-        self._offered: tuple[Neighbour, ...] = ()
+        self._offered: tuple[NamedAddress, ...] = ()
         self._round_trips_ms: dict[str, float] = {}  # of those that were offered, and have been reached
         self._asked: Counter[str] = Counter()  # how often each of them was, since it was offered
         self._rendezvous: Set[str] = frozenset()
@@ -142,17 +142,17 @@ class Beyond:
         self._seek_at = now + SEEK_AGAIN_SECONDS
         return [Seek(content)]
 
-    def on_offered(self, nodes: Iterable[Neighbour], branches: Branches, now: float) -> list[Action]:
+    def on_offered(self, nodes: Iterable[NamedAddress], branches: Branches, now: float) -> list[Action]:
         """Take in who is up; of the others those stay that are parents, or have been asked to be."""
         parents = _parents(branches)
         used = {each.name: each for each in self._offered if each.name in parents}
         fresh = {each.name: each for each in nodes if each.name not in self._own}
-        offered = tuple({**used, **fresh}.values())[:MAX_CANDIDATES]
+        offered = tuple({**used, **fresh}.values())[:MAX_OFFERED]
         if self._joined and self._choose_at is None:
             self._choose_at = now + CHOICE_SECONDS
         return self._reach(offered)
 
-    def _reach(self, offered: tuple[Neighbour, ...]) -> list[Action]:
+    def _reach(self, offered: tuple[NamedAddress, ...]) -> list[Action]:
         if offered == self._offered:
             return []
         names = {each.name for each in offered}

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from mcast.overlay.actions import ConnectionId, Path, UpstreamId
 from mcast.shares import UNCOUNTED, Source
-from mcast.wire.bootstrap import DEFAULT_POLICY, Neighbour, Policy
+from mcast.wire.bootstrap import DEFAULT_POLICY, NamedAddress, Policy
 from mcast.wire.endpoint import Endpoint
 from mcast.wire.node import (
     ContentsPage,
@@ -193,10 +193,10 @@ class ControlSilent:
 
 
 class Feed(Enum):
-    """How it is with a parent's media; the same states as `mcast.media.parent` sees."""
+    """How it is with a parent's media; `mcast.media.parent` finds it out."""
 
     FED = auto()  # media comes
-    WAITING = auto()  # the parent lives, media is to come
+    WAITING = auto()  # it lives, media is to come: nothing comes yet, or null packets while it says so
     CUT = auto()  # the parent says that it is cut off itself, or brings no media though it says it is fed
     NO_WAY = auto()  # the parent says that it is cut off and finds no way
     SUSPECT = auto()  # nothing has come for a short while
@@ -333,7 +333,7 @@ class LayoutChanged:
 class Offered:
     """The bootstrapper says who is up, and where each can be reached."""
 
-    nodes: tuple[Neighbour, ...]
+    nodes: tuple[NamedAddress, ...]
 
 
 @dataclass(frozen=True, slots=True)

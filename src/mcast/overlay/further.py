@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 
 from mcast.hostport import parse_address
 from mcast.overlay.events import Introduced
-from mcast.wire.bootstrap import Neighbour
+from mcast.wire.bootstrap import NamedAddress
 from mcast.wire.endpoint import Endpoint, IpAddress
 from mcast.wire.node import MAX_FURTHER
 
@@ -118,7 +118,7 @@ class Acquaintances:
         """Take in a parent's newest word; one that names nobody leaves it at what was known before."""
         self._told = further or self._told
 
-    def on_offered(self, nodes: Iterable[Neighbour]) -> None:
+    def on_offered(self, nodes: Iterable[NamedAddress]) -> None:
         """Take in whom the bootstrapper has named; host names are left out, as nobody looks them up here."""
         addresses = (parse_address(node.address) for node in nodes)
         self._offered = tuple(Endpoint(each.ip, each.port) for each in addresses if each.ip is not None)

@@ -24,9 +24,9 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from mcast.errors import McastError, WireError
-from mcast.media.receiver import connect_media_socket, open_media_socket
 from mcast.media.token_bucket import TokenBucket
 from mcast.net.connection import Connection, PeerGone, connect, say
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.watcher import Watcher

@@ -17,7 +17,7 @@ from mcast.errors import McastError, WireError
 from mcast.net.backoff import Backoff
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.handshake import Credentials
-from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.threads import OnCrash, OwnedThread, stop_together
 from mcast.overlay.events import Advertised, AdvertsLost, Event, Introduced
 from mcast.peer.decider import Post
 from mcast.wire.frame import Message
@@ -78,7 +78,7 @@ class NeighbourWatch:
         return f"<NeighbourWatch {self.name} at {self.address}: {'tells' if self._has_told else 'silent'}>"
 
     def ask_to_stop(self) -> None:
-        """Let the thread begin to end: to end many at once, before each one's stop()."""
+        """Let the thread begin to end; stop() waits for it."""
         with self._lock:
             self._stopping.set()
             connection = self._connection
@@ -173,11 +173,7 @@ class NeighbourWatches:
             name: kept.get(name) or self._begin(name, address, is_senior=name in seniors)
             for name, address in addresses.items()
         }
-        gone = [watch for name, watch in before.items() if name not in kept]
-        for watch in gone:
-            watch.ask_to_stop()
-        for watch in gone:
-            watch.stop()
+        stop_together(watch for name, watch in before.items() if name not in kept)
 
     def _begin(self, name: str, address: str, *, is_senior: bool) -> NeighbourWatch:
         timing = SENIOR_TIMING if is_senior else self._timing

@@ -29,7 +29,7 @@ from mcast.wire.health import MAX_REPORTED_EVENTS, CataloguePage, EventReport, S
 from mcast.wire.identity import NODE_NAME
 
 INSTANCE_SIZE = 16
-MAX_CANDIDATES = 16
+MAX_OFFERED = 16
 """Nodes that are offered at a time: more cannot be tried before a viewer's patience ends."""
 MAX_LINKS = 256
 """Neighbours of one node."""
@@ -42,7 +42,7 @@ class BootstrapFlag(IntEnum):
     HEALTH = 4
     PROBE = 5
     SEEK = 6
-    CANDIDATES = 7
+    OFFER = 7
     LINKS = 8
 
 
@@ -54,8 +54,8 @@ class NodeKind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour(Record):
-    """A node at the other end of a link, and where it is reached over this link."""
+class NamedAddress(Record):
+    """A node, and where it is reached: a neighbour over this link, a senior, or one that is offered."""
 
     name: str
     address: str  # "host:port"
@@ -134,26 +134,26 @@ class LayoutMessage(BootstrapPacket):
         one(5, "kind", enumerated(NodeKind, NodeKind.OVERLAY)),
         one(6, "address", ADDRESS),
         many(7, "aliases", HOST),
-        many(8, "neighbours", packed(Neighbour)),
+        many(8, "neighbours", packed(NamedAddress)),
         many(9, "servers", ADDRESS),
         many(10, "rendezvous", NODE_NAME),
         maybe(11, "version", U32, 0),
         maybe(15, "policy", packed(Policy), DEFAULT_POLICY),
         maybe(21, "joined", BOOLEAN, False),
-        many(32, "seniors", packed(Neighbour)),
+        many(32, "seniors", packed(NamedAddress)),
     )
 
     name: str
     kind: NodeKind
     address: str  # "host:port", where others reach its control listener
     aliases: tuple[str, ...] = ()  # further addresses that this node may call from
-    neighbours: tuple[Neighbour, ...] = ()
+    neighbours: tuple[NamedAddress, ...] = ()
     servers: tuple[str, ...] = ()  # "host:port" each; only the rendezvous points get any
     rendezvous: tuple[str, ...] = ()  # names; of those that live the first serves
     version: int = 0
     policy: Policy = DEFAULT_POLICY
     joined: bool = False  # the file does not name this node: it is to choose its neighbours itself
-    seniors: tuple[Neighbour, ...] = ()  # the rendezvous points before this one, and where it reaches them
+    seniors: tuple[NamedAddress, ...] = ()  # the rendezvous points before this one, and where it reaches them
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,13 +224,13 @@ class Seek(BootstrapPacket):
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates(BootstrapPacket):
+class Offer(BootstrapPacket):
     """Nodes that are up, and where each can be reached: the answer to Seek."""
 
-    FLAG = BootstrapFlag.CANDIDATES
-    SCHEMA = Schema(many(25, "nodes", packed(Neighbour), most=MAX_CANDIDATES))
+    FLAG = BootstrapFlag.OFFER
+    SCHEMA = Schema(many(25, "nodes", packed(NamedAddress), most=MAX_OFFERED))
 
-    nodes: tuple[Neighbour, ...] = ()
+    nodes: tuple[NamedAddress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +243,9 @@ class Links(BootstrapPacket):
     links: tuple[str, ...] = ()
 
 
-BootstrapMessage = Register | LayoutMessage | Refused | Health | Probe | Seek | Candidates | Links
+BootstrapMessage = Register | LayoutMessage | Refused | Health | Probe | Seek | Offer | Links
 
-_PACKETS = by_flag(Register, LayoutMessage, Refused, Health, Probe, Seek, Candidates, Links)
+_PACKETS = by_flag(Register, LayoutMessage, Refused, Health, Probe, Seek, Offer, Links)
 
 
 def unpack(body: bytes) -> BootstrapMessage:

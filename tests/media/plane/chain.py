@@ -21,7 +21,7 @@ from mcast.media.delay import Passage
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import History
 from mcast.media.incoming import IncomingStream, ReceiverCounters
-from mcast.media.parent import ParentEvent, ParentState
+from mcast.media.parent import ParentEvent
 from mcast.media.playout import PlayoutBuffer
 from mcast.media.reports import Speaker
 from mcast.media.rtcp_session import RtcpSession
@@ -30,6 +30,7 @@ from mcast.media.token_bucket import TokenBucket
 from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.udp import TrainSender
+from mcast.overlay.events import Feed
 from mcast.wire.node import Start
 from mcast.wire.position import Position
 from mcast.wire.rtcp import Origin, ntp_from_unix
@@ -182,7 +183,7 @@ class Descendant:
     def __init__(self, clock: Clock, on_train: Callable[[Train], None], fast: float = 0.0) -> None:
         self._clock, self._on_train = clock, on_train
         self.stream = IncomingStream(Position(SSRC, 0), start=0, wall=lambda: clock.now + EPOCH + fast)
-        self.told: list[tuple[int, ParentState, float]] = []
+        self.told: list[tuple[int, Feed, float]] = []
         self.outdone: list[int] = []
         self._lines: dict[int, Callable[[], None]] = {}
         clock.each(TICK, self._tick, offset=TICK / 3)
@@ -270,7 +271,7 @@ class Result:
     counters: tuple[ReceiverCounters, ...]  # of each hop's child
     surplus: tuple[float, ...]  # datagrams that each link carried beyond those of the stream, as a share
     back: tuple[float, ...]  # bit/s of RTCP from each child
-    states: tuple[tuple[ParentState, ...], ...]  # what each child was told of its parent
+    states: tuple[tuple[Feed, ...], ...]  # what each child was told of its parent
 
 
 def run_chain(

@@ -11,18 +11,20 @@ from functools import partial
 from ipaddress import ip_address
 
 from helpers import PATIENCE, wait_until
-from mcast.media.child import ChildKey, ChildLost, ChildSnapshot, ChildState
+from mcast.media.child import ChildLost, ChildSnapshot, ChildState
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import DEFAULT_BOUNDS, HistoryBounds
-from mcast.media.parent import ParentEvent, ParentState
-from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.parent import ParentEvent
+from mcast.media.receiver import Receiver
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.addresses import IPAddress
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import CrashBox
 from mcast.net.udp import TrainSender
-from mcast.overlay.actions import UpstreamId
+from mcast.overlay.actions import ConnectionId, UpstreamId
+from mcast.overlay.events import Feed
 from mcast.wire.node import Start
 from mcast.wire.position import Position
 from mcast.wire.train import Train
@@ -47,16 +49,16 @@ _keys = itertools.count()
 class Viewer:
     """A child: its receiver and what it has got."""
 
-    key: ChildKey
+    key: ConnectionId
     receiver: Receiver
     paths: list[Path] = field(default_factory=list)
     trains: list[Train] = field(default_factory=list)
-    told: list[tuple[UpstreamId, ParentState]] = field(default_factory=list)
+    told: list[tuple[UpstreamId, Feed]] = field(default_factory=list)
     outdone: list[UpstreamId] = field(default_factory=list)
     next: int = -1  # the number after the highest
 
     @property
-    def states(self) -> list[ParentState]:
+    def states(self) -> list[Feed]:
         """Return what became of its parents, in order."""
         return [state for _, state in self.told]
 
@@ -96,8 +98,8 @@ class Family:
         timing: Timing = DEFAULT_TIMING,
     ) -> None:
         self.crash, self.timing = CrashBox(threading.Event()), timing
-        self.lost: list[tuple[ChildKey, ChildLost]] = []
-        self.caught_up: list[ChildKey] = []
+        self.lost: list[tuple[ConnectionId, ChildLost]] = []
+        self.caught_up: list[ConnectionId] = []
         self.reader = FeedbackReader(self.crash, catch_up_bit_rate=rate)
         self.reader.start()
         self.fanout = Fanout(

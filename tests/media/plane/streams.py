@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from mcast.media.history import History
 from mcast.wire.mpegts import PACKET
 from mcast.wire.rtp import CLOCK_RATE, HEADER_SIZE, RtpHeader
 from mcast.wire.train import Train, make_trains
@@ -36,6 +37,15 @@ def train(first: int, count: int, **options: Iterable[int]) -> Train:
     """Make one train."""
     (only,) = stream(first, count, **options)
     return only
+
+
+def since(history: History, number: int, most: int) -> list[Train]:
+    """Read up to `most` datagrams from the first one held at `number` or after it, in order."""
+    found: list[Train] = []
+    while most > 0 and (held := history.after(number, most)) is not None:
+        found.append(held)
+        number, most = held.next, most - held.count
+    return found
 
 
 def number_of(payload: bytes | memoryview) -> int:

@@ -12,7 +12,7 @@ from mcast.wire.position import Position
 from mcast.wire.train import Train
 from media.plane import parts
 from media.plane.parts import PATIENT, Pusher, family
-from media.plane.streams import SSRC, stream, train
+from media.plane.streams import SSRC, since, stream, train
 from media.plane.test_child import make
 
 FEW = HistoryBounds(datagrams=20)
@@ -43,7 +43,7 @@ def test_what_was_before_the_history_comes_out_of_the_archive_up_to_where_the_hi
     assert history.after(1_020, 3) == train(1_020, 3)
     for number in (0, 1_019, 1_020, 1_048):
         assert history.get(number) == train(number, 1).datagram(0)
-    assert b"".join(item.data for item in history.since(990, 40)) == wire(990, 1_030)
+    assert b"".join(item.data for item in since(history, 990, 40)) == wire(990, 1_030)
 
 
 def test_nothing_that_is_not_yet_due_comes_out_of_the_archive() -> None:

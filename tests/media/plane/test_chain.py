@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from mcast.media.parent import ParentState
+from mcast.overlay.events import Feed
 from mcast.wire.train import Train
 from media.plane.chain import Clock, Descendant, Link, Sender, Source, run_chain
 
@@ -44,7 +44,7 @@ def test_nothing_is_missing_when_a_link_drops_everything_for_200_ms(loss: float)
     )
     assert result.missing == 0
     assert max(counters.longest_gap_ms for counters in result.counters) < 260
-    assert ParentState.SILENT not in result.states[1]
+    assert Feed.SILENT not in result.states[1]
 
 
 def test_a_fast_stream_is_repaired_at_its_own_rate() -> None:
@@ -60,8 +60,8 @@ def test_a_round_trip_that_trembles_is_no_hindrance() -> None:
 
 def test_a_chain_that_only_loses_suspects_nobody() -> None:
     result = run_chain(6, hops=4, loss=0.25, latency=1.0, seconds=SECONDS)
-    while_it_ran = [states[: states.index(ParentState.FED) + 1] for states in result.states]
-    assert all(ParentState.SUSPECT not in states for states in while_it_ran)
+    while_it_ran = [states[: states.index(Feed.FED) + 1] for states in result.states]
+    assert all(Feed.SUSPECT not in states for states in while_it_ran)
 
 
 class Switch:
@@ -103,7 +103,7 @@ def test_a_parent_that_dies_is_replaced_without_a_missing_number(loss: float) ->
     switch.run(3.0)
     switch.links[0].dead = lambda _: True
     switch.run(0.2)
-    assert (0, ParentState.SUSPECT) in [(upstream, state) for upstream, state, _ in switch.child.told]
+    assert (0, Feed.SUSPECT) in [(upstream, state) for upstream, state, _ in switch.child.told]
     switch.take_second()
     switch.run(0.3)
     switch.child.leave(0)

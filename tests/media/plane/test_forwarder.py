@@ -9,7 +9,8 @@ import pytest
 
 from helpers import Recorder, wait_until
 from mcast.media.forwarder import Forwarder
-from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.receiver import Receiver
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.udp import TrainSender, open_udp
 from mcast.wire.position import Position

@@ -3,10 +3,11 @@
 from itertools import pairwise
 
 from mcast.media.incoming import IncomingStream
-from mcast.media.parent import Parent, ParentState
+from mcast.media.parent import Parent
 from mcast.media.reception import HASTY_ASKS
 from mcast.media.reports import SenderInfo, SenderRound, Speaker, Supply
 from mcast.media.timing import DEFAULT_TIMING
+from mcast.overlay.events import Feed
 from mcast.wire.mpegts import NULL_PACKET
 from mcast.wire.position import Position
 from mcast.wire.rtcp import (
@@ -64,7 +65,7 @@ def report(
     return told.compound(next_number, 7, 8, answer)
 
 
-def kinds(core: Only) -> list[ParentState]:
+def kinds(core: Only) -> list[Feed]:
     return [event.kind for event in core.parent.events()]
 
 
@@ -115,14 +116,14 @@ def test_reports_come_twice_a_second_and_faster_while_datagrams_are_lost() -> No
 def test_silence_is_suspect_after_150_ms_and_sure_after_300_and_over_with_the_next_datagram() -> None:
     core = make()
     core.receive(train(0, 5).data, SIZE, 1.0)
-    assert kinds(core) == [ParentState.FED]
+    assert kinds(core) == [Feed.FED]
     run(core, 1.0, 2.0, 0.01)
     suspect, silent = core.parent.events()
-    assert (suspect.kind, silent.kind) == (ParentState.SUSPECT, ParentState.SILENT)
+    assert (suspect.kind, silent.kind) == (Feed.SUSPECT, Feed.SILENT)
     assert 1.15 <= suspect.at < 1.18
     assert 1.3 <= silent.at < 1.33
     core.receive(train(5, 5).data, SIZE, 2.0)
-    assert kinds(core) == [ParentState.FED]
+    assert kinds(core) == [Feed.FED]
 
 
 def test_who_is_used_to_longer_gaps_suspects_later_for_some_seconds() -> None:
@@ -131,16 +132,16 @@ def test_who_is_used_to_longer_gaps_suspects_later_for_some_seconds() -> None:
         core.receive(train(turn * 5, 5).data, SIZE, now)
         run(core, now, now + 0.24, 0.01)
         now += 0.25
-    assert kinds(core).count(ParentState.SUSPECT) == 1  # the first time
+    assert kinds(core).count(Feed.SUSPECT) == 1  # the first time
     core.receive(train(30, 5).data, SIZE, now)
     run(core, now, now + 0.28, 0.01)
     assert kinds(core) == []
     run(core, now + 0.28, now + 0.6, 0.01)
-    assert kinds(core) == [ParentState.SUSPECT, ParentState.SILENT]
+    assert kinds(core) == [Feed.SUSPECT, Feed.SILENT]
     for turn in range(2_200):  # 22 s without a gap
         core.receive(train(35 + turn * 5, 5).data, SIZE, now + 1.0 + turn / 100)
     run(core, now + 22.99, now + 23.17, 0.01)
-    assert kinds(core) == [ParentState.FED, ParentState.SUSPECT]
+    assert kinds(core) == [Feed.FED, Feed.SUSPECT]
 
 
 def test_a_failure_that_has_passed_is_no_rhythm() -> None:
@@ -149,8 +150,8 @@ def test_a_failure_that_has_passed_is_no_rhythm() -> None:
     run(core, 1.0, 3.0, 0.01)
     core.receive(train(5, 5).data, SIZE, 3.0)
     run(core, 3.0, 3.18, 0.01)
-    assert kinds(core) == [ParentState.FED, ParentState.SUSPECT, ParentState.SILENT, ParentState.FED,
-                           ParentState.SUSPECT]  # fmt: skip
+    assert kinds(core) == [Feed.FED, Feed.SUSPECT, Feed.SILENT, Feed.FED,
+                           Feed.SUSPECT]  # fmt: skip
 
 
 def test_who_was_asleep_itself_suspects_nobody() -> None:
@@ -161,7 +162,7 @@ def test_who_was_asleep_itself_suspects_nobody() -> None:
         core.on_time(awake)
     core.receive(train(5, 5).data, SIZE, 6.03)
     core.on_time(6.03)
-    assert kinds(core) == [ParentState.FED]
+    assert kinds(core) == [Feed.FED]
 
 
 def test_losses_alone_are_no_suspicion() -> None:
@@ -169,7 +170,7 @@ def test_losses_alone_are_no_suspicion() -> None:
     for number in range(0, 2_000, 20):
         core.receive(train(number, 1).data, SIZE, number / 1000)
         run(core, number / 1000, number / 1000 + 0.02, 0.01)
-    assert kinds(core) == [ParentState.FED]
+    assert kinds(core) == [Feed.FED]
 
 
 def test_first_sign_is_waited_for_a_little_longer() -> None:
@@ -177,7 +178,7 @@ def test_first_sign_is_waited_for_a_little_longer() -> None:
     run(core, 0.0, DEFAULT_TIMING.start_silence - 0.02)
     assert kinds(core) == []  # nor suspected: who has given no sign yet has no rhythm
     run(core, DEFAULT_TIMING.start_silence, DEFAULT_TIMING.start_silence + 0.1)
-    assert kinds(core) == [ParentState.SILENT]
+    assert kinds(core) == [Feed.SILENT]
 
 
 def hear(core: Only, begin: float, end: float, told: bytes, *, every: float = 0.03) -> None:
@@ -191,13 +192,13 @@ def test_reports_keep_off_silence_but_are_no_sign_of_the_source() -> None:
     core = make()
     core.receive(train(0, 5).data, SIZE, 1.0)
     hear(core, 1.03, 1.9, report(5))
-    assert kinds(core) == [ParentState.FED]
+    assert kinds(core) == [Feed.FED]
     hear(core, 1.9, 2.2, report(5))
-    assert kinds(core) == [ParentState.CUT]
+    assert kinds(core) == [Feed.CUT]
     hear(core, 2.2, 9.0, report(5))
     assert kinds(core) == []  # no SR sets the clock of media back
     core.receive(train(5, 5).data, SIZE, 9.0)
-    assert kinds(core) == [ParentState.FED]
+    assert kinds(core) == [Feed.FED]
 
 
 def test_a_hop_that_passes_only_reports_is_found_out_after_a_silence_too() -> None:
@@ -205,8 +206,8 @@ def test_a_hop_that_passes_only_reports_is_found_out_after_a_silence_too() -> No
     core.receive(train(0, 5).data, SIZE, 1.0)
     run(core, 1.0, 2.0, 0.01)
     hear(core, 2.0, 3.5, report(5))
-    assert kinds(core) == [ParentState.FED, ParentState.SUSPECT, ParentState.SILENT, ParentState.WAITING,
-                           ParentState.CUT]  # fmt: skip
+    assert kinds(core) == [Feed.FED, Feed.SUSPECT, Feed.SILENT, Feed.WAITING,
+                           Feed.CUT]  # fmt: skip
 
 
 def test_a_report_takes_a_suspicion_back() -> None:
@@ -214,14 +215,14 @@ def test_a_report_takes_a_suspicion_back() -> None:
     core.receive(train(0, 5).data, SIZE, 1.0)
     run(core, 1.0, 1.2, 0.01)
     hear(core, 1.2, 1.5, report(5))
-    assert kinds(core) == [ParentState.FED, ParentState.SUSPECT, ParentState.FED]
+    assert kinds(core) == [Feed.FED, Feed.SUSPECT, Feed.FED]
 
 
 def test_who_waits_for_the_server_is_waited_for() -> None:
     core = make()
     core.receive(train(0, 5).data, SIZE, 1.0)
     hear(core, 1.1, 20.0, report(5, FeedState.WAITING))
-    assert kinds(core) == [ParentState.FED, ParentState.WAITING]
+    assert kinds(core) == [Feed.FED, Feed.WAITING]
 
 
 def nulls(first: int, count: int) -> bytes:
@@ -240,9 +241,9 @@ def test_null_packets_do_not_make_a_parent_fed_that_waits_for_the_server() -> No
             told = report(6 + turn, FeedState.WAITING)
             core.receive(told, len(told), now + 0.01)
         run(core, now, now + 0.1, 0.01)
-    assert kinds(core) == [ParentState.FED, ParentState.WAITING]
+    assert kinds(core) == [Feed.FED, Feed.WAITING]
     core.receive(train(55, 5).data, SIZE, 6.1)
-    assert kinds(core) == [ParentState.FED]
+    assert kinds(core) == [Feed.FED]
 
 
 def test_null_packets_of_a_parent_that_says_it_is_fed_are_media() -> None:
@@ -253,7 +254,7 @@ def test_null_packets_of_a_parent_that_says_it_is_fed_are_media() -> None:
         told = report(turn + 1)
         core.receive(told, len(told), now + 0.01)
         run(core, now, now + 0.1, 0.01)
-    assert kinds(core) == [ParentState.FED]
+    assert kinds(core) == [Feed.FED]
 
 
 def test_null_packets_between_gaps_that_nothing_fills_are_no_media() -> None:
@@ -267,9 +268,9 @@ def test_null_packets_between_gaps_that_nothing_fills_are_no_media() -> None:
             core.receive(told, len(told), now + 0.01)
         run(core, now, now + 0.1, 0.01)
         now += 0.1
-    assert kinds(core) == [ParentState.FED, ParentState.CUT]
+    assert kinds(core) == [Feed.FED, Feed.CUT]
     core.receive(train(number, 5).data, SIZE, 11.1)
-    assert kinds(core) == [ParentState.FED]
+    assert kinds(core) == [Feed.FED]
 
 
 def test_an_idle_source_may_lose_a_null_packet_now_and_then_and_one_for_good() -> None:
@@ -284,7 +285,7 @@ def test_an_idle_source_may_lose_a_null_packet_now_and_then_and_one_for_good() -
         told = report(number + 1)
         core.receive(told, len(told), now + 0.06)
         run(core, now + 0.06, now + 0.1, 0.01)
-    assert kinds(core) == [ParentState.FED]
+    assert kinds(core) == [Feed.FED]
     assert core.stream.counters().lost == 1
 
 
@@ -304,8 +305,8 @@ def test_a_silent_parent_that_comes_back_with_null_packets_waits_as_before() -> 
     core.receive(told, len(told), 1.01)
     run(core, 1.02, 2.0, 0.01)
     core.receive(nulls(1, 1), NULL_DATAGRAM, 2.0)
-    assert kinds(core) == [ParentState.FED, ParentState.WAITING, ParentState.SUSPECT, ParentState.SILENT,
-                           ParentState.WAITING]  # fmt: skip
+    assert kinds(core) == [Feed.FED, Feed.WAITING, Feed.SUSPECT, Feed.SILENT,
+                           Feed.WAITING]  # fmt: skip
 
 
 def test_a_parents_word_counts_for_nothing_while_its_media_comes() -> None:
@@ -313,9 +314,9 @@ def test_a_parents_word_counts_for_nothing_while_its_media_comes() -> None:
     for turn in range(20):  # it is cut off, and feeds us out of its history
         core.receive(train(turn * 5, 5).data, SIZE, 1.0 + turn * 0.01)
         core.receive(report(5, FeedState.CUT), len(report(5)), 1.005 + turn * 0.01)
-    assert kinds(core) == [ParentState.FED]
+    assert kinds(core) == [Feed.FED]
     hear(core, 1.2, 1.3, report(100, FeedState.CUT))
-    assert kinds(core) == [ParentState.CUT]
+    assert kinds(core) == [Feed.CUT]
 
 
 def test_duplicates_are_no_sign_of_life() -> None:
@@ -324,22 +325,22 @@ def test_duplicates_are_no_sign_of_life() -> None:
     for turn in range(1, 50):
         assert core.receive(train(0, 5).data, SIZE, 1.0 + turn / 50) == []
         core.on_time(1.0 + turn / 50)
-    assert kinds(core) == [ParentState.FED, ParentState.SUSPECT, ParentState.SILENT]
+    assert kinds(core) == [Feed.FED, Feed.SUSPECT, Feed.SILENT]
 
 
 def test_parents_state_is_passed_on() -> None:
     core = make()
     core.receive(report(NEXT_UNKNOWN, FeedState.WAITING), len(report(0)), 0.1)
-    assert kinds(core) == [ParentState.WAITING]
+    assert kinds(core) == [Feed.WAITING]
     core.receive(report(0, FeedState.CUT, since=1.5), len(report(0)), 0.2)
     (event,) = core.parent.events()
-    assert event.kind is ParentState.CUT
+    assert event.kind is Feed.CUT
     core.receive(report(0, FeedState.CUT, no_way=True), len(report(0)), 0.25)
-    assert kinds(core) == [ParentState.NO_WAY]
+    assert kinds(core) == [Feed.NO_WAY]
     core.receive(report(0, FeedState.FED), len(report(0)), 0.3)
     assert kinds(core) == []  # it stays cut until media comes
     core.receive(train(0, 1).data, SIZE, 0.4)
-    assert kinds(core) == [ParentState.FED]
+    assert kinds(core) == [Feed.FED]
 
 
 def test_child_that_waits_for_a_keyframe_is_not_starved() -> None:
@@ -347,7 +348,7 @@ def test_child_that_waits_for_a_keyframe_is_not_starved() -> None:
     for turn in range(30):
         core.receive(report(NEXT_UNKNOWN), len(report(0)), turn / 10)
         core.on_time(turn / 10)
-    assert kinds(core) == [ParentState.WAITING]
+    assert kinds(core) == [Feed.WAITING]
     assert core.stream.reception.start is None
 
 
@@ -356,7 +357,7 @@ def test_refused_is_told_once() -> None:
     for turn in range(10):
         core.parent.refused(turn / 10)
         core.on_time(turn / 10)
-    assert kinds(core) == [ParentState.REFUSED]
+    assert kinds(core) == [Feed.REFUSED]
 
 
 def test_parents_word_says_where_it_begins_so_that_a_lost_first_datagram_counts() -> None:

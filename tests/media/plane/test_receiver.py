@@ -11,11 +11,13 @@ import pytest
 from helpers import Recorder, wait_until
 from mcast.media import buffer_fit
 from mcast.media import receiver as receiver_module
-from mcast.media.parent import ParentState
-from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.receiver import Receiver
+from mcast.net import media_socket
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import CrashBox
 from mcast.net.udp import RECEIVE_BUFFER, TrainSender, count_dropped, open_udp
+from mcast.overlay.events import Feed
 from mcast.wire.position import Position
 from mcast.wire.rtcp import Bye, read_token, unpack_compound
 from media.plane.parts import PATIENT
@@ -52,7 +54,7 @@ class Scene:
         self.receiver.add_parent(upstream, self.socket_to(parent), token, START)
         return parent
 
-    def states(self) -> list[tuple[int, ParentState]]:
+    def states(self) -> list[tuple[int, Feed]]:
         return [(call[0], call[1].kind) for call in self.events.calls]  # type: ignore[index]
 
     def close(self) -> None:
@@ -146,7 +148,8 @@ def test_more_room_is_asked_for_when_the_stream_is_fast(
         asked.append(size)
         return size
 
-    monkeypatch.setattr(receiver_module, "request_receive_buffer", ask)
+    for module in (media_socket, receiver_module):
+        monkeypatch.setattr(module, "request_receive_buffer", ask)
     monkeypatch.setattr(buffer_fit, "MEASURED_SECONDS", 0.01)
     monkeypatch.setattr(buffer_fit, "BUFFER_SECONDS", 3600.0)  # as if it came that much faster
     with scene.receiver:
@@ -211,8 +214,8 @@ def test_parent_that_has_died_is_noticed_at_once(scene: Scene) -> None:
     TrainSender(parent).send(train(0, 3))
     scene.trains.wait_for(1)
     parent.close()
-    wait_until(lambda: scene.states() == [(0, ParentState.FED), (0, ParentState.REFUSED)])
-    assert scene.receiver.parents()[0].state is ParentState.REFUSED
+    wait_until(lambda: scene.states() == [(0, Feed.FED), (0, Feed.REFUSED)])
+    assert scene.receiver.parents()[0].state is Feed.REFUSED
 
 
 def test_two_parents_are_heard_and_each_is_told_of_by_its_id(scene: Scene) -> None:
@@ -220,15 +223,15 @@ def test_two_parents_are_heard_and_each_is_told_of_by_its_id(scene: Scene) -> No
     scene.receiver.start()
     assert (token_heard(first), token_heard(second)) == (TOKEN, b"u" * 16)
     first.send(datagram(0))
-    wait_until(lambda: scene.states() == [(3, ParentState.FED)])
+    wait_until(lambda: scene.states() == [(3, Feed.FED)])
     second.send(datagram(0))
     second.send(datagram(1))
-    wait_until(lambda: scene.states() == [(3, ParentState.FED), (4, ParentState.FED)])
+    wait_until(lambda: scene.states() == [(3, Feed.FED), (4, Feed.FED)])
     wait_until(lambda: scene.receiver.position == Position(SSRC, 2))
     assert [item.first for item in scene.trains.calls] == [0, 1]  # type: ignore[attr-defined]
     wait_until(lambda: scene.receiver.counters().duplicates == 1)
     first.close()
-    wait_until(lambda: scene.states()[-1] == (3, ParentState.REFUSED))
+    wait_until(lambda: scene.states()[-1] == (3, Feed.REFUSED))
 
 
 def test_media_of_another_port_never_reaches_it(scene: Scene) -> None:

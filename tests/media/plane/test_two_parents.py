@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 
 from helpers import PATIENCE, wait_until
-from mcast.media.parent import ParentState
 from mcast.media.timing import Timing
+from mcast.overlay.events import Feed
 from mcast.wire.position import Position
 from mcast.wire.rtp import HEADER_SIZE, is_rtcp
 from media.plane.parts import PATIENT, Family, Viewer, family
@@ -112,7 +112,7 @@ def test_one_freezes_and_the_other_goes_on_without_a_gap() -> None:
         with streaming(one, two) as stream:
             one.wait_next(100)
             gate.closed.set()
-            wait_until(lambda: (0, ParentState.SILENT) in viewer.told)
+            wait_until(lambda: (0, Feed.SILENT) in viewer.told)
             count = stream.end()
         check_complete(viewer, count)
 

@@ -10,11 +10,12 @@ from ipaddress import ip_address
 import pytest
 
 from helpers import Recorder, wait_until
-from mcast.media.parent import ParentState
-from mcast.media.receiver import Receiver, connect_media_socket, open_media_socket
+from mcast.media.receiver import Receiver
 from mcast.media.timing import Timing
 from mcast.media.way import VANISHED_SECONDS, Doubts, Way
+from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
+from mcast.overlay.events import Feed
 from mcast.wire.mpegts import NULL_PACKET
 from mcast.wire.position import Position
 from mcast.wire.rtp import HEADER_SIZE
@@ -32,35 +33,35 @@ def way() -> Way:
     return Way("10.0.0.1:6000", 100.0)
 
 
-@pytest.mark.parametrize("state", [ParentState.SILENT, ParentState.REFUSED])
-def test_nothing_at_all_is_a_firewall(way: Way, state: ParentState) -> None:
+@pytest.mark.parametrize("state", [Feed.SILENT, Feed.REFUSED])
+def test_nothing_at_all_is_a_firewall(way: Way, state: Feed) -> None:
     assert way.doubt(state, 0) == "no UDP comes from 10.0.0.1:6000 though TCP is up: a firewall?"
 
 
 def test_the_muteness_of_a_way_ends_with_the_first_sign(way: Way) -> None:
     doubts = Doubts()
-    assert way.muteness == doubts.judge(way, ParentState.SILENT, 0) == doubts.present != ""
-    assert doubts.judge(way, ParentState.SILENT, 0) == "", "it is said once"
+    assert way.muteness == doubts.judge(way, Feed.SILENT, 0) == doubts.present != ""
+    assert doubts.judge(way, Feed.SILENT, 0) == "", "it is said once"
     way.on_received(REPORT, len(REPORT), 0, 101.0)
-    assert (way.muteness, doubts.judge(way, ParentState.WAITING, 0), doubts.present) == ("", "", "")
+    assert (way.muteness, doubts.judge(way, Feed.WAITING, 0), doubts.present) == ("", "", "")
 
 
-@pytest.mark.parametrize("state", [None, ParentState.CUT])
-def test_nothing_yet_is_nothing_to_tell(way: Way, state: ParentState | None) -> None:
+@pytest.mark.parametrize("state", [None, Feed.CUT])
+def test_nothing_yet_is_nothing_to_tell(way: Way, state: Feed | None) -> None:
     assert way.doubt(state, 0) == ""
 
 
 def test_a_parent_that_falls_silent_later_is_no_firewall(way: Way) -> None:
     way.on_received(datagram(0), SIZE, 0, 100.1)
-    assert way.doubt(ParentState.SILENT, 0) == ""
+    assert way.doubt(Feed.SILENT, 0) == ""
 
 
 @pytest.mark.parametrize("small", [NULL, REPORT])
 def test_small_datagrams_alone_with_gaps_between_them_are_a_small_mtu(way: Way, small: bytes) -> None:
     way.on_received(small, len(small), 5, 100.1)
-    assert way.doubt(ParentState.FED, 5) == ""  # repair has not been tried yet
+    assert way.doubt(Feed.FED, 5) == ""  # repair has not been tried yet
     way.on_received(small, len(small), 9, LATER)
-    assert way.doubt(ParentState.FED, 9) == (
+    assert way.doubt(Feed.FED, 9) == (
         "only small datagrams arrive from 10.0.0.1:6000: MTU? try datagram_packets = 6 at the server"
     )
 
@@ -68,17 +69,17 @@ def test_small_datagrams_alone_with_gaps_between_them_are_a_small_mtu(way: Way, 
 def test_null_packets_without_gaps_are_an_idle_source(way: Way) -> None:
     for moment in (100.1, LATER, LATER + 10):
         way.on_received(NULL, len(NULL), 0, moment)
-    assert way.doubt(ParentState.FED, 0) == ""
+    assert way.doubt(Feed.FED, 0) == ""
 
 
 def test_large_datagrams_that_vanish_later_are_noticed_too(way: Way) -> None:
     way.on_received(datagram(0), SIZE, 3, LATER)
-    assert (way.is_open, way.doubt(ParentState.FED, 3)) == (True, "")
+    assert (way.is_open, way.doubt(Feed.FED, 3)) == (True, "")
     way.on_received(NULL, len(NULL), 8, LATER + 10)
-    assert "MTU" in way.doubt(ParentState.FED, 8)
+    assert "MTU" in way.doubt(Feed.FED, 8)
     assert not way.is_open
     way.on_received(datagram(9), SIZE, 8, LATER + 11)
-    assert way.doubt(ParentState.FED, 8) == ""
+    assert way.doubt(Feed.FED, 8) == ""
 
 
 def test_one_packet_a_datagram_is_media(way: Way) -> None:

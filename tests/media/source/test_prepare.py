@@ -12,9 +12,9 @@ import pytest
 
 from helpers import wait_until
 from mcast.errors import ConfigError
+from mcast.media.cancelling import CancelledError
 from mcast.media.source import ts_inspection
 from mcast.media.source.cache import Cache
-from mcast.media.source.cancelling import CancelledError
 from mcast.media.source.complaints import SourceError
 from mcast.media.source.encoding import DEFAULT_QUALITY, Quality
 from mcast.media.source.prepare import Description, is_prepared, prepare

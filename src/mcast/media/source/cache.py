@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from mcast.errors import ConfigError
+from mcast.media.cancelling import Cancelled, check_wanted
 from mcast.media.source.cache_upkeep import touch
-from mcast.media.source.cancelling import Cancelled, check_wanted
 from mcast.media.source.complaints import FREE_SPACE, of_system
 
 _DIRECTORY_MODE, _FILE_MODE = 0o755, 0o644

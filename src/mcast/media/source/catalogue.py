@@ -15,9 +15,9 @@ from pathlib import Path
 
 from mcast import eventlog
 from mcast.errors import ConfigError, McastError
+from mcast.media.cancelling import Cancelled, CancelledError, never
 from mcast.media.source.cache import Cache, FileIdentity, identity_of
 from mcast.media.source.cache_upkeep import clean
-from mcast.media.source.cancelling import Cancelled, CancelledError, never
 from mcast.media.source.complaints import SourceError
 from mcast.media.source.live_inputs import LiveInputs
 from mcast.media.source.pacing import PreparedSource, Source

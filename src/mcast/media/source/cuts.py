@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Self
 
 from mcast.errors import ConfigError
+from mcast.media.cancelling import Cancelled, check_wanted, never
 from mcast.media.source.cache import Cache
-from mcast.media.source.cancelling import Cancelled, check_wanted, never
 from mcast.media.source.cutting import CUTTING_VERSION, Cutter
 from mcast.wire.mpegts import PACKET
 

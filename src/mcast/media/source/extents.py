@@ -9,7 +9,7 @@ stream: a packet whose time is before the last one's, or far behind its end, com
 
 from dataclasses import dataclass, field
 
-from mcast.media.source.cancelling import Cancelled, never
+from mcast.media.cancelling import Cancelled, never
 from mcast.media.source.ffmpeg import find_tool, lines_of
 from mcast.media.source.probe import Probe, number
 from mcast.media.source.tracks import Audio, Video

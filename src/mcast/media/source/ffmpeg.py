@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from mcast.errors import ConfigError
-from mcast.media.source.cancelling import Cancelled, check_wanted, never
+from mcast.media.cancelling import Cancelled, check_wanted, never
 from mcast.media.source.complaints import SourceError, how_to_install, missing_encoder, of_ffmpeg
 from mcast.media.tied import TiedProcess
 

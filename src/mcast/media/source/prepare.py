@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from mcast.media.cancelling import Cancelled, never
 from mcast.media.source.cache import Cache, create, identity_of
-from mcast.media.source.cancelling import Cancelled, never
 from mcast.media.source.complaints import SourceError
 from mcast.media.source.encoding import (
     KEYFRAME_INTERVAL,

@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import Self
 
 from mcast.errors import ConfigError
+from mcast.media.cancelling import Cancelled, never
 from mcast.media.source.cache_upkeep import touch
-from mcast.media.source.cancelling import Cancelled, never
 from mcast.media.source.cuts import Cuts
 from mcast.media.source.cutting import CUTTING_VERSION
 from mcast.media.source.prepare import CLOCK, Description

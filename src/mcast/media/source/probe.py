@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from mcast.media.source.cancelling import Cancelled, never
+from mcast.media.cancelling import Cancelled, never
 from mcast.media.source.complaints import SourceError
 from mcast.media.source.ffmpeg import find_tool, lines_of
 from mcast.media.source.tracks import Audio, Programme, Streams, Subtitle, Video, is_secondary

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from mcast.media.source.cancelling import Cancelled, check_wanted, never
+from mcast.media.cancelling import Cancelled, check_wanted, never
 from mcast.media.source.restamp import pes_at, timestamp_at
 from mcast.wire.mpegts import (
     NULL_PID,

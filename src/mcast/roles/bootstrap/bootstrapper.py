@@ -32,15 +32,15 @@ from mcast.net.entrance import Rules
 from mcast.net.handshake import Credentials
 from mcast.net.listener import Listener
 from mcast.net.ratelimit import Counters, RateLimitedLog
+from mcast.net.task_thread import TaskThread
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
-from mcast.net.worker import Worker
 from mcast.roles.bootstrap.identification import Identification
 from mcast.roles.bootstrap.newcomers import Newcomers
 from mcast.roles.bootstrap.notes import note_arrival, note_change, note_elsewhere
 from mcast.roles.bootstrap.offers import Offers
 from mcast.shares import UNCOUNTED, Source, share_of, source_of
-from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, Probe, Refused, Register, Seek
+from mcast.wire.bootstrap import Health, LayoutMessage, Links, Offer, Probe, Refused, Register, Seek
 from mcast.wire.frame import Message
 from mcast.wire.handshake import Role
 from mcast.wire.health import EventReport
@@ -106,7 +106,7 @@ class Bootstrapper:
         self._registry = Registry()
         self._sessions: dict[str, _Session] = {}
         self._watcher = Watcher(on_crash, counters=self.counters)
-        self._deliveries = Worker("deliver-layouts", on_crash)  # as a delivery may lead to others
+        self._deliveries = TaskThread("deliver-layouts", on_crash)  # as a delivery may lead to others
         rules = Rules(
             credentials=credentials, first_message=REGISTER_TIMEOUT, is_favoured=self._is_of_the_layout
         )
@@ -337,14 +337,14 @@ class Bootstrapper:
             usable = self._offers.usable(self._newcomers, self._registry.snapshot(), now)
         found = usable.for_node(session.name, session.connection.peer.ip, content)
         logger.debug("= %s is offered %s", session.name, ", ".join(each.name for each in found) or "nobody")
-        say(session.connection, Candidates(found))
+        say(session.connection, Offer(found))
 
     def _offer_client(self, connection: Connection, content: str) -> None:
         with self._lock:
             usable = self._offers.usable(self._newcomers, self._registry.snapshot(), time.monotonic())
             unlisted = {name for name, session in self._sessions.items() if session.unlisted}
         found = usable.for_client(connection.peer.ip, content, unlisted)
-        connection.send(Candidates(found), SEND_TIMEOUT)
+        connection.send(Offer(found), SEND_TIMEOUT)
 
     def _link(self, session: _Session, names: tuple[str, ...]) -> None:
         now = time.monotonic()

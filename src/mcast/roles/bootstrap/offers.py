@@ -23,7 +23,7 @@ from mcast.config.layout import Layout, NodeSpec
 from mcast.hostport import IPAddress, literal_ip
 from mcast.monitoring.registry import NodeStatus
 from mcast.roles.bootstrap.newcomers import Newcomers
-from mcast.wire.bootstrap import MAX_CANDIDATES, Neighbour
+from mcast.wire.bootstrap import MAX_OFFERED, NamedAddress
 from mcast.wire.identity import Identity
 
 QUIET_SECONDS = 3.0
@@ -70,7 +70,7 @@ class Usable:
     full: Set[str]  # they have no room for another neighbour
     heard_since: float = -math.inf  # when who is well has said something
 
-    def for_node(self, asker: str, ip: IPAddress, content: str) -> tuple[Neighbour, ...]:
+    def for_node(self, asker: str, ip: IPAddress, content: str) -> tuple[NamedAddress, ...]:
         """Return whom a node is offered that calls from `ip`, the best first."""
         own = {asker, *(link.neighbour for link in self.layout.links.get(asker, ()))}
         parent = self._parent(asker, content)
@@ -85,7 +85,7 @@ class Usable:
             ranked.append((is_doubted, streams is None, not is_rendezvous, -likeness, name))
         return self._named(name for *_, name in sorted(ranked))
 
-    def for_client(self, ip: IPAddress, content: str, unlisted: Set[str]) -> tuple[Neighbour, ...]:
+    def for_client(self, ip: IPAddress, content: str, unlisted: Set[str]) -> tuple[NamedAddress, ...]:
         """Return whom a client is offered that calls from `ip`, those with the most like addresses first."""
         ranked = [
             (self._is_quiet(each), -_alike(node.address.ip, ip), _streams(each, content) is not True, name)
@@ -117,9 +117,9 @@ class Usable:
             if status is not None and node is not None and _means_the_same(node.address.host, ip):
                 yield name, status, node
 
-    def _named(self, names: Iterable[str]) -> tuple[Neighbour, ...]:
-        best = itertools.islice(names, MAX_CANDIDATES)
-        return tuple(Neighbour(name, str(self.layout.nodes[name].address)) for name in best)
+    def _named(self, names: Iterable[str]) -> tuple[NamedAddress, ...]:
+        best = itertools.islice(names, MAX_OFFERED)
+        return tuple(NamedAddress(name, str(self.layout.nodes[name].address)) for name in best)
 
 
 def _streams(status: NodeStatus, content: str) -> bool | None:

@@ -29,13 +29,13 @@ from mcast.media.output import Ended
 from mcast.net.deadline import Deadline
 from mcast.net.waiting import Waiting
 from mcast.roles import cli
+from mcast.roles.client.entry_node import check_entry, find_entry
 from mcast.roles.client.gateway import add_gateway_options, check_list, serve, settings_of
 from mcast.roles.client.listing import print_list, with_suggestion
 from mcast.roles.client.report import Report
 from mcast.roles.client.session import CONTENT_OVER, STOPPED_BY_USER, Session
 from mcast.roles.client.status_line import StatusLine
 from mcast.roles.client.targets import Targets
-from mcast.roles.client.way import check_way, find_way
 from mcast.roles.ending import ERROR_STATUS
 from mcast.roles.http_options import add_http_option
 from mcast.roles.own_addresses import wait_for_own
@@ -107,12 +107,12 @@ def _add_manners(add: cli.AddOption) -> None:
 
 
 def _body(options: argparse.Namespace, process: cli.Process) -> int:
-    check_way(options)
+    check_entry(options)
     if options.list:
         check_list(options)
-        return print_list(options, process) if find_way(options, process) else 0
+        return print_list(options, process) if find_entry(options, process) else 0
     if (http := settings_of(options)) is not None:
-        goes_on = wait_for_own(process.manager, process.stop, options.http) and find_way(options, process)
+        goes_on = wait_for_own(process.manager, process.stop, options.http) and find_entry(options, process)
         return serve(options, http, process) if goes_on else 0
     if options.content is None:
         raise ConfigError("--content NAME is missing; see what there is with --list, or serve it with --http")
@@ -149,7 +149,7 @@ def _play_or_suggest(options: argparse.Namespace, process: cli.Process, report: 
 def _play(options: argparse.Namespace, process: cli.Process, report: Report) -> None:
     """Join, play to the end, and say in the report how it went."""
     targets = Targets(options, process)
-    if not find_way(options, process):
+    if not find_entry(options, process):
         report.exit_reason = STOPPED_BY_USER
         return
     subscription = Subscription(

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from mcast.hostport import IPAddress
 from mcast.net.entrance import FIRST_QUESTION
 from mcast.overlay.actions import ConnectionId
-from mcast.shares import UNCOUNTED, Places, Shares, Source, Waiting, reserve_of, source_of
+from mcast.shares import UNCOUNTED, Places, Shares, Source, WaitingRoom, reserve_of, source_of
 
 MAX_ASKING = 1024
 """Questions in work at a time, for the shares: a decision takes some 50 us, so a quarter of them delays
@@ -29,7 +29,7 @@ class Crowd:
         self._most, self._is_favoured = most, is_favoured
         self._lock = threading.Lock()  # guards what follows
         self._present: dict[ConnectionId, Source] = {}
-        self._resting: Waiting[ConnectionId] = Waiting(most + reserve_of(most))
+        self._resting: WaitingRoom[ConnectionId] = WaitingRoom(most + reserve_of(most))
         self._until: dict[ConnectionId, float] = {}  # of those who rest, the oldest first
         self._asking: dict[ConnectionId, Source] = {}
         self._questions = Shares(MAX_ASKING)

@@ -92,7 +92,7 @@ class Branch(Protocol):
         """How often another stream of the content has been taken."""
 
 
-class Events(Protocol):
+class UntoldEvents(Protocol):
     """What has happened and was not told yet."""
 
     @property
@@ -110,7 +110,7 @@ class Views:
     beyond: Callable[[], tuple[str, ...]]  # the parents that the layout does not link with this node
     servers: Callable[[], Mapping[str, Measurement]]  # as this node measures them, if it does
     catalogue: CatalogueReporter  # of what they have
-    events: Events
+    events: UntoldEvents
     ready: Callable[[], int | None]  # the connection that would carry a report at once, if there is one
 
 

@@ -72,7 +72,7 @@ be overtaken by the BYE, has come by then."""
 OnWatch: TypeAlias = Callable[[Watch, Connection], None]
 
 
-class Events(Protocol):
+class Decisions(Protocol):
     """Whom is told what happens: the decider."""
 
     def offer(self, event: Event, /) -> bool:
@@ -106,14 +106,14 @@ class InboundConnections:
     """Owns the connections and numbers them, so that the core can name them. Safe for all threads."""
 
     def __init__(
-        self, watcher: Watcher, events: Events, on_watch: OnWatch, *, most: int = MAX_INBOUND,
+        self, watcher: Watcher, decisions: Decisions, on_watch: OnWatch, *, most: int = MAX_INBOUND,
         is_favoured: Callable[[IPAddress], bool] = nobody,
     ) -> None:  # fmt: skip
         """`on_watch` is called, by the watcher's thread, with who would be told what this node streams.
 
         `is_favoured` tells whether an address is one of the layout's.
         """
-        self._watcher, self._events, self._on_watch, self._most = watcher, events, on_watch, most
+        self._watcher, self._decisions, self._on_watch, self._most = watcher, decisions, on_watch, most
         self._crowd = Crowd(most, is_favoured)
         self._log = RateLimitedLog(logger)
         self._lock = threading.Lock()  # guards the next three
@@ -184,7 +184,7 @@ class InboundConnections:
             self._too_much(link, message, MissReason.BUSY, "too many requests from one address")
         elif isinstance(message, Stream) and not self._crowd.may_take(link.number, link.source):
             self._too_much(link, message, MissReason.FULL, "too many subscriptions from one address")
-        elif not self._events.offer(event):
+        elif not self._decisions.offer(event):
             raise WireError("too many requests at once")
 
     def _too_much(
@@ -208,7 +208,7 @@ class InboundConnections:
                 logger, "child_left", "[%s] %s has left: %s", content, child, why,
                 content=content, child=child, reason=why, extra=link.about(),
             )  # fmt: skip
-        self._events.post(ConnectionGone(link.number, link.how))
+        self._decisions.post(ConnectionGone(link.number, link.how))
 
     def on_child_lost(self, number: ConnectionId, reason: ChildLost) -> None:
         """Take in that media goes to this child no more: its lease is over, or it said BYE."""
@@ -235,7 +235,7 @@ class InboundConnections:
                 other.number for other in self._links.values() if _is_former(other, link)
             )  # fmt: skip
         if link is not None and link.stream is not None and former:
-            self._events.post(Renewed(link.stream.content, number, former))
+            self._decisions.post(Renewed(link.stream.content, number, former))
 
     def _hang_up(self, link: Inbound) -> None:
         link.connection.close()  # the watcher sees that, and the core is told

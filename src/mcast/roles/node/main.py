@@ -13,6 +13,7 @@ from mcast.net.ports import MediaPorts
 from mcast.overlay.events import Limited
 from mcast.roles import cli, logs
 from mcast.roles.event_tap import EventTap, tapped
+from mcast.roles.node.options import NodeOptions
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.node.session import BootstrapSession
 from mcast.roles.node.workers.pool import MAX_WORKERS
@@ -101,10 +102,7 @@ def _run(
     logs.speak_as(layout.name)
     program = NodeProgram(
         layout, address, ports, session.say, session.ready, process.on_crash,
-        takes_clients=not options.unlisted, parents=options.parents, trace_file=options.trace,
-        forward_threads=options.forward_threads, workers=options.workers,
-        limits=Limited(options.max_children, options.max_rate), gather=options.gather_ms / 1000,
-        credentials=credentials, beat=process.pulse.beat, events=tap,
+        options=_node_options(options), credentials=credentials, beat=process.pulse.beat, events=tap,
     )  # fmt: skip
     process.begun.set()
     place = f"{KINDS[layout.kind]} {layout.name}"
@@ -128,6 +126,15 @@ def _run(
             "elsewhere, and it waits until the layout names it again", layout.name,
             level=logging.WARNING, node=layout.name,
         )  # fmt: skip
+
+
+def _node_options(options: argparse.Namespace) -> NodeOptions:
+    return NodeOptions(
+        takes_clients=not options.unlisted, parents=options.parents,
+        forward_threads=options.forward_threads, workers=options.workers,
+        limits=Limited(options.max_children, options.max_rate), gather=options.gather_ms / 1000,
+        trace_file=options.trace,
+    )  # fmt: skip
 
 
 def _name(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from mcast.errors import McastError
 from mcast.eventlog import event_extra, note
-from mcast.net.worker import Worker
+from mcast.net.task_thread import TaskThread
 from mcast.overlay import actions as do
 from mcast.overlay.actions import Action, UpstreamId
 from mcast.overlay.events import Stopped
@@ -38,7 +38,7 @@ class Performer:
         flooder: Flooder,
         advertiser: Advertiser,
         relays: RelayDb,
-        reaper: Worker,
+        reaper: TaskThread,
         make_upstream: MakeUpstream,
         post: Post,
         on_tree_change: Callable[[], None],

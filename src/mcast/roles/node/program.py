@@ -14,24 +14,21 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from mcast.errors import ConfigError
 from mcast.eventlog import note
 from mcast.hostport import HostPort
-from mcast.media.forwarder import FORWARD_THREADS
 from mcast.media.timing import DEFAULT_TIMING, Timing
-from mcast.net.connection import Connection
 from mcast.net.entrance import FIRST_QUESTION, Rules
 from mcast.net.handshake import Credentials
 from mcast.net.listener import Listener
 from mcast.net.ports import MediaPorts
+from mcast.net.task_thread import TaskThread
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
-from mcast.net.worker import Worker
 from mcast.overlay import trace
-from mcast.overlay.actions import Action, Due, ServerParent, Subscribe
-from mcast.overlay.events import LayoutChanged, Limited, Offered
+from mcast.overlay.actions import Due, ServerParent, Subscribe
+from mcast.overlay.events import LayoutChanged, Offered
 from mcast.overlay.node_core import NodeCore
 from mcast.peer.adverts import Advertiser
 from mcast.peer.decider import Decider
@@ -42,11 +39,12 @@ from mcast.peer.watching import NeighbourWatches
 from mcast.roles.event_tap import EventTap
 from mcast.roles.node.catalogue import CatalogueReporter
 from mcast.roles.node.content_relay import Listeners, RelayHost
-from mcast.roles.node.health import Events, HealthReporter, Views
+from mcast.roles.node.health import HealthReporter, UntoldEvents, Views
 from mcast.roles.node.hop_meter import HopMeter
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.layout_peers import LayoutPeers
 from mcast.roles.node.load import ProcessLoad
+from mcast.roles.node.options import DEFAULT_OPTIONS, NodeOptions
 from mcast.roles.node.own_process import MediaSettings, OwnProcess
 from mcast.roles.node.performer import Performer
 from mcast.roles.node.relays import RelayDb
@@ -54,14 +52,13 @@ from mcast.roles.node.room_meter import RoomMeter
 from mcast.roles.node.server_upstream import ServerUpstream
 from mcast.roles.node.servers import ServerMonitors
 from mcast.roles.node.workers.pool import WorkerPool
-from mcast.wire.bootstrap import Candidates, Health, LayoutMessage, Links, NodeKind, Seek
+from mcast.wire.bootstrap import Health, LayoutMessage, Links, NodeKind, Offer, Seek
 from mcast.wire.handshake import Role
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
 
 logger = logging.getLogger(__name__)
 
-UNLIMITED = Limited()
 KEYLESS = Credentials(Role.NODE)
 SEED_BYTES = 16
 """Of what request ids are drawn from: as many as an id has."""
@@ -79,80 +76,83 @@ class NodeProgram:
         ready: Callable[[], int | None],
         on_crash: OnCrash,
         *,
-        takes_clients: bool = True,
-        parents: int | None = None,
-        forward_threads: int = FORWARD_THREADS,
-        workers: int = 1,
-        limits: Limited = UNLIMITED,
-        gather: float = 0.0,
-        trace_file: Path | None = None,
+        options: NodeOptions = DEFAULT_OPTIONS,
         timing: Timing = DEFAULT_TIMING,
         credentials: Credentials = KEYLESS,
         beat: Callable[..., None] = lambda *_: None,
-        events: Events | None = None,
+        events: UntoldEvents | None = None,
     ) -> None:
         """Listen at `address`. Raises ConfigError if that, or to write the trace, is not possible.
 
         `say` tells the bootstrapper something and must not wait; `ready` gives the connection that would
-        carry it at once. `takes_clients`: neighbours may name this node to their clients, for when they fail
-        themselves. `parents`: of each content, where it is not to be as many as the layout says.
-        `forward_threads` is the most that carry its contents in a process, `workers` how many processes do: 1
-        is this one, alone. `limits`: what it may do for all its children together. `gather`: how long it may
-        hold trains, in seconds, to send fewer and longer ones.
-        `beat` gets, at each tick, the threads that the node cannot do without.
-        `events` are told to the bootstrapper, too.
+        carry it at once. `beat` gets, at each tick, the threads that the node cannot do without. `events` are
+        told to the bootstrapper, too.
         """
-        self._beat = beat
-        self._limits = limits
-        self._me, self._parents = Identity.node(layout.name), parents
-        self._ports, self._on_crash = ports, on_crash
-        seed, is_rendezvous = os.urandom(SEED_BYTES), layout.kind is NodeKind.RENDEZVOUS
-        core = NodeCore(self._me, random.Random(seed), rendezvous=is_rendezvous)
-        self._credentials, self._peers = credentials, LayoutPeers()
-        rules = Rules(credentials=credentials, first_message=FIRST_QUESTION, is_favoured=self._peers.is_one)
-        self._listener = Listener(address, self._serve, on_crash, name="control", rules=rules)  # may fail
+        self._options, self._beat = options, beat
+        self._me = Identity.node(layout.name)
+        self._ports, self._on_crash, self._credentials = ports, on_crash, credentials
+        self._peers = LayoutPeers()
+        self._listener = self._make_listener(address)
         try:
-            header = trace.header(self._me, rendezvous=is_rendezvous, seed=seed)
-            writer = TraceWriter(trace_file, header) if trace_file is not None else None
+            core, self._decider = self._make_decider(layout.kind is NodeKind.RENDEZVOUS)
         except ConfigError:
             self._listener.stop()
             raise
-        self._decider = Decider(core, self._perform, on_crash, on_tick=self._on_tick, trace=writer)
         post = self._decider.post
         self._watcher = Watcher(on_crash)
-        self._reaper = Worker("reaper", on_crash)
+        self._reaper = TaskThread("reaper", on_crash)
         self._flooder = Flooder(self._watcher, post, on_crash, credentials=credentials)
         self._monitors = ServerMonitors(self._watcher, post, on_crash, credentials=credentials)
-        self._advertiser = Advertiser(takes_clients=takes_clients)
+        self._advertiser = Advertiser(takes_clients=options.takes_clients)
         self._watches = NeighbourWatches(
             self._me, post, self._decider.offer, on_crash, credentials=credentials
         )  # fmt: skip
         self._inbound = InboundConnections(
             self._watcher, self._decider, self._advertiser.watch, is_favoured=self._peers.is_one
         )
-        listeners = Listeners(
-            post, self._inbound.on_child_lost, self._inbound.on_child_caught_up, on_crash
-        )  # fmt: skip
-        settings = MediaSettings(str(self._me), ports, forward_threads, gather, timing)
-        self._host: RelayHost = (
-            OwnProcess(settings, listeners) if workers == 1 else WorkerPool(workers, settings, listeners)
-        )
+        self._host = self._make_host(timing)
         self._relays = RelayDb(self._host, self._reaper, post)
         self._meter, self._room = HopMeter(self._relays, post), RoomMeter(self._relays, self._host, post)
-        views = Views(
-            lambda: core.branches,
-            lambda: core.parents_beyond,
-            lambda: core.servers.measurements(),
-            CatalogueReporter(lambda name: core.servers.behind(name), lambda: core.servers.changes),
-            events or EventTap(),
-            ready,
-        )
-        load = ProcessLoad(self._host.others_load)
-        self._health = HealthReporter(views, self._relays, say, load)
+        views = _views(core, events or EventTap(), ready)
+        self._health = HealthReporter(views, self._relays, say, ProcessLoad(self._host.others_load))
         self._performer = Performer(
             self._inbound, self._flooder, self._advertiser, self._relays, self._reaper, self._upstream,
             post, self._health.on_tree_change, say,
         )  # fmt: skip
+
+    def _make_listener(self, address: HostPort) -> Listener:
+        rules = Rules(
+            credentials=self._credentials, first_message=FIRST_QUESTION, is_favoured=self._peers.is_one
+        )
+        return Listener(
+            address, lambda connection: self._inbound.take(connection), self._on_crash, name="control",
+            rules=rules,
+        )  # fmt: skip
+
+    def _make_decider(self, is_rendezvous: bool) -> tuple[NodeCore, Decider]:
+        """Return the core, and who asks it. Raises ConfigError if the trace cannot be written."""
+        seed, path = os.urandom(SEED_BYTES), self._options.trace_file
+        header = trace.header(self._me, rendezvous=is_rendezvous, seed=seed)
+        writer = None if path is None else TraceWriter(path, header)
+        core = NodeCore(self._me, random.Random(seed), rendezvous=is_rendezvous)
+        decider = Decider(
+            core, lambda action: self._performer.perform(action), self._on_crash, on_tick=self._on_tick,
+            trace=writer,
+        )  # fmt: skip
+        return core, decider
+
+    def _make_host(self, timing: Timing) -> RelayHost:
+        """Return what carries the contents: this process, or its workers."""
+        options, inbound = self._options, self._inbound
+        listeners = Listeners(
+            self._decider.post, inbound.on_child_lost, inbound.on_child_caught_up, self._on_crash
+        )  # fmt: skip
+        settings = MediaSettings(
+            str(self._me), self._ports, options.forward_threads, options.gather, timing
+        )  # fmt: skip
+        if options.workers == 1:
+            return OwnProcess(settings, listeners)
+        return WorkerPool(options.workers, settings, listeners)
 
     @property
     def address(self) -> HostPort:
@@ -164,24 +164,17 @@ class NodeProgram:
         self._host.start()
         self._watcher.start()
         self._reaper.start()
-        self._decider.post(self._limits)
-        self._take_in(layout)
+        self._decider.post(self._options.limits)
+        self.update(layout)
         self._decider.start()
         self._listener.start()
 
     def update(self, layout: LayoutMessage) -> None:
-        """Take in a new layout: kind, neighbours, servers. Waits for the threads of those that are gone."""
-        self._take_in(layout)
-
-    def take_offer(self, offer: Candidates) -> None:
-        """Take in whom the bootstrapper offers."""
-        self._decider.post(Offered(offer.nodes))
-
-    def _take_in(self, layout: LayoutMessage) -> None:
+        """Take in a layout: kind, neighbours, servers. Waits for the threads of those that are gone."""
         # The core first: what the new connections tell is then about those whom it knows.
         names = tuple(neighbour.name for neighbour in layout.neighbours)
         self._peers.update(neighbour.address for neighbour in layout.neighbours)
-        policy = replace(layout.policy, parents=self._parents or layout.policy.parents)
+        policy = replace(layout.policy, parents=self._options.parents or layout.policy.parents)
         self._decider.post(LayoutChanged(names, layout.servers, _rendezvous(layout), policy, layout.joined))
         addresses = {each.name: each.address for each in layout.neighbours}
         self._advertiser.update(addresses)
@@ -192,6 +185,10 @@ class NodeProgram:
             logger, "node_up", "%s", _describe(layout), node=layout.name, address=self.address,
             kind=layout.kind.name.lower(),
         )  # fmt: skip
+
+    def take_offer(self, offer: Offer) -> None:
+        """Take in whom the bootstrapper offers."""
+        self._decider.post(Offered(offer.nodes))
 
     def stop(self) -> None:
         """Leave the overlay: children are told, parents too, every thread ends.
@@ -207,12 +204,6 @@ class NodeProgram:
         self._monitors.stop()
         self._watcher.stop()
         self._inbound.close()
-
-    def _serve(self, connection: Connection) -> None:
-        self._inbound.take(connection)
-
-    def _perform(self, action: Action) -> None:
-        self._performer.perform(action)
 
     def _on_tick(self, now: float) -> None:
         self._inbound.on_tick(now)
@@ -237,6 +228,18 @@ class NodeProgram:
         relay = self._relays.get(subscribe.content)
         due = relay.due(resume.next) if relay is not None else None
         return due or subscribe.due
+
+
+def _views(core: NodeCore, events: UntoldEvents, ready: Callable[[], int | None]) -> Views:
+    """Return where the node's reports come from."""
+    return Views(
+        lambda: core.branches,
+        lambda: core.parents_beyond,
+        lambda: core.servers.measurements(),
+        CatalogueReporter(lambda name: core.servers.behind(name), lambda: core.servers.changes),
+        events,
+        ready,
+    )
 
 
 def _rendezvous(layout: LayoutMessage) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from mcast.media.receiver import Receiver
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
 from mcast.overlay.actions import ConnectionId, Due, UpstreamId
-from mcast.overlay.events import Feed, FeedChanged, Outdone
+from mcast.overlay.events import FeedChanged, Outdone
 from mcast.roles.node.content_relay import ChildTimes, ContentRelay, Listeners, Newcomer
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
@@ -121,4 +121,4 @@ class Relay(ContentRelay):
         self.fanout.close()
 
     def _on_parent(self, upstream: UpstreamId, event: ParentEvent) -> None:
-        self._post(FeedChanged(upstream, Feed[event.kind.name], event.quiet_ms))
+        self._post(FeedChanged(upstream, event.kind, event.quiet_ms))

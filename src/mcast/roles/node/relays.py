@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from mcast.eventlog import note
 from mcast.media.incoming import ReceiverCounters
 from mcast.media.parent import ParentCounters
-from mcast.net.worker import Worker
+from mcast.net.task_thread import TaskThread
 from mcast.overlay.actions import Accept, ConnectionId, UpstreamId
 from mcast.overlay.events import Drained
 from mcast.overlay.further import usable
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 class RelayDb:
     """The relays by content. For the decider's thread."""
 
-    def __init__(self, host: RelayHost, reaper: Worker, post: Post) -> None:
+    def __init__(self, host: RelayHost, reaper: TaskThread, post: Post) -> None:
         """`host` carries the relays; `reaper` waits for their ends."""
         self._host, self._reaper, self._post = host, reaper, post
         self._relays: dict[str, ContentRelay] = {}

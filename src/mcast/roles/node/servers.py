@@ -19,7 +19,7 @@ from mcast.net.backoff import Backoff
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.deadline import Deadline
 from mcast.net.handshake import Credentials
-from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.threads import OnCrash, OwnedThread, stop_together
 from mcast.net.watcher import Watcher
 from mcast.overlay.events import Event, ServerListed, ServerLost, ServerMeasured
 from mcast.peer.decider import Post
@@ -198,8 +198,4 @@ class ServerMonitors:
     def _replace(self, monitors: dict[str, ServerMonitor]) -> None:
         """Put others in force, and stop those that are not among them."""
         before, self._monitors = self._monitors, monitors
-        gone = [monitor for address, monitor in before.items() if address not in monitors]
-        for monitor in gone:
-            monitor.ask_to_stop()
-        for monitor in gone:
-            monitor.stop()
+        stop_together(monitor for address, monitor in before.items() if address not in monitors)

@@ -28,10 +28,10 @@ from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.waker import Waker, wait_readable
 from mcast.wire.bootstrap import (
-    Candidates,
     Health,
     LayoutMessage,
     Links,
+    Offer,
     Probe,
     Refused,
     Register,
@@ -49,7 +49,7 @@ SLOW = 1.0
 """Seconds after which a node that has heard nothing at all, not even a refusal, says what it waits for."""
 
 OnLayout: TypeAlias = Callable[[LayoutMessage], None]
-OnOffer: TypeAlias = Callable[[Candidates], None]
+OnOffer: TypeAlias = Callable[[Offer], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,7 +296,7 @@ class BootstrapSession:
                 self._register = replace(self._register, links=())
         self._answered.set()
 
-    def _new_offer(self, offer: Candidates) -> None:
+    def _new_offer(self, offer: Offer) -> None:
         with self._lock:
             on_offer = self._on_offer
         if on_offer is not None:
@@ -365,7 +365,7 @@ class _Dialogue:
                 self._session._new_layout(message)
             case Refused():
                 raise _RefusedError(message)
-            case Candidates():
+            case Offer():
                 self._session._new_offer(message)
             case Probe():
                 self._heartbeat = self._pause = Deadline(0.0)

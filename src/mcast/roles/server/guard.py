@@ -5,8 +5,10 @@ points, if the file names them.
 """
 
 from mcast.config.networks import Networks
+from mcast.eventlog import event_extra
 from mcast.hostport import IPAddress
 from mcast.net.connection import Connection
+from mcast.net.ratelimit import RateLimitedLog
 
 
 class Guard:
@@ -38,3 +40,10 @@ class Guard:
         if rendezvous is None or peer in rendezvous:
             return None
         return f"{peer} is not in 'rendezvous' in {self._file}: add it if this is a rendezvous point"
+
+
+def note_refusal(log: RateLimitedLog, kind: str, what: str, connection: Connection, reason: str) -> None:
+    """Say that a connection was refused something; `log` counts each `kind` of it."""
+    peer = connection.peer
+    extra = event_extra("refused", whom=peer, reason=reason)
+    log.warning(kind, "refused %s to %s: %s", what, peer, reason, extra=extra)

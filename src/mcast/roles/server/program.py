@@ -1,6 +1,6 @@
 """What runs inside `mcast-server`: one connection per question of the rendezvous point.
 
-    WAKE  the list of contents, now and whenever it changes      (watched)
+    WAKE  the list of contents, now and whenever it changes      (watched; list_listeners.py)
     PING  answered at once, for as long as the connection lives  (a handler thread of its own)
     CSND  a stream; the connection is the subscription           (watched)
 
@@ -16,13 +16,13 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mcast import eventlog
 from mcast.errors import McastError, WireError
 from mcast.hostport import HostPort
-from mcast.media.child import ChildKey, ChildLost
+from mcast.media.child import ChildLost
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.history import Archive
@@ -38,15 +38,18 @@ from mcast.net.handshake import Credentials
 from mcast.net.listener import Listener
 from mcast.net.ports import MediaPorts
 from mcast.net.ratelimit import RateLimitedLog
+from mcast.net.task_thread import TaskThread
 from mcast.net.threads import OnCrash
 from mcast.net.watcher import Watcher
-from mcast.net.worker import Worker
+from mcast.overlay.actions import ConnectionId
+from mcast.roles.server.guard import note_refusal
+from mcast.roles.server.list_listeners import ListListeners
 from mcast.shares import UNCOUNTED, Shares, source_of
-from mcast.wire.frame import Message, encode
+from mcast.wire.frame import Message
 from mcast.wire.handshake import Role
 from mcast.wire.node import TOKEN_SIZE, StopReason
 from mcast.wire.position import MAX_BEGIN, Position
-from mcast.wire.server import Contents, Ping, Ready, Send, Sending, SendStatus, ServerStop, Wake
+from mcast.wire.server import Ping, Ready, Send, Sending, SendStatus, ServerStop, Wake
 
 logger = logging.getLogger(__name__)
 
@@ -56,19 +59,15 @@ FIRST_MESSAGE_TIMEOUT = 5.0
 """Seconds until a connection must have said what it is for."""
 PING_TIMEOUT = 30.0
 """Seconds without a PING after which the connection is closed: the rendezvous point sends four a second."""
-LIST_TIMEOUT = 5.0
-"""Seconds that a peer may take to accept the list; the others do not wait for it."""
 MAX_TAKERS = 1024
 """Streams that are taken at a time. Beyond, or beyond its share for one address: FULL."""
-MAX_LISTENERS = 256
-"""Connections that want to know the list. Beyond, or beyond its share for one address, one is closed."""
 
 
 @dataclass(slots=True, eq=False)
 class _Taker:
     """A stream that somebody takes, and the connection that it lives on."""
 
-    number: int
+    number: ConnectionId
     connection: Connection
     streamer: Streamer[Fanout]
     is_deaf: bool = False  # the connection has fallen silent for good, the stream goes on
@@ -95,19 +94,19 @@ class ServerProgram:
         self._listener = Listener(address, self._serve, on_crash, name="control", rules=rules)
         self._watcher = Watcher(on_crash)
         self._reader = FeedbackReader(on_crash)
-        self._errands = Worker("errands", on_crash)
+        self._errands = TaskThread("errands", on_crash)
         self._log = RateLimitedLog(logger)
         self._pool: StreamingPool[Fanout] = StreamingPool(
             catalogue, self._make_fanout, on_end=self._on_end, on_lapse=self._expire_soon,
             on_crash=on_crash, pace=pace, threads=threads, linger=linger,
         )  # fmt: skip
+        self._listeners = ListListeners(
+            self._pool.contents, self._watcher, self._errands, self._is_favoured, self._log
+        )
         self._lock = threading.Lock()  # for what follows
         self._numbers = itertools.count(1)
-        self._takers: dict[ChildKey, _Taker] = {}
-        self._taking, self._listening = Shares(MAX_TAKERS), Shares(MAX_LISTENERS)
-        self._listeners: set[Connection] = set()  # those that want to know the list
-        self._untold: set[Connection] = set()  # those of them that are to be told
-        self._is_tell_posted = False  # the errand that tells them waits for its turn
+        self._takers: dict[ConnectionId, _Taker] = {}
+        self._taking = Shares(MAX_TAKERS)
 
     @property
     def address(self) -> HostPort:
@@ -124,19 +123,17 @@ class ServerProgram:
         self._watcher.start()
         self._reader.start()
         self._errands.start()
-        self._catalogue.start(self._tell_contents, self._on_crash)
+        self._catalogue.start(self._listeners.tell, self._on_crash)
         self._listener.start()
 
     def stop(self) -> None:
         """Send STOP to all takers, and end every stream and thread, however far start() has come."""
         self._listener.stop()
         with self._lock:
-            takers, lists = list(self._takers.values()), list(self._listeners)
+            takers = list(self._takers.values())
         for taker in takers:
             self._end(taker, ServerStop(StopReason.LEAVING))
-        for connection in lists:
-            self._watcher.unwatch(connection)
-            connection.close()
+        self._listeners.close()
         self._watcher.stop()
         self._errands.stop()
         self._pool.close()
@@ -148,7 +145,7 @@ class ServerProgram:
             case Ping() as ping if not ping.reply:
                 self._answer_pings(connection, ping)
             case Wake():
-                self._serve_list(connection)
+                self._listeners.add(connection)
             case Send() as send:
                 self._serve_stream(connection, send)
             case other:
@@ -164,88 +161,25 @@ class ServerProgram:
                 raise WireError(f"{type(message).__name__} has no place among PINGs")
             ping = message
 
-    # WAKE, CONT
-
-    def _serve_list(self, connection: Connection) -> None:
-        with self._lock:
-            if is_room := self._take_place(self._listening, connection):
-                self._listeners.add(connection)
-        if not is_room:
-            text = f"too many ask for it: {MAX_LISTENERS}, or a quarter of that from one address"
-            self._note_refusal("listeners", "the list", connection, text)
-            return
-        try:
-            self._watcher.watch(
-                connection,
-                lambda message: self._on_list_message(connection, message),
-                lambda _: self._forget_listener(connection),
-            )
-        except PeerGone:
-            self._forget_listener(connection)
-            raise
-        connection.detach()
-        self._tell_soon([connection])
-
-    def _on_list_message(self, connection: Connection, message: Message) -> None:
-        if not isinstance(message, Wake):
-            raise WireError(f"{type(message).__name__} has no place where the list is asked for")
-        self._tell_soon([connection])
-
-    def _forget_listener(self, connection: Connection) -> None:
-        with self._lock:
-            if connection in self._listeners:
-                self._listeners.remove(connection)
-                self._listening.give_back(source_of(connection.peer.ip))
-            self._untold.discard(connection)
-
-    def _tell_contents(self) -> None:
-        """Send the list, which has changed, to all who listen."""
-        with self._lock:
-            listeners = tuple(self._listeners)
-        self._tell_soon(listeners)
-
-    def _tell_soon(self, listeners: Iterable[Connection]) -> None:
-        """Tell some the list, as it is when their turn comes.
-
-        However often they ask, one errand waits and each of them stands in it once.
-        """
-        with self._lock:
-            self._untold.update(listeners)
-            is_first, self._is_tell_posted = not self._is_tell_posted, True
-        if is_first:
-            self._errands.post(self._tell)
-
-    def _tell(self) -> None:
-        # In one thread alone: so a newer list is never followed by an older one.
-        with self._lock:
-            untold, self._untold, self._is_tell_posted = self._untold, set(), False
-        contents = Contents(self._pool.contents())  # what changes from here on is another errand
-        try:
-            frame = encode(contents)
-        except ValueError as error:
-            self._log.warning("unsendable", "the list cannot be sent: %s", error)
-            return
-        for connection in untold:
-            self._watcher.push(connection, frame, LIST_TIMEOUT)
-
     # CSND, OK, STOP
 
     def _serve_stream(self, connection: Connection, send: Send) -> None:
+        ip = connection.peer.ip
         with self._lock:
-            is_room = self._take_place(self._taking, connection)
+            is_room = self._taking.take(source_of(ip), favoured=self._is_favoured(ip))
         if not is_room:
             text = f"too many streams are taken: {MAX_TAKERS}, or a quarter of that from one address"
-            self._note_refusal("takers", "a stream", connection, text)
+            note_refusal(self._log, "takers", "a stream", connection, text)
             connection.send(Sending(SendStatus.FULL, text=text))
             return
         send = self._believed(connection, send)
-        source = UNCOUNTED if self._is_favoured(connection.peer.ip) else source_of(connection.peer.ip)
+        source = UNCOUNTED if self._is_favoured(ip) else source_of(ip)
         try:
             overdue = Overdue(send.overdue_ms / 1000, send.due)
             streamer = self._pool.take(send.content, send.resume, overdue=overdue, source=source)
         except McastError as error:
             with self._lock:
-                self._taking.give_back(source_of(connection.peer.ip))
+                self._taking.give_back(source_of(ip))
             status = error.status if isinstance(error, NotReadyError) else SendStatus.ERROR
             connection.send(Sending(status, text=str(error)))
             return
@@ -269,7 +203,7 @@ class ServerProgram:
             logger, "attached", "%s attached", connection.peer,
             content=streamer.content, child=connection.peer, path=(),
         )  # fmt: skip
-        self._tell_contents()
+        self._listeners.tell()
         if streamer.ended:  # while we were at it, so that _on_end() may have missed this taker
             self._tell_end(taker)
 
@@ -285,7 +219,7 @@ class ServerProgram:
             why = f"no stream comes to number {send.resume.next}"
         if why is None:
             return send
-        self._note_refusal("strangers", "to go on with a stream", connection, why)
+        note_refusal(self._log, "strangers", "to go on with a stream", connection, why)
         return replace(send, resume=None, overdue_ms=0, due=None)
 
     def _admit(self, taker: _Taker, send: Send) -> Sending:
@@ -329,7 +263,7 @@ class ServerProgram:
 
     def _let_go(self, taker: _Taker) -> None:
         self._pool.leave(taker.streamer, lost=taker.is_lost)
-        self._tell_contents()  # only now: an errand to tell that waits already would come before the change
+        self._listeners.tell()  # only now: an errand to tell that waits already would come before the change
 
     def _end(self, taker: _Taker, stop: ServerStop) -> None:
         """End a stream from this side."""
@@ -339,16 +273,6 @@ class ServerProgram:
         taker.connection.close()
         self._leave(taker, stop.reason.name.lower())
 
-    def _take_place(self, places: Shares, connection: Connection) -> bool:
-        """Take one of the bounded places, of which some are kept for the rendezvous points."""
-        ip = connection.peer.ip
-        return places.take(source_of(ip), favoured=self._is_favoured(ip))
-
-    def _note_refusal(self, kind: str, what: str, connection: Connection, reason: str) -> None:
-        peer = connection.peer
-        extra = eventlog.event_extra("refused", whom=peer, reason=reason)
-        self._log.warning(kind, "refused %s to %s: %s", what, peer, reason, extra=extra)
-
     # What streams tell
 
     def _make_fanout(self, content: str, position: Position, archive: Archive | None) -> Fanout:
@@ -357,7 +281,7 @@ class ServerProgram:
             cname="mcast-server", on_lost=self._on_lost, archive=archive,
         )  # fmt: skip
 
-    def _on_lost(self, key: ChildKey, lost: ChildLost) -> None:
+    def _on_lost(self, key: ConnectionId, lost: ChildLost) -> None:
         # Who has said BYE gets no media any more. That is all: its connection is about to say why it leaves,
         # and a BYE that overtakes the STOP must not make a taker that left in order look lost.
         taker = self._takers.get(key)
@@ -390,7 +314,7 @@ class ServerProgram:
 
     def _expire(self, streamer: Streamer[Fanout]) -> None:
         self._pool.expire(streamer)
-        self._tell_contents()
+        self._listeners.tell()
 
     def _tell_end(self, taker: _Taker) -> None:
         say(taker.connection, ServerStop(StopReason.END, taker.streamer.position.next - 1))

@@ -25,8 +25,8 @@ from typing import NoReturn
 from mcast.errors import McastError
 from mcast.media.child import ChildLost
 from mcast.net.ports import MediaPorts
+from mcast.net.task_thread import TaskThread
 from mcast.net.threads import OwnedThread
-from mcast.net.worker import Worker
 from mcast.overlay.actions import ConnectionId, UpstreamId
 from mcast.overlay.events import Drained, Event, FeedChanged, Outdone
 from mcast.roles import interpreter
@@ -34,7 +34,7 @@ from mcast.roles.node.content_relay import ChildTimes, Listeners
 from mcast.roles.node.load import resident_kb
 from mcast.roles.node.own_process import MediaSettings, OwnProcess
 from mcast.roles.node.relay import Relay
-from mcast.roles.node.workers import orders as do
+from mcast.roles.node.workers import messages
 from mcast.roles.node.workers.log_records import RecordTeller
 from mcast.roles.node.workers.pipe import Pipe, inherited
 from mcast.roles.node.workers.values import ChildFigures, ParentFigures, RelayId, Stand
@@ -52,9 +52,9 @@ MAX_WAITING = 1_000
 class Facts:
     """Owns the thread "facts", which sends what is to be told."""
 
-    def __init__(self, pipe: Pipe[do.Order]) -> None:
+    def __init__(self, pipe: Pipe[messages.Order]) -> None:
         self._pipe = pipe
-        self._waiting: queue.SimpleQueue[do.Fact | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[messages.Fact | None] = queue.SimpleQueue()
         self._left_out = 0
         self._thread = OwnedThread("facts", self._run, self.crash)
 
@@ -62,9 +62,11 @@ class Facts:
         """Begin to send."""
         self._thread.start()
 
-    def tell(self, fact: do.Fact) -> None:
+    def tell(self, fact: messages.Fact) -> None:
         """Have something told. Never waits."""
-        if self._waiting.qsize() < MAX_WAITING or not isinstance(fact, do.Stands | do.Figures | do.Line):
+        if self._waiting.qsize() < MAX_WAITING or not isinstance(
+            fact, messages.Stands | messages.Figures | messages.Line
+        ):
             self._waiting.put(fact)
         else:
             self._left_out += 1
@@ -92,13 +94,13 @@ class Facts:
 class WorkerProgram:
     """Does the orders of a node, and tells what comes of them."""
 
-    def __init__(self, pipe: Pipe[do.Order], begin: do.Begin, facts: Facts) -> None:
+    def __init__(self, pipe: Pipe[messages.Order], begin: messages.Begin, facts: Facts) -> None:
         self._pipe, self._facts = pipe, facts
         settings = MediaSettings(
             begin.cname, MediaPorts(), begin.forward_threads, begin.gather_us / 1_000_000
         )
         listeners = Listeners(self._post, self._on_child_lost, self._on_child_caught_up, facts.crash)
-        self._host, self._reaper = OwnProcess(settings, listeners), Worker("reaper", facts.crash)
+        self._host, self._reaper = OwnProcess(settings, listeners), TaskThread("reaper", facts.crash)
         self._relays: dict[RelayId, Relay] = {}
         self._of: dict[UpstreamId, RelayId] = {}  # which relay a parent feeds
         self._ticks = 0
@@ -125,30 +127,30 @@ class WorkerProgram:
 
     # Orders
 
-    def _obey(self, order: do.Order, sockets: Sequence[socket.socket]) -> None:
-        if isinstance(order, do.Open):
+    def _obey(self, order: messages.Order, sockets: Sequence[socket.socket]) -> None:
+        if isinstance(order, messages.Open):
             self._relays[order.relay] = self._host.open(order.content, order.position, order.start)
             return
         match order:
-            case do.AddParent(number, upstream, token, position, start):
+            case messages.AddParent(number, upstream, token, position, start):
                 (sock,) = sockets
                 self._of[upstream] = number
                 self._relays[number].add_parent(upstream, sock, token, position, start)
-            case do.RemoveParent(number, upstream):
+            case messages.RemoveParent(number, upstream):
                 self._of.pop(upstream, None)
                 self._relays[number].remove_parent(upstream)
-            case do.TakeIn(number, newcomer):
+            case messages.TakeIn(number, newcomer):
                 relay = self._relays[number]
                 for common in sockets:
                     relay.fanout.adopt(newcomer.local_ip, common)
                 relay.take_in(newcomer)
-            case do.Dismiss(number, child):
+            case messages.Dismiss(number, child):
                 self._relays[number].dismiss(child)
-            case do.TellState(number, state, no_way):
+            case messages.TellState(number, state, no_way):
                 self._relays[number].set_state(state, no_way=no_way)
-            case do.AwaitDrain(number, last):
+            case messages.AwaitDrain(number, last):
                 self._relays[number].await_drain(last)
-            case do.Close(number):
+            case messages.Close(number):
                 self._close(number)
 
     def _close(self, number: RelayId) -> None:
@@ -173,7 +175,7 @@ class WorkerProgram:
         busy = tuple(round(seconds * 1_000_000) for seconds in self._host.busy_seconds())
         stands = tuple(_stand(number, relay) for number, relay in relays.items())
         cpu_us = round(time.process_time() * 1_000_000)
-        self._facts.tell(do.Stands(cpu_us, resident_kb(), busy, stands))
+        self._facts.tell(messages.Stands(cpu_us, resident_kb(), busy, stands))
 
     def _post(self, event: Event) -> None:
         match event:
@@ -182,19 +184,19 @@ class WorkerProgram:
                 number = self._of.get(upstream, 0)
                 if (relay := self._relays.get(number)) is not None:
                     self._tell_stands({number: relay})
-                self._facts.tell(do.Fed(upstream, feed, quiet_ms))
+                self._facts.tell(messages.FeedChanged(upstream, feed, quiet_ms))
             case Outdone(upstream):
-                self._facts.tell(do.Idle(upstream))
+                self._facts.tell(messages.Outdone(upstream))
             case Drained(content, children):
-                self._facts.tell(do.Done(content, children))
+                self._facts.tell(messages.Drained(content, children))
             case _:
                 raise TypeError(f"no relay posts {event}")
 
     def _on_child_lost(self, child: ConnectionId, how: ChildLost) -> None:
-        self._facts.tell(do.Lost(child, how))
+        self._facts.tell(messages.ChildGone(child, how))
 
     def _on_child_caught_up(self, child: ConnectionId) -> None:
-        self._facts.tell(do.CaughtUp(child))
+        self._facts.tell(messages.CaughtUp(child))
 
 
 def _stand(number: RelayId, relay: Relay) -> Stand:
@@ -204,7 +206,7 @@ def _stand(number: RelayId, relay: Relay) -> Stand:
     return Stand(number, relay.position, wanted, due_at, relay.delay(), relay.counters())
 
 
-def _figures(number: RelayId, relay: Relay) -> do.Figures:
+def _figures(number: RelayId, relay: Relay) -> messages.Figures:
     parents = tuple(ParentFigures(upstream, told) for upstream, told in relay.parents().items())
     children = tuple(
         ChildFigures(
@@ -214,12 +216,12 @@ def _figures(number: RelayId, relay: Relay) -> do.Figures:
         )
         for child in relay.fanout.children()
     )
-    return do.Figures(number, parents, children)
+    return messages.Figures(number, parents, children)
 
 
 def _have_log_told(facts: Facts, level: int) -> None:
     root = logging.getLogger()
-    root.handlers[:] = [RecordTeller(lambda record: facts.tell(do.Line(record)))]
+    root.handlers[:] = [RecordTeller(lambda record: facts.tell(messages.Line(record)))]
     root.setLevel(level)
 
 
@@ -234,7 +236,7 @@ def main(argv: Sequence[str]) -> None:
             begin, _ = pipe.receive()
         except EOFError:
             return
-        if not isinstance(begin, do.Begin):
+        if not isinstance(begin, messages.Begin):
             raise McastError(f"a worker's first order is {type(begin).__name__}")
         facts = Facts(pipe)
         facts.start()

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from mcast.errors import WireError
 from mcast.net.deadline import Deadline
 from mcast.net.waker import wait_readable
-from mcast.roles.node.workers.orders import Fact, Order, unpack_fact, unpack_order
+from mcast.roles.node.workers.messages import Fact, Order, unpack_fact, unpack_order
 
 MAX_MESSAGE = 160_000
 """Bytes: more than the longest message (`Figures` of 4,096 children, whose rows fill a field of 64 KiB), and

@@ -16,11 +16,12 @@ from typing import TypeVar
 
 from mcast.eventlog import note
 from mcast.net.deadline import Deadline
+from mcast.net.threads import stop_together
 from mcast.overlay.actions import UpstreamId
 from mcast.overlay.events import Drained, Feed, FeedChanged, Outdone
 from mcast.roles.node.content_relay import Listeners, RelayHost
 from mcast.roles.node.own_process import MediaSettings
-from mcast.roles.node.workers import orders as do
+from mcast.roles.node.workers import messages
 from mcast.roles.node.workers.log_records import say
 from mcast.roles.node.workers.process import Ears, WorkerProcess
 from mcast.roles.node.workers.remote_relay import RemoteRelay
@@ -69,7 +70,9 @@ class WorkerPool(RelayHost):
         self._settings, self._listeners = settings, listeners
         # What the node's own log would let through, its events included.
         level = logging.getLogger("mcast").getEffectiveLevel()
-        begin = do.Begin(settings.cname, settings.forward_threads, round(settings.gather * 1_000_000), level)
+        begin = messages.Begin(
+            settings.cname, settings.forward_threads, round(settings.gather * 1_000_000), level
+        )
         ears = Ears(self._on_up, self._on_fact, self._on_down)
         self._workers = tuple(
             WorkerProcess(number, begin, ears, listeners.on_crash) for number in range(1, count + 1)
@@ -117,10 +120,7 @@ class WorkerPool(RelayHost):
         return ()  # of a worker that hangs its process takes care
 
     def stop(self) -> None:
-        for worker in self._workers:
-            worker.ask_to_stop()
-        for worker in self._workers:
-            worker.stop()
+        stop_together(self._workers)
 
     # What workers tell: each in its own thread
 
@@ -145,28 +145,28 @@ class WorkerPool(RelayHost):
                 self._carry(relay)
         return len(orphans)
 
-    def _on_fact(self, worker: WorkerProcess, fact: do.Fact) -> None:
+    def _on_fact(self, worker: WorkerProcess, fact: messages.Fact) -> None:
         match fact:
-            case do.Stands():
+            case messages.Stands():
                 for stand in fact.stands:
                     if (relay := self._relays.get(stand.relay)) is not None:
                         relay.on_stand(stand)
                 if time.monotonic() >= self._retry_at:
                     self._carry_those_left()
-            case do.Figures(number):
+            case messages.Figures(number):
                 if (relay := self._relays.get(number)) is not None:
                     relay.on_figures(fact)
-            case do.Fed(upstream, feed, quiet_ms):
+            case messages.FeedChanged(upstream, feed, quiet_ms):
                 self._listeners.post(FeedChanged(upstream, feed, quiet_ms))
-            case do.Idle(upstream):
+            case messages.Outdone(upstream):
                 self._listeners.post(Outdone(upstream))
-            case do.Done(content, children):
+            case messages.Drained(content, children):
                 self._listeners.post(Drained(content, children))
-            case do.Lost(child, how):
+            case messages.ChildGone(child, how):
                 self._listeners.on_child_lost(child, how)
-            case do.CaughtUp(child):
+            case messages.CaughtUp(child):
                 self._listeners.on_child_caught_up(child)
-            case do.Line(record):
+            case messages.Line(record):
                 say(record, worker.number)
 
     def _carry(self, relay: RemoteRelay) -> None:

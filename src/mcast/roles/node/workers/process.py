@@ -27,9 +27,9 @@ from mcast.errors import WireError
 from mcast.eventlog import note
 from mcast.net.backoff import Backoff
 from mcast.net.deadline import Deadline
+from mcast.net.task_thread import TaskThread
 from mcast.net.threads import OnCrash, OwnedThread
-from mcast.net.worker import Worker
-from mcast.roles.node.workers.orders import Begin, Fact, Order, Stands
+from mcast.roles.node.workers.messages import Begin, Fact, Order, Stands
 from mcast.roles.node.workers.pipe import Pipe, pair
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class WorkerProcess:
         self._lock = threading.Lock()  # guards the next
         self._pipe: Pipe[Fact] | None = None  # while it is up
         self._backoff = Backoff(FIRST_PAUSE, LAST_PAUSE)
-        self._orders = Worker(f"orders-{number}", on_crash)
+        self._orders = TaskThread(f"orders-{number}", on_crash)
         self._thread = OwnedThread(f"worker-{number}", self._run, on_crash)
 
     def __repr__(self) -> str:

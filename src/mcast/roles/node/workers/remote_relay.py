@@ -23,8 +23,8 @@ from mcast.media.sockets import open_common
 from mcast.net.ports import MediaPorts
 from mcast.overlay.actions import ConnectionId, Due, UpstreamId
 from mcast.roles.node.content_relay import ChildTimes, ContentRelay, Newcomer
-from mcast.roles.node.workers import orders as do
-from mcast.roles.node.workers.orders import Figures, Order
+from mcast.roles.node.workers import messages
+from mcast.roles.node.workers.messages import Figures, Order
 from mcast.roles.node.workers.process import WorkerProcess
 from mcast.roles.node.workers.values import RelayId, Stand
 from mcast.wire.position import Position
@@ -32,7 +32,7 @@ from mcast.wire.rtcp import FeedState
 
 
 class _Parent(NamedTuple):
-    order: do.AddParent
+    order: messages.AddParent
     sock: socket.socket
 
 
@@ -57,12 +57,12 @@ class RemoteRelay(ContentRelay):
         self._figures = Figures(number, (), ())
         self._lock = threading.Lock()  # guards all that follows
         self._worker: WorkerProcess | None = None
-        self._opening = do.Open(number, content, position, start)
+        self._opening = messages.Open(number, content, position, start)
         self._parents: dict[UpstreamId, _Parent] = {}
         self._children: dict[ConnectionId, Newcomer] = {}
         self._common: dict[IPAddress, socket.socket] = {}
         self._shared: set[IPAddress] = set()  # the worker has the common socket of these
-        self._supply: do.TellState | None = None
+        self._supply: messages.TellState | None = None
         self._last: int | None = None  # the content's last number, once it is over
         self._is_closed = False
 
@@ -130,7 +130,7 @@ class RemoteRelay(ContentRelay):
             if self._is_closed:
                 sock.close()
                 return
-            order = do.AddParent(self.number, upstream, token, position, start)
+            order = messages.AddParent(self.number, upstream, token, position, start)
             self._order(order, sock)
             self._parents[upstream] = _Parent(order, sock)
             is_heard = self._worker is not None
@@ -141,7 +141,7 @@ class RemoteRelay(ContentRelay):
         with self._lock:
             parent = self._parents.pop(upstream, None)
             if parent is not None:
-                self._order(do.RemoveParent(self.number, upstream))
+                self._order(messages.RemoveParent(self.number, upstream))
                 parent.sock.close()
 
     def take_in(self, newcomer: Newcomer) -> int:
@@ -152,7 +152,7 @@ class RemoteRelay(ContentRelay):
             if common is None:
                 common = self._common[newcomer.local_ip] = open_common(self._ports, newcomer.local_ip)
             try:
-                self._order(do.TakeIn(self.number, newcomer), *self._common_for(newcomer))
+                self._order(messages.TakeIn(self.number, newcomer), *self._common_for(newcomer))
             except OSError as error:
                 raise ConfigError(f"no socket can be shared with a worker: {error}") from None
             self._children[newcomer.key] = newcomer
@@ -162,17 +162,17 @@ class RemoteRelay(ContentRelay):
     def dismiss(self, child: ConnectionId) -> None:
         with self._lock:
             if self._children.pop(child, None) is not None:
-                self._order(do.Dismiss(self.number, child))
+                self._order(messages.Dismiss(self.number, child))
 
     def tell_state(self, state: FeedState, no_way: bool) -> None:
         with self._lock:
-            self._supply = do.TellState(self.number, state, no_way)
+            self._supply = messages.TellState(self.number, state, no_way)
             self._order(self._supply)
 
     def await_drain(self, last: int) -> None:
         with self._lock:
             self._last = last
-            self._order(do.AwaitDrain(self.number, last))
+            self._order(messages.AwaitDrain(self.number, last))
 
     def newly_drained(self) -> tuple[ConnectionId, ...]:
         return ()  # the worker posts it
@@ -181,7 +181,7 @@ class RemoteRelay(ContentRelay):
         with self._lock:
             if self._is_closed:
                 return
-            self._order(do.Close(self.number))
+            self._order(messages.Close(self.number))
             self._is_closed = True
             for sock in (*(parent.sock for parent in self._parents.values()), *self._common.values()):
                 sock.close()
@@ -232,9 +232,9 @@ class RemoteRelay(ContentRelay):
         for newcomer in self._children.values():
             if onward is not None:
                 newcomer = replace(newcomer, resume=onward, heard_from=ports.get(newcomer.key, 0))
-            yield do.TakeIn(self.number, newcomer), self._common_for(newcomer)
+            yield messages.TakeIn(self.number, newcomer), self._common_for(newcomer)
         if self._last is not None:
-            yield do.AwaitDrain(self.number, self._last), ()
+            yield messages.AwaitDrain(self.number, self._last), ()
 
     def _order(self, order: Order, *sockets: socket.socket) -> None:
         """Tell the worker, if there is one. With the lock held. Raises OSError: no descriptors."""

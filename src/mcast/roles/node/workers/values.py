@@ -13,7 +13,7 @@ from mcast.errors import WireError
 from mcast.hostport import IPAddress
 from mcast.media.child import ChildLost
 from mcast.media.incoming import ReceiverCounters
-from mcast.media.parent import ParentCounters, ParentState
+from mcast.media.parent import ParentCounters
 from mcast.overlay.actions import ConnectionId, UpstreamId
 from mcast.overlay.events import Feed
 from mcast.roles.node.content_relay import ChildTimes
@@ -134,7 +134,7 @@ class ParentFigures:
     @classmethod
     def of(cls, *row: Any) -> Self:
         upstream, state, *numbers, jitter_ms, trip = row
-        known = ParentState(state) if state else None
+        known = Feed(state) if state else None
         return cls(upstream, ParentCounters(*(known, *numbers, jitter_ms, _known(trip))))
 
 

@@ -9,11 +9,11 @@ from typing import cast
 
 import pytest
 
-from mcast.media import live
+from mcast.media import live_children
 from mcast.media.child import Child, ChildState
 from mcast.media.children import Children
 from mcast.media.history import History
-from mcast.media.live import ALONE_SECONDS
+from mcast.media.live_children import ALONE_SECONDS
 from mcast.media.token_bucket import TokenBucket
 from mcast.net.addresses import SockAddr
 from mcast.net.ratelimit import RateLimitedLog
@@ -74,7 +74,7 @@ class Call:
 @pytest.fixture
 def together(monkeypatch: pytest.MonkeyPatch) -> Together:
     calls = Together()
-    monkeypatch.setattr(live, "MultiSender", calls.make)
+    monkeypatch.setattr(live_children, "MultiSender", calls.make)
     return calls
 
 

@@ -13,7 +13,7 @@ from mcast.net.threads import OnCrash, OwnedThread
 Task = Callable[[], None]
 
 
-class Worker:
+class TaskThread:
     """Owns one thread and the tasks that wait for it."""
 
     def __init__(self, name: str, on_crash: OnCrash) -> None:

@@ -12,7 +12,7 @@ from mcast.roles import cli
 logger = logging.getLogger(__name__)
 
 
-def check_way(options: argparse.Namespace) -> None:
+def check_entry(options: argparse.Namespace) -> None:
     """Raise ConfigError unless there is one way to learn where to join."""
     if options.bootstrap is None and options.neighbours is None:
         raise ConfigError(
@@ -23,7 +23,7 @@ def check_way(options: argparse.Namespace) -> None:
         raise ConfigError("--neighbour and --bootstrap exclude each other: give one")
 
 
-def find_way(options: argparse.Namespace, process: cli.Process) -> bool:
+def find_entry(options: argparse.Namespace, process: cli.Process) -> bool:
     """Put the nearest node into `options.neighbours`, and the next ones into `options.further`.
 
     Returns False if the user wants to go before. Raises ConfigError, and UnreachableError if nobody is found

@@ -1,7 +1,8 @@
 """What a node and its workers say to each other: orders one way, facts the other (docs/architecture.md).
 
     node    BEGIN, then OPEN, ADD_PARENT, TAKE_IN, ... CLOSE   ->  worker     a socket may come with it
-    node  <-  STANDS each 100 ms, FIGURES once a second; FED, IDLE, DONE, CHILD_LOST, CAUGHT_UP, LINE   worker
+    node  <-  STANDS each 100 ms, FIGURES once a second;           worker
+              FEED_CHANGED, OUTDONE, DRAINED, CHILD_GONE, CAUGHT_UP, LINE
 
 Each is one message of a socketpair that keeps messages whole (SOCK_SEQPACKET). A relay has a number of its
 own for as long as it lives, so that late facts of one are not taken for another's. Everything is spelled out,
@@ -52,10 +53,10 @@ class Flag(IntEnum):
     CLOSE = 9
     STANDS = 33
     FIGURES = 34
-    FED = 35
-    IDLE = 36
-    DONE = 37
-    CHILD_LOST = 38
+    FEED_CHANGED = 35
+    OUTDONE = 36
+    DRAINED = 37
+    CHILD_GONE = 38
     CAUGHT_UP = 39
     LINE = 40
 
@@ -200,7 +201,7 @@ class Close(FlaggedRecord):
     SCHEMA = Schema(one(1, "relay", U32))
 
 
-# Facts
+# Facts; the node posts those that have the name of an event as that event
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,14 +235,14 @@ class Figures(FlaggedRecord):
 
 
 @dataclass(frozen=True, slots=True)
-class Fed(FlaggedRecord):
-    """How it is with a parent's media has changed: `FeedChanged` is to be posted."""
+class FeedChanged(FlaggedRecord):
+    """How it is with a parent's media has changed."""
 
     upstream: UpstreamId
     feed: Feed
     quiet_ms: int = 0
 
-    FLAG = Flag.FED
+    FLAG = Flag.FEED_CHANGED
     SCHEMA = Schema(
         one(1, "upstream", U64),
         one(2, "feed", FEED),
@@ -250,34 +251,34 @@ class Fed(FlaggedRecord):
 
 
 @dataclass(frozen=True, slots=True)
-class Idle(FlaggedRecord):
-    """Of two parents of a content, this one has brought no number first: `Outdone` is to be posted."""
+class Outdone(FlaggedRecord):
+    """Of two parents of a content, this one has brought no number first for a while."""
 
     upstream: UpstreamId
 
-    FLAG = Flag.IDLE
+    FLAG = Flag.OUTDONE
     SCHEMA = Schema(one(1, "upstream", U64))
 
 
 @dataclass(frozen=True, slots=True)
-class Done(FlaggedRecord):
-    """These children of a content have got everything: `Drained` is to be posted."""
+class Drained(FlaggedRecord):
+    """These children of a content have got everything up to its last number."""
 
     content: str
     children: tuple[ConnectionId, ...]
 
-    FLAG = Flag.DONE
+    FLAG = Flag.DRAINED
     SCHEMA = Schema(one(1, "content", CONTENT_NAME), many(2, "children", U64))
 
 
 @dataclass(frozen=True, slots=True)
-class Lost(FlaggedRecord):
+class ChildGone(FlaggedRecord):
     """Media goes to this child no more: its lease is over, or it said BYE."""
 
     child: ConnectionId
     how: ChildLost
 
-    FLAG = Flag.CHILD_LOST
+    FLAG = Flag.CHILD_GONE
     SCHEMA = Schema(one(1, "child", U64), one(2, "how", LOST))
 
 
@@ -302,9 +303,9 @@ class Line(FlaggedRecord):
 
 
 Order: TypeAlias = Begin | Open | AddParent | RemoveParent | TakeIn | Dismiss | TellState | AwaitDrain | Close
-Fact: TypeAlias = Stands | Figures | Fed | Idle | Done | Lost | CaughtUp | Line
+Fact: TypeAlias = Stands | Figures | FeedChanged | Outdone | Drained | ChildGone | CaughtUp | Line
 _ORDERS = by_flag(Begin, Open, AddParent, RemoveParent, TakeIn, Dismiss, TellState, AwaitDrain, Close)
-_FACTS = by_flag(Stands, Figures, Fed, Idle, Done, Lost, CaughtUp, Line)
+_FACTS = by_flag(Stands, Figures, FeedChanged, Outdone, Drained, ChildGone, CaughtUp, Line)
 
 
 def unpack_order(data: bytes) -> Order:
