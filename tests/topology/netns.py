@@ -1,9 +1,14 @@
 """Hosts as network namespaces, with links that can be slow: for what loopback cannot show."""
 
+import ctypes
 import os
 import subprocess
+import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
+
+_CLONE_NEWNET = 0x4000_0000
 
 
 class Networks:
@@ -33,11 +38,13 @@ class Networks:
             self.ip(host, "link", "set", device, "up")
         return ends
 
-    def slow_down(self, host: str, device: str, rate: str) -> None:
-        """Let a device send no faster than `rate` (256kbit), with a queue of 100 ms."""
+    def slow_down(
+        self, host: str, device: str, rate: str, *, burst: str = "4kb", queue: str = "100ms"
+    ) -> None:
+        """Let a device send no faster than `rate` (256kbit), and hold what waits for so long."""
         _run(
             *("tc", "-n", self._hosts[host], "qdisc", "add", "dev", device, "root"),
-            *("tbf", "rate", rate, "burst", "4kb", "latency", "100ms"),
+            *("tbf", "rate", rate, "burst", burst, "latency", queue),
         )
 
     def drop_udp(self, host: str, device: str) -> None:
@@ -54,6 +61,31 @@ class Networks:
     def inside(self, host: str, *command: str) -> list[str]:
         """Return the command that runs another one in a host. `ip netns exec` is replaced by it: one pid."""
         return ["ip", "netns", "exec", self._hosts[host], *command]
+
+    def within(self, host: str, action: Callable[[], None]) -> None:
+        """Call something in a host: what it opens, and the threads it starts, stay there."""
+        failures: list[BaseException] = []
+
+        def body() -> None:
+            try:
+                self._enter(host)
+                action()
+            except BaseException as error:  # a failed assertion, too
+                failures.append(error)
+
+        thread = threading.Thread(target=body)
+        thread.start()
+        thread.join(60)
+        assert not thread.is_alive()
+        for failure in failures:
+            raise failure
+
+    def _enter(self, host: str) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        descriptor = os.open(f"/run/netns/{self._hosts[host]}", os.O_RDONLY)
+        result = libc.setns(descriptor, _CLONE_NEWNET)
+        os.close(descriptor)
+        assert result == 0, os.strerror(ctypes.get_errno())
 
     def __enter__(self) -> Self:
         return self

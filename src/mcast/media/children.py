@@ -199,8 +199,8 @@ class Children:
             for group in plan.groups:
                 served = group.sender.send(train)  # one call for all of them
                 if served < len(group.children):
-                    self._part_company(group, served, now)
                     alone = (*alone, *group.children[served:])
+                    self._see_why(group, served, train, now)
             stalled: list[tuple[Child, int]] = []
             for child in alone:
                 sent = child.sender.send(train)  # type: ignore[union-attr]  # live: it has a sender
@@ -211,18 +211,18 @@ class Children:
                 self._fall_back(train, stalled, now)
         self._epoch += 1
 
-    def _part_company(self, group: Group, served: int, now: float) -> None:
-        """Send by its own socket for a while: to each of a group if the common one is full, else to one.
+    def _see_why(self, group: Group, served: int, train: Train, now: float) -> None:
+        """Take in that the common socket of a group took a train for so many of it only.
 
-        That is the one behind those that were served, whose address was refused.
+        Either it is full, or the address of the next one was refused: who is sent to alone for a while.
         """
-        is_one = group.sender.refused
-        with self._lock:
-            for child in group.children[served : served + 1] if is_one else group.children:
-                child.alone_until = now + ALONE_SECONDS
-            self._live.changed()
-        if not is_one:
+        if not group.sender.refused:
             self._log.counters.add("common_socket_full")
+            group.sender.make_room(train, served)
+            return
+        with self._lock:
+            group.children[served].alone_until = now + ALONE_SECONDS
+            self._live.changed()
 
     def _fall_back(self, train: Train, stalled: list[tuple[Child, int]], now: float) -> None:
         with self._lock:

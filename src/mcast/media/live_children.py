@@ -2,9 +2,9 @@
 
 Children at one local address share its common socket: one call sends a train to all of them. What does
 not leave by it leaves by the child's own socket. A queue that fills must be one child's alone, and the
-common socket's is everybody's; so when it is full, each child is sent to by its own socket for
-`ALONE_SECONDS`. Those whose own queue stayed empty return to the common one, and who filled his own is
-behind, and no longer live.
+common socket's is everybody's. So when that is full, who has not been served yet gets this train by its own
+socket, and the next train leaves by the common one again. Who fills its own is behind, and no longer live; it
+stays out of the common one for `ALONE_SECONDS`, and then until its own queue is empty.
 
 How far the live children are is one figure for all of them (`child.Front`).
 """
@@ -16,7 +16,7 @@ from mcast.media.child import Child
 from mcast.net.multisend import MultiSender, is_available
 
 ALONE_SECONDS = 10.0
-"""How long each is sent to by its own socket once the common one was full."""
+"""How long a child is sent to by its own socket once that was full, or its address was refused."""
 LEAST_TOGETHER = 2
 
 
@@ -69,8 +69,15 @@ class LiveChildren:
         """Return who is sent to how from now on."""
         plan = self._plan
         if plan is None or now >= plan.until:
+            self._look_at_queues(now)
             plan = self._plan = self._make_plan(now)
         return plan
+
+    def _look_at_queues(self, now: float) -> None:
+        """Leave alone for longer those whose time alone is over and whose own queue is not empty."""
+        for child in self._children.values():
+            if 0 < child.alone_until <= now and child.sender is not None:
+                child.alone_until = now + ALONE_SECONDS if child.sender.unsent else 0.0
 
     def _make_plan(self, now: float) -> Plan:
         together: dict[socket.socket, list[Child]] = {}

@@ -14,12 +14,18 @@ import struct
 from collections.abc import Sequence
 
 from mcast.net.addresses import SockAddr
+from mcast.net.buffer_limits import SEND_LIMIT, warn_of_limit
 from mcast.net.messages import Header, Message, Part, function
-from mcast.net.udp import UDP_SEGMENT
+from mcast.net.udp import DATAGRAM_COST, UDP_SEGMENT, request_send_buffer
 from mcast.wire.train import MAX_TRAIN_BYTES, MAX_TRAIN_DATAGRAMS, Train
 
 MAX_MESSAGES = 64
 """In one call: a hundred of them would keep the interpreter for 0.6 ms."""
+MAX_SEND_BUFFER = 16 * 1024 * 1024
+"""Bytes for what one socket has sent and no card has taken, so that memory is bounded: two trains of six
+datagrams to each of 600 addresses. For more the socket may be full now and then."""
+TRAINS_HELD = 2
+"""To each address: the last one may still wait when the next one comes."""
 
 _FULL = (errno.EAGAIN, errno.ENOBUFS)
 _MESSAGE_SIZE = ctypes.sizeof(Message)
@@ -34,6 +40,7 @@ class MultiSender:
     def __init__(self, sock: socket.socket, addresses: Sequence[SockAddr]) -> None:
         """Make the headers ready; the addresses are of the socket's family."""
         self._sock, self._count, self._segment = sock, len(addresses), 0
+        self._room = 0  # bytes that were asked for
         self.refused = False  # the last train, at one address; else the socket was full
         names = [_packed(sock.family, address) for address in addresses]
         self._names = ctypes.create_string_buffer(b"".join(names))  # the headers point into these two
@@ -67,6 +74,26 @@ class MultiSender:
                 return self._send_on(descriptor, sent + max(0, done))
             sent += done
         return sent
+
+    def make_room(self, train: Train, served: int) -> None:
+        """Have the socket hold more, as it had no room for a train after `served` addresses.
+
+        A card needs milliseconds for a train to a hundred children, which wait here meanwhile. Nothing is
+        changed where not they have filled the socket but what had waited there before: that is for somebody
+        behind a slow link, and more room would only let more of it wait.
+        """
+        cost = train.count * DATAGRAM_COST
+        needed = min(TRAINS_HELD * cost * self._count, MAX_SEND_BUFFER)
+        if needed <= self._room:
+            return
+        granted = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        if 2 * served * cost < granted:
+            return
+        self._room = needed
+        if granted < needed:
+            granted = request_send_buffer(self._sock, needed // 2)
+        if granted < needed:
+            warn_of_limit(SEND_LIMIT, granted, needed)
 
     def _send_nothing(self) -> int:
         self.refused = False

@@ -7,13 +7,16 @@ Where the kernel, the route (its MTU) or the device lacks them, datagrams go one
 on the wire are the same. Sends never wait (MSG_DONTWAIT): what does not fit the socket's buffer
 stays with the caller.
 
-`SO_SNDBUF` is left small on purpose: what waits in it is beyond recall, what waits in a history is not.
+A child's own socket keeps the small `SO_SNDBUF` of the system on purpose: what waits in it is beyond recall,
+what waits in a history is not. One that many share gets room for a train to each (`request_send_buffer`).
 """
 
 import contextlib
 import errno
+import fcntl
 import socket
 import struct
+import termios
 import threading
 from dataclasses import dataclass
 
@@ -28,11 +31,12 @@ DATAGRAM_BYTES, DATAGRAM_COST = 1_328, 2_304
 # Names that Python's socket module lacks (linux/udp.h, asm-generic/socket.h).
 UDP_SEGMENT = 103
 UDP_GRO = 104
+_SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("=9I")  # linux/sock_diag.h: the last tells what was dropped
 
-_GRO_SIZE = struct.Struct("=i")
+_OUTQ = _GRO_SIZE = struct.Struct("=i")
 _SEGMENT_SIZE = struct.Struct("=H")
 _ANCILLARY = socket.CMSG_SPACE(_GRO_SIZE.size)
 MAX_RECEIVE = 65_536
@@ -84,14 +88,35 @@ def share_port(sock: socket.socket) -> None:
 
 
 def request_receive_buffer(sock: socket.socket, size: int = RECEIVE_BUFFER) -> int:
-    """Ask for a receive buffer, as root even beyond the system's limit; return what was granted."""
-    for option in (_SO_RCVBUFFORCE, socket.SO_RCVBUF):
+    """Ask for a receive buffer, as root even beyond the system's limit; return what was granted.
+
+    That is twice as much, or twice the system's limit: so the kernel counts (socket(7)).
+    """
+    return _request_buffer(sock, (_SO_RCVBUFFORCE, socket.SO_RCVBUF), size)
+
+
+def request_send_buffer(sock: socket.socket, size: int) -> int:
+    """Ask for room for what has not left yet, likewise."""
+    return _request_buffer(sock, (_SO_SNDBUFFORCE, socket.SO_SNDBUF), size)
+
+
+def _request_buffer(sock: socket.socket, options: tuple[int, int], size: int) -> int:
+    for option in options:
         try:
             sock.setsockopt(socket.SOL_SOCKET, option, size)
             break
         except OSError:
             continue
-    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    return sock.getsockopt(socket.SOL_SOCKET, options[1])
+
+
+def count_unsent(sock: socket.socket) -> int:
+    """Return how many bytes of what was sent wait in this host's queues; 0 where it does not tell."""
+    try:
+        told = fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(_OUTQ.size))
+    except OSError:
+        return 0
+    return int(_OUTQ.unpack(told)[0])
 
 
 def count_dropped(sock: socket.socket) -> int:
@@ -155,6 +180,11 @@ class TrainSender:
     def __init__(self, sock: socket.socket, *, offload: bool = True) -> None:
         self.sock, self.offload = sock, offload
         self._segment = 0
+
+    @property
+    def unsent(self) -> int:
+        """Return how many bytes of what was sent still wait in this host's queues."""
+        return count_unsent(self.sock)
 
     def send(self, train: Train) -> int:
         """Send without waiting; return how many datagrams, from the first on, have left."""

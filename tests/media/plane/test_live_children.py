@@ -35,6 +35,7 @@ class Own:
     takes: int | None = None  # datagrams of the next train; None: all
     offload: bool = True
     sock: None = None  # closed when the child has gone: here nobody does
+    unsent: int = 0
 
     def send(self, item: Train) -> int:
         count = item.count if self.takes is None else self.takes
@@ -50,6 +51,7 @@ class Together:
         self.sent: dict[SockAddr, list[Train]] = {}
         self.serves: int | None = None
         self.refused = False
+        self.asked_for_room: list[int] = []  # after so many were served
 
     def make(self, _: socket.socket, addresses: Sequence[SockAddr]) -> "Call":
         return Call(self, tuple(addresses))
@@ -69,6 +71,9 @@ class Call:
         for address in served:
             self.together.sent.setdefault(address, []).append(item)
         return len(served)
+
+    def make_room(self, _: Train, served: int) -> None:
+        self.together.asked_for_room.append(served)
 
 
 @pytest.fixture
@@ -150,21 +155,18 @@ def test_who_has_no_common_socket_or_cannot_take_trains_is_sent_to_alone(
     assert other.numbers(0) == list(range(10))
 
 
-def test_when_the_common_socket_is_full_the_rest_is_sent_at_once_and_each_by_his_own_for_a_while(
+def test_when_the_common_socket_is_full_the_rest_is_sent_at_once_and_the_next_train_by_the_common_one_again(
     together: Together, common: socket.socket
 ) -> None:
     fed = Fed(together, common, 3)
     together.serves = 1
     fed.push()
     together.serves = None
-    fed.now = ALONE_SECONDS - 0.1
     fed.push()
-    assert [len(together.sent.get(fed.address(number), [])) for number in range(3)] == [1, 0, 0]
-    fed.now = ALONE_SECONDS + 0.1
-    fed.push()
-    assert [len(together.sent[fed.address(number)]) for number in range(3)] == [2, 1, 1]
-    assert [fed.numbers(number) for number in range(3)] == [list(range(30))] * 3
+    assert [len(together.sent.get(fed.address(number), [])) for number in range(3)] == [2, 1, 1]
+    assert [fed.numbers(number) for number in range(3)] == [list(range(20))] * 3
     assert [child.stalls for child in fed.all] == [0, 0, 0]
+    assert together.asked_for_room == [1]
 
 
 def test_who_alone_cannot_be_sent_to_is_the_only_one_to_be_sent_to_alone(
@@ -176,7 +178,11 @@ def test_who_alone_cannot_be_sent_to_is_the_only_one_to_be_sent_to_alone(
     together.serves = None
     fed.push()
     assert [len(together.sent.get(fed.address(number), [])) for number in range(3)] == [2, 0, 1]
-    assert [fed.numbers(number) for number in range(3)] == [list(range(20))] * 3
+    fed.now = ALONE_SECONDS + 0.1
+    fed.push()
+    assert [len(together.sent.get(fed.address(number), [])) for number in range(3)] == [3, 1, 2]
+    assert [fed.numbers(number) for number in range(3)] == [list(range(30))] * 3
+    assert not together.asked_for_room
 
 
 def test_who_fills_his_own_socket_falls_behind_alone_and_comes_back_with_everything(
@@ -194,6 +200,27 @@ def test_who_fills_his_own_socket_falls_behind_alone_and_comes_back_with_everyth
     assert fed.all[1].state is ChildState.LIVE
     fed.push()
     assert [fed.numbers(number) for number in range(3)] == [list(range(30))] * 3
+
+
+def test_who_has_filled_his_own_socket_shares_none_before_his_own_queue_is_empty(
+    together: Together, common: socket.socket
+) -> None:
+    fed = Fed(together, common, 3)
+    together.serves, fed.own[1].takes = 0, 4
+    fed.push()
+    together.serves, fed.own[1].takes = None, None
+    fed.children.feed(PLENTY, 0.1)
+    fed.own[1].unsent = 1
+    for seconds in (0.2, ALONE_SECONDS + 0.1, 2 * ALONE_SECONDS):
+        fed.now = seconds
+        fed.push()
+    assert fed.address(1) not in together.sent
+    fed.own[1].unsent = 0
+    fed.now += ALONE_SECONDS  # it is looked at each time that this is over
+    fed.push()
+    assert len(together.sent[fed.address(1)]) == 1
+    assert [fed.numbers(number) for number in range(3)] == [list(range(50))] * 3
+    assert [child.stalls for child in fed.all] == [0, 1, 0]
 
 
 def test_each_counts_what_was_sent_to_him_whenever_he_came(together: Together, common: socket.socket) -> None:

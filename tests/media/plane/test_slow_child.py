@@ -1,10 +1,6 @@
 """A child behind a slow link costs its sibling nothing: real links, real queues."""
 
-import ctypes
-import os
-import subprocess
-import threading
-from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_address
 
 import pytest
@@ -14,35 +10,7 @@ from media.plane.parts import Pusher, family
 from media.plane.streams import train
 from topology.netns import Networks
 
-CLONE_NEWNET = 0x4000_0000
 COUNT = 2_500  # datagrams, 1,000 a second: 10.6 Mbit/s
-
-
-def inside(namespace: str, action: Callable[[], None]) -> None:
-    """Run something in a network namespace: what it opens, and the threads it starts, stay there."""
-    failures: list[BaseException] = []
-
-    def body() -> None:
-        try:
-            enter(namespace)
-            action()
-        except BaseException as error:  # a failed assertion, too
-            failures.append(error)
-
-    thread = threading.Thread(target=body)
-    thread.start()
-    thread.join(60)
-    assert not thread.is_alive()
-    for failure in failures:
-        raise failure
-
-
-def enter(namespace: str) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    descriptor = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
-    result = libc.setns(descriptor, CLONE_NEWNET)
-    os.close(descriptor)
-    assert result == 0, os.strerror(ctypes.get_errno())
 
 
 @pytest.mark.netns
@@ -54,27 +22,20 @@ def test_child_behind_a_slow_link_costs_its_sibling_nothing(queue: str, shares: 
     # At one address of the parent they share its socket: then its queue is full for both.
     parent_ip = dict.fromkeys(link_ip, "10.91.0.1") if shares else link_ip
     with Networks() as networks:
-        spaces = {host: f"mt{os.getpid()}-{host}" for host in ("parent", "slow", "fast")}
-        for host in spaces:
+        for host in ("parent", "slow", "fast"):
             networks.add(host)
         for host in ("slow", "fast"):
             device, _ = networks.link("parent", f"{link_ip[host]}/24", host, f"{child_ip[host]}/24")
             networks.ip(host, "route", "add", "default", "via", link_ip[host])
             if host == "slow":
-                subprocess.run(
-                    [
-                        *("tc", "-n", spaces["parent"], "qdisc", "add", "dev", device, "root"),
-                        *("tbf", "rate", "2mbit", "burst", "70kb", "latency", queue),
-                    ],
-                    check=True,
-                )
+                networks.slow_down("parent", device, "2mbit", burst="70kb", queue=queue)
         networks.ip("parent", "address", "add", "10.91.0.1/32", "dev", "lo")
         piles_up = queue == "20s"
-        inside(spaces["parent"], lambda: feed_both(spaces, parent_ip, child_ip, piles_up=piles_up))
+        networks.within("parent", lambda: feed_both(networks, parent_ip, child_ip, piles_up=piles_up))
 
 
 def feed_both(
-    spaces: dict[str, str], parent_ip: dict[str, str], child_ip: dict[str, str], *, piles_up: bool
+    networks: Networks, parent_ip: dict[str, str], child_ip: dict[str, str], *, piles_up: bool
 ) -> None:
     with family() as parent:
         parent.fanout.push(train(0, 20, keys=[0]))
@@ -82,7 +43,7 @@ def feed_both(
             parent.join(
                 local=ip_address(parent_ip[host]),
                 peer=ip_address(child_ip[host]),
-                within=lambda action, host=host: inside(spaces[host], action),  # type: ignore[misc]
+                within=partial(networks.within, host),
             )
             for host in ("slow", "fast")
         )
