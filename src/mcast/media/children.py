@@ -30,7 +30,7 @@ from mcast.net.addresses import SockAddr
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.udp import TrainSender
 from mcast.overlay.actions import ConnectionId
-from mcast.wire.train import Train
+from mcast.wire.train import MAX_TRAIN_DATAGRAMS, Train
 
 FEED_STEP = 49
 """Datagrams per look into the history: one train."""
@@ -178,6 +178,10 @@ class Children:
         history, front = self._history, self._front
         first, size, length = train.first, train.size, len(train.data)
         count = -(-length // size)
+        if count > MAX_TRAIN_DATAGRAMS:  # a card's GRO merges up to 64, if they are small
+            for part in train.parts():
+                self.push(part, now)
+            return
         with self._lock:
             self._epoch += 1
             plan = self._live.plan(now)

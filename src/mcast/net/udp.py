@@ -224,9 +224,7 @@ class TrainSender:
 
     def _send_parts(self, train: Train) -> int:
         sent = 0
-        step = max(1, min(MAX_TRAIN_DATAGRAMS, MAX_TRAIN_BYTES // train.size))
-        for begin in range(train.first, train.next, step):
-            part = train.slice(begin, begin + step)
+        for part in train.parts():
             done = self.send(part)
             sent += done
             if done < part.count:

@@ -74,6 +74,11 @@ class Train:
         data = self.data[(start - self.first) * self.size : (stop - self.first) * self.size]
         return Train(start, self.size, data)
 
+    def parts(self) -> Iterator["Train"]:
+        """Yield it in pieces that one send can carry."""
+        step = max(1, min(MAX_TRAIN_DATAGRAMS, MAX_TRAIN_BYTES // self.size))
+        return (self.slice(begin, begin + step) for begin in range(self.first, self.next, step))
+
     def timestamp(self, index: int) -> int:
         """Return the RTP timestamp of the datagram with the number `first` + `index`."""
         return timestamp_at(self.data, index * self.size)

@@ -23,7 +23,7 @@ from mcast.net.udp import TrainSender, count_unsent, enable_merging, open_udp, r
 from mcast.wire.node import Start
 from mcast.wire.position import Position
 from mcast.wire.train import Train
-from media.plane.streams import SSRC, train
+from media.plane.streams import SSRC, datagram, train
 from topology.netns import Networks
 
 HERE = ip_address("127.0.0.1")
@@ -122,6 +122,19 @@ def test_the_common_socket_gets_room_for_a_train_to_each_of_sixty_children() -> 
         assert all(crowd.received(sink, len(whole)) == whole for sink in crowd.sinks)
 
     on_a_card(test)
+
+
+def test_a_train_of_more_datagrams_than_one_send_carries_goes_to_all_together() -> None:
+    """A network card merges up to 64 that are small; on the loopback as many as one send has carried."""
+    with ExitStack() as stack:
+        crowd, count, packets = Crowd(stack, 3), 64, 4
+        for first in range(0, 2 * count, count):
+            small = [datagram(first + number, packets=packets) for number in range(count)]
+            crowd.push(Train(first, len(small[0]), b"".join(small)))
+            assert all(crowd.received(sink, count * len(small[0])) == b"".join(small) for sink in crowd.sinks)
+        assert [own.sends for own in crowd.own] == [0, 0, 0]
+        assert not crowd.log.counters["common_socket_full"]
+        assert {child.cursor for child in crowd.children.children()} == {2 * count}
 
 
 @pytest.mark.netns
