@@ -9,6 +9,8 @@ No thread waits for anything but its sockets and the next tick, so no content wa
 than that one's trains take to send.
 """
 
+import heapq
+import itertools
 import select
 import socket
 import threading
@@ -52,6 +54,8 @@ class Forwarder:
         self._readers: dict[int, Callable[[], None]] = {}  # the thread's: by descriptor
         self._poll, self._waker = select.epoll(), Waker()
         self._look_at = 0.0  # the thread's
+        self._calls: list[tuple[float, int, Callable[[], None]]] = []  # the thread's: a heap
+        self._order = itertools.count()
         self.busy_seconds = 0.0  # for which the thread has had the processor
         self.receive = TrainReader().receive  # for the thread only
         self.watch(self._waker, self._on_wake)
@@ -105,9 +109,9 @@ class Forwarder:
         self._poll.unregister(sock)
         del self._readers[sock.fileno()]
 
-    def look_by(self, moment: float) -> None:
-        """Look at all that is carried at this moment at the latest (monotonic seconds)."""
-        self._look_at = min(self._look_at, moment)
+    def call_at(self, moment: float, function: Callable[[], None]) -> None:
+        """Call something once, at a moment of its own (monotonic seconds), whatever else is due."""
+        heapq.heappush(self._calls, (moment, next(self._order), function))
 
     def _run(self) -> None:
         readers = self._readers
@@ -118,6 +122,8 @@ class Forwarder:
                     readers[descriptor]()
                 # Sockets first: silence is judged only after what has arrived was read.
                 now = time.monotonic()
+                while self._calls and self._calls[0][0] <= now:
+                    heapq.heappop(self._calls)[2]()
                 if now >= (self._look_at - EARLY_SECONDS if ready else self._look_at):
                     self._look_at = now + TICK_SECONDS
                     self._look(now)
@@ -130,7 +136,10 @@ class Forwarder:
 
     def _timeout(self) -> float | None:
         """Return how long to wait for sockets."""
-        return max(0.0, self._look_at - time.monotonic()) if self._carried else None
+        if not self._carried:
+            return None
+        due = min(self._look_at, self._calls[0][0]) if self._calls else self._look_at
+        return max(0.0, due - time.monotonic())
 
     def _look(self, now: float) -> None:
         self.busy_seconds = time.thread_time()

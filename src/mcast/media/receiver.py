@@ -116,6 +116,7 @@ class Receiver:
             position, start=start, repair=repair, timing=timing, wall=time.time, end_to_end=end_to_end
         )
         self._gathering = Gathering(gather) if gather else None
+        self._will_hand_on = False  # the thread's: `_hand_on_gathered` is called when what is held is due
         self._lines: tuple[_Line, ...] = ()  # the thread's
         self._stopping = False  # set by any thread
         self._over = threading.Event()  # nothing is read any more, all sockets are closed
@@ -249,7 +250,6 @@ class Receiver:
         """Do what was asked for and what is due; return whether to be carried on."""
         if self._stopping:
             return False
-        self._hand_on_gathered(now)
         if self._requests:
             self._do_requests()
         has_followed = self._stream.settle()
@@ -304,17 +304,21 @@ class Receiver:
     def _gather(self, gathering: Gathering, trains: list[Train], now: float) -> list[Train]:
         """Hold trains; return what is to be handed on now."""
         ready = [each for train in trains for each in gathering.take(train, now)]
-        self._forwarder.look_by(gathering.due)
+        self._await_due(gathering)
         return ready
 
-    def _hand_on_gathered(self, now: float) -> None:
+    def _await_due(self, gathering: Gathering) -> None:
+        if gathering.due < float("inf") and not self._will_hand_on:
+            self._will_hand_on = True
+            self._forwarder.call_at(gathering.due, partial(self._hand_on_gathered, gathering))
+
+    def _hand_on_gathered(self, gathering: Gathering) -> None:
         """Hand on what has been held for long enough."""
-        if self._gathering is None:
-            return
-        if now >= self._gathering.due:
-            for train in self._gathering.flush():
+        self._will_hand_on = False
+        if time.monotonic() >= gathering.due:  # else a later train is held by now
+            for train in gathering.flush():
                 self._on_train(train)
-        self._forwarder.look_by(self._gathering.due)
+        self._await_due(gathering)
 
     def _do_due(self, line: _Line, now: float) -> None:
         packet = self._stream.on_time(line.parent, now)
@@ -370,7 +374,8 @@ class Receiver:
             if isinstance(request, _Add):
                 self._add(request)  # it is left in a moment: it hears BYE and no hello
         self._requests.clear()
-        self._hand_on_gathered(float("inf"))
+        for train in self._gathering.flush() if self._gathering is not None else ():
+            self._on_train(train)
         for line in self._lines:
             self._leave(line)
         self._over.set()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from helpers import Recorder, wait_until
-from mcast.media.forwarder import Forwarder
+from mcast.media.forwarder import EARLY_SECONDS, TICK_SECONDS, Forwarder
 from mcast.media.receiver import Receiver
 from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
@@ -156,6 +156,33 @@ def test_what_is_gathered_goes_on_in_one_train_within_its_time(forwarder: Forwar
     wait_until(lambda: content.trains and content.trains[-1].next == 9)
     assert len(content.trains) <= 3
     assert b"".join(item.data for item in content.trains) == train(0, 9).data
+    content.receiver.stop()
+    content.parent.close()
+
+
+class Looked:
+    """Carried, and looked at."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def look(self, _: float) -> bool:
+        self.looks += 1
+        return True
+
+    def finish(self) -> None: ...
+
+
+def test_what_one_content_gathers_goes_on_without_a_look_at_all_others(forwarder: Forwarder) -> None:
+    content, other = Content("news", forwarder, gather=0.001), Looked()
+    forwarder.carry(other)
+    content.send(0)
+    wait_until(lambda: other.looks)
+    looks, began = other.looks, time.monotonic()
+    for first in range(3, 153, 3):
+        content.send(first)
+    passed = time.monotonic() - began
+    assert other.looks - looks <= passed / (TICK_SECONDS - EARLY_SECONDS) + 1
     content.receiver.stop()
     content.parent.close()
 
