@@ -30,6 +30,7 @@ from mcast.media.reports import Speaker
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.media.way import Doubts, Way
 from mcast.net.addresses import endpoint_of
+from mcast.net.buffer_limits import RECEIVE_LIMIT, warn_of_limit
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import JOIN_TIMEOUT, OnCrash
 from mcast.net.udp import RECEIVE_BUFFER, count_dropped, request_receive_buffer
@@ -255,7 +256,7 @@ class Receiver:
         has_followed = self._stream.settle()
         if self._fit.look(self._stream.bytes, now):
             for line in self._lines:
-                request_receive_buffer(line.sock, self._fit.size)
+                self._make_room(line.sock)
         for line in self._lines:
             if has_followed:  # from the only parent
                 line.way.on_media(now, line.parent.lost)
@@ -352,10 +353,16 @@ class Receiver:
         way = Way(_peer_of(request.sock), time.monotonic())
         line = _Line(parent, request.sock, way, count_dropped(request.sock))
         if self._fit.size > RECEIVE_BUFFER:  # else it was asked for when the socket was opened
-            request_receive_buffer(line.sock, self._fit.size)
+            self._make_room(line.sock)
         self._lines = (*self._lines, line)
         self._forwarder.watch(line.sock, partial(self._read, line))
         return line
+
+    def _make_room(self, sock: socket.socket) -> None:
+        """Have a socket hold what the stream's rate needs; say so if the system grants less."""
+        granted = request_receive_buffer(sock, self._fit.size)
+        if granted < self._fit.needed:
+            warn_of_limit(RECEIVE_LIMIT, granted, self._fit.needed)
 
     def _leave(self, line: _Line) -> None:
         """Say BYE to a parent, and close its socket."""

@@ -11,8 +11,9 @@ import pytest
 from helpers import Recorder, wait_until
 from mcast.media import buffer_fit
 from mcast.media import receiver as receiver_module
+from mcast.media.buffer_fit import BufferFit
 from mcast.media.receiver import Receiver
-from mcast.net import media_socket
+from mcast.net import buffer_limits, media_socket
 from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import CrashBox
@@ -150,7 +151,6 @@ def test_more_room_is_asked_for_when_the_stream_is_fast(
 
     for module in (media_socket, receiver_module):
         monkeypatch.setattr(module, "request_receive_buffer", ask)
-    monkeypatch.setattr(buffer_fit, "MEASURED_SECONDS", 0.01)
     monkeypatch.setattr(buffer_fit, "BUFFER_SECONDS", 3600.0)  # as if it came that much faster
     with scene.receiver:
         sender = TrainSender(scene.add(1))
@@ -168,6 +168,32 @@ def test_more_room_is_asked_for_when_the_stream_is_fast(
         scene.add(2)
         wait_until(lambda: len(asked) > 3, "as much for a parent that comes later")
         assert asked[-1] >= asked[1]
+
+
+def test_that_the_system_grants_too_little_is_said_once_with_the_command_that_mends_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    buffer_limits._warn.cache_clear()
+    monkeypatch.setattr(receiver_module, "request_receive_buffer", lambda *_: 425_984)
+    monkeypatch.setattr(buffer_fit, "size_for", lambda rate: 3_000_000 if rate else 0)
+    scene.receiver._fit = BufferFit(quick=0.01, steady=0.01)
+    with scene.receiver:
+        senders = [TrainSender(scene.add(number)) for number in (1, 2)]
+        number = 0
+
+        def is_told() -> bool:
+            nonlocal number
+            for sender in senders:
+                sender.send(train(number, 10))
+            number += 10
+            return bool(caplog.records)
+
+        wait_until(is_told, "a warning")
+    assert [record.getMessage() for record in caplog.records] == [
+        "a socket holds 425984 bytes of what comes, as the system allows no more: "
+        "sysctl -w net.core.rmem_max=4194304"
+    ]
+    buffer_limits._warn.cache_clear()
 
 
 def test_without_a_parent_it_waits_for_one(scene: Scene) -> None:
