@@ -124,7 +124,7 @@ def run(children: int, trains: int) -> None:
             "news",
             position,
             "node",
-            fanout.push,
+            fanout.forward,
             lambda *_: None,
             _crash,
             timing=PATIENT,

@@ -161,7 +161,12 @@ class Viewer:
         self._sock, _ = open_media_socket(self.connection.local.ip, MediaPorts())
         connect_media_socket(self._sock, self.connection.peer.ip, port.port)
         self._receiver = Receiver(
-            self.content, port.stream, "viewer", self.trains.append, Recorder(), self.crash
+            self.content,
+            port.stream,
+            "viewer",
+            lambda train, *_: self.trains.append(train),
+            Recorder(),
+            self.crash,
         )
         self._receiver.add_parent(0, self._sock, port.token, port.stream)
         self._receiver.start()

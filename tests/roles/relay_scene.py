@@ -121,7 +121,13 @@ class Scene:
         connect_media_socket(sock, LOCAL, answer.port)
         start = None if resume is None else resume.next
         receiver = Receiver(
-            "news", answer.stream, "child", trains.append, Recorder(), self.above.crash, start=start
+            "news",
+            answer.stream,
+            "child",
+            lambda train, *_: trains.append(train),
+            Recorder(),
+            self.above.crash,
+            start=start,
         )
         receiver.add_parent(0, sock, answer.token, answer.stream, start=start)
         receiver.start()

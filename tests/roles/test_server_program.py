@@ -65,7 +65,13 @@ class Taker:
         goes_on = self._resume is not None and self._resume.ssrc == answer.stream.ssrc
         start = self._resume.next if self._resume is not None and goes_on else None
         self._receiver = Receiver(
-            "news", answer.stream, "rp", self.trains.append, Recorder(), self._crash, start=start
+            "news",
+            answer.stream,
+            "rp",
+            lambda train, *_: self.trains.append(train),
+            Recorder(),
+            self._crash,
+            start=start,
         )
         self._receiver.add_parent(0, self._sock, answer.token, answer.stream, start=start)
         self.connection.send(Ready())

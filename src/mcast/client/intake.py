@@ -7,7 +7,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from functools import partial
 from socket import socket
 
 from mcast.client.options import Options
@@ -60,8 +59,8 @@ class Intake:
 
         def receive(position: Position, stream: int) -> Receiver:
             receiver = Receiver(
-                options.content, position, CNAME, partial(self._playback.push, stream=stream), on_parent,
-                on_crash, on_outdone=on_outdone,
+                options.content, position, CNAME, lambda train, *_: self._playback.push(train, stream),
+                on_parent, on_crash, on_outdone=on_outdone,
             )  # fmt: skip
             receiver.start()
             return receiver

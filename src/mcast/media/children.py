@@ -11,7 +11,7 @@ at any time, and changes hands only under the lock, at a number:
 
 Who is live, and how each is sent to, is a plan that is replaced, never changed (live_children.py), so the
 pusher takes it with the head in one step. A socket is closed only when no push that may know it is under
-way (`_epoch`).
+way (`epoch`).
 
 The lock protects the history, who there is, and of each child what child.py names as the lock's.
 """
@@ -24,13 +24,13 @@ from collections.abc import Callable
 from mcast.media.catch_up import SAVED_SECONDS, catch_up_rate
 from mcast.media.child import MAX_LATE, Child, ChildState, Front
 from mcast.media.history import History
-from mcast.media.live_children import ALONE_SECONDS, Group, LiveChildren
+from mcast.media.live_children import ALONE_SECONDS, Group, LiveChildren, Plan
 from mcast.media.token_bucket import TokenBucket
 from mcast.net.addresses import SockAddr
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.udp import TrainSender
 from mcast.overlay.actions import ConnectionId
-from mcast.wire.train import MAX_TRAIN_DATAGRAMS, Train
+from mcast.wire.train import Train
 
 FEED_STEP = 49
 """Datagrams per look into the history: one train."""
@@ -44,22 +44,23 @@ after two round trips at the latest, or after 20 ms where these are shorter (rou
 
 
 class Children:
-    """A content's history and children. Thread-safe as told above."""
+    """A content's history and children. Thread-safe as told above.
+
+    The pusher's side is in forwarding.py, for which what it needs has names without an underscore.
+    """
 
     def __init__(self, content: str, history: History, log: RateLimitedLog) -> None:
         self.last_push = 0.0  # the pusher's: monotonic seconds
         self.newest: Train | None = None  # the pusher's
         self.late_sent: dict[int, float] = {}  # the pusher's: numbers that came late, and when
-        self._epoch = 0  # the pusher's: odd while a push is under way
+        self.epoch = 0  # the pusher's: odd while a push is under way
         self._content, self._log = content, log
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         # All that follows is the lock's.
-        self._history = history
+        self.history, self.live, self.front = history, LiveChildren(), Front(history.head)
         self._children: dict[ConnectionId, Child] = {}
         self._tokens: dict[bytes, Child] = {}
         self._former: deque[bytes] = deque(maxlen=FORMER_TOKENS)
-        self._live = LiveChildren()
-        self._front = Front(history.head)
         self._caught_up: list[ConnectionId] = []  # who has come to resume, and lags behind no more
         self._catching: dict[ConnectionId, Child] = {}
         self._retired: list[tuple[int, socket.socket]] = []
@@ -71,37 +72,37 @@ class Children:
     @property
     def head(self) -> int:
         """Return the number of the stream's next datagram."""
-        return self._history.head
+        return self.history.head
 
     def due_at(self, number: int) -> float | None:
         """Return when a number was due: the newest was when it came, others by the media between them."""
-        with self._lock:
-            lag = self._history.lag(number)
+        with self.lock:
+            lag = self.history.lag(number)
         return self.last_push - lag if self.last_push else None
 
     def forget_media(self) -> None:
         """Hold no media any more. Nothing is pushed, and nobody is fed, from now on."""
-        with self._lock:
-            self._history.clear()
+        with self.lock:
+            self.history.clear()
         self.newest = None
 
     # Who there is
 
     def add(self, child: Child) -> Child | None:
         """Take in a child; return the one that had its key."""
-        with self._lock:
+        with self.lock:
             old = self._remove(child.key)
             self._children[child.key] = self._tokens[child.token] = child
         return old
 
     def remove(self, key: ConnectionId) -> Child | None:
         """Take a child out; nothing is sent to it any more but what is on its way in this moment."""
-        with self._lock:
+        with self.lock:
             return self._remove(key)
 
     def remove_exactly(self, child: Child) -> bool:
         """Take this child out, and none that has replaced it; return whether it was there."""
-        with self._lock:
+        with self.lock:
             return self._children.get(child.key) is child and self._remove(child.key) is child
 
     def by_token(self, token: bytes) -> Child | None:
@@ -110,26 +111,26 @@ class Children:
 
     def was_token(self, token: bytes) -> bool:
         """Return whether this was the token of a child that has just left: its last words may follow it."""
-        with self._lock:
+        with self.lock:
             return token in self._former
 
     def children(self) -> tuple[Child, ...]:
         """Return all children."""
-        with self._lock:
+        with self.lock:
             return tuple(self._children.values())
 
     def drained(self, last: int, now: float) -> frozenset[ConnectionId]:
         """Return the children that have everything up to the number `last`."""
-        with self._lock:
+        with self.lock:
             return frozenset(
                 child.key
                 for child in self._children.values()
-                if child.has_all(last, self._history, now - SETTLED_SECONDS)
+                if child.has_all(last, self.history, now - SETTLED_SECONDS)
             )
 
     def take_caught_up(self) -> list[ConnectionId]:
         """Return the children that came to resume and have become live since the last call."""
-        with self._lock:
+        with self.lock:
             caught_up, self._caught_up = self._caught_up, []
         return caught_up
 
@@ -140,16 +141,16 @@ class Children:
 
     def take_live_bytes(self) -> int:
         """Return how many bytes have been sent to live children since the last call, about."""
-        octets = self._front.done[2]
+        octets = self.front.done[2]
         sent, self._counted = octets - self._counted, octets
-        return sent * len(self._live)
+        return sent * len(self.live)
 
     def release(self, close: Callable[[socket.socket], None]) -> bool:
         """Close the sockets of children that are gone; return whether none is left."""
         if not self._retired:  # without the lock: what is added in this moment has its turn the next time
             return True
-        with self._lock:
-            epoch, retired, self._retired = self._epoch, self._retired, []
+        with self.lock:
+            epoch, retired, self._retired = self.epoch, self._retired, []
         for then, sock in retired:
             if then % 2 == 0 or then != epoch:
                 close(sock)
@@ -159,7 +160,7 @@ class Children:
 
     def equip(self, child: Child, sender: TrainSender, common: socket.socket | None = None) -> bool:
         """Give a child its socket, and the one it may share; return whether it is still there."""
-        with self._lock:
+        with self.lock:
             if child.state is ChildState.GONE:
                 return False
             child.sender, child.common = sender, common
@@ -167,55 +168,13 @@ class Children:
 
     def move(self, child: Child, address: SockAddr) -> None:
         """Take in where a child is reached."""
-        with self._lock:
+        with self.lock:
             child.address = address
-            self._live.changed()
+            self.live.changed()
 
-    # The pusher's side
+    # The pusher's side: what forwarding.py leaves
 
-    def push(self, train: Train, now: float) -> None:
-        """Keep a train, send it to the live children. Never blocks; by one thread only."""
-        history, front = self._history, self._front
-        first, size, length = train.first, train.size, len(train.data)
-        count = -(-length // size)
-        if count > MAX_TRAIN_DATAGRAMS:  # a card's GRO merges up to 64, if they are small
-            for part in train.parts():
-                self.push(part, now)
-            return
-        with self._lock:
-            self._epoch += 1
-            plan = self._live.plan(now)
-            is_late = first < history.head and history.tail < history.head
-            if is_late:
-                history.insert(train, now)
-                self._set_aside(train)
-            else:
-                history.append(train, first + count, now)
-                _, datagrams, octets = front.done
-                front.promised = (first + count, datagrams + count, octets + length)
-        self.last_push = now
-        if is_late:
-            self._send_late(plan.children, train)
-            self._note_late(train, now)
-        else:
-            self.newest = train
-            alone = plan.alone
-            for group in plan.groups:
-                served = group.sender.send(train)  # one call for all of them
-                if served < len(group.children):
-                    alone = (*alone, *group.children[served:])
-                    self._see_why(group, served, train, now)
-            stalled: list[tuple[Child, int]] = []
-            for child in alone:
-                sent = child.sender.send(train)  # type: ignore[union-attr]  # live: it has a sender
-                if sent < count:
-                    stalled.append((child, sent))
-            front.done = front.promised
-            if stalled:
-                self._fall_back(train, stalled, now)
-        self._epoch += 1
-
-    def _see_why(self, group: Group, served: int, train: Train, now: float) -> None:
+    def see_why(self, group: Group, served: int, train: Train, now: float) -> None:
         """Take in that the common socket of a group took a train for so many of it only.
 
         Either it is full, or the address of the next one was refused: who is sent to alone for a while.
@@ -224,12 +183,13 @@ class Children:
             self._log.counters.add("common_socket_full")
             group.sender.make_room(train, served)
             return
-        with self._lock:
+        with self.lock:
             group.children[served].alone_until = now + ALONE_SECONDS
-            self._live.changed()
+            self.live.changed()
 
-    def _fall_back(self, train: Train, stalled: list[tuple[Child, int]], now: float) -> None:
-        with self._lock:
+    def fall_back(self, train: Train, stalled: list[tuple[Child, int]], now: float) -> None:
+        """Have those whose own socket took so many datagrams of a train only go on from the history."""
+        with self.lock:
             for child, sent in stalled:
                 missed = train.count - sent
                 child.sent(-missed, sent * train.size - len(train.data))
@@ -241,23 +201,9 @@ class Children:
         self._log.info("stalls", "[%s] %s: its socket is full, it goes on from the history",
                        self._content, stalled[0][0].identity)  # fmt: skip
 
-    def _send_late(self, live: tuple[Child, ...], train: Train) -> None:
-        for child in live:
-            part = _between(train, child.floor, train.next)
-            if part is not None and child.sender is not None:
-                self._send_once(child, child.sender, part)
-
-    def _note_late(self, train: Train, now: float) -> None:
-        """Remember what was passed on late: who asks for it in this moment need not get it twice."""
-        sent = self.late_sent
-        for number in range(train.first, train.next):
-            sent.pop(number, None)  # to the end: dicts keep the order in which keys came
-            sent[number] = now
-        while len(sent) > MAX_LATE_SENT:
-            del sent[next(iter(sent))]
-
-    def _set_aside(self, train: Train) -> None:
-        """Keep what came late for those that have passed it already and are not live."""
+    def keep_late(self, train: Train, now: float) -> None:
+        """Keep what came late, also for those that have passed it and are not live. With the lock held."""
+        self.history.insert(train, now)
         for child in self._catching.values():
             part = _between(train, child.floor, child.cursor)
             if part is not None and len(child.late) < MAX_LATE:
@@ -265,20 +211,33 @@ class Children:
             elif part is not None:
                 child.skipped += part.count
 
+    def send_late(self, plan: Plan, train: Train, now: float) -> None:
+        """Send what came late, and remember it: who asks for it in this moment need not get it twice."""
+        for child in plan.children:
+            part = _between(train, child.floor, train.next)
+            if part is not None and child.sender is not None:
+                self._send_once(child, child.sender, part)
+        sent = self.late_sent
+        for number in range(train.first, train.next):
+            sent.pop(number, None)  # to the end: dicts keep the order in which keys came
+            sent[number] = now
+        while len(sent) > MAX_LATE_SENT:
+            del sent[next(iter(sent))]
+
     # The feedback thread's side
 
     def start(self, child: Child, now: float) -> None:
         """Let a child, whose hello has come, catch up from where it is to begin."""
-        with self._lock:
+        with self.lock:
             if child.state is not ChildState.WAITING:
                 return
-            child.place(self._history, now)
+            child.place(self.history, now)
             self._change(child, ChildState.CATCHING_UP)
 
     def feed(self, total: TokenBucket, now: float) -> None:
         """Send to the children that catch up what they may have by now."""
-        with self._lock:
-            rate = self._history.rate()
+        with self.lock:
+            rate = self.history.rate()
             # A keyframe for all comes first.
             catching = sorted(self._catching.values(), key=lambda child: child.datagrams > 0)
         fed = 0
@@ -289,7 +248,7 @@ class Children:
             child.pace.rate = catch_up_rate(rate, beside=child.beside)
             child.pace.burst = max(child.pace.burst, child.pace.rate * SAVED_SECONDS)
             self.feed_child(child, total, now)
-        with self._lock:  # they are the last the next time: the total is shared fairly
+        with self.lock:  # they are the last the next time: the total is shared fairly
             for child in catching[:fed]:
                 if self._catching.pop(child.key, None) is not None:
                     self._catching[child.key] = child
@@ -310,21 +269,21 @@ class Children:
                 if new > 0:  # else it is what did not leave the last time either
                     total.note_loss(new * train.size)
                     child.refused_to = train.next
-                with self._lock:  # the pusher compares what comes late with the cursor
+                with self.lock:  # the pusher compares what comes late with the cursor
                     child.cursor = train.first + sent
                 return
 
     def _take(self, child: Child, now: float) -> Train | None:
         """Take what is next for a child out of the history; or make it live, if nothing is."""
-        with self._lock:
+        with self.lock:
             if child.state is not ChildState.CATCHING_UP:
                 return None
-            if not child.has_begun(self._history, now):
+            if not child.has_begun(self.history, now):
                 return None
-            if skipped := child.skip(self._history):
+            if skipped := child.skip(self.history):
                 self._log.warning("skipped", "[%s] %s is too far behind: %d datagrams skipped",
                                   self._content, child.identity, skipped)  # fmt: skip
-            if child.cursor == self._history.head:
+            if child.cursor == self.history.head:
                 if child.late:  # came while it was fed: they go out the next time, then it is live
                     return None
                 if child.resume is not None and not child.began_live:
@@ -333,13 +292,13 @@ class Children:
                 self._change(child, ChildState.LIVE)
                 return None
             room = min(int(child.pace.left(now)), FEED_STEP)
-            train = self._history.after(child.cursor, room) if room > 0 else None
+            train = self.history.after(child.cursor, room) if room > 0 else None
             if train is not None:
                 child.cursor = train.next
             return train
 
     def _send_aside(self, child: Child) -> None:
-        with self._lock:
+        with self.lock:
             late, child.late = child.late, []
         for train in late:
             if child.sender is not None:
@@ -347,13 +306,13 @@ class Children:
 
     def rate(self) -> float:
         """Return the stream's rate in datagrams per second, 0 if too little is held."""
-        with self._lock:
-            return self._history.rate()
+        with self.lock:
+            return self.history.rate()
 
     def read(self, number: int) -> memoryview | None:
         """Return one datagram of the history, None if it is not held."""
-        with self._lock:
-            return self._history.get(number)
+        with self.lock:
+            return self.history.get(number)
 
     # Either side's
 
@@ -362,7 +321,7 @@ class Children:
         sent = sender.send(train)
         child.sent(sent, sent * train.size)
         if sent < train.count:
-            with self._lock:
+            with self.lock:
                 child.skipped += train.count - sent
 
     # With the lock held
@@ -376,17 +335,17 @@ class Children:
             self._former.append(child.token)
         self._change(child, ChildState.GONE)
         if child.sender is not None:
-            self._retired.append((self._epoch, child.sender.sock))
+            self._retired.append((self.epoch, child.sender.sock))
         return child
 
     def _change(self, child: Child, state: ChildState) -> None:
-        assert self._lock.locked()
+        assert self.lock.locked()
         if child.state is ChildState.LIVE:
-            self._live.remove(child)
+            self.live.remove(child)
         self._catching.pop(child.key, None)
         if state is ChildState.LIVE:
-            child.join(self._front)
-            self._live.add(child)
+            child.join(self.front)
+            self.live.add(child)
         child.state = state
         if state is ChildState.GONE:
             child.part()

@@ -26,6 +26,7 @@ from mcast.media.child import Child, ChildSnapshot, OnCaughtUp, OnLost, first_bu
 from mcast.media.children import Children
 from mcast.media.delay import Passage
 from mcast.media.feedback import FeedbackReader
+from mcast.media.forwarding import Push, push
 from mcast.media.history import DEFAULT_BOUNDS, Archive, History, HistoryBounds
 from mcast.media.repair import MIN_REPAIR_RATE, QUESTIONS
 from mcast.media.reports import Supply
@@ -77,6 +78,7 @@ class Fanout:
         self._passage = None if origin is not None else Passage()
         log = RateLimitedLog(logger, self.counters)
         self._children = Children(content, History(position.next, bounds, archive), log)
+        self.forward: Push = partial(push, self._children)  # as `push`, for a relay, who knows the rest
         self._rtcp = RtcpSession(
             content, position.ssrc, self._children, reader, ports, log,
             on_lost=on_lost, origin=origin or self._own_clock, cname=cname, offload=offload, timing=timing,
@@ -166,7 +168,7 @@ class Fanout:
         now = time.monotonic()
         if self._passage is not None:
             self._passage.note(train.last_timestamp(), now)
-        self._children.push(train, now)
+        self.forward(train, train.count, now)
 
     def dismiss(self, key: ConnectionId, reason: str = "") -> bool:
         """Send nothing more to a child; return whether there was one."""

@@ -5,7 +5,7 @@
     parent ──┘                      └── per parent: hellos, reports, NACKs, goodbyes
 
 A train that goes on where the last one ended, from the only parent, while nothing lacks, takes the short
-way (`follow`): what it means for the parent is taken in at the next look (`settle`), all else at once.
+way (forwarding.py): what it means for the parent is taken in at the next look (`settle`), all else at once.
 
 The state of the stream is here (its SSRC, which numbers have come, its clock), the state of a parent
 in parent.py. With two parents each is asked only for what it has sent, and for what one of them has
@@ -25,16 +25,14 @@ from mcast.media.reports import Speaker
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.overlay.actions import UpstreamId
 from mcast.overlay.events import Feed
-from mcast.wire.burst import Run, is_whole_run, run_length, sort_burst
+from mcast.wire.burst import Run, is_whole_run, sort_burst
 from mcast.wire.position import Position
 from mcast.wire.rtcp import NEXT_UNKNOWN, SenderReport, read_state, unpack_compound
 from mcast.wire.rtp import timestamp_at
-from mcast.wire.train import NULL_DATAGRAM, Train, only_nulls
+from mcast.wire.train import Train, only_nulls
 
 MAX_NACK = 256
 """Numbers asked for in one packet: at worst 1,024 bytes."""
-STEADY_GAP = 0.05
-"""Seconds between two trains that are too few to learn a rhythm from: see `Timing.suspect` and `rhythm`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +88,14 @@ class IncomingStream:
         self.ssrc = position.ssrc
         self.reception = Reception(position.next, start)
         self.bytes = self.foreign = self.garbage = 0
+        self.steady: Parent | None = None  # the only parent, while all is in order
+        self.followed: Train | None = None  # the last that has taken the short way since the last look
+        self.new_at = float("inf")  # when something new has come last
+        self.longest_gap = 0.0
         self.end_to_end = end_to_end or EndToEnd()
         self._repair, self._timing, self._wall = repair, timing, wall
         self._parents: dict[UpstreamId, Parent] = {}
         self._race: Race | None = None
-        self._steady: Parent | None = None  # the only parent, while all is in order
-        self._followed: Train | None = None  # the last that has taken the short way since the last look
-        self._new_at = float("inf")  # when something new has come last
-        self._longest_gap = 0.0
         self._nacks_of_former = self._doubted = 0
         self._reach: int | None = None  # wanted from before the start, once that is known
 
@@ -123,13 +121,13 @@ class IncomingStream:
         parent = Parent(upstream, speaker, position, now, start=start, timing=self._timing)
         self.settle()
         self._parents[upstream] = parent
-        self._race = self._steady = None
+        self._race = self.steady = None
         return parent
 
     def remove(self, upstream: UpstreamId) -> None:
         """Expect nothing more from a parent."""
         self.settle()
-        self._steady = None
+        self.steady = None
         former = self._parents.pop(upstream, None)
         if former is not None:
             self._nacks_of_former += former.nack_sent
@@ -138,7 +136,7 @@ class IncomingStream:
     def reach_back(self, number: int, now: float) -> None:
         """Want the stream from a lower number on: somebody below lacks what this child never asked for."""
         self.settle()
-        self._steady = None
+        self.steady = None
         if self.reception.start is None:  # nothing has come: from where there is to go back is not known yet
             self._reach = number if self._reach is None else min(number, self._reach)
         elif self.reception.reach_back(number, now):
@@ -151,45 +149,23 @@ class IncomingStream:
 
     # What comes
 
-    def follow(self, data: bytes, size: int, now: float) -> Train | None:
-        """Take in one receive the short way, if it is what nearly all are: the next train.
-
-        Else return None, and have taken in nothing: it is for `receive` to find out what it is.
-        """
-        if self._steady is None or size == NULL_DATAGRAM:
-            return None
-        gap = now - self._new_at
-        if gap > STEADY_GAP or gap > self._longest_gap:
-            return None
-        reception = self.reception
-        first = reception.next
-        count = run_length(data, size, first & 0xFFFF, self.ssrc)
-        if not count:
-            return None
-        reception.next = first + count
-        reception.received += count
-        self.bytes += len(data)
-        self._new_at = now
-        self._followed = train = Train(first, size, data)
-        return train
-
     def settle(self) -> bool:
         """Let all know that look at the stream what has taken the short way; return whether anything has."""
-        train, parent = self._followed, self._steady
+        train, parent = self.followed, self.steady
         if train is None or parent is None:
             return False
-        self.end_to_end.passage.note(train.last_timestamp(), self._new_at)
-        parent.on_followed(self.reception.next, timestamp_at(train.data, 0), self._new_at)
-        self._followed = None
+        self.end_to_end.passage.note(train.last_timestamp(), self.new_at)
+        parent.on_followed(self.reception.next, timestamp_at(train.data, 0), self.new_at)
+        self.followed = None
         return True
 
     def _find_steady(self) -> None:
         """Find out whether what follows may take the short way."""
-        self._steady = None
+        self.steady = None
         if len(self._parents) == 1 and not self.reception.missing:
             (parent,) = self._parents.values()
             if parent.is_steady and parent.next == self.reception.next:
-                self._steady = parent
+                self.steady = parent
 
     def receive(self, parent: Parent, data: bytes, size: int, now: float) -> list[Train]:
         """Take in one receive, in segments of `size`; return what is new of the stream."""
@@ -224,7 +200,7 @@ class IncomingStream:
             foreign=self.foreign,
             garbage=self.garbage,
             next=reception.next,
-            longest_gap_ms=self._longest_gap * 1000,
+            longest_gap_ms=self.longest_gap * 1000,
             nack_sent=self._nacks_of_former + sum(parent.nack_sent for parent in parents),
             doubted=self._doubted,
         )
@@ -247,7 +223,7 @@ class IncomingStream:
         spans = self.reception.accept(first, count, now)
         idle = only_nulls(data, size)
         missing = self.reception.lost if idle else 0
-        quiet = max(0.0, now - self._new_at)  # nothing has come yet: it is infinite
+        quiet = max(0.0, now - self.new_at)  # nothing has come yet: it is infinite
         parent.on_media(
             first, count, spans, timestamp_at(data, 0), now, idle=idle, missing=missing, quiet=quiet
         )
@@ -258,9 +234,9 @@ class IncomingStream:
             return []
         if first + count == self.reception.next:  # neither late nor sent again
             self.end_to_end.passage.note(train.timestamp(count - 1), now)
-        if now - self._new_at > self._longest_gap:
-            self._longest_gap = now - self._new_at
-        self._new_at = now
+        if now - self.new_at > self.longest_gap:
+            self.longest_gap = now - self.new_at
+        self.new_at = now
         if len(spans) == 1 and spans[0][1] == count:
             self.bytes += len(data)
             return [train]

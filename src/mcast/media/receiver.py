@@ -16,13 +16,14 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 from mcast.media.buffer_fit import BufferFit
 from mcast.media.delay import EndToEnd
 from mcast.media.forwarder import Forwarder
+from mcast.media.forwarding import Push, ShortWay
 from mcast.media.gathering import Gathering
 from mcast.media.incoming import IncomingStream, ReceiverCounters
 from mcast.media.parent import Parent, ParentCounters, ParentEvent
@@ -89,7 +90,7 @@ class Receiver:
         content: str,
         position: Position,
         cname: str,
-        on_train: Callable[[Train], None],
+        on_train: Push,
         on_parent: Callable[[UpstreamId, ParentEvent], None],
         on_crash: OnCrash,
         *,
@@ -113,11 +114,12 @@ class Receiver:
         self.content = content
         self._cname, self._ssrc = cname, random.getrandbits(32)
         self._on_train, self._on_parent, self._on_outdone = on_train, on_parent, on_outdone
+        self._take = self._hold if gather else on_train
         self._stream = IncomingStream(
             position, start=start, repair=repair, timing=timing, wall=time.time, end_to_end=end_to_end
         )
-        self._gathering = Gathering(gather) if gather else None
-        self._will_hand_on = False  # the thread's: `_hand_on_gathered` is called when what is held is due
+        self._gathering = Gathering(gather)
+        self._will_hand_on = False  # the thread's: `_on_due` is called when what is held is due
         self._lines: tuple[_Line, ...] = ()  # the thread's
         self._stopping = False  # set by any thread
         self._over = threading.Event()  # nothing is read any more, all sockets are closed
@@ -130,6 +132,7 @@ class Receiver:
         self._doubts, self._garbage, self._log = Doubts(), 0, RateLimitedLog(logger)  # the thread's
         self._is_alone = forwarder is None
         self._forwarder = Forwarder(f"forward-{content}", on_crash) if forwarder is None else forwarder
+        self._short_way = ShortWay(self._stream, self._forwarder.receive, self._take)
         self._is_carried = False
 
     def __repr__(self) -> str:
@@ -269,31 +272,28 @@ class Receiver:
 
     def _read(self, line: _Line) -> None:
         """Receive once from a parent, and hand on what is new."""
-        stream, parent = self._stream, line.parent
         try:
-            data, size = self._forwarder.receive(line.sock)
+            came = self._short_way.forward(line.sock)
         except BlockingIOError:
             return
         except OSError:  # the parent's port is closed, or a filter refuses us; told once, then forgotten
             now = time.monotonic()
-            parent.refused(now)
+            line.parent.refused(now)
+            self._do_what_presses(line, now)
         else:
-            now = time.monotonic()
-            train = stream.follow(data, size, now)
-            if train is not None and self._gathering is None:  # nearly always
-                self._on_train(train)
-                return
-            trains = [] if train is None else [train]
-            if data and train is None:
-                trains = stream.receive(parent, data, size, now)
-                line.way.on_received(data, size, parent.lost, now)
-                self._note_garbage(line)
-            if self._gathering is not None:
-                trains = self._gather(self._gathering, trains, now)
+            if came is not None:  # hardly ever
+                self._go_the_long_way(line, *came)
+
+    def _go_the_long_way(self, line: _Line, data: bytes, size: int, now: float) -> None:
+        """Take in what is not the next train, or finds the stream or the parent not as they should be."""
+        stream, parent = self._stream, line.parent
+        if data:
+            trains = stream.receive(parent, data, size, now)
+            line.way.on_received(data, size, parent.lost, now)
+            self._note_garbage(line)
             for train in trains:
-                self._on_train(train)
-        if parent.has_news or stream.reception.missing:  # all else can wait for the next look
-            self._do_due(line, now)
+                self._take(train, train.count, now)
+        self._do_what_presses(line, now)
 
     def _note_garbage(self, line: _Line) -> None:
         """Log that a parent has sent what cannot be read, if it has."""
@@ -302,24 +302,33 @@ class Receiver:
             text = "ignored what came from %s: garbage, %d datagrams so far"
             self._log.info("garbage", text, line.way.address, garbage, extra={"content": self.content})
 
-    def _gather(self, gathering: Gathering, trains: list[Train], now: float) -> list[Train]:
-        """Hold trains; return what is to be handed on now."""
-        ready = [each for train in trains for each in gathering.take(train, now)]
-        self._await_due(gathering)
-        return ready
+    def _hold(self, train: Train, count: int, now: float) -> None:
+        """Hold a train to hand it on with more, and what is to go on now at once."""
+        del count  # it will be another one
+        self._hand_on(self._gathering.take(train, now), now)
+        self._await_due()
 
-    def _await_due(self, gathering: Gathering) -> None:
-        if gathering.due < float("inf") and not self._will_hand_on:
+    def _await_due(self) -> None:
+        due = self._gathering.due
+        if due < float("inf") and not self._will_hand_on:
             self._will_hand_on = True
-            self._forwarder.call_at(gathering.due, partial(self._hand_on_gathered, gathering))
+            self._forwarder.call_at(due, self._on_due)
 
-    def _hand_on_gathered(self, gathering: Gathering) -> None:
+    def _on_due(self) -> None:
         """Hand on what has been held for long enough."""
-        self._will_hand_on = False
-        if time.monotonic() >= gathering.due:  # else a later train is held by now
-            for train in gathering.flush():
-                self._on_train(train)
-        self._await_due(gathering)
+        self._will_hand_on, now = False, time.monotonic()
+        if now >= self._gathering.due:  # else a later train is held by now
+            self._hand_on(self._gathering.flush(), now)
+        self._await_due()
+
+    def _hand_on(self, trains: Iterable[Train], now: float) -> None:
+        for train in trains:
+            self._on_train(train, train.count, now)
+
+    def _do_what_presses(self, line: _Line, now: float) -> None:
+        """Do what is due if it cannot wait for the next look."""
+        if line.parent.has_news or self._stream.reception.missing:
+            self._do_due(line, now)
 
     def _do_due(self, line: _Line, now: float) -> None:
         packet = self._stream.on_time(line.parent, now)
@@ -381,8 +390,7 @@ class Receiver:
             if isinstance(request, _Add):
                 self._add(request)  # it is left in a moment: it hears BYE and no hello
         self._requests.clear()
-        for train in self._gathering.flush() if self._gathering is not None else ():
-            self._on_train(train)
+        self._hand_on(self._gathering.flush(), time.monotonic())
         for line in self._lines:
             self._leave(line)
         self._over.set()

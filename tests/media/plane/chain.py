@@ -36,7 +36,7 @@ from mcast.wire.position import Position
 from mcast.wire.rtcp import Origin, ntp_from_unix
 from mcast.wire.rtp import CLOCK_RATE, HEADER_SIZE, RtpHeader
 from mcast.wire.train import Train
-from media.plane.streams import SSRC
+from media.plane.streams import SSRC, follow, push
 
 ADDRESS = ("127.0.0.1", 9)
 EPOCH = 1.7e9  # Unix time less the simulation's
@@ -167,7 +167,7 @@ class Sender:
 
     def push(self, train: Train) -> None:
         self._passage.note(train.last_timestamp(), self._clock.now)
-        self.children.push(train, self._clock.now)
+        push(self.children, train, self._clock.now)
 
     def _own_clock(self, now: float) -> Origin | None:
         passing = self._passage.at(now)
@@ -197,7 +197,7 @@ class Descendant:
         def receive(data: bytes, size: int) -> None:
             if upstream not in self._lines:
                 return
-            train = self.stream.follow(data, size, self._clock.now)
+            train = follow(self.stream, data, size, self._clock.now)
             if train is not None:  # the short way, which nearly all takes
                 self._on_train(train)
                 return

@@ -141,7 +141,7 @@ class Family:
             "news",
             self.fanout.position,
             f"child{next(_keys)}",
-            lambda item: viewer.take_train(item),
+            lambda item, *_: viewer.take_train(item),
             lambda upstream, event: viewer.take_event(upstream, event),
             self.crash,
             on_outdone=lambda upstream: viewer.outdone.append(upstream),

@@ -1,8 +1,13 @@
 """Streams for tests: datagrams whose bytes tell their number, with keyframes where wanted."""
 
+import socket
 from collections.abc import Iterable, Sequence
+from typing import cast
 
+from mcast.media import forwarding
+from mcast.media.children import Children
 from mcast.media.history import History
+from mcast.media.incoming import IncomingStream
 from mcast.wire.mpegts import PACKET
 from mcast.wire.rtp import CLOCK_RATE, HEADER_SIZE, RtpHeader
 from mcast.wire.train import Train, make_trains
@@ -61,3 +66,19 @@ def numbers_of(trains: Sequence[Train]) -> list[int]:
         assert inside == list(range(item.first, item.next))
         found.extend(inside)
     return found
+
+
+def push(children: Children, item: Train, now: float) -> None:
+    """Keep a train and send it to the live children, as who has received or made it does."""
+    forwarding.push(children, item, item.count, now)
+
+
+def follow(stream: IncomingStream, data: bytes, size: int, now: float) -> Train | None:
+    """Have a stream receive once; return what has taken the short way, None if nothing has."""
+    handed_on: list[Train] = []
+    way = forwarding.ShortWay(
+        stream, lambda _: (data, size), lambda item, *_: handed_on.append(item), clock=lambda: now
+    )
+    other = way.forward(cast(socket.socket, None))
+    assert (other is None) == bool(handed_on), "what is not handed on is returned"
+    return handed_on[0] if handed_on else None

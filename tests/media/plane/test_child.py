@@ -172,7 +172,7 @@ def test_nobody_changes_a_field_of_another_owner(monkeypatch: pytest.MonkeyPatch
     trains = [train(number, 10, keys=[number]) for number in range(0, 2_000, 10)]
     trains[50], trains[55] = trains[55], trains[50]  # one comes late
     with family(offload=False, timing=PATIENT) as parent:
-        Strict.lock, Strict.trespasses = parent.fanout._children._lock, []
+        Strict.lock, Strict.trespasses = parent.fanout._children.lock, []
         parent.join(repair=True)
         parent.fanout.push(trains.pop(0))
         parent.wait_live()

@@ -23,7 +23,7 @@ from mcast.wire.node import Start
 from mcast.wire.position import Position
 from mcast.wire.rtcp import ReportBlock
 from mcast.wire.train import Train
-from media.plane.streams import SSRC, numbers_of, stream, train
+from media.plane.streams import SSRC, numbers_of, push, stream, train
 
 ADDRESS = ip_address("127.0.0.1")
 PLENTY = TokenBucket(1e12, 1e12, 0.0)
@@ -101,12 +101,12 @@ def test_every_child_gets_every_number_once_and_in_order_although_sockets_fill_a
         siblings.add(child)
         siblings.start(child, 0.0)
 
-    def push() -> None:
+    def push_all() -> None:
         for first in range(0, count, step):
-            siblings.push(train(first, step), 0.0)
+            push(siblings, train(first, step), 0.0)
             time.sleep(0)
 
-    pusher = threading.Thread(target=push)
+    pusher = threading.Thread(target=push_all)
     pusher.start()
     deadline = time.monotonic() + 60
     while pusher.is_alive() or any(child.cursor < count for child in children):
@@ -128,7 +128,7 @@ def test_child_changes_hands_each_time_its_socket_fills_and_misses_nothing() -> 
     siblings.start(child, 0.0)
     states: list[ChildState] = []
     for first in range(0, 3_000, 6):
-        siblings.push(train(first, 6), 0.0)
+        push(siblings, train(first, 6), 0.0)
         states.append(child.state)
         for _ in range(3):
             siblings.feed(PLENTY, 1.0)
@@ -152,12 +152,12 @@ def test_late_trains_reach_each_child_once_wherever_it_is() -> None:
         if rng.random() < 0.2 and first:
             pending.append(train(first, 5))
         else:
-            siblings.push(train(first, 5), 0.0)
+            push(siblings, train(first, 5), 0.0)
         if pending and rng.random() < 0.3:
-            siblings.push(pending.pop(rng.randrange(len(pending))), 0.0)
+            push(siblings, pending.pop(rng.randrange(len(pending))), 0.0)
         siblings.feed(PLENTY, first / 1000)
     for item in pending:
-        siblings.push(item, 0.0)
+        push(siblings, item, 0.0)
     for now in range(20):
         siblings.feed(PLENTY, 10.0 + now)
     for sender in senders:
@@ -170,14 +170,14 @@ def test_what_comes_late_in_the_last_moment_of_catching_up_is_not_forgotten() ->
     class Interrupted(FlakySender):
         def send(self, item: Train) -> int:
             if item.next == 30:  # the pusher's turn comes between this send and the change to live
-                siblings.push(train(10, 10), 0.0)
+                push(siblings, train(10, 10), 0.0)
             return super().send(item)
 
     sender = Interrupted(0, refuses=0.0)
     child = make_child(0, sender, resume=0)
     siblings.add(child)
-    siblings.push(train(0, 10), 0.0)
-    siblings.push(train(20, 10), 0.0)
+    push(siblings, train(0, 10), 0.0)
+    push(siblings, train(20, 10), 0.0)
     siblings.start(child, 0.0)
     siblings.feed(PLENTY, 0.0)
     siblings.feed(PLENTY, 0.0)
@@ -194,12 +194,12 @@ def test_child_catches_up_with_a_fast_stream_although_it_is_fed_seldom() -> None
     fast = [_at_rate(item, rate) for item in stream(0, 4 * rate)]
     held = [item for item in fast if item.first < rate]
     for item in held:
-        siblings.push(item, 0.0)
+        push(siblings, item, 0.0)
     siblings.start(child, 0.0)
     for turn in range(100):  # a second, fed each 10 ms
         for item in fast:
             if rate * (1 + turn / 100) <= item.first < rate * (1 + (turn + 1) / 100):
-                siblings.push(item, turn / 100)
+                push(siblings, item, turn / 100)
         siblings.feed(PLENTY, turn / 100)
     assert child.state is ChildState.LIVE
     assert child.skipped == 0
@@ -218,12 +218,12 @@ def test_slow_child_skips_to_the_newest_keyframe_when_the_history_has_lost_its_p
     sender = FlakySender(0, refuses=0.0)
     child = make_child(0, sender, resume=0, pace=10)
     siblings.add(child)
-    siblings.push(train(0, 20), 0.0)
+    push(siblings, train(0, 20), 0.0)
     siblings.start(child, 0.0)
     siblings.feed(PLENTY, 0.0)
     assert numbers_of(sender.trains) == list(range(10))
     for item in stream(20, 980, keys=range(0, 1000, 50)):
-        siblings.push(item, 0.0)
+        push(siblings, item, 0.0)
     siblings.feed(PLENTY, 1.0)
     went_on = numbers_of(sender.trains)[10:]
     assert went_on == list(range(950, 950 + len(went_on)))
@@ -235,14 +235,14 @@ def test_child_that_was_live_and_lags_for_seconds_skips_although_the_history_sti
     sender = FlakySender(0, refuses=0.0)
     child = make_child(0, sender, resume=0)
     siblings.add(child)
-    siblings.push(train(0, 10), 0.0)
+    push(siblings, train(0, 10), 0.0)
     siblings.start(child, 0.0)
     siblings.feed(PLENTY, 0.0)
     assert child.state is ChildState.LIVE
     sender.refuses = 1.0
     sender.random.randrange = lambda *_: 0  # type: ignore[method-assign]
     for item in stream(10, 7_000, keys=[6_500]):
-        siblings.push(item, 0.0)
+        push(siblings, item, 0.0)
     assert (child.state, child.cursor, child.stalls) == (ChildState.CATCHING_UP, 10, 1)
     sender.refuses = 0.0
     siblings.feed(PLENTY, 1.0)
@@ -254,14 +254,14 @@ def test_child_without_any_keyframe_begins_at_the_head_after_a_while() -> None:
     sender = FlakySender(0, refuses=0.0)
     child = make_child(0, sender)
     siblings.add(child)
-    siblings.push(train(0, 10), 0.0)
+    push(siblings, train(0, 10), 0.0)
     siblings.start(child, 0.0)
     siblings.feed(PLENTY, 1.0)
     assert sender.trains == []
     assert child.waits_for_keyframe
     siblings.feed(PLENTY, KEYFRAME_WAIT_SECONDS)
     assert child.state is ChildState.LIVE
-    siblings.push(train(10, 5), 0.0)
+    push(siblings, train(10, 5), 0.0)
     assert numbers_of(sender.trains) == list(range(10, 15))
 
 
@@ -272,7 +272,7 @@ def test_total_budget_is_shared_by_all_children_that_catch_up() -> None:
         child = make_child(index, sender, resume=0, pace=49)
         siblings.add(child)
         for item in stream(0, 2000) if not index else []:
-            siblings.push(item, 0.0)
+            push(siblings, item, 0.0)
         siblings.start(child, 0.0)
     total = TokenBucket(49 * 1328.0, 1.0, 0.0)  # one train a second
     for now in range(1, 41):
@@ -288,14 +288,14 @@ def test_what_a_full_socket_refuses_again_and_again_is_lost_once() -> None:
     sender = FlakySender(0, refuses=0.0)
     child = make_child(0, sender, resume=0)
     siblings.add(child)
-    siblings.push(train(0, 49), 0.0)
+    push(siblings, train(0, 49), 0.0)
     siblings.start(child, 0.0)
     sender.refuses, sender.random.randrange = 1.0, lambda *_: 0  # type: ignore[method-assign]
     total = Losses()
     for turn in range(100):
         siblings.feed(total, turn * 0.01)
     assert total.lost == 49 * train(0, 1).size
-    siblings.push(train(49, 10), 1.0)
+    push(siblings, train(49, 10), 1.0)
     sender.refuses = 0.0
     siblings.feed(total, 1.0)
     assert total.lost == 49 * train(0, 1).size
@@ -330,7 +330,7 @@ def test_socket_of_a_dismissed_child_is_closed_only_after_the_push_that_may_know
     siblings.start(child, 0.0)
     siblings.feed(PLENTY, 0.0)
     closed: list[object] = []
-    pusher = threading.Thread(target=siblings.push, args=(train(0, 5), 0.0))
+    pusher = threading.Thread(target=push, args=(siblings, train(0, 5), 0.0))
     pusher.start()
     assert reached.wait(10)
     assert siblings.remove(0) is child
@@ -353,7 +353,7 @@ def test_child_has_everything_when_it_was_sent_and_its_report_says_so() -> None:
     siblings = make_children()
     child = make_child(0, FlakySender(0, refuses=0.0), resume=0)
     siblings.add(child)
-    siblings.push(train(0, 10), 0.0)
+    push(siblings, train(0, 10), 0.0)
     assert siblings.drained(9, 0.0) == frozenset()  # it has never said hello
     siblings.start(child, 0.0)
     assert siblings.drained(9, 0.0) == frozenset()  # nor been sent anything
@@ -375,7 +375,7 @@ def test_child_that_still_asks_for_what_it_lost_has_not_everything_until_it_give
     siblings = make_children()
     child = make_child(0, FlakySender(0, refuses=0.0), resume=0)
     siblings.add(child)
-    siblings.push(train(0, 10), 0.0)
+    push(siblings, train(0, 10), 0.0)
     siblings.start(child, 0.0)
     siblings.feed(PLENTY, 0.0)
     child.report, child.asked_at = reported(9, lost=2), 5.0
@@ -390,7 +390,7 @@ def test_report_of_32_bits_is_understood_of_numbers_of_64(last: int) -> None:
     siblings = make_children(start=last - 9)
     child = make_child(0, FlakySender(0, refuses=0.0), resume=last - 9)
     siblings.add(child)
-    siblings.push(train(last - 9, 10), 0.0)
+    push(siblings, train(last - 9, 10), 0.0)
     siblings.start(child, 0.0)
     siblings.feed(PLENTY, 0.0)
     child.report = reported(last - 1)
@@ -406,12 +406,12 @@ def test_child_to_which_nothing_is_owed_has_everything() -> None:
     for child in (ahead, waiting):
         siblings.add(child)
         siblings.start(child, 0.0)
-    siblings.push(train(0, 5), 0.0)
+    push(siblings, train(0, 5), 0.0)
     siblings.feed(PLENTY, 0.0)
     assert siblings.drained(9, 0.0) == {0}  # the other may get a keyframe yet
-    siblings.push(train(5, 5), 0.0)
+    push(siblings, train(5, 5), 0.0)
     assert siblings.drained(9, 0.0) == {0, 1}
-    siblings.push(train(10, 5, keys=[10]), 0.0)
+    push(siblings, train(10, 5, keys=[10]), 0.0)
     assert siblings.drained(14, 0.0) == frozenset()
 
 
@@ -433,7 +433,7 @@ def test_who_has_nothing_yet_comes_before_those_that_have_begun() -> None:
     senders = [FlakySender(index, refuses=0.0) for index in range(6)]
     children = [make_child(index, sender, resume=0, pace=49) for index, sender in enumerate(senders)]
     for item in stream(0, 2000):
-        siblings.push(item, 0.0)
+        push(siblings, item, 0.0)
     total = TokenBucket(2 * 49 * 1328.0, 1.0, 0.0)  # two trains a second, the first of them on credit
     for child in children[:3]:
         siblings.add(child)

@@ -23,7 +23,7 @@ from mcast.net.udp import TrainSender, count_unsent, enable_merging, open_udp, r
 from mcast.wire.node import Start
 from mcast.wire.position import Position
 from mcast.wire.train import Train
-from media.plane.streams import SSRC, datagram, train
+from media.plane.streams import SSRC, datagram, push, train
 from topology.netns import Networks
 
 HERE = ip_address("127.0.0.1")
@@ -74,7 +74,7 @@ class Crowd:
 
     def push(self, item: Train) -> None:
         """Push a train, and wait until the device has taken it for all."""
-        self.children.push(item, item.first / 1000)
+        push(self.children, item, item.first / 1000)
         sockets = (self.common, *(own.sock for own in self.own))
         wait_until(lambda: not any(count_unsent(sock) for sock in sockets), "nothing waits any more")
 

@@ -26,7 +26,7 @@ from mcast.wire.rtcp import FeedState
 from mcast.wire.rtp import is_rtcp
 from mcast.wire.train import Train
 from media.plane.parts import LOCAL, PATIENT, Pusher, family
-from media.plane.streams import SSRC, datagram, stream, train
+from media.plane.streams import SSRC, datagram, push, stream, train
 
 
 def test_child_begins_at_the_last_keyframe_and_goes_on_live() -> None:
@@ -254,7 +254,7 @@ class Clockwork:
         return True
 
     def push(self, number: int) -> None:
-        self.fanout._children.push(train(number, 5, keys=[number]), self.now)
+        push(self.fanout._children, train(number, 5, keys=[number]), self.now)
 
     def run(self, seconds: float, *, media: bool = False) -> None:
         """Let time pass: the fanout is called when it wants to be."""

@@ -26,8 +26,8 @@ class Content:
     def __init__(self, name: str, forwarder: Forwarder, gather: float = 0.0) -> None:
         self.threads, self.trains = list[str](), list[Train]()
         self.receiver = Receiver(
-            name, Position(SSRC, 0), "me", self._take, Recorder(), Recorder(), timing=PATIENT,
-            forwarder=forwarder, gather=gather,
+            name, Position(SSRC, 0), "me", lambda item, *_: self.take(item), Recorder(), Recorder(),
+            timing=PATIENT, forwarder=forwarder, gather=gather,
         )  # fmt: skip
         self.parent = open_udp(LOCAL)
         self.parent.settimeout(10)
@@ -38,7 +38,7 @@ class Content:
         self.receiver.start()
         self.sender = TrainSender(self.parent)
 
-    def _take(self, item: Train) -> None:
+    def take(self, item: Train) -> None:
         self.threads.append(threading.current_thread().name)
         self.trains.append(item)
 
@@ -102,7 +102,7 @@ def test_an_error_in_one_is_the_crash_of_all_and_leaves_no_socket_open(
     def fail(_: object) -> None:
         raise ZeroDivisionError
 
-    contents[0].receiver._on_train = fail
+    contents[0].take = fail  # type: ignore[assignment, method-assign]
     contents[0].sender.send(train(0, 3))
     crash.wait_for(1)
     for content in contents:

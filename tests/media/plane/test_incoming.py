@@ -25,7 +25,7 @@ from mcast.wire.rtcp import (
     unpack_compound,
 )
 from mcast.wire.train import NULL_DATAGRAM, Train
-from media.plane.streams import SIZE, SSRC, datagram, numbers_of, train
+from media.plane.streams import SIZE, SSRC, datagram, follow, numbers_of, train
 
 
 class TwoParents:
@@ -136,7 +136,7 @@ def test_what_has_taken_the_short_way_counts_as_media_of_the_parent() -> None:
     one.media(0, 0, now=0.0)
     for step in range(1, 30):
         data = train(step, 1).data
-        if one.stream.follow(data, SIZE, step * 0.02) is None:
+        if follow(one.stream, data, SIZE, step * 0.02) is None:
             one.media(0, step, now=step * 0.02)
     for look in range(30, 60):
         one.asked(0, look * 0.02)
@@ -487,7 +487,7 @@ class Pair:
 
     def hear(self, data: bytes, size: int) -> None:
         """Have both receive the same."""
-        train = self.short.follow(data, size, self.now)
+        train = follow(self.short, data, size, self.now)
         self.followed += train is not None
         trains = [train] if train else self.short.receive(self.parents[0], data, size, self.now)
         assert trains == self.long.receive(self.parents[1], data, size, self.now)

@@ -21,7 +21,7 @@ from mcast.net.udp import TrainSender
 from mcast.wire.node import Start
 from mcast.wire.position import Position
 from mcast.wire.train import Train
-from media.plane.streams import SSRC, numbers_of, train
+from media.plane.streams import SSRC, numbers_of, push, train
 
 HERE = ip_address("127.0.0.1")
 PLENTY = TokenBucket(1e12, 1e12, 0.0)
@@ -117,7 +117,7 @@ class Fed:
         return ("127.0.0.1", 1_000 + number)
 
     def push(self, count: int = 10) -> None:
-        self.children.push(train(self.next, count), self.now)
+        push(self.children, train(self.next, count), self.now)
         self.next += count
 
     def numbers(self, number: int) -> list[int]:

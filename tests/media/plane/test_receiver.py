@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 
 import pytest
@@ -21,6 +21,7 @@ from mcast.net.udp import RECEIVE_BUFFER, TrainSender, count_dropped, open_udp
 from mcast.overlay.events import Feed
 from mcast.wire.position import Position
 from mcast.wire.rtcp import Bye, read_token, unpack_compound
+from mcast.wire.train import Train
 from media.plane.parts import PATIENT
 from media.plane.streams import SSRC, datagram, train
 
@@ -32,11 +33,13 @@ START = Position(SSRC, 0)
 class Scene:
     """A receiver whose parents are bare sockets."""
 
-    def __init__(self, on_train: Recorder | None = None) -> None:
+    def __init__(self) -> None:
         self.crash = CrashBox(threading.Event())
-        self.trains, self.events = on_train or Recorder(), Recorder()
+        self.trains, self.events = Recorder(), Recorder()
+        self.on_train: Callable[[Train], None] = self.trains
         self.receiver = Receiver(
-            "news", START, "me", self.trains, self.events, self.crash, timing=PATIENT
+            "news", START, "me", lambda train, *_: self.on_train(train), self.events, self.crash,
+            timing=PATIENT,
         )  # fmt: skip
         self.parents: list[socket.socket] = []
 
@@ -108,7 +111,7 @@ def test_stop_from_its_own_callback_ends_it() -> None:
         scene.receiver.stop()
         stopped.set()
 
-    scene.receiver._on_train = stop
+    scene.on_train = stop
     parent = scene.add(0)
     scene.receiver.start()
     TrainSender(parent).send(train(0, 3))
@@ -289,7 +292,7 @@ def test_wanted_is_the_lowest_number_that_lacks(scene: Scene) -> None:
 
 def test_unexpected_error_in_a_callback_is_handed_to_the_owner() -> None:
     scene = Scene()
-    scene.receiver._on_train = _fail
+    scene.on_train = _fail
     parent = scene.add(0)
     scene.receiver.start()
     TrainSender(parent).send(train(0, 3))

@@ -18,7 +18,7 @@ from mcast.wire.node import Start
 from mcast.wire.position import Position
 from mcast.wire.rtp import HEADER_SIZE
 from media.plane.parts import LOCAL, PATIENT, Pusher, family
-from media.plane.streams import RATE, SIZE, number_of, train
+from media.plane.streams import RATE, SIZE, number_of, push, train
 
 COUNT = 3_000
 
@@ -104,7 +104,7 @@ class Answers:
         self.lookups: list[int] = []
         self._read, self.children.read = self.children.read, self._count_read  # type: ignore[method-assign]
         for first in range(0, count, 40):
-            self.children.push(train(first, 40), 0.0)
+            push(self.children, train(first, 40), 0.0)
 
     def _count_read(self, number: int) -> memoryview | None:
         self.lookups.append(number)
@@ -151,11 +151,11 @@ def test_a_number_is_sent_again_once_a_round_trip_and_twice_when_that_was_lost()
 
 def test_what_was_passed_on_late_is_not_sent_again_to_who_asked_meanwhile() -> None:
     answers = Answers(0)
-    answers.children.push(train(0, 10), 0.0)
-    answers.children.push(train(12, 10), 0.0)
+    push(answers.children, train(0, 10), 0.0)
+    push(answers.children, train(12, 10), 0.0)
     child = answers.child(cursor=22)
     assert child.ask(10, now=1.0) == []
-    answers.children.push(train(10, 2), 1.01)
+    push(answers.children, train(10, 2), 1.01)
     assert child.ask(10, 11, now=1.03) == []
     assert child.ask(10, 11, now=1.06) == [10, 10, 11, 11]
 

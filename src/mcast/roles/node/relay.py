@@ -44,7 +44,7 @@ class Relay(ContentRelay):
             on_caught_up=listeners.on_child_caught_up, timing=timing, origin=end_to_end.origin,
         )  # fmt: skip
         self._receiver = Receiver(
-            content, position, cname, self.fanout.push, self._on_parent, listeners.on_crash,
+            content, position, cname, self.fanout.forward, self._on_parent, listeners.on_crash,
             on_outdone=lambda upstream: post(Outdone(upstream)), start=start, timing=timing,
             forwarder=forwarder, gather=gather, end_to_end=end_to_end,
         )  # fmt: skip
