@@ -28,8 +28,8 @@ STEADY_GAP = 0.05
 
 Push: TypeAlias = Callable[[Train, int, float], None]
 """Takes a train, how many datagrams it holds, and when it came."""
-Came: TypeAlias = tuple[bytes, int, float]
-"""What one receive gave: bytes, in segments of this size, at this time."""
+Came: TypeAlias = tuple[bytes | None, int, float]
+"""What one receive gave: bytes, in segments of this size, at this time; None if the socket was refused."""
 
 
 class ShortWay:
@@ -49,11 +49,13 @@ class ShortWay:
         self._stream, self._receive, self._push, self._clock = stream, receive, push, clock
 
     def forward(self, sock: socket.socket) -> Came | None:
-        """Receive once and hand on the next train; or take in nothing, and return what has come instead.
-
-        Raises what `TrainReader.receive` raises.
-        """
-        data, size = self._receive(sock)
+        """Receive once and hand on the next train; or take in nothing, and return what has come instead."""
+        try:
+            data, size = self._receive(sock)
+        except BlockingIOError:
+            return None
+        except OSError:  # the parent's port is closed, or a filter refuses us; told once, then forgotten
+            return None, 0, self._clock()
         now, stream = self._clock(), self._stream
         reception, gap = stream.reception, now - stream.new_at
         first = reception.next

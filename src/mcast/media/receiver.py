@@ -272,28 +272,23 @@ class Receiver:
 
     def _read(self, line: _Line) -> None:
         """Receive once from a parent, and hand on what is new."""
-        try:
-            came = self._short_way.forward(line.sock)
-        except BlockingIOError:
-            return
-        except OSError:  # the parent's port is closed, or a filter refuses us; told once, then forgotten
-            now = time.monotonic()
-            line.parent.refused(now)
-            self._do_what_presses(line, now)
-        else:
-            if came is not None:  # hardly ever
-                self._go_the_long_way(line, *came)
+        came = self._short_way.forward(line.sock)
+        if came is not None:  # hardly ever
+            self._go_the_long_way(line, *came)
 
-    def _go_the_long_way(self, line: _Line, data: bytes, size: int, now: float) -> None:
+    def _go_the_long_way(self, line: _Line, data: bytes | None, size: int, now: float) -> None:
         """Take in what is not the next train, or finds the stream or the parent not as they should be."""
         stream, parent = self._stream, line.parent
-        if data:
+        if data is None:
+            parent.refused(now)
+        elif data:
             trains = stream.receive(parent, data, size, now)
             line.way.on_received(data, size, parent.lost, now)
             self._note_garbage(line)
             for train in trains:
                 self._take(train, train.count, now)
-        self._do_what_presses(line, now)
+        if parent.has_news or stream.reception.missing:  # all else can wait for the next look
+            self._do_due(line, now)
 
     def _note_garbage(self, line: _Line) -> None:
         """Log that a parent has sent what cannot be read, if it has."""
@@ -324,11 +319,6 @@ class Receiver:
     def _hand_on(self, trains: Iterable[Train], now: float) -> None:
         for train in trains:
             self._on_train(train, train.count, now)
-
-    def _do_what_presses(self, line: _Line, now: float) -> None:
-        """Do what is due if it cannot wait for the next look."""
-        if line.parent.has_news or self._stream.reception.missing:
-            self._do_due(line, now)
 
     def _do_due(self, line: _Line, now: float) -> None:
         packet = self._stream.on_time(line.parent, now)

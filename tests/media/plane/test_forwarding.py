@@ -1,7 +1,8 @@
 """The short way: what it hands on, and what it leaves to the long one without having taken anything in."""
 
 import socket
-from typing import cast
+from collections.abc import Callable
+from typing import Never, cast
 
 import pytest
 
@@ -73,6 +74,24 @@ def test_what_is_not_just_the_next_train_is_returned_as_it_came(data: bytes, siz
     assert relay.receive(data, size, after=after) == (data, size, relay.now)
     assert not relay.pushed
     assert relay.stream.counters() == before
+
+
+def failing(error: OSError) -> Callable[..., Never]:
+    def fail(*_: object) -> Never:
+        raise error
+
+    return fail
+
+
+def test_an_error_of_the_socket_is_told_and_one_of_who_takes_the_train_is_his_own() -> None:
+    relay = Relay()
+    for error, came in ((BlockingIOError(), None), (ConnectionRefusedError(), (None, 0, relay.now))):
+        way = ShortWay(relay.stream, failing(error), failing(error), clock=lambda: relay.now)
+        assert way.forward(SOCKET) == came
+    full = failing(OSError("the disk is full"))
+    way = ShortWay(relay.stream, lambda _: (datagram(20), SIZE), full, clock=lambda: relay.now)
+    with pytest.raises(OSError, match="disk"):
+        way.forward(SOCKET)
 
 
 def test_as_long_as_there_are_two_parents_or_something_lacks_nothing_takes_the_short_way() -> None:
