@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from mcast.net.multisend import MAX_MESSAGES, MultiSender, is_available
-from mcast.net.udp import enable_merging, receive
+from mcast.net import multisend
+from mcast.net.multisend import MAX_MESSAGES, MAX_SEND_BUFFER, MultiSender, is_available
+from mcast.net.udp import DATAGRAM_COST, enable_merging, receive
 from mcast.wire.train import MAX_TRAIN_DATAGRAMS, Train
 
 pytestmark = pytest.mark.skipif(
@@ -97,3 +98,46 @@ def test_what_is_longer_than_a_train_may_be_is_left_to_the_caller() -> None:
     with sockets("127.0.0.1", 2) as (sender, child):
         many = MultiSender(sender, [child.getsockname()])
         assert many.send(Train(0, 10, b"x" * 10 * (MAX_TRAIN_DATAGRAMS + 1))) == 0
+
+
+class Granting:
+    """Stands for a system that grants what is asked for, and remembers it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[int] = []
+        monkeypatch.setattr(multisend, "request_send_buffer", self._grant)
+
+    def _grant(self, _: socket.socket, size: int) -> int:
+        self.asked.append(size)
+        return 2 * size
+
+
+def test_room_is_made_for_two_trains_to_each_and_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = Granting(monkeypatch)
+    with sockets("127.0.0.1", 2) as (sender, child):
+        many = MultiSender(sender, [child.getsockname()] * 60)
+        for _ in range(3):
+            many.make_room(train(6), served=30)
+        assert system.asked == [60 * 6 * DATAGRAM_COST]  # the kernel grants twice as much
+        many.make_room(train(12), served=30)
+        assert system.asked[1:] == [60 * 12 * DATAGRAM_COST]
+        for _ in range(2):  # it is bounded
+            many.make_room(Train(0, SIZE, bytes(64 * SIZE)), served=30)
+        assert system.asked[2:] == [MAX_SEND_BUFFER // 2]
+
+
+def test_no_room_is_made_for_what_waits_for_somebody_behind_a_slow_link(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    system = Granting(monkeypatch)
+    with sockets("127.0.0.1", 2) as (sender, child):
+        MultiSender(sender, [child.getsockname()] * 60).make_room(train(6), served=2)
+        assert not system.asked
+
+
+def test_a_socket_that_has_room_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = Granting(monkeypatch)
+    with sockets("127.0.0.1", 2) as (sender, child):
+        MultiSender(sender, [child.getsockname()] * 3).make_room(train(6), served=2)  # others have filled it
+        MultiSender(sender, [child.getsockname()] * 3).make_room(train(1), served=3)
+        assert not system.asked
