@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 
+from mcast.media.child import ChildState
 from mcast.media.fanout import Fanout
 from mcast.media.feedback import FeedbackReader
 from mcast.media.forwarder import Forwarder
@@ -165,7 +166,7 @@ def run(children: int, trains: int) -> None:
 
         for number in range(children):
             report(number)
-        while not all(child.datagrams for child in fanout.children()):
+        while not all(child.state is ChildState.LIVE for child in fanout.children()):
             forward(0)
         threads = {thread.name: thread for thread in threading.enumerate()}
         ours, theirs = list[float](), list[float]()
