@@ -21,6 +21,6 @@ def warn_of_limit(limit: str, granted: int, needed: int) -> None:
 
 @functools.cache  # once, and again where much more is needed than was said: by steps of two, so rarely
 def _warn(limit: str, granted: int, wanted: int) -> None:
-    what = "what comes" if limit == RECEIVE_LIMIT else "what was sent to all children together"
+    what = "what comes" if limit == RECEIVE_LIMIT else "what was sent to many at once"
     text = "a socket holds %d bytes of %s, as the system allows no more: sysctl -w %s=%d"
     logger.warning(text, granted, what, limit, wanted)
