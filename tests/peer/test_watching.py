@@ -113,6 +113,34 @@ def test_what_was_told_is_void_when_the_neighbour_falls_silent(
     assert ended(connection)
 
 
+@pytest.mark.parametrize("has_told", [True, False], ids=["after a word", "from the beginning"])
+def test_a_frozen_neighbour_is_heard_soon_after_it_is_back(
+    peer: Peer, posted: Posted, begin: Begin, has_told: bool
+) -> None:
+    """While it is frozen its system accepts for it: connections on which nothing is said."""
+    begin(WatchTiming(silence=0.05, first_retry=0.01, last_retry=0.02, unknown_retry=2 * PATIENCE))
+    if has_told:
+        watched(peer).send(Advert(distance=1))
+        posted.wait_for(Introduced("n2", 1), AdvertsLost("n2"))
+    for _ in range(3):
+        assert ended(watched(peer))
+    watched(peer).send(Advert(distance=2))
+    posted.wait_for(*([AdvertsLost("n2")] if has_told else []), Introduced("n2", 2))
+
+
+def test_who_has_told_something_before_is_no_old_version_when_it_hangs_up(
+    peer: Peer, posted: Posted, begin: Begin
+) -> None:
+    begin(WatchTiming(silence=PATIENCE, first_retry=0.01, last_retry=0.02, unknown_retry=2 * PATIENCE))
+    first = watched(peer)
+    first.send(Advert(distance=1))
+    posted.wait_for(Introduced("n2", 1))
+    first.close()
+    watched(peer).close()
+    watched(peer).send(Advert(distance=2))
+    posted.wait_for(AdvertsLost("n2"), Introduced("n2", 2))
+
+
 def test_an_old_version_that_hangs_up_is_asked_again_rarely_and_without_a_word(
     peer: Peer, posted: Posted, begin: Begin, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -37,7 +37,10 @@ class WatchTiming:
     """From one attempt to reach a neighbour to the next; doubled each time up to the last."""
     last_retry: float = 5.0
     unknown_retry: float = 30.0
-    """To the next attempt at one that has accepted the connection and told nothing."""
+    """To the next attempt at one that has hung up on the question and never told anything.
+
+    Not at who is silent: for a frozen process the system goes on to accept connections.
+    """
     connect_timeout: float = 3.0
     every_ms: int = 0
     """It is asked to speak so often; 0: as often as it likes."""
@@ -71,6 +74,7 @@ class NeighbourWatch:
         self._lock = threading.Lock()
         self._connection: Connection | None = None  # under the lock
         self._has_told = False  # on the present connection
+        self._knows_watch = False  # it has told something before
         self._thread = OwnedThread(f"watch-{name}", self._run, on_crash)
         self._thread.start()
 
@@ -96,16 +100,17 @@ class NeighbourWatch:
 
     def _listen(self) -> float:
         """Connect and take in what is told, to the end; return the seconds until the next attempt."""
-        has_connected = False
+        has_asked = has_hung_up = False
         try:
             with self._connected() as connection:
-                has_connected = True
                 connection.send(Watch(sender=self._me, every_ms=self._timing.every_ms))
+                has_asked = True
                 while True:
                     self._take(connection.receive(self._timing.silence), connection)
         except (McastError, TimeoutError) as error:
+            has_hung_up = has_asked and isinstance(error, PeerGone)
             logger.debug("! watching %s at %s: %s", self.name, self.address, error or "it is silent")
-        return self._over(has_connected=has_connected)
+        return self._over(has_hung_up=has_hung_up)
 
     def _connected(self) -> Connection:
         connection = connect(
@@ -117,18 +122,18 @@ class NeighbourWatch:
                 connection.close()
         return connection
 
-    def _over(self, *, has_connected: bool) -> float:
+    def _over(self, *, has_hung_up: bool) -> float:
         told, self._has_told = self._has_told, False
         if told:
             self._post(AdvertsLost(self.name))
-        elif has_connected:
+        elif has_hung_up and not self._knows_watch:
             return self._timing.unknown_retry
         return self._backoff.next()
 
     def _take(self, message: Message, connection: Connection) -> None:
         if not isinstance(message, Advert):
             raise WireError(f"{self.name} sent {type(message).__name__} where it was to tell what it streams")
-        self._has_told = True
+        self._has_told = self._knows_watch = True
         self._backoff.reset()
         if not self._offer(self._event_of(message, connection)):
             raise PeerGone("it tells more than can be taken in")
