@@ -10,6 +10,7 @@ import pytest
 from helpers import PATIENCE, Recorder, wait_until
 from mcast.errors import ConfigError
 from mcast.hostport import HostPort
+from mcast.media.timing import Timing
 from mcast.net.connection import Connection, PeerGone, connect
 from mcast.net.ports import MediaPorts
 from mcast.overlay import discovery, trace
@@ -224,7 +225,8 @@ def test_fifty_contents_are_left_at_once_though_the_parent_answers_nothing(
     world: World, peer: Peer, silent_port: int, crash: Recorder
 ) -> None:
     layout = layout_of("n1", rp=peer.address)
-    node = NodeProgram(layout, LOCALHOST, MediaPorts(), Recorder(), lambda: 1, crash)
+    patient = Timing(start_silence=2 * PATIENCE)  # else the first are asked for anew where all take a second
+    node = NodeProgram(layout, LOCALHOST, MediaPorts(), Recorder(), lambda: 1, crash, timing=patient)
     node.start(layout)
     above: list[Connection] = []
     for number in range(50):
