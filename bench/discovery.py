@@ -8,15 +8,15 @@ Runs the decision code of real nodes on simulated links, each of which takes a t
 Clients join one content one after another at random nodes and stay. Told are, for each way to ask
 (`flood`, `scoped`):
 
-    messages    DISC, FOUND, MISS and STREAM of the first and of the last join
+    messages    DISC, FOUND, MISS and STREAM of the first join, and of the last twenty: mean and worst
     join ms     from the client's first DISC to PORT: median, and the longest
     stretch     how much longer the media's way to a node is than the shortest there is: mean over all nodes
                 of the tree; and the same for the shortest-path tree by hops
     stress      copies of the content on all links together, in units of those that the shortest-path tree
                 needs; and what unicast from the rendezvous point to each client would need
 
-The same seed gives the same run. The verdict is the exit status: with `scoped` the last join of 100 must take
-at most ten messages, and the first at most sixty.
+The same seed gives the same run. The verdict is the exit status: with `scoped` the last twenty joins of 100
+must take at most ten messages each, by their mean, and the first at most sixty.
 """
 
 import argparse
@@ -41,9 +41,11 @@ Links = list[tuple[str, str]]
 
 WAYS = FLOOD, SCOPED = "flood", "scoped"
 DEGREE = 4
-MOST_FIRST, MOST_LAST = 60, 10
+MOST_FIRST, MOST_LATE = 60, 10
 """Messages of a scoped search: the first join of a content, and one when it streams at many places."""
 JOINS_JUDGED = 100
+LATE_JOINS = 20
+"""One alone is chance: it may be next door, or far away."""
 JOIN_SECONDS = 20.0
 FLOOD_MESSAGES = 3_000_000
 """Of all floods of one run: in a larger one fewer clients join, as each flood asks every node."""
@@ -58,7 +60,8 @@ class Result:
     discovery: str
     joins: int
     first_messages: int
-    last_messages: int
+    late_messages: float  # the mean of the last joins
+    worst_late_messages: int
     join_ms: float
     longest_join_ms: float
     stretch: float
@@ -135,9 +138,10 @@ class Trial:
             joined_ms.append(1000 * (viewer.joined_at - at))
             self._net.run(1.0)  # neighbours hear of it
         self._net.check_trees()
+        late = messages[-LATE_JOINS:]
         return Result(
-            self._graph, len(names), SCOPED if self._scoped else FLOOD, len(joined_ms),
-            messages[0], messages[-1], statistics.median(joined_ms), max(joined_ms), *self._trees(),
+            self._graph, len(names), SCOPED if self._scoped else FLOOD, len(joined_ms), messages[0],
+            statistics.mean(late), max(late), statistics.median(joined_ms), max(joined_ms), *self._trees(),
         )  # fmt: skip
 
     def _messages(self) -> int:
@@ -198,11 +202,12 @@ def steps(way: Sequence[str]) -> Iterable[tuple[str, str]]:
 
 def told(results: Sequence[Result]) -> str:
     """Return the results as a table."""
-    heads = ("graph", "nodes", "discovery", "joins", "first", "last", "join ms", "longest",
+    heads = ("graph", "nodes", "discovery", "joins", "first", "late", "worst", "join ms", "longest",
              "stretch", "by hops", "stress", "unicast")  # fmt: skip
     rows = [
-        (r.graph, f"{r.nodes:,}", r.discovery, str(r.joins), f"{r.first_messages:,}", f"{r.last_messages:,}",
-         f"{r.join_ms:.0f}", f"{r.longest_join_ms:.0f}", f"{r.stretch:.2f}", f"{r.hops_stretch:.2f}",
+        (r.graph, f"{r.nodes:,}", r.discovery, str(r.joins), f"{r.first_messages:,}",
+         f"{r.late_messages:,.1f}", f"{r.worst_late_messages:,}", f"{r.join_ms:.0f}",
+         f"{r.longest_join_ms:.0f}", f"{r.stretch:.2f}", f"{r.hops_stretch:.2f}",
          f"{r.stress:.2f}", f"{r.unicast_stress:.2f}")
         for r in results
     ]  # fmt: skip
@@ -214,8 +219,8 @@ def complaints(results: Sequence[Result]) -> Iterator[str]:
     for r in results:
         if r.discovery == SCOPED and r.first_messages > MOST_FIRST:
             yield f"{r.graph}, {r.nodes:,} nodes: the first join took {r.first_messages:,} messages"
-        if r.discovery == SCOPED and r.joins >= JOINS_JUDGED and r.last_messages > MOST_LAST:
-            yield f"{r.graph}, {r.nodes:,} nodes: join {r.joins} took {r.last_messages:,} messages"
+        if r.discovery == SCOPED and r.joins >= JOINS_JUDGED and r.late_messages > MOST_LATE:
+            yield f"{r.graph}, {r.nodes:,} nodes: late joins took {r.late_messages:,.1f} messages each"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

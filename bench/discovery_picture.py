@@ -42,11 +42,11 @@ class Panel:
 PANELS = (
     Panel(
         "Messages of a join: the first",
-        "scoped, the last join",
+        "scoped, a late join (mean)",
         (
             Curve("scoped", lambda result: result.first_messages),
             Curve("flood", lambda result: result.first_messages, DASHED),
-            Curve("scoped", lambda result: result.last_messages, DOTTED),
+            Curve("scoped", lambda result: result.late_messages, DOTTED),
         ),
         by_powers=True,
     ),

@@ -42,14 +42,9 @@ def main() -> int:
     print(f"{describe()}; {load} of 5 Mbit/s, {options.rounds} rounds")
     print(f"{'workers':>8} {'Gbit/s':>8} {'lost':>8} {'cores':>6} {'s/Gbit':>7}")
     for name, rounds in measured.items():
-        # A round in which nothing came at all says nothing of losses.
-        rate, loss, cores, cost = (_median([each[of] for each in rounds if of in each]) for of in COLUMNS)
+        rate, loss, cores, cost = (statistics.median(each[of] for each in rounds) for of in COLUMNS)
         print(f"{name:>8} {rate:>8.2f} {loss:>8.2%} {cores:>6.2f} {cost:>7.3f}")
     return 0
-
-
-def _median(values: list[float]) -> float:
-    return statistics.median(values) if values else float("nan")
 
 
 def _rounds(nodes: list[Node], load: Load, rounds: int, seconds: float) -> dict[str, list[Figures]]:

@@ -7,35 +7,47 @@
  * is charged to who sends. `trains` takes trains whole (UDP_GRO), as a next hop or a card that segments
  * does; with `plain` the kernel cuts them on the sender's time, as for an ordinary player.
  *
- * RTP is counted apart (payload type 33), and how far the sequence numbers of each port went on (span): with N
- * receivers a port and nothing lost, rtp = N * span but for a train at either end. A line of JSON answers each SIGUSR1.
+ * RTP is counted apart (payload type 33), and how far the sequence numbers of each port went on (spans, port by
+ * port): with N receivers a port and nothing lost, rtp = N * the sum of spans, but for a train at either end. A line
+ * of JSON answers each SIGUSR1.
  */
 #include "sockets.h"
 
 enum { BATCH = 64, HEAD_BYTES = 64, RECEIVE_BYTES = 64 << 20 };
 
-static uint64_t datagrams, bytes, rtp, span;
+/* One content's, which all its receivers have in common. */
+struct port {
+    int fd, highest; /* the highest sequence number so far; -1: none */
+    uint64_t span;
+};
 
-static void report(void) {
-    printf("{\"datagrams\": %llu, \"bytes\": %llu, \"rtp\": %llu, \"span\": %llu}\n",
-           (unsigned long long)datagrams, (unsigned long long)bytes, (unsigned long long)rtp, (unsigned long long)span);
+static uint64_t datagrams, bytes, rtp;
+
+static void report(struct port *ports, int count) {
+    printf("{\"datagrams\": %llu, \"bytes\": %llu, \"rtp\": %llu, \"spans\": [",
+           (unsigned long long)datagrams, (unsigned long long)bytes, (unsigned long long)rtp);
+    for (int i = 0; i < count; i++) {
+        printf(i ? ", %llu" : "%llu", (unsigned long long)ports[i].span);
+        ports[i].span = 0;
+    }
+    puts("]}");
     fflush(stdout);
-    datagrams = bytes = rtp = span = 0;
+    datagrams = bytes = rtp = 0;
 }
 
-static void count(int *highest, const uint8_t *head, int length, int size) {
+static void count(struct port *port, const uint8_t *head, int length, int size) {
     int pieces = size ? (length + size - 1) / size : 1, last, ahead;
     datagrams += pieces;
     bytes += length;
     if (length <= RTP_HEADER + 188 - 1 || (head[1] & 0x7f) != TS_TYPE) return; /* RTCP is shorter */
     rtp += pieces;
     last = ((head[2] << 8 | head[3]) + pieces - 1) & 0xffff;
-    ahead = (int16_t)(last - *highest);
-    if (*highest >= 0 && ahead > 0) span += ahead;
-    if (*highest < 0 || ahead > 0) *highest = last;
+    ahead = (int16_t)(last - port->highest);
+    if (port->highest >= 0 && ahead > 0) port->span += ahead;
+    if (port->highest < 0 || ahead > 0) port->highest = last;
 }
 
-static void drain(int fd, int *highest) {
+static void drain(struct port *port) {
     static struct mmsghdr messages[BATCH];
     static struct iovec parts[BATCH];
     static uint8_t heads[BATCH][HEAD_BYTES];
@@ -47,28 +59,28 @@ static void drain(int fd, int *highest) {
             messages[k].msg_hdr = (struct msghdr){.msg_iov = parts + k, .msg_iovlen = 1,
                                                   .msg_control = controls[k], .msg_controllen = CONTROL_BYTES};
         }
-        got = recvmmsg(fd, messages, BATCH, MSG_TRUNC, NULL); /* the true length, whatever was copied */
+        got = recvmmsg(port->fd, messages, BATCH, MSG_TRUNC, NULL); /* the true length, whatever was copied */
         for (int k = 0; k < got; k++) {
             int length = messages[k].msg_len;
-            count(highest, heads[k], length, segment_size(&messages[k].msg_hdr, length));
+            count(port, heads[k], length, segment_size(&messages[k].msg_hdr, length));
         }
     } while (got == BATCH);
 }
 
 int main(int argc, char **argv) {
     if (argc != 4) return 2;
-    int ports = atoi(argv[1]), first = atoi(argv[2]), *fds = calloc(ports, sizeof *fds), *highest = calloc(ports, sizeof *highest);
+    int all = atoi(argv[1]), first = atoi(argv[2]);
+    struct port *ports = calloc(all, sizeof *ports);
     answer_signals();
-    for (int i = 0; i < ports; i++) {
-        fds[i] = bound_socket(first + i, RECEIVE_BYTES);
-        highest[i] = -1;
-        if (!strcmp(argv[3], "trains")) take_trains(fds[i]);
+    for (int i = 0; i < all; i++) {
+        ports[i] = (struct port){.fd = bound_socket(first + i, RECEIVE_BYTES), .highest = -1};
+        if (!strcmp(argv[3], "trains")) take_trains(ports[i].fd);
     }
     puts("ready");
     fflush(stdout);
     for (;;) {
         wait_for_next_look();
-        for (int i = 0; i < ports; i++) drain(fds[i], highest + i);
-        if (was_asked()) report();
+        for (int i = 0; i < all; i++) drain(ports + i);
+        if (was_asked()) report(ports, all);
     }
 }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bench.relays.profile import Profile
-from bench.relays.receivers import Receivers
+from bench.relays.receivers import Owed, Receivers
 from bench.relays.setting import MBITS, Setting
 from bench.relays.verdict import Figures
 
@@ -17,6 +17,10 @@ INPUT_PORT, OUTPUT_PORT = 20_000, 30_000
 """Of the first content; the others follow."""
 PER_NETWORK = 250
 """Addresses 127.0.N.1 to 127.0.N.250, then the next N."""
+PAYLOAD_BYTES = 7 * 188
+"""Of a full datagram of RTP."""
+ENCODER_SECONDS = 0.5
+"""By so much a content's bytes may be early or late: its encoder has a buffer of that size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,11 @@ class Load:
     def __str__(self) -> str:
         return f"{self.contents} x {self.children}"
 
+    def owed(self, seconds: float) -> Owed:
+        """Return what each content owes to each of its children in so many seconds."""
+        rate = self.mbits * 1e6 / 8 / PAYLOAD_BYTES
+        return Owed(rate * seconds, rate * max(seconds - ENCODER_SECONDS, seconds / 4))
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -38,6 +47,7 @@ class Running:
 
     pids: tuple[int, ...]
     receivers: Receivers | None = None  # None: its children are addresses, whoever receives there
+    carries_rtp: bool = True  # so each loss is seen by the numbers, and by the content's rate
     settle_seconds: float = 2.0
     """Until joins and their fast starts are over, and it is as it will be for hours."""
     is_profiled: bool = False  # its threads are told one by one

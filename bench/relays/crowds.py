@@ -1,7 +1,13 @@
-"""A crowd: so many viewers join one node at the same moment; when has each its first keyframe?"""
+"""A crowd: so many viewers join one node at the same moment; when has each its first keyframe?
+
+All of them live in one process on the other core. How busy both cores were until the last had its keyframe
+tells whom that was waiting for.
+"""
 
 from bench.relays.children import ReadingChild
 from bench.relays.contenders import child_address
+from bench.relays.loads import Use
+from bench.relays.machine import family
 from bench.relays.nodes import Node
 from bench.relays.setting import Setting
 from bench.relays.verdict import Figures, quantile
@@ -16,15 +22,17 @@ MOST_SECONDS = 60.0
 def crowd(node: Node, setting: Setting) -> Figures:
     """Have a crowd join a node; return when they had their keyframes, from the moment they asked."""
     loop = setting.loop
-    with node.started(setting):
+    with node.started(setting) as process:
         first = _viewer(setting, 0)
         first.join()
         loop.run(MOST_SECONDS, lambda: first.times.keyframe is not None or first.has_failed)
         loop.run(WARM_SECONDS)
         viewers = [_viewer(setting, number) for number in range(1, CROWD + 1)]
+        use = Use(family(process.pid))
         for viewer in viewers:
             viewer.join()
         loop.run(MOST_SECONDS, lambda: all(each.times.keyframe or each.has_failed for each in viewers))
+        used = use.shares()
         for viewer in (first, *viewers):
             viewer.leave()
     waits = [wait for viewer in viewers if (wait := viewer.times.until_keyframe) is not None]
@@ -33,6 +41,7 @@ def crowd(node: Node, setting: Setting) -> Figures:
         HALF: quantile(waits, 0.5),
         LAST: float("inf") if failed else max(waits),
         FAILED: float(failed),
+        **used,
     }
 
 

@@ -1,11 +1,18 @@
-"""Single viewers who join at the end of a chain: how long until they see something?"""
+"""Single viewers who join at the end of a chain: how long until they see something?
+
+How busy the nodes were, all together, and how busy the other core, is told beside it: who waits for a busy
+core does not wait for a node.
+"""
 
 import contextlib
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from bench.relays.children import ReadingChild
 from bench.relays.contenders import child_address
+from bench.relays.loads import Use
+from bench.relays.machine import family
 from bench.relays.nodes import Node
 from bench.relays.setting import Setting
 from bench.relays.verdict import Figures, quantile
@@ -19,41 +26,52 @@ PAUSE_SECONDS = (0.1, 0.3)
 """Between two joins, so that they fall anywhere between two trains and two keyframes."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """Nodes that run."""
+
+    last: str
+    pids: tuple[int, ...]
+
+
 def streaming(node: Node, setting: Setting) -> Figures:
     """Join a content that somebody watches at the last node of the chain already."""
-    with _chain(node, setting) as last:
+    with _chain(node, setting) as chain:
+        last = chain.last
         first = _viewer(setting, last, setting.overlay.contents[0], 0)
         _watch(setting, first)
         setting.loop.run(WARM_SECONDS)
-        viewers = []
+        viewers, use = [], Use(chain.pids)
         for number in range(1, JOINS + 1):
             viewers.append(_viewer(setting, last, setting.overlay.contents[0], number))
             _watch(setting, viewers[-1])
             viewers[-1].leave()
             setting.loop.run(random.uniform(*PAUSE_SECONDS))
+        used = use.shares()
         first.leave()
-    return _figures(viewers)
+    return {**_figures(viewers), **used}
 
 
 def not_streaming(node: Node, setting: Setting) -> Figures:
     """Join contents, each of which nobody has watched before: not even the server streams it."""
-    with _chain(node, setting) as last:
-        viewers = [_viewer(setting, last, content, 0) for content in setting.overlay.contents]
+    with _chain(node, setting) as chain:
+        viewers = [_viewer(setting, chain.last, content, 0) for content in setting.overlay.contents]
+        use = Use(chain.pids)
         for viewer in viewers:
             _watch(setting, viewer)
             viewer.leave()
-    return _figures(viewers)
+        used = use.shares()
+    return {**_figures(viewers), **used}
 
 
 @contextlib.contextmanager
-def _chain(node: Node, setting: Setting) -> Iterator[str]:
-    """Run all nodes; yield the last one's name."""
+def _chain(node: Node, setting: Setting) -> Iterator[_Chain]:
+    """Run all nodes."""
     names = [f"n{number}" for number in range(1, setting.needs.nodes + 1)]
     with contextlib.ExitStack() as stack:
-        for name in names:
-            stack.enter_context(node.started(setting, name))
+        pids = [pid for name in names for pid in family(stack.enter_context(node.started(setting, name)).pid)]
         setting.loop.run(1.0)  # they have got to know each other
-        yield names[-1]
+        yield _Chain(names[-1], tuple(pids))
 
 
 def _viewer(setting: Setting, node: str, content: str, number: int) -> ReadingChild:

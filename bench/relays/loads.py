@@ -1,19 +1,42 @@
 """A fixed load: so many contents of the same rate to so many children each; what does a relay need for it?"""
 
+import time
+from collections.abc import Sequence
 from functools import partial
 
 from bench.relays.children import Loop
 from bench.relays.contenders import OUTPUT_PORT, Contender, Load, Running, Window
-from bench.relays.machine import cpu_seconds
+from bench.relays.machine import OTHER_CORE, CoreUse, cpu_seconds
 from bench.relays.profile import Profiler
 from bench.relays.receivers import Counts, Receivers, sink
 from bench.relays.setting import Setting
+from bench.relays.verdict import Figures
 
-COST, CORES, RATE, LOSS, FEEDING = "CPU s a Gbit", "cores", "Gbit/s", "loss", "cores that feed"
+COST, CORES, RATE, LOSS, FEEDING = "CPU s a Gbit", "cores", "Gbit/s", "loss", "feeding core"
+"""FEEDING is how busy the core is on which the media come from, and go to."""
 MOST_LOSS = 1e-3
 """A relay that delivers less than all is broken, not cheap. Less is none: a window's end cuts a train."""
 AFTER_SECONDS = 0.055
 """In which a train that was cut comes whole. It ends between two trains, if the window has not."""
+
+
+class Use:
+    """What some processes use, and how busy the feeding core is, from the moment in which this is made."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._pids, self._feeding = pids, CoreUse(OTHER_CORE)
+        self._used, self._began = cpu_seconds(pids), time.monotonic()
+
+    def seconds(self) -> float:
+        """Return the processor time of the processes."""
+        return cpu_seconds(self._pids) - self._used
+
+    def shares(self) -> Figures:
+        """Return how many cores they have needed, and the share of the feeding one."""
+        return {
+            CORES: self.seconds() / (time.monotonic() - self._began),
+            FEEDING: self._feeding.share(),
+        }
 
 
 def carry(
@@ -42,29 +65,25 @@ def carrying(load: Load, *, trains: bool = False) -> "partial[list[Window]]":
 def _window(receivers: Receivers, setting: Setting, load: Load, running: Running) -> Window:
     profiler = Profiler(running.pids if running.is_profiled else ())
     receivers.take()
-    used, fed = cpu_seconds(running.pids), cpu_seconds(setting.overlay.feeding)
+    use = Use(running.pids)
     setting.loop.run(setting.seconds)
     came = receivers.take()
-    used, fed = cpu_seconds(running.pids) - used, cpu_seconds(setting.overlay.feeding) - fed
+    used, shares, profile = use.seconds(), use.shares(), profiler.taken()
     gbit = came.bytes * 8 / 1e9
-    figures = {
-        COST: used / gbit if gbit else float("inf"),
-        CORES: used / setting.seconds,
-        RATE: gbit / setting.seconds,
-        FEEDING: fed / setting.seconds,
-    }
-    profile, loss = profiler.taken(), lost(came, receivers, setting.loop, load.children)
-    return Window(figures if loss is None else {**figures, LOSS: loss}, profile)
+    figures = {COST: used / gbit if gbit else float("inf"), **shares, RATE: gbit / setting.seconds}
+    if running.carries_rtp:
+        figures[LOSS] = lost(came, receivers, setting.loop, load, setting.seconds)
+    return Window(figures, profile)
 
 
-def lost(came: Counts, receivers: Receivers, loop: Loop, children: int) -> float | None:
-    """Return the share that has not come to all children; None: it was no RTP.
+def lost(came: Counts, receivers: Receivers, loop: Loop, load: Load, seconds: float) -> float:
+    """Return the share of what so many seconds owe that has not come to all children.
 
     Beyond what is allowed it is looked once more a moment later: what was only cut is there by then.
     """
-    loss = came.loss(children)
-    if loss is None or loss <= MOST_LOSS:
+    loss = came.loss(load.children, load.owed(seconds))
+    if loss <= MOST_LOSS:
         return loss
     loop.run(AFTER_SECONDS)
-    later = (came + receivers.take()).loss(children)
-    return loss if later is None else min(loss, later)
+    later = came + receivers.take()
+    return min(loss, later.loss(load.children, load.owed(seconds + AFTER_SECONDS)))

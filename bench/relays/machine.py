@@ -42,10 +42,17 @@ def footprint(pid: int) -> Footprint:
     return Footprint(resident, int(fields["Threads"]), len(list(Path(f"/proc/{pid}/fd").iterdir())))
 
 
-def stolen_ticks() -> tuple[int, int]:
-    """Return how much of the CPU time since boot the hypervisor gave to others, and all of it."""
-    ticks = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return ticks[7], sum(ticks)
+class CoreUse:
+    """How busy a core is from the moment on in which this is made, whoever uses it."""
+
+    def __init__(self, core: int) -> None:
+        self._core = core
+        self._idle, self._all = _ticks(core)
+
+    def share(self) -> float:
+        """Return the share of the time in which it was not idle; what the hypervisor took was no rest."""
+        idle, everything = _ticks(self._core)
+        return 1.0 - (idle - self._idle) / max(everything - self._all, 1)
 
 
 def on_core(cores: int | str, command: Iterable[str]) -> list[str]:
@@ -59,11 +66,11 @@ def family(pid: int) -> tuple[int, ...]:
     return (pid, *(int(child) for each in children for child in each))
 
 
-def udp_drops(ports: Iterable[int]) -> int:
-    """Return how many datagrams the sockets on these ports have had no room for."""
-    wanted, rows = set(ports), Path("/proc/net/udp").read_text().splitlines()[1:]
-    fields = [row.split() for row in rows]
-    return sum(int(each[-1]) for each in fields if int(each[1].split(":")[1], 16) in wanted)
+def _ticks(core: int) -> tuple[int, int]:
+    """Return for how many ticks since boot a core was idle (or waited for a disk), and how many it had."""
+    rows = (line.split() for line in Path("/proc/stat").read_text().splitlines())
+    fields = next([int(field) for field in row[1:9]] for row in rows if row[0] == f"cpu{core}")
+    return fields[3] + fields[4], sum(fields)
 
 
 def _cpu_clock(pid: int) -> int:

@@ -6,11 +6,14 @@
 
 In each row the contenders take turns, round after round; what counts is the median of the ratios within
 a round, or the worst round where something must never happen. A turn starts a contender once and measures
-two windows, which are its parts of two rounds (four if it is to be quick). The relay has core 0 for itself;
-what feeds it and takes from it shares core 1. It ends with status 1 if a goal is missed. Needs root (raw
-sockets), a C compiler, ffmpeg, taskset and two cores. Programs to compare with take part where they are
-installed; for each that is not, a line says how to get it. How long it will take, about, is said at the
-beginning.
+two windows, which are its parts of two rounds: seven rounds are seven windows of four turns, and each verdict
+says so. With --quick they are seven short windows of two turns, and with --rounds fewer: such a verdict is
+provisional, and says that, too. A turn that fails is tried once more, and counted.
+
+The relay has core 0 for itself; what feeds it and takes from it shares core 1. It ends with status 1 if a
+goal is missed. Needs root (raw sockets), a C compiler, ffmpeg, taskset and two cores. Programs to compare
+with take part where they are installed; for each that is not, a line says how to get it. How long it will
+take, about, is said at the beginning.
 """
 
 import argparse

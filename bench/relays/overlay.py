@@ -49,11 +49,6 @@ class Overlay:
         rendezvous = self._run("rp", "node", "--bootstrap", self._boot, "--name", "rp")
         rendezvous.wait_for_event("server_listed", LIST_SECONDS)
 
-    @property
-    def feeding(self) -> tuple[int, ...]:
-        """Return the processes that bring the media to where it is measured."""
-        return tuple(program.pid for program in self._started if program.name in ("server", "rp"))
-
     @contextlib.contextmanager
     def node(
         self,

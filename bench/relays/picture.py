@@ -92,7 +92,8 @@ def _goal(verdict: VerdictJson) -> Bar | None:
     of = f" x {verdict['reference']}" if verdict["reference"] else ""
     allowed = f"{'≥' if verdict['is_least'] else '≤'} {bound:.3g}{of}"
     name = f"{verdict['figure']}: {judged:.3g}, goal {allowed}"
-    return Bar(name, spread([used]), MET if verdict["met"] else MISSED)
+    colour = PALE if verdict["open"] else MET if verdict["met"] else MISSED
+    return Bar(name, spread([used]), colour)
 
 
 def _height(groups: Sequence[Group]) -> float:

@@ -2,6 +2,10 @@
 
 The server has the content at many rates, each 5 % above the one below; the rate is found by bisection.
 Children take trains whole, or the kernel's cutting for sixteen children would be all that is measured.
+
+Server, rendezvous point, children and their reports share one core. Where that is busy at the first rate that
+is too much, and the relay is not, or where there is no higher rate, what was found is the feed's limit: the
+relay could do as much at least. That is told, and no verdict says more than it.
 """
 
 import math
@@ -21,6 +25,10 @@ LEAST_DELIVERED = 0.97
 """Of the rate: what is slowed down is not lost, but late."""
 TRIES = 2
 """One disturbance is not the relay's."""
+FEED_LIMIT = "feed's limit"
+"""1 where the rate is what can be fed, and no limit of the relay."""
+BUSY = 0.9
+"""Of a core: more of it is not to be had every moment."""
 
 
 def at_all_rates(sources: Sources) -> Sequence[Path]:
@@ -33,21 +41,26 @@ def highest_rate(contender: Contender, setting: Setting, _: int) -> list[Window]
 
     Raises RuntimeError if there is none.
     """
-    found: dict[int, Figures] = {}
+    found: dict[int, Figures] = {}  # of the last try at each rate
 
     def is_lossless(step: int) -> bool:
         for _ in range(TRIES):
             load = Load(1, CHILDREN, first=step, mbits=RATES[step])
-            figures = carry(contender, setting, load=load, trains=True)[0].figures
+            figures = found[step] = carry(contender, setting, load=load, trains=True)[0].figures
             if figures.get(LOSS, 1.0) <= MOST_LOSS and figures[RATE] >= _least_delivered(RATES[step]):
-                found[step] = figures
                 return True
         return False
 
     best = highest(len(RATES), is_lossless)
     if best < 0:
         raise RuntimeError(f"loses packets at {RATES[0]:.0f} Mbit/s already")
-    return [Window({figure: found[best][figure] for figure in (RATE, CORES, FEEDING)})]
+    told = {figure: found[best][figure] for figure in (RATE, CORES, FEEDING)}
+    return [Window({**told, FEED_LIMIT: float(is_feeds_limit(found.get(best + 1)))})]
+
+
+def is_feeds_limit(beyond: Figures | None) -> bool:
+    """Return whether no limit of the relay was found, by the first rate that was too much; None: none was."""
+    return beyond is None or (beyond[FEEDING] > BUSY and beyond[CORES] < BUSY)
 
 
 def highest(steps: int, holds: Callable[[int], bool]) -> int:

@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from bench.relays.machine import OTHER_CORE, on_core
 
@@ -24,22 +24,33 @@ FIRST_DESCRIPTOR = 8_000
 
 
 @dataclass(frozen=True, slots=True)
+class Owed:
+    """How many datagrams of a content have to come to each child in some time."""
+
+    all: float  # by its rate
+    least: float  # what its encoder may have left of that to be sent before or after
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """What came since it was asked last."""
 
     bytes: int
     rtp: int = 0  # datagrams
-    span: int = 0  # how far the sequence numbers of all contents went on
+    spans: tuple[int, ...] = ()  # how far the sequence numbers of each content went on
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(self.bytes + other.bytes, self.rtp + other.rtp, self.span + other.span)
+        spans = zip(self.spans, other.spans, strict=True)
+        return Counts(self.bytes + other.bytes, self.rtp + other.rtp, tuple(map(sum, spans)))
 
-    def loss(self, children: int) -> float | None:
-        """Return the share of the datagrams that did not come to this many children of each content.
+    def loss(self, children: int, owed: Owed) -> float:
+        """Return the share of the datagrams of RTP that did not come to this many children of each content.
 
-        None: what came was no RTP, and nothing can be said.
+        How many there were is told by the numbers that went by. A content of which fewer went by than its
+        rate allows has fallen silent, and owes all that its rate makes.
         """
-        return 1.0 - min(1.0, self.rtp / (self.span * children)) if self.span else None
+        expected = sum(span if span >= owed.least else owed.all for span in self.spans)
+        return 1.0 - min(1.0, self.rtp / (expected * children)) if expected else 0.0
 
 
 class Receivers(Protocol):
@@ -57,20 +68,32 @@ class AskedProgram:
 
     def ask(self) -> dict[str, float]:
         """Return what it answers. Raises RuntimeError if it has ended."""
+        answer: dict[str, float] = json.loads(self._line())
+        return answer
+
+    def _line(self) -> str:
         assert self._process.stdout is not None
         self._process.send_signal(signal.SIGUSR1)
         if not (line := self._process.stdout.readline()):
             raise RuntimeError(f"{self._process.args!r} has ended")
-        answer: dict[str, float] = json.loads(line)
-        return answer
+        return line
+
+
+class SinkJson(TypedDict):
+    """What a sink answers."""
+
+    datagrams: int
+    bytes: int
+    rtp: int
+    spans: list[int]
 
 
 class Sink(AskedProgram):
     """Receives by UDP."""
 
     def take(self) -> Counts:
-        answer = self.ask()
-        return Counts(int(answer["bytes"]), int(answer["rtp"]), int(answer["span"]))
+        answer: SinkJson = json.loads(self._line())
+        return Counts(answer["bytes"], answer["rtp"], tuple(answer["spans"]))
 
 
 class Reader(AskedProgram):

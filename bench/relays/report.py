@@ -1,11 +1,12 @@
 """A run told: as tables for people, as JSON for programs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypedDict
 
 from bench.relays.loads import LOSS, RATE
 from bench.relays.profile import Profile, line, middle
 from bench.relays.rounds import Measured
+from bench.relays.rows import FAILED_TRIES
 from bench.relays.udp_peers import LIMIT
 from bench.relays.verdict import Figures, ratios, spread, values
 from tools.lab.overview import table
@@ -22,6 +23,8 @@ class VerdictJson(TypedDict):
     by_worst: bool
     judged: float | None  # the figure that decides: the median, or the worst round's
     rounds: int
+    turns: int
+    provisional: bool  # by too few of either
     told: str
     met: bool
     open: str  # why it is neither met nor missed
@@ -36,6 +39,7 @@ class RowJson(TypedDict):
     profile: dict[str, Profile]  # what each thread of a node uses, medians over its windows
     seconds: float  # that it took
     failed: dict[str, str]
+    failed_tries: dict[str, list[str]]  # why, by contender; a turn that failed once was tried again
     absent: dict[str, str]
     verdicts: list[VerdictJson]
 
@@ -57,6 +61,7 @@ def told(measured: Measured) -> str:
     if rows := list(_contenders(measured)):
         lines += [f"  {line}" for line in table(("", *_heads(measured)), rows).splitlines()]
     lines += [f"  {name} failed: {why}" for name, why in measured.failed.items()]
+    lines += [f"  {remark}" for remark in tried_again(measured.failed_tries)]
     lines += [f"  skipped: {why}" for why in measured.absent.values()]
     lines += [
         f"  threads of {name} (CPU ms a second, wake-ups a second): {line(profile)}"
@@ -93,6 +98,7 @@ def figures(run: Sequence[Measured], machine: str) -> RunJson:
                 "profile": profiles(measured),
                 "seconds": measured.took,
                 "failed": measured.failed,
+                "failed_tries": measured.failed_tries,
                 "absent": measured.absent,
                 "verdicts": [
                     {
@@ -104,6 +110,8 @@ def figures(run: Sequence[Measured], machine: str) -> RunJson:
                         "by_worst": verdict.goal.by_worst,
                         "judged": verdict.goal.judged(verdict.found) if verdict.found else None,
                         "rounds": verdict.found.rounds if verdict.found else 0,
+                        "turns": verdict.turns,
+                        "provisional": verdict.is_provisional,
                         "told": verdict.told,
                         "met": verdict.is_met,
                         "open": verdict.open_because,
@@ -114,6 +122,12 @@ def figures(run: Sequence[Measured], machine: str) -> RunJson:
             for measured in run
         ],
     }
+
+
+def tried_again(failed_tries: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield how many tries of each contender have failed, and why the last of them."""
+    for name, reasons in failed_tries.items():
+        yield f"{name}: {len(reasons)} failed {'tries' if len(reasons) > 1 else 'try'}: {reasons[-1]}"
 
 
 def profiles(measured: Measured) -> dict[str, Profile]:
@@ -149,6 +163,8 @@ def _ratio(measured: Measured, name: str) -> list[str]:
 def _cell(found: Sequence[float], figure: str) -> str:
     if not found:
         return "-"
+    if figure == FAILED_TRIES:
+        return f"{sum(found):.0f}"
     return f"{max(found):.3%}" if figure == LOSS else str(spread(found))
 
 

@@ -1,4 +1,8 @@
-"""The rounds of one row: contenders take turns, each turn gives figures, or a reason why there are none."""
+"""The rounds of one row: contenders take turns, each turn gives figures, or a reason why there are none.
+
+A turn that fails is tried again, so that one disturbance in an hour costs no row; but it is not forgotten:
+failed tries are a figure of the turn's first window, and where all must be delivered mcast may have none.
+"""
 
 import subprocess
 import sys
@@ -11,7 +15,7 @@ from pathlib import Path
 from bench.relays.contenders import Contender, Window
 from bench.relays.nodes import Node
 from bench.relays.profile import Profile
-from bench.relays.rows import Row
+from bench.relays.rows import FAILED_TRIES, Row
 from bench.relays.schedule import Turn, turns
 from bench.relays.setting import Setting
 from bench.relays.sources import Sources
@@ -19,7 +23,7 @@ from bench.relays.verdict import Figures, Verdict, judge
 from tools.demo.processes import ProgramError
 
 TRIES = 2
-"""Of a turn: one disturbance in an hour must not cost a row."""
+"""Of a turn."""
 
 
 @dataclass(slots=True)
@@ -29,14 +33,24 @@ class Measured:
     row: Row
     rounds: dict[str, list[Figures]] = field(default_factory=dict)
     profiles: dict[str, list[Profile]] = field(default_factory=dict)  # of nodes, window by window
-    failed: dict[str, str] = field(default_factory=dict)  # why, by contender
+    turns: dict[str, int] = field(default_factory=dict)  # that gave figures, by contender
+    failed_tries: dict[str, list[str]] = field(default_factory=dict)  # why, by contender
+    failed: dict[str, str] = field(default_factory=dict)  # all tries of a turn: why, by contender
     absent: dict[str, str] = field(default_factory=dict)  # who is not installed, and how to mend it
     took: float = 0.0  # seconds
 
     def verdicts(self) -> list[Verdict]:
         """Return whether the goals are met; who has failed has no figures."""
         whole = {name: rounds for name, rounds in self.rounds.items() if name not in self.failed}
-        return [judge(goal, whole, self.absent) for goal in self.row.goals]
+        turns, is_once = self.turns, self.row.is_once
+        return [judge(goal, whole, self.absent, turns, is_once=is_once) for goal in self.row.goals]
+
+    def add(self, name: str, windows: Sequence[Window], failed_tries: int) -> None:
+        """Note what a turn of a contender has shown, after so many tries that failed."""
+        for window, failed in zip(windows, (failed_tries, *[0] * len(windows)), strict=False):
+            self.rounds[name].append({**window.figures, FAILED_TRIES: float(failed)})
+        self.profiles[name] += [window.profile for window in windows if window.profile]
+        self.turns[name] = self.turns.get(name, 0) + 1
 
 
 def measure(
@@ -65,20 +79,20 @@ def measure(
 
 
 def _take(measured: Measured, turn: Turn, setting: Setting) -> None:
-    row, name, why = measured.row, turn.contender.name, ""
+    row, name, reasons = measured.row, turn.contender.name, list[str]()
     for _ in range(TRIES):
         try:
             found = _windows(row, turn, setting)
         except (ProgramError, RuntimeError, OSError, subprocess.SubprocessError) as error:
-            why = str(error)
-            _note(row, turn, f"failed: {why}")
+            reasons.append(str(error))
+            measured.failed_tries.setdefault(name, []).append(str(error))
+            _note(row, turn, f"failed: {error}")
             continue
-        measured.rounds[name] += [window.figures for window in found]
-        measured.profiles[name] += [window.profile for window in found if window.profile]
+        measured.add(name, found, len(reasons))
         told = row.compared or next(iter(found[0].figures))
         _note(row, turn, f"{told} {', '.join(f'{window.figures[told]:.4g}' for window in found)}")
         return
-    measured.failed[name] = why
+    measured.failed[name] = reasons[-1]
 
 
 def _windows(row: Row, turn: Turn, setting: Setting) -> Sequence[Window]:

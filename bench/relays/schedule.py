@@ -54,6 +54,6 @@ def estimate(row: Row, contenders: Sequence[Contender], rounds: int, windows: in
 
 
 def _rounds(row: Row, contender: Contender, rounds: int) -> int:
-    most = min(rounds, row.most_rounds)
+    most = 1 if row.is_once else min(rounds, row.most_rounds)
     decides = row.decides(contender.name) or isinstance(contender, Node)
     return most if decides else min(most, SIDE_ROUNDS)

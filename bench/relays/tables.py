@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from bench.relays.loads import COST, FEEDING, LOSS, RATE
-from bench.relays.report import LEAST_DELIVERED, RowJson, RunJson, VerdictJson
+from bench.relays.report import LEAST_DELIVERED, RowJson, RunJson, VerdictJson, tried_again
+from bench.relays.rows import FAILED_TRIES
 from bench.relays.udp_peers import LIMIT
 from bench.relays.verdict import Spread, ratios, spread, values
 
@@ -107,6 +108,7 @@ def remarks(run: RunJson) -> Iterator[str]:
     """Yield who has no figures, and whose are doubtful."""
     for row in run["rows"]:
         yield from (f"{row['name']}: {name} failed: {why}" for name, why in row["failed"].items())
+        yield from (f"{row['name']}: {remark}" for remark in tried_again(row["failed_tries"]))
         yield from (f"{row['name']}: skipped: {why}" for why in row["absent"].values())
         for name in _taking(row) if row["compared"] == COST else ():
             shares = ratios(row["rounds"], name, LIMIT.name, RATE)
@@ -149,7 +151,8 @@ def _taking(row: RowJson) -> list[str]:
 
 def _figures(row: RowJson, name: str) -> list[str]:
     rounds = row["rounds"].get(name, [])
-    return [figure for figure in (rounds[0] if rounds else ()) if figure not in (LOSS, FEEDING)]
+    aside = LOSS, FAILED_TRIES, *([FEEDING] if row["compared"] else [])
+    return [figure for figure in (rounds[0] if rounds else ()) if figure not in aside]
 
 
 def _figure(verdict: VerdictJson) -> str:

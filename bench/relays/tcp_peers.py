@@ -78,7 +78,7 @@ class TcpPeer:
                 # Asking blocks, and the children that feed all this must not fall silent meanwhile.
                 viewers = setting.loop.beside(lambda: self._viewers(ports, names, load.children))
                 with reader(viewers) as receivers:
-                    yield Running((started[0].pid,), receivers)
+                    yield Running((started[0].pid,), receivers, carries_rtp=False)
         finally:
             stop_all(started)
 

@@ -74,7 +74,8 @@ class UdpPeer:
             wait_for_ports(ports, load.children if by_group else 1, self.name)
             with fed(setting, load, self.form, by_group=by_group):
                 setting.loop.run(self.looks_seconds)
-                yield Running(tuple(program.pid for program in started[relays:]))
+                pids = tuple(program.pid for program in started[relays:])
+                yield Running(pids, carries_rtp=self.form is Form.RTP)
         finally:
             stop_all(started)
 

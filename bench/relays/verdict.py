@@ -2,9 +2,14 @@
 
 Machines differ, and so does one machine from minute to minute. So contenders take turns, and what is judged
 is the ratio to a reference *of the same round*, by its median over the rounds; or by the worst round, where
-something must never happen.
+something must never happen. A round is one window; a turn, which starts a contender anew, may have several.
+Each verdict tells how many there were of both, and is provisional if they are few.
+
+A figure may be no more than a lower bound, as what could be fed did not reach the contender's limit. Then a
+goal is met or missed only if it is whatever that limit is; else it stays open, and what is known is told.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -13,8 +18,8 @@ Figures = Mapping[str, float]
 """What one contender has shown in one round, by name."""
 Rounds = Mapping[str, Sequence[Figures]]
 """By contender: its figures, round by round. Some take part in the first rounds only."""
-ROUNDS = 7
-"""So many make a verdict; one by fewer says so."""
+ROUNDS, TURNS = 7, 4
+"""So many make a verdict; one by fewer of either is provisional."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,7 @@ class Goal:
     reference: str = ""
     is_least: bool = False  # the figure must reach the bound instead
     by_worst: bool = False  # every round must; if not, the median decides
+    capped_by: str = ""  # the figure that says, if not 0, that this round's is only a lower bound
 
     def __str__(self) -> str:
         of = f" x {self.reference}" if self.reference else ""
@@ -51,6 +57,11 @@ class Goal:
         worst = found.least if self.is_least else found.most
         return worst if self.by_worst else found.median
 
+    def holds(self, found: Spread) -> bool:
+        """Return whether that is within the bound."""
+        judged = self.judged(found)
+        return judged >= self.bound if self.is_least else judged <= self.bound
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -58,18 +69,24 @@ class Verdict:
 
     goal: Goal
     found: Spread | None  # None: the contender or the reference was not measured
-    open_because: str = ""  # what is not installed here; then the goal is neither met nor missed
+    open_because: str = ""  # what is not installed or cannot be known here: it is neither met nor missed
+    lacking: str = "not measured"  # why nothing was found
+    turns: int = 0
+    is_once: bool = False  # one turn is enough
 
     @property
     def is_met(self) -> bool:
-        if self.found is None:
-            return False
-        goal, judged = self.goal, self.goal.judged(self.found)
-        return judged >= goal.bound if goal.is_least else judged <= goal.bound
+        return self.found is not None and not self.open_because and self.goal.holds(self.found)
 
     @property
     def is_missed(self) -> bool:
         return not (self.is_met or self.open_because)
+
+    @property
+    def is_provisional(self) -> bool:
+        """Return whether it is by fewer rounds or turns than make a verdict."""
+        few = self.found is not None and (self.found.rounds < ROUNDS or self.turns < TURNS)
+        return few and not self.is_once
 
     def __str__(self) -> str:
         if self.open_because:
@@ -78,12 +95,16 @@ class Verdict:
 
     @property
     def told(self) -> str:
-        """Return what was found, and by how many rounds if they are few."""
+        """Return what was found, and by how many windows and turns."""
         if self.found is None:
-            return "not measured"
-        count = self.found.rounds
-        few = f", by {count} round{'s' * (count > 1)} only" if count < ROUNDS else ""
-        return f"{self.found}{few}"
+            return self.lacking
+        windows, turns = _counted(self.found.rounds, "window"), _counted(self.turns, "turn")
+        by = turns if self.found.rounds == self.turns else f"{windows} of {turns}"
+        return f"{self.found}, {'provisional: ' if self.is_provisional else ''}{by}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def quantile(figures: Sequence[float], share: float) -> float:
@@ -104,18 +125,67 @@ def values(rounds: Rounds, contender: str, figure: str) -> list[float]:
 
 def ratios(rounds: Rounds, contender: str, reference: str, figure: str) -> list[float]:
     """Return a contender's figure divided by the reference's of the same round, for the rounds of both."""
-    own, others = values(rounds, contender, figure), values(rounds, reference, figure)
-    return [mine / other for mine, other in zip(own, others, strict=False) if other > 0]
+    return [mine / other for mine, other, *_ in _pairs(rounds, Goal(0.0, figure, contender, reference))]
 
 
-def judge(goal: Goal, rounds: Rounds, absent: Mapping[str, str]) -> Verdict:
-    """Return whether a goal is met by the rounds; `absent`: who is not installed, and why."""
-    for name in (goal.contender, goal.reference):
+def judge(
+    goal: Goal,
+    rounds: Rounds,
+    absent: Mapping[str, str],
+    turns: Mapping[str, int] | None = None,
+    *,
+    is_once: bool = False,
+) -> Verdict:
+    """Return whether a goal is met by the rounds.
+
+    `absent`: who is not installed, and why. `turns`: how many each contender has had (None: one a round);
+    `is_once`: one is enough.
+    """
+    named = [name for name in (goal.contender, goal.reference) if name]
+    for name in named:
         if name in absent:
             return Verdict(goal, None, absent[name])
-    figures = (
-        ratios(rounds, goal.contender, goal.reference, goal.figure)
-        if goal.reference
-        else values(rounds, goal.contender, goal.figure)
+    own = rounds.get(goal.contender, ())
+    if silent := sum(goal.figure not in figures for figures in own):
+        return Verdict(goal, None, lacking=f"not measured in {silent} of {_counted(len(own), 'window')}")
+    pairs = _pairs(rounds, goal)
+    if not pairs:
+        return Verdict(goal, None)
+    found = spread([mine / other for mine, other, *_ in pairs])
+    taken = min(found.rounds, *((turns or {}).get(name, found.rounds) for name in named))
+    return Verdict(goal, found, _unknown(goal, pairs, found), turns=taken, is_once=is_once)
+
+
+_Pair = tuple[float, float, bool, bool]
+"""A contender's figure, the reference's, and which of them are lower bounds."""
+
+
+def _pairs(rounds: Rounds, goal: Goal) -> list[_Pair]:
+    """Return the figures of each round that both have; a reference that has none to divide by is left out."""
+    own = rounds.get(goal.contender, ())
+    alone: Sequence[Figures] = [{goal.figure: 1.0}] * len(own)
+    others = rounds.get(goal.reference, ()) if goal.reference else alone
+    return [
+        (
+            mine[goal.figure],
+            other[goal.figure],
+            bool(mine.get(goal.capped_by)),
+            bool(other.get(goal.capped_by)),
+        )
+        for mine, other in zip(own, others, strict=False)
+        if goal.figure in mine and 0 < other.get(goal.figure, 0.0) < math.inf
+    ]
+
+
+def _unknown(goal: Goal, pairs: Sequence[_Pair], found: Spread) -> str:
+    """Return what is told of a goal that real limits, beyond what could be fed, might meet or miss."""
+    least = spread([0.0 if capped else mine / other for mine, other, _, capped in pairs])
+    most = spread([math.inf if capped else mine / other for mine, other, capped, _ in pairs])
+    if goal.holds(least) == goal.holds(most):
+        return ""
+    own, others = (sum(pair[of] for pair in pairs) for of in (2, 3))
+    not_worse = ", so it is not worse than what can be fed" if 2 * own > len(pairs) else ""
+    return (
+        f"{found}, but what could be fed was no limit of {goal.contender} in {own} of {len(pairs)} rounds, "
+        f"of {goal.reference} in {others}{not_worse}"
     )
-    return Verdict(goal, spread(figures) if figures else None)

@@ -8,10 +8,11 @@ import pytest
 
 from bench.discovery import Result, main, told
 from bench.discovery_picture import PANELS, draw
+from bench.relays import searches
 
 
-def result(nodes: int, discovery: str, first: int, graph: str = "random") -> Result:
-    return Result(graph, nodes, discovery, 100, first, 6, 80.0, 300.0, 1.4, 1.2, 0.9, 2.5)
+def result(nodes: int, discovery: str, first: int, graph: str = "random", late: float = 6.0) -> Result:
+    return Result(graph, nodes, discovery, 100, first, late, 21, 80.0, 300.0, 1.4, 1.2, 0.9, 2.5)
 
 
 def test_a_scoped_request_asks_fewer_nodes_than_a_flood(
@@ -36,6 +37,30 @@ def test_a_first_join_that_asks_many_misses_the_goal(
     kept.write_text(json.dumps([asdict(result(1000, "scoped", 61))]))
     assert main(["--results", str(kept)]) == 1
     assert "missed: random, 1,000 nodes: the first join took 61 messages" in capsys.readouterr().out
+
+
+def test_late_joins_are_judged_by_their_mean_and_the_worst_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "all.json"
+    kept.write_text(json.dumps([asdict(result(1000, "scoped", 18, late=10.5))]))
+    assert main(["--results", str(kept)]) == 1
+    said = capsys.readouterr().out
+    assert "missed: random, 1,000 nodes: late joins took 10.5 messages each" in said
+    assert " 21 " in said
+    kept.write_text(json.dumps([asdict(result(1000, "scoped", 18, late=9.5))]))
+    assert main(["--results", str(kept)]) == 0
+
+
+@pytest.mark.parametrize("kind", searches.KINDS)
+def test_an_overlay_of_each_kind_tells_its_first_join_and_the_mean_and_the_worst_of_late_ones(
+    kind: str,
+) -> None:
+    window = searches.simulated(kind, seed=2, nodes=40, joins=25)
+    figures = window.figures
+    assert figures == searches.simulated(kind, seed=2, nodes=40, joins=25).figures
+    assert 3 <= figures[searches.LATE] <= figures[searches.WORST] <= 60
+    assert 3 <= figures[searches.FIRST] <= 60
 
 
 def test_the_picture_has_a_panel_for_messages_stretch_and_stress_and_a_colour_for_each_graph() -> None:

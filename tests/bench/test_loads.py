@@ -1,14 +1,25 @@
 """What is lost under a load, and what only seems to be: the train that a window's end has cut."""
 
 import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from bench.relays import loads
 from bench.relays.children import Loop
-from bench.relays.loads import MOST_LOSS, lost
-from bench.relays.receivers import Counts
+from bench.relays.contenders import Load, Running, Window
+from bench.relays.latency import without_load
+from bench.relays.loads import COST, LOSS, MOST_LOSS, Use, carry, lost
+from bench.relays.machine import CoreUse
+from bench.relays.receivers import Counts, Receivers
+from bench.relays.setting import Needs, Setting
+from bench.relays.sources import Sources
 
-CHILDREN = 100
+CHILDREN, SECONDS = 100, 2.0
+"""In which a content of 5 Mbit/s owes 950 datagrams to each child, and may be 237 behind."""
+ALL = Load(1, CHILDREN).owed(SECONDS).all
 
 
 class Later:
@@ -21,31 +32,117 @@ class Later:
         return self.left.pop(0)
 
 
-def loss(came: Counts, *later: Counts) -> float | None:
+def came(rtp: int, *spans: int) -> Counts:
+    return Counts(1000 * rtp, rtp, spans)
+
+
+def loss(now: Counts, *later: Counts, children: int = CHILDREN) -> float:
     with contextlib.closing(Loop()) as loop:
-        return lost(came, Later(*later), loop, CHILDREN)
+        return lost(now, Later(*later), loop, Load(len(now.spans), children), SECONDS)
 
 
 def test_a_train_that_was_cut_and_comes_a_moment_later_is_not_lost() -> None:
-    cut = Counts(0, rtp=1000 * CHILDREN - 250, span=1000)
-    assert loss(cut, Counts(0, rtp=50 * CHILDREN + 250, span=50)) == 0.0
+    assert loss(came(1000 * CHILDREN - 250, 1000), came(50 * CHILDREN + 250, 50)) == 0.0
 
 
 def test_what_is_lost_stays_lost() -> None:
-    holes = Counts(0, rtp=990 * CHILDREN, span=1000)
-    assert loss(holes, Counts(0, rtp=50 * CHILDREN, span=50)) == pytest.approx(10 / 1050)
+    assert loss(came(990 * CHILDREN, 1000), came(50 * CHILDREN, 50)) == pytest.approx(10 / 1050)
 
 
 def test_another_train_that_is_cut_does_not_make_it_worse() -> None:
-    cut = Counts(0, rtp=1000 * CHILDREN - 250, span=1000)
-    assert loss(cut, Counts(0, rtp=5 * CHILDREN - 250, span=10)) == pytest.approx(0.0025)
+    assert loss(came(1000 * CHILDREN - 250, 1000), came(5 * CHILDREN - 250, 10)) == pytest.approx(0.0025)
 
 
 def test_what_is_whole_or_nearly_so_is_looked_at_once() -> None:
-    assert loss(Counts(0, rtp=1000 * CHILDREN, span=1000)) == 0.0
-    nearly = Counts(0, rtp=1000 * CHILDREN - 50, span=1000)
-    assert loss(nearly) == pytest.approx(MOST_LOSS / 2)
+    assert loss(came(1000 * CHILDREN, 1000)) == 0.0
+    assert loss(came(1000 * CHILDREN - 50, 1000)) == pytest.approx(MOST_LOSS / 2)
 
 
-def test_of_what_is_no_rtp_nothing_is_said() -> None:
-    assert loss(Counts(1000)) is None
+def test_contents_of_which_nothing_comes_are_lost_although_no_number_of_theirs_went_by() -> None:
+    silent = came(45 * 1000 * 10, *[1000] * 45, *[0] * 5), came(45 * 26 * 10, *[26] * 45, *[0] * 5)
+    assert loss(*silent, children=10) == pytest.approx(5 * ALL / (45 * 1000 + 5 * ALL))
+
+
+def test_a_window_in_which_nothing_comes_is_all_lost() -> None:
+    assert loss(came(0, 0), came(0, 0)) == 1.0
+
+
+def test_a_content_that_falls_silent_within_the_window_owes_the_rest() -> None:
+    assert loss(came(475 * CHILDREN, 475), came(0, 0)) == pytest.approx(1 - 475 / ALL)
+
+
+def test_a_window_of_large_or_small_pictures_owes_no_more_than_its_numbers() -> None:
+    assert loss(came(750 * CHILDREN, 750)) == 0.0
+    assert loss(came(1150 * CHILDREN, 1150)) == 0.0
+
+
+@pytest.mark.parametrize("seconds", [0.1, 1.0, 60.0])
+def test_what_is_owed_is_never_nothing_however_short_a_window_is(seconds: float) -> None:
+    owed = Load(1, 1).owed(seconds)
+    assert 0 < owed.least < owed.all == pytest.approx(475 * seconds, rel=0.001)
+
+
+# A whole window
+
+
+class Still:
+    """A contender whose receivers are these."""
+
+    name, ready_seconds = "still", 0.0
+
+    def __init__(self, receivers: Receivers, *, carries_rtp: bool) -> None:
+        self.receivers, self.carries_rtp = receivers, carries_rtp
+
+    def lacking(self) -> str:
+        return ""
+
+    @contextlib.contextmanager
+    def running(self, _: Setting, __: Load) -> Iterator[Running]:
+        yield Running((os.getpid(),), self.receivers, settle_seconds=0.0, carries_rtp=self.carries_rtp)
+
+
+def window(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *counts: Counts, carries_rtp: bool = True
+) -> Window:
+    monkeypatch.setattr(loads, "sink", lambda *_, **__: contextlib.nullcontext())
+    setting = Setting(folder, Sources(folder), Needs(), seconds=0.1)
+    try:
+        (only,) = carry(Still(Later(*counts), carries_rtp=carries_rtp), setting, load=Load(1, 1))
+    finally:
+        setting.close()
+    return only
+
+
+def test_who_carries_rtp_and_delivers_nothing_has_lost_all_at_no_price(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = window(tmp_path, monkeypatch, came(0, 0), came(0, 0), came(0, 0))
+    assert (silent.figures[LOSS], silent.figures[COST]) == (1.0, float("inf"))
+
+
+def test_of_what_is_no_rtp_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = window(tmp_path, monkeypatch, Counts(0), Counts(1000), carries_rtp=False)
+    assert LOSS not in told.figures
+    assert told.figures[COST] < float("inf")
+
+
+def test_a_hop_that_leaves_the_other_contents_out_is_not_measured_under_that_load() -> None:
+    load = Load(3, 1)
+    assert without_load(came(2000, 0, 1000, 1000), load, SECONDS) == 0.0, "the first is the probe's"
+    assert without_load(came(1000, 0, 1000, 0), load, SECONDS) == pytest.approx(ALL / (1000 + ALL))
+    assert without_load(came(0, 0), Load(1, 1), SECONDS) == 0.0
+
+
+def test_a_core_that_computes_all_the_time_is_busy_and_who_computes_is_told() -> None:
+    allowed = os.sched_getaffinity(0)
+    core = min(allowed)
+    os.sched_setaffinity(0, {core})
+    try:
+        busy, use = CoreUse(core), Use((os.getpid(),))
+        while use.seconds() < 0.1:
+            sum(range(1000))
+        assert busy.share() > 0.8
+        assert use.seconds() >= 0.1
+        assert 0.0 < use.shares()[loads.CORES] < 1.5
+    finally:
+        os.sched_setaffinity(0, allowed)

@@ -2,14 +2,22 @@
 
 from bench.relays.picture import compared, draw, goals
 from bench.relays.report import RowJson, RunJson, VerdictJson
+from tools.experiments.svg import PALE
 
 
 def verdict(
-    figure: str, bound: float, judged: float | None, *, met: bool, is_least: bool = False, of: str = ""
+    figure: str,
+    bound: float,
+    judged: float | None,
+    *,
+    met: bool,
+    is_least: bool = False,
+    of: str = "",
+    unknown: str = "",
 ) -> VerdictJson:
     return VerdictJson(
         goal="as it is said", figure=figure, bound=bound, reference=of, is_least=is_least, by_worst=False,
-        judged=judged, rounds=7, told="as it is told", met=met, open="",
+        judged=judged, rounds=7, turns=4, provisional=False, told="as it is told", met=met, open=unknown,
     )  # fmt: skip
 
 
@@ -21,6 +29,7 @@ def row(name: str, *verdicts: VerdictJson, **costs: list[float]) -> RowJson:
         profile={},
         seconds=60.0,
         failed={},
+        failed_tries={},
         absent={},
         verdicts=list(verdicts),
     )
@@ -50,6 +59,13 @@ def test_a_goal_that_is_met_is_a_bar_that_ends_before_the_line() -> None:
         )
     )
     assert [bar.times.median for bar in group.bars] == [2.0, 0.5]
+
+
+def test_a_goal_that_is_open_is_neither_met_nor_missed_in_the_picture() -> None:
+    (group,) = goals(
+        run(row("rate", verdict("Gbit/s", 0.9, 1.0, met=False, is_least=True, unknown="who knows")))
+    )
+    assert [bar.colour for bar in group.bars] == [PALE]
 
 
 def test_the_picture_names_rows_contenders_and_goals() -> None:

@@ -109,10 +109,40 @@ def test_a_sink_counts_what_comes_to_any_address_of_its_ports() -> None:
         assert sum(counts.bytes for counts in found) == 6 * (12 + 188)
 
 
+@pytest.mark.compiler
+@pytest.mark.usefixtures("here")
+def test_a_sink_tells_of_each_port_how_far_its_numbers_went_on() -> None:
+    first = next(port for port in free_ports(20) if all(map(is_free, range(port, port + 3))))
+    with receivers.sink(3, first) as sink, udp() as sender:
+        for number in (65_534, 65_535, 1, 0, 4):
+            sender.sendto(rtp(number, media("a")), (HERE, first))
+        sender.sendto(rtp(7, media("a")), (HERE, first + 2))
+        found = receivers.Counts(0, 0, (0, 0, 0))
+
+        def all_came() -> bool:
+            nonlocal found
+            found += sink.take()
+            return found.rtp == 6
+
+        wait_until(all_came, "six datagrams")
+    assert found.spans == (6, 0, 0), "from 65,534 to 4; nothing; and one number goes nowhere"
+
+
+def is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind(("", port))
+        except OSError:
+            return False
+        return True
+
+
 def test_loss_is_what_did_not_come_to_all_children_of_the_numbers_that_went_by() -> None:
-    assert receivers.Counts(1000, rtp=30, span=16).loss(2) == 1 - 30 / 32
-    assert receivers.Counts(1000, rtp=33, span=16).loss(2) == 0.0
-    assert receivers.Counts(1000).loss(2) is None, "no RTP: nothing can be said"
+    owed = receivers.Owed(all=16, least=12)
+    assert receivers.Counts(1000, rtp=30, spans=(16,)).loss(2, owed) == 1 - 30 / 32
+    assert receivers.Counts(1000, rtp=33, spans=(16,)).loss(2, owed) == 0.0
+    assert receivers.Counts(1000, rtp=24, spans=(12,)).loss(2, owed) == 0.0
+    assert receivers.Counts(1000, rtp=22, spans=(11,)).loss(2, owed) == 1 - 22 / 32
 
 
 @pytest.mark.compiler

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.relays.loads import COST, LOSS, RATE
+from bench.relays.loads import COST, FEEDING, LOSS, RATE
 from bench.relays.profile import Profile
 from bench.relays.report import RowJson, RunJson, VerdictJson
+from bench.relays.rows import FAILED_TRIES
 from bench.relays.tables import main, told
 from bench.relays.verdict import Figures
 
@@ -17,7 +18,7 @@ def verdict(
 ) -> VerdictJson:
     return VerdictJson(
         goal="", figure=figure, bound=1.25, reference=of, is_least=False, by_worst=by_worst, judged=2.0,
-        rounds=7, told=told, met=met, open=absent,
+        rounds=7, turns=4, provisional=False, told=told, met=met, open=absent,
     )  # fmt: skip
 
 
@@ -29,12 +30,13 @@ def row(
         profile["mcast"] = {"forward": {"cpu_ms": 81.26, "switches": 799.7}}
     return RowJson(
         name=name, compared=compared, rounds=rounds, profile=profile, seconds=120.0, failed=dict(failed),
+        failed_tries={"mcast": ["it went away"]} if failed else {},
         absent={"nginx": "apt-get install nginx"} if failed else {}, verdicts=list(verdicts),
     )  # fmt: skip
 
 
 def load(cost: float, rate: float = 1.0) -> Figures:
-    return {COST: cost, RATE: rate, LOSS: 0.0}
+    return {COST: cost, RATE: rate, FEEDING: 0.5, LOSS: 0.0, FAILED_TRIES: 0.0}
 
 
 RUN = RunJson(
@@ -60,7 +62,7 @@ RUN = RunJson(
             {"mcast": [{"p50, ms": 0.1, "p99, ms": 2.0}], "limit": [{"p50, ms": 0.1, "p99, ms": 1.0}]},
         ),
         row("1 x 16, highest lossless rate", RATE, {"mcast": [{RATE: 9.0}], "limit": [{RATE: 10.0}]}),
-        row("memory", "", {"mcast": [{"base, MiB": 20.5}]}),
+        row("memory", "", {"mcast": [{"base, MiB": 20.5, FEEDING: 0.2, FAILED_TRIES: 0.0}]}),
     ],
 )
 
@@ -78,12 +80,15 @@ def test_all_that_the_page_needs_is_told() -> None:
         "| a hop's delay | mcast | 0.1 (0.1 to 0.1) | 2 (2 to 2) | 2 (2 to 2) |",
         "| 1 x 16, highest lossless rate | 9; × 0.9 (0.9 to 0.9) | 10 |",
         "| memory | mcast | base, MiB | 20.5 (20.5 to 20.5) |",
+        "| memory | mcast | feeding core | 0.2 (0.2 to 0.2) |",
         "| 8 x 16 | forward | 81.3 | 800 |",
         "- 8 x 16: broken failed: it is",
+        "- 8 x 16: mcast: 1 failed try: it went away",
         "- 8 x 16: skipped: apt-get install nginx",
         "- 8 x 16: slow delivers only 40%",
     ):
         assert line in text.splitlines(), line
+    assert "| failed tries |" not in text
 
 
 def test_a_table_without_figures_is_left_out() -> None:
