@@ -8,17 +8,20 @@
  * does; with `plain` the kernel cuts them on the sender's time, as for an ordinary player.
  *
  * RTP is counted apart (payload type 33), and how far the sequence numbers of each port went on (spans, port by
- * port): with N receivers a port and nothing lost, rtp = N * the sum of spans, but for a train at either end. A line
- * of JSON answers each SIGUSR1.
+ * port): with N receivers a port and nothing lost, rtp = N * the sum of spans, but for a train at either end. How far
+ * its timestamps went on (played, in ms) tells whether all was sent that was due. A line of JSON answers each SIGUSR1.
  */
 #include "sockets.h"
 
-enum { BATCH = 64, HEAD_BYTES = 64, RECEIVE_BYTES = 64 << 20 };
+enum { BATCH = 64, HEAD_BYTES = 64, RECEIVE_BYTES = 64 << 20, FAR_TICKS = 90000 * 60 };
+
+#define TICKS_A_MS 90.0
 
 /* One content's, which all its receivers have in common. */
 struct port {
-    int fd, highest; /* the highest sequence number so far; -1: none */
-    uint64_t span;
+    int fd, highest;        /* the highest sequence number so far; -1: none */
+    uint32_t stamp;         /* its timestamp */
+    uint64_t span, played;  /* played in ticks of its clock */
 };
 
 static uint64_t datagrams, bytes, rtp;
@@ -26,25 +29,36 @@ static uint64_t datagrams, bytes, rtp;
 static void report(struct port *ports, int count) {
     printf("{\"datagrams\": %llu, \"bytes\": %llu, \"rtp\": %llu, \"spans\": [",
            (unsigned long long)datagrams, (unsigned long long)bytes, (unsigned long long)rtp);
+    for (int i = 0; i < count; i++) printf(i ? ", %llu" : "%llu", (unsigned long long)ports[i].span);
+    printf("], \"played\": [");
     for (int i = 0; i < count; i++) {
-        printf(i ? ", %llu" : "%llu", (unsigned long long)ports[i].span);
-        ports[i].span = 0;
+        printf(i ? ", %.1f" : "%.1f", ports[i].played / TICKS_A_MS);
+        ports[i].span = ports[i].played = 0;
     }
     puts("]}");
     fflush(stdout);
     datagrams = bytes = rtp = 0;
 }
 
+/* In ticks; a clock that was put back, or far ahead, has begun anew. */
+static uint32_t later(uint32_t stamp, uint32_t before) {
+    uint32_t ticks = stamp - before;
+    return ticks < FAR_TICKS ? ticks : 0;
+}
+
 static void count(struct port *port, const uint8_t *head, int length, int size) {
     int pieces = size ? (length + size - 1) / size : 1, last, ahead;
+    uint32_t stamp;
     datagrams += pieces;
     bytes += length;
     if (length <= RTP_HEADER + 188 - 1 || (head[1] & 0x7f) != TS_TYPE) return; /* RTCP is shorter */
     rtp += pieces;
     last = ((head[2] << 8 | head[3]) + pieces - 1) & 0xffff;
     ahead = (int16_t)(last - port->highest);
-    if (port->highest >= 0 && ahead > 0) port->span += ahead;
-    if (port->highest < 0 || ahead > 0) port->highest = last;
+    if (port->highest >= 0 && ahead <= 0) return; /* another child's copy */
+    stamp = (uint32_t)head[4] << 24 | head[5] << 16 | head[6] << 8 | head[7];
+    if (port->highest >= 0) port->span += ahead, port->played += later(stamp, port->stamp);
+    port->highest = last, port->stamp = stamp;
 }
 
 static void drain(struct port *port) {

@@ -19,8 +19,6 @@ PER_NETWORK = 250
 """Addresses 127.0.N.1 to 127.0.N.250, then the next N."""
 PAYLOAD_BYTES = 7 * 188
 """Of a full datagram of RTP."""
-ENCODER_SECONDS = 0.5
-"""By so much a content's bytes may be early or late: its encoder has a buffer of that size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +35,7 @@ class Load:
 
     def owed(self, seconds: float) -> Owed:
         """Return what each content owes to each of its children in so many seconds."""
-        rate = self.mbits * 1e6 / 8 / PAYLOAD_BYTES
-        return Owed(rate * seconds, rate * max(seconds - ENCODER_SECONDS, seconds / 4))
+        return Owed(seconds, self.mbits * 1e6 / 8 / PAYLOAD_BYTES * seconds)
 
 
 @dataclass(frozen=True, slots=True)

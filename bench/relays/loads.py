@@ -31,12 +31,13 @@ class Use:
         """Return the processor time of the processes."""
         return cpu_seconds(self._pids) - self._used
 
+    def elapsed(self) -> float:
+        """Return how many seconds have gone by."""
+        return time.monotonic() - self._began
+
     def shares(self) -> Figures:
         """Return how many cores they have needed, and the share of the feeding one."""
-        return {
-            CORES: self.seconds() / (time.monotonic() - self._began),
-            FEEDING: self._feeding.share(),
-        }
+        return {CORES: self.seconds() / self.elapsed(), FEEDING: self._feeding.share()}
 
 
 def carry(
@@ -67,12 +68,12 @@ def _window(receivers: Receivers, setting: Setting, load: Load, running: Running
     receivers.take()
     use = Use(running.pids)
     setting.loop.run(setting.seconds)
-    came = receivers.take()
+    came, took = receivers.take(), use.elapsed()
     used, shares, profile = use.seconds(), use.shares(), profiler.taken()
     gbit = came.bytes * 8 / 1e9
-    figures = {COST: used / gbit if gbit else float("inf"), **shares, RATE: gbit / setting.seconds}
+    figures = {COST: used / gbit if gbit else float("inf"), **shares, RATE: gbit / took}
     if running.carries_rtp:
-        figures[LOSS] = lost(came, receivers, setting.loop, load, setting.seconds)
+        figures[LOSS] = lost(came, receivers, setting.loop, load, took)
     return Window(figures, profile)
 
 

@@ -23,12 +23,39 @@ FIRST_DESCRIPTOR = 8_000
 """Of a reader's sockets: where this process has none of its own."""
 
 
+LATE_SECONDS = 0.25
+"""So far behind may a content be: what is late is not lost, unless it gets later and later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """How many datagrams of a content have to come to each child in some time."""
+    """What has to come of each content in some time."""
 
-    all: float  # by its rate
-    least: float  # what its encoder may have left of that to be sent before or after
+    seconds: float  # of media: as many as go by
+    datagrams: float  # to each child, by the content's rate
+
+    @property
+    def least_seconds(self) -> float:
+        return max(self.seconds - LATE_SECONDS, self.seconds / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a content went on."""
+
+    span: int = 0  # sequence numbers
+    seconds: float = 0.0  # of media, by its timestamps
+
+    def __add__(self, other: "Progress") -> "Progress":
+        return Progress(self.span + other.span, self.seconds + other.seconds)
+
+    def expected(self, owed: Owed) -> float:
+        """Return how many datagrams have to come to each child.
+
+        The numbers that went by tell it exactly. But a content that has fallen silent or behind had more to
+        send than that: all that its rate makes.
+        """
+        return self.span if self.seconds >= owed.least_seconds else max(self.span, owed.datagrams)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +64,16 @@ class Counts:
 
     bytes: int
     rtp: int = 0  # datagrams
-    spans: tuple[int, ...] = ()  # how far the sequence numbers of each content went on
+    contents: tuple[Progress, ...] = ()
 
     def __add__(self, other: "Counts") -> "Counts":
-        spans = zip(self.spans, other.spans, strict=True)
-        return Counts(self.bytes + other.bytes, self.rtp + other.rtp, tuple(map(sum, spans)))
+        both = (mine + more for mine, more in zip(self.contents, other.contents, strict=True))
+        return Counts(self.bytes + other.bytes, self.rtp + other.rtp, tuple(both))
 
     def loss(self, children: int, owed: Owed) -> float:
-        """Return the share of the datagrams of RTP that did not come to this many children of each content.
-
-        How many there were is told by the numbers that went by. A content of which fewer went by than its
-        rate allows has fallen silent, and owes all that its rate makes.
-        """
-        expected = sum(span if span >= owed.least else owed.all for span in self.spans)
-        return 1.0 - min(1.0, self.rtp / (expected * children)) if expected else 0.0
+        """Return the share of the datagrams of RTP that did not come to so many children of each content."""
+        expected = sum(content.expected(owed) for content in self.contents) * children
+        return 1.0 - min(1.0, self.rtp / expected) if expected else 0.0
 
 
 class Receivers(Protocol):
@@ -86,6 +109,7 @@ class SinkJson(TypedDict):
     bytes: int
     rtp: int
     spans: list[int]
+    played: list[float]
 
 
 class Sink(AskedProgram):
@@ -93,7 +117,9 @@ class Sink(AskedProgram):
 
     def take(self) -> Counts:
         answer: SinkJson = json.loads(self._line())
-        return Counts(answer["bytes"], answer["rtp"], tuple(answer["spans"]))
+        both = zip(answer["spans"], answer["played"], strict=True)
+        contents = tuple(Progress(span, played / 1000) for span, played in both)
+        return Counts(answer["bytes"], answer["rtp"], contents)
 
 
 class Reader(AskedProgram):

@@ -13,13 +13,13 @@ from bench.relays.contenders import Load, Running, Window
 from bench.relays.latency import without_load
 from bench.relays.loads import COST, LOSS, MOST_LOSS, Use, carry, lost
 from bench.relays.machine import CoreUse
-from bench.relays.receivers import Counts, Receivers
+from bench.relays.receivers import Counts, Progress, Receivers
 from bench.relays.setting import Needs, Setting
 from bench.relays.sources import Sources
 
 CHILDREN, SECONDS = 100, 2.0
-"""In which a content of 5 Mbit/s owes 950 datagrams to each child, and may be 237 behind."""
-ALL = Load(1, CHILDREN).owed(SECONDS).all
+ALL = Load(1, CHILDREN).owed(SECONDS).datagrams
+"""950 a content of 5 Mbit/s."""
 
 
 class Later:
@@ -32,13 +32,14 @@ class Later:
         return self.left.pop(0)
 
 
-def came(rtp: int, *spans: int) -> Counts:
-    return Counts(1000 * rtp, rtp, spans)
+def came(rtp: int, *spans: int, seconds: float = SECONDS) -> Counts:
+    """Return so many datagrams, of contents whose numbers went on so far; without any, time stood still."""
+    return Counts(1000 * rtp, rtp, tuple(Progress(span, seconds if span else 0.0) for span in spans))
 
 
 def loss(now: Counts, *later: Counts, children: int = CHILDREN) -> float:
     with contextlib.closing(Loop()) as loop:
-        return lost(now, Later(*later), loop, Load(len(now.spans), children), SECONDS)
+        return lost(now, Later(*later), loop, Load(len(now.contents), children), SECONDS)
 
 
 def test_a_train_that_was_cut_and_comes_a_moment_later_is_not_lost() -> None:
@@ -68,18 +69,20 @@ def test_a_window_in_which_nothing_comes_is_all_lost() -> None:
 
 
 def test_a_content_that_falls_silent_within_the_window_owes_the_rest() -> None:
-    assert loss(came(475 * CHILDREN, 475), came(0, 0)) == pytest.approx(1 - 475 / ALL)
+    half = came(475 * CHILDREN, 475, seconds=1.0)
+    assert loss(half, came(0, 0)) == pytest.approx(1 - 475 / ALL)
 
 
-def test_a_window_of_large_or_small_pictures_owes_no_more_than_its_numbers() -> None:
-    assert loss(came(750 * CHILDREN, 750)) == 0.0
-    assert loss(came(1150 * CHILDREN, 1150)) == 0.0
+def test_a_content_that_is_a_little_late_owes_no_more_than_its_numbers() -> None:
+    assert loss(came(850 * CHILDREN, 850, seconds=1.8)) == 0.0
+    assert loss(came(690 * CHILDREN, 690)) == 0.0, "its pictures are small just now"
 
 
 @pytest.mark.parametrize("seconds", [0.1, 1.0, 60.0])
 def test_what_is_owed_is_never_nothing_however_short_a_window_is(seconds: float) -> None:
     owed = Load(1, 1).owed(seconds)
-    assert 0 < owed.least < owed.all == pytest.approx(475 * seconds, rel=0.001)
+    assert 0 < owed.least_seconds < owed.seconds
+    assert owed.datagrams == pytest.approx(475 * seconds, rel=0.001)
 
 
 # A whole window

@@ -9,7 +9,7 @@ import pytest
 from bench.relays import memory
 from bench.relays.children import Loop, ReadingChild, Times
 from bench.relays.contenders import Load
-from bench.relays.receivers import Counts
+from bench.relays.receivers import Counts, Progress
 from bench.relays.setting import Needs, Setting
 from bench.relays.sources import Sources
 from mcast.hostport import HostPort
@@ -35,7 +35,7 @@ def test_guests_who_got_nothing_are_missed_but_for_those_who_left_at_once(loop: 
 def test_a_node_that_feeds_nobody_is_not_weighed(tmp_path: Path) -> None:
     class Receivers:
         def __init__(self, rtp: int) -> None:
-            self.left = [Counts(0, 0, (0,)), Counts(1000 * rtp, rtp, (rtp // 2,))]
+            self.left = [Counts(0), Counts(1000 * rtp, rtp, (Progress(rtp // 2, rtp / 1000),))]
 
         def take(self) -> Counts:
             return self.left.pop(0)
@@ -43,7 +43,7 @@ def test_a_node_that_feeds_nobody_is_not_weighed(tmp_path: Path) -> None:
     owed = Load(1, 2).owed(0.1)
     setting = Setting(tmp_path, Sources(tmp_path), Needs(), seconds=0.1)
     try:
-        memory.feed(setting, Receivers(2 * round(owed.all)), 2, 0.1)
+        memory.feed(setting, Receivers(2 * round(owed.datagrams)), 2, 0.1)
         with pytest.raises(RuntimeError, match=r"100\.0% has not come to 2 children"):
             memory.feed(setting, Receivers(0), 2, 0.1)
     finally:

@@ -39,8 +39,9 @@ def here(programs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return programs
 
 
-def rtp(number: int, payload: bytes) -> bytes:
-    return bytes([0x80, 33]) + number.to_bytes(2, "big") + bytes(8) + payload
+def rtp(number: int, payload: bytes, ticks: int = 0) -> bytes:
+    stamp = (ticks % (1 << 32)).to_bytes(4, "big")
+    return bytes([0x80, 33]) + number.to_bytes(2, "big") + stamp + bytes(4) + payload
 
 
 def udp() -> socket.socket:
@@ -111,13 +112,14 @@ def test_a_sink_counts_what_comes_to_any_address_of_its_ports() -> None:
 
 @pytest.mark.compiler
 @pytest.mark.usefixtures("here")
-def test_a_sink_tells_of_each_port_how_far_its_numbers_went_on() -> None:
+def test_a_sink_tells_of_each_port_how_far_its_numbers_and_its_clock_went_on() -> None:
     first = next(port for port in free_ports(20) if all(map(is_free, range(port, port + 3))))
     with receivers.sink(3, first) as sink, udp() as sender:
-        for number in (65_534, 65_535, 1, 0, 4):
-            sender.sendto(rtp(number, media("a")), (HERE, first))
+        begun = (1 << 32) - 900  # so its clock wraps, too
+        for number, ticks in ((65_534, 0), (65_535, 900), (1, 1800), (0, 900), (4, 2700)):
+            sender.sendto(rtp(number, media("a"), begun + ticks), (HERE, first))
         sender.sendto(rtp(7, media("a")), (HERE, first + 2))
-        found = receivers.Counts(0, 0, (0, 0, 0))
+        found = receivers.Counts(0, 0, (receivers.Progress(),) * 3)
 
         def all_came() -> bool:
             nonlocal found
@@ -125,7 +127,8 @@ def test_a_sink_tells_of_each_port_how_far_its_numbers_went_on() -> None:
             return found.rtp == 6
 
         wait_until(all_came, "six datagrams")
-    assert found.spans == (6, 0, 0), "from 65,534 to 4; nothing; and one number goes nowhere"
+    assert [content.span for content in found.contents] == [6, 0, 0]
+    assert [content.seconds for content in found.contents] == [0.03, 0.0, 0.0]
 
 
 def is_free(port: int) -> bool:
@@ -138,11 +141,15 @@ def is_free(port: int) -> bool:
 
 
 def test_loss_is_what_did_not_come_to_all_children_of_the_numbers_that_went_by() -> None:
-    owed = receivers.Owed(all=16, least=12)
-    assert receivers.Counts(1000, rtp=30, spans=(16,)).loss(2, owed) == 1 - 30 / 32
-    assert receivers.Counts(1000, rtp=33, spans=(16,)).loss(2, owed) == 0.0
-    assert receivers.Counts(1000, rtp=24, spans=(12,)).loss(2, owed) == 0.0
-    assert receivers.Counts(1000, rtp=22, spans=(11,)).loss(2, owed) == 1 - 22 / 32
+    def loss(rtp: int, span: int, seconds: float = 1.0) -> float:
+        counts = receivers.Counts(1000, rtp, (receivers.Progress(span, seconds),))
+        return counts.loss(2, receivers.Owed(seconds=1.0, datagrams=16))
+
+    assert loss(30, 16) == 1 - 30 / 32
+    assert loss(33, 16) == 0.0
+    assert loss(20, 10) == 0.0, "that is all there was in this second"
+    assert loss(20, 10, seconds=0.7) == 1 - 20 / 32, "and in this one there was more"
+    assert loss(40, 20, seconds=0.7) == 0.0
 
 
 @pytest.mark.compiler
