@@ -128,12 +128,10 @@ def _obstacle(options: argparse.Namespace) -> str:
         return "needs root: the children's reports leave through a raw socket"
     if (os.cpu_count() or 1) < 2:
         return "needs two cores: one for the relay, one for all else"
-    for program, package in (
-        ("ffmpeg", "ffmpeg"),
-        ("cc", "gcc"),
-        ("make", "make"),
-        ("taskset", "util-linux"),
-    ):
+    needed = {"ffmpeg": "ffmpeg", "cc": "gcc", "make": "make", "taskset": "util-linux"}
+    if any(row.needs.link_mbits for row in _rows(options)):
+        needed |= {"ip": "iproute2", "tc": "iproute2"}
+    for program, package in needed.items():
         if shutil.which(program) is None:
             return f"needs {program}: apt-get install {package}"
     return ""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.relays.contenders import Contender, Window
+from bench.relays.links import shaped
 from bench.relays.nodes import Node
 from bench.relays.profile import Profile
 from bench.relays.rows import FAILED_TRIES, Row
@@ -66,7 +67,7 @@ def measure(
             measured.rounds[contender.name] = []
             measured.profiles[contender.name] = []
             taking.append(contender)
-    with tempfile.TemporaryDirectory(prefix="mcast-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mcast-bench-") as folder, shaped(row.needs.link_mbits):
         setting = Setting(Path(folder), sources, row.needs, seconds)
         try:
             for turn in turns(row, taking, rounds, windows):

@@ -112,6 +112,7 @@ ROWS = (
     *_gathering(Load(8, 16)),
     _load("1 x 100", Load(1, 100), Needs(), {"limit": 1.25}, SINGLE, *COPIERS, is_quick=True),
     *_gathering(Load(1, 100)),
+    _load("1 x 100, a link of 1 Gbit/s", Load(1, 100), Needs(link_mbits=1000.0), {"limit": 1.25}, SINGLE),
     _load("8 x 1", Load(8, 1), Needs(), {"limit": 2.0}, SINGLE),
     _load("50 x 10", Load(50, 10), Needs(), {"limit": 1.25}, SINGLE),
     _load("1 x 10, with repair", Load(1, 10), Needs(), {}, SRT, RIST),

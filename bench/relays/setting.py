@@ -25,6 +25,7 @@ class Needs:
     contents: int = 1  # all the same file, unless there are several
     nodes: int = 1
     pace_ms: int | None = None  # of the server; None: its default
+    link_mbits: float | None = None  # between relay and children of the first content; None: no limit
     node_options: tuple[str, ...] = ()
     sources: Callable[[Sources], Sequence[Path]] = five_mbits
 
