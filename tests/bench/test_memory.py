@@ -28,7 +28,7 @@ def guest(loop: Loop, *, is_fed: bool) -> ReadingChild:
 
 def test_guests_who_got_nothing_are_missed_but_for_those_who_left_at_once(loop: Loop) -> None:
     fed, hungry = guest(loop, is_fed=True), guest(loop, is_fed=False)
-    assert memory.fed_share([fed, fed, hungry, hungry], [1.0, 6.0, 5.0, 0.2]) == pytest.approx(2 / 3)
+    assert memory.fed_share([fed, fed, hungry, hungry], [3.0, 6.0, 5.0, 0.2]) == pytest.approx(2 / 3)
     assert memory.fed_share([hungry, fed], [0.2, 0.2]) == 0.0, "nobody who could tell"
 
 
@@ -40,11 +40,11 @@ def test_a_node_that_feeds_nobody_is_not_weighed(tmp_path: Path) -> None:
         def take(self) -> Counts:
             return self.left.pop(0)
 
-    owed = Load(1, 2).owed(0.1)
+    owed = Load(1, 2).owed(memory.LAST_SECONDS)
     setting = Setting(tmp_path, Sources(tmp_path), Needs(), seconds=0.1)
     try:
-        memory.feed(setting, Receivers(2 * round(owed.datagrams)), 2, 0.1)
+        memory.feed(setting, Receivers(2 * round(owed.datagrams)), 2, memory.LAST_SECONDS)
         with pytest.raises(RuntimeError, match=r"100\.0% has not come to 2 children"):
-            memory.feed(setting, Receivers(0), 2, 0.1)
+            memory.feed(setting, Receivers(0), 2, memory.LAST_SECONDS)
     finally:
         setting.close()
