@@ -6,6 +6,7 @@ tells whom that was waiting for.
 
 from bench.relays.children import ReadingChild
 from bench.relays.contenders import child_address
+from bench.relays.joins import FAILED
 from bench.relays.loads import Use
 from bench.relays.machine import family
 from bench.relays.nodes import Node
@@ -13,7 +14,7 @@ from bench.relays.setting import Setting
 from bench.relays.verdict import Figures, quantile
 
 CROWD = 1000
-HALF, LAST, FAILED = "half have a keyframe, s", "all have a keyframe, s", "failed"
+HALF, LAST = "half have a keyframe, s", "all have a keyframe, s"
 WARM_SECONDS = 4.0
 """Before the crowd comes the node streams for one viewer: there is a whole GOP in its history."""
 MOST_SECONDS = 60.0

@@ -18,6 +18,8 @@ from bench.relays.setting import Setting
 from bench.relays.verdict import Figures, quantile
 
 KEYFRAME, PICTURE, WORST = "first keyframe, ms", "whole picture, ms", "worst keyframe, ms"
+FAILED = "failed"
+"""Viewers who never saw a whole picture: a median does not see them while they are fewer than half."""
 JOINS = 30
 """Of a content that streams; of the others each is joined once a round."""
 JOIN_SECONDS = 30.0
@@ -49,7 +51,7 @@ def streaming(node: Node, setting: Setting) -> Figures:
             setting.loop.run(random.uniform(*PAUSE_SECONDS))
         used = use.shares()
         first.leave()
-    return {**_figures(viewers), **used}
+    return {**figures(viewers), **used}
 
 
 def not_streaming(node: Node, setting: Setting) -> Figures:
@@ -61,7 +63,7 @@ def not_streaming(node: Node, setting: Setting) -> Figures:
             _watch(setting, viewer)
             viewer.leave()
         used = use.shares()
-    return {**_figures(viewers), **used}
+    return {**figures(viewers), **used}
 
 
 @contextlib.contextmanager
@@ -85,7 +87,8 @@ def _watch(setting: Setting, viewer: ReadingChild) -> None:
     setting.loop.run(JOIN_SECONDS, lambda: viewer.times.picture is not None or viewer.has_failed)
 
 
-def _figures(viewers: list[ReadingChild]) -> Figures:
+def figures(viewers: list[ReadingChild]) -> Figures:
+    """Return what joins have shown."""
     never = float("inf")
     keyframes = [1000 * (viewer.times.until_keyframe or never) for viewer in viewers]
     pictures = [1000 * (viewer.times.until_picture or never) for viewer in viewers]
@@ -93,4 +96,5 @@ def _figures(viewers: list[ReadingChild]) -> Figures:
         KEYFRAME: quantile(keyframes, 0.5),
         PICTURE: quantile(pictures, 0.5),
         WORST: max(keyframes),
+        FAILED: float(pictures.count(never)),
     }

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from bench.relays.contenders import Contender, Window
 from bench.relays.links import shaped
-from bench.relays.nodes import Node
+from bench.relays.loads import LOSS
+from bench.relays.nodes import MCAST, Node
 from bench.relays.profile import Profile
 from bench.relays.rows import FAILED_TRIES, Row
 from bench.relays.schedule import Turn, turns
@@ -25,6 +26,8 @@ from tools.demo.processes import ProgramError
 
 TRIES = 2
 """Of a turn."""
+MOST_REFERENCE_LOSS = 0.05
+"""Of who is compared with."""
 
 
 @dataclass(slots=True)
@@ -43,8 +46,12 @@ class Measured:
     def verdicts(self) -> list[Verdict]:
         """Return whether the goals are met; who has failed has no figures."""
         whole = {name: rounds for name, rounds in self.rounds.items() if name not in self.failed}
+        judged = {
+            name: rounds if name == MCAST.name else [each if is_measure(each) else {} for each in rounds]
+            for name, rounds in whole.items()
+        }
         turns, is_once = self.turns, self.row.is_once
-        return [judge(goal, whole, self.absent, turns, is_once=is_once) for goal in self.row.goals]
+        return [judge(goal, judged, self.absent, turns, is_once=is_once) for goal in self.row.goals]
 
     def add(self, name: str, windows: Sequence[Window], failed_tries: int) -> None:
         """Note what a turn of a contender has shown, after so many tries that failed."""
@@ -52,6 +59,11 @@ class Measured:
             self.rounds[name].append({**window.figures, FAILED_TRIES: float(failed)})
         self.profiles[name] += [window.profile for window in windows if window.profile]
         self.turns[name] = self.turns.get(name, 0) + 1
+
+
+def is_measure(figures: Figures) -> bool:
+    """Return whether others may be compared with this: who loses much is dear for each gigabit that comes."""
+    return figures.get(LOSS, 0.0) <= MOST_REFERENCE_LOSS
 
 
 def measure(

@@ -70,7 +70,7 @@ class Verdict:
     goal: Goal
     found: Spread | None  # None: the contender or the reference was not measured
     open_because: str = ""  # what is not installed or cannot be known here: it is neither met nor missed
-    lacking: str = "not measured"  # why nothing was found
+    lacking: str = ""  # why nothing was found
     turns: int = 0
     is_once: bool = False  # one turn is enough
 
@@ -150,7 +150,9 @@ def judge(
         return Verdict(goal, None, lacking=f"not measured in {silent} of {_counted(len(own), 'window')}")
     pairs = _pairs(rounds, goal)
     if not pairs:
-        return Verdict(goal, None)
+        are_both_here = own and rounds.get(goal.reference)
+        why = f"{goal.reference} was no measure in any round" if are_both_here else "not measured"
+        return Verdict(goal, None, lacking=why)
     found = spread([mine / other for mine, other, *_ in pairs])
     taken = min(found.rounds, *((turns or {}).get(name, found.rounds) for name in named))
     return Verdict(goal, found, _unknown(goal, pairs, found), turns=taken, is_once=is_once)

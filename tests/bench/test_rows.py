@@ -190,6 +190,18 @@ def test_a_table_tells_figures_who_was_skipped_and_the_verdicts(tmp_path: Path) 
     ]
 
 
+def test_a_reference_that_loses_much_is_no_measure() -> None:
+    goal = Goal(1.25, "CPU", reference="limit")
+    found = Measured(Row("a row", (goal, Goal(0.5, "loss"))))
+    found.rounds = {
+        "mcast": [{"CPU": 1.0, "loss": 0.3}, {"CPU": 2.0, "loss": 0.3}],
+        "limit": [{"CPU": 4.0, "loss": 0.06}, {"CPU": 1.0, "loss": 0.0}],
+    }
+    ratio, loss = found.verdicts()
+    assert (ratio.is_missed, ratio.told) == (True, "2 (2 to 2), provisional: 1 turn")
+    assert loss.told == "0.3 (0.3 to 0.3), provisional: 2 turns", "its own is not passed over"
+
+
 def test_seven_windows_of_four_turns_are_told_as_what_they_are(tmp_path: Path) -> None:
     (ratio, *_) = measured(tmp_path, [], 7, windows=2).verdicts()
     assert (ratio.told, ratio.is_provisional) == ("2 (2 to 2), 7 windows of 4 turns", False)
