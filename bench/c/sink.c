@@ -7,9 +7,9 @@
  * is charged to who sends. `trains` takes trains whole (UDP_GRO), as a next hop or a card that segments
  * does; with `plain` the kernel cuts them on the sender's time, as for an ordinary player.
  *
- * RTP is counted apart (payload type 33), and how far the sequence numbers of each port went on (spans, port by
- * port): with N receivers a port and nothing lost, rtp = N * the sum of spans, but for a train at either end. How far
- * its timestamps went on (played, in ms) tells whether all was sent that was due. A line of JSON answers each SIGUSR1.
+ * RTP (payload type 33) is counted port by port, and how far the sequence numbers went on there (spans): with N
+ * receivers of a port and nothing lost, rtp = N * span, but for a train at either end. How far the timestamps went on
+ * (played, in ms) tells whether all was sent that was due. A line of JSON answers each SIGUSR1.
  */
 #include "sockets.h"
 
@@ -19,25 +19,27 @@ enum { BATCH = 64, HEAD_BYTES = 64, RECEIVE_BYTES = 64 << 20, FAR_TICKS = 90000 
 
 /* One content's, which all its receivers have in common. */
 struct port {
-    int fd, highest;        /* the highest sequence number so far; -1: none */
-    uint32_t stamp;         /* its timestamp */
-    uint64_t span, played;  /* played in ticks of its clock */
+    int fd, highest;            /* the highest sequence number so far; -1: none */
+    uint32_t stamp;             /* its timestamp */
+    uint64_t rtp, span, played; /* played in ticks of its clock */
 };
 
-static uint64_t datagrams, bytes, rtp;
+static uint64_t datagrams, bytes;
 
 static void report(struct port *ports, int count) {
-    printf("{\"datagrams\": %llu, \"bytes\": %llu, \"rtp\": %llu, \"spans\": [",
-           (unsigned long long)datagrams, (unsigned long long)bytes, (unsigned long long)rtp);
+    printf("{\"datagrams\": %llu, \"bytes\": %llu, \"rtp\": [", (unsigned long long)datagrams,
+           (unsigned long long)bytes);
+    for (int i = 0; i < count; i++) printf(i ? ", %llu" : "%llu", (unsigned long long)ports[i].rtp);
+    printf("], \"spans\": [");
     for (int i = 0; i < count; i++) printf(i ? ", %llu" : "%llu", (unsigned long long)ports[i].span);
     printf("], \"played\": [");
     for (int i = 0; i < count; i++) {
         printf(i ? ", %.1f" : "%.1f", ports[i].played / TICKS_A_MS);
-        ports[i].span = ports[i].played = 0;
+        ports[i].rtp = ports[i].span = ports[i].played = 0;
     }
     puts("]}");
     fflush(stdout);
-    datagrams = bytes = rtp = 0;
+    datagrams = bytes = 0;
 }
 
 /* In ticks; a clock that was put back, or far ahead, has begun anew. */
@@ -52,7 +54,7 @@ static void count(struct port *port, const uint8_t *head, int length, int size) 
     datagrams += pieces;
     bytes += length;
     if (length <= RTP_HEADER + 188 - 1 || (head[1] & 0x7f) != TS_TYPE) return; /* RTCP is shorter */
-    rtp += pieces;
+    port->rtp += pieces;
     last = ((head[2] << 8 | head[3]) + pieces - 1) & 0xffff;
     ahead = (int16_t)(last - port->highest);
     if (port->highest >= 0 && ahead <= 0) return; /* another child's copy */

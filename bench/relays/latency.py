@@ -54,7 +54,7 @@ def without_load(came: Counts, load: Load, seconds: float) -> float:
 
     A hop that does not carry the load is not measured under it.
     """
-    lost = Counts(came.bytes, came.rtp, came.contents[1:]).loss(load.children, load.owed(seconds))
+    lost = Counts(came.bytes, came.contents[1:]).loss(load.children, load.owed(seconds))
     return lost if lost > 1.0 - LEAST_SHARE else 0.0
 
 

@@ -27,6 +27,10 @@ LATE_SECONDS = 0.25
 """So far behind may a content be: what is late is not lost, unless it gets later and later."""
 
 
+LONGEST_TRAIN = 64
+"""Datagrams: so many that were due before may come in a window. More of one content makes up for no other."""
+
+
 @dataclass(frozen=True, slots=True)
 class Owed:
     """What has to come of each content in some time."""
@@ -41,13 +45,14 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a content went on."""
+    """What came of a content, and how far it went on."""
 
+    rtp: int = 0  # datagrams, to all children together
     span: int = 0  # sequence numbers
     seconds: float = 0.0  # of media, by its timestamps
 
     def __add__(self, other: "Progress") -> "Progress":
-        return Progress(self.span + other.span, self.seconds + other.seconds)
+        return Progress(self.rtp + other.rtp, self.span + other.span, self.seconds + other.seconds)
 
     def expected(self, owed: Owed) -> float:
         """Return how many datagrams have to come to each child.
@@ -63,17 +68,20 @@ class Counts:
     """What came since it was asked last."""
 
     bytes: int
-    rtp: int = 0  # datagrams
-    contents: tuple[Progress, ...] = ()
+    contents: tuple[Progress, ...] = ()  # of RTP
 
     def __add__(self, other: "Counts") -> "Counts":
         both = (mine + more for mine, more in zip(self.contents, other.contents, strict=True))
-        return Counts(self.bytes + other.bytes, self.rtp + other.rtp, tuple(both))
+        return Counts(self.bytes + other.bytes, tuple(both))
 
     def loss(self, children: int, owed: Owed) -> float:
         """Return the share of the datagrams of RTP that did not come to so many children of each content."""
-        expected = sum(content.expected(owed) for content in self.contents) * children
-        return 1.0 - min(1.0, self.rtp / expected) if expected else 0.0
+        expected = [content.expected(owed) for content in self.contents]
+        came = (
+            min(content.rtp, (most + LONGEST_TRAIN) * children)
+            for content, most in zip(self.contents, expected, strict=True)
+        )
+        return 1.0 - min(1.0, sum(came) / (sum(expected) * children)) if any(expected) else 0.0
 
 
 class Receivers(Protocol):
@@ -107,7 +115,7 @@ class SinkJson(TypedDict):
 
     datagrams: int
     bytes: int
-    rtp: int
+    rtp: list[int]
     spans: list[int]
     played: list[float]
 
@@ -117,9 +125,8 @@ class Sink(AskedProgram):
 
     def take(self) -> Counts:
         answer: SinkJson = json.loads(self._line())
-        both = zip(answer["spans"], answer["played"], strict=True)
-        contents = tuple(Progress(span, played / 1000) for span, played in both)
-        return Counts(answer["bytes"], answer["rtp"], contents)
+        each = zip(answer["rtp"], answer["spans"], answer["played"], strict=True)
+        return Counts(answer["bytes"], tuple(Progress(rtp, span, ms / 1000) for rtp, span, ms in each))
 
 
 class Reader(AskedProgram):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench.relays import crowds, joins, latency, memory, rates, searches
+from bench.relays import crowds, joins, latency, limits, memory, rates, searches
 from bench.relays.contenders import Contender, Load, Window
 from bench.relays.loads import COST, LOSS, MOST_LOSS, RATE, carrying
 from bench.relays.nodes import Node
@@ -140,6 +140,10 @@ ROWS = (
     ),
     _crowd(0.5, 1.0),
     _crowd(5.0, 2.0),
+    Row(
+        "a node at its limit, 100 there first", ALL_DELIVERED, Needs(contents=limits.CONTENTS),
+        ask=limits.besieged, turn_seconds=30.0,
+    ),
     Row(
         "memory",
         (Goal(20.0, memory.BASE), Goal(memory.HISTORY_MIB, memory.CONTENT), Goal(4.0, memory.CHILD)),

@@ -17,23 +17,28 @@ def subscribed(loop: Loop, children: Sequence[Child]) -> Iterator[None]:
 
     Raises RuntimeError if one cannot join, or was dropped meanwhile.
     """
-    waiting, going = list(children), list[Child]()
-
-    def all_in() -> bool:
-        going[:] = [child for child in going if not (child.has_joined or child.has_failed)]
-        while waiting and len(going) < AT_ONCE:
-            going.append(waiting.pop(0))
-            going[-1].join()
-        return not (waiting or going)
-
     try:
-        loop.run(JOIN_SECONDS, all_in)
+        ask(loop, children)
         _check(children, "have not joined")
         yield
         _check(children, "have been dropped")
     finally:
         for child in children:
             child.leave()
+
+
+def ask(loop: Loop, children: Sequence[Child]) -> None:
+    """Have all ask to join, some at a time, until each is in or has given up."""
+    waiting, going = list(children), list[Child]()
+
+    def all_told() -> bool:
+        going[:] = [child for child in going if not (child.has_joined or child.has_failed)]
+        while waiting and len(going) < AT_ONCE:
+            going.append(waiting.pop(0))
+            going[-1].join()
+        return not (waiting or going)
+
+    loop.run(JOIN_SECONDS, all_told)
 
 
 def _check(children: Sequence[Child], what: str) -> None:

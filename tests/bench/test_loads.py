@@ -34,7 +34,8 @@ class Later:
 
 def came(rtp: int, *spans: int, seconds: float = SECONDS) -> Counts:
     """Return so many datagrams, of contents whose numbers went on so far; without any, time stood still."""
-    return Counts(1000 * rtp, rtp, tuple(Progress(span, seconds if span else 0.0) for span in spans))
+    each = (Progress(rtp * span // max(sum(spans), 1), span, seconds if span else 0.0) for span in spans)
+    return Counts(1000 * rtp, tuple(each))
 
 
 def loss(now: Counts, *later: Counts, children: int = CHILDREN) -> float:
@@ -62,6 +63,11 @@ def test_what_is_whole_or_nearly_so_is_looked_at_once() -> None:
 def test_contents_of_which_nothing_comes_are_lost_although_no_number_of_theirs_went_by() -> None:
     silent = came(45 * 1000 * 10, *[1000] * 45, *[0] * 5), came(45 * 26 * 10, *[26] * 45, *[0] * 5)
     assert loss(*silent, children=10) == pytest.approx(5 * ALL / (45 * 1000 + 5 * ALL))
+
+
+def test_a_content_that_comes_twice_makes_up_for_no_other() -> None:
+    twice, none = Progress(2 * 1000 * CHILDREN, 1000, SECONDS), Progress(0, 1000, SECONDS)
+    assert loss(Counts(0, (twice, none)), Counts(0, (Progress(), Progress()))) > 0.4
 
 
 def test_a_window_in_which_nothing_comes_is_all_lost() -> None:

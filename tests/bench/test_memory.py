@@ -35,7 +35,7 @@ def test_guests_who_got_nothing_are_missed_but_for_those_who_left_at_once(loop: 
 def test_a_node_that_feeds_nobody_is_not_weighed(tmp_path: Path) -> None:
     class Receivers:
         def __init__(self, rtp: int) -> None:
-            self.left = [Counts(0), Counts(1000 * rtp, rtp, (Progress(rtp // 2, rtp / 1000),))]
+            self.left = [Counts(0), Counts(1000 * rtp, (Progress(rtp, rtp // 2, rtp / 1000),))]
 
         def take(self) -> Counts:
             return self.left.pop(0)
