@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 Figures = Mapping[str, float]
 """What one contender has shown in one round, by name."""
@@ -125,7 +126,7 @@ def values(rounds: Rounds, contender: str, figure: str) -> list[float]:
 
 def ratios(rounds: Rounds, contender: str, reference: str, figure: str) -> list[float]:
     """Return a contender's figure divided by the reference's of the same round, for the rounds of both."""
-    return [mine / other for mine, other, *_ in _pairs(rounds, Goal(0.0, figure, contender, reference))]
+    return [pair.ratio for pair in _pairs(rounds, Goal(0.0, figure, contender, reference))]
 
 
 def judge(
@@ -153,13 +154,22 @@ def judge(
         are_both_here = own and rounds.get(goal.reference)
         why = f"{goal.reference} was no measure in any round" if are_both_here else "not measured"
         return Verdict(goal, None, lacking=why)
-    found = spread([mine / other for mine, other, *_ in pairs])
+    found = spread([pair.ratio for pair in pairs])
     taken = min(found.rounds, *((turns or {}).get(name, found.rounds) for name in named))
     return Verdict(goal, found, _unknown(goal, pairs, found), turns=taken, is_once=is_once)
 
 
-_Pair = tuple[float, float, bool, bool]
-"""A contender's figure, the reference's, and which of them are lower bounds."""
+class _Pair(NamedTuple):
+    """The figures of one round: a contender's, and the reference's (1, where it is judged as it is)."""
+
+    own: float
+    other: float
+    is_own_least: bool  # it could have been more
+    is_other_least: bool
+
+    @property
+    def ratio(self) -> float:
+        return self.own / self.other
 
 
 def _pairs(rounds: Rounds, goal: Goal) -> list[_Pair]:
@@ -167,25 +177,21 @@ def _pairs(rounds: Rounds, goal: Goal) -> list[_Pair]:
     own = rounds.get(goal.contender, ())
     alone: Sequence[Figures] = [{goal.figure: 1.0}] * len(own)
     others = rounds.get(goal.reference, ()) if goal.reference else alone
+    figure, cap = goal.figure, goal.capped_by
     return [
-        (
-            mine[goal.figure],
-            other[goal.figure],
-            bool(mine.get(goal.capped_by)),
-            bool(other.get(goal.capped_by)),
-        )
+        _Pair(mine[figure], other[figure], bool(mine.get(cap)), bool(other.get(cap)))
         for mine, other in zip(own, others, strict=False)
-        if goal.figure in mine and 0 < other.get(goal.figure, 0.0) < math.inf
+        if figure in mine and 0 < other.get(figure, 0.0) < math.inf
     ]
 
 
 def _unknown(goal: Goal, pairs: Sequence[_Pair], found: Spread) -> str:
     """Return what is told of a goal that real limits, beyond what could be fed, might meet or miss."""
-    least = spread([0.0 if capped else mine / other for mine, other, _, capped in pairs])
-    most = spread([math.inf if capped else mine / other for mine, other, capped, _ in pairs])
+    least = spread([0.0 if pair.is_other_least else pair.ratio for pair in pairs])
+    most = spread([math.inf if pair.is_own_least else pair.ratio for pair in pairs])
     if goal.holds(least) == goal.holds(most):
         return ""
-    own, others = (sum(pair[of] for pair in pairs) for of in (2, 3))
+    own, others = sum(pair.is_own_least for pair in pairs), sum(pair.is_other_least for pair in pairs)
     not_worse = ", so it is not worse than what can be fed" if 2 * own > len(pairs) else ""
     return (
         f"{found}, but what could be fed was no limit of {goal.contender} in {own} of {len(pairs)} rounds, "
