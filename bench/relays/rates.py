@@ -5,7 +5,7 @@ Children take trains whole, or the kernel's cutting for sixteen children would b
 
 Server, rendezvous point, children and their reports share one core. Where that is busy at the first rate that
 is too much, and the relay is not, or where there is no higher rate, what was found is the feed's limit: the
-relay could do as much at least. That is told, and no verdict says more than it.
+relay could do as much at least. That is told, and no verdict is met by more than it.
 """
 
 import math

@@ -5,8 +5,8 @@ is the ratio to a reference *of the same round*, by its median over the rounds; 
 something must never happen. A round is one window; a turn, which starts a contender anew, may have several.
 Each verdict tells how many there were of both, and is provisional if they are few.
 
-A figure may be no more than a lower bound, as what could be fed did not reach the contender's limit. Then a
-goal is met or missed only if it is whatever that limit is; else it stays open, and what is known is told.
+A figure may be no more than a lower bound, as what could be fed did not reach a contender's limit. A goal that
+would be met beside a reference of which no more is known stays open, and what is known is told.
 """
 
 import math
@@ -186,14 +186,15 @@ def _pairs(rounds: Rounds, goal: Goal) -> list[_Pair]:
 
 
 def _unknown(goal: Goal, pairs: Sequence[_Pair], found: Spread) -> str:
-    """Return what is told of a goal that real limits, beyond what could be fed, might meet or miss."""
-    least = spread([0.0 if pair.is_other_least else pair.ratio for pair in pairs])
-    most = spread([math.inf if pair.is_own_least else pair.ratio for pair in pairs])
-    if goal.holds(least) == goal.holds(most):
+    """Return what is told of a goal that the reference's real limit, beyond what could be fed, might miss.
+
+    A contender that brought less is not excused by what could be fed: the reference was fed more.
+    """
+    real = spread([0.0 if pair.is_other_least else pair.ratio for pair in pairs])
+    if goal.holds(real) or not goal.holds(found):
         return ""
     own, others = sum(pair.is_own_least for pair in pairs), sum(pair.is_other_least for pair in pairs)
-    not_worse = ", so it is not worse than what can be fed" if 2 * own > len(pairs) else ""
-    return (
-        f"{found}, but what could be fed was no limit of {goal.contender} in {own} of {len(pairs)} rounds, "
-        f"of {goal.reference} in {others}{not_worse}"
+    no_limit = (
+        f"{found}, but in {others} of {len(pairs)} rounds what could be fed was no limit of {goal.reference}"
     )
+    return f"{no_limit}, and none of {goal.contender} in {own}: it is not worse than what can be fed here"
