@@ -5,8 +5,8 @@ is the ratio to a reference *of the same round*, by its median over the rounds; 
 something must never happen. A round is one window; a turn, which starts a contender anew, may have several.
 Each verdict tells how many there were of both, and is provisional if they are few.
 
-A figure may be no more than a lower bound, as what could be fed did not reach a contender's limit. A goal that
-would be met beside a reference of which no more is known stays open, and what is known is told.
+A figure may be no more than a lower bound, as what could be fed did not reach a contender's limit. A goal
+that would be met beside a reference of which no more is known stays open, and what is known is told.
 """
 
 import math
@@ -194,7 +194,7 @@ def _unknown(goal: Goal, pairs: Sequence[_Pair], found: Spread) -> str:
     if goal.holds(real) or not goal.holds(found):
         return ""
     own, others = sum(pair.is_own_least for pair in pairs), sum(pair.is_other_least for pair in pairs)
-    no_limit = (
-        f"{found}, but in {others} of {len(pairs)} rounds what could be fed was no limit of {goal.reference}"
+    return (
+        f"{found}, but {goal.reference} could do more than can be fed here in {others} of {len(pairs)} "
+        f"rounds, {goal.contender} in {own}: it is not worse than what can be fed"
     )
-    return f"{no_limit}, and none of {goal.contender} in {own}: it is not worse than what can be fed here"
