@@ -18,6 +18,8 @@ MOST_LOSS = 1e-3
 """A relay that delivers less than all is broken, not cheap. Less is none: a window's end cuts a train."""
 AFTER_SECONDS = 0.055
 """In which a train that was cut comes whole. It ends between two trains, if the window has not."""
+LOOK_SECONDS, MOST_LOOKS = 0.001, 15
+"""While a train comes; three of them may follow one another without a rest."""
 
 
 class Use:
@@ -65,16 +67,32 @@ def carrying(load: Load, *, trains: bool = False) -> "partial[list[Window]]":
 
 def _window(receivers: Receivers, setting: Setting, load: Load, running: Running) -> Window:
     profiler = Profiler(running.pids if running.is_profiled else ())
-    receivers.take()
+    between_trains(receivers, setting.loop)
     use = Use(running.pids)
     setting.loop.run(setting.seconds)
-    came, took = receivers.take(), use.elapsed()
+    came, took = between_trains(receivers, setting.loop), use.elapsed()
     used, shares, profile = use.seconds(), use.shares(), profiler.taken()
     gbit = came.bytes * 8 / 1e9
     figures = {COST: used / gbit if gbit else float("inf"), **shares, RATE: gbit / took}
     if running.carries_rtp:
         figures[LOSS] = lost(came, receivers, setting.loop, load, took)
     return Window(figures, profile)
+
+
+def between_trains(receivers: Receivers, loop: Loop) -> Counts:
+    """Return what came until nothing comes for a moment, or it is always so that something comes.
+
+    A train that a window's begin has cut would make up for as much that is lost, and one that its end has cut
+    would be missed: over a link of a rate a train to all children takes as long as a rest.
+    """
+    came = receivers.take()
+    for _ in range(MOST_LOOKS):
+        loop.run(LOOK_SECONDS)
+        more = receivers.take()
+        came += more
+        if not any(content.rtp for content in more.contents):
+            break
+    return came
 
 
 def lost(came: Counts, receivers: Receivers, loop: Loop, load: Load, seconds: float) -> float:
@@ -86,5 +104,5 @@ def lost(came: Counts, receivers: Receivers, loop: Loop, load: Load, seconds: fl
     if loss <= MOST_LOSS:
         return loss
     loop.run(AFTER_SECONDS)
-    later = came + receivers.take()
+    later = came + between_trains(receivers, loop)
     return min(loss, later.loss(load.children, load.owed(seconds + AFTER_SECONDS)))

@@ -11,7 +11,7 @@ from bench.relays import loads
 from bench.relays.children import Loop
 from bench.relays.contenders import Load, Running, Window
 from bench.relays.latency import without_load
-from bench.relays.loads import COST, LOSS, MOST_LOSS, Use, carry, lost
+from bench.relays.loads import COST, LOSS, MOST_LOOKS, MOST_LOSS, Use, between_trains, carry, lost
 from bench.relays.machine import CoreUse
 from bench.relays.receivers import Counts, Progress, Receivers
 from bench.relays.setting import Needs, Setting
@@ -23,13 +23,14 @@ ALL = Load(1, CHILDREN).owed(SECONDS).datagrams
 
 
 class Later:
-    """Receivers to which this comes next."""
+    """Receivers to which this comes next, and then nothing more."""
 
     def __init__(self, *counts: Counts) -> None:
         self.left = list(counts)
+        self.contents = len(counts[0].contents) if counts else 0
 
     def take(self) -> Counts:
-        return self.left.pop(0)
+        return self.left.pop(0) if self.left else Counts(0, (Progress(),) * self.contents)
 
 
 def came(rtp: int, *spans: int, seconds: float = SECONDS) -> Counts:
@@ -91,6 +92,20 @@ def test_what_is_owed_is_never_nothing_however_short_a_window_is(seconds: float)
     assert owed.datagrams == pytest.approx(475 * seconds, rel=0.001)
 
 
+def until_rest(*counts: Counts) -> int:
+    with contextlib.closing(Loop()) as loop:
+        return between_trains(Later(*counts), loop).contents[0].rtp
+
+
+def test_a_window_begins_and_ends_between_two_trains_where_there_is_a_rest() -> None:
+    assert until_rest(came(500, 5), came(300, 1), came(200, 5), came(0, 0), came(7, 7)) == 1000
+    assert until_rest(came(500, 5), came(0, 0), came(7, 7)) == 500
+
+
+def test_where_trains_never_rest_a_window_ends_all_the_same() -> None:
+    assert until_rest(*[came(1, 1)] * 100) == 1 + MOST_LOOKS
+
+
 # A whole window
 
 
@@ -129,8 +144,16 @@ def test_who_carries_rtp_and_delivers_nothing_has_lost_all_at_no_price(
     assert (silent.figures[LOSS], silent.figures[COST]) == (1.0, float("inf"))
 
 
+def test_a_train_that_the_begin_of_a_window_cuts_makes_up_for_nothing_that_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = came(0, 0), Counts(0, (Progress(rtp=5),)), came(0, 0)
+    told = window(tmp_path, monkeypatch, *begin, came(995, 1000), came(0, 0))
+    assert told.figures[LOSS] == pytest.approx(0.005)
+
+
 def test_of_what_is_no_rtp_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = window(tmp_path, monkeypatch, Counts(0), Counts(1000), carries_rtp=False)
+    told = window(tmp_path, monkeypatch, Counts(0), Counts(0), Counts(1000), carries_rtp=False)
     assert LOSS not in told.figures
     assert told.figures[COST] < float("inf")
 
