@@ -142,7 +142,7 @@ ROWS = (
     _crowd(5.0, 2.0),
     Row(
         "a node at its limit, 100 there first", ALL_DELIVERED, Needs(contents=limits.CONTENTS),
-        ask=limits.besieged, turn_seconds=30.0,
+        ask=limits.besieged, turn_seconds=45.0,
     ),
     Row(
         "memory",
