@@ -166,8 +166,18 @@ def payload(first: int, count: int) -> bytes:
 
 @contextlib.contextmanager
 def meanwhile(action: Callable[[], T]) -> Iterator[Future[T]]:
-    """Do something in another thread; what it raises comes out at the end."""
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(action)
+    """Do something in another thread; what it raises comes out at the end.
+
+    When the body fails, that is what comes out, at once: what it has not done may be waited for over there.
+    """
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(action)
+    try:
         yield future
         future.result(PATIENCE)
+    except BaseException as failure:
+        if future.done() and (error := future.exception()) is not None and error is not failure:
+            failure.add_note(f"meanwhile: {error!r}")
+        raise
+    finally:
+        pool.shutdown(wait=future.done())

@@ -114,7 +114,7 @@ def test_the_reader_learns_with_which_chunk_another_stream_begins() -> None:
     ]
 
 
-def test_it_tells_its_state() -> None:
+def test_a_queue_is_printed_with_its_state() -> None:
     chunks = ChunkQueue(1000)
     chunks.write(b"data")
     assert repr(chunks) == "<ChunkQueue waiting, 4 bytes queued, 0 dropped>"

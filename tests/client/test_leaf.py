@@ -99,7 +99,7 @@ def test_the_question_says_who_asks(node: Node, subscribe: Subscribe) -> None:
     assert 0 < asked.remaining_ms <= 4000
 
 
-def test_absent_is_final(node: Node, subscribe: Subscribe) -> None:
+def test_a_content_that_is_absent_ends_the_search_as_not_found(node: Node, subscribe: Subscribe) -> None:
     subscription = subscribe()
     subscription.start()
     node.miss(MissReason.ABSENT)
@@ -352,7 +352,7 @@ def test_another_stream_in_its_place_ends_it(node: Node, joined: Subscription) -
     assert "replaced" in ending(joined)
 
 
-def test_nonsense_ends_it(node: Node, joined: Subscription) -> None:
+def test_a_message_out_of_place_ends_the_stream(node: Node, joined: Subscription) -> None:
     assert node.connection is not None
     node.connection.send(disc())
     assert "Disc has no place" in ending(joined)
@@ -418,7 +418,9 @@ def test_leaving_between_two_tries_does_not_wait_for_the_next(
 # What is told to people and to tools
 
 
-def test_joining_is_an_event(node: Node, subscribe: Subscribe, caplog: pytest.LogCaptureFixture) -> None:
+def test_that_it_has_joined_is_logged_with_content_path_and_request(
+    node: Node, subscribe: Subscribe, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     subscription = subscribe()
     subscription.start()

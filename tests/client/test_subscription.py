@@ -263,5 +263,5 @@ def test_a_crash_before_it_has_joined_is_raised_by_entering_and_leaves_nothing(
     assert node.heard_stop() is StopReason.UNSUBSCRIBE
 
 
-def test_it_says_what_it_is(joined: Subscription) -> None:
+def test_a_subscription_is_printed_with_its_path(joined: Subscription) -> None:
     assert repr(joined).startswith("<Subscription news path=rp > n1 <ChunkQueue open")

@@ -13,23 +13,65 @@ from mcast.config.key_file import LEAST_KEY, read_key_file
 from mcast.config.networks import parse_networks
 from mcast.errors import ConfigError
 from mcast.net.ports import MediaPorts
+from mcast.wire.content import MAX_CONTENT_NAME
 
 words = st.text(max_size=30) | st.from_regex(r"[0-9a-f.:/%-]{0,20}", fullmatch=True)
 numbers = st.integers() | st.floats() | st.sampled_from([0, -1, 1 << 64])
-READERS: list[Callable[[str], object]] = [
-    lambda text: parse_networks([text]),
-    MediaPorts.parse,
-    options.check_content,
-    options.check_neighbour,
-    options.check_start,
-]
+
+# Each reads a word, checks what it was taken for, and writes that.
 
 
-@pytest.mark.parametrize("read", READERS, ids=["networks", "ports", "content", "neighbour", "start"])
-@given(text=words)
-def test_any_word_is_taken_or_refused(read: Callable[[str], object], text: str) -> None:
+def networks(text: str) -> str:
+    read = parse_networks([text])
+    assert len(read.networks) == 1
+    return str(read)
+
+
+def ports(text: str) -> str:
+    read = MediaPorts.parse(text)
+    assert 1 <= read.low <= read.high <= 65_535
+    return str(read)
+
+
+def content(text: str) -> str:
+    read = options.check_content(text)
+    assert 1 <= len(read.encode()) <= MAX_CONTENT_NAME
+    return read
+
+
+def neighbour(text: str) -> str:
+    read = options.check_neighbour(text)
+    assert read.host
+    assert 1 <= read.port <= 65_535
+    return str(read)
+
+
+def start(text: str) -> str:
+    return options.check_start(text).name.lower()
+
+
+NEARLY = {  # in form, and the edges
+    networks: (r"10\.[0-9.]{1,6}/[0-9]{1,2}|::[0-9a-f]{0,4}/[0-9]{1,3}", ["fe80::1%2", "::/0", "0.0.0.0/0"]),
+    ports: (r"[0-9]{1,5}(-[0-9]{1,5})?", ["1-65535", " 7 ", "2-1", "0-9"]),
+    content: (r"[a-z\n]{0,5}|x{250,260}", ["", "é", "\udc80"]),
+    neighbour: (r"[a-z]{0,3}:[0-9]{1,5}", [":1", "[::1]:1", "[fe80::1%2]:1", "a:0", "a:65535"]),
+    start: (r"[Ll][Ii][Vv][Ee]", ["keyframe", "live ", "ſtart"]),
+}
+
+
+@pytest.mark.parametrize("read", NEARLY)
+@settings(max_examples=120)
+@given(data=st.data())
+def test_any_word_is_refused_or_taken_for_what_can_be_written_and_read_again(
+    read: Callable[[str], str], data: st.DataObject
+) -> None:
+    form, edges = NEARLY[read]
+    text = data.draw(st.sampled_from(edges) | st.from_regex(form, fullmatch=True) | words)
+    written = None
     with contextlib.suppress(ConfigError):
-        read(text)
+        written = read(text)
+    if written is not None:
+        assert read(written) == written
 
 
 @given(numbers)

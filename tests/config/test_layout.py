@@ -250,7 +250,7 @@ def test_a_chain_of_ten_thousand_nodes_is_read_and_drawn() -> None:
     assert len(tree(parse_layout({"rendezvous": "0", "nodes": nodes}, "x"))) == 10_000
 
 
-def test_the_text_for_people() -> None:
+def test_a_layout_is_described_as_a_tree_and_a_table() -> None:
     assert describe(campus()) == (
         "rp  10.0.4.10:5000  rendezvous  servers 10.0.6.10:7000\n"
         "├── n1  10.0.5.1:5000\n"

@@ -39,7 +39,9 @@ def test_a_broken_file_is_one_line_with_the_place(
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_a_directory_and_a_huge_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_a_directory_and_a_huge_file_are_refused_as_what_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ConfigError, match="there is no such file"):
         read_config(tmp_path / "missing.toml")
     with pytest.raises(ConfigError, match="cannot read it: Is a directory"):

@@ -53,7 +53,7 @@ def test_a_node_that_moved_is_below_its_new_parent() -> None:
     assert trees.drawing().splitlines()[-1].rstrip() == "          └─ n3"
 
 
-def test_only_news_are_printed() -> None:
+def test_a_tree_is_printed_anew_only_when_it_has_changed() -> None:
     stream = io.StringIO()
     trees = view(stream)
     assert trees.show(0.0)

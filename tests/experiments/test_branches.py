@@ -40,7 +40,7 @@ def test_unicast_sends_to_each_client_from_the_server_on(big: Scenario) -> None:
     assert sum(unicast.values()) == 36
 
 
-def test_server_and_client_in_the_small_scenario(simple: Scenario) -> None:
+def test_a_tree_of_the_small_scenario_leads_from_the_server_to_the_client(simple: Scenario) -> None:
     tree = branches_of(simple).tree("moon", "s2", {"c2": ["rp", "n2"]})
     assert [flow.receiver for flow in tree[0].flows] == ["sw6", "r1", "rp"]
     assert [flow.receiver for flow in tree[-1].flows] == ["sw3", "c2"]

@@ -53,7 +53,7 @@ def test_without_root_it_says_so_in_one_line_and_leaves_nothing(
     assert not (tmp_path / "made").exists()
 
 
-def test_without_ip_it_names_the_package(
+def test_without_ip_the_experiments_name_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)

@@ -40,7 +40,7 @@ def test_an_address_of_nobody_is_refused(big: Scenario) -> None:
 
 @pytest.mark.netns
 @pytest.mark.parametrize("name", ["simple_1", "big_chungus"])
-def test_the_kernels_decide_the_same(name: str) -> None:
+def test_the_computed_routes_are_those_of_the_kernels(name: str) -> None:
     with Lab(name) as lab:
         routes = Routes(lab.scenario)
         addresses = [

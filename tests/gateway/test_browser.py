@@ -226,7 +226,7 @@ def test_a_file_that_is_over_says_so(gateway: Gateway, overlay: Overlay, browser
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_sticks_out_of_the_window(
+def test_nothing_of_the_gateways_page_sticks_out_of_the_window(
     gateway: Gateway, overlay: Overlay, browser: Browser, width: int
 ) -> None:
     overlay.contents.append(ContentInfo("a-name-without-any-space-" * 8))

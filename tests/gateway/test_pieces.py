@@ -171,7 +171,7 @@ def test_where_no_picture_says_that_it_is_a_keyframe_time_decides(stream: bytes)
     assert begun == [10, 20]
 
 
-def test_the_programme_is_known(stream: bytes) -> None:
+def test_the_cutter_knows_the_pids_of_picture_and_sound(stream: bytes) -> None:
     cutter = PieceCutter()
     cutter.feed(stream)
     assert (cutter.programme.video, cutter.programme.audio) == (0x100, 0x101)

@@ -408,7 +408,7 @@ def test_who_takes_it_for_udpxy_is_told_what_to_use(gateway: Gateway, path: str)
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/.ts", "/x.avi", "/x/../earth.ts", "/api/", "/base.css/x"])
-def test_anything_else_is_not_found(gateway: Gateway, path: str) -> None:
+def test_a_path_that_the_gateway_has_not_is_answered_with_404(gateway: Gateway, path: str) -> None:
     assert get(gateway, path)[0] == 404
 
 

@@ -164,13 +164,13 @@ def datagrams(file: Path) -> list[bytes]:
 # --- what cannot be built: one line, status 2, nothing left ---
 
 
-def test_without_root_it_says_so(pair: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_the_lab_says_run_it_as_root(pair: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(ConfigError, match="run it as root"):
         Lab(pair).__enter__()
 
 
-def test_without_ip_it_names_the_package(
+def test_without_ip_the_lab_names_the_package(
     pair: Scenario, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -123,7 +123,7 @@ def test_what_is_cut_off_or_down_is_seen_without_a_colour_in_a_large_overlay(
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_sticks_out_of_the_window(
+def test_nothing_of_the_overlays_page_sticks_out_of_the_window(
     page: OverlayPage, overlay: MadeUp, browser: Browser, width: int
 ) -> None:
     name = "a-name-without-any-space-" * 8

@@ -35,7 +35,7 @@ def test_who_knows_a_number_gets_what_came_behind_it() -> None:
     assert (store.last, store.since(0)[0]["node"]) == (5, None)
 
 
-def test_the_oldest_make_room() -> None:
+def test_beyond_the_bound_the_oldest_events_are_forgotten() -> None:
     store = EventStore()
     store.add("", [told() for _ in range(MAX_EVENTS + 10)])
     kept = store.since(0)

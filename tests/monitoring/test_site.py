@@ -106,11 +106,11 @@ def test_the_page_and_its_files_are_there_under_a_strict_policy(page: OverlayPag
 
 
 @pytest.mark.parametrize("path", ["/api", "/api/overlay/x", "/api/nothing", "/nothing", "/metrics/x", "/.."])
-def test_anything_else_is_not_there(page: OverlayPage, path: str) -> None:
+def test_a_path_that_the_overlay_page_has_not_is_answered_with_404(page: OverlayPage, path: str) -> None:
     assert ask(page, path).status == 404
 
 
-def test_it_is_read_only(page: OverlayPage) -> None:
+def test_a_post_to_the_overlay_page_is_answered_with_405(page: OverlayPage) -> None:
     assert ask(page, "/api/overlay", "POST").status == 405
 
 

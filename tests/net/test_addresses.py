@@ -26,7 +26,7 @@ from mcast.net.connection import connect
         (":5000", HostPort("", 5000)),
     ],
 )
-def test_the_three_spellings_of_an_address(text: str, expected: HostPort) -> None:
+def test_an_address_is_read_in_each_of_its_spellings(text: str, expected: HostPort) -> None:
     assert parse_address(text) == expected
 
 
@@ -82,7 +82,7 @@ def test_every_literal_address_goes_to_the_kernels_form_and_back(ip: IPv4Address
     assert endpoint.ip == literal_ip(str(ip))
 
 
-def test_hosts_stand_alone_too() -> None:
+def test_a_host_without_a_port_is_read_with_and_without_brackets() -> None:
     assert [parse_host(text) for text in ("10.0.7.1", "[::1]", "::1", "n1.lan")] == [
         "10.0.7.1",
         "::1",

@@ -70,7 +70,7 @@ def test_more_addresses_than_one_call_takes_are_served_by_several() -> None:
         assert many.send(Train(0, 100, b"x" * 100)) == 2 * MAX_MESSAGES + 3
 
 
-def test_nobody_is_nobody() -> None:
+def test_without_addresses_nothing_is_sent() -> None:
     with sockets("127.0.0.1", 1) as (sender,):
         assert MultiSender(sender, []).send(train(2)) == 0
 

@@ -14,7 +14,7 @@ LOCAL = ip_address("127.0.0.1")
 @pytest.mark.parametrize(
     ("text", "low", "high"), [("5000-5003", 5000, 5003), (" 7-7 ", 7, 7), ("9000", 9000, 9000), (None, 0, 0)]
 )
-def test_range_is_read(text: str | None, low: int, high: int) -> None:
+def test_a_range_of_media_ports_is_read(text: str | None, low: int, high: int) -> None:
     assert MediaPorts.parse(text) == MediaPorts(low, high)
 
 

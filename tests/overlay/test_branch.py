@@ -879,7 +879,7 @@ def test_what_concerns_another_parent_than_the_primary_costs_that_one_alone() ->
     assert (branch.state, branch.primary) == (State.FED, 1)
 
 
-def test_it_shows_where_it_stands() -> None:
+def test_a_branch_is_printed_with_its_state_and_its_upstreams() -> None:
     assert repr(joining()).startswith("<Branch news JOINING {1: UpstreamEntry(")
 
 

@@ -38,7 +38,7 @@ def test_the_patience_begins_anew_with_each_that_is_asked() -> None:
     assert candidates.is_late(2 * PATIENCE)
 
 
-def test_it_shows_who_is_left() -> None:
+def test_candidates_are_printed_as_those_who_are_left() -> None:
     candidates = Candidates([FIRST, SECOND])
     assert repr(candidates) == "<Candidates server 10.0.6.10:7000, n2>"
     candidates.take(0.0)

@@ -331,7 +331,7 @@ def test_the_last_child_that_leaves_prunes_the_stream() -> None:
     assert (core.is_idle, dict(core.branches)) == (True, {})
 
 
-def test_contents_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_content_beyond_the_most_is_refused_as_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "MAX_CONTENTS", 2)
     core = rendezvous("a", "b", "c")
     core.handle(StreamReceived(1, stream(R1, "a")), 0.0)

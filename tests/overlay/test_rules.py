@@ -55,7 +55,7 @@ def test_suspicion_does_not_cascade() -> None:
         assert Feed.SILENT not in feeds(net, name)
 
 
-def test_who_was_asleep_itself_suspects_nobody() -> None:
+def test_a_node_that_was_frozen_suspects_no_parent_when_it_wakes() -> None:
     net = watched(CHAIN, "n4")
     net.freeze("n3")
     net.run(0.6)
@@ -64,14 +64,14 @@ def test_who_was_asleep_itself_suspects_nobody() -> None:
     assert not {Feed.SUSPECT, Feed.SILENT} & set(feeds(net, "n3"))
 
 
-def test_loss_alone_is_no_suspicion() -> None:
+def test_loss_alone_makes_no_node_of_a_chain_change_its_parent() -> None:
     net = watched(CHAIN, "n4")
     net.world.media_loss = 0.2
     net.run(5)
     assert net.said("parent_lost") == net.said("parent_taken") == []
 
 
-def test_two_upstreams_and_one_path() -> None:
+def test_of_two_upstreams_the_children_hear_the_path_of_the_primary_alone() -> None:
     """The children hear of the primary's path alone, and of another when that one becomes the primary."""
     branch = doubted()
     actions = branch.on_port(2, spare_port(), 1.05)
@@ -82,7 +82,7 @@ def test_two_upstreams_and_one_path() -> None:
     assert branch.path == (RP, N3, N1)
 
 
-def test_a_ring_starves_visibly() -> None:
+def test_a_ring_notices_that_it_starves() -> None:
     """Two that have each other for a second parent bring each other nothing new, and notice."""
     net = watched([("rp", "n1"), ("rp", "n2"), ("n1", "n2")], "n1", "n2", parents=2)
     net.run(10)

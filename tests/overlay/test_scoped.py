@@ -64,7 +64,7 @@ def test_it_does_not_go_back_to_who_sent_it_and_nowhere_if_nobody_is_nearer() ->
     assert misses(core.handle(DiscReceived(1, disc), 1.0)) == [MissReason.DUPLICATE]
 
 
-def test_without_the_policy_it_is_flooded() -> None:
+def test_without_the_policy_all_neighbours_are_asked() -> None:
     assert asked(node(scoped=False)) == {"n2", "n3", "n4"}
 
 

@@ -215,7 +215,7 @@ def test_somebody_new_to_ask_makes_the_next_flood_come_at_once() -> None:
     assert search.due == 1.01
 
 
-def test_it_shows_where_it_stands() -> None:
+def test_a_search_is_printed_with_its_request_and_its_tries() -> None:
     search = begun()
     assert repr(search) == f"<Search request={search.request.hex()} tries=0>"
 

@@ -66,7 +66,7 @@ def test_the_strategies_know_every_event_and_every_action() -> None:
     assert set(strategies.ACTION_PARTS) == set(get_args(do.Action))
 
 
-def test_addresses_are_kept() -> None:
+def test_an_address_in_a_trace_is_read_as_it_was_written() -> None:
     here = Endpoint.of("10.0.0.1", 5000)
     assert written(here) == here
 

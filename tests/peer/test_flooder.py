@@ -378,24 +378,27 @@ def test_who_is_met_and_not_there_is_not_dialled_again_for_each_question(meet: M
     neighbour.stop()  # at once
 
 
-def test_a_new_layout_may_come_in_while_the_decider_asks(
+def test_while_a_new_layout_comes_in_no_question_is_forgotten(
     watcher: Watcher, crash: Recorder, peer: Peer
 ) -> None:
-    around = Flooder(watcher, Recorder(), crash, QUICK)
-    done = threading.Event()
+    posted, asked = Posted(), set[bytes]()
+    around = Flooder(watcher, posted, crash, QUICK)
 
     def change() -> None:
         for size in [0, 3, 1, 4] * 4:
             around.update({f"n{number}": peer.address for number in range(size)})
-        done.set()
 
     changing = threading.Thread(target=change)
     changing.start()
-    while not done.wait(0.0005):
+    while changing.is_alive() or not asked:
         for number in range(4):
-            around.ask(Ask(f"n{number}", disc()))
-    changing.join()
+            around.ask(Ask(f"n{number}", question := disc()))
+            asked.add(question.request)
+        changing.join(0.0005)
     around.stop()
+    # The peer answers nothing: so of each is told, once, that it is asked no more.
+    assert sorted(event.request for event in posted.events if isinstance(event, Unasked)) == sorted(asked)
+    assert len(posted.events) == len(asked)
 
 
 # Who was only named by others

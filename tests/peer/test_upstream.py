@@ -285,13 +285,15 @@ def test_leaving_does_not_wait_for_a_parent_that_takes_nothing_more(
     assert ends(connection)
 
 
-def test_leaving_at_once(follow: Follow, peer: Peer, told: Told) -> None:
+def test_leaving_at_once_posts_nothing(follow: Follow, peer: Peer, told: Told) -> None:
     for _ in range(20):
         leave(follow(peer.address))
     assert told.events == []
 
 
-def test_leaving_before_the_answer(follow: Follow, peer: Peer, told: Told) -> None:
+def test_leaving_before_the_answer_says_stop_and_posts_nothing(
+    follow: Follow, peer: Peer, told: Told
+) -> None:
     upstream = follow(peer.address, warm=True)
     connection = peer.accept()
     read(connection, Stream)
@@ -301,7 +303,9 @@ def test_leaving_before_the_answer(follow: Follow, peer: Peer, told: Told) -> No
     assert told.events == []
 
 
-def test_leaving_while_the_answer_comes_in(follow: Follow, peer: Peer, told: Told) -> None:
+def test_leaving_while_the_answer_comes_in_posts_at_most_that_answer(
+    follow: Follow, peer: Peer, told: Told
+) -> None:
     for _ in range(10):
         upstream = follow(peer.address, warm=True)
         connection = peer.accept()
@@ -323,7 +327,7 @@ def test_leaving_twice_says_stop_once(follow: Follow, peer: Peer) -> None:
     assert ends(connection)
 
 
-def test_it_says_in_one_line_where_it_stands(follow: Follow, peer: Peer, told: Told) -> None:
+def test_an_upstream_is_printed_with_where_it_stands(follow: Follow, peer: Peer, told: Told) -> None:
     upstream = follow(peer.address, warm=True)
     connection = peer.accept()
     asked = read(connection, Stream)

@@ -61,7 +61,7 @@ def test_packets_that_come_twice_are_foreign() -> None:
     assert not found.is_complete
 
 
-def test_nothing_to_have_is_no_success() -> None:
+def test_a_recording_in_which_nothing_could_be_is_not_complete() -> None:
     assert not compare(b"", WITNESS, 0, 0).is_complete
 
 

@@ -57,7 +57,7 @@ def test_a_row_without_runs_or_packets_or_gaps_does_not_pass() -> None:
     assert not judge(CASE, [replace(GOOD, gaps_ms=[])], repeated=0).passed
 
 
-def test_a_second_copy_fails() -> None:
+def test_a_second_copy_fails_a_case_that_allows_one() -> None:
     case = replace(CASE, goals=Goals(copies=True))
     assert judge(case, [replace(GOOD, most_copies=1.04)], repeated=0).passed
     assert not judge(case, [replace(GOOD, most_copies=2.0)], repeated=0).passed

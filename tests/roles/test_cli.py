@@ -79,7 +79,9 @@ def test_a_crash_of_any_thread_ends_the_program_with_status_1(capsys: pytest.Cap
     assert "(stumbler)" in err
 
 
-def test_even_a_crash_of_a_thread_that_nobody_owns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_crash_of_a_thread_that_nobody_owns_ends_the_program_with_status_1(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def fail() -> None:
         raise KeyError("bug")
 

@@ -72,7 +72,7 @@ def left_nothing(program: Program) -> bool:
     return reason == "stopped by the user" and not program.recording.exists()
 
 
-def test_while_nobody_answers(run: Run) -> None:
+def test_a_signal_ends_it_with_status_0_while_nobody_answers(run: Run) -> None:
     with silent_address() as address:
         program = run(address)
         program.said("searching")
@@ -81,7 +81,9 @@ def test_while_nobody_answers(run: Run) -> None:
 
 
 @pytest.mark.parametrize("questions", [1, 2])
-def test_while_it_is_asked_for_an_answer(node: Node, run: Run, questions: int) -> None:
+def test_a_signal_ends_it_with_status_0_while_it_waits_for_an_answer(
+    node: Node, run: Run, questions: int
+) -> None:
     program = run(node.address)
     if questions == 1:
         node.connection, _ = node.peer.question(Disc)
@@ -93,7 +95,7 @@ def test_while_it_is_asked_for_an_answer(node: Node, run: Run, questions: int) -
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_while_it_plays(node: Node, run: Run, number: signal.Signals) -> None:
+def test_a_signal_ends_it_with_status_0_while_it_plays(node: Node, run: Run, number: signal.Signals) -> None:
     program = run(node.address)
     node.take_in()
     node.push(0, 20)
@@ -104,7 +106,7 @@ def test_while_it_plays(node: Node, run: Run, number: signal.Signals) -> None:
     node.wait_forgotten()
 
 
-def test_while_it_waits_for_media(node: Node, run: Run) -> None:
+def test_a_signal_ends_it_with_status_0_while_it_waits_for_media(node: Node, run: Run) -> None:
     program = run(node.address)
     node.take_in()
     program.said("joined")

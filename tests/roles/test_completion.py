@@ -82,7 +82,7 @@ def test_bash_offers_no_files_where_none_is_meant(line: str, tmp_path: Path) -> 
 
 @pytest.mark.shells
 @pytest.mark.parametrize(("line", "offered"), CASES)
-def test_fish_offers_the_same(line: str, offered: list[str], tmp_path: Path) -> None:
+def test_fish_offers_the_same_words_as_the_others(line: str, offered: list[str], tmp_path: Path) -> None:
     ask = f"source {script_for(line, 'fish', tmp_path)}; complete -C '{line}'"
     assert [each.partition("\t")[0] for each in answer("fish", ask)] == offered
 
@@ -154,7 +154,9 @@ def test_top_prints_the_script_of_its_whole_program(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == script(BOOTSTRAP, "bash")
 
 
-def test_there_is_none_for_another_shell(capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_shell_has_no_completion_and_asking_for_it_is_status_2(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["--print-completion", "csh"]) == 2
     assert "'csh'" in capsys.readouterr().err
 

@@ -373,10 +373,19 @@ def test_a_bye_alone_is_an_end_too_after_a_while(
     assert events.wait_for(2)[1] == ConnectionGone(1, Departure.UNSUBSCRIBED)
 
 
-def test_late_news_of_a_child_that_has_left_are_nothing(inbound: InboundConnections) -> None:
+def test_late_news_of_a_child_that_has_left_are_nothing(
+    call: Call, inbound: InboundConnections, events: Events
+) -> None:
     for reason in ChildLost:
-        inbound.on_child_lost(4711, reason)
-    inbound.on_tick(LATER)
+        left = call()
+        subscribe(left, inbound, events, number := len(events.events) // 2 + 1)
+        left.close()
+        told = list(events.wait_for(2 * number))
+        assert told[-1] == ConnectionGone(number, Departure.LOST)
+        inbound.on_child_lost(number, reason)
+        inbound.on_tick(LATER)
+        assert events.events == told
+    assert len(inbound) == 0
 
 
 def test_who_watches_is_handed_over_and_may_ask_nothing_more(
@@ -450,11 +459,18 @@ def test_a_stream_that_cannot_be_taken_in_after_all_is_refused_and_told(
     assert caplog.records == []  # it has never been a child
 
 
-def test_answers_to_who_has_left_are_dropped(inbound: InboundConnections) -> None:
-    asked = disc()
+def test_answers_to_who_has_left_are_dropped(call: Call, inbound: InboundConnections, events: Events) -> None:
+    left, stays = call(), call()
+    left.send(asked := disc())
+    left.close()
+    told = list(events.wait_for(2))
     inbound.reply(1, found(asked))
     inbound.update(Update(1, "news", (RP,), 2, cut=False))
     inbound.end(1, stop_for(stream_of(asked), StopReason.END))
+    assert events.events == told
+    assert len(inbound) == 1
+    stays.send(also := disc())  # and whoever is still there is served
+    assert events.wait_for(3)[2] == DiscReceived(2, also, HERE)
 
 
 def test_close_hangs_up_on_all(call: Call, inbound: InboundConnections) -> None:

@@ -18,7 +18,7 @@ PROMISED = {
 """What docs/operations.md lists."""
 
 
-def test_it_holds_what_is_promised(tmp_path: Path) -> None:
+def test_a_report_holds_all_fields_that_are_promised(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     report = Report("news", statistics=Statistics(path=("rp", "n1"), output_times=((90_000, 1.5),)))
     report.write(file)

@@ -30,7 +30,7 @@ def test_a_program_tells_what_it_waits_for_that_it_serves_and_that_it_ends(manag
     ]
 
 
-def test_nothing_is_said_twice(manager: Manager) -> None:
+def test_the_service_manager_is_told_nothing_twice(manager: Manager) -> None:
     told = ServiceManager(manager.address)
     told.ready("serving")
     told.status("serving")

@@ -54,7 +54,7 @@ def test_a_narrow_terminal_is_not_overrun(
     assert terminal.getvalue() == "\r\x1b[K" + str(STATUS)[:19]
 
 
-def test_anything_else_gets_nothing() -> None:
+def test_a_pipe_gets_no_status_line() -> None:
     pipe = io.StringIO()
     lines = LineWriter(pipe)
     line = StatusLine(lines)

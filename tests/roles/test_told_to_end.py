@@ -123,14 +123,14 @@ def fifo(tmp_path: Path) -> Path:
         ("node", "--bootstrap", "boot.campus:4000"),
     ],
 )
-def test_a_program_that_looks_up_a_name(run: Run, arguments: tuple[str, ...]) -> None:
+def test_sigterm_ends_a_program_that_looks_up_a_name(run: Run, arguments: tuple[str, ...]) -> None:
     program = run(*arguments)
     program.has_asked_for_a_name()
     status, err = program.told_to_end()
     assert (status, "error" in err) == (0, False), err
 
 
-def test_a_bootstrapper_that_looks_up_where_to_listen(run: Run, tmp_path: Path) -> None:
+def test_sigterm_ends_a_bootstrapper_that_looks_up_where_to_listen(run: Run, tmp_path: Path) -> None:
     layout = tmp_path / "layout.toml"
     layout.write_text('rendezvous = "rp"\n[nodes.rp]\naddress = "127.0.0.1:5000"\n')
     program = run("bootstrap", "--address", "boot.campus:4000", "--config", layout)
@@ -138,7 +138,7 @@ def test_a_bootstrapper_that_looks_up_where_to_listen(run: Run, tmp_path: Path) 
     assert program.told_to_end()[0] == 0
 
 
-def test_a_server_that_reads_a_file_of_twelve_gigabytes(run: Run, tmp_path: Path) -> None:
+def test_sigterm_ends_a_server_that_reads_a_file_of_twelve_gigabytes(run: Run, tmp_path: Path) -> None:
     film, config = tmp_path / "film.mp4", tmp_path / "server.toml"
     with film.open("wb") as file:
         file.truncate(12_000_000_000)  # which takes no room
@@ -152,7 +152,7 @@ def test_a_server_that_reads_a_file_of_twelve_gigabytes(run: Run, tmp_path: Path
     assert "serving" not in err
 
 
-def test_a_server_in_the_middle_of_a_preparation(
+def test_sigterm_ends_a_server_in_the_middle_of_a_preparation(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     film, config, encoder = tmp_path / "film.ts", tmp_path / "server.toml", tmp_path / "ffmpeg"
@@ -173,7 +173,7 @@ def test_a_server_in_the_middle_of_a_preparation(
     assert (status, "error" in err) == (0, False), err
 
 
-def test_a_client_that_waits_for_a_preparation(run: Run, node: Node) -> None:
+def test_sigterm_ends_a_client_that_waits_for_a_preparation(run: Run, node: Node) -> None:
     program = run(
         "client", "--neighbour", node.address, "--content", "news", "--wait", "600", "--output", "/dev/null"
     )
@@ -184,7 +184,7 @@ def test_a_client_that_waits_for_a_preparation(run: Run, node: Node) -> None:
     assert (status, "error" in err) == (0, False), err
 
 
-def test_a_client_whose_source_is_silent(run: Run, node: Node) -> None:
+def test_sigterm_ends_a_client_whose_source_is_silent(run: Run, node: Node) -> None:
     program = run(
         "client", "--neighbour", node.address, "--content", "news", "--wait", "600", "--output", "/dev/null"
     )
@@ -196,7 +196,7 @@ def test_a_client_whose_source_is_silent(run: Run, node: Node) -> None:
     assert node.heard_stop() is StopReason.UNSUBSCRIBE
 
 
-def test_a_client_whose_fifo_nobody_reads(run: Run, node: Node, fifo: Path) -> None:
+def test_sigterm_ends_a_client_whose_fifo_nobody_reads(run: Run, node: Node, fifo: Path) -> None:
     program = run(
         "client", "--neighbour", node.address, "--content", "news", "--wait", "600", "--output", fifo
     )
@@ -206,13 +206,15 @@ def test_a_client_whose_fifo_nobody_reads(run: Run, node: Node, fifo: Path) -> N
 
 
 @pytest.mark.parametrize("role", ["bootstrap", "server"])
-def test_a_program_whose_file_is_a_fifo_that_nobody_writes(run: Run, fifo: Path, role: str) -> None:
+def test_sigterm_ends_a_program_whose_file_is_a_fifo_that_nobody_writes(
+    run: Run, fifo: Path, role: str
+) -> None:
     program = run(role, "--address", "127.0.0.1:0", "--config", fifo)
     wait_until(program.handles_signals, "the program to be up")
     assert program.told_to_end()[0] == 0
 
 
-def test_a_client_whose_standard_output_nobody_reads(run: Run, node: Node) -> None:
+def test_sigterm_ends_a_client_whose_standard_output_nobody_reads(run: Run, node: Node) -> None:
     program = run("client", "--neighbour", node.address, "--content", "news", "--output", "-")
     node.take_in()
     program.said("joined")

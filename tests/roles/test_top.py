@@ -220,7 +220,7 @@ def test_keys_scroll_and_show_one_content_after_the_other(crash: Recorder) -> No
     assert not top.on_key(ord("q"), 10)
 
 
-def test_it_ends_when_it_is_told_to(crash: Recorder) -> None:
+def test_sigterm_ends_top_with_status_0(crash: Recorder) -> None:
     with shown(crash, small()) as url:
         terminal = Terminal("--http-url", url)
         try:

@@ -88,7 +88,7 @@ def test_each_of_two_keys_lets_in_as_password_and_as_token(access: Access, key: 
     "shown", ["", "Basic", "Basic !!!", "Bearer", f"Digest {KEY}", basic(OTHER), basic(""), f"Bearer {OTHER}",
               f"Bearer {KEY}x", basic("x", user=KEY), "Bearer \xff"],
 )  # fmt: skip
-def test_nothing_else_does(access: Access, shown: str) -> None:
+def test_a_wrong_or_malformed_key_is_answered_with_401(access: Access, shown: str) -> None:
     assert status_of(access, asked(authorization=shown)) == HTTPStatus.UNAUTHORIZED
 
 

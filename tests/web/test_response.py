@@ -86,7 +86,7 @@ def test_no_header_can_be_broken_out_of() -> None:
         Response(headers={"Location": "/\r\nSet-Cookie: x=1"})
 
 
-def test_json_is_for_this_moment() -> None:
+def test_json_answers_are_never_stored() -> None:
     answer = json_answer({"name": "ü"})
     assert answer.body == '{"name":"ü"}'.encode()
     assert answer.headers["Cache-Control"] == "no-store"

@@ -231,7 +231,7 @@ def undated(head: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "TRACE", "BREW"])
-def test_nothing_can_be_changed(serve: Serve, method: str) -> None:
+def test_a_method_that_could_change_something_is_answered_with_405(serve: Serve, method: str) -> None:
     status, body, headers = get(serve(), "/base.css", method)
     assert (status, headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
     assert b"read-only" in body

@@ -1,10 +1,12 @@
 """Hypothesis strategies: every value and packet that mcast can write, and peers' broken bytes."""
 
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
 from hypothesis import strategies as st
 
+from mcast.errors import WireError
 from mcast.wire import bootstrap, handshake, health, node, rtcp, server
 from mcast.wire.content import Readiness
 from mcast.wire.endpoint import Endpoint, is_host, is_link_local
@@ -12,6 +14,7 @@ from mcast.wire.frame import Message
 from mcast.wire.identity import MAX_NODE_NAME, Identity
 from mcast.wire.position import MAX_NUMBER, Position
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -343,6 +346,14 @@ def mutated(draw: st.DrawFn, valid: st.SearchStrategy[bytes]) -> bytes:
             case _:
                 del data[start:]
     return bytes(data)
+
+
+def taken(read: Callable[[S], T], data: S) -> T | None:
+    """Return what data is taken for; None where it is refused, with a WireError."""
+    try:
+        return read(data)
+    except WireError:
+        return None
 
 
 def hostile(valid: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:

@@ -43,7 +43,7 @@ def test_foreign_stream_garbage_and_rtcp_are_told_apart() -> None:
     assert numbers(data) == [[5], [7]]
 
 
-def test_rtcp_alone_and_emptiness() -> None:
+def test_rtcp_alone_is_rtcp_and_an_empty_datagram_is_garbage() -> None:
     report = pack_compound([ReceiverReport(1)])
     assert sort_burst(report, len(report), SSRC).rtcp == [report]
     assert sort_burst(b"", 0, SSRC).garbage == 1
@@ -56,9 +56,18 @@ def test_every_valid_datagram_comes_out_once_and_in_order(sequence: list[int], r
     assert found == sequence
 
 
-@given(st.binary(max_size=3000), st.integers(0, 1500))
-def test_any_bytes_are_sorted_without_an_error(data: bytes, size: int) -> None:
-    sort_burst(data, size, SSRC)
+segments = (
+    st.binary(max_size=SIZE)
+    | st.builds(datagram, st.integers(0, 9), packets=st.integers(1, 7), ssrc=st.sampled_from([SSRC, 9]))
+    | st.just(pack_compound([ReceiverReport(1)]))
+)
+
+
+@given(st.lists(segments, max_size=6).map(b"".join), st.just(SIZE) | st.integers(0, 1500))
+def test_any_bytes_are_sorted_and_every_segment_is_counted_once(data: bytes, size: int) -> None:
+    burst = sort_burst(data, size, SSRC)
+    sorted_in = sum(run.count for run in burst.runs) + len(burst.rtcp) + burst.foreign + burst.garbage
+    assert sorted_in == max(-(-len(data) // max(size, 1)), 1)  # an empty datagram is one, too
 
 
 @given(st.integers(0, 48), st.integers(0, SIZE - 1), st.integers(1, 255))

@@ -41,7 +41,7 @@ def test_one_that_carries_nothing_any_more_is_taken_before_another_is_made() -> 
     assert carriers.pick() is first
 
 
-def test_all_are_stopped() -> None:
+def test_stopping_the_carriers_stops_each_of_them() -> None:
     carriers = Carriers(Carrier, 2)
     both = [carriers.pick()]
     both[0].load = 1

@@ -28,7 +28,7 @@ def test_what_does_not_follow_on_sends_what_is_held_first() -> None:
     assert spans(gathering.flush()) == [(7, 5)]
 
 
-def test_repairs_pass_by() -> None:
+def test_repairs_go_on_at_once_beside_what_is_gathered() -> None:
     gathering = Gathering(0.03)
     gathering.take(train(0, 5), 1.0)
     gathering.take(train(7, 5), 1.01)

@@ -53,7 +53,9 @@ def outputs(parts: tuple[Part, Part], crash: Recorder) -> Outputs:
     return Outputs(parts, "news", crash)
 
 
-def test_all_get_the_stream(outputs: Outputs, parts: tuple[Part, Part]) -> None:
+def test_every_output_gets_all_that_is_written_though_one_has_no_room(
+    outputs: Outputs, parts: tuple[Part, Part]
+) -> None:
     assert outputs.write(b"1")
     parts[0].has_room = False
     assert not outputs.write(b"2")

@@ -165,7 +165,7 @@ def test_who_was_asleep_itself_suspects_nobody() -> None:
     assert kinds(core) == [Feed.FED]
 
 
-def test_losses_alone_are_no_suspicion() -> None:
+def test_a_parent_whose_datagrams_get_lost_is_fed_and_not_suspect() -> None:
     core = make()
     for number in range(0, 2_000, 20):
         core.receive(train(number, 1).data, SIZE, number / 1000)
@@ -352,7 +352,7 @@ def test_child_that_waits_for_a_keyframe_is_not_starved() -> None:
     assert core.stream.reception.start is None
 
 
-def test_refused_is_told_once() -> None:
+def test_that_a_parent_refuses_is_told_once() -> None:
     core = make()
     for turn in range(10):
         core.parent.refused(turn / 10)

@@ -41,7 +41,7 @@ def test_what_stands_behind_a_table_that_is_elsewhere_stays() -> None:
 
 
 @pytest.mark.parametrize("tables", [[], [pat(), packet(PMT, start=True)]], ids=["bare", "with tables"])
-def test_an_only_picture_stays(tables: list[bytes]) -> None:
+def test_nothing_is_trimmed_of_a_stream_of_one_picture(tables: list[bytes]) -> None:
     stream = b"".join([*tables, *picture()])
     assert without_open_picture(stream) == stream
 

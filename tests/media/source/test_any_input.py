@@ -2,13 +2,15 @@
 
 import contextlib
 import json
+from dataclasses import asdict
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mcast.media.source.complaints import SourceError
-from mcast.media.source.live_tracks import live_tracks
+from mcast.media.source.live_tracks import LiveTracks, live_tracks
 from mcast.media.source.prepare import Description
 from mcast.media.source.probe import parse
 from mcast.media.source.tracks import Wish
@@ -68,20 +70,54 @@ wishes = st.builds(
 
 @given(probes, wishes)
 def test_whatever_a_source_holds_is_chosen_from_or_refused(found: dict[str, Any], wish: Wish) -> None:
+    tracks = LiveTracks(())
     with contextlib.suppress(SourceError):
-        assert live_tracks(parse(json.dumps(found)), wish)
+        tracks = live_tracks(parse(json.dumps(found)), wish)
+        assert tracks.maps
+    places = {f"0:{stream['index']}" for stream in found.get("streams", [])}
+    pids = {f"0:i:{int(stream['id'], 0)}" for stream in found.get("streams", []) if "id" in stream}
+    assert set(tracks.maps) <= places | pids
 
 
-@given(st.text(max_size=60) | st.recursive(values, st.lists, max_leaves=5).map(json.dumps))
+PROBE = {"streams": [{"index": 0, "codec_type": "video", "codec_name": "h264", "width": 16, "height": 16}]}
+DESCRIPTION = Description(9, "ab", 90_000, {256: 3}, 0, "h264", 25_000, 16, 16)
+no_objects = st.recursive(values, st.lists, max_leaves=5)
+
+
+def shortened(data: bytes) -> st.SearchStrategy[bytes]:
+    return st.integers(0, len(data) - 1).map(lambda length: data[:length])
+
+
+def without_a_field(fields: dict[str, object]) -> st.SearchStrategy[bytes]:
+    return st.sampled_from(sorted(fields)).map(
+        lambda lost: json.dumps({name: value for name, value in fields.items() if name != lost}).encode()
+    )
+
+
+def test_a_probe_and_a_description_that_are_whole_are_read() -> None:
+    assert parse(json.dumps(PROBE)).streams.videos[0].width == 16
+    assert Description.from_json(DESCRIPTION.to_json()) == DESCRIPTION
+
+
+@given(
+    st.text(max_size=60)
+    | no_objects.map(json.dumps)
+    | no_objects.map(lambda streams: json.dumps({"streams": streams}))
+    | no_objects.map(lambda index: json.dumps({"streams": [PROBE["streams"][0] | {"index": [index]}]}))
+    | shortened(json.dumps(PROBE).encode()).map(bytes.decode)
+)
 def test_what_is_no_probe_is_refused(text: str) -> None:
-    with contextlib.suppress(SourceError):
+    with pytest.raises(SourceError):
         parse(text)
 
 
 @given(
     st.binary(max_size=80)
-    | st.recursive(values, st.lists, max_leaves=5).map(lambda v: json.dumps(v).encode())
+    | no_objects.map(lambda value: json.dumps(value).encode())
+    | shortened(DESCRIPTION.to_json())
+    | without_a_field(json.loads(DESCRIPTION.to_json()))
+    | st.integers().map(lambda counters: json.dumps(asdict(DESCRIPTION) | {"counters": counters}).encode())
 )
 def test_a_damaged_description_is_refused_by_one_of_three_errors(data: bytes) -> None:
-    with contextlib.suppress(ValueError, KeyError, TypeError):
+    with pytest.raises((ValueError, KeyError, TypeError)):
         Description.from_json(data)

@@ -146,7 +146,7 @@ def test_the_list_names_sources_sizes_and_ages(clip: Path, cache: Path) -> None:
     assert lines[1].endswith(f"{only_entry(cache).name}  {clip}")
 
 
-def test_the_programs_options_list_and_clean(
+def test_the_options_of_the_server_list_and_clean_its_cache(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--cache-list", "--cache", str(cache)]) == 0

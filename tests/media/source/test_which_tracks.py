@@ -278,7 +278,9 @@ def chosen(choice: Choice) -> tuple[int | None, list[int]]:
         ),
     ],
 )  # fmt: skip
-def test_the_rules(held: Streams, wish: str, expected: tuple[int | None, list[int]]) -> None:
+def test_the_largest_picture_and_the_main_sound_are_chosen_unless_others_are_wished_for(
+    held: Streams, wish: str, expected: tuple[int | None, list[int]]
+) -> None:
     assert chosen(choose(held, Wish(audio=wish))) == expected
 
 

@@ -69,7 +69,7 @@ class Description:
     def from_json(cls, data: bytes) -> "Description":
         """Read it back. Raises ValueError, KeyError or TypeError if the file is damaged."""
         fields = json.loads(data)
-        fields["counters"] = {int(pid): int(count) for pid, count in fields["counters"].items()}
+        fields["counters"] = {int(pid): int(count) for pid, count in dict(fields["counters"]).items()}
         return cls(**fields)
 
 
