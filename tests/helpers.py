@@ -3,10 +3,13 @@
 import contextlib
 import fcntl
 import socket
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, AnyStr
 
 PATIENCE = 30.0
 """Seconds to wait for what must happen: only a failing test waits so long."""
@@ -50,6 +53,20 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def line_with(text: AnyStr, process: "subprocess.Popen[AnyStr]", stream: IO[AnyStr] | None) -> AnyStr:
+    """Return the next line that holds a text; the process that does not write it in time is killed."""
+    assert stream is not None
+    impatience = threading.Timer(PATIENCE, process.kill)
+    impatience.start()
+    try:
+        while text not in (line := stream.readline()):
+            assert line, f"it has ended, by itself or after {PATIENCE:g} s, and not said {text!r}"
+    finally:
+        impatience.cancel()
+        impatience.join()
+    return line
 
 
 class Recorder:

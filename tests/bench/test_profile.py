@@ -48,6 +48,7 @@ def test_a_thread_that_has_ended_meanwhile_is_not_told() -> None:
     thread = OwnedThread("short-lived", lambda: assert_set(done), crash)
     thread.start()
     profiler = Profiler([os.getpid()])
+    wait_until(lambda: "short-lived" in profiler.taken(), "the thread, as long as it lives")
     done.set()
     thread.join()
     # Python's thread has ended a moment before the kernel's.

@@ -201,18 +201,23 @@ def test_a_probe_tells_how_much_later_datagrams_come_than_at_the_tap() -> None:
 def test_a_player_shakes_hands_connects_makes_a_stream_and_plays() -> None:
     asked: list[bytes] = []
 
+    def hear(peer: socket.socket) -> None:
+        data = peer.recv(65_536)
+        assert data, "the player has hung up"
+        asked.append(data)
+
     def serve(listener: socket.socket) -> None:
         peer, _ = listener.accept()
         with peer:
             peer.settimeout(5.0)
             while sum(map(len, asked)) < 1 + rtmp.HANDSHAKE_BYTES:
-                asked.append(peer.recv(65_536))
+                hear(peer)
             peer.sendall(b"\x03" + bytes(2 * rtmp.HANDSHAKE_BYTES))
             while b"createStream" not in b"".join(asked):
-                asked.append(peer.recv(65_536))
+                hear(peer)
             peer.sendall(b"..._result..._result...")
             while b"s7" not in b"".join(asked):
-                asked.append(peer.recv(65_536))
+                hear(peer)
             peer.sendall(b"media")
 
     with socket.create_server((HERE, 0)) as listener:

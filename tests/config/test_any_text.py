@@ -50,7 +50,7 @@ def start(text: str) -> str:
     return options.check_start(text).name.lower()
 
 
-NEARLY = {  # in form, and the edges
+NEARLY: dict[Callable[[str], str], tuple[str, list[str]]] = {  # in form, and the edges
     networks: (r"10\.[0-9.]{1,6}/[0-9]{1,2}|::[0-9a-f]{0,4}/[0-9]{1,3}", ["fe80::1%2", "::/0", "0.0.0.0/0"]),
     ports: (r"[0-9]{1,5}(-[0-9]{1,5})?", ["1-65535", " 7 ", "2-1", "0-9"]),
     content: (r"[a-z\n]{0,5}|x{250,260}", ["", "é", "\udc80"]),

@@ -165,7 +165,7 @@ def test_who_is_killed_takes_along_what_it_has_started_in_other_process_groups(t
     wait_until(lambda: any("sleep 60" in command(pid) for pid in descendants(program.pid)), "the sleeper")
     below = descendants(program.pid)
     program.kill()
-    wait_until(lambda: not any(map(exists, below)), "its end", 5)
+    wait_until(lambda: not any(map(exists, below)), "its end")
 
 
 def test_an_interrupted_end_still_ends_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

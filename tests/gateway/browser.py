@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -79,6 +80,7 @@ class Browser:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._data:
+            assert select.select([self._read], [], [], PATIENCE)[0], "the browser says nothing"
             data = os.read(self._read, 1 << 20)
             assert data, "the browser has ended"
             self._data += data

@@ -538,8 +538,12 @@ def test_a_viewer_that_does_not_read_is_cut_and_costs_nobody_else(
         slow.connect(tuple(gateway.address))
         slow.sendall(b"GET /earth.ts HTTP/1.1\r\nHost: localhost\r\n\r\n")
         with watching(gateway, "/earth.ts") as other:
-            while not gateway.cut:
+
+            def is_cut() -> bool:
                 assert other.read(PACKET * 200)
+                return gateway.cut == 1
+
+            wait_until(is_cut, "the one that does not read to be cut")
 
 
 def test_beyond_the_most_contents_at_a_time_others_wait(

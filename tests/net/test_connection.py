@@ -10,7 +10,6 @@ import pytest
 
 from helpers import wait_until
 from mcast.errors import UnreachableError, WireError
-from mcast.hostport import HostPort
 from mcast.net import connection as connection_module
 from mcast.net.connection import Connection, PeerGone, connect, say
 from mcast.net.ratelimit import RateLimitedLog
@@ -170,7 +169,7 @@ def test_a_peer_that_sends_only_what_is_unknown_does_not_prolong_the_deadline(pa
             connection.receive(0.1)
     finally:
         over.set()
-        connection.close()
+        peer.shutdown(socket.SHUT_RDWR)  # who sends more than is read would wait
         thread.join()
 
 
@@ -329,12 +328,16 @@ def test_connecting_reaches_a_listening_peer_from_the_address_that_is_asked_for(
             assert connection.peer.port == port
 
 
-def test_a_name_with_several_addresses_is_tried_until_one_answers() -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as server,
-        connect(HostPort("localhost", server.getsockname()[1]), 5),
-    ):
-        server.accept()[0].close()
+def test_a_name_with_several_addresses_is_tried_until_one_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, server.getsockname()[1]))
+            for host in ("127.0.0.2", "127.0.0.1")  # nobody listens at the first
+        ]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        with connect("two.campus:5000", 5) as connection:
+            assert str(connection.peer.ip) == "127.0.0.1"
+            server.accept()[0].close()
 
 
 def test_a_refused_connection_names_the_address_and_the_reason() -> None:

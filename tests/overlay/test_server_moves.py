@@ -63,6 +63,12 @@ class Moves:
             self.tell(ServerMeasured(OTHER, round(other_ms * 1000)))
             self.tell(TimePassed())
 
+    def until_asked(self, one_ms: float, other_ms: float) -> None:
+        """Let time pass until a second subscription is asked for."""
+        while len(self.asked) == 1:
+            self.run(0.25, one_ms, other_ms)
+            assert self.now < 1_000
+
     @property
     def parents(self) -> list[str]:
         branch = self.core.branches["news"]
@@ -82,8 +88,7 @@ def test_a_stream_moves_to_a_server_that_has_been_clearly_better_for_a_while_and
     moves = Moves()
     moves.run(BETTER_SECONDS - 1, 100, 50)
     assert len(moves.asked) == 1
-    while len(moves.asked) == 1:
-        moves.run(0.25, 100, 50)
+    moves.until_asked(100, 50)
     (_, asked) = moves.asked
     assert asked.resume
     assert isinstance(asked.parent, ServerParent)
@@ -118,8 +123,7 @@ def test_a_stream_moves_only_where_the_same_bytes_are() -> None:
 
 def test_a_stream_that_has_moved_rests() -> None:
     moves = Moves()
-    while len(moves.asked) == 1:
-        moves.run(0.25, 100, 20)
+    moves.until_asked(100, 20)
     moves.feed(moves.asked[-1].upstream)
     moved_at = moves.now
     moves.run(REST - 10, 20, 100)
@@ -132,8 +136,7 @@ def test_a_stream_that_has_moved_rests() -> None:
 def test_a_better_server_that_refuses_or_says_nothing_changes_nothing() -> None:
     for answers in (True, False):
         moves = Moves()
-        while len(moves.asked) == 1:
-            moves.run(0.25, 100, 20)
+        moves.until_asked(100, 20)
         if answers:
             moves.tell(Refused(moves.asked[-1].upstream, MissReason.CUT, "full"))
         moves.run(MOVE_SECONDS + 0.5, 100, 20)

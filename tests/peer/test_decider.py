@@ -229,9 +229,10 @@ def test_a_crash_is_told_and_stop_returns_all_the_same() -> None:
     assert trace.steps[-1][1] == event(1)  # what it crashed over is in the trace
 
 
-def test_stop_without_start_is_harmless(crash: Recorder) -> None:
-    Decider(Core(), Recorder(), crash, on_tick=Recorder()).stop()
-    wait_until(lambda: all(thread.name != "decide" for thread in threading.enumerate()))
+def test_stop_without_start_decides_nothing(crash: Recorder) -> None:
+    core, perform = Core(), Recorder()
+    Decider(core, perform, crash, on_tick=Recorder()).stop()
+    assert (core.times, perform.calls) == ([], [])
 
 
 def test_the_farewell_is_longer_than_a_hand_over_and_leaves_a_fifth_of_a_second_for_the_rest() -> None:

@@ -88,12 +88,17 @@ def test_a_reader_that_stops_keeps_nobody_waiting_and_what_it_missed_is_counted(
         writer.write(1.0, TimePassed(), ())
     data, missed = b"", 0
     lines: list[dict[str, Any]] = [{}]
-    while len(lines) - 1 + missed < steps:
+
+    def have_come() -> bool:
+        nonlocal data, missed, lines
         with contextlib.suppress(BlockingIOError):
             data += os.read(reader, 65_536)
         lines = [json.loads(line) for line in data[: data.rfind(b"\n") + 1].decode().splitlines()]
         # A line that says how many were left out stands for these, and is no decision itself.
         missed = sum(line["left_out"] - 1 for line in lines if "left_out" in line)
+        return len(lines) - 1 + missed >= steps
+
+    wait_until(have_come, "all decisions, written or counted")
     assert missed > 0
     assert "decisions were left out" in caplog.text
     with pytest.raises(trace.TraceError, match="steps were left out here"):

@@ -3,6 +3,7 @@
 import socket
 
 from helpers import PATIENCE
+from mcast.net.deadline import Deadline
 
 
 class Manager:
@@ -20,8 +21,9 @@ class Manager:
 
     def hear_until(self, word: str) -> list[str]:
         """Wait for a datagram that holds a word; return all that came, it included."""
-        heard = [self.hear()]
-        while word not in heard[-1]:
+        heard, deadline = [self.hear()], Deadline(PATIENCE)
+        while word not in heard[-1]:  # a sign of life comes again and again
+            assert not deadline.expired, f"waited for {word!r}, and heard {heard}"
             heard.append(self.hear())
         return heard
 

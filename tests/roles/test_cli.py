@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import FORGED, PATIENCE, wait_until
+from helpers import FORGED, PATIENCE, line_with, wait_until
 from mcast import __version__, errors, eventlog
 from mcast.config.key_file import read_key_file
 from mcast.errors import McastError
@@ -391,8 +391,7 @@ def spawn() -> Iterator[Spawn]:
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         )
         processes.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        line_with("ready", process, process.stdout)
         return process
 
     yield start
@@ -405,7 +404,7 @@ def spawn() -> Iterator[Spawn]:
 def test_sigint_and_sigterm_stop_in_order_with_status_0(spawn: Spawn, number: signal.Signals) -> None:
     process = spawn("process.stop.wait()\nprint('in order')")
     process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=PATIENCE)
     assert (out, process.returncode) == ("in order\n", 0)
     assert f"{number.name}: stopping" in err
 
@@ -415,8 +414,7 @@ def test_a_body_that_does_not_stop_is_ended_at_once_by_a_second_signal(spawn: Sp
                     "process.begun.set()\nprocess.stop.wait()\n"
                     "print('stopping', flush=True)\ntime.sleep(600)")  # fmt: skip
     process.send_signal(signal.SIGTERM)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "stopping\n"
+    line_with("stopping", process, process.stdout)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
@@ -444,8 +442,7 @@ def test_below_timeout_which_signals_twice_a_program_ends_in_order() -> None:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
     ) as timeout:  # fmt: skip
-        assert timeout.stdout is not None
-        assert timeout.stdout.readline() == "ready\n"
+        line_with("ready", timeout, timeout.stdout)
         timeout.terminate()  # it hands the signal to its child, and then to the group
         out, err = timeout.communicate(timeout=PATIENCE)
     assert out == "in order\n", err
@@ -490,8 +487,7 @@ def test_a_reader_of_stderr_that_never_reads_stops_nothing(spawn: Spawn, hang: s
         "import logging\nfor n in range(3000): logging.info('%d %s', n, 'x' * 1000)\n"
         f"print('done', flush=True)\n{hang}\nlogging.info('the last')"
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "done\n"  # though its pipe is full
+    line_with("done", process, process.stdout)  # though its pipe is full
     process.terminate()
     assert process.wait(PATIENCE) == 0
     assert process.stderr is not None
@@ -503,8 +499,7 @@ def test_what_was_left_out_is_counted_and_said_when_somebody_reads_again(spawn: 
         "import logging\nfor n in range(3000): logging.info('%d %s', n, 'x' * 1000)\n"
         "print('done', flush=True)\nprocess.stop.wait()\n"
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "done\n"
+    line_with("done", process, process.stdout)
     assert process.stderr is not None
     read = 0
     while "xxx" in (line := process.stderr.readline()):
@@ -532,12 +527,11 @@ def test_a_program_that_a_watchdog_aborts_shows_what_its_threads_were_at(spawn: 
 
 def test_sighup_is_heard_and_ends_nothing(spawn: Spawn) -> None:
     process = spawn("process.stop.wait()")
-    assert process.stdout is not None
     for _ in range(3):
         process.send_signal(signal.SIGHUP)
-        assert process.stdout.readline() == "again\n"
+        assert line_with("again", process, process.stdout) == "again\n"
     process.terminate()
-    process.communicate(timeout=10)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
 
 
@@ -546,7 +540,7 @@ def test_signals_in_quick_succession_never_deadlock_a_waiting_body(spawn: Spawn)
     for _ in range(300):
         process.send_signal(signal.SIGHUP)
     process.terminate()
-    process.communicate(timeout=10)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
 
 

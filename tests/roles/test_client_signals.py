@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from client.neighbours import Node, payload
-from helpers import PATIENCE, wait_until
+from helpers import PATIENCE, line_with, wait_until
 from mcast.wire.node import Disc, StopReason
 from roles.partners import silent_address
 
@@ -35,9 +35,7 @@ class Program:
 
     def said(self, text: str) -> None:
         """Wait for a line of its log."""
-        assert self._process.stderr is not None
-        while text not in (line := self._process.stderr.readline()):
-            assert line, f"it has ended without saying '{text}'"
+        line_with(text, self._process, self._process.stderr)
 
     def told_to_end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send it a signal, and wait for its status."""

@@ -213,9 +213,13 @@ def test_who_does_not_read_its_list_delays_nobody_and_is_let_go(
         read(other, Listed)
         connection.send(Wake())
         wait_until(lambda: len(server._listeners) == 2)
-        while len(server._listeners) == 2:  # until the buffers of the one are full, and its time is over
+
+        def is_let_go() -> bool:  # when its buffers are full, and its time is over
             contents.changed()
             read(other, Listed)
+            return len(server._listeners) == 1
+
+        wait_until(is_let_go, "the one that does not read to be let go")
 
 
 def test_many_who_do_not_read_their_lists_delay_neither_others_nor_the_end_of_a_stream(
@@ -231,9 +235,13 @@ def test_many_who_do_not_read_their_lists_delay_neither_others_nor_the_end_of_a_
         wait_until(lambda: len(server._listeners) == 20)
         reader = stack.enter_context(listing(server))
         assert running(reader) == [taker.ssrc]
-        while len(server._watcher._unsent) < 20:  # until the buffers of all are full
+
+        def are_full() -> bool:
             contents.changed()
             read(reader, Listed)
+            return len(server._watcher._unsent) == 20
+
+        wait_until(are_full, "the buffers of all to be full")
         taker.unsubscribe()
         wait_running(reader)
         assert len(server._listeners) == 21
@@ -611,8 +619,7 @@ def test_one_address_cannot_take_all_streams_nor_hear_all_lists(world: World) ->
     server = world.server(Contents("news"))
     for shares in (server._taking, server._listeners.places):
         while shares.take(ADDRESS):  # as if it had taken all that it may
-            pass
-        assert shares.in_use < server_program.MAX_TAKERS
+            assert shares.in_use < server_program.MAX_TAKERS
     greedy = Taker(server, "news")
     assert (greedy.answer.status, "from one address" in greedy.answer.text) == (SendStatus.FULL, True)
     greedy.leave()
@@ -634,7 +641,7 @@ def test_four_addresses_that_take_all_do_not_shut_out_the_rendezvous_point_that_
     takers = itertools.cycle(bytes([127, 0, 0, number]) for number in range(1, 5))
     for shares in (server._taking, server._listeners.places, server._listener._shares):
         while shares.take(next(takers)):  # as if each of them had taken all that it may
-            pass
+            assert shares.in_use <= server_program.MAX_TAKERS
         assert not any(shares.take(next(takers)) for _ in range(4))
     with connect(server.address, PATIENCE) as refused:
         refused.send(Ping(7))

@@ -1,11 +1,13 @@
 """What the service manager hears: from the class, and from each of the four programs as a process."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from helpers import PATIENCE
 from mcast.roles.service_manager import ServiceManager
 from roles.service_manager_partner import Manager
 
@@ -100,11 +102,19 @@ def test_a_manager_that_is_not_there_harms_nobody(address: str, caplog: pytest.L
 
 
 def test_a_manager_that_does_not_read_delays_nobody(tmp_path: Path) -> None:
-    manager = Manager(str(tmp_path / "notify"))
-    try:
+    manager, told_all = Manager(str(tmp_path / "notify")), threading.Event()
+
+    def tell() -> None:
         told = ServiceManager(manager.address)
         for number in range(5000):  # more than any socket holds
             told.status(f"{number}")
             told.alive()
+        told_all.set()
+
+    telling = threading.Thread(target=tell)
+    telling.start()
+    try:
+        assert told_all.wait(PATIENCE)
     finally:
-        manager.close()
+        manager.close()  # which would let go who waits
+        telling.join()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import PATIENCE
+from helpers import PATIENCE, line_with
 from roles.service_manager_partner import Manager
 
 UNUSED = "127.0.0.1:9"  # nobody listens there
@@ -52,9 +52,7 @@ class Service:
 
     def _told_after(self, words: str) -> str:
         """Return the word that its log tells behind these."""
-        assert self._process.stderr is not None
-        while words not in (line := self._process.stderr.readline()):
-            assert line, "it has ended"
+        line = line_with(words, self._process, self._process.stderr)
         return line.split(words)[1].split()[0]
 
     def signal(self, number: signal.Signals) -> None:

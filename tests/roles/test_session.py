@@ -120,10 +120,12 @@ def test_a_bootstrapper_that_takes_the_connection_and_says_nothing_is_named_afte
         session, stop = start_session(HostPort(host, port)), threading.Event()
         asked = threading.Thread(target=session.wait_for_layout, args=[stop])
         asked.start()
-        wait_until(lambda: f"waiting for the bootstrapper at {host}:{port}: no answer yet" in caplog.text)
-        assert session.awaited == f"waiting for the bootstrapper at {host}:{port}"
-        stop.set()
-        asked.join()
+        try:
+            wait_until(lambda: f"waiting for the bootstrapper at {host}:{port}: no answer yet" in caplog.text)
+            assert session.awaited == f"waiting for the bootstrapper at {host}:{port}"
+        finally:
+            stop.set()
+            asked.join()
 
 
 def test_waiting_can_be_ended(start_session: StartSession, free_address: HostPort) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from client.neighbours import Node
-from helpers import PATIENCE, wait_until
+from helpers import PATIENCE, line_with, wait_until
 from mcast.wire.node import MissReason, StopReason
 from mcast.wire.rtcp import FeedState
 
@@ -53,14 +53,11 @@ class Program:
 
     def has_asked_for_a_name(self) -> None:
         """Wait until it looks up a host name."""
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline() == b"asked\n"
+        line_with(b"asked", self._process, self._process.stdout)
 
     def said(self, text: str) -> None:
         """Wait for a line of its log."""
-        assert self._process.stderr is not None
-        while text.encode() not in (line := self._process.stderr.readline()):
-            assert line, f"it has ended without saying '{text}'"
+        line_with(text.encode(), self._process, self._process.stderr)
 
     def has_open(self, file: Path) -> bool:
         """Tell whether it is at work with a file."""
@@ -257,8 +254,7 @@ def test_ctrl_c_while_a_program_is_still_being_loaded_ends_it_without_a_word(rol
         env={**os.environ, "PYTHONPATH": ":".join(sys.path)},
     )  # fmt: skip
     try:
-        assert held.stdout is not None
-        assert held.stdout.readline() == b"loading\n"
+        line_with(b"loading", held, held.stdout)
         held.send_signal(signal.SIGINT)
         assert held.communicate(timeout=PATIENCE) == (b"", b"")
         assert held.returncode == 0

@@ -61,7 +61,7 @@ def join_at_once(mesh: Topology, leaving: contextlib.ExitStack) -> list[McastErr
                 )
             )
         )
-        barrier.wait()
+        barrier.wait(LONGEST)
         try:
             subscription.start()
             subscription.wait_joined()

@@ -74,9 +74,11 @@ def test_a_stream_of_twenty_sounds_is_sent_untouched_and_browsers_get_its_pictur
     client = topology.client("rp", "piped", "--wait", "60")
     with gateway(topology, at="rp") as (program, base), ThreadPoolExecutor() as pool:
         playlist = pool.submit(read, f"{base}/piped/index.m3u8")
-        for each in (client.program, program):
-            each.wait_for_text("joined by way of rp", START)
-        gate.touch()
+        try:
+            for each in (client.program, program):
+                each.wait_for_text("joined by way of rp", START)
+        finally:
+            gate.touch()  # else the playlist is waited for
         names = [line for line in playlist.result().decode().splitlines() if line.endswith(".ts")]
         segment = tmp_path / "segment.ts"
         segment.write_bytes(read(f"{base}/piped/{names[0]}"))

@@ -97,6 +97,14 @@ class Bench:
 
         wait_until(is_gone, "the child to end")
 
+    def until_next_run(self) -> None:
+        """Let the clock go to the next run."""
+        runs, latest = self.runs, self.now + 60
+        while self.runs == runs:
+            self.look()
+            self.now += 0.05
+            assert self.now < latest
+
     def media(self) -> list[bytes]:
         return [payload for *_, payload in self.sent if payload != NULL_PACKET]
 
@@ -197,10 +205,7 @@ def test_restarts_become_rarer_until_a_run_was_steady(bench: Bench, caplog: pyte
 
     def end() -> None:
         """Let one run begin and end, then let the clock go to the next."""
-        runs = bench.runs
-        while bench.runs == runs:
-            bench.look()
-            bench.now += 0.05
+        bench.until_next_run()
         moments.append(bench.now)
         bench.until_gone()
 
@@ -210,10 +215,7 @@ def test_restarts_become_rarer_until_a_run_was_steady(bench: Bench, caplog: pyte
     assert waits == pytest.approx([0.5, 1, 2, 4, 8, 8], abs=0.15)
     bench.write(b"")
     end_count = len(caplog.records)
-    runs = bench.runs
-    while bench.runs == runs:
-        bench.look()
-        bench.now += 0.05
+    bench.until_next_run()
     bench.now += 11
     assert bench.source.pid is not None
     bench.source._restart(bench.now, "it is enough")
