@@ -48,7 +48,7 @@ def test_a_demonstration_that_is_interrupted_ends_everything(
         demo.kill()
     assert "stopped by the user" in demo.text()
     assert "Traceback" not in demo.text()
-    assert not any(map(exists, below))
+    wait_until(lambda: not any(map(exists, below)), "the end of all that it has started")
 
 
 @pytest.mark.processes
@@ -81,7 +81,7 @@ def test_a_demonstration_that_serves_shows_the_overlay_and_the_contents_until_it
         assert demo.stop(signal.SIGINT, timeout=15) == 130
     finally:
         demo.kill()
-    assert not any(map(exists, below))
+    wait_until(lambda: not any(map(exists, below)), "the end of all that it has started")
 
 
 def viewers_of(page: str) -> dict[str, int]:
@@ -97,9 +97,10 @@ def test_a_demonstration_that_is_killed_leaves_nothing_running(tmp_path: Path) -
     try:
         demo.wait_for_text("└─ c1", 60)
         below = descendants(demo.pid)
+        assert len(below) > len(LINKS) + len(SERVERS)
         demo.send(signal.SIGKILL)
         assert demo.wait(10) == -signal.SIGKILL
-        wait_until(lambda: not any(map(exists, below)), "the end of all programs", 10)
+        wait_until(lambda: not any(map(exists, below)), "the end of all programs")
     finally:
         demo.kill()
         for pid in filter(exists, below):

@@ -55,7 +55,7 @@ def ffmpegs() -> int:
     """Return how many child processes of this one make MP4."""
     found = 0
     for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # a thread, or a process, that has just ended
+        with contextlib.suppress(OSError):  # a thread, or a process, that has just ended
             for pid in (task / "children").read_text().split():
                 found += b"frag_keyframe" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return found

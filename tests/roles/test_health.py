@@ -209,8 +209,10 @@ def test_a_report_that_cannot_be_encoded_is_dropped_and_said_and_the_next_one_is
 
 
 def test_a_node_without_streams_sends_a_heartbeat_alone() -> None:
-    for report in Scene({}).run(5):
-        assert len(encode(report)) < 80
+    reports = Scene({}).run(5)
+    assert len(reports) > 1
+    assert [report.streams for report in reports] == [()] * len(reports)
+    assert max(len(encode(report)) for report in reports) < 80
 
 
 def viewers(count: int) -> dict[ConnectionId, Stream]:
@@ -279,6 +281,7 @@ def test_whatever_a_node_has_its_reports_take_no_more_than_their_rate(
 
 def test_parts_are_numbered_from_nought_and_the_last_one_says_so() -> None:
     reports = Scene({f"content {n}": Place() for n in range(64)}).run(30)
+    assert any(report.more for report in reports)
     for one, other in pairwise(reports):
         assert other.part == (one.part + 1 if one.more else 0)
     assert sum(not report.more for report in reports) > 1

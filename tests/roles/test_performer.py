@@ -117,7 +117,7 @@ def test_fifty_contents_are_left_side_by_side_though_no_parent_ends(scene: Scene
     for number in range(50):  # returns at once, as nobody is waited for
         scene.perform(do.Leave(number, f"content {number}", StopReason.LEAVING))
         scene.perform(do.CloseRelay(f"content {number}"))
-    assert all(upstream.left is StopReason.LEAVING for upstream in scene.made.values())
+    assert [upstream.left for upstream in scene.made.values()] == [StopReason.LEAVING] * 50
     assert not any(upstream.joined for upstream in scene.made.values())
     FakeUpstream.ends.set()
     wait_until(lambda: all(upstream.joined for upstream in scene.made.values()))

@@ -21,7 +21,7 @@ from mcast.wire.node import Found
 from mcast.wire.position import Position
 from tools.demo.check import decode_problems, head_problems, origin_problems, size_problems
 from tools.demo.plan import LoopbackAddresses, write_layout
-from tools.demo.processes import ProgramProcess, role_command, stop_all, wait_until
+from tools.demo.processes import ProgramError, ProgramProcess, role_command, stop_all, wait_until
 from topology.asking import ask, contents_of
 from topology.contents import Stock
 from topology.outside import command, descendants, exists
@@ -30,6 +30,8 @@ START = 60.0
 """Seconds for a topology to be ready; only a failing test waits so long."""
 IDLE = 6.0
 """Seconds until nothing streams after the last client has gone: a lease, and some."""
+SETTLE = 3.0
+"""Seconds until what a program has started, and left to the kernel to end, is gone."""
 LINE = {"rp": ["n1"], "n1": ["n2"], "n2": ["n3"], "n3": []}
 RING = {"rp": ["n1", "n4"], "n1": ["n2"], "n2": ["n3"], "n3": ["n4"], "n4": []}
 STAR = {"rp": ["n1", "n2", "n3", "n4", "n5"], "n1": [], "n2": [], "n3": [], "n4": [], "n5": []}
@@ -262,6 +264,8 @@ class Topology:
         """End everything; fail if something did not end by itself, or left something behind."""
         below = {pid: command(pid) for program in self.programs for pid in descendants(program.pid)}
         problems = stop_all(self.programs)
+        with contextlib.suppress(ProgramError):  # what was killed may take a moment
+            wait_until(lambda: not any(map(exists, below)), "all that they have started to end", SETTLE)
         problems += [f"process {pid} is left: {line}" for pid, line in below.items() if exists(pid)]
         problems += [
             f"{name} still listens" for name in (*self.links, *self.servers) if not self._is_free(name)

@@ -4,6 +4,9 @@ import contextlib
 import os
 from pathlib import Path
 
+READINGS = 3
+"""How often a table is read that the kernel gives in pieces."""
+
 
 def descriptors(pid: int) -> list[str]:
     """Return what a process's descriptors point to."""
@@ -20,20 +23,26 @@ def sockets(pid: int) -> int:
 
 
 def udp_sockets(pid: int) -> int:
-    """Count a process's UDP sockets: those of its media.
-
-    The kernel tells of all sockets in pieces: one may lack while others, of other tests, come and go.
-    """
+    """Count a process's UDP sockets: those of its media."""
     return len(udp_ports(pid))
+
+
+def udp_rows(*tables: str) -> list[list[str]]:
+    """Return the rows of the kernel's tables of UDP sockets; some may be of sockets that are closed by now.
+
+    The kernel gives a table in pieces: a row may lack while others, of other tests, come and go.
+    """
+    rows: dict[str, list[str]] = {}
+    for _ in range(READINGS):
+        for name in tables:
+            lines = Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+            rows.update((fields[9], fields) for fields in map(str.split, lines))
+    return list(rows.values())
 
 
 def udp_ports(pid: int) -> list[int]:
     """Return the ports of a process's UDP sockets."""
-    ports: dict[str, int] = {}
-    for name in ("udp", "udp6"):
-        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
-            fields = line.split()
-            ports[fields[9]] = int(fields[1].rpartition(":")[2], 16)
+    ports = {row[9]: int(row[1].rpartition(":")[2], 16) for row in udp_rows("udp", "udp6")}
     inodes = [target.removeprefix("socket:[").rstrip("]") for target in descriptors(pid)]
     return [ports[inode] for inode in inodes if inode in ports]
 
@@ -48,12 +57,16 @@ def threads(pid: int) -> list[str]:
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process has started and that still exist."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):
-            found += [int(child) for child in (task / "children").read_text().split()]
-    return found
+    """Return the processes that a process has started and that still exist.
+
+    A child may lack in one reading: it passes to another thread when the one that has started it ends.
+    """
+    found: dict[int, None] = {}
+    for _ in range(READINGS):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                found.update((int(child), None) for child in (task / "children").read_text().split())
+    return [child for child in found if Path(f"/proc/{child}").exists()]
 
 
 def descendants(pid: int) -> list[int]:

@@ -44,12 +44,19 @@ def test_the_faster_server_is_chosen_and_the_log_says_why(slow: str, build: Buil
 
 def test_the_other_server_is_taken_when_the_better_one_is_dead(build: Build) -> None:
     topology = build({"rp": ["n1"], "n1": []}, servers=2)
+    rendezvous = topology.nodes["rp"]
+    for name in topology.servers:
+        rendezvous.wait_for_event("server_listed", server=topology.addresses.of(name))
     topology.client("n1", seconds=0.5).finish()
-    topology.servers["s1"].kill()
+    topology.wait_idle()
+    better = rendezvous.wait_for_event("serves", content="clip").text("server")
+    (dying,) = (name for name in topology.servers if topology.addresses.of(name) == better)
+    topology.servers[dying].kill()
+    said = len(rendezvous.events)
     client = topology.client("n1", seconds=1)
     client.finish()
     topology.assert_complete(client)
-    assert topology.streams("clip") or client.report()["bytes"]
+    assert rendezvous.wait_for_event("serves", after=said, content="clip").text("server") != better
 
 
 def test_a_running_stream_moves_to_a_clearly_better_server_where_that_is_wished_and_nothing_is_missing(

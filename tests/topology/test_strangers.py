@@ -20,7 +20,7 @@ from mcast.wire.server import Wake
 from tools.demo.processes import wait_until
 from topology.asking import Subscription, contents_of, subscribed, udp_from
 from topology.harness import Topology
-from topology.outside import sockets
+from topology.outside import sockets, udp_rows
 
 FRAME_TIMEOUT = 5.0
 """Seconds a frame may take from its first byte to its last."""
@@ -185,9 +185,7 @@ def test_media_of_another_stream_is_no_ones_media(line: Topology) -> None:
 def client_ports(line: Topology, node: tuple[str, int]) -> list[int]:
     """Return the local ports of those UDP sockets that are connected to a node's port."""
     remote = f"{int.from_bytes(socket.inet_aton(node[0]), 'little'):08X}:{node[1]:04X}"
-    with open("/proc/net/udp") as table:  # noqa: PTH123
-        rows = [row.split() for row in table][1:]
-    ports = [int(fields[1].rpartition(":")[2], 16) for fields in rows if fields[2] == remote]
+    ports = [int(row[1].rpartition(":")[2], 16) for row in udp_rows("udp") if row[2] == remote]
     assert ports, line
     return ports
 

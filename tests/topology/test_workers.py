@@ -139,8 +139,8 @@ def test_while_no_worker_lives_children_go_on_elsewhere_and_no_worker_outlives_i
     assert_nothing_missed(topology, client)
     (another,) = watched(topology, "clip")
     assert assert_nothing_missed(topology, another) == ["rp", "n1"], "by workers that were started again"
+    wait_until(lambda: len(children(node.pid)) == 2, "both workers")
     workers = children(node.pid)
-    assert len(workers) == 2
     os.kill(node.pid, signal.SIGKILL)  # it alone, unlike node.kill()
     assert node.wait(STOP_TIMEOUT) == -signal.SIGKILL
     wait_until(lambda: not any(map(exists, workers)), "the workers to end")
@@ -154,7 +154,7 @@ def test_a_node_whose_worker_freezes_is_gone_around_and_kills_it(build: Build) -
     os.kill(frozen, signal.SIGSTOP)
     assert relay not in assert_nothing_missed(topology, client)
     assert node.wait_for_event("worker_lost").text("reason") == "it says nothing any more"
-    assert not exists(frozen)
+    wait_until(lambda: not exists(frozen), "the worker's end")
 
 
 def test_a_node_with_workers_hands_its_children_over_before_it_ends(build: Build) -> None:

@@ -2,6 +2,7 @@ import hashlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -316,7 +317,8 @@ def test_damaged_digests_are_only_a_lost_shortcut(tmp_path: Path) -> None:
 
 
 def test_ffmpeg_ends_with_the_process_that_prepares(source: Make, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", KILLED, source("old.avi"), tmp_path], check=False)
+    died = subprocess.run([sys.executable, "-c", KILLED, source("old.avi"), tmp_path], check=False)
+    assert died.returncode == -signal.SIGKILL  # at the first word of ffmpeg's progress
     wait_until(lambda: not _running_ffmpegs(source("old.avi").resolve()), "ffmpeg to end")
 
 
