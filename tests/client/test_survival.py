@@ -16,11 +16,11 @@ from mcast.client.intake import Intake
 from mcast.media.child import ChildState
 from mcast.net.calm import Calm
 from mcast.net.watcher import Watcher
-from mcast.wire.node import MissReason, StopReason, Stream
+from mcast.wire.node import MissReason, Stream
 from mcast.wire.position import Position
 from media.plane.streams import SSRC
 from peers import drop_all_that_comes
-from roles.partners import N1, N2, RP
+from roles.partners import N1, N2, RP, Peer
 
 MEDIA_EACH = 0.03
 """Seconds between two datagrams: a stream that lives is never silent for more than 100 ms."""
@@ -98,21 +98,17 @@ def test_a_neighbour_that_the_parent_has_named_takes_over(
     went_on(subscription, node, other_node)
 
 
-def test_nobody_who_was_only_named_is_called_while_ones_own_neighbours_give_a_way(
+def test_nobody_who_was_only_named_is_called_while_another_neighbour_of_ones_own_gives_a_way(
     node: Node, other_node: Node, subscribe: Subscribe
 ) -> None:
-    subscription = subscribe(node.address, give_up=PATIENCE)
-    subscription.start()
-    node.take_in((RP, N1), other_node.address)
-    assert subscription.wait_joined()
-    node.push(0, 10)
-    assert read(subscription, len(payload(0, 10))) == payload(0, 10)
-    node.say_stop(StopReason.ERROR)
-    assert node.take_in().resume == Position(SSRC, 10)
-    node.push(10, 10)
-    assert read(subscription, len(payload(10, 10))) == payload(10, 10)
-    other_node.peer.stop_listening()
-    assert other_node.peer.taken == ()
+    with contextlib.closing(Peer()) as stranger:
+        subscription = subscribe(node.address, other_node.address, give_up=PATIENCE)
+        subscription.start()
+        other_node.miss(MissReason.BUSY)
+        node.take_in((RP, N1), stranger.address)
+        assert subscription.wait_joined()
+        went_on(subscription, node, other_node)
+        assert not stranger.is_called
 
 
 def test_of_further_neighbours_those_that_are_of_no_use_are_passed_over_and_each_is_dialled_once(
@@ -127,8 +123,8 @@ def test_of_further_neighbours_those_that_are_of_no_use_are_passed_over_and_each
         assert subscription.wait_joined()
         went_on(subscription, node, other_node)
         assert len(dialled) == 1
-    other_node.peer.stop_listening()
     assert len(other_node.peer.taken) == 1
+    assert not other_node.peer.is_called
 
 
 @contextlib.contextmanager

@@ -41,6 +41,11 @@ class Peer:
         """Return all connections that were accepted."""
         return tuple(self._taken)
 
+    @property
+    def is_called(self) -> bool:
+        """Return whether somebody has connected, and was not accepted yet."""
+        return bool(wait_readable([self._listening.fileno()], Deadline(0)))
+
     def accept(self, timeout: float = PATIENCE) -> Connection:
         self._listening.settimeout(timeout)
         sock, _ = self._listening.accept()

@@ -55,6 +55,7 @@ class Liar:
         self._crash, self._stopping = crash, threading.Event()
         self._lock = threading.Lock()
         self._words: list[Message] = []
+        self.said = 0  # messages
         self.has_said_all = threading.Event()
         self._threads: list[OwnedThread] = []
         self._thread = OwnedThread("liar", self._accept, crash)
@@ -100,6 +101,7 @@ class Liar:
             fits = [each for each in self._words if kind is not None and isinstance(each, kind)]
             word = [*fits, *self._words][0]
             self._words.remove(word)
+            self.said += 1
             return word
 
 
@@ -179,6 +181,7 @@ def test_whatever_a_parent_or_neighbour_says_the_node_serves_the_next_viewer(
         ask_through(node, "films", liar)
 
     talk()
+    assert liar.said > 0
     world.viewer(node, "news").watch()
     assert world.crash.calls == []
 
@@ -199,6 +202,7 @@ def test_whatever_a_server_says_the_rendezvous_point_serves_the_next_viewer(worl
         rp.update(layout(good))
 
     talk()
+    assert liar.said > 0
     world.viewer(rp, "news").watch()
     assert world.crash.calls == []
 
@@ -221,6 +225,7 @@ def test_whatever_a_bootstrapper_says_the_node_takes_the_next_layout(
             assert liar.has_said_all.wait(10)
 
         talk()
+        assert liar.said > 0
         liar.prepare([dataclasses.replace(layout_of("n1", rp=str(rp.address)), address=liar.address)])
         world.viewer(node, "news").watch()
     finally:
@@ -281,6 +286,7 @@ def test_whatever_a_node_says_a_client_ends_in_order_or_is_served(world: World, 
             liar.has_said_all.wait(0.1)
 
     talk()
+    assert liar.said > 0
     with Subscription(neighbours=[str(good.address)], content="news") as subscription:
         assert next(iter(subscription))
     assert world.crash.calls == []
