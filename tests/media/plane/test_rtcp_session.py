@@ -337,7 +337,7 @@ def test_plain_reports_count_like_any_other_and_the_last_word_is_heard_behind_a_
         wait_until(lambda: parent.lost == [(KEY, ChildLost.BYE)])
 
 
-def test_hundred_children_join_and_leave_and_no_socket_is_left() -> None:
+def test_fifty_children_join_and_leave_and_no_socket_is_left() -> None:
     with family() as parent:
         parent.fanout.push(train(0, 40, keys=[0]))
         for _ in range(2):
