@@ -14,6 +14,7 @@ import pytest
 from bench.relays import receivers, rtmp
 from bench.relays.children import pictures_begun
 from bench.viewers import free_ports
+from helpers import line_with
 from mcast.hostport import HostPort
 from tools.demo.processes import wait_until
 
@@ -60,10 +61,11 @@ def relay(programs: Path, mode: str, routes: str, folder: Path) -> Iterator[None
     (folder / "routes").write_text(routes)
     command = [str(programs / "relay"), mode, str(folder / "routes")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield
-        process.kill()
+        try:
+            line_with("ready", process, process.stdout)
+            yield
+        finally:
+            process.kill()
 
 
 @pytest.mark.compiler

@@ -442,9 +442,12 @@ def test_below_timeout_which_signals_twice_a_program_ends_in_order() -> None:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
     ) as timeout:  # fmt: skip
-        line_with("ready", timeout, timeout.stdout)
-        timeout.terminate()  # it hands the signal to its child, and then to the group
-        out, err = timeout.communicate(timeout=PATIENCE)
+        try:
+            line_with("ready", timeout, timeout.stdout)
+            timeout.terminate()  # it hands the signal to its child, and then to the group
+            out, err = timeout.communicate(timeout=PATIENCE)
+        finally:
+            timeout.kill()
     assert out == "in order\n", err
 
 

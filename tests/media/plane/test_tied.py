@@ -91,6 +91,8 @@ def test_another_signal_than_sigkill_lets_a_child_end_in_order(tmp_path: Path) -
     said = tmp_path / "said"
     command = [sys.executable, "-c", parent, sys.executable, "-c", child, str(said)]
     with subprocess.Popen(command) as process:
-        wait_until(lambda: said.exists() and said.read_text() == "begun", "the child")
-        process.kill()
+        try:
+            wait_until(lambda: said.exists() and said.read_text() == "begun", "the child")
+        finally:
+            process.kill()
     wait_until(lambda: said.read_text() == "in order", "an orderly end")

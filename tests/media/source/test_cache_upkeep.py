@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import Recorder, wait_until
+from helpers import Recorder, line_with, wait_until
 from mcast.media.source.cache import Cache
 from mcast.media.source.cache_upkeep import clean, describe, entries
 from mcast.media.source.catalogue import Catalogue
@@ -110,17 +110,19 @@ def test_a_lock_that_was_cleaned_away_is_not_held_by_two(tmp_path: Path) -> None
     waits = Recorder()
     code = "import fcntl, signal; fcntl.flock(0, fcntl.LOCK_EX); print('held', flush=True); signal.pause()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=holder, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"held\n"
 
         def on_wait() -> None:
             waits(None)
             (tmp_path / f"{key}.lock").unlink()
             process.kill()
 
-        os.close(holder)
-        with cache.lock(key, lambda: False, on_wait), cache_is_locked_for_others(tmp_path, key):
-            pass
+        try:
+            line_with(b"held", process, process.stdout)
+            os.close(holder)
+            with cache.lock(key, lambda: False, on_wait), cache_is_locked_for_others(tmp_path, key):
+                pass
+        finally:
+            process.kill()
     assert len(waits) == 1
 
 
