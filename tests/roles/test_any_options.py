@@ -77,7 +77,9 @@ def test_any_value_of_any_option_is_used_or_refused(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "Process", Stopped)
     monkeypatch.setattr(interpreter, "share_one_heap", lambda: None)  # a thousand times would fill it
-    for option in options_of(command, tried):
+    options = options_of(command, tried)
+    assert options
+    for option in options:
         for value in ODD:
             status = cli.run(command, [*arguments, f"{option}={value}"])
             said = capsys.readouterr().err
