@@ -43,7 +43,7 @@ def test_a_demonstration_that_is_interrupted_ends_everything(
         demo.wait_for_text("└─ c1", 60)
         below = descendants(demo.pid)
         assert len(below) > len(LINKS) + len(SERVERS)
-        assert demo.stop(number, timeout=15) == 130
+        assert demo.stop(number, timeout=60) == 130
     finally:
         demo.kill()
     assert "stopped by the user" in demo.text()
@@ -78,7 +78,7 @@ def test_a_demonstration_that_serves_shows_the_overlay_and_the_contents_until_it
         (n1,) = [pid for pid in below if "--name n1 " in f"{command(pid)} "]
         os.kill(n1, signal.SIGKILL)
         demo.wait_for_text("n1 has ended: the others go on without it", 30)
-        assert demo.stop(signal.SIGINT, timeout=15) == 130
+        assert demo.stop(signal.SIGINT, timeout=60) == 130
     finally:
         demo.kill()
     wait_until(lambda: not any(map(exists, below)), "the end of all that it has started")
@@ -99,7 +99,7 @@ def test_a_demonstration_that_is_killed_leaves_nothing_running(tmp_path: Path) -
         below = descendants(demo.pid)
         assert len(below) > len(LINKS) + len(SERVERS)
         demo.send(signal.SIGKILL)
-        assert demo.wait(10) == -signal.SIGKILL
+        assert demo.wait(60) == -signal.SIGKILL
         wait_until(lambda: not any(map(exists, below)), "the end of all programs")
     finally:
         demo.kill()

@@ -222,7 +222,7 @@ def test_whatever_a_bootstrapper_says_the_node_takes_the_next_layout(
         @given(talks(layouts, offers))
         def talk(said: list[Message]) -> None:
             liar.prepare(at_home(each, other_liar.port) for each in said)
-            assert liar.has_said_all.wait(10)
+            assert liar.has_said_all.wait(PATIENCE)
 
         talk()
         assert liar.said > 0

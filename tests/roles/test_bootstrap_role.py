@@ -16,7 +16,7 @@ from typing import cast
 
 import pytest
 
-from helpers import Recorder, wait_until
+from helpers import PATIENCE, Recorder, wait_until
 from mcast.config.layout import Layout
 from mcast.config.layout_file import parse_layout
 from mcast.config.opening import OPEN_TO_ALL, parse_opening
@@ -630,7 +630,7 @@ def test_sighup_reads_the_file_again_and_a_bad_one_changes_nothing(tmp_path: Pat
             second = answer(connection)
         read = next(entry for entry in entries if entry.get("event") == "layout_read")
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(PATIENCE) == 0
     assert isinstance(first, LayoutMessage)
     assert isinstance(second, LayoutMessage)
     assert (first.address, second.address) == ("127.0.0.1:5000", "127.0.0.1:5001")

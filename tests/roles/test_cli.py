@@ -556,7 +556,7 @@ def test_a_reader_of_stderr_that_goes_away_disturbs_nothing(spawn: Spawn) -> Non
     process.terminate()
     assert process.stdout is not None
     assert process.stdout.read() == "done\n"
-    assert process.wait(10) == 0
+    assert process.wait(PATIENCE) == 0
 
 
 def test_a_reader_of_stdout_that_goes_away_is_no_error() -> None:

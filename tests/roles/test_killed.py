@@ -64,7 +64,7 @@ def test_a_killed_server_leaves_no_ffmpeg_that_waits_for_a_silent_sender(copy: s
         finally:
             server.kill()
     try:
-        wait_until(lambda: not those_that_name(source), "ffmpeg's end", timeout=10)
+        wait_until(lambda: not those_that_name(source), "ffmpeg's end")
     finally:
         for pid in those_that_name(source):
             os.kill(pid, signal.SIGKILL)

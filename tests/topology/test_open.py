@@ -8,7 +8,7 @@ import pytest
 from tools.demo.plan import LoopbackAddresses, free_address
 from tools.demo.processes import ProgramProcess, wait_until
 from topology.conftest import Build
-from topology.harness import Client, Topology
+from topology.harness import START, Client, Topology
 
 LINE_AND_MORE = {"rp": ["n1", "n3"], "n1": ["n2"], "n2": [], "n3": []}
 """The only way to n2 leads over n1."""
@@ -115,15 +115,19 @@ def test_a_node_that_the_file_does_not_name_joins_feeds_and_leaves(build: Build)
     assert node.stop(signal.SIGTERM) == 0
     bootstrapper(topology).wait_for_event("node_lost", node="lab-1")
     assert "lab-1" not in path_after(topology, client)
-    last = topology.nodes["n1"].text().rsplit("neighbours", 1)[-1]
-    assert "lab-1" not in last.splitlines()[0]
+    wait_until(lambda: "lab-1" not in neighbours_said(topology.nodes["n1"]), "the layout without it")
+
+
+def neighbours_said(node: ProgramProcess) -> str:
+    """Return what a node has said last of its neighbours."""
+    return node.text().rpartition("neighbours")[2].splitlines()[0]
 
 
 def test_a_stranger_may_not_join_and_is_told_why(build: Build) -> None:
     topology = build({"rp": []}, addresses=WithNewcomers())
     change_file(topology, open=["lab-*", "10.0.0.0/8"])
     stranger = topology.start_node("lax-1", "--address", "127.0.0.1:0")
-    assert stranger.wait(20) == 2
+    assert stranger.wait(START) == 2
     assert "is open to 10.0.0.0/8, lab-*: neither 127.0.0.1 nor the name is among these" in stranger.text()
     topology.programs.remove(stranger)
 
@@ -204,6 +208,6 @@ def test_a_file_with_a_bad_pattern_is_refused_with_one_line(build: Build) -> Non
     file.write_text(json.dumps({**json.loads(file.read_text()), "open": ["10.0.0.0/99"]}))
     command = bootstrapper(topology).command
     again = topology.run("again", *command)
-    assert again.wait(20) == 2
+    assert again.wait(START) == 2
     assert "open: '10.0.0.0/99' is no network" in again.text()
     topology.programs.remove(again)

@@ -60,7 +60,7 @@ def test_the_overlay_ends_from_above_while_clients_watch(number: signal.Signals,
     client = topology.client("n2", None, "--give-up", "1")
     client.wait_for_media(30_000)
     assert topology.nodes["rp"].stop(number) == 0
-    assert client.program.wait(10) == 5
+    assert client.program.wait(START) == 5
     assert topology.problems(client) == []
     for name in ("n1", "n2"):
         assert topology.nodes[name].stop(number) == 0
@@ -88,7 +88,7 @@ def test_a_live_inputs_ffmpeg_goes_with_its_server(build: Build) -> None:
     assert ffmpegs
     assert server.stop() == 0
     assert not any(map(exists, ffmpegs))
-    assert again.program.wait(10) == 5
+    assert again.program.wait(START) == 5
 
 
 def test_a_live_input_goes_on_when_its_ffmpeg_was_killed(build: Build) -> None:
