@@ -152,6 +152,7 @@ class Child:
     _request: bytes = b""
     _speaker: Speaker | None = None
     _granted: Port | None = None
+    _tries: int = 0  # that do not pass by themselves
 
     def join(self) -> None:
         """Begin to join; what comes of it is seen in `has_joined` and `has_failed`."""
@@ -208,7 +209,7 @@ class Child:
             case Port() if self._granted is None:
                 self._accept(message)
             case Miss():
-                self._try_again(message.reason.name)
+                self._try_again(message.reason.name, message.retry_ms / 1000)
             case Stop():
                 self._fail(message.reason.name)
 
@@ -236,15 +237,16 @@ class Child:
         except OSError as error:
             self._try_again(str(error))
 
-    def _try_again(self, why: str) -> None:
+    def _try_again(self, why: str, in_seconds: float = 0.0) -> None:
         self.misses[why] += 1
         was_joined, self._granted, self.has_joined = self.has_joined, None, False
         self._close()
         busy = why == MissReason.BUSY.name
-        if was_joined or (not busy and self.misses.total() - self.misses[MissReason.BUSY.name] >= TRIES):
+        self._tries += not busy and not in_seconds
+        if was_joined or self._tries >= TRIES:
             self.has_failed = True
             return
-        self.loop.after(random.uniform(0.020, 0.080) if busy else 0.5, self.join)
+        self.loop.after(random.uniform(0.020, 0.080) if busy else in_seconds or 0.5, self.join)
 
     def _fail(self, why: str) -> None:
         self.misses[why] += 1

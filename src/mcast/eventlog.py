@@ -39,6 +39,8 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "worker_started": ("worker", "pid"),
     "worker_lost": ("worker", "reason", "contents"),
     "content_carried": ("content", "worker"),
+    "node_full": ("reason",),
+    "node_has_room": ("after_ms",),
     # a node that repairs; a client, too
     "cut": ("content", "cause"),
     "fed": ("content", "after_ms"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import discovery_trouble
 from bench.discovery import Result, main, told
 from bench.discovery_picture import PANELS, draw
 from bench.relays import searches
@@ -75,3 +76,14 @@ def test_the_picture_has_a_panel_for_messages_stretch_and_stress_and_a_colour_fo
     assert svg.count("<polyline") == 2 * sum(len(panel.curves) for panel in PANELS)
     assert all(text in svg for text in ("100,000", "10,000", "random", "tree"))
     assert told(results).count("random") == 4
+
+
+def test_full_dead_and_hanging_nodes_cost_a_join_no_flood(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["--nodes", "60", "--graphs", "random", "--joins", "5"]
+    assert discovery_trouble.main(command) == 0
+    for trouble in ("full", "dead", "hangs"):
+        joins = discovery_trouble.run("random", trouble, nodes=60, joins=5, seed=1)
+        assert max(joins.messages) < 60
+        assert joins.failed == 0
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[1] for row in rows] == ["none", "full", "dead", "hangs"]

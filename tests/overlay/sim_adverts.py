@@ -94,7 +94,7 @@ class SimAdverts:
         self._adverts: dict[str, do.Advertise] = {}
         self._held: set[str] = set()  # contents of which a new path is told in a moment
         self._distance: int | None = None
-        self._is_leaving = False
+        self._is_leaving = self._is_full = False
 
     def update(self, names: Iterable[str], seniors: Iterable[str] = ()) -> None:
         """Listen to these neighbours, and to these rendezvous points, which may be some of them."""
@@ -127,7 +127,7 @@ class SimAdverts:
             self._adverts[news.content] = news
         else:
             self._adverts.pop(news.content, None)
-        if before is None or not news.path or before.fed != news.fed:
+        if before is None or not news.path or before.fed != news.fed or before.full != news.full:
             self._tell(self._advertised(news))
         elif news.content not in self._held:
             self._held.add(news.content)
@@ -138,8 +138,8 @@ class SimAdverts:
         if content in self._adverts and self._node.alive:
             self._tell(self._advertised(self._adverts[content]))
 
-    def introduce(self, distance: int | None, *, leaving: bool) -> None:
-        self._distance, self._is_leaving = distance, leaving
+    def introduce(self, distance: int | None, *, leaving: bool, full: bool) -> None:
+        self._distance, self._is_leaving, self._is_full = distance, leaving, full
         self._tell(self._introduced())
 
     def _tell(self, event: Event) -> None:
@@ -149,9 +149,9 @@ class SimAdverts:
     def _advertised(self, news: do.Advertise) -> Advertised:
         return Advertised(
             self._node.name, news.content, news.path, news.fed, news.delay_ms, news.lost_permille,
-            news.viewers,
+            news.viewers, news.full,
         )  # fmt: skip
 
     def _introduced(self) -> Introduced:
         address = self._node.net.address_of(self._node.name)
-        return Introduced(self._node.name, self._distance, address, self._is_leaving)
+        return Introduced(self._node.name, self._distance, address, self._is_leaving, self._is_full)

@@ -268,8 +268,8 @@ class SimNode(Process):
                 self.relays[content].fanout.set_supply(state, no_way=no_way)
             case do.Advertise():
                 self.adverts.advertise(action)
-            case do.Introduce(distance, leaving):
-                self.adverts.introduce(distance, leaving=leaving)
+            case do.Introduce(distance, leaving, full):
+                self.adverts.introduce(distance, leaving=leaving, full=full)
             case do.Meet(neighbours):
                 self.flooder.meet(tuple(map(str, neighbours)))
             case do.Reach(nodes):

@@ -14,10 +14,9 @@ from mcast.overlay.discovery import (
     REQUEST_TTL,
     Discovery,
     Outcome,
-    OwnAnswer,
-    OwnSearch,
 )
 from mcast.overlay.discovery import found as answer_found
+from mcast.overlay.flood import OwnAnswer, OwnSearch
 from mcast.shares import UNCOUNTED
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, MissReason
@@ -118,8 +117,8 @@ def test_a_positive_entry_expires() -> None:
 
 def test_a_flood_ends_when_the_last_neighbour_has_said_no() -> None:
     discovery = flooding()
-    assert discovery.on_miss("n2", miss(MissReason.DUPLICATE)) == []
-    (reply,) = discovery.on_miss("rp", miss(MissReason.FULL, text="4096 children"))
+    assert discovery.on_miss("n2", miss(MissReason.DUPLICATE), 0.1) == []
+    (reply,) = discovery.on_miss("rp", miss(MissReason.FULL, text="4096 children"), 0.1)
     assert isinstance(reply, do.Reply)
     assert isinstance(reply.message, Miss)
     assert (reply.message.reason, reply.message.text) == (MissReason.FULL, "4096 children")
@@ -129,25 +128,25 @@ def test_a_flood_ends_when_the_last_neighbour_has_said_no() -> None:
 def test_the_most_telling_reason_is_passed_on_whenever_it_came(answer: MissReason) -> None:
     for order in ((answer, MissReason.DUPLICATE), (MissReason.DUPLICATE, answer)):
         discovery = flooding()
-        discovery.on_miss("n2", miss(order[0]))
-        (reply,) = discovery.on_miss("rp", miss(order[1]))
+        discovery.on_miss("n2", miss(order[0]), 0.1)
+        (reply,) = discovery.on_miss("rp", miss(order[1]), 0.1)
         assert reason_of(reply) is answer
 
 
 def test_a_neighbour_counts_once_and_strangers_not_at_all() -> None:
     discovery = flooding()
-    assert discovery.on_miss("n2", miss(MissReason.GONE)) == []
-    assert discovery.on_miss("n2", miss(MissReason.GONE)) == []
-    assert discovery.on_miss("n9", miss(MissReason.GONE)) == []
-    assert discovery.on_miss("rp", miss(MissReason.GONE, R2)) == []
-    assert discovery.on_unasked("rp", R2, "refused") == []
+    assert discovery.on_miss("n2", miss(MissReason.GONE), 0.1) == []
+    assert discovery.on_miss("n2", miss(MissReason.GONE), 0.1) == []
+    assert discovery.on_miss("n9", miss(MissReason.GONE), 0.1) == []
+    assert discovery.on_miss("rp", miss(MissReason.GONE, R2), 0.1) == []
+    assert discovery.on_unasked("rp", R2, "refused", 0.1) == []
     assert discovery.due is not None
 
 
 def test_who_cannot_be_asked_counts_as_cut_off() -> None:
     discovery = flooding()
-    discovery.on_unasked("n2", R1, "connection refused")
-    (reply,) = discovery.on_unasked("rp", R1, "connection refused")
+    discovery.on_unasked("n2", R1, "connection refused", 0.1)
+    (reply,) = discovery.on_unasked("rp", R1, "connection refused", 0.1)
     assert isinstance(reply, do.Reply)
     assert reply.message == miss(MissReason.CUT, text="connection refused")
 
@@ -175,7 +174,7 @@ def test_an_asker_that_hangs_up_cancels_its_floods_and_nobody_else_s() -> None:
 def test_a_second_choice_is_offered_only_when_nobody_has_a_better_one() -> None:
     discovery, own = Discovery(N1), answer_found(disc(), N1)
     assert set(asks(discovery.on_disc(disc(excluded=(RP,)), 1, None, own, NEAR, 0.0))) == {"n2"}
-    assert discovery.on_miss("n2", miss(MissReason.ABSENT)) == [do.Reply(1, own)]
+    assert discovery.on_miss("n2", miss(MissReason.ABSENT), 0.1) == [do.Reply(1, own)]
 
 
 def test_a_better_choice_goes_before_the_second() -> None:
@@ -232,13 +231,13 @@ def test_an_own_flood_that_comes_back_round_a_ring_is_a_duplicate() -> None:
 def test_that_nobody_could_even_be_asked_is_told_apart() -> None:
     discovery = Discovery(N1)
     discovery.search("news", R1, (), NEAR, 0.0)
-    discovery.on_unasked("n2", R1, "refused")
-    (own,) = discovery.on_unasked("rp", R1, "refused")
+    discovery.on_unasked("n2", R1, "refused", 0.1)
+    (own,) = discovery.on_unasked("rp", R1, "refused", 0.1)
     assert isinstance(own, OwnAnswer)
     assert own.unreachable
     discovery.search("news", R2, (), NEAR, 1.0)
-    discovery.on_unasked("n2", R2, "refused")
-    (own,) = discovery.on_miss("rp", miss(MissReason.CUT, R2))
+    discovery.on_unasked("n2", R2, "refused", 0.1)
+    (own,) = discovery.on_miss("rp", miss(MissReason.CUT, R2), 0.1)
     assert isinstance(own, OwnAnswer)
     assert not own.unreachable
 
@@ -246,7 +245,7 @@ def test_that_nobody_could_even_be_asked_is_told_apart() -> None:
 def test_a_neighbour_that_is_asked_and_is_silent_is_no_neighbour_that_cannot_be_asked() -> None:
     discovery = Discovery(N1)
     discovery.search("news", R1, (), NEAR, 0.0, 2.0)
-    discovery.on_unasked("n2", R1, "refused")
+    discovery.on_unasked("n2", R1, "refused", 0.1)
     (own, _) = discovery.on_time(2.0)
     assert isinstance(own, OwnAnswer)
     assert not own.unreachable

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from mcast.overlay.discovery import OWN_FLOOD_SECONDS
+from mcast.overlay.discovery import OWN_FLOOD_SECONDS, SCOPED_SECONDS
 from mcast.overlay.search import (
     BUSY_PAUSE,
     LEAST_TOLD_PAUSE,
@@ -13,7 +13,6 @@ from mcast.overlay.search import (
     MAX_TRIES,
     REPAIR_SPREAD,
     RETRY_PAUSE,
-    SCOPED_SECONDS,
     STAMPEDE_JITTER,
     UNREACHABLE_PAUSE,
     Search,

@@ -5,7 +5,8 @@ import pytest
 
 from fixtures import crash, other_peer, peer, watcher
 from helpers import Recorder
-from roles.overlay_parts import World
+from mcast.roles.node import own_process
+from roles.overlay_parts import ProcessorClock, World
 
 __all__ = ["crash", "other_peer", "peer", "watcher"]
 
@@ -15,6 +16,14 @@ def world(crash: Recorder) -> Iterator[World]:
     world = World(crash)
     yield world
     world.close()
+
+
+@pytest.fixture(autouse=True)
+def processor(monkeypatch: pytest.MonkeyPatch) -> ProcessorClock:
+    """Say what processor time nodes in this process take: it is everybody's, viewers' and servers', too."""
+    clock = ProcessorClock()
+    monkeypatch.setattr(own_process, "process_time", clock)
+    return clock
 
 
 @pytest.fixture

@@ -209,6 +209,23 @@ class Viewer:
         assert self.crash.calls == []
 
 
+class ProcessorClock:
+    """The processor time of this process, as if so much of a core were used."""
+
+    def __init__(self) -> None:
+        self._then, self._used, self._share = time.monotonic(), 0.0, 0.1
+
+    def __call__(self) -> float:
+        now = time.monotonic()
+        self._used += self._share * (now - self._then)
+        self._then = now
+        return self._used
+
+    def use(self, share: float) -> None:
+        self()
+        self._share = share
+
+
 class World:
     """Starts programs and viewers, and ends them all."""
 

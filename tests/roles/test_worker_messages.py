@@ -62,7 +62,7 @@ ORDERS: st.SearchStrategy[messages.Order] = st.one_of(
     st.builds(messages.Close, relays),
 )
 FACTS: st.SearchStrategy[messages.Fact] = st.one_of(
-    st.builds(messages.Stands, ids, unsigned(32), tuples_of(ids), tuples_of(stands)),
+    st.builds(messages.Stands, ids, unsigned(32), tuples_of(stands)),
     st.builds(messages.Figures, relays, tuples_of(parents), tuples_of(children)),
     st.builds(messages.FeedChanged, ids, st.sampled_from(Feed), ids),
     st.builds(messages.Outdone, ids),

@@ -10,7 +10,7 @@ from helpers import Recorder
 from mcast.net.deadline import Deadline
 from mcast.net.ports import MediaPorts
 from mcast.overlay.events import Feed, FeedChanged
-from mcast.roles.node.content_relay import Listeners
+from mcast.roles.node.content_relay import CarrierUse, Listeners
 from mcast.roles.node.own_process import MediaSettings
 from mcast.roles.node.workers import messages
 from mcast.roles.node.workers import pool as pool_module
@@ -29,7 +29,7 @@ class PlainWorker:
     def __init__(self, number: int, _begin: messages.Begin, ears: Ears, _on_crash: object) -> None:
         self.number, self._ears = number, ears
         self.is_up = self.is_at_work = False
-        self.cpu_seconds = 0.0
+        self.cpu_seconds = self.share = 0.0
 
     def start(self) -> None:
         self.is_up = self.is_at_work = True
@@ -49,7 +49,7 @@ class PlainWorker:
 
     def tell(self) -> None:
         """Tell how far its relays have come, as it does ten times a second."""
-        self._ears.on_fact(cast(WorkerProcess, self), messages.Stands(0, 0, (), ()))
+        self._ears.on_fact(cast(WorkerProcess, self), messages.Stands(0, 0, ()))
 
 
 @pytest.fixture
@@ -176,3 +176,17 @@ def test_a_content_that_cannot_be_handed_over_is_as_if_its_parents_were_silent_u
     pool._retry_at = 0.0  # a second later
     workers(pool)[1].tell()
     assert spread(twelve) == [0, 6, 6]
+
+
+def test_a_new_content_goes_to_a_worker_that_is_not_busy_though_it_carries_more(pool: WorkerPool) -> None:
+    first, second, third = workers(pool)
+    relays = [pool.open(f"content {number}", HERE, None) for number in range(4)]
+    second.share = third.share = 0.7
+    relays.append(pool.open("news", HERE, None))
+    assert carriers(relays) == [1, 2, 3, 1, 1]
+    first.share = 0.9
+    relays.append(pool.open("sea", HERE, None))
+    assert carriers(relays)[-1] == 2, "where all are busy, the one with the fewest"
+    assert pool.uses()[0] == CarrierUse(0.0, frozenset({"content 0", "content 3", "news"}))
+    for relay in relays:
+        relay.close()

@@ -20,7 +20,7 @@ from mcast.media.child import ChildLost
 from mcast.media.incoming import ReceiverCounters
 from mcast.net.ports import MediaPorts
 from mcast.overlay.events import Drained, Feed, FeedChanged, Outdone
-from mcast.roles.node.content_relay import ChildTimes, Listeners, Newcomer
+from mcast.roles.node.content_relay import CarrierUse, ChildTimes, Listeners, Newcomer
 from mcast.roles.node.own_process import MediaSettings
 from mcast.roles.node.workers import messages, process
 from mcast.roles.node.workers.log_records import RecordTeller, say
@@ -397,7 +397,7 @@ def test_a_worker_tells_of_its_process_and_ends_with_the_last_word_of_its_node(s
     worker, heard = start()
     wait_until(lambda: worker.is_at_work, "the worker")
     assert worker.memory_kb > 1000
-    assert len(worker.busy_seconds) == 0, "nothing is carried"
+    assert 0.0 <= worker.share < 1.0
     worker.stop()
     assert not worker.is_up
     assert not heard.down.calls
@@ -409,13 +409,13 @@ def test_a_pool_hands_on_what_its_workers_tell(crash: Recorder) -> None:
     pool = WorkerPool(3, MediaSettings("n1", MediaPorts(), 2), Listeners(posted, lost, caught_up, crash))
     facts: Sequence[messages.Fact] = (
         messages.FeedChanged(1, Feed.CUT, 170), messages.Outdone(2), messages.Drained("news", (3, 4)),
-        messages.ChildGone(5, ChildLost.BYE), messages.CaughtUp(6), messages.Stands(0, 0, (), (TOLD,)),
+        messages.ChildGone(5, ChildLost.BYE), messages.CaughtUp(6), messages.Stands(0, 0, (TOLD,)),
         messages.Figures(99, (), ()),
     )  # fmt: skip
     for fact in facts:
         pool._on_fact(pool._workers[0], fact)  # of relays that have ended: nothing
     assert posted.calls == [FeedChanged(1, Feed.CUT, 170), Outdone(2), Drained("news", (3, 4))]
     assert (lost.calls, caught_up.calls) == ([(5, ChildLost.BYE)], [6])
-    assert pool.busy_seconds() == (0.0,) * 6, "as many at each look, whoever is up"
+    assert pool.uses() == (CarrierUse(0.0, frozenset()),) * 3, "as many at each look, whoever is up"
     assert pool.others_load() == (0.0, 0)
     assert pool.vital_threads == ()

@@ -13,6 +13,11 @@ def search_error(options: Options, failure: SearchFailure) -> McastError:
         return NotFoundError(
             f"no server that answers has the content '{content}': is the name right, and its server up?"
         )
+    if failure.passes and failure.reason is MissReason.FULL:
+        return UnreachableError(
+            f"no room for one more viewer of '{content}' at {neighbours}: {failure.text} "
+            f"(waited for {options.patience:g} s): ask another node, join again later, or wait longer"
+        )
     if failure.passes:
         return UnreachableError(
             f"the content '{content}' is not ready: {failure.text} "

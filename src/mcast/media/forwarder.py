@@ -56,7 +56,6 @@ class Forwarder:
         self._look_at = 0.0  # the thread's
         self._calls: list[tuple[float, int, Callable[[], None]]] = []  # the thread's: a heap
         self._order = itertools.count()
-        self.busy_seconds = 0.0  # for which the thread has had the processor
         self.receive = TrainReader().receive  # for the thread only
         self.watch(self._waker, self._on_wake)
         self._on_crash = on_crash
@@ -142,7 +141,6 @@ class Forwarder:
         return max(0.0, due - time.monotonic())
 
     def _look(self, now: float) -> None:
-        self.busy_seconds = time.thread_time()
         for item in tuple(self._carried):
             if not item.look(now):
                 item.finish()

@@ -253,6 +253,7 @@ class Advertise:
     delay_ms: int | None = None  # of a datagram from the rendezvous point to here; None: not known
     lost_permille: int = 0  # of the datagrams are lost on that way, before repair
     viewers: int = 0  # that are fed from here, and from the nodes below
+    full: bool = False  # no more children of it are taken in, though others may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +262,7 @@ class Introduce:
 
     distance: int | None
     leaving: bool = False  # this node is about to end
+    full: bool = False  # no more children are taken in, of whatever content
 
 
 @dataclass(frozen=True, slots=True)

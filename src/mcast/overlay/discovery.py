@@ -13,9 +13,11 @@ live, and only the link to it be cut): it floods on, and answers FOUND itself if
 Time left shrinks at each hop by max(100 ms, twice the round trip to that neighbour), so a
 node's neighbours always have answered, or failed to, before the node's own asker gives up.
 
-In a large overlay a search begins with a *scoped* request: each node hands it on to one neighbour only, that
-streams the content or else is nearest to a rendezvous point. That costs a message a hop, where a flood costs
-several a node; only if it leads nowhere the flood follows, under another id.
+In a large overlay a search begins with a *scoped* request, which walks: each node hands it on to one
+neighbour only, that streams the content or else is nearest to a rendezvous point. That costs a message a hop,
+where a flood costs several a node. Where that one has no way, or says nothing for a moment, the next one or
+two are asked, nearest to the trouble first; what has led nowhere is remembered (dead_ends.py). Only if all of
+that leads nowhere the flood follows, under another id.
 
 A MISS says why. `absent` comes from the rendezvous point alone and is passed on whenever it
 came; among the other reasons the most telling one is passed on, `duplicate` being the least.
@@ -26,14 +28,17 @@ One source cannot have all floods and ids: when they are scarce, each is held to
 A node (and a client, which is a leaf) floods for itself in the same way: only the asker differs.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 from mcast.overlay.actions import Action, Ask, CancelAsks, ConnectionId, Reply
+from mcast.overlay.dead_ends import DeadEnds
+from mcast.overlay.flood import Asker, Flood, OwnAnswer, OwnSearch, PositiveEntry
 from mcast.shares import UNCOUNTED, Shares, Source
-from mcast.wire.identity import Identity
+from mcast.wire.identity import Identity, IdentityKind
 from mcast.wire.node import Disc, Found, Miss, MissReason
 
 REQUEST_TTL = 10.0
@@ -50,7 +55,16 @@ MAX_TIME_MS = 4000
 """The time a flood may take, whatever its DISC says."""
 OWN_FLOOD_SECONDS = 4.1
 """A node's own flood: what its neighbours get (MAX_TIME_MS), and their least time to answer in."""
+SCOPED_SECONDS = 2.0
+"""Until a scoped search is over: what hangs on the way must not take all of a viewer's patience."""
+WIDTH = 3
+"""Neighbours that a node asks at most, one after another, for a request that walks."""
+LEAST_PATIENCE, SPARE_SECONDS = 0.15, 1.5
+"""Seconds until the next one is asked beside one that says nothing: what is left to the walk but for the
+second, at least the first. So the node next to the trouble is the first to look for another way."""
 
+_DEAD_ENDS = frozenset({MissReason.FULL, MissReason.CUT, MissReason.DEADLINE, MissReason.GONE})
+"""Why a neighbour is passed over for a while. The others say something of the request, and not of the way."""
 _TELLING = (
     MissReason.ABSENT,
     MissReason.FULL,
@@ -62,49 +76,6 @@ _TELLING = (
     MissReason.DUPLICATE,
 )
 """Reasons, the one most worth passing on first."""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnSearch:
-    """Who asks, where this node asks for itself."""
-
-    content: str
-    homing: bool = False  # it is fed, and looks for a way by the links of the layout
-
-
-Asker: TypeAlias = ConnectionId | OwnSearch
-
-
-@dataclass(frozen=True, slots=True)
-class OwnAnswer:
-    """What has come of a flood that this node began for itself."""
-
-    search: OwnSearch
-    answer: Found | Miss
-    unreachable: bool = False  # no neighbour could even be asked
-
-
-@dataclass(frozen=True, slots=True)
-class PositiveEntry:
-    """Which neighbour said FOUND under a request."""
-
-    neighbour: str
-    expires: float
-
-
-@dataclass(slots=True)
-class Flood:
-    """A request that this node has handed on and whose answers it is collecting."""
-
-    disc: Disc
-    asker: Asker
-    deadline: float
-    fallback: Found | None = None  # this node's own answer, if there is no better one
-    waiting: set[str] = field(default_factory=set)
-    misses: list[Miss] = field(default_factory=list)
-    answered: bool = False  # by a neighbour, and not by the shell in its place
-    late: bool = False  # its time was over before all had answered
-    source: Source = UNCOUNTED  # which has a place among the floods as long as this one lasts
 
 
 def miss(disc: Disc, reason: MissReason, text: str = "", retry_ms: int = 0) -> Miss:
@@ -137,6 +108,7 @@ class Discovery:
         self._floods: dict[bytes, Flood] = {}
         self._ids, self._places = Shares(MAX_REQUESTS), Shares(MAX_FLOODS)
         self._counted: deque[tuple[float, Source]] = deque()  # until when each place among the ids is held
+        self.dead_ends = DeadEnds()
 
     def positive_entry(self, request: bytes, now: float) -> str | None:
         """Return the neighbour that said FOUND under this request, if that is not too old."""
@@ -145,8 +117,8 @@ class Discovery:
 
     @property
     def due(self) -> float | None:
-        """Return when the next flood has to be given up."""
-        return min((flood.deadline for flood in self._floods.values()), default=None)
+        """Return when the next flood has to be given up, or to ask more."""
+        return min((flood.due for flood in self._floods.values()), default=None)
 
     def on_disc(
         self,
@@ -157,12 +129,15 @@ class Discovery:
         neighbours: Mapping[str, float],
         now: float,
         source: Source = UNCOUNTED,
+        *,
+        walks: bool = False,
     ) -> list[Outcome]:
         """Take in a request.
 
         `known` is what this node answers by itself (None: it must ask), `fallback` what it answers
         if nobody else can. `neighbours` maps the names of those that can be asked to the round trip
-        to them in milliseconds. `source` is who has a share of what is bounded; UNCOUNTED is held to none.
+        to them in milliseconds, the best first where the request `walks`. `source` is who has a share of
+        what is bounded; UNCOUNTED is held to none.
         """
         self._forget(now)
         if disc.request in self._seen:
@@ -173,13 +148,16 @@ class Discovery:
         self._seen[disc.request] = now + REQUEST_TTL
         if known is not None:
             return [Reply(asker, known)]
+        if not walks and _begins_at_client(disc) and (told := self.dead_ends.nowhere(disc.content, now)):
+            return [Reply(asker, miss(disc, told.reason, told.text, told.retry_ms))]
         if disc.hops >= MAX_HOPS:
             return [Reply(asker, fallback or miss(disc, MissReason.DEADLINE, f"{MAX_HOPS} hops"))]
         if not self._places.take(source):
             return [Reply(asker, fallback) if fallback else _refuse(disc, asker)]
         in_time = replace(disc, remaining_ms=min(disc.remaining_ms, MAX_TIME_MS))
         deadline = now + in_time.remaining_ms / 1000
-        return self._flood(Flood(in_time, asker, deadline, fallback, source=source), neighbours)
+        flood = Flood(in_time, asker, deadline, fallback, walks=walks, source=source)
+        return self._walk(flood, neighbours, now) if walks else self._flood(flood, neighbours, now)
 
     def search(
         self,
@@ -203,7 +181,7 @@ class Discovery:
             request=request, content=content, sender=self._me, origin=self._me, excluded=excluded,
             remaining_ms=round(seconds * 1000), scoped=scoped,
         )  # fmt: skip
-        return self._flood(Flood(disc, OwnSearch(content, homing), now + seconds), neighbours)
+        return self._flood(Flood(disc, OwnSearch(content, homing), now + seconds), neighbours, now)
 
     def on_found(self, neighbour: str, answer: Found, now: float) -> list[Outcome]:
         """Take in a neighbour's FOUND: the first one ends the flood."""
@@ -212,18 +190,19 @@ class Discovery:
             return []
         self._positive[answer.request] = PositiveEntry(neighbour, now + REQUEST_TTL)
         flood.waiting.discard(neighbour)
+        self.dead_ends.forget(flood.disc.content, neighbour)
         return [self._answer(flood, found(flood.disc, answer.sender)), *self._cancel(flood)]
 
-    def on_miss(self, neighbour: str, answer: Miss) -> list[Outcome]:
+    def on_miss(self, neighbour: str, answer: Miss, now: float) -> list[Outcome]:
         """Take in a neighbour's MISS."""
-        return self._missed(neighbour, answer, answered=True)
+        return self._missed(neighbour, answer, now, answered=True)
 
-    def on_unasked(self, neighbour: str, request: bytes, text: str) -> list[Outcome]:
+    def on_unasked(self, neighbour: str, request: bytes, text: str, now: float) -> list[Outcome]:
         """Take in that a neighbour could not be asked, or was lost before it answered."""
         flood = self._floods.get(request)
         if flood is None:
             return []
-        return self._missed(neighbour, miss(flood.disc, MissReason.CUT, text), answered=False)
+        return self._missed(neighbour, miss(flood.disc, MissReason.CUT, text), now, answered=False)
 
     def on_asker_gone(self, asker: Asker) -> list[Outcome]:
         """Cancel what was asked on behalf of a connection that has closed, or of a search that is over."""
@@ -248,23 +227,61 @@ class Discovery:
         ]
 
     def on_time(self, now: float) -> list[Outcome]:
-        """Give up the floods whose time is over."""
-        late = [flood for flood in self._floods.values() if flood.deadline <= now]
-        for flood in late:
-            flood.misses.append(miss(flood.disc, MissReason.DEADLINE))
-            flood.late = True
-        return [outcome for flood in late for outcome in self._give_up(flood)]
+        """Give up the floods whose time is over; ask more where nobody says anything."""
+        due = [flood for flood in self._floods.values() if flood.due <= now]
+        for flood in due:
+            if flood.walks:
+                self._note_silent(flood, now)
+            if flood.deadline <= now:
+                flood.misses.append(miss(flood.disc, MissReason.DEADLINE))
+                flood.late = True
+        return [
+            outcome
+            for flood in due
+            for outcome in (self._give_up(flood, now) if flood.late else self._widen(flood, now))
+        ]
 
-    def _missed(self, neighbour: str, answer: Miss, *, answered: bool) -> list[Outcome]:
+    def _missed(self, neighbour: str, answer: Miss, now: float, *, answered: bool) -> list[Outcome]:
         flood = self._floods.get(answer.request)
         if flood is None or neighbour not in flood.waiting:
             return []
         flood.waiting.discard(neighbour)
         flood.misses.append(answer)
         flood.answered |= answered
-        return [] if flood.waiting else self._give_up(flood)
+        if flood.walks and answer.reason in _DEAD_ENDS and not answer.retry_ms:
+            self.dead_ends.note(flood.disc.content, neighbour, now)
+        if flood.waiting:
+            return []
+        is_final = answer.reason is MissReason.ABSENT or answer.retry_ms
+        return self._give_up(flood, now) if is_final else self._widen(flood, now)
 
-    def _flood(self, flood: Flood, neighbours: Mapping[str, float]) -> list[Outcome]:
+    def _walk(self, flood: Flood, neighbours: Mapping[str, float], now: float) -> list[Outcome]:
+        self._floods[flood.disc.request] = flood
+        flood.others = dict(neighbours)
+        return self._widen(flood, now)
+
+    def _widen(self, flood: Flood, now: float) -> list[Outcome]:
+        """Ask the next one that is left; where there is none, wait for the others, or give up."""
+        left = flood.deadline - now
+        disc = replace(flood.disc, remaining_ms=max(0, round(left * 1000)))
+        while flood.others:
+            name, rtt_ms = next(iter(flood.others.items()))
+            del flood.others[name]
+            if asks := list(self._asks(disc, {name: rtt_ms}, always=False)):
+                flood.waiting.add(name)
+                flood.wider_at = now + max(LEAST_PATIENCE, 2 * rtt_ms / 1000, left - SPARE_SECONDS)
+                return [*asks]
+        flood.wider_at = math.inf
+        if flood.waiting:
+            return []
+        flood.misses.append(miss(flood.disc, MissReason.DUPLICATE))
+        return self._give_up(flood, now)
+
+    def _note_silent(self, flood: Flood, now: float) -> None:
+        for neighbour in flood.waiting:
+            self.dead_ends.note(flood.disc.content, neighbour, now)
+
+    def _flood(self, flood: Flood, neighbours: Mapping[str, float], now: float) -> list[Outcome]:
         disc = flood.disc
         asks = list(self._asks(disc, neighbours, always=isinstance(flood.asker, OwnSearch)))
         flood.waiting.update(ask.neighbour for ask in asks)
@@ -273,7 +290,7 @@ class Discovery:
             return [*asks]
         too_late = any(self._may_ask(disc, name) for name in neighbours)
         flood.misses.append(miss(disc, MissReason.DEADLINE if too_late else MissReason.DUPLICATE))
-        return self._give_up(flood)
+        return self._give_up(flood, now)
 
     def _ended(self, request: bytes) -> Flood | None:
         """Forget a flood, and give its place back."""
@@ -302,13 +319,16 @@ class Discovery:
         neighbour = Identity.node(name)
         return neighbour not in (disc.sender, disc.origin) and neighbour not in disc.excluded
 
-    def _give_up(self, flood: Flood) -> list[Outcome]:
+    def _give_up(self, flood: Flood, now: float) -> list[Outcome]:
         self._ended(flood.disc.request)
         answer: Found | Miss | None = flood.fallback
         if answer is None:
             # One that passes first: so the content exists, whatever another rendezvous point says.
             told = min(flood.misses, key=lambda m: (not m.retry_ms, _TELLING.index(m.reason)))
             answer = miss(flood.disc, told.reason, told.text, told.retry_ms)
+            is_news = flood.answered and not flood.walks and told.reason is not MissReason.ABSENT
+            if is_news and _begins_at_client(flood.disc):
+                self.dead_ends.note_nowhere(answer, now)
         return [self._answer(flood, answer), *self._cancel(flood)]
 
     def _answer(self, flood: Flood, answer: Found | Miss) -> Outcome:
@@ -330,3 +350,11 @@ class Discovery:
             self._ids.give_back(self._counted.popleft()[1])
         while self._positive and next(iter(self._positive.values())).expires <= now:
             del self._positive[next(iter(self._positive))]
+
+
+def _begins_at_client(disc: Disc) -> bool:
+    """Return whether a client has asked this node for a content, with nobody to be left out.
+
+    What comes of that holds for the next one, too: the question has gone to all neighbours.
+    """
+    return disc.sender.kind is IdentityKind.CLIENT and not disc.excluded

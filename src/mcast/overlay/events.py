@@ -240,6 +240,7 @@ class Advertised:
     delay_ms: int | None = None  # of a datagram from the rendezvous point to there; None: not known
     lost_permille: int = 0  # of the datagrams are lost on that way, before repair
     viewers: int = 0  # that are fed from there, and from the nodes below
+    full: bool = False  # it takes no more children of the content
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +251,7 @@ class Introduced:
     distance: int | None = None  # links to the nearest rendezvous point; None: it knows of none
     clients_at: Endpoint | None = None  # where it takes clients; None: it is not to be named to any
     leaving: bool = False  # it is about to end: nobody is to be sent there any more
+    full: bool = False  # it takes no more children, of whatever content
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,10 +308,19 @@ class RateMeasured:
 
 
 @dataclass(frozen=True, slots=True)
-class Strained:
-    """The threads that forward are busy nearly all the time, or are no more."""
+class CarrierLoad:
+    """How busy a process is that carries contents."""
 
-    is_strained: bool
+    contents: tuple[str, ...]
+    share: float  # of one core, in the last second: its interpreter cannot use more than that
+    is_strained: bool = False  # it has not kept up for some seconds, or hardly
+
+
+@dataclass(frozen=True, slots=True)
+class LoadMeasured:
+    """How busy the processes are that carry contents, all of them; while nobody says so none is."""
+
+    carriers: tuple[CarrierLoad, ...]
 
 
 # From the bootstrapper, the clock and the user
@@ -372,7 +383,7 @@ Event: TypeAlias = (
     | ServerLost
     | Limited
     | RateMeasured
-    | Strained
+    | LoadMeasured
     | LayoutChanged
     | Offered
     | TimePassed

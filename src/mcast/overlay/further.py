@@ -78,21 +78,30 @@ class Introductions:
         told = self._known.get(neighbour)
         return _last(None if told is None else told.distance)
 
-    def nearer(self, neighbours: Mapping[str, float]) -> str | None:
-        """Return the one of some neighbours that is nearest to a rendezvous point, if it is nearer than this
-        node itself; of several the one that answers soonest."""
-        ranked = [(self.distance_of(name), ms, name) for name, ms in neighbours.items()]
-        distance, _, name = min(ranked, default=(MAX_DISTANCE + 1, 0.0, ""))
-        own = self.distance()
-        return name if own is not None and distance < own else None
+    def nearest(self, neighbours: Mapping[str, float]) -> list[str]:
+        """Return those of some neighbours that know how far a rendezvous point is, but for who is full.
 
-    def named(self, preferred: Iterable[str]) -> tuple[Endpoint, ...]:
-        """Return where clients may turn to, the best first: who streams already, who is near the source."""
+        The nearest to it first, of several the one that answers soonest.
+        """
+        told = {name: self._known[name] for name in neighbours if name in self._known}
+        ranked = sorted(
+            (each.distance, neighbours[name], name)
+            for name, each in told.items()
+            if each.distance is not None and each.distance < MAX_DISTANCE and not each.full
+        )
+        return [name for *_, name in ranked]
+
+    def named(self, preferred: Iterable[str], *, full: bool = True) -> tuple[Endpoint, ...]:
+        """Return where clients may turn to, the best first: who streams already, who is near the source.
+
+        Who is full may not be so later, when a client's parent fails; but is no help to one that is refused
+        now (`full`: whether to name them, too).
+        """
         first = set(preferred)
         ranked = sorted(
             (name not in first, _last(told.distance), name, told.clients_at)
             for name, told in self._known.items()
-            if told.clients_at is not None
+            if told.clients_at is not None and (full or not told.full)
         )
         return tuple(address for *_, address in ranked if address is not None)[:MAX_NAMED]
 
@@ -117,6 +126,10 @@ class Acquaintances:
     def on_told(self, further: tuple[Endpoint, ...]) -> None:
         """Take in a parent's newest word; one that names nobody leaves it at what was known before."""
         self._told = further or self._told
+
+    def on_named(self, further: tuple[Endpoint, ...]) -> None:
+        """Take in whom a node names that is full, beside those that others have named."""
+        self._told = tuple(dict.fromkeys((*further, *self._told)))[:MAX_MET]
 
     def on_offered(self, nodes: Iterable[NamedAddress]) -> None:
         """Take in whom the bootstrapper has named; host names are left out, as nobody looks them up here."""

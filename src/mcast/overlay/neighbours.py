@@ -29,7 +29,8 @@ from mcast.overlay.beyond import Beyond
 from mcast.overlay.branch import Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.chance import Chance
-from mcast.overlay.discovery import Outcome
+from mcast.overlay.dead_ends import DeadEnds
+from mcast.overlay.discovery import WIDTH, Outcome
 from mcast.overlay.events import (
     Advertised,
     AdvertsLost,
@@ -40,6 +41,7 @@ from mcast.overlay.events import (
     RoundTripMeasured,
 )
 from mcast.overlay.further import MAX_MET, RENEW_SECONDS, Acquaintances, Introductions
+from mcast.overlay.room import Room
 from mcast.overlay.spares import Adverts
 from mcast.overlay.table import LOOKING, PAIRED, State
 from mcast.overlay.telling import Telling
@@ -68,6 +70,7 @@ class Neighbours:
         self._counts: dict[str, int] = {}  # viewers below, by content, as they were counted last
         self._count_at = 0.0
         self._distance: int | None = None  # as we have told it last
+        self._is_full = False  # the same
         self._is_introduced = self._is_leaving = False
         self._named: dict[str, tuple[Endpoint, ...]] = {}  # to the clients of a content
         self._renew_at = 0.0
@@ -109,26 +112,34 @@ class Neighbours:
             case Advertised(name, content, path, fed, delay, lost) if name in self._round_trips_ms:
                 quality = None if delay is None else Quality(delay, lost)
                 self._adverts.on_advertised(
-                    name, content, path, fed=fed, quality=quality, viewers=event.viewers
+                    name, content, path, fed=fed, quality=quality, viewers=event.viewers, full=event.full
                 )
             case Introduced(name, leaving=True):
                 self._adverts.on_lost(name)
                 self._introductions.on_lost(name)
             case Introduced(name) if name in self._round_trips_ms:
                 self._introductions.on_introduced(event)
+                self._adverts.on_full(name, full=event.full)
                 self._beyond.on_introduced(name)
             case AdvertsLost(name):
                 self._adverts.on_lost(name)
                 self._introductions.on_lost(name)
 
-    def towards(self, disc: Disc) -> Mapping[str, float]:
-        """Return who is asked for a content where not everybody is: one who streams it, else one nearer to a
-        rendezvous point than this node; and the round trip."""
+    def towards(self, disc: Disc, dead_ends: DeadEnds, now: float) -> Mapping[str, float]:
+        """Return who is asked for a content where not everybody is, one after another, and the round trips.
+
+        Those who stream it, then those that are nearest to a rendezvous point: further from it than this node
+        where the nearer ones are full, or have had no way a moment ago.
+        """
         avoided = {disc.sender, disc.asker, *disc.excluded}
-        able = {name: ms for name, ms in self._round_trips_ms.items() if Identity.node(name) not in avoided}
+        able = {
+            name: ms
+            for name, ms in self._round_trips_ms.items()
+            if Identity.node(name) not in avoided and not dead_ends.is_one(disc.content, name, now)
+        }
         streaming = self._adverts.nearest(disc.content, able, avoided | {self._me})
-        chosen = streaming or self._introductions.nearer(able)
-        return {} if chosen is None else {chosen: able[chosen]}
+        chosen = dict.fromkeys((*streaming, *self._introductions.nearest(able)))
+        return {name: able[name] for name in [*chosen][:WIDTH]}
 
     def nearest_to_rendezvous(self) -> list[tuple[str, float]]:
         """Return who can be asked, who says that a rendezvous point is nearest first; and the round trips."""
@@ -169,23 +180,33 @@ class Neighbours:
         self._is_introduced = self._is_leaving = True
         return [] if self.is_leaf else [Introduce(self._distance, leaving=True)]
 
-    def news(self, branches: Branches, now: float) -> list[Action]:
-        """Tell what has changed of what this node streams, and of what it is."""
+    def news(self, branches: Branches, room: Room, now: float) -> list[Action]:
+        """Tell what has changed of what this node streams, of what it is, and whether there is room."""
         if self.is_leaf:
             return []
+        why_full = room.why_full(branches)
+        is_full = self._telling.is_full(bool(why_full), now)
+        full = frozenset[str]() if is_full else room.full_contents(branches)
         if now >= self._count_at:
             self._count_at = now + COUNT_SECONDS
             self._counts = {content: self._viewers_below(branch) for content, branch in branches.items()}
             for branch in branches.values():
                 if self._counts[branch.content] or self._has_untold(branch):
                     branch.watched_at = now
-        present = {content: self._advert(branch) for content, branch in branches.items() if branch.path}
-        return [*self._introduce(), *self._telling.news(present, now)]
+        present = {
+            content: self._advert(branch, full=content in full)
+            for content, branch in branches.items()
+            if branch.path
+        }
+        told = self._telling.of_room(is_full, why_full, now)
+        return [*told, *self._introduce(full=is_full), *self._telling.news(present, now)]
 
-    def _advert(self, branch: Branch) -> Advertise:
+    def _advert(self, branch: Branch, *, full: bool) -> Advertise:
         told = self._telling.figures(branch.content).renewed(self.quality(branch))
         viewers = self._counts.get(branch.content, 0)
-        return Advertise(branch.content, branch.path, branch.fed, told.delay_ms, told.lost_permille, viewers)
+        return Advertise(
+            branch.content, branch.path, branch.fed, told.delay_ms, told.lost_permille, viewers, full
+        )  # fmt: skip
 
     def _viewers_below(self, branch: Branch) -> int:
         """Return how many viewers are fed from here, and from the nodes below as they have told it.
@@ -217,12 +238,12 @@ class Neighbours:
         told = None if root == self._me else self._adverts.viewers(root.name, branch.content)
         return self._viewers_below(branch) if told is None else told
 
-    def _introduce(self) -> list[Action]:
+    def _introduce(self, *, full: bool) -> list[Action]:
         distance = 0 if self.is_root else self._introductions.distance()
-        if self._is_introduced and (distance == self._distance or self._is_leaving):
+        if self._is_introduced and ((distance, full) == (self._distance, self._is_full) or self._is_leaving):
             return []
-        self._is_introduced, self._distance = True, distance
-        return [Introduce(distance)]
+        self._is_introduced, self._distance, self._is_full = True, distance, full
+        return [Introduce(distance, full=full)]
 
     # How paths are
 
@@ -276,12 +297,24 @@ class Neighbours:
                 actions += branches[content].tell_clients()
         return actions
 
+    def named_to(self, asker: Identity, full: Miss) -> Miss:
+        """Add to a refusal, for a client, who of the neighbours is not full: it may know nobody else."""
+        if not _is_client(asker):
+            return full
+        streaming = self._adverts.streaming(full.content, self._me, full=False)
+        return replace(full, further=self._introductions.named(streaming, full=False))
+
     # Those that a client was told of
 
     def on_port(self, port: Port) -> None:
         """Take in whom a parent names."""
         if self.is_leaf:
             self._acquaintances.on_told(port.further)
+
+    def on_missed(self, answer: Miss) -> None:
+        """Take in whom a node names that is full."""
+        if self.is_leaf and answer.further:
+            self._acquaintances.on_named(answer.further)
 
     def meet_in_time(self, branch: Branch, now: float) -> list[Action]:
         """Have a client whose own neighbours are no help meet the others before its next flood is due.

@@ -129,6 +129,7 @@ class NodeCore:
     def handle(self, event: Event, now: float) -> list[Action]:
         """Take in what happened at `now` (monotonic seconds); return what is to be done, in order."""
         self._now = now
+        self._room.learn(event, self._branches)
         actions = self._listings.handle(event, now)
         actions += self._searches.resolve(self._decide(event, now), now)
         actions += self._searches.resolve(self._review(now), now)
@@ -137,10 +138,8 @@ class NodeCore:
         actions += self._forget_ended(now)
         self._neighbours.note_asked(actions)
         actions += self._neighbours.part(self._branches, now)
-        return [
-            *self._neighbours.naming(actions, self._branches),
-            *self._neighbours.news(self._branches, now),
-        ]
+        actions = self._room.telling(self._neighbours.naming(actions, self._branches))
+        return [*actions, *self._neighbours.news(self._branches, self._room, now)]
 
     def _decide(self, event: Event, now: float) -> Iterable[Outcome]:
         if isinstance(event, UpstreamEvent):
@@ -155,7 +154,8 @@ class NodeCore:
             case Answered(neighbour, Found() as answer):
                 return self._discovery.on_found(neighbour, answer, now)
             case Answered(neighbour, Miss() as answer):
-                return self._discovery.on_miss(neighbour, answer)
+                self._neighbours.on_missed(answer)
+                return self._discovery.on_miss(neighbour, answer, now)
             case Unasked(neighbour, request, text):
                 return self._on_unasked(neighbour, request, text, now)
             case ConnectionGone(connection, how):
@@ -173,6 +173,8 @@ class NodeCore:
             case Leaving():
                 return self._on_leaving(now)
             case Advertised(neighbour, content):
+                if event.fed and not event.full:
+                    self._discovery.dead_ends.forget(content, neighbour)
                 self._neighbours.learn(event, now)
                 return self._on_spare(neighbour, content, now)
             case RoundTripMeasured() if self._neighbours.on_round_trip(event, now):
@@ -193,7 +195,6 @@ class NodeCore:
         if isinstance(event, LayoutChanged):
             self._wish.parents, self._wish.optimise = event.policy.parents, event.policy.optimise
             self._scopes = event.policy.scoped
-        self._room.learn(event)
         self._neighbours.learn(event, now)
         self._root.learn(event, now)
 
@@ -212,14 +213,15 @@ class NodeCore:
     def _on_disc(self, disc: Disc, connection: ConnectionId, source: Source, now: float) -> list[Outcome]:
         if self._leaving:
             return [Reply(connection, miss(disc, MissReason.GONE, LEAVING_TEXT))]
-        if (full := self._room.refuse(disc, self._branches)) is not None:
-            return [Reply(connection, full)]
+        if (full := self._room.refuse(disc, self._branches, now)) is not None:
+            return [Reply(connection, self._neighbours.named_to(disc.sender, full))]
         known = self._answer(disc, now)
         below = isinstance(known, Found) and is_below_excluded(self._branches.get(disc.content), disc)
         fallback = known if isinstance(known, Found) and below else None
-        askable = self._neighbours.towards(disc) if self._is_scoped(disc) else self._neighbours.askable
+        walks, dead_ends = self._is_scoped(disc), self._discovery.dead_ends
+        askable = self._neighbours.towards(disc, dead_ends, now) if walks else self._neighbours.askable
         return self._discovery.on_disc(
-            disc, connection, None if below else known, fallback, askable, now, source
+            disc, connection, None if below else known, fallback, askable, now, source, walks=walks
         )
 
     def _is_scoped(self, disc: Disc) -> bool:
@@ -235,8 +237,8 @@ class NodeCore:
     def _on_stream(self, asked: StreamReceived, now: float) -> list[Action]:
         stream, connection, source = asked.stream, asked.connection, asked.source
         branch = self._branches.get(stream.content)
-        if (full := self._room.refuse(stream, self._branches)) is not None:
-            return [Reply(connection, full)]
+        if (full := self._room.refuse(stream, self._branches, now)) is not None:
+            return [Reply(connection, self._neighbours.named_to(stream.sender, full))]
         if branch is not None:
             return branch.on_asked(stream, connection, now, source)
         if self._leaving:  # else it would begin what nobody ends
@@ -300,7 +302,7 @@ class NodeCore:
 
     def _on_unasked(self, neighbour: str, request: bytes, text: str, now: float) -> list[Outcome]:
         """Take in that a neighbour could not be asked; where nobody could, have others offered."""
-        outcomes = self._discovery.on_unasked(neighbour, request, text)
+        outcomes = self._discovery.on_unasked(neighbour, request, text, now)
         return [each for outcome in outcomes for each in self._neighbours.on_nobody_asked(outcome, now)]
 
     # Parents

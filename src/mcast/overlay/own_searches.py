@@ -10,7 +10,8 @@ from mcast.overlay import homing
 from mcast.overlay.actions import Action, NodeParent, ServerParent
 from mcast.overlay.branch import Branch
 from mcast.overlay.candidates import Candidates, of_servers
-from mcast.overlay.discovery import OWN_FLOOD_SECONDS, Discovery, Outcome, OwnAnswer, OwnSearch
+from mcast.overlay.discovery import OWN_FLOOD_SECONDS, Discovery, Outcome
+from mcast.overlay.flood import OwnAnswer, OwnSearch
 from mcast.overlay.neighbours import Neighbours
 from mcast.overlay.root import Root
 from mcast.overlay.table import LOOKING, SEEKING, State
@@ -39,6 +40,7 @@ class OwnSearches:
 
     def hurry(self, now: float, contents: Container[str] | None = None) -> None:
         """Ask one who can be asked from now on, for some contents or for any, without a pause."""
+        self._discovery.dead_ends.on_news()
         for branch in self._branches.values():
             if contents is not None and branch.content not in contents:
                 continue
@@ -99,5 +101,5 @@ class OwnSearches:
             return []
         met = self._neighbours.meet(now)
         if met and branch.search is not None:
-            branch.search.hurry(now)
+            branch.search.on_met(now)
         return met

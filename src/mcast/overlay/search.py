@@ -31,7 +31,7 @@ from typing import Self
 
 from mcast.overlay.actions import SearchFailure
 from mcast.overlay.chance import Chance
-from mcast.overlay.discovery import OWN_FLOOD_SECONDS
+from mcast.overlay.discovery import OWN_FLOOD_SECONDS, SCOPED_SECONDS
 from mcast.wire.node import REQUEST_ID_SIZE, MissReason, RequestId
 
 MAX_TRIES = 3
@@ -60,8 +60,6 @@ are asked. Sooner would be more work, where a node may be slow since there is so
 REPAIR_FLOOD_SECONDS = 0.5
 """Until the first flood of who repairs is over: one that waits for a node that is frozen, somewhere, must
 not keep it from asking again. Enough for four hops; each further flood may take twice as long."""
-SCOPED_SECONDS = 2.0
-"""Until a scoped flood is over: one node that hangs, on the way, must not take all of a viewer's patience."""
 REPAIR_SPREAD = (0.75, 1.25)
 """By this factor, drawn at random, each pause of who repairs is longer or shorter."""
 
@@ -143,6 +141,11 @@ class Search:
         """Begin the next flood now, if one is to come: there is somebody new to ask."""
         if self._again_at is not None:
             self._again_at = now
+
+    def on_met(self, now: float) -> None:
+        """Begin anew with those that have just been met: they are asked along the way first."""
+        self._scoped = True
+        self.hurry(now)
 
     def restart(self, now: float) -> None:
         """Begin a flood now beside one under way, whose answer may never come."""

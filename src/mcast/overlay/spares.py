@@ -33,6 +33,7 @@ class Advert:
     fed: bool
     quality: Quality | None = None  # of that path; None: not known
     viewers: int = 0  # below the neighbour
+    full: bool = False  # it takes no more children of the content
 
 
 class Adverts:
@@ -40,54 +41,79 @@ class Adverts:
 
     def __init__(self) -> None:
         self._adverts: dict[str, dict[str, Advert]] = {}
+        self._full: set[str] = set()  # who takes no more children of any content
 
     def on_advertised(
         self, neighbour: str, content: str, path: Path, *, fed: bool, quality: Quality | None = None,
-        viewers: int = 0,
+        viewers: int = 0, full: bool = False,
     ) -> None:  # fmt: skip
         """Take in a neighbour's word; an empty path withdraws it."""
         told = self._adverts.setdefault(neighbour, {})
         if not path:
             told.pop(content, None)
         elif content in told or len(told) < MAX_ADVERTS:
-            told[content] = Advert(path, fed, _AT_ONCE if len(path) == 1 else quality, viewers)
+            told[content] = Advert(path, fed, _AT_ONCE if len(path) == 1 else quality, viewers, full)
 
     def on_lost(self, neighbour: str) -> None:
         """Forget a neighbour of which nothing is heard any more."""
         self._adverts.pop(neighbour, None)
+        self._full.discard(neighbour)
 
-    def streaming(self, content: str, me: Identity) -> list[str]:
-        """Return the neighbours that are fed with a content, and not by way of this node."""
+    def on_full(self, neighbour: str, *, full: bool) -> None:
+        """Take in whether a neighbour takes children at all."""
+        (self._full.add if full else self._full.discard)(neighbour)
+
+    def _is_full(self, neighbour: str, advert: Advert) -> bool:
+        return advert.full or neighbour in self._full
+
+    def streaming(self, content: str, me: Identity, *, full: bool = True) -> list[str]:
+        """Return the neighbours that are fed with a content, and not by way of this node.
+
+        `full`: whether to name those, too, that take nobody in now.
+        """
         told = ((name, adverts.get(content)) for name, adverts in self._adverts.items())
-        return [name for name, advert in told if advert and advert.fed and me not in advert.path]
+        return [
+            name
+            for name, advert in told
+            if advert and advert.fed and me not in advert.path
+            if full or not self._is_full(name, advert)
+        ]
 
     def nearest(
         self, content: str, neighbours: Mapping[str, float], avoided: Set[Identity]
-    ) -> str | None:  # fmt: skip
-        """Return one of some neighbours (names, and round trips) that is fed with a content.
+    ) -> list[str]:  # fmt: skip
+        """Return those of some neighbours (names, and round trips) that are fed with a content, and not full.
 
-        Not by way of anybody who is avoided. That with the shortest path, of several the nearest.
+        Not by way of anybody who is avoided. First that with the shortest path, of several the nearest.
         """
         told = ((name, self._adverts.get(name, {}).get(content)) for name in neighbours)
         ranked = [
             (len(advert.path), neighbours[name], name)
             for name, advert in told
             if advert is not None and advert.fed and avoided.isdisjoint(advert.path)
+            if not self._is_full(name, advert)
         ]
-        return min(ranked)[-1] if ranked else None
+        return [name for *_, name in sorted(ranked)]
 
     def spares(self, branch: BranchData, round_trips_ms: Mapping[str, float]) -> list[Parent]:
         """Return the neighbours that could feed this branch, the best first.
 
         Never one whose path leads through this node, nor a child of it, nor one below a parent that was no
         help; but for the rendezvous point, below which all are: it may be the link alone that failed.
-        One that does not hang below a present parent is better, then a short path, then a near neighbour.
+        One that says that it is full may have room again, and is the last. One that does not hang below a
+        present parent is better, then a short path, then a near neighbour.
         After `MAX_SPARES` that were no help a search is quicker.
         """
         parents, helpless = set(branch.excluded), set(branch.helpless)
         below = branch.below
         ranked = [
-            (not parents.isdisjoint(advert.path), len(advert.path), round_trip_ms, name)
+            (
+                self._is_full(name, advert),
+                not parents.isdisjoint(advert.path),
+                len(advert.path),
+                round_trip_ms,
+                name,
+            )
             for name, advert, round_trip_ms in self._able(branch, round_trips_ms)
             if helpless.isdisjoint(advert.path[1:]) and Identity.node(name) not in below
         ]
@@ -101,6 +127,7 @@ class Adverts:
         ranked = sorted(
             (shared(advert.path, branch.path), len(advert.path), round_trip_ms, name)
             for name, advert, round_trip_ms in self._able(branch, round_trips_ms)
+            if not self._is_full(name, advert)
         )
         most = 0 if branch.pairing.is_strict else len(branch.path)
         return [NodeParent(name) for common, *_, name in ranked[:MAX_SPARES] if common <= most]
@@ -131,7 +158,8 @@ class Adverts:
         below = branch.below
         for name, advert, round_trip_ms in self._able(branch, round_trips_ms):
             known = advert.quality
-            if known is not None and round_trip_ms > 0.0 and Identity.node(name) not in below:
+            is_open = not self._is_full(name, advert) and Identity.node(name) not in below
+            if known is not None and round_trip_ms > 0.0 and is_open:
                 way = Quality(known.delay_ms + round_trip_ms / 2, known.lost_permille)
                 yield way, NodeParent(name)
 

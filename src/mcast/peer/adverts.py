@@ -93,12 +93,14 @@ class Advertiser:
             self._adverts[news.content] = Advert(
                 content=news.content, path=news.path, fed=news.fed,
                 delay_ms=_fitting(news.delay_ms), lost_permille=news.lost_permille,
-                viewers=min(news.viewers, 0xFFFF_FFFF),
+                viewers=min(news.viewers, 0xFFFF_FFFF), full=news.full,
             )  # fmt: skip
         else:  # a longer path nobody could read
             self._adverts.pop(news.content, None)
         after = self._adverts.get(news.content)
-        is_urgent = before is None or after is None or before.fed != after.fed
+        is_urgent = (
+            before is None or after is None or before.fed != after.fed or (after.full and not before.full)
+        )
         for watcher in self._watchers:
             watcher.untold[news.content] = None
             if is_urgent:
@@ -106,7 +108,9 @@ class Advertiser:
 
     def introduce(self, news: Introduce) -> None:
         """Tell, at the next tick, how far the rendezvous point is; at once that this node is about to end."""
-        self._self = replace(self._self, distance=news.distance, leaving=news.leaving)
+        self._self = replace(
+            self._self, distance=news.distance, leaving=news.leaving, full=news.full
+        )  # fmt: skip
         for watcher in self._watchers:
             watcher.said_at = 0.0
             if news.leaving:

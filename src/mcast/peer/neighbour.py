@@ -17,7 +17,7 @@ import math
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from mcast.errors import McastError, WireError
@@ -27,6 +27,7 @@ from mcast.net.handshake import Credentials
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.watcher import Watcher
 from mcast.overlay.events import Answered, RoundTripMeasured, Unasked
+from mcast.overlay.further import usable
 from mcast.peer.decider import Post
 from mcast.wire.frame import Message
 from mcast.wire.node import ContentsPage, Disc, Found, ListContents, Miss, RequestId
@@ -254,6 +255,8 @@ class Neighbour:
         if not keep:
             self._watcher.unwatch(connection)
             connection.close()
+        if isinstance(message, Miss):
+            message = replace(message, further=usable(message.further, connection.peer.ip))
         self._post(Answered(self.name, message))
         self._ask_next()
 

@@ -142,12 +142,12 @@ class NeighbourWatch:
         if not advert.content:
             # Where we have reached it, and not where it says: nobody can have clients sent to others.
             clients_at = connection.peer if advert.takes_clients else None
-            return Introduced(self.name, advert.distance, clients_at, advert.leaving)
+            return Introduced(self.name, advert.distance, clients_at, advert.leaving, advert.full)
         if advert.path and advert.path[-1] != self._neighbour:
             raise WireError(f"{self.name} tells a path to {advert.path[-1]}")
         return Advertised(
             self.name, advert.content, advert.path, advert.fed, advert.delay_ms, advert.lost_permille,
-            advert.viewers,
+            advert.viewers, advert.full,
         )  # fmt: skip
 
 

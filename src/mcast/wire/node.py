@@ -13,7 +13,19 @@ from enum import IntEnum
 from typing import Any, ClassVar
 
 from mcast.errors import WireError
-from mcast.wire.codec import BOOLEAN, EXPLANATION, U8, U16, U32, Reader, Writer, enumerated, fixed, packed
+from mcast.wire.codec import (
+    BOOLEAN,
+    EXPLANATION,
+    U8,
+    U16,
+    U32,
+    U64,
+    Reader,
+    Writer,
+    enumerated,
+    fixed,
+    packed,
+)
 from mcast.wire.content import CONTENT_NAME, CONTENT_NAME8, ContentInfo
 from mcast.wire.endpoint import HOST_ENDPOINT, OPTIONAL_ENDPOINT, Endpoint
 from mcast.wire.fields import Record, Schema, by_flag, many, maybe, one, read_flag, some
@@ -27,7 +39,7 @@ MAX_PATH = 64
 MAX_EXCLUDED = 64
 """Identities in a DISC that is read: each is compared at every node that it passes."""
 MAX_FURTHER = 4
-"""Addresses in a PORT: so many strangers, at most, a parent can have a client connect to."""
+"""Addresses in a PORT or a MISS: so many strangers, at most, a node can have a client connect to."""
 
 RequestId = bytes
 """Sixteen bytes that name one request all along its way; compared bytewise."""
@@ -103,6 +115,8 @@ DISTANCE = maybe(22, "distance", U8)
 TAKES_CLIENTS = maybe(23, "takes_clients", BOOLEAN, False)
 RETRY = maybe(24, "retry_ms", U32, 0)
 SCOPED = maybe(25, "scoped", BOOLEAN, False)
+RATE = maybe(26, "bit_rate", U64, 0)
+FULL = maybe(27, "full", BOOLEAN, False)
 EVERY = maybe(32, "every_ms", U16, 0)
 DELAY = maybe(40, "delay_ms", U16)
 LOST = maybe(41, "lost_permille", U16, 0)
@@ -174,9 +188,10 @@ class Found(NodePacket):
     """Answer DISC: I can. The sender is the one that streams it, or the rendezvous point."""
 
     FLAG = NodeFlag.FOUND
-    SCHEMA = Schema(SENDER)
+    SCHEMA = Schema(SENDER, RATE)
 
     sender: Identity
+    bit_rate: int = 0  # of the content, bit/s: so it can be counted before it streams; 0: not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +199,7 @@ class Miss(NodePacket):
     """Answer DISC or STREAM: not through me."""
 
     FLAG = NodeFlag.MISS
-    SCHEMA = Schema(MISS_REASON, WHY, RETRY)
+    SCHEMA = Schema(MISS_REASON, WHY, RETRY, FURTHER)
 
     reason: MissReason
     text: str = ""
@@ -192,6 +207,7 @@ class Miss(NodePacket):
     """When to ask again, as the reason passes by itself (the content is being prepared); 0: it may not.
 
     Not a reason of its own, on which older versions close the connection."""
+    further: tuple[Endpoint, ...] = ()  # with FULL: neighbours of the sender that take clients, for a client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +273,7 @@ class Advert(NodePacket):
     """How the sender streams a content; or, without a content's name, what the sender is."""
 
     FLAG = NodeFlag.ADVERT
-    SCHEMA = Schema(ADVERTISED_PATH, FED, DISTANCE, TAKES_CLIENTS, DELAY, LOST, LEAVING, VIEWERS)
+    SCHEMA = Schema(ADVERTISED_PATH, FED, DISTANCE, TAKES_CLIENTS, DELAY, LOST, LEAVING, VIEWERS, FULL)
 
     request: RequestId = bytes(REQUEST_ID_SIZE)
     content: str = ""
@@ -269,6 +285,7 @@ class Advert(NodePacket):
     lost_permille: int = 0  # of the datagrams are lost on that way, before repair
     leaving: bool = False  # it is about to end
     viewers: int = 0  # that are fed from the sender, and from the nodes below it
+    full: bool = False  # it takes no more children of the content; without a name, of any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

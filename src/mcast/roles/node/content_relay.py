@@ -3,7 +3,7 @@
     decisions --calls with plain values--> ContentRelay --facts: posted events, figures--> decisions
 
 `Relay` answers in this process; `RemoteRelay` hands the calls to a worker process, and answers out of what
-that one has told last (workers/orders.py). So this list of methods is also the list of what has to cross
+that one has told last (workers/messages.py). So this list of methods is also the list of what has to cross
 between the processes: sockets and plain values, and nothing that waits for an answer.
 """
 
@@ -46,6 +46,14 @@ class ChildTimes:
 
     round_trip_ms: float | None  # there and back, measured; None: not yet
     delay_us: int  # from the server to it, as it reports; 0: not known
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierUse:
+    """What a process that carries contents has taken so far."""
+
+    seconds: float  # of processor time, of all its threads: they share one interpreter
+    contents: frozenset[str] | None  # that it carries; None: all that there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +174,8 @@ class RelayHost(ABC):
         """Open a relay at a position; `start` is the first number that counts, where it is known."""
 
     @abstractmethod
-    def busy_seconds(self) -> tuple[float, ...]:
-        """Return how long each thread that carries relays has had the processor."""
+    def uses(self) -> tuple[CarrierUse, ...]:
+        """Return what each process that carries relays has taken so far, in an order that stays."""
 
     @abstractmethod
     def others_load(self) -> tuple[float, int]:

@@ -265,6 +265,7 @@ class InboundConnections:
             return
         if isinstance(message, Miss):
             link.stream = None
+            message = replace(message, further=usable(message.further, link.connection.local.ip))
         self._crowd.rests(number)
         link.asking = False  # last: from here on the watcher's thread may take in the next request
         say(link.connection, message)

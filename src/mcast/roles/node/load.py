@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -11,6 +12,28 @@ _STATM = Path("/proc/self/statm")
 
 Others: TypeAlias = Callable[[], tuple[float, int]]
 """Returns what other processes of the same program have taken: processor seconds so far, and kB of memory."""
+
+
+class Share:
+    """How much of a core was used in the last seconds, by what has been used in all at some moments."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._looks: deque[tuple[float, float]] = deque()  # when, and how much so far; the oldest first
+
+    def note(self, now: float, used: float) -> None:
+        """Take in how many seconds of processor time have been used so far."""
+        self._looks.append((now, used))
+        while len(self._looks) > 2 and self._looks[1][0] <= now - self._seconds:
+            self._looks.popleft()
+
+    @property
+    def of_a_core(self) -> float:
+        """Return the share, of all of these seconds: what was before the first look counts as nothing."""
+        if not self._looks:
+            return 0.0
+        (began, before), (ended, after) = self._looks[0], self._looks[-1]
+        return (after - before) / max(ended - began, self._seconds)
 
 
 def alone() -> tuple[float, int]:

@@ -1,13 +1,14 @@
 """Relays in this process: one feedback thread, and a few forwarders, carry them all."""
 
 from dataclasses import dataclass
+from time import process_time
 
 from mcast.media.carriers import Carriers
 from mcast.media.feedback import FeedbackReader
 from mcast.media.forwarder import FORWARD_THREADS, Forwarder
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
-from mcast.roles.node.content_relay import Listeners, RelayHost
+from mcast.roles.node.content_relay import CarrierUse, Listeners, RelayHost
 from mcast.roles.node.relay import Relay
 from mcast.roles.pulse import Call
 from mcast.wire.position import Position
@@ -45,8 +46,8 @@ class OwnProcess(RelayHost):
             self._listeners, start=start, gather=settings.gather, timing=settings.timing,
         )  # fmt: skip
 
-    def busy_seconds(self) -> tuple[float, ...]:
-        return tuple(forwarder.busy_seconds for forwarder in self._forwarders)
+    def uses(self) -> tuple[CarrierUse, ...]:
+        return (CarrierUse(process_time(), None),)
 
     def others_load(self) -> tuple[float, int]:
         return 0.0, 0

@@ -172,10 +172,9 @@ class WorkerProgram:
                 self._facts.tell(_figures(number, relay))
 
     def _tell_stands(self, relays: Mapping[RelayId, Relay]) -> None:
-        busy = tuple(round(seconds * 1_000_000) for seconds in self._host.busy_seconds())
         stands = tuple(_stand(number, relay) for number, relay in relays.items())
         cpu_us = round(time.process_time() * 1_000_000)
-        self._facts.tell(messages.Stands(cpu_us, resident_kb(), busy, stands))
+        self._facts.tell(messages.Stands(cpu_us, resident_kb(), stands))
 
     def _post(self, event: Event) -> None:
         match event:

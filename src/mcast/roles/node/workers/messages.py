@@ -210,13 +210,11 @@ class Stands(FlaggedRecord):
 
     cpu_us: int  # processor time so far
     memory_kb: int
-    busy_us: tuple[int, ...]  # of it, by each thread that forwards
     stands: tuple[Stand, ...]
 
     FLAG = Flag.STANDS
     SCHEMA = Schema(
-        one(1, "cpu_us", U64), one(2, "memory_kb", U32), many(3, "busy_us", U64),
-        one(4, "stands", rows(Stand)),
+        one(1, "cpu_us", U64), one(2, "memory_kb", U32), one(4, "stands", rows(Stand)),
     )  # fmt: skip
 
 

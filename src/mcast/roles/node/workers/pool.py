@@ -1,8 +1,9 @@
 """The workers of a node, and which of them carries which content.
 
-A content belongs to one worker, and stays there. It is given to the one with the fewest, of several to the
-one that has taken the least processor time; when a worker dies, to another one at once. While there is none
-it waits, and the decisions hear that its parents are silent: so children are told, and the overlay heals.
+A content belongs to one worker, and stays there. It is given to the one with the fewest, of those that are
+not busy, and of several to the one that has taken the least processor time; when a worker dies, to another
+one at once. While there is none it waits, and the decisions hear that its parents are silent: so children are
+told, and the overlay heals.
 """
 
 import itertools
@@ -19,7 +20,8 @@ from mcast.net.deadline import Deadline
 from mcast.net.threads import stop_together
 from mcast.overlay.actions import UpstreamId
 from mcast.overlay.events import Drained, Feed, FeedChanged, Outdone
-from mcast.roles.node.content_relay import Listeners, RelayHost
+from mcast.overlay.room import BUSY_SHARE
+from mcast.roles.node.content_relay import CarrierUse, Listeners, RelayHost
 from mcast.roles.node.own_process import MediaSettings
 from mcast.roles.node.workers import messages
 from mcast.roles.node.workers.log_records import say
@@ -51,13 +53,14 @@ class Burden:
     contents: int
     cpu_seconds: float  # so far
     is_at_work: bool = True  # one that is still being started comes last
+    is_busy: bool = False  # it has little time for more
 
 
 def least(burdens: Iterable[tuple[W, Burden]]) -> W | None:
     """Return who is to carry the next content; None if there is nobody."""
     chosen = min(
         burdens,
-        key=lambda pair: (not pair[1].is_at_work, pair[1].contents, pair[1].cpu_seconds),
+        key=lambda pair: (not pair[1].is_at_work, pair[1].is_busy, pair[1].contents, pair[1].cpu_seconds),
         default=None,
     )
     return None if chosen is None else chosen[0]
@@ -105,11 +108,15 @@ class WorkerPool(RelayHost):
             self._carry(relay)
         return relay
 
-    def busy_seconds(self) -> tuple[float, ...]:
-        # As many for each worker at all times, so that who compares two looks compares the same threads.
-        most = self._settings.forward_threads
-        busy = (worker.busy_seconds for worker in self._workers)
-        return tuple(seconds for each in busy for seconds in (*each, *(0.0,) * (most - len(each))))
+    def uses(self) -> tuple[CarrierUse, ...]:
+        with self._lock:
+            relays = [relay for relay in self._relays.values() if not relay.is_closed]
+        return tuple(
+            CarrierUse(
+                worker.cpu_seconds, frozenset(relay.content for relay in relays if relay.worker is worker)
+            )
+            for worker in self._workers
+        )
 
     def others_load(self) -> tuple[float, int]:
         workers = self._workers
@@ -196,4 +203,5 @@ class WorkerPool(RelayHost):
 
     def _burden(self, worker: WorkerProcess) -> Burden:
         contents = sum(relay.worker is worker and not relay.is_closed for relay in self._relays.values())
-        return Burden(contents, worker.cpu_seconds, worker.is_at_work)
+        is_busy = worker.share >= BUSY_SHARE
+        return Burden(contents, worker.cpu_seconds, worker.is_at_work, is_busy)

@@ -29,6 +29,7 @@ from mcast.net.backoff import Backoff
 from mcast.net.deadline import Deadline
 from mcast.net.task_thread import TaskThread
 from mcast.net.threads import OnCrash, OwnedThread
+from mcast.roles.node.load import Share
 from mcast.roles.node.workers.messages import Begin, Fact, Order, Stands
 from mcast.roles.node.workers.pipe import Pipe, pair
 
@@ -51,7 +52,10 @@ FIRST_PAUSE, LAST_PAUSE = 0.1, 10.0
 GOOD_SECONDS = 60.0
 """One that has lived so long is started again after the first pause."""
 
-NOTHING_TOLD = Stands(0, 0, (), ())
+SHARE_SECONDS = 1.0
+"""Over which it is told how busy a worker is."""
+
+NOTHING_TOLD = Stands(0, 0, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class WorkerProcess:
         self.number, self._begin, self._ears = number, begin, ears
         self._told = NOTHING_TOLD  # last, since it was started
         self._cpu_of_former_us = 0  # what those have taken that have died
+        self._share = Share(SHARE_SECONDS)
         self._stopping, self._at_work = threading.Event(), threading.Event()
         self._lock = threading.Lock()  # guards the next
         self._pipe: Pipe[Fact] | None = None  # while it is up
@@ -101,9 +106,9 @@ class WorkerProcess:
         return self._told.memory_kb
 
     @property
-    def busy_seconds(self) -> tuple[float, ...]:
-        """Return how long each of its threads that forward has had the processor."""
-        return tuple(each / 1_000_000 for each in self._told.busy_us)
+    def share(self) -> float:
+        """Return how much of a core it has used in the last second."""
+        return self._share.of_a_core
 
     def start(self) -> None:
         """Start it, and again whenever it dies."""
@@ -212,6 +217,7 @@ class WorkerProcess:
             silent = 0.0
             if isinstance(fact, Stands):
                 self._told = fact
+                self._share.note(time.monotonic(), self.cpu_seconds)
                 self._at_work.set()
             self._ears.on_fact(self, fact)
         return "it says nothing any more"

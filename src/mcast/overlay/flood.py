@@ -1,0 +1,60 @@
+"""What one node knows of a request while its neighbours are asked: a flood, or a walk (discovery.py)."""
+
+import math
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from mcast.overlay.actions import ConnectionId
+from mcast.shares import UNCOUNTED, Source
+from mcast.wire.node import Disc, Found, Miss
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSearch:
+    """Who asks, where this node asks for itself."""
+
+    content: str
+    homing: bool = False  # it is fed, and looks for a way by the links of the layout
+
+
+Asker: TypeAlias = ConnectionId | OwnSearch
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAnswer:
+    """What has come of a flood that this node began for itself."""
+
+    search: OwnSearch
+    answer: Found | Miss
+    unreachable: bool = False  # no neighbour could even be asked
+
+
+@dataclass(frozen=True, slots=True)
+class PositiveEntry:
+    """Which neighbour said FOUND under a request."""
+
+    neighbour: str
+    expires: float
+
+
+@dataclass(slots=True)
+class Flood:
+    """A request that this node has handed on and whose answers it is collecting."""
+
+    disc: Disc
+    asker: Asker
+    deadline: float
+    fallback: Found | None = None  # this node's own answer, if there is no better one
+    walks: bool = False  # its neighbours are asked one after another
+    others: dict[str, float] = field(default_factory=dict)  # who of them is left
+    wider_at: float = math.inf  # when the next one is asked beside those that say nothing
+    waiting: set[str] = field(default_factory=set)
+    misses: list[Miss] = field(default_factory=list)
+    answered: bool = False  # by a neighbour, and not by the shell in its place
+    late: bool = False  # its time was over before all had answered
+    source: Source = UNCOUNTED  # which has a place among the floods as long as this one lasts
+
+    @property
+    def due(self) -> float:
+        """Return when something is to be done about it."""
+        return min(self.deadline, self.wider_at)
