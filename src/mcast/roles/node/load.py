@@ -14,6 +14,10 @@ Others: TypeAlias = Callable[[], tuple[float, int]]
 """Returns what other processes of the same program have taken: processor seconds so far, and kB of memory."""
 
 
+LOOKS = 5
+"""Moments that are remembered of the seconds over which a share is told."""
+
+
 class Share:
     """How much of a core was used in the last seconds, by what has been used in all at some moments."""
 
@@ -23,6 +27,8 @@ class Share:
 
     def note(self, now: float, used: float) -> None:
         """Take in how many seconds of processor time have been used so far."""
+        if len(self._looks) > 1 and now - self._looks[-2][0] < self._seconds / LOOKS:
+            self._looks.pop()  # a newer one says as much
         self._looks.append((now, used))
         while len(self._looks) > 2 and self._looks[1][0] <= now - self._seconds:
             self._looks.popleft()
