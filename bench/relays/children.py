@@ -152,7 +152,8 @@ class Child:
     _request: bytes = b""
     _speaker: Speaker | None = None
     _granted: Port | None = None
-    _tries: int = 0  # that do not pass by themselves
+    patience: float = 0.0  # seconds in which it asks again as often as a refusal says, as a client does
+    _tries: int = 0  # beside those
 
     def join(self) -> None:
         """Begin to join; what comes of it is seen in `has_joined` and `has_failed`."""
@@ -242,6 +243,7 @@ class Child:
         was_joined, self._granted, self.has_joined = self.has_joined, None, False
         self._close()
         busy = why == MissReason.BUSY.name
+        in_seconds = in_seconds if time.monotonic() < (self.times.asked or 0.0) + self.patience else 0.0
         self._tries += not busy and not in_seconds
         if was_joined or self._tries >= TRIES:
             self.has_failed = True

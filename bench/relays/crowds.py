@@ -48,4 +48,7 @@ def crowd(node: Node, setting: Setting) -> Figures:
 
 def _viewer(setting: Setting, number: int) -> ReadingChild:
     overlay = setting.overlay
-    return ReadingChild(setting.loop, overlay.addresses["n1"], overlay.contents[0], child_address(number))
+    return ReadingChild(
+        setting.loop, overlay.addresses["n1"], overlay.contents[0], child_address(number),
+        patience=MOST_SECONDS,
+    )  # fmt: skip

@@ -41,7 +41,9 @@ def besieged(node: Node, setting: Setting) -> Figures:
     overlay, loop, load = setting.overlay, setting.loop, Load(1, CHILDREN)
     address, addresses = overlay.addresses["n1"], [child_address(number) for number in range(CHILDREN)]
     there = borrowing(loop, address, overlay.contents[:1], addresses, OUTPUT_PORT)
-    more = borrowing(loop, address, overlay.contents[1:], addresses, OUTPUT_PORT + 1, Start.KEYFRAME)
+    more = borrowing(
+        loop, address, overlay.contents[1:], addresses, OUTPUT_PORT + 1, Start.KEYFRAME, patience=0.0
+    )
     with (
         node.started(setting) as process,
         sink(CONTENTS, OUTPUT_PORT) as receivers,

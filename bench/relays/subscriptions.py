@@ -53,10 +53,12 @@ def borrowing(
     addresses: Sequence[str],
     first_port: int,
     start: Start = Start.LIVE,
+    *,
+    patience: float = JOIN_SECONDS,
 ) -> list[Child]:
     """Return a child of each content at each address; each content has a port of its own."""
     return [
-        Child(loop, node, content, address, port, start)
+        Child(loop, node, content, address, port, start, patience=patience)
         for port, content in enumerate(contents, first_port)
         for address in addresses
     ]
