@@ -71,6 +71,7 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "stream_ended": ("content", "ssrc", "next", "reason"),
     "live_input_started": ("content", "pid"),
     "live_input_ended": ("content", "status", "reason", "again_s"),
+    "live_input_not_started": ("content", "reason", "again_s"),
     "live_input_silent": ("content", "source", "silent_s"),
     "live_input_back": ("content", "silent_s"),
     "live_input_given_up": ("content", "silent_s"),

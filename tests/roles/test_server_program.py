@@ -515,6 +515,26 @@ def test_what_cannot_be_sent_is_told_with_its_status(world: World) -> None:
     ]
 
 
+@pytest.mark.parametrize("place", ["source", "child"])
+def test_a_bug_costs_one_connection_and_none_of_the_places(
+    world: World, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = Contents("news")
+    server = world.server(contents)
+
+    def fail(*_: object, **_more: object) -> Ticker:
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patch:
+        target, name = {"source": (contents, "make_source"), "child": (Fanout, "admit")}[place]
+        patch.setattr(target, name, fail)
+        with connect(server.address, PATIENCE) as connection:
+            connection.send(Send("news"))
+            ends(connection)
+    wait_until(lambda: server._taking.in_use == 0)
+    Taker(server, "news").watch().leave()
+
+
 def test_a_content_that_is_over_is_told_with_its_last_number(world: World) -> None:
     server = world.server(Contents(clip=10))
     taker = Taker(server, "clip").watch()

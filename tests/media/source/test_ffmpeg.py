@@ -1,6 +1,8 @@
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -91,3 +93,46 @@ def test_text_is_no_video_even_if_ffmpeg_could_draw_its_letters(tmp_path: Path) 
     assert subprocess.run(["ffprobe", "-v", "error", text], check=False).returncode == 0
     with pytest.raises(SourceError, match="neither picture nor sound"):
         probe(str(text))
+
+
+class Unkillable:
+    """Whom no signal ends, until the test lets it: as one that hangs in the kernel."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._killpg, self._monkeypatch = os.killpg, monkeypatch
+        monkeypatch.setattr(os, "killpg", lambda _group, _signal: None)
+
+    def let_go(self, child: Child) -> None:
+        self._monkeypatch.undo()
+        self._killpg(child.pid, signal.SIGKILL)
+
+
+def test_a_child_that_hangs_in_the_kernel_is_waited_for_a_while_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = Child(python("import time; time.sleep(60)"))
+    drain = next(each for each in threading.enumerate() if each.name == f"{child.name}-{child.pid}")
+    kernel = Unkillable(monkeypatch)
+    began = time.monotonic()
+    assert child.close() == -signal.SIGKILL
+    assert time.monotonic() - began < 10
+    assert f"pid {child.pid}, has not ended 1.0 s after SIGKILL: it hangs in the kernel" in caplog.text
+    assert str(child.complaint("camera")) == "ffmpeg cannot read it: exit status -9"
+    assert drain.daemon, "it would keep mcast from ending"
+    kernel.let_go(child)
+    drain.join(20)
+    assert child.wait(20) == -signal.SIGKILL
+
+
+def test_without_threads_no_child_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    pids: list[int] = []
+
+    def refuse(thread: threading.Thread) -> None:
+        pids.append(int(thread.name.rpartition("-")[2]))
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(ConfigError, match="cannot be started: the system gives no more threads"):
+        Child(python("import time; time.sleep(60)"))
+    assert len(pids) == 1
+    assert not _runs(pids[0])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from helpers import wait_until
+from mcast.errors import ConfigError
 from mcast.media.source.ffmpeg import Child
 from mcast.media.source.live import FIRST_BACKOFF, MAX_AHEAD, LiveSource
 from mcast.media.source.server_config import ContentSpec
@@ -46,8 +47,11 @@ class Bench:
         self.sent: list[tuple[float, int, int, bytes]] = []  # moment, number, RTP time, payload
         self.now = START
         self.code, self.waits = "", False
+        self.is_missing = False
 
     def _start(self, command: list[str]) -> Child:
+        if self.is_missing:
+            raise ConfigError("ffmpeg cannot be started: no such file")
         self.runs += 1
         self.commands.append(command)
         child = Child([sys.executable, "-c", self.code])
@@ -220,6 +224,30 @@ def test_restarts_become_rarer_until_a_run_was_steady(bench: Bench, caplog: pyte
     assert bench.source.pid is not None
     bench.source._restart(bench.now, "it is enough")
     assert "again in 0.5 s" in caplog.messages[end_count]
+
+
+def test_what_cannot_be_started_again_is_tried_again_and_costs_a_line_each_time(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    bench.write(frames(0, 3), then="sys.exit('upgraded')")
+    bench.until_media()
+    bench.until_gone()
+    caplog.clear()
+    bench.is_missing = True
+    bench.run(12)
+    assert [message for message in caplog.messages if "again in" in message] == [
+        f"live input cannot be started, again in {pause:.1f} s: ffmpeg cannot be started: no such file"
+        for pause in (1, 2, 4, 8)
+    ]
+    bench.is_missing = False
+    bench.write(frames(500, 10))
+    before = len(bench.media())
+    while bench.source.pid is None:
+        bench.look()
+        bench.now += 0.05
+    bench.until_media(before + 1)
+    assert [number for _, number, *_ in bench.sent] == list(range(len(bench.sent)))
 
 
 def test_bytes_that_are_no_transport_stream_restart_the_source(

@@ -1,6 +1,7 @@
 """Standard input as a live input: read all the time, handed to who takes it, over when its writer ends."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import sys
@@ -8,14 +9,17 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from helpers import Recorder, wait_until
+from mcast.errors import ConfigError
 from mcast.media.source.ffmpeg import Child
 from mcast.media.source.live import LiveSource
 from mcast.media.source.server_config import ContentSpec
-from mcast.media.source.standard_input import StandardInput
+from mcast.media.source.standard_input import Fifo, StandardInput
 from mcast.wire.mpegts import NULL_PACKET
 from mcast.wire.position import Position
 from mcast.wire.rtp import HEADER_SIZE
@@ -160,3 +164,68 @@ def test_a_stream_that_is_piped_is_sent_as_it_is_and_ends_with_the_pipe(pipe: Pi
         wait_until(lambda: look(lambda: source.ended), "the end")
     assert data.startswith(bytes(came))
     assert len(came) > 0.8 * len(data)
+
+
+COPY = [sys.executable, "-c", "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read(4))"]
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def no_more(*_: object) -> NoReturn:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_without_descriptors_it_is_said_in_a_line_and_nothing_is_held(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taking = pipe.input.taking()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pipe", no_more)
+        with pytest.raises(ConfigError, match="cannot be started: Too many open files"):
+            taking.start_child(COPY)
+    with pytest.raises(ConfigError, match="cannot be started: No such file"):
+        taking.start_look(["/nowhere/ffprobe"])
+    pipe.write(b"live")  # wakes the thread, which looks who has left
+    wait_until(lambda: waiting(pipe) == 0)
+    with taking.start_child(COPY) as child:
+        pipe.write(b"live")
+        assert read(child, 4) == b"live"
+
+
+def test_a_fifo_that_is_made_anew_can_be_opened_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crash, path, before = Recorder(), tmp_path / "camera", descriptors()
+    fifo = Fifo(path, "studio", crash)
+    with pytest.raises(ConfigError, match="camera cannot be read: No such file"):
+        fifo.start_child(COPY)
+    os.mkfifo(path)
+    with monkeypatch.context() as patch:
+        patch.setattr("mcast.media.source.standard_input.Waker", no_more)
+        with pytest.raises(ConfigError, match="camera cannot be read: Too many open files"):
+            fifo.start_child(COPY)
+        assert descriptors() == before
+    with fifo.start_child(COPY) as child:
+        path.write_bytes(b"live")
+        assert read(child, 4) == b"live"
+    fifo.let_go()
+    assert crash.calls == []
+
+
+def test_an_input_that_breaks_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    crash, reset = Recorder(), OSError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+    broken = StandardInput(crash, reading)
+    with monkeypatch.context() as patch:
+
+        def read_nothing(*_: object) -> NoReturn:
+            raise reset
+
+        patch.setattr("mcast.media.source.standard_input.os.read", read_nothing)
+        broken.start()
+        os.write(writing, b"live")
+        wait_until(lambda: broken.is_over)
+    broken.stop()
+    for end in (reading, writing):
+        os.close(end)
+    assert crash.calls == []

@@ -12,12 +12,14 @@ from typing import Self
 
 import pytest
 
-from helpers import Recorder, wait_until
+from helpers import PATIENCE, Recorder, wait_until
 from mcast.errors import ConfigError
 from mcast.media.history import Archive
+from mcast.media.source import streamer as streamer_module
 from mcast.media.source.cache import Cache
 from mcast.media.source.catalogue import Catalogue, NotReadyError
-from mcast.media.source.pacing import Overdue
+from mcast.media.source.pacer import Pacer
+from mcast.media.source.pacing import Overdue, Source
 from mcast.media.source.pool import MAX_STREAMS, StreamingPool
 from mcast.media.source.prepared import Prepared
 from mcast.media.source.server_config import ContentSpec
@@ -434,3 +436,106 @@ def test_streams_keep_their_pace(server: Server) -> None:
     moments = [moment for moment, _ in streamer.fanout.trains]
     assert median(after - before for before, after in pairwise(moments)) < 0.3
     assert json.dumps(repr(streamer))
+
+
+class Held(Source):
+    """A source that the test holds up, in its looks or in its end."""
+
+    def __init__(self, *, waits: bool) -> None:
+        self._waits = waits
+        self.may_look, self.may_close = threading.Event(), threading.Event()
+        self.looks, self.ends = Recorder(), Recorder()
+        self.may_close.set()
+
+    @property
+    def ended(self) -> bool:
+        return False
+
+    @property
+    def waits(self) -> bool:
+        return self._waits
+
+    def due(self, now: float) -> list[Train]:
+        self.looks(now)
+        assert self.may_look.wait(PATIENCE)
+        return []
+
+    def close(self) -> None:
+        self.ends("close")
+        assert self.may_close.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_source_whose_look_outlasts_the_patience_is_closed_behind_it(
+    monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    monkeypatch.setattr(streamer_module, "JOIN_TIMEOUT", 0.05)
+    source, sink, crashes = Held(waits=waits), Sink("film", Position(1, 0), None), Recorder()
+    pacer = Pacer("stream-1", 0.01, crashes)
+    streamer = Streamer(
+        "film", Position(1, 0), source, sink,
+        on_end=Recorder(), on_lapse=Recorder(), on_crash=crashes, pacer=pacer,
+    )  # fmt: skip
+    streamer.start()
+    source.looks.wait_for()
+    streamer.stop()
+    assert (sink.closed, source.ends.calls) == (True, [])
+    source.may_look.set()
+    source.ends.wait_for()
+    pacer.stop()
+    assert (source.ends.calls, crashes.calls) == (["close"], [])
+
+
+def test_streams_end_side_by_side(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = [Held(waits=True) for _ in range(4)]
+    opened = iter(sources)
+    monkeypatch.setattr(server.catalogue, "open_source", lambda *_: next(opened))
+    tasks: list[Callable[[], None]] = []
+    pool = StreamingPool[Sink](
+        server.catalogue, Sink, on_end=server.ends, on_lapse=server.lapses, on_crash=server.crashes,
+        reap=tasks.append,
+    )  # fmt: skip
+    streamers = [pool.take("film", Position(number, 0)) for number in range(4)]
+    assert len(set(streamers)) == len(sources)
+    for source in sources:
+        source.may_look.set()
+        source.may_close.clear()
+    pool.leave(streamers[0])
+    pool.leave(streamers[1])
+    closing = threading.Thread(target=pool.close)
+    closing.start()
+    for source in sources:  # although none has come to its end
+        source.ends.wait_for()
+    for source in sources:
+        source.may_close.set()
+    closing.join(PATIENCE)
+    assert [streamer.fanout.closed for streamer in streamers] == [False, False, True, True]
+    for task in tasks:
+        task()
+    assert all(streamer.fanout.closed for streamer in streamers)
+    assert [source.ends.calls for source in sources] == [["close"]] * 4
+
+
+def test_a_stream_for_which_there_is_no_thread_is_refused_and_leaves_nothing_behind(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, sinks = Held(waits=True), list[Sink]()
+
+    def make(content: str, position: Position, archive: Archive | None) -> Sink:
+        sinks.append(Sink(content, position, archive))
+        return sinks[-1]
+
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(server.catalogue, "open_source", lambda *_: source)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    pool = StreamingPool[Sink](
+        server.catalogue, make, on_end=server.ends, on_lapse=server.lapses, on_crash=server.crashes
+    )
+    with pytest.raises(NotReadyError, match="gives this server no more threads") as caught:
+        pool.take("film")
+    assert caught.value.status is SendStatus.FULL
+    assert [sink.closed for sink in sinks] == [True]
+    assert source.ends.calls == ["close"]
+    assert pool.contents()[0].running == ()

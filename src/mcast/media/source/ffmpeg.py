@@ -7,6 +7,7 @@ child failed.
 """
 
 import contextlib
+import logging
 import os
 import select
 import shutil
@@ -24,9 +25,16 @@ from mcast.media.cancelling import Cancelled, check_wanted, never
 from mcast.media.source.complaints import SourceError, how_to_install, missing_encoder, of_ffmpeg
 from mcast.media.tied import TiedProcess
 
+logger = logging.getLogger(__name__)
+
 GRACE = 0.5
 """Seconds between SIGINT and SIGKILL: ffmpeg needs a few milliseconds to end what it writes, and the
 server is to end within a second."""
+KILLED = 1.0
+"""Seconds to wait after SIGKILL: whoever is not gone by then hangs in the kernel (a camera's driver, a
+network drive), and ends when that lets go of it."""
+LAST_LINES = 2.0
+"""Seconds to wait for the end of stderr, once the child has ended: a grandchild may hold it open."""
 KEPT_LINES = 10
 """Lines of stderr that are kept, of its beginning and of its end: a broken file makes thousands."""
 MAX_LINE = 400  # characters of a line that are kept
@@ -63,8 +71,19 @@ class Child:
         self._stderr: IO[bytes] = self._process.stderr
         self._first_lines: list[str] = []
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
-        self._drain = threading.Thread(target=self._keep_lines, name=f"{self.name}-{self._process.pid}")
-        self._drain.start()
+        # A daemon: it ends with the child, and a child that hangs in the kernel must not keep mcast alive.
+        name = f"{self.name}-{self._process.pid}"
+        self._drain = threading.Thread(target=self._keep_lines, name=name, daemon=True)
+        self._start_drain()
+
+    def _start_drain(self) -> None:
+        try:
+            self._drain.start()
+        except RuntimeError:  # "can't start new thread": nobody would read what the child complains of
+            self.stdout.close()
+            self._end()
+            self._stderr.close()
+            raise ConfigError(f"{self.name} cannot be started: the system gives no more threads") from None
 
     @property
     def pid(self) -> int:
@@ -89,33 +108,41 @@ class Child:
 
     def complaint(self, source: str) -> SourceError:
         """Return why it failed with this source. For a child that has ended and was closed."""
-        return of_ffmpeg([*self._first_lines, *self._lines], source, self._process.returncode)
+        return of_ffmpeg([*self._first_lines, *self._lines], source, self._status)
 
     def close(self) -> int:
-        """End the child if it still runs, wait for it, give its exit status."""
+        """End the child if it still runs, wait for it, give its exit status: SIGKILL's if it hangs."""
         self.stdout.close()  # ffmpeg may stand before a full pipe, where no SIGINT reaches it
         self._end()
-        # A grandchild could hold stderr open; the group was killed, so this is bounded by the kernel.
-        self._drain.join()
-        self._stderr.close()
-        return self._process.returncode
+        if self._process.poll() is None:
+            text = "%s, pid %d, has not ended %.1f s after SIGKILL: it hangs in the kernel"
+            logger.error(text, self.name, self.pid, KILLED)
+        else:
+            self._drain.join(LAST_LINES)
+        return self._status
+
+    @property
+    def _status(self) -> int:
+        status = self._process.poll()
+        return -signal.SIGKILL if status is None else status
 
     def _end(self) -> None:
-        for ask in (signal.SIGINT, signal.SIGKILL):
+        for ask, patience in ((signal.SIGINT, GRACE), (signal.SIGKILL, KILLED)):
             if self._process.poll() is not None:
                 return
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, ask)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(GRACE)
+                self._process.wait(patience)
 
     def _keep_lines(self) -> None:
         # readline(limit): a child that writes one endless line costs no memory either.
-        while line := self._stderr.readline(4 * MAX_LINE):
-            if text := line.decode(errors="replace").strip()[:MAX_LINE]:
-                if len(self._first_lines) < KEPT_LINES:
-                    self._first_lines.append(text)
-                self._lines.append(text)
+        with self._stderr:
+            while line := self._stderr.readline(4 * MAX_LINE):
+                if text := line.decode(errors="replace").strip()[:MAX_LINE]:
+                    if len(self._first_lines) < KEPT_LINES:
+                        self._first_lines.append(text)
+                    self._lines.append(text)
 
     def __enter__(self) -> Self:
         return self

@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, MutableMapping
 
 from mcast import eventlog
+from mcast.errors import ConfigError
 from mcast.media.source.complaints import ANOTHER_FILE, SourceError
 from mcast.media.source.cutting import NULL_INTERVAL, Cut, Cutter, StreamFormatError
 from mcast.media.source.encoding import live_arguments
@@ -128,12 +129,10 @@ class LiveSource(Source):
 
     def due(self, now: float) -> list[Train]:
         self._looked_before, self._looked = self._looked, now
-        if self._child is None and now >= self._start_at and not self._is_exhausted:
-            self._launch(now)
-        if self._child is not None and self._look is not None:
-            self._read_look(self._child, self._look, now)
-        elif self._child is not None and self._ahead(now) < MAX_AHEAD:
-            self._read(self._child, now)
+        try:
+            self._go_on(now)
+        except ConfigError as error:  # no descriptors, no processes; ffmpeg or the FIFO is being replaced
+            self._put_off(now, str(error))
         self._judge_silence(now)
         if not self._queue and now - self._last_left >= SILENCE and not self._is_exhausted:
             self._take(self._cutter.idle(self._time_now(now)))
@@ -146,6 +145,15 @@ class LiveSource(Source):
             self._child.close()
             self._child = None
         self._let_go()
+
+    def _go_on(self, now: float) -> None:
+        """Start what is to run, and read it. Raises ConfigError if it cannot be started."""
+        if self._child is None and now >= self._start_at and not self._is_exhausted:
+            self._launch(now)
+        if self._child is not None and self._look is not None:
+            self._read_look(self._child, self._look, now)
+        elif self._child is not None and self._ahead(now) < MAX_AHEAD:
+            self._read(self._child, now)
 
     def _new_framing(self) -> Framing:
         return Copied() if self._spec.copy else Encoded()
@@ -277,9 +285,30 @@ class LiveSource(Source):
             self._slack, self._window_began = MAX_AHEAD, now
 
     def _restart(self, now: float, why: str) -> None:
+        """End what runs, to start it again in a while."""
         assert self._child is not None
         status = self._child.close()
         said = why or self._complaint(self._child)
+        if now - self._started >= STEADY:
+            self._backoff = FIRST_BACKOFF
+        if (again := self._break_off(now)) is not None:
+            eventlog.note(
+                logger, "live_input_ended", "live input ended, again in %.1f s; ffmpeg's status %d: %s",
+                again, status, said,
+                level=logging.WARNING, content=self._spec.name, status=status, reason=said, again_s=again,
+            )  # fmt: skip
+
+    def _put_off(self, now: float, why: str) -> None:
+        """Try again in a while what cannot be started now."""
+        if (again := self._break_off(now)) is not None:
+            eventlog.note(
+                logger, "live_input_not_started", "live input cannot be started, again in %.1f s: %s",
+                again, why,
+                level=logging.WARNING, content=self._spec.name, reason=why, again_s=again,
+            )  # fmt: skip
+
+    def _break_off(self, now: float) -> float | None:
+        """Let go of what has run; return the seconds until it is started again, None: never, it is over."""
         self._child, self._look, self._framing = None, None, self._new_framing()
         self._let_go()
         self._take(self._cutter.finish())
@@ -287,16 +316,10 @@ class LiveSource(Source):
         if self._is_over():
             logger.info("[%s] live input: %s has ended", self._spec.name, self._spec.source)
             self._is_exhausted = True
-            return
-        if now - self._started >= STEADY:
-            self._backoff = FIRST_BACKOFF
-        eventlog.note(
-            logger, "live_input_ended", "live input ended, again in %.1f s; ffmpeg's status %d: %s",
-            self._backoff, status, said,
-            level=logging.WARNING, content=self._spec.name, status=status, reason=said, again_s=self._backoff,
-        )  # fmt: skip
-        self._start_at = now + self._backoff
-        self._backoff = min(2 * self._backoff, LAST_BACKOFF)
+            return None
+        pause, self._backoff = self._backoff, min(2 * self._backoff, LAST_BACKOFF)
+        self._start_at = now + pause
+        return pause
 
     def _complaint(self, child: Child) -> str:
         said = " | ".join(child.last_lines()[-3:]) or "no complaint"

@@ -84,10 +84,13 @@ class StreamingPool(Generic[SinkT]):
         threads: int = STREAM_THREADS,
         linger: float = LINGER,
         new_ssrc: Callable[[], int] = lambda: secrets.randbits(32),
+        reap: Callable[[Callable[[], None]], None] = lambda task: task(),
     ) -> None:
+        """`reap` has something done that waits for a stream's end; without one the caller waits."""
         self._catalogue, self._make_fanout = catalogue, make_fanout
         self._on_end, self._on_lapse, self._on_crash = on_end, on_lapse, on_crash
         self._pace, self._linger, self._new_ssrc = pace, linger, new_ssrc
+        self._reap = reap
         self._pacers = Carriers(lambda number: Pacer(f"stream-{number}", pace, on_crash), threads)
         self._lock = threading.Lock()
         self._uses: dict[Streamer[SinkT], _Use] = {}  # the oldest first
@@ -127,7 +130,7 @@ class StreamingPool(Generic[SinkT]):
         self.expire(streamer)
 
     def expire(self, streamer: Streamer[SinkT]) -> None:
-        """Stop a streamer, unless somebody takes it or its time is not over. Waits for its thread."""
+        """Stop a streamer, unless somebody takes it or its time is not over."""
         with self._lock:
             use = self._uses.get(streamer)
             if use is None or use.takers:
@@ -139,8 +142,9 @@ class StreamingPool(Generic[SinkT]):
                 return
             del self._uses[streamer]
         # Outside the lock: its thread may be calling back.
-        streamer.stop()
-        _note_end(streamer, "over" if streamer.ended else "nobody takes it any more")
+        streamer.ask_to_stop()
+        why = "over" if streamer.ended else "nobody takes it any more"
+        self._reap(lambda: _end(streamer, why))
 
     def contents(self) -> tuple[ContentInfo, ...]:
         """Describe all contents, and the streams that run."""
@@ -156,8 +160,9 @@ class StreamingPool(Generic[SinkT]):
         with self._lock:
             streamers, self._uses = list(self._uses), {}
         for streamer in streamers:
-            streamer.stop()
-            _note_end(streamer, "the server ends")
+            streamer.ask_to_stop()
+        for streamer in streamers:
+            _end(streamer, "the server ends")
         self._pacers.stop()
 
     def _running(self, content: str) -> list[Streamer[SinkT]]:
@@ -214,7 +219,12 @@ class StreamingPool(Generic[SinkT]):
             pace=self._pace,
             pacer=None if source.waits else self._pacers.pick(),
         )
-        streamer.start()
+        try:
+            streamer.start()
+        except RuntimeError:  # "can't start new thread"
+            streamer.stop()
+            text = "no more streams can be sent: the system gives this server no more threads"
+            raise NotReadyError(SendStatus.FULL, text) from None
         eventlog.note(
             logger, "stream_started", "stream %s started", position,
             content=content, ssrc=position.ssrc, next=position.next,
@@ -230,7 +240,8 @@ def _positions(running: Iterable[Streamer[SinkT]], content: str, digest: bytes) 
     return tuple(s.position for s in running if s.content == content and s.digest == digest)
 
 
-def _note_end(streamer: Streamer[SinkT], reason: str) -> None:
+def _end(streamer: Streamer[SinkT], reason: str) -> None:
+    streamer.stop()
     position = streamer.position
     eventlog.note(
         logger, "stream_ended", "stream %s stopped: %s", position, reason,

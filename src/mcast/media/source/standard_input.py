@@ -14,6 +14,7 @@ A FIFO cannot be opened twice, either. It is read the same way, from when a sour
 """
 
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -25,6 +26,8 @@ from mcast.media.source.ffmpeg import Child
 from mcast.net.deadline import Deadline
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.waker import Waker, wait_readable, wait_writable
+
+logger = logging.getLogger(__name__)
 
 MAX_HELD = 16 * 1024 * 1024
 """Bytes that are held for who comes behind a look, which takes 5 MB at most; beyond, the writer waits."""
@@ -107,7 +110,10 @@ class StandardInput:
         return self._start(command, None, False)[1]
 
     def _start(self, command: list[str], behind: _Taker | None, holds: bool) -> tuple[_Taker, Child]:
-        reading, writing = os.pipe()
+        try:
+            reading, writing = os.pipe()
+        except OSError as error:
+            raise ConfigError(f"{command[0]} cannot be started: {error.strerror}") from None
         os.set_blocking(writing, False)
         taker = _Taker(writing, held=bytearray() if holds else None)
         with self._lock:
@@ -117,6 +123,9 @@ class StandardInput:
         self._waker.wake()
         try:
             return taker, Child(command, stdin=reading)
+        except ConfigError:
+            self._leave(taker)  # else what it holds would grow until its writer has to wait
+            raise
         finally:
             os.close(reading)
 
@@ -140,6 +149,9 @@ class StandardInput:
             block = os.read(self._fd, _BLOCK)
         except BlockingIOError:  # another reader of this FIFO was quicker
             return b""
+        except OSError as error:  # a socket that was reset, a disk that fails: nothing more comes
+            logger.warning("%s cannot be read any more: %s", self._thread.name, error.strerror)
+            block = b""
         if not block:
             self._over.set()
         return block
@@ -199,19 +211,32 @@ class Fifo:
         """Close it. Harmless when repeated."""
         if self._reader is not None:
             self._reader.stop()
-            os.close(self._fd)
             self._reader = self._taking = None
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def _opened(self) -> Taking:
         if self._taking is None:
-            try:  # without waiting for its writer
-                self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            except OSError as error:
-                raise ConfigError(f"{self._path} cannot be read: {error.strerror}") from None
-            self._reader = StandardInput(self._on_crash, self._fd, f"fifo-{self._content}")
-            self._reader.start()
+            try:
+                self._open()
+            except (OSError, RuntimeError) as error:  # no such file, no descriptors; no threads
+                self.let_go()
+                raise ConfigError(f"{self._path} cannot be read: {_reason(error)}") from None
+            assert self._reader is not None
             self._taking = self._reader.taking()
         return self._taking
+
+    def _open(self) -> None:
+        """Raises OSError, and RuntimeError if the system gives no more threads."""
+        # Without waiting for its writer.
+        self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._reader = StandardInput(self._on_crash, self._fd, f"fifo-{self._content}")
+        self._reader.start()
+
+
+def _reason(error: OSError | RuntimeError) -> str:
+    return str(error.strerror if isinstance(error, OSError) else error)
 
 
 def _holds(taker: _Taker) -> bool:

@@ -57,8 +57,10 @@ class Streamer(Generic[SinkT]):
         self._lapses_at: float | None = None  # set by any thread
         self._is_alone = pacer is None
         self._pacer = Pacer(f"stream-{content}", pace, on_crash) if pacer is None else pacer
-        self._stopping = self._is_started = self._ended = False
+        self._stopping = self._is_started = self._ended = self._is_fanout_closed = False
         self._over = threading.Event()  # the pacer looks at it no more
+        self._lock = threading.Lock()
+        self._is_source_closed = False  # with the lock
         self._is_silent = False  # the thread's, as what follows
         self._lapsed: float | None = None  # the moment that was told
 
@@ -86,18 +88,24 @@ class Streamer(Generic[SinkT]):
         """Have `on_lapse` called at a moment (monotonic seconds); None: never."""
         self._lapses_at = moment
 
-    def stop(self) -> None:
-        """Send nothing more, close source and fanout. From the thread's own callbacks, too."""
+    def ask_to_stop(self) -> None:
+        """Begin to end, without waiting: so many streamers end side by side, before each one's `stop`."""
         self._stopping = True
         self._pacer.wake()
+
+    def stop(self) -> None:
+        """Send nothing more, close source and fanout. From the thread's own callbacks, too."""
+        self.ask_to_stop()
         is_current = self._pacer.is_current
-        if self._is_started and not is_current and not self._over.wait(JOIN_TIMEOUT):
-            logger.error("[%s] the streamer has not ended within %.1f s", self.content, JOIN_TIMEOUT)
         if self._is_alone:
             self._pacer.stop()
+        elif self._is_started and not is_current and not self._over.wait(JOIN_TIMEOUT):
+            logger.error("[%s] the streamer has not ended within %.1f s", self.content, JOIN_TIMEOUT)
         self.fanout.close()
+        # First this, then the look at `_over`. `finish` does it the other way round, so one of them closes.
+        self._is_fanout_closed = True
         if self._over.is_set() or is_current or not self._is_started:
-            self._source.close()
+            self._close_source()
 
     # In the pacer's thread
 
@@ -124,8 +132,22 @@ class Streamer(Generic[SinkT]):
         return True
 
     def finish(self) -> None:
-        """Be looked at no more."""
+        """Be looked at no more.
+
+        A source that this thread has waited for (ffmpeg) is ended here, so that many end side by side. A
+        prepared one is the archive behind the fanout, and outlives it.
+        """
+        if self._source.waits:
+            self._close_source()
         self._over.set()
+        if self._is_fanout_closed:  # `stop` has not waited for so long
+            self._close_source()
+
+    def _close_source(self) -> None:
+        with self._lock:
+            is_first, self._is_source_closed = not self._is_source_closed, True
+        if is_first:
+            self._source.close()
 
     def __repr__(self) -> str:
         return f"Streamer({self.content!r}, {self.position}, {'ended' if self._ended else 'runs'})"

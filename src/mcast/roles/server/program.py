@@ -5,8 +5,9 @@
     CSND  a stream; the connection is the subscription           (watched)
 
 The handler of a connection reads its first message, which decides what the connection is for. The thread
-`errands` does what may take a while (end ffmpeg when a stream's last taker has left, write a long list), so
-the watcher never waits. Nothing waits for who does not read: the watcher sends a list as its reader takes it.
+`errands` does what may take a while (write a long list), so the watcher never waits; `reaper` waits for what
+has been asked to end (ffmpeg, when a stream's last taker has left), so `errands` does not. Nothing waits for
+who does not read: the watcher sends a list as its reader takes it.
 
 Media knows better than TCP whether a taker lives. So its connection is *calm*: silence of TCP alone ends
 nothing, the lease does.
@@ -94,11 +95,11 @@ class ServerProgram:
         self._listener = Listener(address, self._serve, on_crash, name="control", rules=rules)
         self._watcher = Watcher(on_crash)
         self._reader = FeedbackReader(on_crash)
-        self._errands = TaskThread("errands", on_crash)
+        self._errands, self._reaper = TaskThread("errands", on_crash), TaskThread("reaper", on_crash)
         self._log = RateLimitedLog(logger)
         self._pool: StreamingPool[Fanout] = StreamingPool(
             catalogue, self._make_fanout, on_end=self._on_end, on_lapse=self._expire_soon,
-            on_crash=on_crash, pace=pace, threads=threads, linger=linger,
+            on_crash=on_crash, pace=pace, threads=threads, linger=linger, reap=self._reaper.post,
         )  # fmt: skip
         self._listeners = ListListeners(
             self._pool.contents, self._watcher, self._errands, self._is_favoured, self._log
@@ -123,6 +124,7 @@ class ServerProgram:
         self._watcher.start()
         self._reader.start()
         self._errands.start()
+        self._reaper.start()
         self._catalogue.start(self._listeners.tell, self._on_crash)
         self._listener.start()
 
@@ -137,6 +139,7 @@ class ServerProgram:
         self._watcher.stop()
         self._errands.stop()
         self._pool.close()
+        self._reaper.stop()
         self._reader.stop()
         self._catalogue.stop()
 
@@ -177,9 +180,11 @@ class ServerProgram:
         try:
             overdue = Overdue(send.overdue_ms / 1000, send.due)
             streamer = self._pool.take(send.content, send.resume, overdue=overdue, source=source)
-        except McastError as error:
-            with self._lock:
+        except BaseException as error:
+            with self._lock:  # whatever it is: a place that is not given back is lost for good
                 self._taking.give_back(source_of(ip))
+            if not isinstance(error, McastError):
+                raise
             status = error.status if isinstance(error, NotReadyError) else SendStatus.ERROR
             connection.send(Sending(status, text=str(error)))
             return
@@ -196,7 +201,7 @@ class ServerProgram:
                 lambda reason: self._on_taker_gone(taker, reason),
             )
             connection.detach()
-        except McastError as error:
+        except BaseException as error:
             self._leave(taker, str(error))
             raise
         eventlog.note(
