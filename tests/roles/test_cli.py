@@ -1,6 +1,7 @@
 """What all programs share, in processes of their own where signals and pipes are concerned."""
 
 import argparse
+import fcntl
 import gc
 import json
 import logging
@@ -11,6 +12,7 @@ import resource
 import signal
 import subprocess
 import sys
+import termios
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
@@ -18,13 +20,14 @@ from pathlib import Path
 
 import pytest
 
-from helpers import FORGED, PATIENCE, line_with, wait_until
+from helpers import FORGED, PATIENCE, Recorder, line_with, wait_until
 from mcast import __version__, errors, eventlog
 from mcast.config.key_file import read_key_file
 from mcast.errors import McastError
 from mcast.net.threads import OwnedThread
 from mcast.roles import ending, logs
 from mcast.roles.cli import Command, Process, address_option, peer_option, run
+from mcast.roles.signals import Reloading
 from mcast.wire.identity import Identity
 
 ROOT = Path(__file__).parents[2]
@@ -360,6 +363,23 @@ def test_a_key_file_with_a_mistake_costs_one_line_at_sighup_and_everything_else_
     assert f"SIGHUP: --key-file {good} was read again: 1 of at most 2 keys" in err
 
 
+def test_many_sighups_while_files_are_read_again_are_one_more() -> None:
+    crash, reads, go_on = Recorder(), Recorder(), threading.Event()
+
+    def read() -> None:
+        reads(len(reads))
+        assert go_on.wait(PATIENCE)
+
+    with Reloading(read, crash) as reloading:
+        reloading.ask()
+        reads.wait_for(1)
+        for _ in range(5):
+            reloading.ask()
+        go_on.set()
+        reads.wait_for(2)
+    assert (reads.calls, crash.calls) == ([0, 1], [])
+
+
 # Real processes
 
 
@@ -475,6 +495,34 @@ def test_a_program_that_hangs_before_it_has_begun_is_ended_with_status_0(
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "SIGTERM: stopping" in err
+
+
+def test_a_disk_that_hangs_at_sighup_keeps_nobody_from_ending_the_program(spawn: Spawn) -> None:
+    process = spawn("def hang():\n    print('reading', flush=True)\n    time.sleep(600)\n"
+                    "process.on_hangup = hang\nprocess.begun.set()\nprint('hup', flush=True)\n"
+                    "process.stop.wait()")  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "hup\n"
+    process.send_signal(signal.SIGHUP)
+    assert process.stdout.readline() == "reading\n"
+    process.terminate()
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert "the thread reload has not ended within 0.5 s" in err
+
+
+def test_a_program_that_prints_what_nobody_reads_is_ended_with_status_0(spawn: Spawn) -> None:
+    process = spawn("from mcast.roles.cli import print_out\nprint_out('x' * 1_000_000)")
+    assert process.stdout is not None
+    pipe = process.stdout.fileno()
+    room = fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
+
+    def waiting() -> int:
+        return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    wait_until(lambda: waiting() == room, "the pipe to be full")
+    process.terminate()
+    assert process.wait(PATIENCE) == 0
 
 
 def is_alive(pid: int) -> bool:

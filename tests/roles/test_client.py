@@ -1,9 +1,11 @@
 """The client's command line, its outputs and its report: against an overlay inside this process."""
 
+import errno
 import json
 import logging
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import pytest
 from client.neighbours import Node, meanwhile
 from helpers import PATIENCE
 from mcast.errors import StreamEndedError
-from mcast.media.output import Ended, Writer
+from mcast.media.output import Ended, Writer, file_output, unusable
+from mcast.net.threads import OnCrash
+from mcast.roles.client import targets
 from mcast.roles.client.main import main
 from mcast.roles.client.session import Session
 from mcast.wire.node import StopReason
@@ -50,6 +54,23 @@ def test_a_content_is_recorded_to_its_end_with_a_report(neighbour: str, tmp_path
     assert (told["content"], told["path"], told["exit_reason"], told["exit_status"]) == (
         "clip", ["rp"], "the content is over", 0,
     )  # fmt: skip
+
+
+def test_an_output_that_cannot_be_opened_ends_it_with_status_2_and_leaves_no_other_open(
+    neighbour: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = tmp_path / "full.ts"
+
+    def open_file(path: Path, on_crash: OnCrash, hurry: threading.Event | None = None) -> Writer:
+        if path == full:  # there is no room for its name: nobody could know before
+            raise unusable(full, errno.ENOSPC)
+        return file_output(path, on_crash, hurry)
+
+    monkeypatch.setattr(targets, "file_output", open_file)
+    outputs = ["--output", str(tmp_path / "first.ts"), "--output", str(full)]
+    assert main(["--neighbour", neighbour, "--content", "news", *outputs]) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert [each for each in threading.enumerate() if each.name == "output"] == []
 
 
 def test_a_player_is_fed_and_ended(neighbour: str) -> None:

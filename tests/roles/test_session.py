@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from helpers import Recorder, wait_until
+from helpers import PATIENCE, Recorder, wait_until
 from mcast.config.layout import Layout
 from mcast.config.layout_file import parse_layout
 from mcast.errors import ConfigError
@@ -19,6 +19,7 @@ from mcast.net.listener import Listener
 from mcast.roles.bootstrap.bootstrapper import Bootstrapper
 from mcast.roles.node.session import BootstrapSession, SessionTiming
 from mcast.wire.bootstrap import Health, LayoutMessage, Links, Offer, Refused, Register, Seek
+from mcast.wire.frame import Message
 from mcast.wire.health import EventReport, StreamHealth
 from mcast.wire.identity import Identity
 from mcast.wire.position import Position
@@ -95,6 +96,49 @@ def test_a_node_learns_its_place_and_reports_its_health(start_session: StartSess
         assert (place.name, session.connected) == ("n1", True)
         session.say(streaming("news"))
         wait_until(lambda: "news" in bootstrapper.nodes()["n1"].streams)
+
+
+def test_a_session_ends_although_the_bootstrapper_takes_nothing(
+    start_session: StartSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with make_bootstrapper() as bootstrapper:
+        session = start_session(bootstrapper.address)
+        assert session.wait_for_layout(NEVER) is not None
+        sending = threading.Event()
+
+        def wait_for_room(connection: Connection, _message: Message) -> None:
+            sending.set()
+            connection.receive(PATIENCE)  # until it is closed
+
+        monkeypatch.setattr(Connection, "send", wait_for_room)
+        session.say(streaming("news"))
+        assert sending.wait(PATIENCE)
+        session.ask_to_stop()
+        session.stop()
+    assert "has not ended" not in caplog.text
+
+
+def test_who_follows_no_more_is_not_told_any_more(start_session: StartSession) -> None:
+    may_go_on, told = threading.Event(), Recorder()
+
+    def on_layout(layout: LayoutMessage) -> None:
+        told(layout.name)
+        assert may_go_on.wait(PATIENCE)
+        told("told")
+
+    with make_bootstrapper() as bootstrapper:
+        session = start_session(bootstrapper.address)
+        assert session.wait_for_layout(NEVER) is not None
+        session.follow(on_layout)
+        bootstrapper.change_layout(layout("10.0.0.2:5000"))
+        told.wait_for(1)
+        unfollowed = threading.Thread(target=session.follow, args=[None])
+        unfollowed.start()
+        unfollowed.join(0.05)
+        assert unfollowed.is_alive(), "it waits for who is being told"
+        may_go_on.set()
+        unfollowed.join(PATIENCE)
+        assert told.calls == ["n1", "told"]
 
 
 def test_the_node_may_start_first_and_says_that_it_waits(

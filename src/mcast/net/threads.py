@@ -23,9 +23,12 @@ JOIN_TIMEOUT = 5.0
 class OwnedThread:
     """A named thread that hands an unexpected exception to its owner's `on_crash`."""
 
-    def __init__(self, name: str, target: Callable[[], None], on_crash: OnCrash) -> None:
+    def __init__(
+        self, name: str, target: Callable[[], None], on_crash: OnCrash, *, daemon: bool = False
+    ) -> None:
+        """A `daemon` may be in a step that nothing bounds, as a disk that hangs: it keeps no process alive."""
         self._target, self._on_crash = target, on_crash
-        self._thread = threading.Thread(target=self._run, name=name)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=daemon)
 
     @property
     def name(self) -> str:

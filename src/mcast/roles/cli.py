@@ -35,7 +35,7 @@ from mcast.roles.completion import SHELLS, print_completion
 from mcast.roles.ending import ERROR_STATUS, Ending
 from mcast.roles.pulse import Pulse
 from mcast.roles.service_manager import ServiceManager
-from mcast.roles.signals import Signals
+from mcast.roles.signals import Reloading, Signals
 from mcast.wire.handshake import Role
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Process:
 
     Until then a program that does not hear SIGTERM (it reads a file that hangs, say) is simply ended.
     """
-    on_hangup: Callable[[], None] | None = None  # called in the signals' thread at SIGHUP
+    on_hangup: Callable[[], None] | None = None  # called by the thread `reload` at SIGHUP
     key_rings: list[KeyRing] = field(default_factory=list)  # whose files are read again at SIGHUP
     manager: ServiceManager = field(default_factory=ServiceManager)
     """To be told when the program serves, and what it waits for until then."""
@@ -239,12 +239,13 @@ def _run_body(command: Command, options: argparse.Namespace, lines: LineWriter) 
         ending.asked(name)
         process.manager.stopping()
 
+    reloading = Reloading(lambda: _read_again(process), process.on_crash)
     handlers = {
         signal.SIGINT: lambda: end("SIGINT"),
         signal.SIGTERM: lambda: end("SIGTERM"),
-        signal.SIGHUP: lambda: _read_again(process),
+        signal.SIGHUP: reloading.ask,
     }
-    with Signals(handlers, process.on_crash), _thread_crashes_go_to(process.on_crash):
+    with reloading, Signals(handlers, process.on_crash), _thread_crashes_go_to(process.on_crash):
         try:
             status = command.body(options, process) or 0
         finally:

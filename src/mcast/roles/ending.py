@@ -35,7 +35,7 @@ ECHO_SECONDS = 0.3
 """Who is told to end is often told twice: by `timeout`, which signals its child and then the whole group, or
 by a terminal and by the script that runs there. So soon nobody has lost patience and pressed Ctrl-C again."""
 LOG_SECONDS = 0.1
-"""How long the last lines of a program that is ended may take."""
+"""How long the last lines of a program that is ended may take, and as long what it has printed."""
 _LOOK = 0.05
 """Seconds between two looks at the clock, which goes on by no more at each: on a machine that is too busy to
 let us look, nothing else can have ended, either."""
@@ -98,9 +98,21 @@ def _end(status: int) -> NoReturn:
             (os.killpg if os.getpgid(child) == child else os.kill)(child, signal.SIGKILL)
     if (lines := logs.writer()) is not None:
         lines.flush(LOG_SECONDS)
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
+    _flush_stdout()
     os._exit(status)
+
+
+def _flush_stdout() -> None:
+    """Put out what has been printed, unless nobody reads it: then whoever prints holds the stream's lock."""
+
+    def flush() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+
+    flusher = threading.Thread(target=flush, daemon=True)
+    with contextlib.suppress(RuntimeError):  # the system gives no more threads
+        flusher.start()
+        flusher.join(LOG_SECONDS)
 
 
 def _children() -> list[int]:

@@ -1,4 +1,4 @@
-"""Signals, turned into calls in a thread of their own.
+"""Signals, turned into calls in a thread of their own; what takes a while, in one more.
 
 A handler that Python runs "in between" in the main thread may not touch an Event: the main thread
 may be inside its wait(), holding its lock, and would wait for itself. So the handler does nothing,
@@ -15,6 +15,9 @@ from typing import Self
 from mcast.net.deadline import Deadline
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.waker import Waker, wait_readable
+
+RELOAD_SECONDS = 0.5
+"""How long the end waits for files that are being read again: all in all it is to take less than a second."""
 
 
 class Signals:
@@ -64,6 +67,41 @@ class Signals:
                     handler()
             if self._stopping.is_set():
                 return
+
+
+class Reloading:
+    """Owns the thread `reload`, which reads files again, so that a disk that hangs keeps no signal waiting.
+
+    However often it is asked while it reads, it reads once more.
+    """
+
+    def __init__(self, reload: Callable[[], None], on_crash: OnCrash) -> None:
+        self._reload = reload
+        self._asked, self._stopping = threading.Event(), threading.Event()
+        self._thread = OwnedThread("reload", self._run, on_crash, daemon=True)
+
+    def ask(self) -> None:
+        """Have the files read again. Never waits."""
+        self._asked.set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._asked.set()
+        self._thread.join(RELOAD_SECONDS)
+
+    def _run(self) -> None:
+        while True:
+            self._asked.wait()
+            self._asked.clear()
+            if self._stopping.is_set():
+                return
+            self._reload()
 
 
 def _noticed(_number: int, _frame: FrameType | None) -> None:

@@ -85,7 +85,8 @@ class Targets:
 
     def open(self) -> Output:
         """Open the rest; return what takes the stream. Raises ConfigError."""
-        self._open += [opener() for opener in self._openers]
+        for opener in self._openers:  # one by one: should one fail, those before it are known and closed
+            self._open.append(opener())
         parts, on_crash = self._open, self._process.on_crash
         self._output = parts[0] if len(parts) == 1 else Outputs(parts, self._content, on_crash)
         return self._output

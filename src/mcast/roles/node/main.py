@@ -118,7 +118,7 @@ def _run(
     finally:
         session.follow(None)  # no layout may come in while the program ends
         if not is_removed:
-            session.stop()
+            session.ask_to_stop()  # without waiting: whoever is below this node is to hear of the end at once
         program.stop()
     if is_removed:
         eventlog.note(

@@ -97,6 +97,8 @@ class BootstrapSession:
         self._stop = threading.Event()
         self._waker = Waker()
         self._thread = OwnedThread("bootstrap-session", self._run, on_crash)
+        self._calling = threading.Lock()  # while `on_layout` is called
+        self._connection: Connection | None = None  # the thread's; others close it
         self._lock = threading.Lock()  # guards the nine below
         self._on_layout = on_layout
         self._on_offer: OnOffer | None = None
@@ -140,10 +142,16 @@ class BootstrapSession:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Close the session; idempotent. No callback runs afterwards."""
+    def ask_to_stop(self) -> None:
+        """Close the connection, and let the thread end, without waiting for it."""
         self._stop.set()
         self._waker.wake()
+        if (connection := self._connection) is not None:
+            connection.close()  # a bootstrapper that is frozen may not be reading
+
+    def stop(self) -> None:
+        """Close the session; idempotent. No callback runs afterwards."""
+        self.ask_to_stop()
         self._thread.join()
         self._waker.close()
 
@@ -171,9 +179,10 @@ class BootstrapSession:
     def follow(self, on_layout: OnLayout | None, on_offer: OnOffer | None = None) -> None:
         """Have each further layout handed to `on_layout`, those since `wait_for_layout` included.
 
-        `on_offer` gets the nodes that the bootstrapper offers. None: nobody is told any more.
+        `on_offer` gets the nodes that the bootstrapper offers. None: nobody is told any more, and who is being
+        told is waited for.
         """
-        with self._lock:
+        with self._calling, self._lock:
             self._on_layout, self._on_offer = on_layout, on_offer
         self._waker.wake()
 
@@ -202,8 +211,8 @@ class BootstrapSession:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                with self._connect() as connection:
-                    _Dialogue(self, connection).run()
+                with self._connect() as self._connection:
+                    _Dialogue(self, self._connection).run()
                 pause = 0.0
             except _RefusedError as refusal:
                 pause = self._refused(refusal.refused)
@@ -303,13 +312,14 @@ class BootstrapSession:
             on_offer(offer)
 
     def _hand_on_layout(self) -> None:
-        with self._lock:
-            layout, before, on_layout = self._layout, self._delivered, self._on_layout
-            if layout is None or on_layout is None:
-                return
-            self._delivered = layout
-        if before is None or replace(before, version=layout.version) != layout:
-            on_layout(layout)
+        with self._calling:
+            with self._lock:
+                layout, before, on_layout = self._layout, self._delivered, self._on_layout
+                if layout is None or on_layout is None:
+                    return
+                self._delivered = layout
+            if before is None or replace(before, version=layout.version) != layout:
+                on_layout(layout)
 
 
 class _RefusedError(McastError):
