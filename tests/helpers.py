@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, AnyStr
 
+import pytest
+
 PATIENCE = 30.0
 """Seconds to wait for what must happen: only a failing test waits so long."""
 FORGED = "a\n12:00:00.000 ERROR b\x1b[31m\u2028\u202e\x9b\ud800"
@@ -67,6 +69,18 @@ def line_with(text: AnyStr, process: "subprocess.Popen[AnyStr]", stream: IO[AnyS
         impatience.cancel()
         impatience.join()
     return line
+
+
+def refuse_threads(monkeypatch: pytest.MonkeyPatch, prefix: str = "") -> None:
+    """Have the system give no more threads; only to those whose names begin so."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name.startswith(prefix):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
 
 
 class Recorder:

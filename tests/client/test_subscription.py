@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import mcast
 from client.conftest import Subscribe
 from client.neighbours import Node, meanwhile, payload
-from helpers import PATIENCE, wait_until
+from helpers import PATIENCE, refuse_threads, wait_until
 from mcast.client import Subscription
 from mcast.client.intake import Intake
 from mcast.client.leaf import Leaf
@@ -41,6 +42,26 @@ def test_the_package_offers_it_without_loading_it_for_those_who_do_not_ask() -> 
         _ = mcast.nonsense
     script = "import sys, mcast; sys.exit('mcast.client' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": ":".join(sys.path)}, check=True)
+
+
+@pytest.mark.parametrize(
+    ("thread", "serve", "told"),
+    [
+        ("playout", Node.take_in, "can't start new thread"),
+        ("forward-news", Node.take_in, "can't start new thread"),
+        ("follow-news", Node.found, "nobody answers"),  # it is tried again as long as there is patience
+    ],
+)
+def test_a_program_without_threads_is_told_so_and_keeps_none(
+    node: Node, thread: str, serve: Callable[[Node], object], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_threads(monkeypatch, thread)
+    with (
+        meanwhile(lambda: serve(node)),
+        pytest.raises((StreamEndedError, UnreachableError), match=told),
+        Subscription(neighbours=[node.address], content="news", patience=2, give_up=0.1) as subscription,
+    ):
+        read_all(subscription)
 
 
 def test_ten_lines_record_a_content_to_its_end(node: Node, tmp_path: Path) -> None:

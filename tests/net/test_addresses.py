@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import wait_until
+from helpers import PATIENCE, refuse_threads, wait_until
 from mcast.errors import ConfigError, UnreachableError
 from mcast.hostport import HostPort, literal_ip, parse_address, parse_host
 from mcast.net.addresses import endpoint_of, local_ip, peer_ip, resolve, sockaddr_of
@@ -175,6 +175,14 @@ def test_who_wants_to_go_does_not_wait_for_a_dead_resolver() -> None:
     threading.Timer(0.1, gone.set).start()
     with pytest.raises(UnreachableError, match="given up"):
         resolve("n1.campus", 5000, cancelled=gone.is_set)
+
+
+def test_without_threads_a_name_is_asked_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        refuse_threads(patch, "look-up-")
+        with pytest.raises(UnreachableError, match="'localhost': can't start new thread"):
+            resolve("localhost", 5000, PATIENCE)
+    assert resolve("localhost", 5000, PATIENCE)
 
 
 def test_however_often_a_name_is_asked_for_one_thread_waits(dead_resolver: list[str]) -> None:

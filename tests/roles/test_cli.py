@@ -520,7 +520,7 @@ def test_a_program_that_prints_what_nobody_reads_is_ended_with_status_0(spawn: S
     def waiting() -> int:
         return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
-    wait_until(lambda: waiting() == room, "the pipe to be full")
+    wait_until(lambda: waiting() > room // 2, "the pipe to fill")
     process.terminate()
     assert process.wait(PATIENCE) == 0
 

@@ -9,10 +9,11 @@ import pytest
 from helpers import PATIENCE, Recorder, wait_until
 from mcast.net.ports import MediaPorts
 from mcast.net.task_thread import TaskThread
+from mcast.net.threads import NoThreadError
 from mcast.net.watcher import Watcher
 from mcast.overlay import actions as do
 from mcast.overlay.actions import NodeParent, Subscribe
-from mcast.overlay.events import Event, RoundTripMeasured, Stopped
+from mcast.overlay.events import Event, Refused, RoundTripMeasured, Stopped
 from mcast.peer.adverts import Advertiser
 from mcast.peer.flooder import Flooder
 from mcast.peer.upstream import Resume, Upstream
@@ -99,6 +100,20 @@ def scene(watcher: Watcher, crash: Recorder) -> Iterator[Scene]:
 
 def subscribe(number: int, content: str = "news", *, resume: bool = False) -> Subscribe:
     return Subscribe(number, content, new_request(), NodeParent("rp"), 1, resume=resume)
+
+
+def test_a_subscription_for_which_there_is_no_thread_is_as_good_as_refused(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: FakeUpstream) -> None:
+        raise NoThreadError("can't start new thread")
+
+    monkeypatch.setattr(FakeUpstream, "start", refuse)
+    scene.perform(subscribe(1))
+    assert scene.posted == [Refused(1, MissReason.CUT, "can't start new thread")]
+    scene.perform(do.Leave(1, "news", StopReason.UNSUBSCRIBE))
+    FakeUpstream.ends.set()
+    wait_until(lambda: scene.made[1].joined)
 
 
 def test_a_subscription_is_started_and_left_under_its_id(scene: Scene) -> None:

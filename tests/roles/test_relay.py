@@ -4,14 +4,17 @@ import socket
 import time
 from collections.abc import Iterator
 from functools import partial
+from typing import cast
 
 import pytest
 
-from helpers import PATIENCE, wait_until
+from helpers import PATIENCE, refuse_threads, wait_until
 from mcast.errors import McastError
 from mcast.media.child import ChildLost
+from mcast.net.threads import NoThreadError
 from mcast.overlay.actions import Accept
 from mcast.overlay.events import Feed
+from mcast.peer.upstream import Upstream
 from mcast.roles.node.own_process import OwnProcess
 from mcast.roles.node.relays import admit
 from mcast.roles.node.workers.pool import WorkerPool
@@ -224,3 +227,19 @@ def test_what_concerns_a_content_that_is_not_relayed_is_nothing(scene: Scene) ->
     scene.db.await_drain("sea", 1)
     scene.db.close("sea")
     assert list(scene.db) == []
+
+
+def test_a_relay_for_which_there_is_no_thread_leaves_nothing_behind(
+    above: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(above)
+    with monkeypatch.context() as patch:
+        refuse_threads(patch, "forward-")
+        granted = scene.granted(1, None)
+        with pytest.raises(NoThreadError):
+            scene.db.receive(cast(Upstream, granted))
+    assert (scene.db.get("news"), granted.sock.fileno()) == (None, -1)
+    scene.receive(2)  # now there are threads again
+    above.fanout.push(train(0, 20, keys=[0]))
+    wait_until(lambda: scene.relay.position.next == 20)
+    scene.close()

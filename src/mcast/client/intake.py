@@ -18,7 +18,7 @@ from mcast.media.parent import ParentEvent
 from mcast.media.playback import Playback
 from mcast.media.receiver import Receiver
 from mcast.net.deadline import Deadline
-from mcast.net.threads import OnCrash
+from mcast.net.threads import NoThreadError, OnCrash
 from mcast.overlay.actions import UpstreamId
 from mcast.wire.position import Position
 
@@ -44,7 +44,8 @@ class Intake:
     ) -> None:
         """Begin to wait for what parents bring.
 
-        `on_parent` and `on_outdone` are called by the thread forward-CONTENT, as `Receiver` says.
+        `on_parent` and `on_outdone` are called by the thread forward-CONTENT, as `Receiver` says. Raises
+        OSError, NoThreadError.
 
         `hurry` is set when nobody wants to wait any more for the time of what is held.
         """
@@ -62,11 +63,19 @@ class Intake:
                 options.content, position, CNAME, lambda train, *_: self._playback.push(train, stream),
                 on_parent, on_crash, on_outdone=on_outdone,
             )  # fmt: skip
-            receiver.start()
+            try:
+                receiver.start()
+            except NoThreadError:
+                receiver.stop()
+                raise
             return receiver
 
         self._receive = receive
-        self._receiver = receive(position, 0)
+        try:
+            self._receiver = receive(position, 0)
+        except BaseException:
+            self._playback.stop()
+            raise
         self._past = NOTHING_YET  # what has come of the streams before the present one
 
     def __repr__(self) -> str:

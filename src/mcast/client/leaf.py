@@ -25,6 +25,7 @@ from mcast.client.failures import search_error, stop_error
 from mcast.client.intake import Intake
 from mcast.client.options import Options
 from mcast.client.statistics import Statistics
+from mcast.errors import McastError
 from mcast.hostport import HostPort
 from mcast.media.parent import ParentEvent
 from mcast.net.handshake import Credentials
@@ -49,11 +50,12 @@ from mcast.overlay.node_core import NodeCore
 from mcast.peer.decider import Decider
 from mcast.peer.flooder import Flooder
 from mcast.peer.trace import TraceWriter
-from mcast.peer.upstream import NeighbourUpstream
+from mcast.peer.upstream import NeighbourUpstream, begin
 from mcast.wire.bootstrap import NamedAddress, Policy
 from mcast.wire.handshake import Role
 from mcast.wire.identity import CLIENT_ID_SIZE, MAX_NODE_NAME, Identity
 from mcast.wire.node import Stop, StopReason
+from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 
 logger = logging.getLogger(__name__)
@@ -224,7 +226,7 @@ class Leaf:
             resume=lambda: None if intake is None else intake.wanted,
         )  # fmt: skip
         self._upstreams[action.upstream] = upstream
-        upstream.start()
+        begin(upstream, self._decider.post)
 
     def _receive(self, action: do.Receive) -> None:
         upstream = self._upstreams[action.upstream]
@@ -237,14 +239,19 @@ class Leaf:
             return
         self._buffer_bytes = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         position = upstream.accepted.stream
-        if self._intake is None:
-            self._intake = Intake(
-                self._options, position, self._chunks, self._on_parent, self._on_outdone, self._on_crash,
-                self._hurry,
-            )  # fmt: skip
-        self._intake.add_parent(
-            action.upstream, sock, upstream.accepted.token, position, upstream.start_number
-        )
+        try:
+            intake = self._intake = self._intake or self._open(position)
+        except (OSError, McastError) as error:  # no descriptors, no threads
+            sock.close()
+            self._decider.post(Stopped(action.upstream, StopReason.ERROR, None, str(error)))
+            return
+        intake.add_parent(action.upstream, sock, upstream.accepted.token, position, upstream.start_number)
+
+    def _open(self, position: Position) -> Intake:
+        return Intake(
+            self._options, position, self._chunks, self._on_parent, self._on_outdone, self._on_crash,
+            self._hurry,
+        )  # fmt: skip
 
     def _leave(self, number: UpstreamId, reason: StopReason) -> None:
         upstream = self._upstreams.pop(number)

@@ -76,7 +76,7 @@ class Forwarder:
     # From any thread; nothing of this waits for the thread
 
     def carry(self, item: Carried) -> None:
-        """Carry one more, and look at it at once. Raise RuntimeError if the system gives no more threads."""
+        """Carry one more, and look at it at once. Raises NoThreadError."""
         with self._lock:
             if not self._is_started:
                 self._thread.start()

@@ -11,7 +11,7 @@ from functools import partial
 
 from mcast import eventlog
 from mcast.media.output import Ended, Output
-from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.threads import NoThreadError, OnCrash, OwnedThread
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +71,11 @@ class Outputs:
                 self._ended.setdefault(part, ended)
 
         threads = [OwnedThread("close-output", partial(close, part), self._on_crash) for part in self._parts]
-        for thread in threads:
-            thread.start()
+        for thread, part in zip(threads, self._parts, strict=True):
+            try:
+                thread.start()
+            except NoThreadError:
+                close(part)
         for thread in threads:
             thread.join(CLOSE_SECONDS)
         return self._outcome()

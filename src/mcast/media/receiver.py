@@ -229,7 +229,7 @@ class Receiver:
         self._forwarder.wake()
 
     def start(self) -> None:
-        """Be carried: it says hello at once. Raise RuntimeError if the system gives no more threads."""
+        """Be carried: it says hello at once. Raises NoThreadError."""
         self._forwarder.carry(self)
         self._is_carried = True
 

@@ -16,6 +16,7 @@ from typing import TypeAlias
 from mcast.errors import ConfigError, UnreachableError
 from mcast.hostport import HostPort, IPAddress, literal_ip
 from mcast.net.deadline import Deadline
+from mcast.net.threads import NoThreadError, start_thread
 from mcast.wire.endpoint import Endpoint
 
 __all__ = [
@@ -75,7 +76,10 @@ class _LookUp:
         self._reason = ""
         self._is_passing = False  # no name server has answered; one may soon
         self._thread = threading.Thread(target=self._run, name=f"look-up-{host}", daemon=True)
-        self._thread.start()
+        try:
+            start_thread(self._thread)
+        except NoThreadError as error:  # as if no name server answered: it may pass
+            raise UnreachableError(f"cannot find the host '{host}': {error}") from None
 
     def result(self) -> list[SockAddr]:
         """Return what was found. Raises ConfigError if nothing was, UnreachableError if nobody answered."""

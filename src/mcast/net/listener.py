@@ -27,7 +27,7 @@ from mcast.net.connection import Connection, PeerGone
 from mcast.net.deadline import Deadline
 from mcast.net.entrance import Entrance, Rules
 from mcast.net.ratelimit import Counters, RateLimitedLog
-from mcast.net.threads import JOIN_TIMEOUT, OnCrash, OwnedThread
+from mcast.net.threads import JOIN_TIMEOUT, NoThreadError, OnCrash, OwnedThread
 from mcast.net.waker import wait_readable
 from mcast.shares import Shares, source_of
 from mcast.wire.endpoint import Endpoint
@@ -175,7 +175,7 @@ class Listener:
             return
         try:
             thread.start()
-        except RuntimeError as error:  # the system gives no more threads
+        except NoThreadError as error:
             self._give_place_back(connection)
             self._refuse(connection, str(error))
         else:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
+from mcast.errors import ConfigError
+
 logger = logging.getLogger(__name__)
 
 OnCrash: TypeAlias = Callable[[BaseException], None]
@@ -20,13 +22,28 @@ JOIN_TIMEOUT = 5.0
 """Seconds an owner waits for its thread: outlasts every bounded step that a thread may be in."""
 
 
+class NoThreadError(ConfigError):
+    """The system gives this process no more threads. It may do so again later."""
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """Start a thread. Raises NoThreadError."""
+    try:
+        thread.start()
+    except RuntimeError as error:
+        if thread.ident is not None:  # it was started before: our mistake
+            raise
+        limits = "ulimit -u, TasksMax= of systemd, the pids of a container"
+        raise NoThreadError(f"{error}; raise the limit of threads ({limits})") from None
+
+
 class OwnedThread:
     """A named thread that hands an unexpected exception to its owner's `on_crash`."""
 
     def __init__(
         self, name: str, target: Callable[[], None], on_crash: OnCrash, *, daemon: bool = False
     ) -> None:
-        """A `daemon` may be in a step that nothing bounds, as a disk that hangs: it keeps no process alive."""
+        """A `daemon` may be in a step that nothing bounds (a disk that hangs), and keeps no process alive."""
         self._target, self._on_crash = target, on_crash
         self._thread = threading.Thread(target=self._run, name=name, daemon=daemon)
 
@@ -44,8 +61,8 @@ class OwnedThread:
         return threading.current_thread() is self._thread
 
     def start(self) -> None:
-        """Start the thread. Raise RuntimeError if the system gives no more threads."""
-        self._thread.start()
+        """Start the thread. Raises NoThreadError."""
+        start_thread(self._thread)
 
     def join(self, timeout: float = JOIN_TIMEOUT) -> bool:
         """Wait for the end, after waking the thread; return whether it came, log if not.

@@ -28,7 +28,7 @@ from mcast.media.token_bucket import TokenBucket
 from mcast.net.connection import Connection, PeerGone, connect, say
 from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
-from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.threads import NoThreadError, OnCrash, OwnedThread
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import NodeParent, Subscribe, UpstreamId
 from mcast.overlay.events import Accepted, ControlSilent, Event, ParentLost, Refused, Stopped
@@ -242,6 +242,14 @@ class Upstream(ABC):
     @abstractmethod
     def _farewell(self, reason: StopReason) -> Message:
         """Return the message that ends the subscription."""
+
+
+def begin(upstream: Upstream, post: Post) -> None:
+    """Start an upstream; where the system gives no thread for it, that is as if its parent had refused."""
+    try:
+        upstream.start()
+    except NoThreadError as error:
+        post(Refused(upstream.id, MissReason.CUT, str(error)))
 
 
 class NeighbourUpstream(Upstream):

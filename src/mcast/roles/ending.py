@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from mcast.net.threads import NoThreadError, start_thread
 from mcast.roles import logs
 
 logger = logging.getLogger(__name__)
@@ -61,16 +62,23 @@ class Ending:
         if now < self._asked_at + ECHO_SECONDS:
             logger.debug("%s again, at the same time: taken for one", name)
             return
-        if self._watch is not None:
+        if self._asked_at > -math.inf:
             logger.warning("%s again: ending at once, whatever is unfinished", name)
             _end(ERROR_STATUS)
         self._asked_at = now
         if not self._stop.is_set():
             logger.info("%s: stopping", name)
-        watch = threading.Thread(target=self._run, name="end-watch", daemon=True)
-        watch.start()
-        self._watch = watch  # before the program may end, which joins it
+        self._begin_watch()
         self._stop.set()
+
+    def _begin_watch(self) -> None:
+        watch = threading.Thread(target=self._run, name="end-watch", daemon=True)
+        try:
+            start_thread(watch)
+        except NoThreadError as error:
+            logger.warning("nobody watches that the end comes: %s", error)
+        else:
+            self._watch = watch  # before the program may end, which joins it
 
     def over(self) -> None:
         """Take in that the program has ended in order."""
@@ -110,8 +118,8 @@ def _flush_stdout() -> None:
             sys.stdout.flush()
 
     flusher = threading.Thread(target=flush, daemon=True)
-    with contextlib.suppress(RuntimeError):  # the system gives no more threads
-        flusher.start()
+    with contextlib.suppress(NoThreadError):
+        start_thread(flusher)
         flusher.join(LOG_SECONDS)
 
 

@@ -23,7 +23,7 @@ from mcast.net.addresses import peer_ip
 from mcast.net.binding import listen
 from mcast.net.deadline import Deadline
 from mcast.net.ratelimit import Counters, RateLimitedLog
-from mcast.net.threads import JOIN_TIMEOUT, OnCrash, OwnedThread
+from mcast.net.threads import JOIN_TIMEOUT, NoThreadError, OnCrash, OwnedThread
 from mcast.net.waker import wait_readable
 from mcast.shares import UNCOUNTED, Shares, Source, source_of
 from mcast.web.access import REALM, Access
@@ -149,7 +149,7 @@ class Service:
             return
         try:
             thread.start()
-        except RuntimeError as error:  # the system gives no more threads
+        except NoThreadError as error:
             self._give_place_back(connection)
             self._refuse(connection, str(error))
 

@@ -132,7 +132,7 @@ def test_without_threads_no_child_is_left_behind(monkeypatch: pytest.MonkeyPatch
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(ConfigError, match="cannot be started: the system gives no more threads"):
+    with pytest.raises(ConfigError, match="cannot be started: can't start new thread; raise the limit"):
         Child(python("import time; time.sleep(60)"))
     assert len(pids) == 1
     assert not _runs(pids[0])

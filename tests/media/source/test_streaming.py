@@ -12,7 +12,7 @@ from typing import Self
 
 import pytest
 
-from helpers import PATIENCE, Recorder, wait_until
+from helpers import PATIENCE, Recorder, refuse_threads, wait_until
 from mcast.errors import ConfigError
 from mcast.media.history import Archive
 from mcast.media.source import streamer as streamer_module
@@ -525,15 +525,12 @@ def test_a_stream_for_which_there_is_no_thread_is_refused_and_leaves_nothing_beh
         sinks.append(Sink(content, position, archive))
         return sinks[-1]
 
-    def refuse(_: object) -> None:
-        raise RuntimeError("can't start new thread")
-
     monkeypatch.setattr(server.catalogue, "open_source", lambda *_: source)
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    refuse_threads(monkeypatch)
     pool = StreamingPool[Sink](
         server.catalogue, make, on_end=server.ends, on_lapse=server.lapses, on_crash=server.crashes
     )
-    with pytest.raises(NotReadyError, match="gives this server no more threads") as caught:
+    with pytest.raises(NotReadyError, match="no more streams can be sent: can't start new thread") as caught:
         pool.take("film")
     assert caught.value.status is SendStatus.FULL
     assert [sink.closed for sink in sinks] == [True]

@@ -24,6 +24,7 @@ from mcast.errors import ConfigError
 from mcast.media.cancelling import Cancelled, check_wanted, never
 from mcast.media.source.complaints import SourceError, how_to_install, missing_encoder, of_ffmpeg
 from mcast.media.tied import TiedProcess
+from mcast.net.threads import NoThreadError, start_thread
 
 logger = logging.getLogger(__name__)
 
@@ -78,12 +79,12 @@ class Child:
 
     def _start_drain(self) -> None:
         try:
-            self._drain.start()
-        except RuntimeError:  # "can't start new thread": nobody would read what the child complains of
+            start_thread(self._drain)
+        except NoThreadError as error:  # nobody would read what the child complains of
             self.stdout.close()
             self._end()
             self._stderr.close()
-            raise ConfigError(f"{self.name} cannot be started: the system gives no more threads") from None
+            raise ConfigError(f"{self.name} cannot be started: {error}") from None
 
     @property
     def pid(self) -> int:

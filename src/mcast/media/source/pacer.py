@@ -50,7 +50,7 @@ class Pacer:
         return self._thread.is_current
 
     def carry(self, item: Paced) -> None:
-        """Carry one more, and look at it at once. Raise RuntimeError if the system gives no more threads."""
+        """Carry one more, and look at it at once. Raises NoThreadError."""
         with self._lock:
             if not self._is_started:
                 self._thread.start()

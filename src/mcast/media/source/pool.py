@@ -36,7 +36,7 @@ from mcast.media.source.catalogue import Catalogue, NotReadyError
 from mcast.media.source.pacer import Pacer
 from mcast.media.source.pacing import NOT_OVERDUE, Overdue, PreparedSource
 from mcast.media.source.streamer import DEFAULT_PACE, SinkT, Streamer
-from mcast.net.threads import OnCrash
+from mcast.net.threads import NoThreadError, OnCrash
 from mcast.shares import UNCOUNTED, Source, is_within_share
 from mcast.wire.position import Position
 from mcast.wire.server import ContentInfo, SendStatus
@@ -221,10 +221,9 @@ class StreamingPool(Generic[SinkT]):
         )
         try:
             streamer.start()
-        except RuntimeError:  # "can't start new thread"
+        except NoThreadError as error:
             streamer.stop()
-            text = "no more streams can be sent: the system gives this server no more threads"
-            raise NotReadyError(SendStatus.FULL, text) from None
+            raise NotReadyError(SendStatus.FULL, f"no more streams can be sent: {error}") from None
         eventlog.note(
             logger, "stream_started", "stream %s started", position,
             content=content, ssrc=position.ssrc, next=position.next,

@@ -24,7 +24,7 @@ from pathlib import Path
 from mcast.errors import ConfigError
 from mcast.media.source.ffmpeg import Child
 from mcast.net.deadline import Deadline
-from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.threads import NoThreadError, OnCrash, OwnedThread
 from mcast.net.waker import Waker, wait_readable, wait_writable
 
 logger = logging.getLogger(__name__)
@@ -220,23 +220,20 @@ class Fifo:
         if self._taking is None:
             try:
                 self._open()
-            except (OSError, RuntimeError) as error:  # no such file, no descriptors; no threads
+            except (OSError, NoThreadError) as error:
                 self.let_go()
-                raise ConfigError(f"{self._path} cannot be read: {_reason(error)}") from None
+                why = error.strerror if isinstance(error, OSError) else error
+                raise ConfigError(f"{self._path} cannot be read: {why}") from None
             assert self._reader is not None
             self._taking = self._reader.taking()
         return self._taking
 
     def _open(self) -> None:
-        """Raises OSError, and RuntimeError if the system gives no more threads."""
+        """Raises OSError, NoThreadError."""
         # Without waiting for its writer.
         self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._reader = StandardInput(self._on_crash, self._fd, f"fifo-{self._content}")
         self._reader.start()
-
-
-def _reason(error: OSError | RuntimeError) -> str:
-    return str(error.strerror if isinstance(error, OSError) else error)
 
 
 def _holds(taker: _Taker) -> bool:

@@ -171,7 +171,10 @@ class RelayHost(ABC):
 
     @abstractmethod
     def open(self, content: str, position: Position, start: int | None) -> ContentRelay:
-        """Open a relay at a position; `start` is the first number that counts, where it is known."""
+        """Open a relay at a position; `start` is the first number that counts, where it is known.
+
+        Raises OSError, McastError.
+        """
 
     @abstractmethod
     def uses(self) -> tuple[CarrierUse, ...]:

@@ -17,7 +17,7 @@ from mcast.overlay.events import Stopped
 from mcast.peer.adverts import Advertiser
 from mcast.peer.decider import Post
 from mcast.peer.flooder import Flooder
-from mcast.peer.upstream import Resume, Upstream
+from mcast.peer.upstream import Resume, Upstream, begin
 from mcast.roles.node.inbound import InboundConnections
 from mcast.roles.node.relays import RelayDb, admit
 from mcast.wire.bootstrap import Links, Seek
@@ -140,12 +140,12 @@ class Performer:
         relay = self._relays.get(subscribe.content) if subscribe.resume else None
         upstream = self._make_upstream(subscribe, lambda: relay.wanted if relay else subscribe.onward)
         self._upstreams[subscribe.upstream] = upstream
-        upstream.start()
+        begin(upstream, self._post)
 
     def _receive(self, upstream: Upstream) -> None:
         try:
             self._relays.receive(upstream)
-        except OSError as error:  # the route has gone since PORT came
+        except (OSError, McastError) as error:  # the route has gone since PORT came, or there is no thread
             self._post(Stopped(upstream.id, StopReason.ERROR, None, f"no way to the media: {error}"))
 
     def _leave(self, upstream: Upstream, reason: StopReason) -> None:

@@ -24,7 +24,7 @@ from mcast.net.handshake import Credentials
 from mcast.net.listener import Listener
 from mcast.net.ports import MediaPorts
 from mcast.net.task_thread import TaskThread
-from mcast.net.threads import OnCrash
+from mcast.net.threads import NoThreadError, OnCrash
 from mcast.net.watcher import Watcher
 from mcast.overlay import trace
 from mcast.overlay.actions import Due, ServerParent, Subscribe
@@ -165,12 +165,18 @@ class NodeProgram:
         self._watcher.start()
         self._reaper.start()
         self._decider.post(self._options.limits)
-        self.update(layout)
+        self._take_in(layout)
         self._decider.start()
         self._listener.start()
 
     def update(self, layout: LayoutMessage) -> None:
-        """Take in a layout: kind, neighbours, servers. Waits for the threads of those that are gone."""
+        """Take in a new layout: kind, neighbours, servers. Waits for the threads of those that are gone."""
+        try:
+            self._take_in(layout)
+        except NoThreadError as error:  # a node that knows half of its neighbours is worse than none
+            self._on_crash(error)
+
+    def _take_in(self, layout: LayoutMessage) -> None:
         # The core first: what the new connections tell is then about those whom it knows.
         names = tuple(neighbour.name for neighbour in layout.neighbours)
         self._peers.update(neighbour.address for neighbour in layout.neighbours)

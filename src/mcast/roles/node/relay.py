@@ -18,6 +18,7 @@ from mcast.media.parent import ParentCounters, ParentEvent
 from mcast.media.receiver import Receiver
 from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net.ports import MediaPorts
+from mcast.net.threads import NoThreadError
 from mcast.overlay.actions import ConnectionId, Due, UpstreamId
 from mcast.overlay.events import FeedChanged, Outdone
 from mcast.roles.node.content_relay import ChildTimes, ContentRelay, Listeners, Newcomer
@@ -33,7 +34,10 @@ class Relay(ContentRelay):
         ports: MediaPorts, cname: str, listeners: Listeners, *, start: int | None = None,
         gather: float = 0.0, timing: Timing = DEFAULT_TIMING,
     ) -> None:  # fmt: skip
-        """Begin at a position; `start` is the first number that counts, where it is known."""
+        """Begin at a position; `start` is the first number that counts, where it is known.
+
+        Raises NoThreadError.
+        """
         super().__init__(content)
         self._post = post = listeners.post
         self._last: int | None = None  # the content's last number, once it is over
@@ -48,7 +52,11 @@ class Relay(ContentRelay):
             on_outdone=lambda upstream: post(Outdone(upstream)), start=start, timing=timing,
             forwarder=forwarder, gather=gather, end_to_end=end_to_end,
         )  # fmt: skip
-        self._receiver.start()
+        try:
+            self._receiver.start()
+        except NoThreadError:
+            self.close()
+            raise
 
     def __repr__(self) -> str:
         return f"<Relay [{self.content}] {self._receiver!r}, {self.fanout!r}>"

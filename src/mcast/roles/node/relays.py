@@ -50,7 +50,7 @@ class RelayDb:
     def receive(self, upstream: Upstream) -> None:
         """Receive from an upstream that has accepted; open the content's relay if there is none.
 
-        Raises OSError if there is no way to the media's address.
+        Raises OSError if there is no way to the media's address, McastError if no relay can be opened.
         """
         accepted = upstream.accepted
         if accepted is None:
@@ -58,8 +58,12 @@ class RelayDb:
         sock = upstream.connect_media()  # before anything is begun: it may fail
         start = upstream.start_number
         relay = self._relays.get(upstream.content)
-        if relay is None:
-            relay = self._relays[upstream.content] = self._host.open(upstream.content, accepted.stream, start)
+        try:
+            relay = relay or self._host.open(upstream.content, accepted.stream, start)
+        except BaseException:
+            sock.close()
+            raise
+        self._relays[upstream.content] = relay
         relay.add_parent(upstream.id, sock, accepted.token, accepted.stream, start)
 
     def leave(self, content: str, upstream: UpstreamId) -> None:

@@ -179,8 +179,8 @@ class BootstrapSession:
     def follow(self, on_layout: OnLayout | None, on_offer: OnOffer | None = None) -> None:
         """Have each further layout handed to `on_layout`, those since `wait_for_layout` included.
 
-        `on_offer` gets the nodes that the bootstrapper offers. None: nobody is told any more, and who is being
-        told is waited for.
+        `on_offer` gets the nodes that the bootstrapper offers. None: nobody is told any more, and who is just
+        being told is waited for.
         """
         with self._calling, self._lock:
             self._on_layout, self._on_offer = on_layout, on_offer
