@@ -1,5 +1,7 @@
 """The public API against a node that the test plays: what comes is judged by its bytes."""
 
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -15,7 +17,7 @@ from helpers import PATIENCE, refuse_threads, wait_until
 from mcast.client import Subscription
 from mcast.client.intake import Intake
 from mcast.client.leaf import Leaf
-from mcast.errors import NotFoundError, StreamEndedError, UnreachableError
+from mcast.errors import ConfigError, NotFoundError, StreamEndedError, UnreachableError
 from mcast.media.receiver import Receiver
 from mcast.overlay.search import MAX_TRIES
 from mcast.wire.node import MissReason, StopReason
@@ -62,6 +64,27 @@ def test_a_program_without_threads_is_told_so_and_keeps_none(
         Subscription(neighbours=[node.address], content="news", patience=2, give_up=0.1) as subscription,
     ):
         read_all(subscription)
+
+
+def test_a_program_that_is_at_its_limits_from_the_beginning_is_told_so_and_keeps_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def make() -> Subscription:
+        return Subscription(neighbours=["127.0.0.1:1"], content="news", trace=tmp_path / "trace")
+
+    def no_descriptors(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mcast.client.leaf.Watcher", no_descriptors)
+        with pytest.raises(ConfigError, match="'news' cannot be taken: Too many open files"), make():
+            pass
+    with monkeypatch.context() as patch:
+        refuse_threads(patch, "decide")
+        with pytest.raises(ConfigError, match="can't start new thread"), make():
+            pass
+    left = {thread.name for thread in threading.enumerate()}
+    assert left.isdisjoint({"trace", "watcher", "reaper", "decide"})
 
 
 def test_ten_lines_record_a_content_to_its_end(node: Node, tmp_path: Path) -> None:

@@ -2,15 +2,19 @@
 
 import base64
 import contextlib
+import errno
 import http.client
 import json
 import logging
+import os
 import re
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
@@ -18,10 +22,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.conftest import KEY, Overlay, keyed
-from helpers import wait_until
+from helpers import PATIENCE, refuse_threads, wait_until
 from mcast.client import notice
 from mcast.errors import ConfigError, StreamEndedError, UnreachableError
-from mcast.gateway import bodies, channel, channels, contents, hls, picture, site
+from mcast.gateway import bodies, channel, channels, contents, hls, picture, remux, site
 from mcast.gateway.gateway import Gateway
 from mcast.web import connection
 from mcast.wire.content import ContentInfo, Readiness
@@ -527,6 +531,59 @@ def test_without_ffmpeg_everything_else_goes_on(
 
 
 # Bounds
+
+
+@pytest.mark.parametrize("thread", ["output", "remux-earth"])
+def test_without_threads_or_descriptors_for_ffmpeg_it_is_to_be_asked_again(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, thread: str
+) -> None:
+    before = ffmpegs()
+    with monkeypatch.context() as patch:
+        refuse_threads(patch, thread)
+        assert get(gateway, "/earth.mp4")[0] == 503
+    with monkeypatch.context() as patch:
+        for module in (remux, picture):
+            patch.setattr(module, "TiedProcess", no_descriptors)
+        for path in ("/earth.mp4", "/earth.jpg"):
+            status, text, headers = get(gateway, path)
+            assert (status, headers["Retry-After"]) == (503, "2")
+            assert b"ffmpeg cannot be started: Too many open files" in text
+    assert ffmpegs() == before
+    with watching(gateway, "/earth.mp4") as answer:
+        assert answer.read(8)[4:] == b"ftyp"
+
+
+def no_descriptors(*_: object, **__: object) -> NoReturn:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+def test_channels_that_take_long_to_end_hold_up_nobody(
+    gateway: Gateway, overlay: Overlay, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    may_end, ending = threading.Event(), list[str]()
+
+    class Slow(channel.Channel):
+        def _end(self) -> None:
+            super()._end()
+            ending.append(self.content)
+            assert may_end.wait(PATIENCE)
+
+    overlay.contents.append(ContentInfo("moon"))
+    overlay.rounds = 1
+    monkeypatch.setattr(channels, "Channel", Slow)
+    get(gateway, "/earth.ts")  # to its end
+    wait_until(lambda: ending == ["earth"])
+    overlay.rounds = 1000
+    for path in ("/earth.ts", "/moon.ts"):  # the one that is over has not ended
+        with watching(gateway, path) as answer:
+            assert answer.read(PACKET)
+    wait_until(lambda: sorted(ending) == ["earth", "earth", "moon"])
+    looked = threading.Event()
+    gateway.call(looked.set)
+    assert looked.wait(PATIENCE)
+    assert "has not ended" not in caplog.text, "somebody has waited for it"
+    may_end.set()
+    wait_until(lambda: not gateway._channels._ending)
 
 
 def test_a_viewer_that_does_not_read_is_cut_and_costs_nobody_else(

@@ -68,13 +68,17 @@ class Leaf:
     """Takes one content from the overlay into a queue. To be used once."""
 
     def __init__(self, options: Options, chunks: ChunkQueue, on_crash: OnCrash) -> None:
-        """Raises ConfigError if the trace cannot be written."""
+        """Raises ConfigError if the trace cannot be written, OSError without descriptors."""
         self._options, self._chunks, self._on_crash = options, chunks, on_crash
         self._me = Identity.client(os.urandom(CLIENT_ID_SIZE))
         seed = os.urandom(_SEED_BYTES)
         self._core = NodeCore(self._me, random.Random(seed))
         self._decider = self._make_decider(seed)  # first: it may fail
-        self._watcher = Watcher(on_crash)
+        try:
+            self._watcher = Watcher(on_crash)
+        except OSError:
+            self._decider.stop()
+            raise
         self._flooder = Flooder(
             self._watcher, self._decider.post, on_crash, credentials=Credentials(Role.CLIENT, options.keys)
         )

@@ -20,8 +20,9 @@ from mcast.client.options import (
 from mcast.client.preflight import check_machine
 from mcast.client.statistics import Statistics
 from mcast.config.key_file import read_key_file
-from mcast.errors import UnreachableError
+from mcast.errors import ConfigError, UnreachableError
 from mcast.net.ports import MediaPorts
+from mcast.net.threads import NoThreadError
 
 logger = logging.getLogger(__name__)
 
@@ -148,11 +149,15 @@ class Subscription:
         """
         self._closing.set()
         with self._lock:
-            if not self._closed:
-                self._closed = True
-                if self._leaf is not None:
-                    self._leaf.stop()
-                self._chunks.finish()
+            self._end()
+
+    def _end(self) -> None:
+        assert self._lock.locked()
+        if not self._closed:
+            self._closed = True
+            if self._leaf is not None:
+                self._leaf.stop()
+            self._chunks.finish()
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -194,7 +199,8 @@ class Subscription:
         """Begin to search, without waiting for what is found.
 
         Only host names are waited for, until `cancelled` says that nobody wants to any more: then nothing
-        is begun. Raises ConfigError, and UnreachableError if no name server answers in time.
+        is begun. Raises ConfigError, also if this machine gives no descriptors or no threads any more, and
+        UnreachableError if no name server answers in time.
         """
         with self._lock:
             if self._leaf is not None:
@@ -206,8 +212,15 @@ class Subscription:
                     raise
             if cancelled() or self._closing.is_set():
                 return
-            self._leaf = Leaf(self._options, self._chunks, self._on_crash)
-            self._leaf.start()
+            try:
+                self._leaf = Leaf(self._options, self._chunks, self._on_crash)
+            except OSError as error:
+                raise ConfigError(f"'{self._options.content}' cannot be taken: {error.strerror}") from None
+            try:
+                self._leaf.start()
+            except NoThreadError:
+                self._end()
+                raise
 
     def wait_joined(self, timeout: float | None = None) -> bool:
         """Wait for `timeout` seconds at most; return whether a node has accepted.

@@ -81,6 +81,11 @@ class Channel:
         self._thread.join()
 
     @property
+    def has_ended(self) -> bool:
+        """Return whether its thread has ended, so that `stop` does not wait."""
+        return not self._thread.alive
+
+    @property
     def is_over(self) -> bool:
         """Return whether nothing more comes."""
         return self.ring.is_over
@@ -145,7 +150,7 @@ class Channel:
     def remux(self) -> Remux | None:
         """Return what makes MP4 of it, started for the first who asks; None if it is over.
 
-        Raises ConfigError without ffmpeg.
+        Raises ConfigError if ffmpeg is missing, RequestError if it cannot be started.
         """
         with self._lock:
             if self._has_ended:  # nobody would stop it
@@ -154,7 +159,7 @@ class Channel:
                 self._remux.stop()  # ffmpeg has ended: it is tried again
                 self._remux = None
             if self._remux is None:
-                self._remux = Remux(self.content, self.programme, self._on_crash)
+                self._remux = Remux(self.content, self.programme, self._on_crash, self._stopping)
                 for data in self.ring.read(self._start_number(), 0):
                     self._remux.write(data)
             return self._remux

@@ -46,6 +46,7 @@ class _Entry:
     channel: Channel
     viewers: int = 0
     keep_until: float = 0.0
+    is_deserted: bool = False  # it is left because nobody watches any more
 
 
 class Hold:
@@ -81,8 +82,9 @@ class Channels:
     ) -> None:  # fmt: skip
         """`subscribe` makes a subscription that is not entered yet. Raises ConfigError there."""
         self._subscribe, self._known, self._on_crash, self._linger = subscribe, known, on_crash, linger
-        self._lock = threading.Lock()  # guards the next two
+        self._lock = threading.Lock()  # guards the next three
         self._entries: dict[str, _Entry] = {}
+        self._ending: list[_Entry] = []  # asked to end, and not waited for yet
         self._is_stopped = False
         self._calls: deque[Callable[[], None]] = deque()
         self._stopping = threading.Event()
@@ -157,7 +159,7 @@ class Channels:
         self._thread.join()
         with self._lock:
             self._is_stopped = True
-            entries, self._entries = list(self._entries.values()), {}
+            entries, self._entries, self._ending = [*self._entries.values(), *self._ending], {}, []
         stop_together(entry.channel for entry in entries)
 
     def _is_joined(self, content: str) -> bool:
@@ -172,16 +174,17 @@ class Channels:
                 text = "this gateway is about to end"
                 raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, text, retry_after=RETRY_SECONDS)
             entry = self._entries.get(content)
-            if entry is not None and entry.channel.is_over:
-                entry.channel.stop()  # its thread has ended or is about to; who holds it reads what is left
-                entry = None
-            if entry is None:
-                entry = self._entries[content] = _Entry(self._make(content))
+            if entry is None or entry.channel.is_over:
+                former, entry = entry, _Entry(self._make(content))
+                self._entries[content] = entry
+                if former is not None:  # its thread is about to end; who holds it reads what is left
+                    former.channel.ask_to_stop()
+                    self._ending.append(former)
             entry.viewers += 1
             return entry
 
     def _make(self, content: str) -> Channel:
-        if len(self._entries) >= MAX_CHANNELS and content not in self._entries:
+        if len(self._entries) + len(self._ending) >= MAX_CHANNELS and content not in self._entries:
             text = f"{MAX_CHANNELS} contents are watched here, which is the most"
             raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, text, retry_after=RETRY_SECONDS)
         try:
@@ -202,23 +205,30 @@ class Channels:
         while not self._stopping.wait(LOOK):
             while self._calls:
                 self._calls.popleft()()
-            for entry in self._deserted():
+            self._leave_deserted()
+            for entry in self._ended():
                 entry.channel.stop()
                 content = entry.channel.content
-                note(logger, "channel_closed", "[%s] nobody watches any more", content, content=content)
+                if entry.is_deserted:
+                    note(logger, "channel_closed", "[%s] nobody watches any more", content, content=content)
 
-    def _deserted(self) -> list[_Entry]:
-        """Forget the channels that nobody watches, and return them."""
+    def _leave_deserted(self) -> None:
+        """Forget the channels that nobody watches, and have them end, side by side."""
         now = time.monotonic()
         with self._lock:
-            gone = [
-                (content, entry)
-                for content, entry in self._entries.items()
-                if entry.viewers == 0 and entry.keep_until <= now
-            ]
-            for content, _ in gone:
-                del self._entries[content]
-        return [entry for _, entry in gone]
+            for content, entry in list(self._entries.items()):
+                if entry.viewers == 0 and entry.keep_until <= now:
+                    del self._entries[content]
+                    entry.is_deserted = True
+                    entry.channel.ask_to_stop()
+                    self._ending.append(entry)
+
+    def _ended(self) -> list[_Entry]:
+        """Return those that have come to their end: this thread waits for none, as others count on it."""
+        with self._lock:
+            ended = [entry for entry in self._ending if entry.channel.has_ended]
+            self._ending = [entry for entry in self._ending if entry not in ended]
+        return ended
 
 
 def _refusal(error: McastError) -> RequestError:

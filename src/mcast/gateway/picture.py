@@ -61,9 +61,13 @@ def _decoded(stream: bytes) -> bytes:
 
 
 def _output_of(command: list[str], stream: bytes) -> bytes:
-    with TiedProcess(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as ffmpeg:
+    try:
+        process = TiedProcess(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+    except OSError as error:
+        raise _busy(f"ffmpeg cannot be started: {error.strerror}") from None
+    with process as ffmpeg:
         try:
             return ffmpeg.communicate(stream, PATIENCE)[0]
         except subprocess.TimeoutExpired:

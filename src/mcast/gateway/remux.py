@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import threading
+from http import HTTPStatus
 
 from mcast.gateway.boxes import BoxError, FragmentReader
 from mcast.media.output import Writer
@@ -15,7 +16,8 @@ from mcast.media.programme import Programme
 from mcast.media.source.ffmpeg import find_tool
 from mcast.media.stores import Descriptor
 from mcast.media.tied import TiedProcess
-from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.threads import NoThreadError, OnCrash, OwnedThread
+from mcast.web.request import RequestError
 from mcast.web.ring import Ring
 
 MAX_FRAGMENTS = 32 * 1024 * 1024
@@ -26,6 +28,8 @@ MAX_FED = 16 * 1024 * 1024
 """Bytes that wait for ffmpeg, which takes them at once unless the machine is too busy."""
 LAST_SECONDS = 1.0
 """For ffmpeg to write what it has, once nothing more comes."""
+RETRY_SECONDS = 2
+"""When somebody for whom ffmpeg could not be started should ask again."""
 _BLOCK = 1 << 18
 
 
@@ -44,23 +48,44 @@ def command_of(programme: Programme) -> list[str]:
     ]
 
 
+def _busy(why: object) -> RequestError:
+    text = f"ffmpeg cannot be started: {why}"
+    return RequestError(HTTPStatus.SERVICE_UNAVAILABLE, text, retry_after=RETRY_SECONDS)
+
+
 class Remux:
     """Owns an ffmpeg, the writer to it, and the thread that reads from it."""
 
-    def __init__(self, content: str, programme: Programme, on_crash: OnCrash) -> None:
-        """Start it. Raises ConfigError if it cannot be."""
-        self._process = TiedProcess(
-            command_of(programme), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        assert self._process.stdin is not None
-        fd = os.dup(self._process.stdin.fileno())  # the writer owns its descriptor
-        self._process.stdin.close()
-        self._writer = Writer(Descriptor(fd, "ffmpeg"), on_crash, max_queued=MAX_FED)
+    def __init__(self, content: str, programme: Programme, on_crash: OnCrash, hurry: threading.Event) -> None:
+        """Start it; `hurry` is set when nobody waits for its end any more.
+
+        Raises ConfigError if ffmpeg is missing, RequestError if the machine is at its limits.
+        """
+        try:
+            self._process = TiedProcess(
+                command_of(programme), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        except OSError as error:
+            raise _busy(error.strerror) from None
         self.fragments: Ring[bytes] = Ring(MAX_FRAGMENTS, len)
         self.start_number = 0  # of the last fragment that begins at a keyframe
         self._reader = FragmentReader()
         self._begun = threading.Event()  # a fragment is there, or none ever will be
         self._thread = OwnedThread(f"remux-{content}", self._run, on_crash)
+        self._writer: Writer | None = None
+        try:
+            self._begin(on_crash, hurry)
+        except (OSError, NoThreadError) as error:
+            self.stop()
+            raise _busy(error) from None
+
+    def _begin(self, on_crash: OnCrash, hurry: threading.Event) -> None:
+        """Raises OSError, NoThreadError."""
+        assert self._process.stdin is not None
+        with self._process.stdin as stdin:
+            fd = os.dup(stdin.fileno())  # the writer owns its descriptor
+        self._writer = Writer(Descriptor(fd, "ffmpeg"), on_crash, max_queued=MAX_FED, hurry=hurry)
         self._thread.start()
 
     def __repr__(self) -> str:
@@ -73,6 +98,7 @@ class Remux:
 
     def write(self, data: bytes) -> None:
         """Hand on what comes. Never waits."""
+        assert self._writer is not None
         self._writer.write(data)
 
     def head(self, timeout: float) -> bytes:
@@ -82,13 +108,15 @@ class Remux:
 
     def finish(self) -> None:
         """Have ffmpeg write what it has, as nothing more comes: in front of stop(), where there is time."""
+        assert self._writer is not None
         self._writer.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(LAST_SECONDS)
 
     def stop(self) -> None:
         """End ffmpeg and the threads. Harmless when repeated."""
-        self._writer.close(drain=False)
+        if self._writer is not None:
+            self._writer.close(drain=False)
         with contextlib.suppress(ProcessLookupError):
             if self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL)

@@ -23,7 +23,7 @@ from mcast.media.output import MAX_QUEUED, Ended
 from mcast.net.addresses import SockAddr, family_of
 from mcast.net.deadline import Deadline
 from mcast.net.ratelimit import RateLimitedLog
-from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.threads import NoThreadError, OnCrash, OwnedThread
 from mcast.wire.mpegts import PACKET, PCR_CLOCK
 from mcast.wire.rtp import CLOCK_RATE, MAX_PACKETS, RtpHeader
 
@@ -59,7 +59,7 @@ class DatagramOutput:
         *,
         hurry: threading.Event | None = None,
     ) -> None:
-        """Be ready to send. Raises ConfigError if the socket cannot be set up so.
+        """Be ready to send. Raises ConfigError if the socket cannot be set up so, or there is no thread.
 
         `hurry` is set when nobody waits any more for what is held.
         """
@@ -74,7 +74,11 @@ class DatagramOutput:
         self._departures = Departures()
         self._closing = self._finished = False
         self._thread = OwnedThread("output", self._run, on_crash)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except NoThreadError:
+            self._socket.close()
+            raise
 
     def __repr__(self) -> str:
         return f"<DatagramOutput {self.name}, {self._departures.queued} bytes queued>"

@@ -21,7 +21,7 @@ from typing import Protocol
 from mcast.errors import ConfigError, McastError, StreamEndedError, UnreachableError
 from mcast.media.stores import Descriptor, FileStore, Store
 from mcast.net.deadline import Deadline
-from mcast.net.threads import OnCrash, OwnedThread
+from mcast.net.threads import NoThreadError, OnCrash, OwnedThread
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,10 @@ class Writer:
         max_queued: int = MAX_QUEUED,
         hurry: threading.Event | None = None,
     ) -> None:
-        """Take over a store. `hurry` is set when close() is to take no longer than HURRY_SECONDS."""
+        """Take over a store. `hurry` is set when close() is to take no longer than HURRY_SECONDS.
+
+        Raises NoThreadError, and has closed the store then.
+        """
         self.name, self._store = store.name, store
         self._hurry = hurry or threading.Event()
         self.dropped = 0
@@ -115,7 +118,11 @@ class Writer:
         self._closing = self._abandon = False
         self._ended: Ended | None = None
         self._thread = OwnedThread("output", self._run, on_crash)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except NoThreadError:
+            store.close()
+            raise
 
     def __repr__(self) -> str:
         return f"<Writer {self.name}, {self._queued} bytes queued, {self._ended}>"

@@ -22,7 +22,7 @@ from mcast.media.source.ffmpeg import find_tool
 from mcast.media.stores import Descriptor
 from mcast.media.tied import TiedProcess
 from mcast.net.deadline import Deadline
-from mcast.net.threads import OnCrash
+from mcast.net.threads import NoThreadError, OnCrash
 
 END_SECONDS = 8.0
 """How long a player may show what it has after the stream's end: its buffers hold a few seconds."""
@@ -82,7 +82,12 @@ class Player:
         assert self._process.stdin is not None
         fd = os.dup(self._process.stdin.fileno())  # the writer owns its descriptor
         self._process.stdin.close()
-        self._writer = Writer(Descriptor(fd, self.name), on_crash, max_queued=max_queued, hurry=self._hurry)
+        store = Descriptor(fd, self.name)
+        try:
+            self._writer = Writer(store, on_crash, max_queued=max_queued, hurry=self._hurry)
+        except NoThreadError:
+            self._end()
+            raise
 
     def __repr__(self) -> str:
         return f"<Player {self.name} pid={self._process.pid} {self._writer!r}>"
@@ -129,13 +134,16 @@ class Player:
         self._writer.close(drain=drain)
         if drain and before is None and self._has_shown_all():
             return None
-        for number, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, TERM_SECONDS)):
+        self._end()
+        return before
+
+    def _end(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
             if self._process.poll() is not None:
                 break
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
-            self._ends_within(seconds)
-        return before
+            self._ends_within(TERM_SECONDS)
 
     def _has_shown_all(self) -> bool:
         """Wait until it has ended by itself; return False if it takes too long, or somebody is in a hurry."""

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from helpers import PATIENCE, wait_until
+from helpers import PATIENCE, refuse_threads, wait_until
 from mcast.errors import ConfigError, StreamEndedError, UnreachableError
+from mcast.media.datagrams import DatagramOutput, Destination
 from mcast.media.output import Writer, check_file, check_stdout, fifo_output, file_output, stdout_output
 from mcast.media.player import Player, player_command
 from mcast.media.stores import Descriptor, trim_file
-from mcast.net.threads import CrashBox
+from mcast.net.threads import CrashBox, NoThreadError
 from media.source.transport import packet, pes
 
 PACKET = b"\x47" + bytes(187)
@@ -240,6 +241,22 @@ def test_users_player_is_split_like_a_shell_does() -> None:
 def test_a_missing_player_is_noticed_before_anything_is_joined() -> None:
     with pytest.raises(ConfigError, match=r"--player: there is no program 'no-such-player': install it"):
         player_command("no-such-player -", "", {})
+
+
+def test_without_threads_no_output_is_opened_and_nothing_is_left_of_it(
+    tmp_path: Path, crash: CrashBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_threads(monkeypatch)
+    for opened in (
+        lambda: file_output(tmp_path / "a.ts", crash),
+        lambda: Player(python("import time; time.sleep(600)"), crash),
+        lambda: DatagramOutput(Destination(("127.0.0.1", 9)), "udp://here", crash),
+    ):
+        with pytest.raises(NoThreadError):
+            opened()
+    assert Path(f"/proc/self/task/{os.getpid()}/children").read_text().split() == []
+    monkeypatch.undo()
+    file_output(tmp_path / "a.ts", crash).close()  # its lock is free again
 
 
 def test_player_that_is_not_there_is_a_configuration_error(crash: CrashBox) -> None:

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from helpers import PATIENCE, Recorder
+from helpers import PATIENCE, Recorder, refuse_threads
 from mcast.errors import StreamEndedError
 from mcast.media.output import Ended
 from mcast.media.outputs import Outputs
@@ -51,6 +51,15 @@ def parts() -> tuple[Part, Part]:
 @pytest.fixture
 def outputs(parts: tuple[Part, Part], crash: Recorder) -> Outputs:
     return Outputs(parts, "news", crash)
+
+
+def test_without_threads_all_are_closed_all_the_same(
+    outputs: Outputs, parts: tuple[Part, Part], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_threads(monkeypatch)
+    parts[1].end = CLOSED
+    assert outputs.close() == CLOSED
+    assert all(part.closed.is_set() for part in parts)
 
 
 def test_every_output_gets_all_that_is_written_though_one_has_no_room(
