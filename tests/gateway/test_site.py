@@ -626,8 +626,8 @@ def test_who_is_further_behind_than_what_is_kept_is_cut_and_counted(
         with contextlib.suppress(ConnectionResetError):
             while slow.recv(1 << 20):
                 pass
-    wait_until(lambda: gateway.cut == 1)
-    assert "cut the viewer at 127.0.0.1: it is slower than the stream" in caplog.text
+    wait_until(lambda: "cut the viewer at 127.0.0.1: it is slower than the stream" in caplog.text)
+    assert gateway.cut == 1
     assert json.loads(get(gateway, "/api/contents")[1])["cut_viewers"] == 1
 
 

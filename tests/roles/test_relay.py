@@ -1,6 +1,7 @@
 """A relay between real parents and children on the loopback, here and in a worker; and the RelayDb."""
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -10,6 +11,7 @@ import pytest
 
 from helpers import PATIENCE, refuse_threads, wait_until
 from mcast.errors import McastError
+from mcast.media import feedback
 from mcast.media.child import ChildLost
 from mcast.net.threads import NoThreadError
 from mcast.overlay.actions import Accept
@@ -242,4 +244,26 @@ def test_a_relay_for_which_there_is_no_thread_leaves_nothing_behind(
     scene.receive(2)  # now there are threads again
     above.fanout.push(train(0, 20, keys=[0]))
     wait_until(lambda: scene.relay.position.next == 20)
+    scene.close()
+
+
+def hold_up(until: threading.Event) -> None:
+    assert until.wait(2 * PATIENCE)
+
+
+def test_the_ends_of_relays_do_not_wait_for_the_thread_that_hears_their_children(
+    above: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feedback, "_CALL_TIMEOUT", 2 * PATIENCE)
+    scene = Scene(above)
+    scene.receive()
+    above.fanout.push(train(0, 20, keys=[0]))
+    scene.child()
+    may_go_on, closed = threading.Event(), threading.Event()
+    host = cast(OwnProcess, scene.host)
+    host._reader.call(lambda: hold_up(may_go_on))
+    scene.db.close("news")
+    scene.reaper.post(closed.set)
+    assert closed.wait(PATIENCE)
+    may_go_on.set()
     scene.close()

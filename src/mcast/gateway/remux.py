@@ -120,7 +120,8 @@ class Remux:
         with contextlib.suppress(ProcessLookupError):
             if self._process.poll() is None:
                 os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(LAST_SECONDS)
         self._thread.join()
         assert self._process.stdout is not None
         self._process.stdout.close()

@@ -189,13 +189,18 @@ class Fanout:
             since = told.since if state is told.state else time.monotonic()
             self._rtcp.tell_supply(Supply(state, since, no_way))
 
-    def close(self) -> None:
-        """Dismiss all children and close all sockets. Harmless when repeated."""
+    def close_soon(self) -> None:
+        """Begin to close, without waiting: so many fanouts close side by side. Harmless when repeated."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-        self._reader.call(self._close, wait=True)
+        self._reader.call(self._close)
+
+    def close(self) -> None:
+        """Dismiss all children and close all sockets. Harmless when repeated."""
+        self.close_soon()
+        self._reader.call(lambda: None, wait=True)  # what was to be done before is done then
 
     # In the feedback thread
 

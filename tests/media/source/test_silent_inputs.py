@@ -176,6 +176,9 @@ def test_viewers_are_told_to_wait_for_the_server() -> None:
         def set_state(self, state: FeedState) -> None:
             self.states.append(state)
 
+        def close_soon(self) -> None:
+            pass
+
         def close(self) -> None:
             pass
 

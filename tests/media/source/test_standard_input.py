@@ -14,8 +14,10 @@ from typing import NoReturn
 
 import pytest
 
-from helpers import Recorder, wait_until
+from helpers import Recorder, refuse_threads, wait_until
 from mcast.errors import ConfigError
+from mcast.media.source.cache import Cache
+from mcast.media.source.catalogue import Catalogue
 from mcast.media.source.ffmpeg import Child
 from mcast.media.source.live import LiveSource
 from mcast.media.source.server_config import ContentSpec
@@ -209,6 +211,26 @@ def test_a_fifo_that_is_made_anew_can_be_opened_then(tmp_path: Path, monkeypatch
         path.write_bytes(b"live")
         assert read(child, 4) == b"live"
     fifo.let_go()
+    assert crash.calls == []
+
+
+def test_a_reload_that_cannot_read_standard_input_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = ContentSpec("camera", "udp://127.0.0.1:9", live=True, loop=False)
+    catalogue = Catalogue([camera], Path("server.toml"), Cache(tmp_path))
+    crash = Recorder()
+    catalogue.start(lambda: None, crash)
+    with monkeypatch.context() as patch:
+        patch.setattr("mcast.media.source.standard_input.Waker", no_more)
+        with pytest.raises(ConfigError, match="standard input cannot be read: Too many open files"):
+            catalogue.reload([SPEC])
+    with monkeypatch.context() as patch:
+        refuse_threads(patch, "stdin")
+        with pytest.raises(ConfigError, match="can't start new thread"):
+            catalogue.reload([SPEC])
+    assert catalogue.names == ("camera",)
+    catalogue.stop()
     assert crash.calls == []
 
 

@@ -155,7 +155,11 @@ class Catalogue:
         self._thread.start()
 
     def reload(self, contents: Sequence[ContentSpec]) -> None:
-        """Take over a list that was read anew. What has failed is tried again; what runs, runs on."""
+        """Take over a list that was read anew. What has failed is tried again; what runs, runs on.
+
+        Raises ConfigError if a live input cannot be read: then the list stays as it was.
+        """
+        self._live_inputs.follow(contents, self._on_crash)
         with self._lock:
             old, self._contents = self._contents, {}
             for spec in contents:
@@ -164,7 +168,6 @@ class Catalogue:
                 self._contents[spec.name] = old.pop(spec.name) if keeps else _Content(spec)
         for content in old.values():
             self._retire(content)
-        self._live_inputs.follow(self._specs(), self._on_crash)
         self._wake.set()
         self._on_change()
 

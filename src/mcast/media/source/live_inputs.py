@@ -13,7 +13,7 @@ from mcast.media.source.live import LiveSource
 from mcast.media.source.live_tracks import LiveTracks, is_fifo
 from mcast.media.source.server_config import STDIN_SOURCE, ContentSpec
 from mcast.media.source.standard_input import STDIN, Fifo, StandardInput, Taking
-from mcast.net.threads import OnCrash
+from mcast.net.threads import NoThreadError, OnCrash
 from mcast.wire.position import Position
 
 logger = logging.getLogger(__name__)
@@ -40,12 +40,11 @@ class LiveInputs:
             logger.warning("[%s] there is no %s yet", spec.name, spec.source)
 
     def follow(self, specs: Iterable[ContentSpec], on_crash: OnCrash) -> None:
-        """Begin to read what is read all the time."""
+        """Begin to read what is read all the time. Raises ConfigError if that is not possible."""
         self._on_crash = on_crash
         is_wanted = any(spec.source == STDIN_SOURCE for spec in specs)
         if is_wanted and self._standard_input is None:
-            self._standard_input = StandardInput(on_crash)
-            self._standard_input.start()
+            self._standard_input = _standard_input(on_crash)
 
     def stop(self) -> None:
         """Read nothing any more. Harmless when repeated."""
@@ -76,6 +75,19 @@ class LiveInputs:
         if self._on_crash is not None and is_fifo(spec):
             return Fifo(Path(spec.source), spec.name, self._on_crash)
         return None
+
+
+def _standard_input(on_crash: OnCrash) -> StandardInput:
+    try:
+        piped = StandardInput(on_crash)
+    except OSError as error:
+        raise ConfigError(f"standard input cannot be read: {error.strerror}") from None
+    try:
+        piped.start()
+    except NoThreadError:
+        piped.stop()
+        raise
+    return piped
 
 
 def _is_there(path: Path) -> bool:

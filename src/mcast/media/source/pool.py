@@ -162,6 +162,8 @@ class StreamingPool(Generic[SinkT]):
         for streamer in streamers:
             streamer.ask_to_stop()
         for streamer in streamers:
+            streamer.halt()
+        for streamer in streamers:
             _end(streamer, "the server ends")
         self._pacers.stop()
 

@@ -24,6 +24,8 @@ class Sink(Protocol):
 
     def set_state(self, state: FeedState) -> None: ...
 
+    def close_soon(self) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -57,10 +59,11 @@ class Streamer(Generic[SinkT]):
         self._lapses_at: float | None = None  # set by any thread
         self._is_alone = pacer is None
         self._pacer = Pacer(f"stream-{content}", pace, on_crash) if pacer is None else pacer
-        self._stopping = self._is_started = self._ended = self._is_fanout_closed = False
+        self._stopping = self._is_started = self._is_halted = self._ended = False
         self._over = threading.Event()  # the pacer looks at it no more
         self._lock = threading.Lock()
         self._is_source_closed = False  # with the lock
+        self._is_fanout_closed = False
         self._is_silent = False  # the thread's, as what follows
         self._lapsed: float | None = None  # the moment that was told
 
@@ -93,18 +96,24 @@ class Streamer(Generic[SinkT]):
         self._stopping = True
         self._pacer.wake()
 
-    def stop(self) -> None:
-        """Send nothing more, close source and fanout. From the thread's own callbacks, too."""
+    def halt(self) -> None:
+        """Send nothing more, and begin to close the fanout: many close theirs side by side, as above."""
         self.ask_to_stop()
-        is_current = self._pacer.is_current
         if self._is_alone:
             self._pacer.stop()
-        elif self._is_started and not is_current and not self._over.wait(JOIN_TIMEOUT):
+        elif self._is_started and not self._pacer.is_current and not self._over.wait(JOIN_TIMEOUT):
             logger.error("[%s] the streamer has not ended within %.1f s", self.content, JOIN_TIMEOUT)
+        self.fanout.close_soon()
+        self._is_halted = True
+
+    def stop(self) -> None:
+        """Send nothing more, close source and fanout. From the thread's own callbacks, too."""
+        if not self._is_halted:
+            self.halt()
         self.fanout.close()
         # First this, then the look at `_over`. `finish` does it the other way round, so one of them closes.
         self._is_fanout_closed = True
-        if self._over.is_set() or is_current or not self._is_started:
+        if self._over.is_set() or self._pacer.is_current or not self._is_started:
             self._close_source()
 
     # In the pacer's thread

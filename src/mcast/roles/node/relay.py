@@ -126,7 +126,7 @@ class Relay(ContentRelay):
 
     def close(self) -> None:
         self._receiver.stop()
-        self.fanout.close()
+        self.fanout.close_soon()  # a hundred relays would wait for the feedback thread a hundred times
 
     def _on_parent(self, upstream: UpstreamId, event: ParentEvent) -> None:
         self._post(FeedChanged(upstream, event.kind, event.quiet_ms))
