@@ -19,7 +19,8 @@ from mcast.errors import ConfigError
 from mcast.media.source.cache import Cache
 from mcast.media.source.catalogue import Catalogue
 from mcast.media.source.ffmpeg import Child
-from mcast.media.source.live import LiveSource
+from mcast.media.source.live import FIRST_BACKOFF, LiveSource
+from mcast.media.source.live_inputs import LiveInputs
 from mcast.media.source.server_config import ContentSpec
 from mcast.media.source.standard_input import Fifo, StandardInput
 from mcast.wire.mpegts import NULL_PACKET
@@ -231,6 +232,25 @@ def test_a_reload_that_cannot_read_standard_input_changes_nothing(
             catalogue.reload([SPEC])
     assert catalogue.names == ("camera",)
     catalogue.stop()
+    assert crash.calls == []
+
+
+@pytest.mark.ffmpeg
+def test_a_fifo_that_is_removed_while_it_is_taken_is_looked_for_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fifo, crash = tmp_path / "camera", Recorder()
+    os.mkfifo(fifo)
+    spec, inputs = ContentSpec("camera", str(fifo), live=True, loop=False), LiveInputs()
+    inputs.follow([spec], crash)
+    with closing(inputs.open(spec, Position(7, 0))) as source:
+        fifo.unlink()
+        source.due(time.monotonic())
+        assert f"again in 0.5 s: {fifo} cannot be read: No such file or directory" in caplog.text
+        os.mkfifo(fifo)
+        source.due(time.monotonic() + FIRST_BACKOFF)
+        assert (source.pid is None, source.ended) == (False, False)
+    inputs.stop()
     assert crash.calls == []
 
 
