@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from helpers import PATIENCE, Recorder, wait_until
+from helpers import PATIENCE, Recorder, refuse_threads, wait_until
 from mcast.net.connection import Connection, PeerGone
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import Ask
@@ -359,6 +359,17 @@ def test_who_is_met_can_be_asked_under_its_address_until_others_are_met(
     stays = other_peer.accept()
     around.stop()
     assert closed(stays)
+
+
+def test_who_is_met_and_gets_no_thread_is_not_asked(
+    peer: Peer, watcher: Watcher, posted: Posted, crash: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    around, question = Flooder(watcher, posted, crash, QUICK), disc()
+    refuse_threads(monkeypatch, "warm-")
+    assert around.meet({peer.address: peer.address}) == []
+    around.ask(Ask(peer.address, question))
+    assert posted.wait_for(1) == [Unasked(peer.address, question.request, f"{peer.address} is no neighbour")]
+    around.stop()
 
 
 def test_who_is_met_and_not_there_is_not_dialled_again_for_each_question(meet: Meet, posted: Posted) -> None:

@@ -1,16 +1,19 @@
 """The neighbours of this process, by name: floods go out over them, subscriptions begin on them."""
 
+import logging
 from collections.abc import Mapping
 
 from mcast.net.connection import Connection
 from mcast.net.handshake import Credentials
-from mcast.net.threads import OnCrash, stop_together
+from mcast.net.threads import NoThreadError, OnCrash, stop_together
 from mcast.net.watcher import Watcher
 from mcast.overlay.actions import Ask, AskList
 from mcast.overlay.events import Unasked
 from mcast.peer.decider import Post
 from mcast.peer.neighbour import DEFAULT_TIMING, FURTHER_TIMING, FlooderTiming, Neighbour
 from mcast.wire.node import RequestId
+
+logger = logging.getLogger(__name__)
 
 
 class Flooder:
@@ -45,14 +48,18 @@ class Flooder:
     def meet(self, addresses: Mapping[str, str]) -> list[Neighbour]:
         """Let these be asked, too, by their names, and none of those who were met before.
 
-        Never waits. Returns who is not to be asked any more: the caller sees to it that each is stopped.
+        Never waits. Who gets no thread is left out. Returns who is not to be asked any more: the caller sees to
+        it that each is stopped.
         """
         before = self._met
         kept = {name: known for name, known in before.items() if addresses.get(name) == known.address}
-        self._met = {
-            name: kept.get(name) or self._make(name, address, FURTHER_TIMING)
-            for name, address in addresses.items()
-        }
+        met: dict[str, Neighbour] = {}
+        for name, address in addresses.items():
+            try:
+                met[name] = kept.get(name) or self._make(name, address, FURTHER_TIMING)
+            except NoThreadError as error:
+                logger.warning("%s at %s cannot be asked: %s", name, address, error)
+        self._met = met
         gone = [neighbour for name, neighbour in before.items() if name not in kept]
         for neighbour in gone:
             neighbour.ask_to_stop()
