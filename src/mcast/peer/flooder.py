@@ -48,8 +48,8 @@ class Flooder:
     def meet(self, addresses: Mapping[str, str]) -> list[Neighbour]:
         """Let these be asked, too, by their names, and none of those who were met before.
 
-        Never waits. Who gets no thread is left out. Returns who is not to be asked any more: the caller sees to
-        it that each is stopped.
+        Never waits. Who gets no thread is left out. Returns who is not to be asked any more: the caller sees
+        to it that each is stopped.
         """
         before = self._met
         kept = {name: known for name, known in before.items() if addresses.get(name) == known.address}
