@@ -110,18 +110,16 @@ class Unkillable:
 def test_a_child_that_hangs_in_the_kernel_is_waited_for_a_while_only(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    child = Child(python("import time; time.sleep(60)"))
+    child = Child(python("import time; time.sleep(600)"))
     drain = next(each for each in threading.enumerate() if each.name == f"{child.name}-{child.pid}")
     kernel = Unkillable(monkeypatch)
-    began = time.monotonic()
-    assert child.close() == -signal.SIGKILL
-    assert time.monotonic() - began < 10
+    assert child.close() == -signal.SIGKILL  # though it has not ended
     assert f"pid {child.pid}, has not ended 1.0 s after SIGKILL: it hangs in the kernel" in caplog.text
     assert str(child.complaint("camera")) == "ffmpeg cannot read it: exit status -9"
     assert drain.daemon, "it would keep mcast from ending"
     kernel.let_go(child)
-    drain.join(20)
-    assert child.wait(20) == -signal.SIGKILL
+    drain.join(PATIENCE)
+    assert (drain.is_alive(), child.wait(PATIENCE)) == (False, -signal.SIGKILL)
 
 
 def test_without_threads_no_child_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
