@@ -2,7 +2,9 @@
 
 import contextlib
 import gc
+import itertools
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -17,13 +19,16 @@ from typing import TypeAlias
 import pytest
 
 from helpers import PATIENCE, wait_until
+from mcast.media.child import ChildLost
+from mcast.overlay.events import Feed
+from mcast.roles.node.content_relay import Newcomer
 from mcast.roles.node.load import resident_kb
 from mcast.roles.node.workers import messages, process
 from mcast.roles.node.workers.pipe import Pipe
 from mcast.roles.node.workers.pool import WorkerPool
 from mcast.roles.node.workers.process import WorkerProcess
 from mcast.roles.node.workers.remote_relay import RemoteRelay
-from media.plane.parts import PATIENT, family
+from media.plane.parts import LOCAL, PATIENT, family
 from media.plane.streams import numbers_of, train
 from roles.relay_scene import Scene
 from topology.outside import udp_sockets
@@ -109,10 +114,14 @@ class Watched:
         pid = pids[name]
         kill(relay.worker, pid)
         wait_until(lambda: self.carrier not in (0, dying), "the other worker")
-        self._push()
-        self._wait_for_media()
+        self.goes_on()
         wait_until(lambda: pids[name] != pid, "the next one")
         wait_until(self._all_at_work, "both at work")
+
+    def goes_on(self) -> None:
+        """Fail unless the next number arrives."""
+        self._push()
+        self._wait_for_media()
 
     def _push(self) -> None:
         self._scene.above.fanout.push(train(self._next, 1, keys=[self._next]))
@@ -169,6 +178,33 @@ def test_however_a_worker_ends_no_parent_hears_that_somebody_leaves(
         try:
             Watched(scene).survives(pids, kill)
             assert above.lost == []
+        finally:
+            scene.close()
+
+
+def test_a_worker_without_descriptors_refuses_what_comes_and_carries_on_what_it_has(pids: Pids) -> None:
+    """The worker has a limit of its own; its node may have descriptors left."""
+    with family(timing=PATIENT) as above:
+        scene = Scene(above, partial(WorkerPool, 1))
+        try:
+            watched = Watched(scene)
+            (worker,) = pids.values()
+            held = {int(each.name) for each in Path(f"/proc/{worker}/fd").iterdir()}
+            free = next(number for number in itertools.count() if number not in held)
+            _, most = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+            resource.prlimit(worker, resource.RLIMIT_NOFILE, (free, most))
+            scene.receive(2)
+            wait_until(lambda: (2, Feed.SILENT) in scene.posted.feeds, "the decisions to hear of the parent")
+            relay = scene.relay
+            assert isinstance(relay, RemoteRelay)
+            relay.share_again()  # as for the first child at another address
+            relay.take_in(Newcomer(77, "viewer", LOCAL, LOCAL, bytes(16), None))
+            assert scene.lost.wait_for(1) == [(77, ChildLost.NO_SOCKET)]
+            watched.goes_on()
+            resource.prlimit(worker, resource.RLIMIT_NOFILE, (most, most))
+            _, trains = scene.child()
+            wait_until(lambda: trains, "the next child to be fed by the same worker")
+            assert list(pids.values()) == [worker]
         finally:
             scene.close()
 

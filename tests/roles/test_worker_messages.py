@@ -68,6 +68,7 @@ FACTS: st.SearchStrategy[messages.Fact] = st.one_of(
     st.builds(messages.Outdone, ids),
     st.builds(messages.Drained, contents, tuples_of(ids)),
     st.builds(messages.ChildGone, ids, st.sampled_from(ChildLost)),
+    st.builds(messages.NoSocket, relays, ids),
     st.builds(messages.CaughtUp, ids),
     st.builds(messages.Line, st.dictionaries(contents, contents | counts | st.none(), max_size=3)),
 )

@@ -69,12 +69,17 @@ class ChildLost(Enum):
     LEASE = "lease"  # nothing was heard of it
     BYE = "bye"  # its receiver has said so
     UNSENDABLE = "unsendable"  # what it is to be told cannot be encoded
+    NO_SOCKET = "no_socket"  # there are no descriptors left
 
     @property
     def text(self) -> str:
         """Return what it is told."""
-        unsendable = "what you are to be told cannot be encoded"
-        return unsendable if self is ChildLost.UNSENDABLE else "nothing was heard of you"
+        match self:
+            case ChildLost.UNSENDABLE:
+                return "what you are to be told cannot be encoded"
+            case ChildLost.NO_SOCKET:
+                return "no socket is left for you"
+        return "nothing was heard of you"
 
 
 OnLost: TypeAlias = Callable[[ConnectionId, ChildLost], None]

@@ -28,7 +28,7 @@ from mcast.net.ports import MediaPorts
 from mcast.net.task_thread import TaskThread
 from mcast.net.threads import OwnedThread
 from mcast.overlay.actions import ConnectionId, UpstreamId
-from mcast.overlay.events import Drained, Event, FeedChanged, Outdone
+from mcast.overlay.events import Drained, Event, Feed, FeedChanged, Outdone
 from mcast.roles import interpreter
 from mcast.roles.node.content_relay import ChildTimes, Listeners
 from mcast.roles.node.load import resident_kb
@@ -36,7 +36,7 @@ from mcast.roles.node.own_process import MediaSettings, OwnProcess
 from mcast.roles.node.relay import Relay
 from mcast.roles.node.workers import messages
 from mcast.roles.node.workers.log_records import RecordTeller
-from mcast.roles.node.workers.pipe import Pipe, inherited
+from mcast.roles.node.workers.pipe import NoDescriptorsError, Pipe, inherited
 from mcast.roles.node.workers.values import ChildFigures, ParentFigures, RelayId, Stand
 
 logger = logging.getLogger(__name__)
@@ -123,7 +123,10 @@ class WorkerProgram:
                 next_tick = now + TICK
                 self._tick()
             with contextlib.suppress(TimeoutError):
-                self._obey(*self._pipe.receive(max(0.0, next_tick - now)))
+                try:
+                    self._obey(*self._pipe.receive(max(0.0, next_tick - now)))
+                except NoDescriptorsError as error:
+                    self._refuse(error.message)
 
     # Orders
 
@@ -152,6 +155,15 @@ class WorkerProgram:
                 self._relays[number].await_drain(last)
             case messages.Close(number):
                 self._close(number)
+
+    def _refuse(self, order: messages.Order | messages.Fact) -> None:
+        """Tell the node that an order cannot be done without the socket that came with it."""
+        logger.error("no descriptors are left for the socket of an order: %s", type(order).__name__)
+        match order:
+            case messages.AddParent(_, upstream):
+                self._facts.tell(messages.FeedChanged(upstream, Feed.SILENT))
+            case messages.TakeIn(number, newcomer):
+                self._facts.tell(messages.NoSocket(number, newcomer.key))
 
     def _close(self, number: RelayId) -> None:
         relay = self._relays.pop(number)

@@ -2,7 +2,7 @@
 
     node    BEGIN, then OPEN, ADD_PARENT, TAKE_IN, ... CLOSE   ->  worker     a socket may come with it
     node  <-  STANDS each 100 ms, FIGURES once a second;           worker
-              FEED_CHANGED, OUTDONE, DRAINED, CHILD_GONE, CAUGHT_UP, LINE
+              FEED_CHANGED, OUTDONE, DRAINED, CHILD_GONE, NO_SOCKET, CAUGHT_UP, LINE
 
 Each is one message of a socketpair that keeps messages whole (SOCK_SEQPACKET). A relay has a number of its
 own for as long as it lives, so that late facts of one are not taken for another's. Everything is spelled out,
@@ -59,6 +59,7 @@ class Flag(IntEnum):
     CHILD_GONE = 38
     CAUGHT_UP = 39
     LINE = 40
+    NO_SOCKET = 41
 
 
 # Orders
@@ -281,6 +282,17 @@ class ChildGone(FlaggedRecord):
 
 
 @dataclass(frozen=True, slots=True)
+class NoSocket(FlaggedRecord):
+    """This child, which came with the common socket of its address, cannot be taken in without it."""
+
+    relay: RelayId
+    child: ConnectionId
+
+    FLAG = Flag.NO_SOCKET
+    SCHEMA = Schema(one(1, "relay", U32), one(2, "child", U64))
+
+
+@dataclass(frozen=True, slots=True)
 class CaughtUp(FlaggedRecord):
     """A child that came to resume gets the stream as it comes."""
 
@@ -301,9 +313,9 @@ class Line(FlaggedRecord):
 
 
 Order: TypeAlias = Begin | Open | AddParent | RemoveParent | TakeIn | Dismiss | TellState | AwaitDrain | Close
-Fact: TypeAlias = Stands | Figures | FeedChanged | Outdone | Drained | ChildGone | CaughtUp | Line
+Fact: TypeAlias = Stands | Figures | FeedChanged | Outdone | Drained | ChildGone | NoSocket | CaughtUp | Line
 _ORDERS = by_flag(Begin, Open, AddParent, RemoveParent, TakeIn, Dismiss, TellState, AwaitDrain, Close)
-_FACTS = by_flag(Stands, Figures, FeedChanged, Outdone, Drained, ChildGone, CaughtUp, Line)
+_FACTS = by_flag(Stands, Figures, FeedChanged, Outdone, Drained, ChildGone, NoSocket, CaughtUp, Line)
 
 
 def unpack_order(data: bytes) -> Order:

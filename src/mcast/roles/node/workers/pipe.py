@@ -20,6 +20,14 @@ MAX_SOCKETS = 1
 _RIGHTS = socket.CMSG_LEN(MAX_SOCKETS * array.array("i").itemsize)
 
 
+class NoDescriptorsError(Exception):
+    """A message has come, and the socket that came with it has not: this process has no descriptor left."""
+
+    def __init__(self, message: Order | Fact) -> None:
+        super().__init__(type(message).__name__)
+        self.message = message
+
+
 T = TypeVar("T", Order, Fact)
 """What comes in."""
 
@@ -43,8 +51,8 @@ class Pipe(Generic[T]):
     def receive(self, timeout: float | None = None) -> tuple[T, list[socket.socket]]:
         """Wait for the next message; return it and the sockets that came with it.
 
-        Raises EOFError when the other end is closed or has died, TimeoutError, and WireError for what no node
-        and no worker has written.
+        Raises EOFError when the other end is closed or has died, TimeoutError, NoDescriptorsError, and
+        WireError for what no node and no worker has written.
         """
         # Not settimeout(): it would hold for whoever sends in this moment, too.
         if not wait_readable([self.fileno()], Deadline(timeout)):
@@ -59,13 +67,16 @@ class Pipe(Generic[T]):
         if not data:
             raise EOFError
         try:
-            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            if flags & socket.MSG_TRUNC or (sockets and flags & socket.MSG_CTRUNC):
                 raise WireError(f"a message of more than {MAX_MESSAGE} bytes, or {MAX_SOCKETS} sockets")
-            return self._unpack(data), sockets
+            message = self._unpack(data)
         except WireError:
             for each in sockets:
                 each.close()
             raise
+        if flags & socket.MSG_CTRUNC:
+            raise NoDescriptorsError(message)
+        return message, sockets
 
     def finish(self) -> None:
         """Let the other end know that nothing more is sent to it."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mcast.eventlog import note
+from mcast.media.child import ChildLost
 from mcast.net.deadline import Deadline
 from mcast.net.threads import stop_together
 from mcast.overlay.actions import UpstreamId
@@ -171,6 +172,10 @@ class WorkerPool(RelayHost):
                 self._listeners.post(Drained(content, children))
             case messages.ChildGone(child, how):
                 self._listeners.on_child_lost(child, how)
+            case messages.NoSocket(number, child):
+                if (relay := self._relays.get(number)) is not None:
+                    relay.share_again()
+                self._listeners.on_child_lost(child, ChildLost.NO_SOCKET)
             case messages.CaughtUp(child):
                 self._listeners.on_child_caught_up(child)
             case messages.Line(record):

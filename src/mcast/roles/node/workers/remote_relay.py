@@ -189,6 +189,11 @@ class RemoteRelay(ContentRelay):
     def close(self) -> None:
         self.ask_to_stop()
 
+    def share_again(self) -> None:
+        """Have the next child bring the common socket of its address again: the worker could not take it."""
+        with self._lock:
+            self._shared.clear()
+
     # Who carries it
 
     def leave_worker(self) -> None:
