@@ -51,7 +51,7 @@ times = st.builds(ChildTimes, st.none() | st.floats(0, 1e9, width=32), st.intege
 children = st.builds(ChildFigures, unsigned(40), unsigned(16), times)
 relays = unsigned(32)
 ORDERS: st.SearchStrategy[messages.Order] = st.one_of(
-    st.builds(messages.Begin, contents, unsigned(16), unsigned(32), unsigned(16)),
+    st.builds(messages.Begin, contents, unsigned(16), unsigned(32), unsigned(64), unsigned(16)),
     st.builds(messages.Open, relays, contents, positions, st.none() | numbers),
     st.builds(messages.AddParent, relays, ids, exactly(16), positions, st.none() | numbers),
     st.builds(messages.RemoveParent, relays, ids),

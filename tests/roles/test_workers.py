@@ -307,7 +307,7 @@ class Heard:
 
 
 StartWorker: TypeAlias = Callable[[], tuple[WorkerProcess, Heard]]
-BEGIN = messages.Begin("n1", 1, 0, logging.INFO)
+BEGIN = messages.Begin("n1", 1, 0, 0, logging.INFO)
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ mind. While all of it is used it grows by half every 50 ms. It is halved when mo
 that is sent, live streams included, did not leave (a child's socket is full) or did not arrive (it is asked
 for again); a share, as one child behind a bad link is no reason to let all others wait. Half of what the live
 streams take is always allowed: on a thin link they come first, and who catches up takes what they leave.
+Where the operator has said what a node may send (`--max-rate`), it is what the live streams leave of that, or
+20 Mbit/s: who catches up must get more than the stream brings.
 
 Feeding takes half of a processor at most, so that children are heard meanwhile and those threads that
 carry the live streams have the interpreter. So a thousand viewers who come at once get their first picture as
@@ -37,17 +39,21 @@ class Allowance(TokenBucket):
     """The feedback thread's."""
 
     __slots__ = (
-        "_began", "_clock", "_live", "_live_rate", "_live_since", "_look_at", "_looked", "_lost", "_taken",
-        "_turn", "_was_used",
+        "_began", "_clock", "_live", "_live_rate", "_live_since", "_look_at", "_looked", "_lost", "_most",
+        "_taken", "_turn", "_was_used",
     )  # fmt: skip
 
-    def __init__(self, rate: float, now: float, clock: Callable[[], float] = time.thread_time) -> None:
-        """Begin with a rate in bytes a second. `clock` tells how long a turn has taken so far.
+    def __init__(
+        self, rate: float, now: float, *, most: float = MOST, clock: Callable[[], float] = time.thread_time
+    ) -> None:
+        """Begin with a rate in bytes a second; `most` is for live streams and all else together.
 
-        It is the thread's own processor time: what others take from it is no reason to send less.
+        `clock` tells how long a turn has taken so far. It is the thread's own processor time: what others
+        take from it is no reason to send less.
         """
+        rate = min(rate, most)
         super().__init__(rate, _burst(rate), now)
-        self._clock = clock
+        self._most, self._clock = most, clock
         self._looked, self._look_at = now, now + LOOK_SECONDS
         self._live, self._live_rate, self._live_since = 0.0, 0.0, now
         self._turn, self._began = float("-inf"), 0.0
@@ -81,11 +87,14 @@ class Allowance(TokenBucket):
             self._live, self._live_since = 0.0, now
 
     def _adapt(self, now: float) -> None:
-        least = max(LEAST, LIVE_SHARE * self._live_rate)
+        rate = self.rate
         if self._lost > TOLERATED_LOSS * (self._taken + self._live_rate * (now - self._looked)):
-            self.rate = max(least, self.rate * SETBACK)
+            rate *= SETBACK
         elif self._was_used:
-            self.rate = max(least, min(MOST, self.rate * GROWTH))
+            rate *= GROWTH
+        least = max(LEAST, LIVE_SHARE * self._live_rate)
+        most = max(min(LEAST, self._most), self._most - self._live_rate)
+        self.rate = min(max(least, rate), most)
         self.burst = _burst(self.rate)
         self._looked, self._look_at = now, now + LOOK_SECONDS
         self._taken = self._lost = 0.0

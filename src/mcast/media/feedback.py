@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from mcast.media.allowance import Allowance
+from mcast.media.allowance import MOST, Allowance
 from mcast.net.threads import OnCrash, OwnedThread
 from mcast.net.waker import Waker
 
@@ -51,8 +51,12 @@ class Ticking(Protocol):
 class FeedbackReader:
     """Owns the thread "feedback"."""
 
-    def __init__(self, on_crash: OnCrash, *, catch_up_bit_rate: int = CATCH_UP_BIT_RATE) -> None:
-        self.total = Allowance(catch_up_bit_rate / 8, time.monotonic())  # bytes
+    def __init__(
+        self, on_crash: OnCrash, *, catch_up_bit_rate: int = CATCH_UP_BIT_RATE, max_bit_rate: int = 0
+    ) -> None:
+        """`max_bit_rate` is for all that children get together; 0: without a bound."""
+        most = max_bit_rate / 8 or MOST
+        self.total = Allowance(catch_up_bit_rate / 8, time.monotonic(), most=most)  # bytes
         self._poll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}  # by descriptor
         self._readers: dict[int, Callable[[socket.socket], None]] = {}

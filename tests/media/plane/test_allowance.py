@@ -10,9 +10,9 @@ BEGIN = 50e6
 class Scene:
     """An allowance, and children that take all of it, or part of it, at each turn."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: float = MOST) -> None:
         self.now = self.clock = 100.0
-        self.allowance = Allowance(BEGIN, self.now, lambda: self.clock)
+        self.allowance = Allowance(BEGIN, self.now, most=most, clock=lambda: self.clock)
 
     def turns(self, seconds: float, *, share: float = 1.0, lost: float = 0.0, live: float = 0.0) -> float:
         """Take this share of what is left each 10 ms, of which so much is lost; return how much it was.
@@ -66,9 +66,9 @@ def test_beside_live_streams_half_as_much_is_always_allowed(scene: Scene) -> Non
 
 
 def test_a_loss_is_judged_beside_all_that_is_sent(scene: Scene) -> None:
-    """Repairs alone, a hundredth of the live streams: they are what was lost."""
-    scene.turns(1.5, share=0.0, live=100 * BEGIN)
-    scene.turns(3.0, share=0.001, lost=1.0, live=100 * BEGIN)
+    """Repairs alone, less than a thirtieth of the live streams: they are what was lost."""
+    scene.turns(1.5, share=0.0, live=10 * BEGIN)
+    scene.turns(3.0, share=0.001, lost=1.0, live=10 * BEGIN)
     assert scene.allowance.rate >= BEGIN
 
 
@@ -88,4 +88,22 @@ def test_a_turn_ends_when_it_has_lasted_long_and_the_next_begins_anew(scene: Sce
 
 
 def test_a_small_one_still_lets_two_trains_go(scene: Scene) -> None:
-    assert Allowance(1000.0, scene.now, lambda: scene.clock).left(scene.now) == LEAST_BURST
+    assert Allowance(1000.0, scene.now, clock=lambda: scene.clock).left(scene.now) == LEAST_BURST
+
+
+def test_with_a_bound_of_the_operator_it_is_what_live_streams_leave_of_it() -> None:
+    scene = Scene(most=4 * LEAST)
+    scene.turns(2.0)
+    assert scene.allowance.rate == 4 * LEAST
+    scene.turns(3.0, live=2 * LEAST)
+    assert scene.allowance.rate == pytest.approx(2 * LEAST, rel=0.05)
+    scene.turns(3.0, live=4 * LEAST)
+    assert scene.allowance.rate == LEAST, "with less nobody would ever catch up"
+    scene.turns(3.0)
+    assert scene.allowance.rate == 4 * LEAST
+
+
+def test_a_bound_below_what_a_child_needs_to_catch_up_is_kept() -> None:
+    scene = Scene(most=LEAST / 4)
+    scene.turns(3.0)
+    assert scene.allowance.rate == LEAST / 4

@@ -22,6 +22,7 @@ class MediaSettings:
     ports: MediaPorts
     forward_threads: int = FORWARD_THREADS  # the most of a process
     gather: float = 0.0  # seconds for which each train may be held, to be sent on with others
+    max_bit_rate: int = 0  # that all children of a process get together; 0: without a bound
     timing: Timing = DEFAULT_TIMING
 
 
@@ -31,7 +32,7 @@ class OwnProcess(RelayHost):
     def __init__(self, settings: MediaSettings, listeners: Listeners) -> None:
         self._settings, self._listeners = settings, listeners
         on_crash = listeners.on_crash
-        self._reader = FeedbackReader(on_crash)
+        self._reader = FeedbackReader(on_crash, max_bit_rate=settings.max_bit_rate)
         self._forwarders = Carriers(
             lambda number: Forwarder(f"forward-{number}", on_crash), settings.forward_threads
         )

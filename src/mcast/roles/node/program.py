@@ -148,7 +148,8 @@ class NodeProgram:
             self._decider.post, inbound.on_child_lost, inbound.on_child_caught_up, self._on_crash
         )  # fmt: skip
         settings = MediaSettings(
-            str(self._me), self._ports, options.forward_threads, options.gather, timing
+            str(self._me), self._ports, options.forward_threads, options.gather,
+            -(-options.limits.bit_rate // options.workers), timing,
         )  # fmt: skip
         if options.workers == 1:
             return OwnProcess(settings, listeners)

@@ -97,7 +97,7 @@ class WorkerProgram:
     def __init__(self, pipe: Pipe[messages.Order], begin: messages.Begin, facts: Facts) -> None:
         self._pipe, self._facts = pipe, facts
         settings = MediaSettings(
-            begin.cname, MediaPorts(), begin.forward_threads, begin.gather_us / 1_000_000
+            begin.cname, MediaPorts(), begin.forward_threads, begin.gather_us / 1_000_000, begin.max_bit_rate
         )
         listeners = Listeners(self._post, self._on_child_lost, self._on_child_caught_up, facts.crash)
         self._host, self._reaper = OwnProcess(settings, listeners), TaskThread("reaper", facts.crash)

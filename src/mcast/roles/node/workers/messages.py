@@ -74,12 +74,13 @@ class Begin(FlaggedRecord):
     cname: str
     forward_threads: int
     gather_us: int
+    max_bit_rate: int
     log_level: int  # the least that is told
 
     FLAG = Flag.BEGIN
     SCHEMA = Schema(
         one(1, "cname", TEXT), one(2, "forward_threads", U16), one(3, "gather_us", U32),
-        one(4, "log_level", U16),
+        one(4, "max_bit_rate", U64), one(5, "log_level", U16),
     )  # fmt: skip
 
 

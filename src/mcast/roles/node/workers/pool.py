@@ -75,8 +75,9 @@ class WorkerPool(RelayHost):
         # What the node's own log would let through, its events included.
         level = logging.getLogger("mcast").getEffectiveLevel()
         begin = messages.Begin(
-            settings.cname, settings.forward_threads, round(settings.gather * 1_000_000), level
-        )
+            settings.cname, settings.forward_threads, round(settings.gather * 1_000_000),
+            settings.max_bit_rate, level,
+        )  # fmt: skip
         ears = Ears(self._on_up, self._on_fact, self._on_down)
         self._workers = tuple(
             WorkerProcess(number, begin, ears, listeners.on_crash) for number in range(1, count + 1)
