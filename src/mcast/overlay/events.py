@@ -312,8 +312,8 @@ class CarrierLoad:
     """How busy a process is that carries contents."""
 
     contents: tuple[str, ...]
-    share: float  # of one core, in the last second: its interpreter cannot use more than that
-    is_strained: bool = False  # it has not kept up for some seconds, or hardly
+    share: float  # of one core, in the last seconds: its interpreter cannot use more than that
+    is_strained: bool = False  # its sockets have dropped what came, again and again
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from mcast.media.incoming import ReceiverCounters
 from mcast.overlay.events import CarrierLoad, LoadMeasured, RateMeasured
-from mcast.overlay.room import BUSY_SHARE, FULL_SHARE
+from mcast.overlay.room import BUSY_SHARE
 from mcast.peer.decider import Post
 from mcast.roles.node.content_relay import CarrierUse
 from mcast.roles.node.load import Share
@@ -34,10 +34,11 @@ WINDOW = 4.0
 """Seconds over which a rate is taken: longer than a GOP, whose keyframe is a burst."""
 NEWS = 0.1
 """A rate is told when it has changed by so much."""
-SHARE_SECONDS, STRAINED_SECONDS = 1.0, 3.0
-"""Over which a process is called busy, and strained: a crowd that joins takes a second or two, and passes."""
-RELIEVED = BUSY_SHARE
-"""A process is strained until it is no more than busy."""
+LEAST_WINDOW = 1.0
+"""The same at the least, right after it has settled."""
+SHARE_SECONDS = 3.0
+"""Over which it is told how busy a process is. A crowd of a thousand that joins takes all of it for two
+seconds, which pass: what each costs from then on is a fraction of that."""
 DROPPING_SECONDS, DROPPING_LOOKS = 10.0, 3
 """A process is strained that drops at so many looks within so many seconds: one hiccup is seen by two."""
 CALM_SECONDS = 3.0
@@ -79,7 +80,7 @@ class _Content:
         while now - self.looks[0][0] > WINDOW:
             self.looks.popleft()
         began, before = self.looks[0]
-        return int((count - before) * 8 / (now - began)) if now >= began + SHARE_SECONDS else 0
+        return int((count - before) * 8 / (now - began)) if now >= began + LEAST_WINDOW else 0
 
     def has_dropped(self, dropped: int) -> bool:
         """Return whether anything was dropped since the last look."""
@@ -91,28 +92,24 @@ class _Process:
     """How it is with one process that carries contents."""
 
     def __init__(self) -> None:
-        self._second, self._seconds = Share(SHARE_SECONDS), Share(STRAINED_SECONDS)
+        self._share = Share(SHARE_SECONDS)
         self._dropped: deque[float] = deque()  # the moments at which that was seen
         self._is_strained = False
 
     def look(self, seconds: float, now: float, *, has_dropped: bool) -> tuple[float, bool]:
         """Take in what it has used so far; return its share of a core, and whether it is strained."""
-        self._second.note(now, seconds)
-        self._seconds.note(now, seconds)
+        self._share.note(now, seconds)
         while self._dropped and now - self._dropped[0] > DROPPING_SECONDS:
             self._dropped.popleft()
         if has_dropped:
             self._dropped.append(now)
         self._is_strained = self._judge(now)
-        return self._second.of_a_core, self._is_strained
+        return self._share.of_a_core, self._is_strained
 
     def _judge(self, now: float) -> bool:
-        if self._is_strained and now - max(self._dropped, default=0.0) < CALM_SECONDS:
-            return True
-        if self._is_strained:
+        if self._is_strained and now - self._dropped[-1] >= CALM_SECONDS:
             self._dropped.clear()
-            return self._second.of_a_core > RELIEVED
-        return len(self._dropped) >= DROPPING_LOOKS or self._seconds.of_a_core > FULL_SHARE
+        return len(self._dropped) >= (1 if self._is_strained else DROPPING_LOOKS)
 
 
 class RoomMeter:
