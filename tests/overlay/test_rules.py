@@ -177,13 +177,21 @@ def test_any_rendezvous_point_joins_a_stream_that_runs_whatever_its_own_head_is(
     assert {str(viewer.path[0]) for viewer in net.viewers} == {"rp", "rp2"}
 
 
-def test_who_stands_behind_a_living_rendezvous_point_begins_no_stream_and_says_no_absent() -> None:
+def test_who_stands_behind_a_living_rendezvous_point_begins_a_stream_as_the_last_resort_alone() -> None:
+    for links, root in ([("rp2", "n2"), ("rp2", "n1"), ("rp", "n1")], "rp"), ([("rp2", "n2")], "rp2"):
+        net = watched(links, rendezvous=("rp", "rp2"))
+        viewer = net.client("n2")
+        net.run(3)
+        assert (viewer.state, str(viewer.path[0])) == ("watching", root)
+        assert not net.nodes["rp2"].core.serves
+
+
+def test_who_stands_behind_a_living_rendezvous_point_says_no_absent() -> None:
     net = watched([("rp2", "n2"), ("rp", "n1")], rendezvous=("rp", "rp2"))
-    asking = net.client("n2", patience=1), net.client("n2", content="films", patience=1)
+    viewer = net.client("n2", content="films", patience=1)
     net.run(8)
-    for viewer in asking:
-        assert viewer.failure is not None
-        assert viewer.failure.reason is not MissReason.ABSENT
+    assert viewer.failure is not None
+    assert viewer.failure.reason is not MissReason.ABSENT
     assert not any(server.streamers for server in net.servers.values())
 
 

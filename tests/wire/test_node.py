@@ -52,6 +52,14 @@ EXAMPLES: list[tuple[NodeMessage, str]] = [
         + "10 0004 00 02 6e34",
     ),
     (
+        Disc(request=REQUEST, content="news", sender=N1, remaining_ms=500, scoped=True),
+        f"01 {ID} 00 00 04 6e657773 0000 01 0004 00 02 6e31 02 0004 000001f4 19 0001 01",
+    ),
+    (
+        Disc(request=REQUEST, content="news", sender=N1, remaining_ms=500, last_resort=True),
+        f"01 {ID} 00 00 04 6e657773 0000 01 0004 00 02 6e31 02 0004 000001f4 1c 0001 01",
+    ),
+    (
         Found(request=REQUEST, content="news", sender=N1),
         f"02 {ID} 00 00 04 6e657773 0000 01 0004 00 02 6e31",
     ),

@@ -9,7 +9,7 @@ What a neighbour says of itself (that it is fed with the content and not full) i
 flood is never narrowed down by it: it stays the way that finds whatever there is.
 """
 
-from mcast.wire.node import Miss
+from mcast.wire.node import Disc, Miss
 
 DEAD_END_SECONDS = 5.0
 """How long a neighbour is passed over: more than what each viewer would wait for one that hangs."""
@@ -25,7 +25,8 @@ class DeadEnds:
 
     def __init__(self) -> None:
         self._until: dict[tuple[str, str], float] = {}  # by content and neighbour, the oldest first
-        self._nowhere: dict[str, tuple[float, Miss]] = {}  # by content, the oldest first
+        # By content and whether it was the last resort, the oldest first
+        self._nowhere: dict[tuple[str, bool], tuple[float, Miss]] = {}
 
     def note(self, content: str, neighbour: str, now: float) -> None:
         """Take in that a walk to a content has led nowhere by way of a neighbour."""
@@ -37,7 +38,8 @@ class DeadEnds:
     def forget(self, content: str, neighbour: str) -> None:
         """Take in that there is a way by a neighbour."""
         self._until.pop((content, neighbour), None)
-        self._nowhere.pop(content, None)
+        for last_resort in (False, True):
+            self._nowhere.pop((content, last_resort), None)
 
     def on_news(self) -> None:
         """Take in that there is somebody who was not there to be asked before."""
@@ -47,14 +49,15 @@ class DeadEnds:
         """Return whether a neighbour is to be passed over on the way to a content."""
         return self._until.get((content, neighbour), now) > now
 
-    def note_nowhere(self, answer: Miss, now: float) -> None:
+    def note_nowhere(self, disc: Disc, answer: Miss, now: float) -> None:
         """Take in what has come of a flood."""
-        self._nowhere.pop(answer.content, None)
-        self._nowhere[answer.content] = now + NOWHERE_SECONDS, answer
+        key = disc.content, disc.last_resort
+        self._nowhere.pop(key, None)
+        self._nowhere[key] = now + NOWHERE_SECONDS, answer
         if len(self._nowhere) > MAX_REMEMBERED:
             del self._nowhere[next(iter(self._nowhere))]
 
-    def nowhere(self, content: str, now: float) -> Miss | None:
-        """Return what has come of a flood for a content a moment ago; None if there was none."""
-        until, answer = self._nowhere.get(content, (now, None))
+    def nowhere(self, disc: Disc, now: float) -> Miss | None:
+        """Return what has come of such a flood for a content a moment ago; None if there was none."""
+        until, answer = self._nowhere.get((disc.content, disc.last_resort), (now, None))
         return answer if until > now else None

@@ -8,7 +8,8 @@ remembers who gave that FOUND (the positive entry, here `PositiveEntry`): STREAM
 the same way. As a node takes part in a flood once, the entries of one id never form a ring.
 
 A node that streams the content below an excluded one is a second choice (the excluded parent may
-live, and only the link to it be cut): it floods on, and answers FOUND itself if nobody else does.
+live, and only the link to it be cut): it floods on, and answers FOUND itself if nobody else does. So does a
+rendezvous point that stands by, if it is asked as the *last resort*, as a flood before has led nowhere.
 
 Time left shrinks at each hop by max(100 ms, twice the round trip to that neighbour), so a
 node's neighbours always have answered, or failed to, before the node's own asker gives up.
@@ -111,7 +112,10 @@ class Discovery:
         self.dead_ends = DeadEnds()
 
     def positive_entry(self, request: bytes, now: float) -> str | None:
-        """Return the neighbour that said FOUND under this request, if that is not too old."""
+        """Return the neighbour that said FOUND under this request, if that is not too old.
+
+        It is this node's own name where its own answer was the second choice, and there was no other.
+        """
         entry = self._positive.get(request)
         return entry.neighbour if entry and entry.expires > now else None
 
@@ -125,7 +129,7 @@ class Discovery:
         disc: Disc,
         asker: ConnectionId,
         known: Found | Miss | None,
-        fallback: Found | None,
+        fallback: Found | Miss | None,
         neighbours: Mapping[str, float],
         now: float,
         source: Source = UNCOUNTED,
@@ -148,15 +152,21 @@ class Discovery:
         self._seen[disc.request] = now + REQUEST_TTL
         if known is not None:
             return [Reply(asker, known)]
-        if not walks and _begins_at_client(disc) and (told := self.dead_ends.nowhere(disc.content, now)):
+        if not walks and _begins_at_client(disc) and (told := self.dead_ends.nowhere(disc, now)):
             return [Reply(asker, miss(disc, told.reason, told.text, told.retry_ms))]
+        if isinstance(fallback, Found):
+            self._positive[disc.request] = PositiveEntry(self._me.name, now + REQUEST_TTL)
         if disc.hops >= MAX_HOPS:
             return [Reply(asker, fallback or miss(disc, MissReason.DEADLINE, f"{MAX_HOPS} hops"))]
         if not self._places.take(source):
             return [Reply(asker, fallback) if fallback else _refuse(disc, asker)]
         in_time = replace(disc, remaining_ms=min(disc.remaining_ms, MAX_TIME_MS))
         deadline = now + in_time.remaining_ms / 1000
-        flood = Flood(in_time, asker, deadline, fallback, walks=walks, source=source)
+        flood = Flood(in_time, asker, deadline, walks=walks, source=source)
+        if isinstance(fallback, Found):
+            flood.fallback = fallback
+        elif fallback is not None:
+            flood.misses.append(fallback)
         return self._walk(flood, neighbours, now) if walks else self._flood(flood, neighbours, now)
 
     def search(
@@ -170,16 +180,18 @@ class Discovery:
         *,
         homing: bool = False,
         scoped: bool = False,
+        last_resort: bool = False,
     ) -> list[Outcome]:
         """Flood for this node itself; an `OwnAnswer` comes of it within so many seconds.
 
-        Whom it asks, and whom those ask, is narrowed down if it is `scoped` (`Neighbours.towards`).
+        Whom it asks, and whom those ask, is narrowed down if it is `scoped` (`Neighbours.towards`). A
+        rendezvous point that stands by may answer, too, if it is the `last_resort`.
         """
         self._forget(now)
         self._seen[request] = now + REQUEST_TTL
         disc = Disc(
             request=request, content=content, sender=self._me, origin=self._me, excluded=excluded,
-            remaining_ms=round(seconds * 1000), scoped=scoped,
+            remaining_ms=round(seconds * 1000), scoped=scoped, last_resort=last_resort,
         )  # fmt: skip
         return self._flood(Flood(disc, OwnSearch(content, homing), now + seconds), neighbours, now)
 
@@ -328,7 +340,7 @@ class Discovery:
             answer = miss(flood.disc, told.reason, told.text, told.retry_ms)
             is_news = flood.answered and not flood.walks and told.reason is not MissReason.ABSENT
             if is_news and _begins_at_client(flood.disc):
-                self.dead_ends.note_nowhere(answer, now)
+                self.dead_ends.note_nowhere(flood.disc, answer, now)
         return [self._answer(flood, answer), *self._cancel(flood)]
 
     def _answer(self, flood: Flood, answer: Found | Miss) -> Outcome:

@@ -31,7 +31,7 @@ class OwnAnswer:
 
 @dataclass(frozen=True, slots=True)
 class PositiveEntry:
-    """Which neighbour said FOUND under a request."""
+    """Who said FOUND under a request: a neighbour, or this node as the second choice."""
 
     neighbour: str
     expires: float

@@ -215,24 +215,25 @@ class NodeCore:
             return [Reply(connection, miss(disc, MissReason.GONE, LEAVING_TEXT))]
         if (full := self._room.refuse(disc, self._branches, now)) is not None:
             return [Reply(connection, self._neighbours.named_to(disc.sender, full))]
-        known = self._answer(disc, now)
-        below = isinstance(known, Found) and is_below_excluded(self._branches.get(disc.content), disc)
-        fallback = known if isinstance(known, Found) and below else None
+        known, second_choice = self._answers(disc, now)
         walks, dead_ends = self._is_scoped(disc), self._discovery.dead_ends
         askable = self._neighbours.towards(disc, dead_ends, now) if walks else self._neighbours.askable
         return self._discovery.on_disc(
-            disc, connection, None if below else known, fallback, askable, now, source, walks=walks
+            disc, connection, known, second_choice, askable, now, source, walks=walks
         )
 
     def _is_scoped(self, disc: Disc) -> bool:
         return disc.scoped and self._scopes
 
-    def _answer(self, disc: Disc, now: float) -> Found | Miss | None:
-        """Return what this node knows by itself; None if it must ask."""
+    def _answers(self, disc: Disc, now: float) -> tuple[Found | Miss | None, Found | Miss | None]:
+        """Return what this node knows by itself (None: it must ask), and what it says if nobody else can."""
         branch = self._branches.get(disc.content)
-        if branch is not None and (answer := answer_of(branch, disc)) is not None:
-            return answer
-        return self.servers.answer(disc, self.me, now) if self._root.serves(now) else None
+        if branch is None:
+            return self._root.answer(disc, now), self._root.second_choice(disc, now)
+        known = answer_of(branch, disc) or self._root.answer(disc, now)
+        if isinstance(known, Found) and is_below_excluded(branch, disc):
+            return None, known
+        return known, None
 
     def _on_stream(self, asked: StreamReceived, now: float) -> list[Action]:
         stream, connection, source = asked.stream, asked.connection, asked.source
@@ -243,9 +244,9 @@ class NodeCore:
             return branch.on_asked(stream, connection, now, source)
         if self._leaving:  # else it would begin what nobody ends
             return [Reply(connection, refusal(stream, MissReason.GONE, LEAVING_TEXT))]
-        if self._root.serves(now):
-            return self._begin_at_server(asked, now)
         neighbour = self._discovery.positive_entry(stream.request, now)
+        if self._root.begins(neighbour, now):
+            return self._begin_at_server(asked, now)
         if neighbour is None or neighbour not in self._neighbours:
             return [Reply(connection, refusal(stream, MissReason.GONE))]
         candidates = Candidates([NodeParent(neighbour)])

@@ -71,8 +71,9 @@ class OwnSearches:
         before = self.cancel(branch.content, now)
         seconds = branch.search.flood_seconds if branch.search is not None else OWN_FLOOD_SECONDS
         scoped = branch.state is State.SEARCHING and branch.search is not None and branch.search.is_scoped
+        last_resort = branch.search is not None and branch.search.is_last_resort
         flood = self._discovery.search(
-            branch.content, request, excluded, askable, now, seconds, scoped=scoped
+            branch.content, request, excluded, askable, now, seconds, scoped=scoped, last_resort=last_resort
         )
         return [*before, *self.resolve(flood, now)]
 

@@ -3,6 +3,10 @@
 A node is one if the layout's list says so. Of several the first that lives serves (seniority.py); the others
 stand by: they know the servers as well, but begin no stream. What they stream already they keep alive, if
 need be from a server: so a standby below a rendezvous point that dies takes its place by itself.
+
+**The last resort.** The first may live and have lost its servers, or every way may lead by a node that has
+died. So a search that has led nowhere says so, and then a standby begins what nobody streams any more, and
+the first asks on in the place of saying no. Two that serve at once harm nobody.
 """
 
 from collections.abc import Iterable
@@ -13,9 +17,11 @@ from mcast.overlay.actions import Action, Announce, Parent, ServerParent, Subscr
 from mcast.overlay.branch import Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.candidates import Candidates, of_servers
+from mcast.overlay.discovery import miss
 from mcast.overlay.events import (
     AdvertsLost,
     Event,
+    Feed,
     Introduced,
     LayoutChanged,
     ServerListed,
@@ -27,7 +33,7 @@ from mcast.overlay.server_moves import Mover
 from mcast.overlay.servers import Servers
 from mcast.overlay.table import PAIRED
 from mcast.wire.identity import Identity
-from mcast.wire.node import Stream
+from mcast.wire.node import Disc, Found, Miss, MissReason, Stream
 from mcast.wire.position import Position
 
 
@@ -80,7 +86,39 @@ class Root:
         """Return what there is to be said if who serves has changed; None if it has not."""
         return self._seniority.news(now) if self.is_rendezvous else None
 
+    # What is said to who asks for a content that is not streamed here
+
+    def answer(self, disc: Disc, now: float) -> Found | Miss | None:
+        """Return what this node says by itself; None if others are asked first."""
+        if not self.serves(now):
+            return None
+        answer = self._answer(disc, now)
+        if self._is_alone or (isinstance(answer, Found) and not self.servers.is_mute(disc.content)):
+            return answer
+        if disc.last_resort:
+            return None
+        return miss(disc, MissReason.CUT, "its server says nothing") if isinstance(answer, Found) else answer
+
+    def second_choice(self, disc: Disc, now: float) -> Found | Miss | None:
+        """Return what it says if nobody whom it asks can give the content: a standby never says no."""
+        if not self.is_rendezvous or not disc.last_resort:
+            return None
+        answer = self._answer(disc, now)
+        return answer if isinstance(answer, Found) or self.serves(now) else None
+
+    def _answer(self, disc: Disc, now: float) -> Found | Miss:
+        answer = self.servers.answer(disc, self._me, now)
+        if self._is_alone or not isinstance(answer, Miss) or answer.reason is not MissReason.ABSENT:
+            return answer
+        # Another rendezvous point may reach a server that this one does not.
+        unreached = self.servers.unreached()
+        return miss(disc, MissReason.CUT, unreached) if unreached else answer
+
     # Which server
+
+    def begins(self, giver: str | None, now: float) -> bool:
+        """Return whether a stream begins here; `giver` is who has said FOUND under its request, if known."""
+        return self.serves(now) if giver is None else self.is_rendezvous and giver == self._me.name
 
     def begin(self, stream: Stream, now: float) -> tuple[list[Announce], Candidates] | None:
         """Return which servers are to be asked for a child's stream, and why; None if none has it."""
@@ -125,7 +163,10 @@ class Root:
             self.servers.on_accepted(content, parent, position, now)
 
     def note_mute(self, branch: BranchData, now: float) -> None:
-        """Keep in mind that the server which was asked last for a branch says nothing, if that is so."""
+        """Keep in mind that the server which feeds a branch, or was asked last, says nothing, if so."""
+        entry = None if branch.primary is None else branch.upstreams[branch.primary]
+        if entry is not None and isinstance(entry.parent, ServerParent) and entry.feed is Feed.SILENT:
+            self.servers.on_mute(entry.parent.address)
         asked = branch.asked_last
         if not isinstance(asked, ServerParent) or not branch.candidates.is_mute(now):
             return

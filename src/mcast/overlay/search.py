@@ -100,6 +100,11 @@ class Search:
         return self._scoped and not self._repairs
 
     @property
+    def is_last_resort(self) -> bool:
+        """Return whether the next flood asks rendezvous points that stand by, too, as another led nowhere."""
+        return self.has_failed
+
+    @property
     def is_narrow(self) -> bool:
         """Return whether the next flood begins at one of those whom a client was told of, and not at all."""
         return self._is_handover and not self.has_failed

@@ -52,6 +52,7 @@ class Server:
     contents: dict[str, ContentInfo] | None = None  # None: it has never sent its list
     pings: PingWindow = field(default_factory=PingWindow)
     is_mute: bool = False  # it said nothing when it was asked for a stream, and has answered nothing since
+    is_lost: bool = False  # it does not answer, so what it has is not known
 
     def info(self, content: str) -> ContentInfo | None:
         """Return what it lists of a content."""
@@ -91,7 +92,7 @@ class Servers:
         if (server := self._servers.get(address)) is not None:
             self._part_from(server, now)
             self.changes += 1
-            server.is_mute = False
+            server.is_mute = server.is_lost = False
             server.contents = {info.name: info for info in contents}
             for info in contents:
                 for position in info.running:
@@ -124,6 +125,7 @@ class Servers:
         if (server := self._servers.get(address)) is not None:
             self._part_from(server, now)
             self.changes += 1
+            server.is_lost = True
             server.pings = PingWindow()
             if server.contents is not None or not self._is_doubtful(server, now):
                 server.contents = {}
@@ -131,6 +133,10 @@ class Servers:
     def has(self, content: str) -> bool:
         """Return whether a server has this content."""
         return any(self._infos(content))
+
+    def is_mute(self, content: str) -> bool:
+        """Return whether all servers that have a content say nothing when they are asked for a stream."""
+        return all(server.is_mute for server in self._servers.values() if server.info(content) is not None)
 
     def preparing(self, content: str) -> str:
         """Return how far a content is that is still being prepared; empty if a server may send it now.
@@ -172,6 +178,11 @@ class Servers:
         earliest = max(now + FIRST_TURN, self._last_turn + 1 / TURNS)
         self._last_turn = min(earliest, now + LATEST_TURN)
         return round((self._last_turn - now) * 1000)
+
+    def unreached(self) -> str:
+        """Return which servers do not answer, in words; empty if all do."""
+        lost = [address for address, server in self._servers.items() if server.is_lost]
+        return f"no answer from server {', '.join(lost)}" if lost else ""
 
     def doubts(self, now: float) -> str:
         """Return why the list of contents may be incomplete; empty if it is not."""

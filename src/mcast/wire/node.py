@@ -117,6 +117,7 @@ RETRY = maybe(24, "retry_ms", U32, 0)
 SCOPED = maybe(25, "scoped", BOOLEAN, False)
 RATE = maybe(26, "bit_rate", U64, 0)
 FULL = maybe(27, "full", BOOLEAN, False)
+LAST_RESORT = maybe(28, "last_resort", BOOLEAN, False)
 EVERY = maybe(32, "every_ms", U16, 0)
 DELAY = maybe(40, "delay_ms", U16)
 LOST = maybe(41, "lost_permille", U16, 0)
@@ -169,13 +170,14 @@ class Disc(NodePacket):
     """Ask: who can give me this content?"""
 
     FLAG = NodeFlag.DISC
-    SCHEMA = Schema(SENDER, REMAINING, EXCLUDED, ORIGIN, SCOPED)
+    SCHEMA = Schema(SENDER, REMAINING, EXCLUDED, ORIGIN, SCOPED, LAST_RESORT)
 
     sender: Identity
     remaining_ms: int
     excluded: tuple[Identity, ...] = ()  # whom not to ask: they seem dead
     origin: Identity | None = None  # who wants the content; None: the sender itself
     scoped: bool = False  # to be handed on only to who streams it, or else towards the rendezvous point
+    last_resort: bool = False  # another has led nowhere: a standby may answer, too
 
     @property
     def asker(self) -> Identity:
