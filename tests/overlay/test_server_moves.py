@@ -160,3 +160,72 @@ def test_a_stream_of_a_server_that_has_become_slow_moves_once_and_its_viewers_mi
         net.run(REST)
     net.check_trees()
     net.check_media()
+
+
+# What goes wrong meanwhile
+
+
+def test_a_pause_of_the_present_server_during_a_move_is_a_pause_and_no_end() -> None:
+    moves = Moves()
+    while len(moves.asked) == 1:
+        moves.run(0.25, 100, 20)
+    moves.tell(FeedChanged(1, Feed.SUSPECT))
+    moves.tell(FeedChanged(1, Feed.SILENT))
+    assert state(moves.core) is State.REPAIRING
+    told = moves.tell(FeedChanged(1, Feed.FED))
+    assert state(moves.core) is State.FED
+    assert [action.event for action in told if isinstance(action, do.Announce)] == ["fed"]
+    assert moves.parents == [ONE]
+
+
+def test_a_present_server_that_goes_on_sending_ends_no_move() -> None:
+    moves = Moves()
+    while len(moves.asked) == 1:
+        moves.run(0.25, 100, 20)
+    moves.tell(FeedChanged(1, Feed.FED))
+    assert moves.parents == [ONE, OTHER]
+    moves.feed(moves.asked[-1].upstream)
+    assert (state(moves.core), moves.parents) == (State.FED, [OTHER])
+
+
+# A server that the layout names no more
+
+
+def test_a_stream_leaves_a_server_that_the_layout_names_no_more_without_a_gap() -> None:
+    net = Network([("rp", "n1")], media=True, records=True, servers=("s1", "s2"))
+    viewer = net.client("n1")
+    net.run(3)
+    ((_, _, serves),) = net.said("serves")
+    before = str(serves["server"])
+    (other,) = set(net.servers) - {before}
+    net.nodes["rp"].set_layout(net.graph.around("rp"), (other,), rendezvous=net.rendezvous)
+    net.run(1)
+    net.kill(before)
+    net.run(2)
+    ((_, _, moved),) = net.said("better_way")
+    assert (moved["before"], moved["parent"]) == (f"server {before}", f"server {other}")
+    assert moved["why"] == f"the layout names {before} no more"
+    assert net.said("server_failover") == net.said("cut") == []
+    assert (viewer.state, viewer.lost(), len(viewer.received)) == ("watching", 0, 1)
+    assert viewer.longest_gap < 0.1
+    net.settle(5)
+    net.check_trees()
+
+
+def test_a_stream_stays_at_a_server_that_is_named_no_more_as_long_as_no_other_has_its_bytes() -> None:
+    moves = Moves(move_streams=False, digest=b"e" * 32)
+    moves.tell(LayoutChanged((), (OTHER,), ("rp",)))
+    moves.run(5, 10, 10)
+    assert (len(moves.asked), moves.parents) == (1, [ONE])
+    moves.tell(ServerListed(OTHER, (ContentInfo("news", digest=b"d" * 32),)))
+    moves.run(1, 10, 10)
+    assert moves.parents == [ONE, OTHER]
+
+
+def test_another_server_that_says_nothing_is_left_alone_for_a_while_and_asked_again() -> None:
+    moves = Moves(move_streams=False)
+    moves.tell(LayoutChanged((), (OTHER,), ("rp",)))
+    moves.run(REST - 1, 10, 10)
+    assert (len(moves.asked), moves.parents) == (2, [ONE])
+    moves.run(2, 10, 10)
+    assert len(moves.asked) == 3

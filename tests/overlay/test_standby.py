@@ -177,6 +177,33 @@ def test_a_list_that_changes_at_run_time_makes_a_node_a_rendezvous_point_or_take
     assert core.branches["news"].state is State.FED  # what streams here streams on
 
 
+@pytest.mark.parametrize("seed", seeds(2))
+def test_who_is_taken_off_the_list_goes_below_the_new_first_without_a_gap(seed: int) -> None:
+    net = network(BESIDE, seed)
+    (early,) = watching(net, "n1")
+    for name, node_ in net.nodes.items():
+        servers = tuple(net.servers) if name == "rp2" else ()
+        node_.set_layout(net.graph.around(name), servers, rendezvous=("rp2",))
+    net.run(10)  # a way home is looked for each 5 s
+    (late,) = watching(net, "n2")
+    assert [str(viewer.path[0]) for viewer in (early, late)] == ["rp2", "rp2"]
+    assert net.said("cut") == net.said("parent_lost") == []
+    assert len(streams(net)) == 1
+    unharmed(net)
+
+
+def test_who_is_taken_off_the_list_and_has_no_other_way_goes_on_with_what_streams() -> None:
+    net = network([("rp", "n1"), ("n1", "n2"), ("n2", "rp2")])
+    watching(net, "n2")
+    for name, node_ in net.nodes.items():
+        servers = tuple(net.servers) if name == "rp2" else ()
+        node_.set_layout(net.graph.around(name), servers, rendezvous=("rp2",))
+    net.run(12)
+    assert net.said("cut") == net.said("parent_taken") == []
+    (viewer,) = net.viewers
+    assert (viewer.state, viewer.lost(), str(viewer.path[0])) == ("watching", 0, "rp")
+
+
 # The first dies, and returns
 
 

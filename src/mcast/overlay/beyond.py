@@ -194,15 +194,19 @@ class Beyond:
 
     def strayed(self, branches: Branches, now: float) -> list[Branch]:
         """Return the contents for which a way by the links of the layout is to be looked for now."""
-        due = [
-            branches[content] for content in self._strays
-            if content in branches and branches[content].state in PAIRABLE
-            and now >= self._home_at.get(content, 0.0)
-        ]  # fmt: skip
-        self._home_at = {content: at for content, at in self._home_at.items() if content in self._strays}
+        astray = [branch for content, branch in branches.items()
+                  if content in self._strays or self._is_root_no_more(branch)]  # fmt: skip
+        due = [branch for branch in astray
+               if branch.state in PAIRABLE and now >= self._home_at.get(branch.content, 0.0)]  # fmt: skip
+        left = {branch.content for branch in astray}
+        self._home_at = {content: at for content, at in self._home_at.items() if content in left}
         pause = HOME_SECONDS * self._chance.uniform(*LOOK_SPREAD) if due else 0.0
         self._home_at.update((branch.content, now + pause) for branch in due)
         return due
+
+    def _is_root_no_more(self, branch: Branch) -> bool:
+        is_listed = not self._rendezvous or branch.me.name in self._rendezvous
+        return not is_listed and homing.is_at_server(branch)
 
     # Joined
 

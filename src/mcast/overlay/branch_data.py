@@ -65,6 +65,14 @@ class UpstreamEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """The server to which a stream moves from one that still works, and why."""
+
+    server: ServerParent
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Word:
     """How it is with a content here, as all children were told it last."""
 
@@ -137,7 +145,7 @@ class BranchData:
         self.pairing = Pairing(chance, self.wish)
         self.trial = Trial()
         self.going_home = False  # to a neighbour (homing.py)
-        self.better_server: ServerParent | None = None  # while the stream moves there (server_moves.py)
+        self.move: Move | None = None  # to another server, under way (server_moves.py)
         # Another parent, or the same one anew, as something is wrong
         self.trouble = Trouble()
         self.renewal, self.knocking = Renewal(), Attempts()
@@ -171,6 +179,11 @@ class BranchData:
         return (
             self.state is State.DOUBTED and self.primary is not None and self.upstreams[self.primary].leaving
         )
+
+    @property
+    def is_moving(self) -> bool:
+        """Return whether another server is asked, though nothing is wrong with what the present one sends."""
+        return self.state is State.DOUBTED and self.move is not None
 
     @property
     def children(self) -> Mapping[ConnectionId, Stream]:
@@ -230,7 +243,8 @@ class BranchData:
 
     def spares(self) -> list[Parent]:
         """Return who could feed this node at once, the best first, and who was no help last."""
-        if (server := self.better_server) is not None and self.state is State.DOUBTED:
+        if self.move is not None and self.state is State.DOUBTED:
+            server = self.move.server
             return [] if any(entry.parent == server for entry in self.upstreams.values()) else [server]
         return sorted(self._spares(self), key=lambda parent: parent in self.failed)
 

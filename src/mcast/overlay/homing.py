@@ -4,11 +4,14 @@ A quiet flood, among the neighbours of the layout alone, looks for a way from ti
 asked *beside* the present parent, which is left when the other one feeds this node. Of two parents that are
 wanted all the time, the one that is no neighbour is left; of two such, the second one, and then home is
 looked for.
+
+A node that the layout has taken off the list of rendezvous points goes home in the same way, from its server.
+Where the only way leads through its own children, it goes on as the root of what streams already.
 """
 
 from collections.abc import Iterable, Mapping, Set
 
-from mcast.overlay.actions import Action, NodeParent
+from mcast.overlay.actions import Action, NodeParent, ServerParent
 from mcast.overlay.branch import Branch
 from mcast.overlay.branch_data import BranchData, Why
 from mcast.overlay.candidates import Candidates
@@ -32,6 +35,11 @@ def strays(branch: BranchData, own: Set[str]) -> list[str]:
     return [parent.name for parent in parents if isinstance(parent, NodeParent) and parent.name not in own]
 
 
+def is_at_server(branch: BranchData) -> bool:
+    """Return whether a branch comes from a server, as at a rendezvous point."""
+    return branch.primary is not None and isinstance(branch.upstreams[branch.primary].parent, ServerParent)
+
+
 def part_pair(branch: Branch, own: Set[str], now: float) -> list[Action]:
     """Leave one of two parents, if they are wanted all the time and one of them at least is no neighbour."""
     if branch.state is not State.DOUBLED or branch.wish.parents < 2 or branch.primary is None:
@@ -48,7 +56,7 @@ def look(
     """Flood for the contents that have strayed."""
     for branch in strayed:
         yield from part_pair(branch, neighbours.keys(), now)
-        if not strays(branch, neighbours.keys()):
+        if not strays(branch, neighbours.keys()) and not is_at_server(branch):
             continue
         request = chance.randbytes(REQUEST_ID_SIZE)
         # Nobody is excluded but the children: the way may well lead by the present parent.

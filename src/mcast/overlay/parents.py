@@ -209,7 +209,7 @@ class Parents(Seeking):
         self.has_been_fed |= feed is Feed.FED
         if upstream != self.primary:
             return self._on_other_feed(upstream, feed, now)
-        if self.state is State.ENDING or (entry.leaving and feed in _FEEDS):
+        if self.state is State.ENDING or (feed in _FEEDS and (entry.leaving or self.is_moving)):
             return []
         self.trouble.cut_by_word = False
         told: list[Action] = [Supply(self.content, _FEEDS[feed])] if feed in _FEEDS else []
@@ -220,8 +220,9 @@ class Parents(Seeking):
             return []
         if feed is not Feed.FED:
             return self._other_lost(upstream, now)
+        moves = self.going_home or self.is_moving
         actions = self.take(Input.OTHER_FEEDS, Why(now, upstream=upstream))
-        if self.primary is not None and (self.going_home or self.upstreams[self.primary].leaving):
+        if self.primary is not None and (moves or self.upstreams[self.primary].leaving):
             actions += self.take(Input.LEAVES, Why(now, "the parent leaves", upstream=self.primary))
         return actions
 

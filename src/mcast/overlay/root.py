@@ -57,7 +57,8 @@ class Root:
                     self.is_rendezvous = self._me.name in names
                     self._is_alone = names == (self._me.name,)
                 self._seniority.on_layout(names, self._me.name, now)
-                self.servers.on_layout(servers if self.is_rendezvous else (), now)
+                if self.servers.on_layout(servers if self.is_rendezvous else (), now):
+                    self._mover.on_layout()
             case ServerListed(server, contents):
                 self.servers.on_listed(server, contents, now)
             case ServerMeasured(server, delay_us):
@@ -150,8 +151,8 @@ class Root:
         return [parent for parent in others if anew.may_begin(branch, parent, now)]
 
     def move(self, branches: Iterable[Branch], now: float) -> list[Action]:
-        """Move streams to clearly better servers, if that is wished."""
-        return self._mover.on_time(branches, now) if self._moves else []
+        """Move streams from servers that are named no more, and to clearly better ones if that is wished."""
+        return self._mover.on_time(branches, now, for_better=self._moves)
 
     def asks_neighbours(self) -> bool:
         """Return whether a flood for this node itself may find something."""

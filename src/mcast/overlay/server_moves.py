@@ -1,13 +1,15 @@
-"""When a running stream moves to a better server: only where the layout wishes it (`move_streams`).
+"""When a running stream moves from a server that still works to another one that has the same bytes.
 
-A failure moves a stream at once; this is for a server that still works and has become clearly worse than
-another one that has the same bytes. "Clearly" is by the metric of server_choice.py, by so much and for so
-long that two servers never play ball with a stream:
+A failure moves a stream at once. A server that the layout names no more is left as soon as another one has
+been found. One that has become clearly worse is left only where the layout wishes it (`move_streams`).
+"Clearly" is by the metric of server_choice.py, by so much and for so long that two servers never play ball
+with a stream:
 
     LEAST_SHARE and LEAST_GAIN_US better, for BETTER_SECONDS on end, REST_SECONDS after the last move
 
-The better one is asked in addition, and the present one is left when both bring media. If it does not within
-MOVE_SECONDS, all stays as it was.
+The other one is asked in addition, and the present one is left when both bring media. If it does not within
+MOVE_SECONDS, all stays as it was, for REST_SECONDS at least. Where the present one fails meanwhile, it is no
+move any more: whoever brings media first is the parent.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 
 from mcast.overlay.actions import Action, ServerParent
 from mcast.overlay.branch import Branch
-from mcast.overlay.branch_data import Why
+from mcast.overlay.branch_data import Move, Why
 from mcast.overlay.server_choice import Measurement
 from mcast.overlay.servers import Servers
 from mcast.overlay.table import Input, State
@@ -47,16 +49,37 @@ class Mover:
         self._rests_until: dict[str, float] = {}
         self._moving: dict[str, float] = {}  # until when the better server is waited for
 
-    def on_time(self, branches: Iterable[Branch], now: float) -> list[Action]:
-        """Move what has a clearly better server; to be asked ten times a second."""
-        self._rests_until = {content: at for content, at in self._rests_until.items() if now < at}
-        return [action for branch in branches for action in self._review(branch, now)]
+    def on_layout(self) -> None:
+        """Take in that other servers are named: what has just moved may have to go again."""
+        self._rests_until.clear()
 
-    def _review(self, branch: Branch, now: float) -> list[Action]:
-        content = branch.content
-        if content in self._moving:
+    def on_time(self, branches: Iterable[Branch], now: float, *, for_better: bool) -> list[Action]:
+        """Move what comes from a server that is named no more; `for_better` what has a better one, too.
+
+        To be asked ten times a second.
+        """
+        self._rests_until = {content: at for content, at in self._rests_until.items() if now < at}
+        return [action for branch in branches for action in self._review(branch, now, for_better)]
+
+    def _review(self, branch: Branch, now: float, for_better: bool) -> list[Action]:
+        if branch.content in self._moving:
             return self._watch(branch, now)
-        better = self._clearly_better(branch, now)
+        present = _server_of(branch)
+        if present is None:
+            self._better.pop(branch.content, None)
+            return []
+        if not self._servers.names(present.address):
+            return self._replace(branch, present, now)
+        return self._improve(branch, present, now) if for_better else []
+
+    def _replace(self, branch: Branch, present: ServerParent, now: float) -> list[Action]:
+        others = self._servers.spares(branch, now)
+        if not others or branch.content in self._rests_until:
+            return []
+        return self._move(branch, Move(others[0], f"the layout names {present.address} no more"), now)
+
+    def _improve(self, branch: Branch, present: ServerParent, now: float) -> list[Action]:
+        content, better = branch.content, self._clearly_better(branch, present, now)
         if better is None:
             self._better.pop(content, None)
             return []
@@ -67,24 +90,28 @@ class Mover:
         if now - known.since < BETTER_SECONDS or content in self._rests_until:
             return []
         del self._better[content]
-        self._moving[content], self._rests_until[content] = now + MOVE_SECONDS, now + REST_SECONDS
-        return _move(branch, better, now)
+        return self._move(branch, Move(better, "it is clearly better"), now)
+
+    def _move(self, branch: Branch, move: Move, now: float) -> list[Action]:
+        """Move to another server: the present one is left when both bring media."""
+        self._moving[branch.content] = now + MOVE_SECONDS
+        self._rests_until[branch.content] = now + REST_SECONDS
+        branch.move = move
+        return branch.take(Input.LEAVES, Why(now, upstream=branch.primary))
 
     def _watch(self, branch: Branch, now: float) -> list[Action]:
         """Look whether a move has come to its end, or has to be given up."""
-        if branch.better_server is None or branch.state is not State.DOUBTED:
+        if not branch.is_moving:
             del self._moving[branch.content]
-            branch.better_server = None
+            branch.move = None
         elif now >= self._moving[branch.content]:
             del self._moving[branch.content]
             return _stay(branch, now)
         return []
 
-    def _clearly_better(self, branch: Branch, now: float) -> ServerParent | None:
-        if branch.state is not State.FED or branch.primary is None:
-            return None
-        present, measured = branch.upstreams[branch.primary].parent, self._servers.measurements()
-        if not isinstance(present, ServerParent) or present.address not in measured:
+    def _clearly_better(self, branch: Branch, present: ServerParent, now: float) -> ServerParent | None:
+        measured = self._servers.measurements()
+        if present.address not in measured:
             return None
         others = [each for each in self._servers.spares(branch, now) if each.address in measured]
         best = min(others, key=lambda each: measured[each.address].metric, default=None)
@@ -96,15 +123,15 @@ def _is_clear(measured: Mapping[str, Measurement], better: str, present: str) ->
     return gain >= max(LEAST_GAIN_US, LEAST_SHARE * measured[present].metric)
 
 
-def _move(branch: Branch, server: ServerParent, now: float) -> list[Action]:
-    """Move to a server that is better than the present one, which is left when both bring media."""
-    assert branch.primary is not None
-    branch.better_server, branch.upstreams[branch.primary].leaving = server, True
-    return branch.take(Input.LEAVES, Why(now, "it is clearly worse now", upstream=branch.primary))
-
-
 def _stay(branch: Branch, now: float) -> list[Action]:
     """Stay at the present server after all."""
-    assert branch.primary is not None
-    branch.better_server, branch.upstreams[branch.primary].leaving = None, False
+    branch.move = None
     return branch.take(Input.FEEDS, Why(now, upstream=branch.primary))
+
+
+def _server_of(branch: Branch) -> ServerParent | None:
+    """Return the server that feeds a branch, and nothing is wrong with it."""
+    if branch.state is not State.FED or branch.primary is None:
+        return None
+    parent = branch.upstreams[branch.primary].parent
+    return parent if isinstance(parent, ServerParent) else None

@@ -3,7 +3,7 @@
     server_passed_over   nobody is fed yet, and another server is asked in the place of one that is no help
     serves               a server has been taken: at first, after a failure, after a move
     server_failover      the same, in the place of another one that has failed
-    better_way           the same, in the place of one that is clearly worse (server_moves.py)
+    better_way           the same, in the place of one that still works (server_moves.py)
 
 A failure is told when another server *has been taken*: those that are asked may refuse, again and again.
 """
@@ -29,8 +29,8 @@ def taken(branch: BranchData, parent: Parent, cause: str = "") -> list[Announce]
     serves = Announce("serves", f"[{branch.content}] streams from {parent}", fields)
     if before is None or before.address == parent.address:
         return [serves]
-    if branch.better_server == parent:
-        why = "it is clearly better"
+    if branch.move is not None and branch.move.server == parent:
+        why = branch.move.why
         told = (("content", branch.content), ("parent", str(parent)), ("before", str(before)), ("why", why))
         return [
             Announce("better_way", f"[{branch.content}] moves from {before} to {parent}: {why}", told),

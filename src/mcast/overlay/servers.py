@@ -82,10 +82,12 @@ class Servers:
         self._last_turn = 0.0
         self._streams: dict[tuple[str, int], _Stream] = {}  # by content and SSRC, the oldest first
 
-    def on_layout(self, addresses: tuple[str, ...], now: float) -> None:
-        """Take in which servers there are."""
+    def on_layout(self, addresses: tuple[str, ...], now: float) -> bool:
+        """Take in which servers there are; return whether others are named than before."""
+        is_news = self._servers.keys() != set(addresses)
         self._servers = {each: self._servers.get(each) or Server(now) for each in addresses}
         self.changes += bool(addresses)
+        return is_news
 
     def on_listed(self, address: str, contents: tuple[ContentInfo, ...], now: float) -> None:
         """Take in a server's whole list."""
@@ -129,6 +131,10 @@ class Servers:
             server.pings = PingWindow()
             if server.contents is not None or not self._is_doubtful(server, now):
                 server.contents = {}
+
+    def names(self, address: str) -> bool:
+        """Return whether the layout names this server."""
+        return address in self._servers
 
     def has(self, content: str) -> bool:
         """Return whether a server has this content."""

@@ -5,7 +5,7 @@ from mcast.overlay.better_paths import Trial
 from mcast.overlay.branch_data import BranchData, Why
 from mcast.overlay.pairing import PAIR_SECONDS
 from mcast.overlay.steps import STEPS
-from mcast.overlay.table import IGNORED, PAIRED, TABLE, Input, State
+from mcast.overlay.table import CUT_OFF, IGNORED, PAIRED, TABLE, Input, State
 
 JOIN_SECONDS = 5.0
 """Until a parent must have answered STREAM: more than a TCP connect at 25 % loss."""
@@ -37,6 +37,8 @@ class Transitions(BranchData):
             return []
         if cell.next not in (State.DOUBTED, State.DOUBLED):
             self.going_home = False
+        if cell.next in CUT_OFF:
+            self.move = None  # the present one has failed: what it brings from now on counts again
         if cell.next is not self.state:
             self.deadline = self._deadline_of(cell.next, why.now)
             if cell.next not in PAIRED:
