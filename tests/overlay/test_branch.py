@@ -7,7 +7,7 @@ from mcast.overlay.actions import LOCAL, SearchFailure, ServerParent
 from mcast.overlay.branch import Branch
 from mcast.overlay.branch_data import SIGN_ANSWERS
 from mcast.overlay.candidates import PATIENCE, SPARE_PATIENCE, Candidates
-from mcast.overlay.events import GIVE_UP_SECONDS, Departure, Feed
+from mcast.overlay.events import GIVE_UP_SECONDS, Departure, Feed, Stopped
 from mcast.overlay.search import MAX_TRIES
 from mcast.overlay.table import State
 from mcast.overlay.transitions import (
@@ -344,7 +344,29 @@ def test_without_a_spare_it_searches_at_once_and_for_as_long_as_it_may() -> None
     actions = branch.on_time(1.0 + GIVE_UP_SECONDS)
     assert ended(actions) == {1: (StopReason.CUT, None)}
     (end,) = [action for action in actions if isinstance(action, do.End)]
-    assert end.stop.text == "no media for 10 s, since its parent was lost (cut reset)"
+    assert end.stop.text == "no media for 10 s, since n2 was lost (cut reset)"
+
+
+def test_what_a_parent_says_as_it_gives_up_is_handed_on_as_it_is() -> None:
+    branch, why = fed(), "no media for 10 s, since rp was lost (silent)"
+    branch.on_upstream(Stopped(1, StopReason.CUT, None, why), lambda *_: None, 1.0)
+    actions = branch.on_time(1.0 + GIVE_UP_SECONDS)
+    assert [action.stop.text for action in actions if isinstance(action, do.End)] == [why]
+
+
+def test_a_parent_that_sends_nothing_for_too_long_is_named() -> None:
+    branch = fed()
+    branch.on_feed(1, Feed.SILENT, 1.0)
+    actions = branch.on_time(1.0 + GIVE_UP_SECONDS)
+    (end,) = [action for action in actions if isinstance(action, do.End)]
+    assert end.stop.text == "no media for 10 s from n2"
+
+
+def test_a_reason_that_explains_itself_is_told_once() -> None:
+    branch = fed()
+    told = branch.on_lost(1, StopReason.LEAVING, "leaving", 1.0)
+    said = {each.event: dict(each.fields) for each in told if isinstance(each, do.Announce)}
+    assert said["parent_lost"]["cause"] == "leaving"
 
 
 def test_that_there_is_no_way_is_told_once() -> None:

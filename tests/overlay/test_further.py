@@ -467,6 +467,6 @@ def test_what_gives_up_says_how_the_parent_was_lost() -> None:
     client.tell(TimePassed(), 0.2)
     (end,) = client.all(do.End)
     assert isinstance(end, do.End)
-    assert end.stop.text == "no media for 2 s, since its parent was lost (cut it hung up)"
+    assert end.stop.text == "no media for 2 s, since a:1 was lost (cut it hung up)"
     client.tell(Unwanted("news"))
     assert client.core.is_idle

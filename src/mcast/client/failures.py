@@ -3,7 +3,7 @@
 from mcast.client.options import Options
 from mcast.errors import McastError, NotFoundError, StreamEndedError, UnreachableError
 from mcast.overlay.actions import SearchFailure
-from mcast.wire.node import MissReason, Stop, StopReason
+from mcast.wire.node import MissReason, Stop, StopReason, in_words
 
 
 def search_error(options: Options, failure: SearchFailure) -> McastError:
@@ -31,7 +31,7 @@ def search_error(options: Options, failure: SearchFailure) -> McastError:
     if failure.reason is MissReason.DEADLINE and not failure.text:
         tried = f"(tried for {options.patience:g} s)"
         return UnreachableError(f"{_nobody(neighbours, '')} {tried}: does it hang, or a node behind it?")
-    why = f"{failure.reason.name.lower()} {failure.text}".strip()
+    why = in_words(failure.reason, failure.text)
     times = "1 try" if failure.tries == 1 else f"{failure.tries} tries"
     return UnreachableError(f"no way to the content '{content}' through {neighbours} in {times} ({why})")
 
@@ -43,7 +43,7 @@ def stop_error(options: Options, stop: Stop, doubt: str = "") -> StreamEndedErro
     """
     if stop.reason is StopReason.END:
         return None
-    why = f"{stop.reason.name.lower()} {stop.text}".strip()
+    why = in_words(stop.reason, stop.text)
     told = [f"the stream of '{options.content}' has ended: {why}", *([doubt] if doubt else [])]
     return StreamEndedError("; ".join(told))
 

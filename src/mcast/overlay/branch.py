@@ -23,6 +23,9 @@ from mcast.shares import UNCOUNTED, Source
 from mcast.wire.identity import IdentityKind
 from mcast.wire.node import MissReason, StopReason, Stream
 
+GIVEN_UP = "no media for"
+"""How a node explains that it has given up a stream."""
+
 
 class Branch(Parents):
     """One content. Times are monotonic seconds."""
@@ -125,8 +128,12 @@ class Branch(Parents):
         return self.take(Input.EXPIRED, Why(now, text, upstream=self.primary, end=end))
 
     def _given_up(self) -> str:
-        since = f", since its parent was lost ({self.trouble.lost_by})" if self.trouble.lost_by else ""
-        return f"no media for {self.give_up:g} s{since}"
+        if self.trouble.told.startswith(GIVEN_UP):
+            return self.trouble.told  # as the topmost node has said it: else each one would add a clause
+        text = f"{GIVEN_UP} {self.give_up:g} s"
+        if self.primary is not None:
+            return f"{text} from {self.upstreams[self.primary].parent}"
+        return f"{text}, since {self.trouble.lost} was lost ({self.trouble.lost_by})"
 
     # The end of this process
 

@@ -67,6 +67,8 @@ class Parents(Seeking):
             case Stopped(upstream, StopReason.END, int() as last, text):
                 return self.on_over(upstream, last, text, now)
             case Stopped(upstream, stop, _, text):
+                if upstream == self.primary:
+                    self.trouble.told = text if stop is StopReason.CUT else ""
                 return self.on_lost(upstream, stop, text, now)
             case ParentLost(upstream, text):
                 return self.on_lost(upstream, StopReason.CUT, text, now)

@@ -25,7 +25,7 @@ from mcast.overlay.events import Feed
 from mcast.overlay.search import Search
 from mcast.overlay.table import State, Step
 from mcast.wire.identity import IdentityKind
-from mcast.wire.node import REQUEST_ID_SIZE, MissReason, StopReason
+from mcast.wire.node import REQUEST_ID_SIZE, MissReason, StopReason, in_words
 from mcast.wire.rtcp import FeedState
 
 
@@ -183,7 +183,7 @@ def promote(branch: BranchData, why: Why) -> list[Action]:
     gap_ms = max(branch.trouble.gap_ms, _ms_since(branch.trouble.cut_at, why.now))
     branch.make_primary(taken)
     branch.upstreams[taken].renews = False
-    branch.trouble.gap_ms, branch.trouble.lost_by = 0, ""
+    branch.trouble.gap_ms, branch.trouble.lost_by, branch.trouble.told = 0, "", ""
     if is_renewal:
         return [renewal.renewed(branch, why.now)]
     branch.parent_changes += 1
@@ -273,7 +273,7 @@ def tell_doubted(branch: BranchData, _why: Why) -> list[Action]:
 
 def tell_lost(branch: BranchData, why: Why) -> list[Action]:
     assert why.upstream is not None
-    return [_lost(branch, why.upstream, f"{why.end.name.lower()} {why.text}".strip(), why.now)]
+    return [_lost(branch, why.upstream, in_words(why.end, why.text), why.now)]
 
 
 def tell_silent(branch: BranchData, why: Why) -> list[Action]:
@@ -287,7 +287,7 @@ def tell_silent(branch: BranchData, why: Why) -> list[Action]:
 
 def _lost(branch: BranchData, upstream: UpstreamId, cause: str, now: float) -> Announce:
     entry = branch.upstreams[upstream]
-    branch.trouble.lost_by = cause
+    branch.trouble.lost, branch.trouble.lost_by = str(entry.parent), cause
     fields = (
         ("content", branch.content), ("parent", str(entry.parent)), ("cause", cause),
         ("after_ms", _ms_since(entry.media_at, now)),

@@ -9,7 +9,9 @@ class Trouble:
 
     cut_at: float | None = None  # no media comes since then
     cut_by_word: bool = False  # the parent's PORT said so; its media has not stopped yet
-    lost_by: str = ""  # how the last parent was lost
+    lost: str = ""  # the last parent that was lost
+    lost_by: str = ""  # and how
+    told: str = ""  # why it has given up the stream, in its words
     gap_ms: int = 0  # for how long no media has come in the present trouble, or the last
     has_no_way: bool = False  # since the parent has been suspected
     told_no_way: bool = False
@@ -21,4 +23,4 @@ class Trouble:
 
     def end(self) -> None:
         """Take in that media comes again."""
-        self.cut_at, self.told_no_way, self.lost_by = None, False, ""
+        self.cut_at, self.told_no_way, self.lost_by, self.told = None, False, "", ""

@@ -37,7 +37,7 @@ from mcast.peer.decider import Post
 from mcast.peer.flooder import Flooder
 from mcast.wire.frame import Message
 from mcast.wire.identity import Identity
-from mcast.wire.node import Miss, MissReason, Port, Stop, StopReason, Stream
+from mcast.wire.node import Miss, MissReason, Port, Stop, StopReason, Stream, in_words
 from mcast.wire.position import Position
 
 CONNECT_TIMEOUT = 4.0
@@ -289,7 +289,7 @@ class NeighbourUpstream(Upstream):
             case Stop() if self.accepted is not None:
                 self._stop(message.reason, message.last, message.text)
             case Stop():  # it took us in and could not feed us
-                self._refuse(MissReason.GONE, f"{message.reason.name.lower()} {message.text}".strip())
+                self._refuse(MissReason.GONE, in_words(message.reason, message.text))
             case _:
                 raise WireError(f"{type(message).__name__} has no place in a subscription")
 

@@ -83,6 +83,12 @@ class StopReason(IntEnum):
     ERROR = 7  # `text` says what
 
 
+def in_words(reason: IntEnum, text: str) -> str:
+    """Return a reason and what explains it, for people; what says the same twice is said once."""
+    name = reason.name.lower()
+    return name if text in ("", name) else f"{name} {text}"
+
+
 class Start(IntEnum):
     """Where a child without a position to resume from begins."""
 

@@ -16,7 +16,7 @@ from mcast.peer.decider import Post
 from mcast.peer.upstream import CONNECT_TIMEOUT, Resume, Upstream, from_anywhere
 from mcast.wire.frame import Message
 from mcast.wire.handshake import Role
-from mcast.wire.node import TOKEN_SIZE, MissReason, Port, StopReason
+from mcast.wire.node import TOKEN_SIZE, MissReason, Port, StopReason, in_words
 from mcast.wire.position import Position
 from mcast.wire.server import Ready, Send, Sending, SendStatus, ServerStop
 
@@ -70,13 +70,13 @@ class ServerUpstream(Upstream):
             case Sending(SendStatus.PREPARING) if self.accepted is None:
                 self._refuse(MissReason.CUT, message.text or "preparing", PREPARING_RETRY_MS)
             case Sending(status) if self.accepted is None and status is not SendStatus.OK:
-                self._refuse(MissReason.CUT, f"{status.name.lower()} {message.text}".strip())
+                self._refuse(MissReason.CUT, in_words(status, message.text))
             case Sending() if self.accepted is None:
                 self._begin(message)
             case ServerStop() if self.accepted is not None:
                 self._stop(message.reason, message.last, message.text)
             case ServerStop():  # it took us in and could not feed us
-                self._refuse(MissReason.GONE, f"{message.reason.name.lower()} {message.text}".strip())
+                self._refuse(MissReason.GONE, in_words(message.reason, message.text))
             case _:
                 raise WireError(f"{type(message).__name__} has no place in a subscription")
 
