@@ -1,5 +1,8 @@
 """Two servers have a content: the rendezvous point takes the one that answers better."""
 
+import json
+import signal
+
 import pytest
 
 from mcast.overlay.server_moves import BETTER_SECONDS
@@ -84,4 +87,26 @@ def test_a_running_stream_moves_to_a_clearly_better_server_where_that_is_wished_
         report = client.stop()
     topology.assert_nothing_missing(client)
     assert after == {before.ssrc}
+    assert report["discontinuities"] == 0
+
+
+def test_a_server_that_the_layout_names_no_more_is_left_and_nothing_is_missing(build: Build) -> None:
+    topology = build({"rp": ["n1"], "n1": []}, servers=2)
+    client = topology.client("n1")
+    client.wait_for_media()
+    rendezvous, boot = topology.nodes["rp"], topology.bootstrapper
+    assert boot is not None
+    present = rendezvous.wait_for_event("serves", content="clip").text("server")
+    (gone,) = [name for name in topology.servers if topology.addresses.of(name) == present]
+    (other,) = set(topology.server_addresses) - {present}
+    file = topology.directory / "layout.json"
+    layout = json.loads(file.read_text())
+    layout["nodes"]["rp"]["servers"] = [other]
+    file.write_text(json.dumps(layout))
+    boot.send(signal.SIGHUP)
+    rendezvous.wait_for_event("better_way", content="clip", parent=f"server {other}")
+    topology.servers[gone].kill()
+    client.wait_for_media(client.written + MORE)
+    report = client.stop()
+    topology.assert_nothing_missing(client)
     assert report["discontinuities"] == 0

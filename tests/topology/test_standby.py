@@ -61,6 +61,22 @@ def test_a_first_rendezvous_point_that_ends_in_order_is_replaced_while_it_still_
     assert end(topology, *clients) == ["rp2", "rp2"]
 
 
+def test_a_standby_begins_what_nobody_else_can_give_though_it_hears_the_first(build: Build) -> None:
+    topology = build({"rp": ["n1"], "n1": ["n2"], "n2": ["rp2"], "rp2": []}, standbys=["rp2"])
+    client = joined(topology, "n2")
+    # Started side by side, the standby may have served for a moment.
+    before = len(topology.nodes["rp2"].events)
+    topology.nodes["n1"].kill()
+    topology.nodes["rp2"].wait_for_event("serves", content="clip")
+    late = topology.client("n2", None)
+    late.wait_for_media()
+    assert late.stop()["path"][0] == "rp2"
+    assert end(topology, client) == ["rp2"]
+    assert not [
+        each for each in topology.nodes["rp2"].events.read()[before:] if each.name == "rendezvous_taken"
+    ]
+
+
 def test_a_first_rendezvous_point_that_hangs_is_replaced_within_a_second(build: Build) -> None:
     topology = build(LINKS, standbys=["rp2"])
     client = joined(topology, "n3")
