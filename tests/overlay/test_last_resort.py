@@ -17,8 +17,8 @@ from mcast.overlay.events import (
 from mcast.overlay.node_core import NodeCore
 from mcast.wire.identity import Identity
 from mcast.wire.node import Found, Miss, MissReason
-from mcast.wire.server import ContentInfo
-from overlay.cores import SERVERS, misses
+from mcast.wire.server import ContentInfo, Readiness
+from overlay.cores import SERVERS, misses, node
 from overlay.cores import asked as questions
 from overlay.effort import TIMEOUT, seeds
 from overlay.messages import R1, R2, R3, disc, found, miss, stream
@@ -114,6 +114,27 @@ def test_the_first_says_what_it_knows_where_no_standby_is_any_help() -> None:
     core.handle(ServerLost(SERVER, "gone"), 0.1)
     ask(core, R1)
     assert misses(core.handle(Answered("n1", miss(MissReason.DUPLICATE)), 0.2)) == [CUT]
+
+
+def test_who_waits_while_a_content_is_prepared_is_told_so_without_asking_others() -> None:
+    core = one_of_two("rp")
+    core.handle(
+        ServerListed(SERVER, (ContentInfo("news", format="7 %", readiness=Readiness.PREPARING),)), 0.1
+    )
+    (no,) = replies(ask(core, R1))
+    assert isinstance(no, Miss)
+    assert (no.reason, no.text) == (CUT, "7 %")
+    assert no.retry_ms
+
+
+def test_what_a_flood_has_led_to_is_no_answer_to_the_last_resort() -> None:
+    core = node("n2")
+    assert questions(ask(core, R1, last_resort=False)).keys() == {"n2"}
+    core.handle(Answered("n2", miss(CUT)), 0.1)
+    assert misses(ask(core, R2, last_resort=False)) == [CUT]
+    assert questions(ask(core, R3)).keys() == {"n2"}
+    core.handle(Answered("n2", miss(CUT, R3)), 0.1)
+    assert misses(ask(core, b"4" * 16)) == [CUT]
 
 
 # What viewers see

@@ -228,12 +228,12 @@ class NodeCore:
     def _answers(self, disc: Disc, now: float) -> tuple[Found | Miss | None, Found | Miss | None]:
         """Return what this node knows by itself (None: it must ask), and what it says if nobody else can."""
         branch = self._branches.get(disc.content)
-        if branch is None:
-            return self._root.answer(disc, now), self._root.second_choice(disc, now)
-        known = answer_of(branch, disc) or self._root.answer(disc, now)
+        known = answer_of(branch, disc) if branch is not None else None
         if isinstance(known, Found) and is_below_excluded(branch, disc):
             return None, known
-        return known, None
+        known = known or self._root.answer(disc, now)
+        asks_on = known is None and branch is None
+        return known, self._root.second_choice(disc, now) if asks_on else None
 
     def _on_stream(self, asked: StreamReceived, now: float) -> list[Action]:
         stream, connection, source = asked.stream, asked.connection, asked.source

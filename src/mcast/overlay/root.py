@@ -94,11 +94,12 @@ class Root:
         if not self.serves(now):
             return None
         answer = self._answer(disc, now)
-        if self._is_alone or (isinstance(answer, Found) and not self.servers.is_mute(disc.content)):
+        is_mute = isinstance(answer, Found) and self.servers.is_mute(disc.content)
+        if self._is_alone or (isinstance(answer, Found) and not is_mute):
             return answer
-        if disc.last_resort:
+        if disc.last_resort and not (isinstance(answer, Miss) and answer.retry_ms):
             return None
-        return miss(disc, MissReason.CUT, "its server says nothing") if isinstance(answer, Found) else answer
+        return miss(disc, MissReason.CUT, "its server says nothing") if is_mute else answer
 
     def second_choice(self, disc: Disc, now: float) -> Found | Miss | None:
         """Return what it says if nobody whom it asks can give the content: a standby never says no."""

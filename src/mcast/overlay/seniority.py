@@ -2,9 +2,9 @@
 
 Each one watches those that stand before it, its *seniors*, on a kept connection on which they say something
 five times a second. While a senior lives, a rendezvous point is a standby: for contents that it does not
-stream it does what any node does, and it never says `absent`. When the last senior is silent for 0.75 s,
-its connection is closed, or it says that it is about to end, it serves; when one comes back, it is a standby
-again. What it streams by then it streams on: nothing moves.
+stream it does what any node does, but as the last resort (root.py), and it never says `absent`. When the last
+senior is silent for 0.75 s, its connection is closed, or it says that it is about to end, it serves; when one
+comes back, it is a standby again. What it streams by then it streams on: nothing moves.
 
 There is no election, and none is needed. Two that serve at once, on both sides of a cut, join the same
 running stream of one server, and so carry the same numbers.

@@ -12,8 +12,8 @@ nobody lists it any more, which bytes it is made of (the digest) and when one of
     else                                it can only begin another one: a discontinuity
 
 **A server that hangs** still has a list and a metric for some seconds. Who was asked for a stream and said
-nothing in time is asked after all others from then on, until it answers anything: one join waits for it, not
-each.
+nothing in time, or whose stream has fallen silent, is asked after all others from then on, until it answers
+anything: one join waits for it, not each.
 
 **Who waits while a content is prepared** asks again and again, and is told when: at most `TURNS` come in a
 second, as far as `LATEST_TURN` allows, so that a crowd that waits for a premiere leaves room for others.
