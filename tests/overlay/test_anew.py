@@ -1,5 +1,7 @@
 """When a stream cannot go on, viewers get another one of the same content: a break, and not the end."""
 
+from random import Random
+
 import pytest
 
 from mcast.overlay import anew
@@ -9,6 +11,7 @@ from mcast.wire.node import StopReason
 from mcast.wire.position import Position
 from overlay.branches import RESUMING, fed, repairing, spare_port
 from overlay.effort import TIMEOUT, seeds
+from overlay.resilience import graph
 from overlay.sim_server import SimContent
 from overlay.sim_watchdog import Watchdog
 from overlay.simulation import Network
@@ -69,6 +72,22 @@ def test_a_live_content_whose_server_hangs_is_left_after_a_second() -> None:
     net.run(5)
     assert breaks(net) == [2, 2, 2]
     assert not net.servers[hung].streamers
+
+
+@pytest.mark.parametrize("seed", [14, 18])  # two of those in which it took longest once
+def test_that_another_node_hangs_delays_nobody_who_is_sent_to_a_new_stream(seed: int) -> None:
+    random = Random(seed)
+    net = Network(graph(random, 10), media=True, servers=("s1", "s2"), seed=seed, contents=LIVE)
+    names = sorted(net.nodes)
+    for _ in range(8):
+        net.client(*random.sample(names, random.choice([1, 2])), after=random.uniform(0, 1))
+    net.run(5)
+    net.freeze(random.choice([name for name in names if name != "rp" and not net.nodes[name].relays]))
+    net.run(8)
+    net.freeze(active(net))
+    net.run(3)
+    assert [len(viewer.received) for viewer in net.viewers] == [2] * 8
+    assert max(viewer.longest_gap for viewer in net.viewers) < 2
 
 
 def test_a_server_with_the_same_bytes_is_taken_before_one_that_has_others() -> None:

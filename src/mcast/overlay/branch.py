@@ -6,12 +6,16 @@ again with a new id. A join under id r waits at the next node only behind an id 
 chain of waiting nodes the ids fall, and no chain can close to a ring: nobody waits for ever. Who comes
 to resume never waits: he is refused at once and asks another.
 
+**Who is asked may say nothing**, as it has just failed. A further child's own question may have found another
+neighbour: that one is asked beside the first, under the child's id. The ids still fall, as this is done only
+for a child with a smaller id than the join's, and for one who comes to resume, whose STREAM waits nowhere.
+
 What an event means (an `Input` of the table) is decided here, for what parents say in parents.py, and for
 what has come of the search for one in seeking.py; what is done then is in steps.py.
 """
 
 from mcast.overlay import anew, knocking, renewal
-from mcast.overlay.actions import LOCAL, Action, ConnectionId, Dismiss
+from mcast.overlay.actions import LOCAL, Action, ConnectionId, Dismiss, Parent
 from mcast.overlay.branch_data import Why
 from mcast.overlay.candidates import Candidates
 from mcast.overlay.events import Departure, Feed
@@ -55,6 +59,17 @@ class Branch(Parents):
         happened = Input.ASKED if stream.resume is None else Input.RESUMES
         taken = self.take(happened, Why(now, stream=stream, connection=connection, source=source))
         return [*taken, *self._prune(now, deserted=True)]  # refused, where nobody else was left: it lingers
+
+    def on_other_way(self, parent: Parent, stream: Stream) -> None:
+        """Take in whom a further child's question has found: to be asked if the parent says nothing."""
+        asked = any(entry.parent == parent for entry in self.upstreams.values())
+        if self.state is not State.JOINING or asked or parent in self.candidates:
+            return
+        if stream.resume is not None:
+            self.candidates.hurry()  # its viewers have a buffer to live on, and that is all
+        elif stream.request > self.request:
+            return
+        self.candidates.add(parent, stream)
 
     def on_child_gone(self, connection: ConnectionId, how: Departure, now: float) -> list[Action]:
         """Remove a child, in whichever state; prune what nobody takes any more.

@@ -3,11 +3,15 @@
 The next one is asked as soon as the last has refused. One that says nothing costs `PATIENCE`: then
 the next is asked *beside* it, and the first that accepts is taken. So a hung server delays a viewer
 by a second at most, and a slow one that is the only one left is still waited for.
+
+A candidate may have been found by somebody else's question, while another one is asked already. It is asked
+under that question's id, as the way beyond it is known by no other.
 """
 
 from collections.abc import Iterable, Sequence
 
 from mcast.overlay.actions import Parent
+from mcast.wire.node import Stream
 
 PATIENCE = 1.0
 """Seconds after which a parent that has not answered is doubted: more than two round trips of 400 ms."""
@@ -31,12 +35,25 @@ class Candidates:
     def __init__(self, parents: Iterable[Parent], patience: float = PATIENCE) -> None:
         self._left, self._patience = list(parents), patience
         self._asked: float | None = None
+        self._found_by: dict[Parent, Stream] = {}
 
     def __repr__(self) -> str:
         return f"<Candidates {', '.join(map(str, self._left)) or 'none left'}>"
 
     def __len__(self) -> int:
         return len(self._left)
+
+    def __contains__(self, parent: Parent) -> bool:
+        return parent in self._left
+
+    def add(self, parent: Parent, stream: Stream) -> None:
+        """Take in one more, which the question of somebody has found who asks for the stream now."""
+        self._left.append(parent)
+        self._found_by[parent] = stream
+
+    def found_by(self, parent: Parent) -> Stream | None:
+        """Return whose question has found a candidate, if it was not the one that has found the others."""
+        return self._found_by.get(parent)
 
     @property
     def first(self) -> Parent | None:

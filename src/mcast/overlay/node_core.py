@@ -241,16 +241,22 @@ class NodeCore:
         if (full := self._room.refuse(stream, self._branches, now)) is not None:
             return [Reply(connection, self._neighbours.named_to(stream.sender, full))]
         if branch is not None:
+            if way := self._way_of(stream, now):
+                branch.on_other_way(NodeParent(way), stream)
             return branch.on_asked(stream, connection, now, source)
         if self._leaving:  # else it would begin what nobody ends
             return [Reply(connection, refusal(stream, MissReason.GONE, LEAVING_TEXT))]
-        neighbour = self._discovery.positive_entry(stream.request, now)
-        if self._root.begins(neighbour, now):
+        if self._root.begins(self._discovery.positive_entry(stream.request, now), now):
             return self._begin_at_server(asked, now)
-        if neighbour is None or neighbour not in self._neighbours:
+        if (way := self._way_of(stream, now)) is None:
             return [Reply(connection, refusal(stream, MissReason.GONE))]
-        candidates = Candidates([NodeParent(neighbour)])
+        candidates = Candidates([NodeParent(way)])
         return self._branch(stream.content).on_routed(stream, connection, candidates, now, source)
+
+    def _way_of(self, stream: Stream, now: float) -> str | None:
+        """Return the neighbour that the child's question has found, if it can be asked still."""
+        neighbour = self._discovery.positive_entry(stream.request, now)
+        return neighbour if neighbour is not None and neighbour in self._neighbours else None
 
     def _begin_at_server(self, asked: StreamReceived, now: float) -> list[Action]:
         stream, connection, source = asked.stream, asked.connection, asked.source

@@ -190,7 +190,7 @@ class Parents(Seeking):
         elif self.is_sent_away and len(self.upstreams) == 1:
             search.restart(now)  # there is no peace any more in which one is asked who has not answered yet
         elif self.replaced:
-            search.hurry(now)
+            search.restart(now)  # it has another stream now; a flood under way may wait for one that hangs
 
     def _other_lost(self, upstream: UpstreamId, now: float) -> list[Action]:
         entry, left = self.upstreams[upstream], self.leave([upstream])

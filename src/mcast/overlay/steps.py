@@ -104,9 +104,12 @@ def ask_next(branch: BranchData, why: Why) -> list[Action]:
     branch.upstreams[upstream] = UpstreamEntry(parent, asked_at=why.now)
     goes_on = not isinstance(parent, ServerParent) or parent.goes_on
     resumes = goes_on and branch.state is not State.JOINING
+    request, onward = branch.request, branch.onward
+    if (found_by := branch.candidates.found_by(parent)) is not None:
+        request, onward = found_by.request, found_by.resume
     ask = Subscribe(
-        upstream, branch.content, branch.request, parent, branch.hops, branch.start, resumes,
-        branch.onward if goes_on and not resumes else None,
+        upstream, branch.content, request, parent, branch.hops, branch.start, resumes,
+        onward if goes_on and not resumes else None,
     )  # fmt: skip
     told = server_news.passed_over(branch, before, parent, why.text) if branch.state is State.JOINING else []
     return [*told, ask]
