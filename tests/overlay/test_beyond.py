@@ -6,7 +6,14 @@ from dataclasses import replace
 from random import Random
 
 from mcast.overlay import actions as do
-from mcast.overlay.beyond import CHOICE_SECONDS, HOME_SECONDS, LAST_LOOK_SECONDS, LOOK_SPREAD, MAX_ASKED
+from mcast.overlay.beyond import (
+    CHOICE_SECONDS,
+    HOME_SECONDS,
+    LAST_LOOK_SECONDS,
+    LOOK_SPREAD,
+    MAX_ASKED,
+    OFFER_MS,
+)
 from mcast.overlay.events import (
     Accepted,
     Answered,
@@ -337,7 +344,7 @@ def test_neighbours_that_have_just_been_named_may_still_be_starting() -> None:
     core.handle(DiscReceived(1, again), 0.9)
     done = core.handle(Unasked("n2", again.request, "refused"), 1.1)
     assert of_kind(done, do.Seek) == [do.Seek("news")]
-    assert told(done).retry_ms == 0
+    assert told(done).retry_ms == OFFER_MS
 
 
 def test_who_has_been_told_to_wait_by_another_neighbour_waits_the_longer_time() -> None:

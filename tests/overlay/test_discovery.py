@@ -16,7 +16,7 @@ from mcast.overlay.discovery import (
     Outcome,
 )
 from mcast.overlay.discovery import found as answer_found
-from mcast.overlay.flood import OwnAnswer, OwnSearch
+from mcast.overlay.flood import Hindered, OwnAnswer, OwnSearch
 from mcast.shares import UNCOUNTED
 from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Found, Miss, MissReason
@@ -41,7 +41,7 @@ def asks(outcomes: list[Outcome]) -> dict[str, Disc]:
 
 
 def reason_of(outcome: Outcome) -> MissReason:
-    assert isinstance(outcome, do.Reply | OwnAnswer)
+    assert isinstance(outcome, do.Reply | OwnAnswer | Hindered)
     answer = outcome.message if isinstance(outcome, do.Reply) else outcome.answer
     assert isinstance(answer, Miss)
     return answer.reason
@@ -147,8 +147,8 @@ def test_who_cannot_be_asked_counts_as_cut_off() -> None:
     discovery = flooding()
     discovery.on_unasked("n2", R1, "connection refused", 0.1)
     (reply,) = discovery.on_unasked("rp", R1, "connection refused", 0.1)
-    assert isinstance(reply, do.Reply)
-    assert reply.message == miss(MissReason.CUT, text="connection refused")
+    assert isinstance(reply, Hindered)
+    assert reply.answer == miss(MissReason.CUT, text="connection refused")
 
 
 def test_a_flood_that_nobody_answers_ends_with_its_time() -> None:
@@ -314,7 +314,7 @@ def test_one_source_cannot_have_all_floods_and_ends_give_room_again() -> None:
     assert flood(300, UNCOUNTED)
     assert discovery.on_asker_gone(0)
     assert not flood(301, greedy)
-    given_up = [each for each in discovery.on_time(MAX_TIME_MS) if isinstance(each, do.Reply)]
+    given_up = [each for each in discovery.on_time(MAX_TIME_MS) if isinstance(each, Hindered)]
     assert len(given_up) == MAX_FLOODS // 2 + 10
     assert discovery.due is None
     assert sum(flood(number, greedy) for number in range(400, 600)) == MAX_FLOODS // 2

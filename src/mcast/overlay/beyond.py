@@ -2,10 +2,11 @@
 
     Seek --the bootstrapper--> Offered --Reach: connect--> RoundTripMeasured --> asked by floods, or chosen
 
-**Cut off.** A node whose neighbours offer no way, be it for a stream of its own or for somebody who asks,
-has others offered (`repair = "anyone"`), connects to them, and asks those that it has reached beside its
-neighbours. So the nearest that has a way is found as any parent is. Such a parent is left again as soon as a
-neighbour has a way (`strayed`): the links of the layout are what its author has wanted.
+**Cut off.** A node whose neighbours offer no way, be it for a stream of its own or for somebody who asks
+while one of them is dead or says nothing, has others offered (`repair = "anyone"`), connects to them, and
+asks those that it has reached beside its neighbours. So the nearest that has a way is found as any parent is.
+Such a parent is left again as soon as a neighbour has a way (`strayed`): the links of the layout are what its
+author has wanted.
 
 The nearest may all be siblings that have lost the same parent, and are as helpless. So each flood asks
 others: those that were asked least often, of them a rendezvous point, which has a way if anybody has, the one
@@ -33,6 +34,8 @@ from mcast.wire.bootstrap import DEFAULT_POLICY, MAX_OFFERED, NamedAddress
 
 MAX_ASKED = 4
 """Nodes beyond the neighbours that are asked at a time, not only the nearest ones."""
+OFFER_MS = 500
+"""When who asks in vain is to ask again: somebody will have been offered by then, and been connected to."""
 SEEK_AGAIN_SECONDS = 1.0
 """Until the bootstrapper is asked again: it knows of a dead node after some seconds at the latest."""
 KEPT_SECONDS = 10.0
@@ -125,6 +128,11 @@ class Beyond:
     def starting_ms(self, now: float) -> int:
         """Return how long a neighbour that the layout has just named may still be starting; 0: none is."""
         return ceil(1000 * max(self._fresh_until - now, 0)) if self._fresh else 0
+
+    @property
+    def again_ms(self) -> int:
+        """Return when who asks in vain is to ask again, as others may have been reached then; 0: not so."""
+        return OFFER_MS if self._policy.repair_anyone else 0
 
     def seek(self, content: str, now: float) -> list[Action]:
         """Have others offered, as no neighbour has a way to a content.

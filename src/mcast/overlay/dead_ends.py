@@ -9,6 +9,8 @@ What a neighbour says of itself (that it is fed with the content and not full) i
 flood is never narrowed down by it: it stays the way that finds whatever there is.
 """
 
+from dataclasses import dataclass
+
 from mcast.wire.node import Disc, Miss
 
 DEAD_END_SECONDS = 5.0
@@ -20,13 +22,22 @@ MAX_REMEMBERED = 1024
 """Of each kind; beyond, the oldest is forgotten."""
 
 
+@dataclass(frozen=True, slots=True)
+class Nowhere:
+    """What has come of a flood that has led nowhere."""
+
+    until: float  # when that is forgotten
+    answer: Miss
+    hindered: bool  # a neighbour was dead, or has said nothing
+
+
 class DeadEnds:
     """What one node remembers. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._until: dict[tuple[str, str], float] = {}  # by content and neighbour, the oldest first
         # By content and whether it was the last resort, the oldest first
-        self._nowhere: dict[tuple[str, bool], tuple[float, Miss]] = {}
+        self._nowhere: dict[tuple[str, bool], Nowhere] = {}
 
     def note(self, content: str, neighbour: str, now: float) -> None:
         """Take in that a walk to a content has led nowhere by way of a neighbour."""
@@ -49,15 +60,15 @@ class DeadEnds:
         """Return whether a neighbour is to be passed over on the way to a content."""
         return self._until.get((content, neighbour), now) > now
 
-    def note_nowhere(self, disc: Disc, answer: Miss, now: float) -> None:
+    def note_nowhere(self, disc: Disc, answer: Miss, now: float, *, hindered: bool) -> None:
         """Take in what has come of a flood."""
         key = disc.content, disc.last_resort
         self._nowhere.pop(key, None)
-        self._nowhere[key] = now + NOWHERE_SECONDS, answer
+        self._nowhere[key] = Nowhere(now + NOWHERE_SECONDS, answer, hindered)
         if len(self._nowhere) > MAX_REMEMBERED:
             del self._nowhere[next(iter(self._nowhere))]
 
-    def nowhere(self, disc: Disc, now: float) -> Miss | None:
+    def nowhere(self, disc: Disc, now: float) -> Nowhere | None:
         """Return what has come of such a flood for a content a moment ago; None if there was none."""
-        until, answer = self._nowhere.get((disc.content, disc.last_resort), (now, None))
-        return answer if until > now else None
+        told = self._nowhere.get((disc.content, disc.last_resort))
+        return told if told is not None and told.until > now else None

@@ -21,7 +21,8 @@ two are asked, nearest to the trouble first; what has led nowhere is remembered 
 that leads nowhere the flood follows, under another id.
 
 A MISS says why. `absent` comes from the rendezvous point alone and is passed on whenever it
-came; among the other reasons the most telling one is passed on, `duplicate` being the least.
+came; among the other reasons the most telling one is passed on, `duplicate` being the least. Where a
+neighbour is dead, or has said nothing, that is said beside it (`Hindered`): there may be others to ask.
 Floods are never coalesced: two that wait for each other's would wait for ever.
 
 One source cannot have all floods and ids: when they are scarce, each is held to its share.
@@ -37,7 +38,7 @@ from typing import TypeAlias
 
 from mcast.overlay.actions import Action, Ask, CancelAsks, ConnectionId, Reply
 from mcast.overlay.dead_ends import DeadEnds
-from mcast.overlay.flood import Asker, Flood, OwnAnswer, OwnSearch, PositiveEntry
+from mcast.overlay.flood import Asker, Flood, Hindered, OwnAnswer, OwnSearch, PositiveEntry
 from mcast.shares import UNCOUNTED, Shares, Source
 from mcast.wire.identity import Identity, IdentityKind
 from mcast.wire.node import Disc, Found, Miss, MissReason
@@ -92,11 +93,22 @@ def found(disc: Disc, giver: Identity) -> Found:
     return Found(request=disc.request, hops=disc.hops, content=disc.content, sender=giver)
 
 
+def _rank(answer: Miss) -> tuple[bool, bool, bool, int]:
+    """Return how worth passing on an answer is: the least is the most.
+
+    One that passes comes first: so the content exists, whatever another rendezvous point says. That a node
+    looks for another way (DEADLINE, and when to come again) says nothing of that.
+    """
+    looks = answer.reason is MissReason.DEADLINE
+    is_absent = answer.reason is MissReason.ABSENT
+    return not answer.retry_ms or looks, not is_absent, not answer.retry_ms, _TELLING.index(answer.reason)
+
+
 def _refuse(disc: Disc, asker: ConnectionId) -> Reply:
     return Reply(asker, miss(disc, MissReason.BUSY, "too many requests"))
 
 
-Outcome: TypeAlias = Action | OwnAnswer
+Outcome: TypeAlias = Action | OwnAnswer | Hindered
 
 
 class Discovery:
@@ -153,7 +165,8 @@ class Discovery:
         if known is not None:
             return [Reply(asker, known)]
         if not walks and _begins_at_client(disc) and (told := self.dead_ends.nowhere(disc, now)):
-            return [Reply(asker, miss(disc, told.reason, told.text, told.retry_ms))]
+            answer = miss(disc, told.answer.reason, told.answer.text, told.answer.retry_ms)
+            return [Hindered(asker, answer, walks) if told.hindered else Reply(asker, answer)]
         if isinstance(fallback, Found):
             self._positive[disc.request] = PositiveEntry(self._me.name, now + REQUEST_TTL)
         if disc.hops >= MAX_HOPS:
@@ -238,6 +251,16 @@ class Discovery:
             for outcome in (self._answer(flood, found(flood.disc, self._me)), *self._cancel(flood))
         ]
 
+    def on_reached(self, neighbour: str, round_trip_ms: float, now: float) -> list[Outcome]:
+        """Ask somebody who can be asked from now on, in the floods of others that have led nowhere yet."""
+        asks: list[Outcome] = []
+        for flood in self._floods.values():
+            if not isinstance(flood.asker, OwnSearch) and neighbour not in flood.waiting:
+                in_time = replace(flood.disc, remaining_ms=max(0, round(1000 * (flood.deadline - now))))
+                asks += (new := list(self._asks(in_time, {neighbour: round_trip_ms}, always=False)))
+                flood.waiting.update(ask.neighbour for ask in new)
+        return asks
+
     def on_time(self, now: float) -> list[Outcome]:
         """Give up the floods whose time is over; ask more where nobody says anything."""
         due = [flood for flood in self._floods.values() if flood.due <= now]
@@ -260,6 +283,7 @@ class Discovery:
         flood.waiting.discard(neighbour)
         flood.misses.append(answer)
         flood.answered |= answered
+        flood.unreached |= not answered
         if flood.walks and answer.reason in _DEAD_ENDS and not answer.retry_ms:
             self.dead_ends.note(flood.disc.content, neighbour, now)
         if flood.waiting:
@@ -335,18 +359,19 @@ class Discovery:
         self._ended(flood.disc.request)
         answer: Found | Miss | None = flood.fallback
         if answer is None:
-            # One that passes first: so the content exists, whatever another rendezvous point says.
-            told = min(flood.misses, key=lambda m: (not m.retry_ms, _TELLING.index(m.reason)))
+            told = min(flood.misses, key=_rank)
             answer = miss(flood.disc, told.reason, told.text, told.retry_ms)
             is_news = flood.answered and not flood.walks and told.reason is not MissReason.ABSENT
             if is_news and _begins_at_client(flood.disc):
-                self.dead_ends.note_nowhere(flood.disc, answer, now)
+                self.dead_ends.note_nowhere(flood.disc, answer, now, hindered=flood.hindered)
         return [self._answer(flood, answer), *self._cancel(flood)]
 
     def _answer(self, flood: Flood, answer: Found | Miss) -> Outcome:
         if isinstance(flood.asker, OwnSearch):
             unreachable = isinstance(answer, Miss) and not flood.answered and not flood.late
             return OwnAnswer(flood.asker, answer, unreachable)
+        if isinstance(answer, Miss) and flood.hindered:
+            return Hindered(flood.asker, answer, flood.walks)
         return Reply(flood.asker, answer)
 
     def _cancel(self, flood: Flood) -> list[Outcome]:

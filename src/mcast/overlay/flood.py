@@ -30,6 +30,18 @@ class OwnAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Hindered:
+    """What is to be answered to somebody whose question has led nowhere, as it could not go on as it should.
+
+    Of the neighbours that it was to be handed on to one is dead, or says nothing.
+    """
+
+    asker: ConnectionId
+    answer: Miss
+    walks: bool  # not all neighbours were asked
+
+
+@dataclass(frozen=True, slots=True)
 class PositiveEntry:
     """Who said FOUND under a request: a neighbour, or this node as the second choice."""
 
@@ -51,8 +63,14 @@ class Flood:
     waiting: set[str] = field(default_factory=set)
     misses: list[Miss] = field(default_factory=list)
     answered: bool = False  # by a neighbour, and not by the shell in its place
+    unreached: bool = False  # a neighbour could not be asked, or was lost before it answered
     late: bool = False  # its time was over before all had answered
     source: Source = UNCOUNTED  # which has a place among the floods as long as this one lasts
+
+    @property
+    def hindered(self) -> bool:
+        """Return whether a neighbour is dead, or has said nothing."""
+        return self.unreached or self.late
 
     @property
     def due(self) -> float:

@@ -30,7 +30,7 @@ from mcast.overlay.branch import Branch
 from mcast.overlay.branch_data import BranchData
 from mcast.overlay.chance import Chance
 from mcast.overlay.dead_ends import DeadEnds
-from mcast.overlay.discovery import WIDTH, Outcome
+from mcast.overlay.discovery import WIDTH
 from mcast.overlay.events import (
     Advertised,
     AdvertsLost,
@@ -40,6 +40,7 @@ from mcast.overlay.events import (
     Offered,
     RoundTripMeasured,
 )
+from mcast.overlay.flood import Hindered
 from mcast.overlay.further import MAX_MET, RENEW_SECONDS, Acquaintances, Introductions
 from mcast.overlay.room import Room
 from mcast.overlay.spares import Adverts
@@ -351,16 +352,20 @@ class Neighbours:
         """Have others offered, as no neighbour has a way to a content."""
         return [] if self.is_leaf else self._beyond.seek(content, now)
 
-    def on_nobody_asked(self, outcome: Outcome, now: float) -> list[Outcome]:
-        """Have others offered if it says that nobody could be asked, and tell who asks when to come again.
+    def on_hindered(self, hindered: Hindered, now: float) -> list[Action]:
+        """Have others offered, and tell who asks when to come again: when they, or a neighbour, can be asked.
 
-        That is only known while a neighbour may be starting; later he tries again by himself.
+        Where not all neighbours were asked, they are the next.
         """
-        match outcome:
-            case Reply(message=Miss(content=content, reason=MissReason.CUT) as cut):
-                again_ms = max(cut.retry_ms, self._beyond.starting_ms(now))
-                return [replace(outcome, message=replace(cut, retry_ms=again_ms)), *self.seek(content, now)]
-        return [outcome]
+        answer = hindered.answer
+        if answer.reason not in (MissReason.CUT, MissReason.DEADLINE):
+            return [Reply(hindered.asker, answer)]
+        if starting_ms := self._beyond.starting_ms(now):
+            answer = replace(answer, retry_ms=max(answer.retry_ms, starting_ms))
+        elif not answer.retry_ms and not hindered.walks and (again_ms := self._beyond.again_ms):
+            text = f"{self._me} looks for another way: {answer.text or 'a neighbour says nothing'}"
+            answer = replace(answer, reason=MissReason.DEADLINE, text=text, retry_ms=again_ms)
+        return [Reply(hindered.asker, answer), *self.seek(answer.content, now)]
 
     def note_asked(self, actions: Iterable[Action]) -> None:
         """Take in who is asked: of those that were offered others come first next time."""

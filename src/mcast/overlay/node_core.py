@@ -157,7 +157,7 @@ class NodeCore:
                 self._neighbours.on_missed(answer)
                 return self._discovery.on_miss(neighbour, answer, now)
             case Unasked(neighbour, request, text):
-                return self._on_unasked(neighbour, request, text, now)
+                return self._discovery.on_unasked(neighbour, request, text, now)
             case ConnectionGone(connection, how):
                 return self._on_connection_gone(connection, how, now)
             case Wanted():
@@ -177,8 +177,9 @@ class NodeCore:
                     self._discovery.dead_ends.forget(content, neighbour)
                 self._neighbours.learn(event, now)
                 return self._on_spare(neighbour, content, now)
-            case RoundTripMeasured() if self._neighbours.on_round_trip(event, now):
+            case RoundTripMeasured(neighbour, ms) if self._neighbours.on_round_trip(event, now):
                 self._searches.hurry(now)
+                return self._discovery.on_reached(neighbour, ms, now)
             case ServerListed():
                 news = self.servers.news_of(event)
                 self._learn(event, now)
@@ -306,11 +307,6 @@ class NodeCore:
     def _on_unwanted(self, content: str, now: float) -> list[Action]:
         branch = self._branches.get(content)
         return branch.on_child_gone(LOCAL, Departure.UNSUBSCRIBED, now) if branch else []
-
-    def _on_unasked(self, neighbour: str, request: bytes, text: str, now: float) -> list[Outcome]:
-        """Take in that a neighbour could not be asked; where nobody could, have others offered."""
-        outcomes = self._discovery.on_unasked(neighbour, request, text, now)
-        return [each for outcome in outcomes for each in self._neighbours.on_nobody_asked(outcome, now)]
 
     # Parents
 

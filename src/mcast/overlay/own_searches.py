@@ -11,7 +11,7 @@ from mcast.overlay.actions import Action, NodeParent, ServerParent
 from mcast.overlay.branch import Branch
 from mcast.overlay.candidates import Candidates, of_servers
 from mcast.overlay.discovery import OWN_FLOOD_SECONDS, Discovery, Outcome
-from mcast.overlay.flood import OwnAnswer, OwnSearch
+from mcast.overlay.flood import Hindered, OwnAnswer, OwnSearch
 from mcast.overlay.neighbours import Neighbours
 from mcast.overlay.root import Root
 from mcast.overlay.table import LOOKING, SEEKING, State
@@ -54,10 +54,13 @@ class OwnSearches:
     def resolve(self, outcomes: Iterable[Outcome], now: float) -> Iterable[Action]:
         """Hand the answers to this node's own floods to their searches; yield what is to be done."""
         for outcome in outcomes:
-            if isinstance(outcome, OwnAnswer):
-                yield from self._on_answer(outcome, now)
-            else:
-                yield outcome
+            match outcome:
+                case OwnAnswer():
+                    yield from self._on_answer(outcome, now)
+                case Hindered():
+                    yield from self._neighbours.on_hindered(outcome, now)
+                case _:
+                    yield outcome
 
     def _look_around(self, branch: Branch, request: bytes, now: float) -> Iterable[Action]:
         """Find whom to ask: by a flood, or at a rendezvous point among its servers, too."""

@@ -176,7 +176,8 @@ class Search:
             return SearchFailure(reason, text, self._tries + 1)
         is_in_time = now < self._deadline
         if is_in_time and retry_ms:
-            self._tries = 0  # the way is there: what failed before is over
+            # The way is there, and what failed before is over; but that somebody looks for one is none yet.
+            self._tries = int(reason is MissReason.DEADLINE)
             # The last look is at the very end, so that nobody misses a content by a second.
             self._again_at = min(now + _told_pause(retry_ms), self._deadline)
             return None
