@@ -40,7 +40,7 @@ from tools.lab.overview import table
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
 
-from overlay import resilience  # noqa: E402
+from overlay import resilience, sim_life  # noqa: E402
 
 MOST_NODES = 20_000
 
@@ -66,7 +66,7 @@ class Plan:
 
 def campus_graph(random: Random, names: Sequence[str]) -> Links:
     """Return a long graph, in which each node is linked only to nodes near it."""
-    return resilience.graph(random, len(names))
+    return sim_life.graph(random, len(names))
 
 
 KINDS: Mapping[str, Callable[[Random, Sequence[str]], Links]] = {**GRAPHS, "campus": campus_graph}

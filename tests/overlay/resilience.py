@@ -1,122 +1,13 @@
 """Overlays on random graphs in which one thing after another fails, and what their viewers see of it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from random import Random
+from dataclasses import dataclass
 from statistics import fmean, median, quantiles
 from typing import TypeAlias
 
-from mcast.config.layout_file import SCOPED_NODES
 from overlay.scenarios import Run
-from overlay.sim_watchdog import Watchdog
+from overlay.sim_life import Life, Links
 from overlay.simulation import Network, replayable
-
-Links: TypeAlias = Sequence[tuple[str, str]]
-
-
-def graph(random: Random, nodes: int, *, tree: bool = False) -> list[tuple[str, str]]:
-    """Return a connected graph in which most nodes have two to five neighbours: a campus, not a star.
-
-    In a `tree` every node that has others below it is a cut vertex.
-    """
-    names = ["rp", *(f"n{number}" for number in range(1, nodes))]
-    links = {(names[random.randrange(max(0, at - 20), at)], names[at]) for at in range(1, nodes)}
-    while len(links) < 2 * nodes - 2 and nodes > 5 and not tree:
-        at = random.randrange(nodes)
-        other = random.randrange(max(0, at - 20), min(nodes, at + 20))
-        if at != other and (names[max(at, other)], names[min(at, other)]) not in links:
-            links.add((names[min(at, other)], names[max(at, other)]))
-    return sorted(links)
-
-
-@dataclass
-class Life:
-    """One overlay, its viewers, and what happens to it."""
-
-    net: Network
-    random: Random
-    watchdog: Watchdog
-    down: dict[str, Callable[[], None]] = field(default_factory=dict)  # what is broken, and how it is mended
-
-    @classmethod
-    def begin(
-        cls, seed: int, nodes: int, *, loss: bool = False, records: bool = False, offers: bool = False,
-        standbys: int = 0, parents: int = 1, links: Links | None = None, large: bool = False,
-    ) -> "Life":  # fmt: skip
-        """Return an overlay in which viewers watch, about one for each two nodes.
-
-        With `offers` there is a bootstrapper that tells who is up; it is needed, as the layout is a tree.
-        """
-        random = Random(seed)
-        roots = ["rp", *random.sample([f"n{number}" for number in range(1, nodes)], standbys)]
-        net = Network(links or graph(random, nodes, tree=offers), media=True, servers=("s1", "s2"), seed=seed,
-                      records=records, offers=offers, rendezvous=roots, parents=parents,
-                      scoped=nodes > SCOPED_NODES, large=large)  # fmt: skip
-        names = sorted(net.nodes)
-        for _ in range(max(4, nodes // 2)):
-            net.client(*random.sample(names, random.choice([1, 2])), after=random.uniform(0, 1))
-        net.run(4)
-        assert {viewer.state for viewer in net.viewers} == {"watching"}, net.viewers
-        net.world.control_loss = 0.05 if loss else 0.0
-        net.world.media_loss = 0.02 if loss else 0.0
-        return cls(net, random, Watchdog(net))
-
-    def relays(self) -> list[str]:
-        """Return the living nodes, but for the last rendezvous point, that others are fed by."""
-        living = [node for node in self.net.nodes.values()
-                  if node.alive and not node.frozen and not node.is_leaving]  # fmt: skip
-        roots = [node for node in living if node.core.rendezvous]
-        return [node.name for node in living if node.relays and (node not in roots or len(roots) > 1)]
-
-    def fail(self) -> None:
-        """Let one thing fail, of any kind."""
-        kind = self.random.choice([self.crash, self.freeze, self.cut, self.cut_media, self.leave])
-        kind()
-
-    def crash(self) -> None:
-        name = self._victim()
-        if name is not None:
-            self.net.kill(name)
-            self.down[name] = lambda: self._start(name)
-
-    def leave(self) -> None:
-        name = self._victim()
-        if name is not None:
-            self.net.nodes[name].stop()
-            self.down[name] = lambda: self._start(name)
-
-    def freeze(self) -> None:
-        name = self._victim()
-        if name is not None:
-            self.net.freeze(name)
-            self.down[name] = lambda: self.net.thaw(name)
-
-    def cut(self, *, control: bool = True) -> None:
-        one, other = self.random.choice(self.net.graph.links)
-        if f"{one}-{other}" not in self.down:
-            self.net.world.cut(one, other, control=control)
-            self.down[f"{one}-{other}"] = lambda: self.net.world.mend(one, other)
-
-    def cut_media(self) -> None:
-        self.cut(control=False)
-
-    def mend(self) -> None:
-        """Mend what has been broken for longest."""
-        if self.down:
-            self.down.pop(next(iter(self.down)))()
-
-    def join(self) -> None:
-        """Let a viewer come."""
-        names = [name for name, node in self.net.nodes.items() if node.alive and not node.frozen]
-        self.net.client(*self.random.sample(sorted(names), 2))
-
-    def _victim(self) -> str | None:
-        names = [name for name in self.relays() if name not in self.down]
-        return self.random.choice(names) if names else None
-
-    def _start(self, name: str) -> None:
-        if not self.net.nodes[name].alive:
-            self.net.start(name)
 
 
 @dataclass(frozen=True)
@@ -253,10 +144,14 @@ class Trial(Run):
 
 def churn(
     seed: int, nodes: int = 20, *, loss: bool = False, offers: bool = False, standbys: int = 0,
-    parents: int = 1,
+    parents: int = 1, mixed: bool = False, live: bool = False,
 ) -> Trial:  # fmt: skip
-    """One thing after another fails, of whatever kind, and is mended; viewers come meanwhile."""
-    life = Life.begin(seed, nodes, loss=loss, offers=offers, standbys=standbys, parents=parents)
+    """One thing after another fails, of whatever kind, and is mended; viewers come meanwhile.
+
+    At the end all viewers leave, and nothing is streamed for nobody.
+    """
+    life = Life.begin(seed, nodes, loss=loss, offers=offers, standbys=standbys, parents=parents, mixed=mixed,
+                      live=live)  # fmt: skip
     trial = Trial(life.net, lambda: None)
 
     def play() -> None:
@@ -270,7 +165,9 @@ def churn(
         life.net.run(6)
         trial.figures = figures(life, since, before)
         life.net.world.control_loss = life.net.world.media_loss = 0.0
-        _check_all_is_well(life.net)
+        # Who had no way for longer than a history may lack numbers of a live input: nobody has them any more.
+        _check_all_is_well(life.net, lost=10**6 if live else 0)
+        _check_all_ends(life.net)
 
     trial.play = play
     return trial
@@ -306,10 +203,20 @@ def crashes(
     return trial
 
 
-def _check_all_is_well(net: Network) -> None:
+def _check_all_is_well(net: Network, *, lost: int = 0) -> None:
     net.settle(15)
     net.check_trees()
-    net.check_media()
+    net.check_media(lost=lost)
+
+
+def _check_all_ends(net: Network) -> None:
+    """Have all viewers leave; a stream outlives by some seconds who has died, and the last viewer below."""
+    for viewer in net.viewers:
+        viewer.leave()
+    net.world.clock.run(40, lambda: all(node.core.is_idle for node in net.all_nodes()))
+    net.run(4)
+    net.settle(15)
+    net.check_empty()
 
 
 TRIALS: Mapping[str, Callable[..., Trial]] = {"churn": churn, "resilience": crashes}

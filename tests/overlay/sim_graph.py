@@ -26,6 +26,11 @@ class Graph:
         self._around.setdefault(one, set()).add(other)
         self._around.setdefault(other, set()).add(one)
 
+    def remove(self, one: str, other: str) -> None:
+        self.links.remove((one, other) if one < other else (other, one))
+        self._around[one].discard(other)
+        self._around[other].discard(one)
+
     def around(self, name: str) -> list[str]:
         """Return the neighbours of a node, in order."""
         return sorted(self._around.get(name, set()) - {name})

@@ -232,6 +232,8 @@ def datagram(sender: Process, receiver: Process, happen: Callable[[], None]) -> 
     loss = max(world.media_loss, link.media_loss)
     if link.media_is_down or (loss and world.random.random() < loss):
         return
+    if (sender.name, receiver.name) in world.one_way:
+        return
     world.clock.after(
         link.media_delay, lambda: None if link.media_is_down else receiver.takes_datagram(happen)
     )
@@ -277,7 +279,8 @@ class Inlet:
         """Bring a train, as any datagram: the one event of which there are millions."""
         link, world = self.link, self.process.world
         loss = max(world.media_loss, link.media_loss)
-        if not link.media_is_down and not (loss and world.random.random() < loss):
+        is_lost = link.media_is_down or (loss and world.random.random() < loss)
+        if not is_lost and not (world.one_way and (self.parent.name, self.process.name) in world.one_way):
             world.clock.after(link.media_delay, partial(self._arrive, begin, end))
 
     def _arrive(self, begin: int, end: int) -> None:

@@ -193,4 +193,7 @@ class Watchdog:
 
     def _is_whole(self, one: str, other: str) -> bool:
         link = self._net.world.link(one, other)
+        one_way = self._net.world.one_way
+        if (one, other) in one_way or (other, one) in one_way:
+            return False
         return link.control_down_since is None and not link.media_is_down

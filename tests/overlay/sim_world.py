@@ -79,6 +79,7 @@ class World:
         self.train_seconds = PACE  # from one train to the next
         self.media_loss = 0.0  # of a train on a link
         self.control_loss = 0.0  # of a segment: it comes late
+        self.one_way: set[tuple[str, str]] = set()  # from whom no datagram comes, and to whom not
         self.in_flight = 0  # control messages
         self._links: dict[tuple[str, str], Link] = {}
         self._wires: dict[Wire, None] = {}  # in order: a set's order is no part of the seed
@@ -171,6 +172,8 @@ class Process:
     def can_reach(self, other: "Process") -> bool:
         """Tell whether what this process says by datagrams is heard and answered by the other one."""
         link = self.world.link(self.name, other.name)
+        if (self.name, other.name) in self.world.one_way:
+            return False
         return self.alive and not self.frozen and other.alive and not link.media_is_down
 
 

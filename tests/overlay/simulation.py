@@ -433,6 +433,8 @@ def run_of(argv: list[str] | None) -> "Run":
     group.add_argument("--loss", action="store_true", help="messages come late, datagrams are lost")
     group.add_argument("--offers", action="store_true", help="a bootstrapper tells who is up")
     group.add_argument("--large", action="store_true", help="less happens in a second")
+    group.add_argument("--mixed", action="store_true", help="links and servers fail in all ways, too")
+    group.add_argument("--live", action="store_true", help="the content is live")
     group.add_argument("--standbys", type=int, help="further rendezvous points")
     group.add_argument("--seconds", type=float, help="for which nodes crash")
     group.add_argument("--share", type=float, help="of the nodes, that crashes each second")

@@ -11,7 +11,7 @@ from mcast.wire.node import StopReason
 from mcast.wire.position import Position
 from overlay.branches import RESUMING, fed, repairing, spare_port
 from overlay.effort import TIMEOUT, seeds
-from overlay.resilience import graph
+from overlay.sim_life import graph
 from overlay.sim_server import SimContent
 from overlay.sim_watchdog import Watchdog
 from overlay.simulation import Network

@@ -20,11 +20,11 @@ from mcast.overlay.events import (
 from mcast.overlay.node_core import NodeCore
 from mcast.overlay.table import State
 from mcast.wire.bootstrap import Policy
-from overlay import resilience
 from overlay.branches import SPARE, asks, events, fed, left, spare_port, told
 from overlay.cores import fed_node
 from overlay.effort import TIMEOUT, seeds
 from overlay.messages import N2, RP
+from overlay.sim_life import graph
 from overlay.sim_watchdog import Watchdog
 from overlay.simulation import Network
 from overlay.test_resilience import parent, watching
@@ -210,7 +210,7 @@ def test_a_node_leaves_a_link_that_loses_much() -> None:
 @pytest.mark.parametrize("seed", seeds(1))
 def test_nobody_flaps_and_nothing_loops_when_all_links_change(seed: int) -> None:
     random = Random(seed)
-    net = Network(resilience.graph(random, 16), media=True, seed=seed, optimise=True, most_delay=0.06)
+    net = Network(graph(random, 16), media=True, seed=seed, optimise=True, most_delay=0.06)
     for _ in range(8):
         net.client(random.choice(sorted(net.nodes)), after=random.uniform(0, 1))
     net.run(4)

@@ -75,6 +75,18 @@ def test_the_same_holds_while_messages_and_datagrams_are_lost(seed: int) -> None
 
 
 @pytest.mark.parametrize("seed", seeds(1))
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"offers": True}, {"live": True}, {"standbys": 1, "parents": 2}],
+    ids=lambda options: " ".join(options) or "plain",
+)
+def test_the_same_holds_where_links_fail_one_way_servers_hang_and_the_layout_changes(
+    options: dict[str, int], seed: int
+) -> None:
+    assert resilience.played("churn", seed, nodes=8, mixed=True, **options).lost == 0
+
+
+@pytest.mark.parametrize("seed", seeds(1))
 def test_nodes_that_crash_all_the_time_cost_their_viewers_no_number(seed: int) -> None:
     assert resilience.played("resilience", seed, nodes=40, seconds=6.0).lost == 0
 
@@ -91,7 +103,7 @@ def test_a_trial_that_fails_is_seen_again_by_what_its_note_says(
 ) -> None:
     lives: list[list[str]] = []
 
-    def not_well(net: Network) -> None:
+    def not_well(net: Network, **_: int) -> None:
         lives.append([*net.timeline(), str(net.now), str(net.policy)])
         raise AssertionError("not well")
 

@@ -24,7 +24,7 @@ from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Miss, MissReason
 from overlay.cores import misses
 from overlay.messages import N1, N2, N3, R1, R2, R3, RP, VIEWER, found, miss
-from overlay.resilience import graph
+from overlay.sim_life import graph
 from overlay.simulation import Network
 
 N4 = Identity.node("n4")
