@@ -69,6 +69,7 @@ def figures(life: Life, since: float, before: tuple[int, int]) -> Figures:
     net, dog = life.net, life.watchdog
     taken, cut = _told(life, _repairs(life.net, since)), _told(life, _cuts(life.net, since))
     requests, news = messages_of(net)
+    stayed = [viewer for viewer in net.viewers if viewer.state != "left"]  # till what was missing had come
     return Figures(
         repairs=len(taken.had_way),
         without_gap=sum(wait == 0 for wait in taken.had_way),
@@ -76,7 +77,7 @@ def figures(life: Life, since: float, before: tuple[int, int]) -> Figures:
         cut=Waits.of(cut.had_way),
         without_way=taken.others,
         longest_gap=max((v.longest_gap for v in net.viewers if dog.had_way(v.node.name, since)), default=0.0),
-        lost=sum(v.lost(net.repaired_by) for v in net.viewers if dog.had_way(v.node.name, since)),
+        lost=sum(v.lost(net.repaired_by) for v in stayed if dog.had_way(v.node.name, since)),
         requests_each=(requests - before[0]) / max(len(taken.had_way), 1),
         news_each=(news - before[1]) / max(len(taken.had_way), 1),
         loops=dog.loops_seen,
