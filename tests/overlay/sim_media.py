@@ -105,8 +105,12 @@ class SimChild:
 class SimFanout:
     """The parent's side of one stream in one process."""
 
-    def __init__(self, process: Process, ssrc: int, supply: FeedState, depth: int = HISTORY) -> None:
+    def __init__(
+        self, process: Process, ssrc: int, supply: FeedState, depth: int = HISTORY,
+        reach_back: Callable[[int], None] | None = None,
+    ) -> None:  # fmt: skip
         self.process, self.ssrc, self.supply, self._depth = process, ssrc, supply, depth
+        self._reach_back = reach_back
         self.have = Numbers()
         self.children: dict[ConnectionId, SimChild] = {}
         self.viewer: Callable[[int, int], None] | None = None  # the child inside this process
@@ -177,8 +181,10 @@ class SimFanout:
         return self.process.world.now - self.last_media >= QUIET
 
     def asked_again(self, inlet: "Inlet", gaps: Iterable[Span]) -> None:
-        """Take in a NACK."""
+        """Take in a NACK; what it asks for from before this process has begun is asked for above."""
         for gap in gaps:
+            if self._reach_back is not None and gap[0] < self.have.first:
+                self._reach_back(gap[0])
             for span in self.have.within(max(gap[0], self.tail), gap[1]):
                 inlet.carry(*span)
 

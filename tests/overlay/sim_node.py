@@ -389,7 +389,9 @@ class SimNode(Process):
                 self.handle(ev.FeedChanged(upstream, feed))
 
     def _open(self, content: str, ssrc: int) -> SimRelay:
-        fanout = SimFanout(self, ssrc, FeedState.WAITING)
+        fanout = SimFanout(
+            self, ssrc, FeedState.WAITING, reach_back=lambda number: receiver.reach_back(number)
+        )
         receiver = SimReceiver(self, ssrc, fanout.push, self.handle)
         relay = self.relays[content] = SimRelay(fanout, receiver)
         if (viewer := self.viewers.get(content)) is not None and viewer.state == "watching":

@@ -14,7 +14,7 @@ from mcast.net.task_thread import TaskThread
 from mcast.overlay.actions import Accept
 from mcast.overlay.events import Drained, Feed, FeedChanged
 from mcast.peer.upstream import Upstream
-from mcast.roles.node.content_relay import ContentRelay, Listeners, RelayHost
+from mcast.roles.node.content_relay import ContentRelay, Listeners, Newcomer, RelayHost
 from mcast.roles.node.inbound import Inbound
 from mcast.roles.node.own_process import MediaSettings, OwnProcess
 from mcast.roles.node.relays import RelayDb, admit
@@ -97,11 +97,15 @@ class Scene:
 
     def granted(self, upstream: int, resume: Position | None) -> GrantedUpstream:
         sock, buffer_bytes = open_media_socket(LOCAL, MediaPorts())
-        port = self.above.fanout.admit(
-            KEY + upstream, "n1", LOCAL, LOCAL, self.token(upstream), resume=resume, buffer_bytes=buffer_bytes
-        )
+        port = self._admit(upstream, resume, buffer_bytes)
         accepted = port_for(stream_of(disc()), ssrc=SSRC, port=port, token=self.token(upstream))
         return GrantedUpstream(upstream, accepted, sock, resume=resume)
+
+    def _admit(self, upstream: int, resume: Position | None, buffer_bytes: int) -> int:
+        """Be taken in by the parent; return its port."""
+        return self.above.fanout.admit(
+            KEY + upstream, "n1", LOCAL, LOCAL, self.token(upstream), resume=resume, buffer_bytes=buffer_bytes
+        )
 
     def token(self, upstream: int) -> bytes:
         return bytes([upstream]) * len(TOKEN)
@@ -135,8 +139,23 @@ class Scene:
         return answer, trains
 
     def close(self) -> None:
+        """End all; those below have ended before."""
         self._open.close()
         for content in self.db:
             self.db.close(content)
         self.reaper.stop()
         self.host.stop()
+
+
+class Below(Scene):
+    """The same, where the relay of another scene is the parent."""
+
+    def __init__(self, upper: Scene) -> None:
+        super().__init__(upper.above)
+        self._upper = upper
+
+    def _admit(self, upstream: int, resume: Position | None, buffer_bytes: int) -> int:
+        newcomer = Newcomer(
+            KEY + upstream, "n2", LOCAL, LOCAL, self.token(upstream), resume=resume, buffer_bytes=buffer_bytes
+        )
+        return self._upper.relay.take_in(newcomer)

@@ -1,5 +1,6 @@
 """A relay between real parents and children on the loopback, here and in a worker; and the RelayDb."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -23,9 +24,9 @@ from mcast.roles.node.workers.pool import WorkerPool
 from mcast.wire.position import Position
 from mcast.wire.rtcp import FeedState
 from media.plane.parts import Family, family
-from media.plane.streams import SSRC, train
+from media.plane.streams import SSRC, numbers_of, train
 from roles.partners import RP, disc, stream_of
-from roles.relay_scene import KEY, GrantedUpstream, Scene
+from roles.relay_scene import KEY, Below, GrantedUpstream, Scene
 
 
 @pytest.fixture
@@ -122,6 +123,25 @@ def test_a_child_gets_what_it_lacks_although_the_relay_has_begun_later_for_anoth
     )
     numbers = [number for item in trains for number in range(item.first, item.next)]
     assert sorted(numbers) == list(range(5, 20)), "and each of them once"
+
+
+def test_what_a_child_lacks_comes_by_relays_that_have_all_begun_later_for_another_one_s_sake(
+    above: Family, scene: Scene
+) -> None:
+    above.fanout.push(train(0, 20, keys=[0]))
+    scene.receive(resume=Position(SSRC, 12))
+    wait_until(lambda: scene.relay.wanted.next == 20)
+    with contextlib.closing(Below(scene)) as middle, contextlib.closing(Below(middle)) as lowest:
+        for each in (middle, lowest):
+            each.receive(resume=Position(SSRC, 12))
+            wait_until(lambda each=each: each.relay.wanted.next == 20)  # type: ignore[misc]
+        _, content = lowest.child(resume=Position(SSRC, 12))
+        wait_until(lambda: numbers_of(content) == list(range(12, 20)))
+        _, lacking = lowest.child(resume=Position(SSRC, 5))
+        wait_until(lambda: sorted(numbers_of(lacking)) == list(range(5, 20)), "each number once")
+        above.fanout.push(train(20, 2))
+        wait_until(lambda: content[-1].next == 22)
+        assert numbers_of(content) == list(range(12, 22)), "what the other one lacks is not for this one"
 
 
 def test_the_children_are_told_how_the_node_is_fed(above: Family, scene: Scene) -> None:

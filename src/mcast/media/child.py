@@ -138,6 +138,7 @@ class Child:
     refused_to: int = 0  # its socket was full while it was catching up, with what lies below this number
     fed_at: float = 0.0  # when something was sent to it while it was catching up
     asked_at: float = float("-inf")  # when it has last asked for something
+    reached_at: float = float("-inf")  # when it has last made this node ask for something older
     repaired: dict[int, float] = field(default_factory=dict)  # number: when it was sent again last
     resent: int = 0
     unrepaired: int = 0
@@ -146,7 +147,7 @@ class Child:
     state: ChildState = ChildState.WAITING
     sender: TrainSender | None = None
     common: socket.socket | None = None  # unconnected, at the address and port of its own one
-    floor: int = 0  # where it began: nothing below is sent
+    floor: int = 0  # nothing below is sent: where it began, or older what it has asked for
     keyframe_by: float | None = None  # waits for a keyframe at `cursor` or later, until this time
     began_live: bool = False
     late: list[Train] = field(default_factory=list)
@@ -224,7 +225,7 @@ class Child:
         if resume is not None and (empty or history.oldest <= resume.next <= history.head + MAX_AHEAD):
             self.cursor = self.floor = resume.next
         elif resume is not None and resume.next < history.oldest:
-            self.cursor = self.floor = history.oldest
+            self.cursor, self.floor = history.oldest, resume.next  # what lies between may still come
             self.skipped += history.oldest - resume.next
         elif self.start is Start.KEYFRAME and history.last_keyframe is not None:
             self.cursor = self.floor = history.last_keyframe

@@ -234,6 +234,11 @@ class Children:
             child.place(self.history, now)
             self._change(child, ChildState.CATCHING_UP)
 
+    def lower(self, child: Child, number: int) -> None:
+        """Hand on to a child also what comes late from a lower number on: it has asked for that."""
+        with self.lock:
+            child.floor = min(child.floor, number)
+
     def feed(self, total: TokenBucket, now: float) -> None:
         """Send to the children that catch up what they may have by now."""
         with self.lock:

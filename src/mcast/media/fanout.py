@@ -28,7 +28,7 @@ from mcast.media.delay import Passage
 from mcast.media.feedback import FeedbackReader
 from mcast.media.forwarding import Push, push
 from mcast.media.history import DEFAULT_BOUNDS, Archive, History, HistoryBounds
-from mcast.media.repair import MIN_REPAIR_RATE, QUESTIONS
+from mcast.media.repair import MIN_REPAIR_RATE, QUESTIONS, ReachBack
 from mcast.media.reports import Supply
 from mcast.media.rtcp_session import RtcpSession
 from mcast.media.timing import DEFAULT_TIMING, Timing
@@ -66,11 +66,13 @@ class Fanout:
         offload: bool = True,
         timing: Timing = DEFAULT_TIMING,
         origin: Callable[[float], Origin | None] | None = None,
+        reach_back: ReachBack | None = None,
     ) -> None:
         """Begin at a position; `cname` names this host in RTCP, `offload` may switch UDP_SEGMENT off.
 
         `origin` tells what the server's clock says, None says that this host is the server.
         `archive` makes every datagram below the head; it may be asked until `close` has returned.
+        `reach_back` asks above, where there is somebody, for what a child lacks from before the position.
         """
         self.content, self._ssrc = content, position.ssrc
         self.counters = Counters()
@@ -82,6 +84,7 @@ class Fanout:
         self._rtcp = RtcpSession(
             content, position.ssrc, self._children, reader, ports, log,
             on_lost=on_lost, origin=origin or self._own_clock, cname=cname, offload=offload, timing=timing,
+            reach_back=reach_back,
         )  # fmt: skip
         self._lock = threading.Lock()  # admission and closing
         self._closed = False

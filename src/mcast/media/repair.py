@@ -9,12 +9,19 @@ The budget of a child is a share of the stream's own rate, so that a flood of NA
 the stream itself does. All children together share another one with those that catch up; repairs are
 taken from it first, as a viewer waits for them. And a child may ask for so many numbers a second
 that the search for them is no burden either.
+
+**What this node has never asked for** lies below where it began, for one child's sake, and another child, or
+one below that one, may lack it. So it is asked for above then, from the lowest number that is asked for here:
+once, whoever asks, so that it goes up from node to node to the first that has it. When it comes it is
+handed on as all that comes late is (children.py), to those that go on from there or have asked for it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from mcast.media.child import Child, ChildState
 from mcast.media.children import Children
+from mcast.media.history import MAX_DATAGRAMS, MAX_SECONDS
 from mcast.media.reception import extend
 from mcast.media.token_bucket import TokenBucket
 
@@ -32,39 +39,53 @@ QUESTIONS = 32.0
 """Numbers looked up for each one sent: a child asks again and again for what its parent lacks, too."""
 MEASURE_SECONDS = 0.5
 """How long a measured rate is good for."""
+REACH_SECONDS = 0.1
+"""For so long a child that has made this node ask above does not make it ask for something still older."""
+
+ReachBack: TypeAlias = Callable[[int], None]
+"""Has the numbers from this one on asked for above, if they lie below where this node has begun. It may be
+called by any thread."""
 
 
 class Repair:
     """The feedback thread's."""
 
-    def __init__(self, children: Children, total: TokenBucket) -> None:
-        """`total` are the bytes that may be sent to all children beside the stream itself."""
-        self._children, self._total = children, total
+    def __init__(self, children: Children, total: TokenBucket, reach_back: ReachBack | None = None) -> None:
+        """`total` are the bytes that may be sent to all children beside the stream itself.
+
+        `reach_back` is None where nothing is above.
+        """
+        self._children, self._total, self._reach_back = children, total, reach_back
         self._rate, self._measured = MIN_REPAIR_RATE, float("-inf")
+        self._reached: int | None = None  # asked for above: from this number on
 
     def answer(self, child: Child, sequences: Iterable[int], now: float) -> None:
-        """Send again what a child asks for, as far as it is held and was sent to it before."""
+        """Send again what a child asks for, as far as it is held; ask above for what is too old for us."""
         if child.sender is None or child.state not in (ChildState.CATCHING_UP, ChildState.LIVE):
             return
         self._allow(child, now)
         before = now - max(child.round_trip.smoothed or 0.0, MIN_ROUND_TRIP)
-        # Who goes on where another parent has left him may be asking for what that one has lost.
-        floor = child.floor if child.resume is None else 0
         for sequence in sequences:
             if child.questions.left(now) < 1:
                 child.unrepaired += 1
                 continue
             child.questions.take(1)
             number = extend(sequence, child.cursor)
-            if floor <= number < child.cursor:
+            # Also what lies below where it began: it, or one below it, may go on from where another parent
+            # has left it.
+            if 0 <= number < child.cursor:
                 self._send(child, number, before, now)
 
     def _send(self, child: Child, number: int, before: float, now: float) -> None:
-        last = child.repaired.get(number) or self._children.late_sent.get(number)
+        last = child.repaired.get(number)
+        if last is None and number >= child.floor:
+            last = self._children.late_sent.get(number)
         if last is not None and last > before:
             return
         datagram = self._children.read(number)
         copies = 1 if last is None else 2
+        if datagram is None:
+            self._ask_above(child, number, now)
         if datagram is None or child.sender is None or child.repairs.left(now) < 1:
             child.unrepaired += 1
             return
@@ -74,6 +95,19 @@ class Repair:
             self._total.note_loss(len(datagram))
             child.resent += child.sender.send_packet(datagram)
         _remember(child, number, now)
+
+    def _ask_above(self, child: Child, number: int, now: float) -> None:
+        """Have a number that is not held asked for above, and handed on to this child when it comes."""
+        depth = min(MAX_DATAGRAMS, round(self._rate * MAX_SECONDS))  # what a history may hold
+        if self._reach_back is None or number < child.cursor - depth:
+            return
+        is_older = self._reached is None or number < self._reached
+        if is_older and now - child.reached_at < REACH_SECONDS:
+            return
+        self._children.lower(child, number)
+        if is_older:
+            self._reached, child.reached_at = number, now
+            self._reach_back(number)
 
     def _allow(self, child: Child, now: float) -> None:
         """Let the budgets follow the stream's rate."""

@@ -24,7 +24,7 @@ from mcast.media.child import MIN_BURST, Child, ChildLost, ChildState, OnLost
 from mcast.media.children import Children
 from mcast.media.feedback import FeedbackReader
 from mcast.media.plain_report import PlainReports
-from mcast.media.repair import Repair
+from mcast.media.repair import ReachBack, Repair
 from mcast.media.reports import (
     ChildReport,
     SenderRound,
@@ -73,14 +73,18 @@ class RtcpSession:
         cname: str,
         offload: bool,
         timing: Timing,
+        reach_back: ReachBack | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """`wall` is the clock that SRs tell, in Unix seconds; `origin` is what the server's clock says."""
+        """`wall` is the clock that SRs tell, in Unix seconds; `origin` is what the server's clock says.
+
+        `reach_back` asks above for what a child lacks from before this host has begun.
+        """
         self._content, self._ssrc, self._cname = content, ssrc, cname
         self._children, self._reader, self._log = children, reader, log
         self._on_lost, self._offload, self._timing = on_lost, offload, timing
         self._wall, self._origin = wall, origin
-        self._repair = Repair(children, reader.total)
+        self._repair = Repair(children, reader.total, reach_back)
         self._sockets = ChildSockets(ports, reader, self._on_readable)
         self._supply = Supply()
         self._strays = deque[tuple[bytes, SockAddr]]()  # packets that a new child's socket has caught

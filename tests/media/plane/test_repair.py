@@ -9,7 +9,7 @@ import pytest
 from helpers import wait_until
 from mcast.media.child import Child, ChildState
 from mcast.media.children import Children
-from mcast.media.history import History
+from mcast.media.history import MAX_SECONDS, History
 from mcast.media.repair import MIN_REPAIR_RATE, QUESTIONS, Repair
 from mcast.media.token_bucket import TokenBucket
 from mcast.net.ratelimit import RateLimitedLog
@@ -17,6 +17,7 @@ from mcast.net.udp import TrainSender
 from mcast.wire.node import Start
 from mcast.wire.position import Position
 from mcast.wire.rtp import HEADER_SIZE
+from mcast.wire.train import Train
 from media.plane.parts import LOCAL, PATIENT, Pusher, family
 from media.plane.streams import RATE, SIZE, number_of, push, train
 
@@ -100,7 +101,8 @@ class Answers:
     def __init__(self, count: int = 2_000) -> None:
         self.children = Children("news", History(0), RateLimitedLog(logging.getLogger(__name__)))
         self.total = TokenBucket(1e9, 1e9, 0.0)
-        self.repair = Repair(self.children, self.total)
+        self.reached: list[int] = []  # what was asked for above
+        self.repair = Repair(self.children, self.total, self.reached.append)
         self.lookups: list[int] = []
         self._read, self.children.read = self.children.read, self._count_read  # type: ignore[method-assign]
         for first in range(0, count, 40):
@@ -127,7 +129,18 @@ class Asker:
 
     def __init__(self, repair: Repair, child: Child) -> None:
         self._repair, self.state, self.got = repair, child, list[int]()
+        self.late: list[tuple[int, int]] = []
         child.sender = cast(TrainSender, self)
+
+    def be_live(self, children: Children) -> None:
+        """Be one of those that are sent what comes."""
+        children.add(self.state)
+        with children.lock:
+            children.live.add(self.state)
+
+    def send(self, train: Train) -> int:
+        self.late.append((train.first, train.count))
+        return train.count
 
     def send_packet(self, packet: memoryview) -> bool:
         self.got.append(number_of(packet[HEADER_SIZE:]))
@@ -160,14 +173,61 @@ def test_what_was_passed_on_late_is_not_sent_again_to_who_asked_meanwhile() -> N
     assert child.ask(10, 11, now=1.06) == [10, 10, 11, 11]
 
 
-def test_what_was_never_sent_to_a_child_is_not_repaired_unless_it_came_to_go_on() -> None:
-    answers = Answers()
-    late = answers.child(1)
-    late.state.floor = 1_000
-    assert late.ask(999, 1_000, 2_000, now=1.0) == [1_000]
-    resumed = answers.child(2, resume=Position(1, 1_000))
-    resumed.state.floor = 1_000
-    assert resumed.ask(999, 1_000, 2_000, now=1.0) == [999, 1_000]
+def test_what_is_held_from_before_a_child_has_begun_is_sent_too_for_one_below_it_may_lack_that() -> None:
+    child = Answers().child()
+    child.state.floor = 1_000
+    assert child.ask(999, 1_000, 2_000, now=1.0) == [999, 1_000]
+
+
+BEGAN = 5_000
+"""Where a relay has begun, for one child's sake."""
+
+
+def begun() -> Answers:
+    answers = Answers(0)
+    push(answers.children, train(BEGAN, 40), 0.0)
+    return answers
+
+
+def test_what_a_relay_has_never_asked_for_is_asked_for_above_once_whoever_lacks_it() -> None:
+    answers = begun()
+    for key in range(1, 21):
+        child = answers.child(key, cursor=BEGAN + 40)
+        child.state.floor = BEGAN
+        for repeat in range(3):
+            assert not child.ask(BEGAN - 9, BEGAN - 7, now=1.0 + key + repeat / 50)
+        assert child.state.floor == BEGAN - 9, "it gets that when it comes"
+    assert answers.reached == [BEGAN - 9]
+
+
+def test_what_is_still_older_is_asked_for_too_but_no_child_hurries_its_parent() -> None:
+    answers = begun()
+    one, other = (answers.child(key, cursor=BEGAN + 40) for key in (1, 2))
+    for number in range(1, 30):
+        one.ask(BEGAN - number, now=1.0 + number / 64)
+    assert answers.reached == [BEGAN - number for number in (1, 8, 15, 22, 29)], "each tenth of a second"
+    other.ask(BEGAN - 100, now=1.46)
+    assert answers.reached[-1] == BEGAN - 100
+
+
+def test_what_no_history_holds_any_more_is_asked_for_nowhere() -> None:
+    answers = begun()
+    child = answers.child(cursor=BEGAN + 40)
+    assert child.ask(BEGAN + 40 - round(MAX_SECONDS * max(RATE, MIN_REPAIR_RATE)) - 1, now=1.0) == []
+    assert answers.reached == []
+
+
+def test_what_comes_from_above_goes_to_who_has_asked_for_it_and_to_nobody_else() -> None:
+    answers = begun()
+    asker, content = (answers.child(key, cursor=BEGAN + 40) for key in (1, 2))
+    for child in (asker, content):
+        child.state.floor = BEGAN
+        child.be_live(answers.children)
+    asker.ask(BEGAN - 2, now=1.0)
+    push(answers.children, train(BEGAN - 2, 2), 1.02)
+    assert (asker.late, content.late) == ([(BEGAN - 2, 2)], [])
+    assert content.ask(BEGAN - 1, now=1.03) == [BEGAN - 1], "to this one it was not sent a moment ago"
+    assert asker.ask(BEGAN - 1, now=1.03) == []
 
 
 def test_many_children_that_miss_the_same_cost_one_lookup_each() -> None:

@@ -46,6 +46,7 @@ class Relay(ContentRelay):
         self.fanout = Fanout(
             content, position, reader, ports, cname=cname, on_lost=listeners.on_child_lost,
             on_caught_up=listeners.on_child_caught_up, timing=timing, origin=end_to_end.origin,
+            reach_back=lambda number: self._receiver.reach_back(number),
         )  # fmt: skip
         self._receiver = Receiver(
             content, position, cname, self.fanout.forward, self._on_parent, listeners.on_crash,
