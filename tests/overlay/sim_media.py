@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
+from mcast.media.race import Race
 from mcast.overlay.actions import LOCAL, ConnectionId, UpstreamId
 from mcast.overlay.better_paths import Quality
 from mcast.overlay.events import Feed, FeedChanged, Outdone
@@ -261,7 +262,7 @@ class Inlet:
     is_open: bool = True
     sign: float = 0.0
     media: float = 0.0
-    firsts: int = 0  # trains that it has brought before the other parent
+    new: int = 0  # numbers that it has brought before the other parent
     begin: int | None = None  # the first number that it has brought
     skipped: int = 0  # numbers that did not come in their turn
 
@@ -305,7 +306,7 @@ class Inlet:
         new = self.receiver.take(begin, end)
         if not new and end <= self.next:
             return  # what goes round in a ring looks like this: no sign of life
-        self.firsts += bool(new)
+        self.new += sum(end - begin for begin, end in new)
         if self.begin is None:
             self.begin = self.next = begin
         self.skipped += max(0, begin - self.next)
@@ -324,7 +325,7 @@ class Inlet:
             return  # as long as media comes, its word counts for nothing
         if says in (Feed.CUT, Feed.NO_WAY):
             self._change(says)
-        elif says is Feed.FED and self.feed is Feed.SUSPECT and self.firsts:
+        elif says is Feed.FED and self.feed is Feed.SUSPECT and self.new:
             self._change(Feed.FED)
         elif says is Feed.WAITING or self.feed in (None, Feed.SILENT, Feed.REFUSED):
             self._change(Feed.WAITING)
@@ -388,7 +389,7 @@ class SimReceiver:
     new_at: float | None = None
     _gaps: dict[int, float] = field(default_factory=dict)  # where one begins -> when it was seen
     _reach: int | None = None  # wanted from before the start, once that is known
-    _race: tuple[float, int, int] | None = None  # since when, and the firsts of both then
+    _race: Race | None = None
 
     def add(self, inlet: Inlet) -> None:
         assert len(self.inlets) < 2, f"{self.process.name} receives from three parents"
@@ -456,18 +457,14 @@ class SimReceiver:
         return Position(self.ssrc, next((gap[0] for gap in self.missing()), self.next))
 
     def _compare(self, now: float) -> None:
-        """Name the worse of two parents that both bring media, each 2 s."""
+        """Name the one that is not needed of two parents that both bring media, each 2 s."""
         if len(self.inlets) != 2 or any(inlet.feed is not Feed.FED for inlet in self.inlets.values()):
             self._race = None
             return
-        older, newer = self.inlets.values()
         if self._race is None:
-            self._race = (now, older.firsts, newer.firsts)
-        since, first, second = self._race
-        if now - since >= OUTDONE:
-            self._race = None
-            loser = older if older.firsts - first < newer.firsts - second else newer
-            self.on_event(Outdone(loser.upstream))
+            self._race = Race(*self.inlets.values(), now)
+        if (loser := self._race.loser(now, OUTDONE)) is not None:
+            self.on_event(Outdone(loser))
 
     def look(self) -> None:
         """Ask for what is missing, ten times a second."""

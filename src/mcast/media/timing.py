@@ -33,7 +33,7 @@ class Timing:
     repair: float = 1.5
     """A missing datagram is asked for until then. Longer than any sensible `--latency` waits for it."""
     outdone: float = 2.0
-    """Of two parents, one that has brought no number first for so long may be left."""
+    """Of two parents, one that has brought clearly fewer numbers first in this time may be left."""
 
     lease: float = 2.5
     """Without valid RTCP for so long a child is gone: a dozen lost reports at the 200 ms of a lossy link."""
