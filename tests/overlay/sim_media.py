@@ -462,7 +462,8 @@ class SimReceiver:
             self._race = None
             return
         if self._race is None:
-            self._race = Race(*self.inlets.values(), now)
+            older, newer = self.inlets.values()
+            self._race = Race(older, newer, now)
         if (loser := self._race.loser(now, OUTDONE)) is not None:
             self.on_event(Outdone(loser))
 

@@ -120,6 +120,7 @@ class IncomingStream:
             start = self.reception.start
         parent = Parent(upstream, speaker, position, now, start=start, timing=self._timing)
         self.settle()
+        self.reception.renew(now)
         self._parents[upstream] = parent
         self._race = self.steady = None
         return parent

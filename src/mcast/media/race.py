@@ -7,7 +7,8 @@ beforehand which is the better one. After a while it is seen, by the numbers tha
     anything else                            the newer one is left: it is the one too many
 
 *Clearly* is by more than a tenth of all. Of two that are as good as each other the older one stays, so that
-a suspicion that was none changes no path; and who is worse by a hair after one look may be better after the next.
+a suspicion that was none changes no path; and who is worse by a hair after one look may be better after the
+next.
 
 Pure: what each has brought is told by others, and so is the time.
 """

@@ -196,6 +196,11 @@ class Reception:
         if any(gap.since <= before for gap in self.missing[:2]):
             self.missing = [gap for gap in self.missing if gap.since > before]
 
+    def renew(self, now: float) -> None:
+        """Miss everything as if that had just been noticed: there is somebody new to ask."""
+        for gap in self.missing:
+            gap.since, gap.asks = now, 0
+
     def to_ask(
         self, asking: Asking, now: float, most: int, other_has: Callable[[int], bool] | None = None
     ) -> list[int]:

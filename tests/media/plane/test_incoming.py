@@ -456,6 +456,20 @@ def test_it_is_asked_for_that_even_if_somebody_below_was_first_to_say_so() -> No
     assert two.stream.counters().lost == 0
 
 
+def test_what_has_been_missing_for_long_is_asked_of_a_parent_that_is_new() -> None:
+    two = TwoParents()
+    two.stream.remove(1)
+    two.media(0, 0, 5, 1.0)
+    two.media(0, 7, 5, 1.1)
+    assert two.asked(0, 1.2) == [5, 6]
+    two.stream.remove(0)
+    assert two.stream.reception.wanted == 5
+    two.parents[1] = two.stream.add(1, Speaker(5, "me", b"n" * 16), Position(SSRC, 12), 2.5, 5)
+    two.says(1, 12, 2.55)
+    assert two.asked(1, 2.65) == [5, 6]
+    assert two.asked(1, 2.5 + DEFAULT_TIMING.repair) == []
+
+
 # The short way
 
 STEPS = st.lists(
