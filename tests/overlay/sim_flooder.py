@@ -80,7 +80,7 @@ class Flooder:
         def done(process: Process) -> None:
             connected(Call(self._node, process))  # type: ignore[arg-type]
             seconds = self._node.world.most_delay
-            if self._node.net.policy.optimise:
+            if self._node.net.policy.optimise or self._node.world.is_steady:
                 seconds = 2 * self._node.world.link(self._node.name, process.name).media_delay
             self._post(RoundTripMeasured(name, seconds * 1000))
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeAlias
 
 from mcast.media.race import Race
+from mcast.media.silence import SIGN_ANSWERS
 from mcast.overlay.actions import LOCAL, ConnectionId, UpstreamId
 from mcast.overlay.better_paths import Quality
 from mcast.overlay.events import Feed, FeedChanged, Outdone
@@ -256,6 +257,7 @@ class Inlet:
     parent: Process
     fanout: Callable[[], SimFanout | None]  # the parent's, as long as its port is open
     key: ConnectionId  # of this child there
+    answer: float = 0.0  # seconds that it took to say yes
     feed: Feed | None = None
     next: int = 0  # after the highest that it has brought
     begun: bool = False
@@ -269,7 +271,8 @@ class Inlet:
     def __post_init__(self) -> None:
         now = self.process.world.now
         self.link = self.process.world.link(self.process.name, self.parent.name)
-        self.sign, self.media = now + START_SILENCE - SILENCE, now - 1.0
+        start_silence = max(START_SILENCE, min(SIGN_ANSWERS * self.answer, FIRST_HELLO))
+        self.sign, self.media = now + start_silence - SILENCE, now - 1.0
         self._hello()
         self._watch()
 

@@ -375,7 +375,7 @@ class SimNode(Process):
         if self.net.media:
             resume = self.upstreams[upstream].resume
             inlet = Inlet(upstream, self, relay.receiver, source.process, source.fanout, source.key,
-                          next=(resume or source.position).next)  # fmt: skip
+                          self.upstreams[upstream].answer, next=(resume or source.position).next)  # fmt: skip
             if resume is not None and resume.ssrc == relay.receiver.ssrc:
                 relay.receiver.start_at(resume.next)  # whatever is lost of the very first is missed
             relay.receiver.add(inlet)

@@ -34,6 +34,8 @@ class SimUpstream:
 
     def __init__(self, node: "SimNode", asked: do.Subscribe, resume: Position | None) -> None:
         self.node, self.asked, self.resume = node, asked, resume
+        self._asked_at = node.world.now
+        self.answer = 0.0  # seconds until it was accepted
         self.source: Source | None = None
         self._left = self._is_over = False
 
@@ -68,7 +70,7 @@ class SimUpstream:
 
     def accept(self, source: Source, port: Port) -> None:
         if self.source is None:
-            self.source = source
+            self.source, self.answer = source, self.node.world.now - self._asked_at
         self.tell(ev.Accepted(self.asked.upstream, port))
 
     def refuse(self, reason: MissReason, text: str) -> None:

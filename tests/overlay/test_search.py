@@ -197,12 +197,15 @@ def test_neighbours_that_no_repair_reaches_are_asked_four_times_a_second() -> No
 
 def test_a_flood_of_who_repairs_is_short_at_first_and_not_for_ever() -> None:
     search = repair()
-    seconds = [search.flood_seconds]
+    seconds = [search.flood_seconds()]
     for _ in range(4):
         search.on_missed(MissReason.CUT, "", 1.0)
-        seconds.append(search.flood_seconds)
+        seconds.append(search.flood_seconds())
     assert seconds == [0.5, 1.0, 2.0, 4.0, OWN_FLOOD_SECONDS]
-    assert (begun().flood_seconds, flooding().flood_seconds) == (SCOPED_SECONDS, OWN_FLOOD_SECONDS)
+    assert repair().flood_seconds(0.1) == 0.5
+    assert repair().flood_seconds(0.4) == pytest.approx(1.2), "on slow links it can be answered"
+    assert repair().flood_seconds(9.0) == OWN_FLOOD_SECONDS
+    assert (begun().flood_seconds(), flooding().flood_seconds()) == (SCOPED_SECONDS, OWN_FLOOD_SECONDS)
 
 
 def test_somebody_new_to_ask_makes_the_next_flood_come_at_once() -> None:

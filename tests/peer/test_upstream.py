@@ -104,6 +104,7 @@ def test_port_tells_where_the_media_comes_from_and_news_come_behind_it(
     connection.send(first)
     assert told.wait_for() == [Accepted(ID, first)]
     assert upstream.accepted == first
+    assert 0 < upstream.answer_seconds < PATIENCE
     with upstream.connect_media() as sock:
         assert sock.getsockname()[1] == asked.port
         assert sock.getpeername() == ("127.0.0.1", 4711)

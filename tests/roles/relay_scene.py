@@ -41,6 +41,7 @@ class GrantedUpstream:
     sock: socket.socket
     content: str = "news"
     resume: Position | None = None
+    answer_seconds: float = 0.0
 
     @property
     def start_number(self) -> int | None:

@@ -100,7 +100,7 @@ def newcomer(key: int, resume: Position | None = None) -> Newcomer:
 def test_a_worker_is_told_what_is_asked_for_and_ports_are_known_at_once(relay: RemoteRelay) -> None:
     worker = carried_by(relay)
     sock = media_socket()
-    relay.add_parent(1, sock, TOKEN, HERE, 998)
+    relay.add_parent(1, sock, TOKEN, HERE, 998, 0.25)
     port = relay.take_in(newcomer(11))
     assert relay.take_in(newcomer(12)) == port
     relay.set_state(FeedState.FED)
@@ -109,7 +109,7 @@ def test_a_worker_is_told_what_is_asked_for_and_ports_are_known_at_once(relay: R
     relay.remove_parent(1)
     relay.await_drain(2000)
     assert worker.orders == [
-        messages.Open(5, "news", HERE, 998), messages.AddParent(5, 1, TOKEN, HERE, 998),
+        messages.Open(5, "news", HERE, 998), messages.AddParent(5, 1, TOKEN, HERE, 998, 250_000),
         messages.TakeIn(5, newcomer(11)), messages.TakeIn(5, newcomer(12)),
         messages.TellState(5, FeedState.FED), messages.Dismiss(5, 11), messages.RemoveParent(5, 1),
         messages.AwaitDrain(5, 2000),

@@ -15,13 +15,13 @@ from tools.demo.tools import ensure_ffmpeg
 from tools.experiments.report import markdown_table
 from tools.interrupting import run_command
 from tools.lab.overview import table
-from tools.resilience import cases, churn, hops, simulated
+from tools.resilience import cases, churn, hops, idle, simulated
 from tools.resilience.findings import HEAD, Row
 from tools.resilience.running import run_case
 from tools.resilience.setting import Setting, machine
 
 ROWS: Mapping[str, tuple[str, Callable[[Setting], Row]]] = {
-    **{case.name: (case.title, partial(run_case, case)) for case in (*cases.CASES, *hops.CASES)},
+    **{case.name: (case.title, partial(run_case, case)) for case in (*cases.CASES, *idle.CASES, *hops.CASES)},
     churn.NAME: (churn.TITLE, churn.run),
     simulated.NAME: (simulated.TITLE, simulated.run),
 }

@@ -97,10 +97,14 @@ class Intake:
         return self._receiver.muteness
 
     def add_parent(
-        self, upstream: UpstreamId, sock: socket, token: bytes, position: Position, start: int | None = None
-    ) -> None:
-        """Receive from another parent, by its connected socket, which goes on from `start`. Never waits."""
-        self._receiver.add_parent(upstream, sock, token, position, start=start)
+        self, upstream: UpstreamId, sock: socket, token: bytes, position: Position, start: int | None = None,
+        answer: float = 0.0,
+    ) -> None:  # fmt: skip
+        """Receive from another parent, by its connected socket, which goes on from `start`. Never waits.
+
+        `answer` is how many seconds it took to say yes.
+        """
+        self._receiver.add_parent(upstream, sock, token, position, start=start, answer=answer)
 
     def change_way(self) -> None:
         """Take in that the stream comes by another way from now on. Never waits."""

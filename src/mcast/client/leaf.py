@@ -249,7 +249,10 @@ class Leaf:
             sock.close()
             self._decider.post(Stopped(action.upstream, StopReason.ERROR, None, str(error)))
             return
-        intake.add_parent(action.upstream, sock, upstream.accepted.token, position, upstream.start_number)
+        intake.add_parent(
+            action.upstream, sock, upstream.accepted.token, position, upstream.start_number,
+            upstream.answer_seconds,
+        )  # fmt: skip
 
     def _open(self, position: Position) -> Intake:
         return Intake(

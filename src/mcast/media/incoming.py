@@ -111,14 +111,16 @@ class IncomingStream:
         position: Position,
         now: float,
         start: int | None = None,
+        answer: float = 0.0,
     ) -> Parent:
         """Expect the stream from a parent, too; `start` is the number that it was asked to go on from.
 
+        `answer` is how many seconds it took to say yes.
         The first parent is held to the start of the stream, unless it was asked for another number.
         """
         if start is None and not self.reception.received and not self._parents:
             start = self.reception.start
-        parent = Parent(upstream, speaker, position, now, start=start, timing=self._timing)
+        parent = Parent(upstream, speaker, position, now, start=start, timing=self._timing, answer=answer)
         self.settle()
         self.reception.renew(now)
         self._parents[upstream] = parent

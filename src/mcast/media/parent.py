@@ -80,8 +80,12 @@ class Parent:
         *,
         start: int | None = None,
         timing: Timing = DEFAULT_TIMING,
+        answer: float = 0.0,
     ) -> None:
-        """Expect a stream: `position` is what PORT says of it, `start` what STREAM asked to go on from."""
+        """Expect a stream: `position` is what PORT says of it, `start` what STREAM asked to go on from.
+
+        `answer` is how many seconds PORT has taken.
+        """
         self.upstream = upstream
         self.state: Feed | None = None
         self.round_trip = RoundTrip()
@@ -99,7 +103,7 @@ class Parent:
         self._hello_at = now
         self._hellos = 0
         self._report_due = self._nack_due = now
-        self._silence = Silence(now, timing)
+        self._silence = Silence(now, timing, answer)
         self._media_at: float | None = None
         self._starved = 0.0  # for how long it has brought no media though it says that it is fed
         self._says_fed = self._says_waiting = False

@@ -66,6 +66,7 @@ class _Add:
     token: bytes
     position: Position
     start: int | None
+    answer: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +195,12 @@ class Receiver:
         position: Position,
         *,
         start: int | None = None,
+        answer: float = 0.0,
     ) -> None:
         """Receive from a parent, too. The socket is connected to it, and the receiver's from now on.
 
-        `position` is what its PORT says, `start` the number that its STREAM asked to go on from. Raises
-        ValueError if that is another stream, or if there is a parent of this id; the socket is then still
-        the caller's.
+        `position` is what its PORT says, which took `answer` seconds, `start` what its STREAM asked to go on
+        from. Raises ValueError (the socket is still the caller's): another stream, or this id is taken.
         """
         if position.ssrc != self._stream.ssrc:
             raise ValueError(f"a parent of {position} for the stream {self.position}")
@@ -210,7 +211,7 @@ class Receiver:
                 sock.close()
                 return
             self._known.add(upstream)
-            self._requests.append(_Add(upstream, sock, token, position, start))
+            self._requests.append(_Add(upstream, sock, token, position, start, answer))
         self._forwarder.wake()
 
     def remove_parent(self, upstream: UpstreamId) -> None:
@@ -347,7 +348,7 @@ class Receiver:
     def _add(self, request: _Add) -> _Line:
         speaker = Speaker(self._ssrc, self._cname, request.token)
         parent = self._stream.add(
-            request.upstream, speaker, request.position, time.monotonic(), request.start
+            request.upstream, speaker, request.position, time.monotonic(), request.start, request.answer
         )
         way = Way(_peer_of(request.sock), time.monotonic())
         line = _Line(parent, request.sock, way, count_dropped(request.sock))

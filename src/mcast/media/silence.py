@@ -11,6 +11,10 @@ GAP_MEMORY = 10.0
 """Seconds for which the longest gap is remembered, at least."""
 MAX_RHYTHM = 0.5
 """Seconds: what is longer is no rhythm but a failure that has passed."""
+SIGN_ANSWERS = 2.0
+"""The first sign of a parent may take so many times what its answer took, which was a round trip at least: a
+hello and what it leads to take another one, and some hellos may be lost. But no longer than a parent awaits
+a hello: an answer may have taken long because the way was still built."""
 STEADY_LACK = 0.5
 """Seconds after which what is missing still, and has not become more, says nothing of what comes now.
 Less than `Timing.starved`: one loss for good cuts nobody off."""
@@ -21,9 +25,12 @@ class Silence:
 
     __slots__ = ("_gap", "_gap_before", "_looked", "_timing", "_until", "media", "signs")
 
-    def __init__(self, now: float, timing: Timing) -> None:
+    def __init__(self, now: float, timing: Timing, answer: float = 0.0) -> None:
+        """`answer` is how many seconds the parent's answer to the request has taken."""
         self._timing, self._looked = timing, now
-        self.signs = timing.silence - timing.start_silence
+        self.signs = timing.silence - max(
+            timing.start_silence, min(SIGN_ANSWERS * answer, timing.first_hello)
+        )
         self.media = MAX_RHYTHM  # nothing has come yet
         self._gap = self._gap_before = 0.0  # the longest between two signs: in this time, in the one before
         self._until = now + GAP_MEMORY

@@ -25,7 +25,8 @@ class Timing:
     silence: float = 0.3
     """The same as `suspect`, and the parent is sure to have failed; as much later as the rhythm asks."""
     start_silence: float = 1.0
-    """The same before the first sign: some hellos and their answers may be lost."""
+    """The same before the first sign: some hellos and their answers may be lost. Longer on a slow link (see
+    silence.py)."""
     starved: float = 1.0
     """The parent says that it is fed, and no media comes. Longer than it takes the parent to be sure that
     its own parent has failed, at the slowest rhythm (700 ms), and to say so: else all that are

@@ -72,7 +72,8 @@ class OwnSearches:
             return branch.on_not_found(MissReason.CUT, "no other server has it", now)
         excluded, askable = self._neighbours.whom_to_ask(branch)
         before = self.cancel(branch.content, now)
-        seconds = branch.search.flood_seconds if branch.search is not None else OWN_FLOOD_SECONDS
+        farthest = max(askable.values(), default=0.0) / 1000
+        seconds = OWN_FLOOD_SECONDS if branch.search is None else branch.search.flood_seconds(farthest)
         scoped = branch.state is State.SEARCHING and branch.search is not None and branch.search.is_scoped
         last_resort = branch.search is not None and branch.search.is_last_resort
         flood = self._discovery.search(

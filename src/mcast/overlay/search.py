@@ -60,6 +60,9 @@ are asked. Sooner would be more work, where a node may be slow since there is so
 REPAIR_FLOOD_SECONDS = 0.5
 """Until the first flood of who repairs is over: one that waits for a node that is frozen, somewhere, must
 not keep it from asking again. Enough for four hops; each further flood may take twice as long."""
+FLOOD_ROUND_TRIPS = 3.0
+"""Round trips to the farthest of those asked that it may take at least: on slow links each would be over
+before it can be answered."""
 REPAIR_SPREAD = (0.75, 1.25)
 """By this factor, drawn at random, each pause of who repairs is longer or shorter."""
 
@@ -114,16 +117,16 @@ class Search:
         """Return whether a flood of this search has found nobody yet."""
         return self._tries > 0
 
-    @property
-    def flood_seconds(self) -> float:
-        """Return how long the next flood may take."""
+    def flood_seconds(self, round_trip: float = 0.0) -> float:
+        """Return how long the next flood may take; `round_trip` is the longest to one of those asked."""
         if self.is_scoped:
             return SCOPED_SECONDS
         if not self._repairs:
             return OWN_FLOOD_SECONDS
         if self._is_handover and not self._tries:
             return HANDOVER_FLOOD_SECONDS
-        return min(REPAIR_FLOOD_SECONDS * 2.0 ** min(self._tries, 10), OWN_FLOOD_SECONDS)
+        first = max(REPAIR_FLOOD_SECONDS, FLOOD_ROUND_TRIPS * round_trip)
+        return min(first * 2.0 ** min(self._tries, 10), OWN_FLOOD_SECONDS)
 
     @property
     def due(self) -> float | None:

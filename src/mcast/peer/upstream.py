@@ -73,14 +73,15 @@ class Upstream(ABC):
         self.content, self._wanted = subscribe.content, resume
         self.resume: Position | None = None
         self.accepted: Port | None = None
+        self.answer_seconds = 0.0  # from the request until it was accepted
         self._subscribe = subscribe
         self._ports, self._watcher, self._post = ports, watcher, post
         self._news = TokenBucket(MAX_NEWS, MAX_NEWS, time.monotonic())
         self._sock: socket.socket | None = None  # the thread's, until it has sent the request
-        self._lock = threading.Lock()  # guards the next four
+        self._lock = threading.Lock()  # guards the next five
         self._connection: Connection | None = None
         self._left = threading.Event()
-        self._has_asked = False
+        self._has_asked, self._asked_at = False, 0.0
         self._is_over = False  # its end has been posted
         self._thread = OwnedThread(f"follow-{self.content}", self._run, on_crash)
 
@@ -183,7 +184,7 @@ class Upstream(ABC):
         with self._lock:
             if self._left.is_set():
                 raise PeerGone("it has been left")
-            self._has_asked = True
+            self._has_asked, self._asked_at = True, time.monotonic()
             connection.send(message, timeout=0)
 
     # In that thread first, then in the watcher's
@@ -193,7 +194,7 @@ class Upstream(ABC):
             raise WireError(f"it says something new more than {MAX_NEWS} times a second")
         self._news.take(1)
         if self.accepted is None:
-            self.accepted = port
+            self.accepted, self.answer_seconds = port, time.monotonic() - self._asked_at
             self._watcher.tolerate_silence(self._connected, self._on_silent)
         if not self._left.is_set():
             self._post(Accepted(self.id, port))

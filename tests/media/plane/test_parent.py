@@ -35,10 +35,12 @@ SPEAKER = Speaker(5, "me", TOKEN)
 class Only:
     """A stream that has one parent."""
 
-    def __init__(self, next_number: int = 0, *, start: int | None = None, repair: bool = True) -> None:
+    def __init__(
+        self, next_number: int = 0, *, start: int | None = None, repair: bool = True, answer: float = 0.0
+    ) -> None:
         position = Position(SSRC, next_number)
         self.stream = IncomingStream(position, start=start, repair=repair)
-        self.parent = self.stream.add(0, SPEAKER, position, 0.0)
+        self.parent = self.stream.add(0, SPEAKER, position, 0.0, answer=answer)
 
     def receive(self, data: bytes, size: int, now: float) -> list[Train]:
         return self.stream.receive(self.parent, data, size, now)
@@ -47,8 +49,8 @@ class Only:
         return self.stream.on_time(self.parent, now)
 
 
-def make(next_number: int = 0, *, start: int | None = None, repair: bool = True) -> Only:
-    return Only(next_number, start=start, repair=repair)
+def make(next_number: int = 0, *, start: int | None = None, repair: bool = True, answer: float = 0.0) -> Only:
+    return Only(next_number, start=start, repair=repair, answer=answer)
 
 
 def report(
@@ -179,6 +181,15 @@ def test_first_sign_is_waited_for_a_little_longer() -> None:
     assert kinds(core) == []  # nor suspected: who has given no sign yet has no rhythm
     run(core, DEFAULT_TIMING.start_silence, DEFAULT_TIMING.start_silence + 0.1)
     assert kinds(core) == [Feed.SILENT]
+
+
+def test_first_sign_is_waited_for_twice_as_long_as_the_answer_has_taken_but_not_for_ever() -> None:
+    for answer, begin in ((0.4, 1.0), (0.8, 1.6), (60.0, DEFAULT_TIMING.first_hello)):
+        core = make(answer=answer)
+        run(core, 0.0, begin - 0.02)
+        assert kinds(core) == []
+        run(core, begin, begin + 0.1)
+        assert kinds(core) == [Feed.SILENT]
 
 
 def hear(core: Only, begin: float, end: float, told: bytes, *, every: float = 0.03) -> None:

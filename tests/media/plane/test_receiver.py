@@ -3,7 +3,9 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -13,6 +15,7 @@ from mcast.media import buffer_fit
 from mcast.media import receiver as receiver_module
 from mcast.media.buffer_fit import BufferFit
 from mcast.media.receiver import Receiver
+from mcast.media.timing import Timing
 from mcast.net import buffer_limits, media_socket
 from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
@@ -33,13 +36,13 @@ START = Position(SSRC, 0)
 class Scene:
     """A receiver whose parents are bare sockets."""
 
-    def __init__(self) -> None:
+    def __init__(self, timing: Timing = PATIENT) -> None:
         self.crash = CrashBox(threading.Event())
         self.trains, self.events = Recorder(), Recorder()
         self.on_train: Callable[[Train], None] = self.trains
         self.receiver = Receiver(
             "news", START, "me", lambda train, *_: self.on_train(train), self.events, self.crash,
-            timing=PATIENT,
+            timing=timing,
         )  # fmt: skip
         self.parents: list[socket.socket] = []
 
@@ -120,6 +123,20 @@ def test_stop_from_its_own_callback_ends_it() -> None:
     wait_for_bye(parent)
     scene.close()
     assert scene.crash.error is None
+
+
+def test_a_parent_whose_answer_took_long_has_twice_as_long_for_its_first_sign() -> None:
+    scene = Scene(replace(PATIENT, start_silence=0.05))
+    quick, slow = open_udp(LOCAL), open_udp(LOCAL)
+    scene.parents += [quick, slow]
+    scene.receiver.add_parent(0, scene.socket_to(quick), TOKEN, START)
+    scene.receiver.add_parent(1, scene.socket_to(slow), TOKEN, START, answer=0.4)
+    begun = time.monotonic()
+    scene.receiver.start()
+    wait_until(lambda: (1, Feed.SILENT) in scene.states())
+    assert time.monotonic() - begun > 0.75
+    assert scene.states() == [(0, Feed.SILENT), (1, Feed.SILENT)]
+    scene.close()
 
 
 def test_one_that_was_never_started_says_bye_and_leaves_nothing_open(scene: Scene) -> None:

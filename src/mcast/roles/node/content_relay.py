@@ -113,9 +113,10 @@ class ContentRelay(ABC):
 
     @abstractmethod
     def add_parent(
-        self, upstream: UpstreamId, sock: socket.socket, token: bytes, position: Position, start: int | None
-    ) -> None:
-        """Receive from one more parent, which was asked to go on from the number `start`.
+        self, upstream: UpstreamId, sock: socket.socket, token: bytes, position: Position, start: int | None,
+        answer: float = 0.0,
+    ) -> None:  # fmt: skip
+        """Receive from one more parent, which was asked to go on from `start` and took `answer` seconds.
 
         The socket is connected to it, and the relay's from now on.
         """

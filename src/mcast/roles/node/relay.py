@@ -88,9 +88,10 @@ class Relay(ContentRelay):
         return {child.key: ChildTimes(child.round_trip_ms, child.delay_us) for child in children}
 
     def add_parent(
-        self, upstream: UpstreamId, sock: socket.socket, token: bytes, position: Position, start: int | None
-    ) -> None:
-        self._receiver.add_parent(upstream, sock, token, position, start=start)
+        self, upstream: UpstreamId, sock: socket.socket, token: bytes, position: Position, start: int | None,
+        answer: float = 0.0,
+    ) -> None:  # fmt: skip
+        self._receiver.add_parent(upstream, sock, token, position, start=start, answer=answer)
 
     def remove_parent(self, upstream: UpstreamId) -> None:
         self._receiver.remove_parent(upstream)

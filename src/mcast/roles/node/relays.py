@@ -64,7 +64,7 @@ class RelayDb:
             sock.close()
             raise
         self._relays[upstream.content] = relay
-        relay.add_parent(upstream.id, sock, accepted.token, accepted.stream, start)
+        relay.add_parent(upstream.id, sock, accepted.token, accepted.stream, start, upstream.answer_seconds)
 
     def leave(self, content: str, upstream: UpstreamId) -> None:
         """Receive from this upstream no more."""

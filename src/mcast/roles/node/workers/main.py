@@ -135,10 +135,11 @@ class WorkerProgram:
             self._relays[order.relay] = self._host.open(order.content, order.position, order.start)
             return
         match order:
-            case messages.AddParent(number, upstream, token, position, start):
+            case messages.AddParent(number, upstream, token, position, start, answer_us):
                 (sock,) = sockets
                 self._of[upstream] = number
-                self._relays[number].add_parent(upstream, sock, token, position, start)
+                answer = answer_us / 1_000_000
+                self._relays[number].add_parent(upstream, sock, token, position, start, answer)
             case messages.RemoveParent(number, upstream):
                 self._of.pop(upstream, None)
                 self._relays[number].remove_parent(upstream)

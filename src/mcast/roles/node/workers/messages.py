@@ -109,11 +109,12 @@ class AddParent(FlaggedRecord):
     token: bytes
     position: Position
     start: int | None = None
+    answer_us: int = 0  # for which its yes has taken
 
     FLAG = Flag.ADD_PARENT
     SCHEMA = Schema(
         one(1, "relay", U32), one(2, "upstream", U64), one(3, "token", TOKEN), one(4, "position", POSITION),
-        maybe(5, "start", NUMBER),
+        maybe(5, "start", NUMBER), maybe(6, "answer_us", U64, 0),
     )  # fmt: skip
 
 

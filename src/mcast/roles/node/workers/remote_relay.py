@@ -124,13 +124,15 @@ class RemoteRelay(ContentRelay):
     # What is asked for
 
     def add_parent(
-        self, upstream: UpstreamId, sock: socket.socket, token: bytes, position: Position, start: int | None
-    ) -> None:
+        self, upstream: UpstreamId, sock: socket.socket, token: bytes, position: Position, start: int | None,
+        answer: float = 0.0,
+    ) -> None:  # fmt: skip
         with self._lock:
             if self._is_closed:
                 sock.close()
                 return
-            order = messages.AddParent(self.number, upstream, token, position, start)
+            answer_us = round(answer * 1_000_000)
+            order = messages.AddParent(self.number, upstream, token, position, start, answer_us)
             self._order(order, sock)
             self._parents[upstream] = _Parent(order, sock)
             is_heard = self._worker is not None
