@@ -1,4 +1,4 @@
-"""One row of `make resilience` once, in the lab: a link that fails, which tests on one host cannot show.
+"""Rows of `make resilience` once, in the lab: links that fail, which tests on one host cannot show.
 
 Judged is what was recorded, not how fast something was noticed.
 """
@@ -13,6 +13,7 @@ from machine import need_ffmpeg
 from tools.resilience.case import Goals
 from tools.resilience.cases import LINK_CUT
 from tools.resilience.footage import SMALL
+from tools.resilience.idle import around
 from tools.resilience.running import run_case
 from tools.resilience.setting import Setting
 
@@ -25,5 +26,15 @@ def test_no_packet_is_missing_when_the_link_of_a_relay_is_cut_without_a_word(tmp
     quick = replace(
         LINK_CUT, goals=goals, aftermath=1.0, mended=0.5, latency_ms=2000, picture=SMALL, behind=PATIENCE
     )
+    row = run_case(quick, Setting(tmp_path, seed=8, runs=1, repeats=False))
+    assert row.passed, row.problems
+
+
+def test_no_packet_is_missing_when_the_way_around_a_relay_has_streamed_nothing_for_three_hops(
+    tmp_path: Path,
+) -> None:
+    need_ffmpeg()
+    goals = Goals(unbroken=False)
+    quick = replace(around(3, viewers=4, loss=1.0), goals=goals, latency_ms=4000, behind=PATIENCE)
     row = run_case(quick, Setting(tmp_path, seed=8, runs=1, repeats=False))
     assert row.passed, row.problems
