@@ -49,7 +49,7 @@ def around(hops: int, viewers: int = VIEWERS, loss: float = LOSS) -> Case:
         f"idle-hops-{hops}",
         f"kill -9 of a relay, {hops} idle hops around it, {loss:g} % random loss each way",
         Plan(links, keys=KEYS), {f"c{number}": (RELAY, way[-1]) for number in range(1, viewers + 1)},
-        partial(_lose_and_kill, loss=loss), _end_losing, latency_ms=2000, in_lab=True, delay_ms=ONE_WAY_MS,
+        partial(_lose_and_kill, loss=loss), _end_losing, latency_ms=3000, in_lab=True, delay_ms=ONE_WAY_MS,
         mended=1.0, outage=Outage.NEVER,
     )  # fmt: skip
 
