@@ -79,12 +79,17 @@ def _load(
     )  # fmt: skip
 
 
-def _gathering(load: Load) -> tuple[Row, Row]:
-    """Return two rows: children that are ordinary players, and children that are as mcast's own."""
-    name, needs = f"{load}, --gather-ms 40", Needs(node_options=("--gather-ms", "40"))
+def _gathering(load: Load) -> tuple[Row, Row, Row]:
+    """Return rows in which media is gathered for 40 ms, beside a relay that gathers for longer.
+
+    By the node, for children that are ordinary players, and for those that are as mcast's own; and by the
+    server for all nodes on the way, which spares the node the waking up as well.
+    """
+    gathers, paced = Needs(node_options=("--gather-ms", "40")), Needs(pace_ms=40)
     return (
-        _load(name, load, needs, {"srs": 1.0}, SRS, SRS_PROMPT),
-        _load(f"{name}, children take trains", load, needs, {"srs": 1.0}, SRS, trains=True),
+        _load(f"{load}, --gather-ms 40", load, gathers, {"srs": 1.0}, SRS, SRS_PROMPT),
+        _load(f"{load}, --gather-ms 40, children take trains", load, gathers, {"srs": 1.0}, SRS, trains=True),
+        _load(f"{load}, --pace-ms 40, children take trains", load, paced, {"srs": 1.0}, SRS, trains=True),
     )
 
 
