@@ -5,7 +5,6 @@ that begin with `#` are skipped. Two lines while keys are changed over: a progra
 takes whoever knows one of them. SIGHUP has a program read its file again.
 """
 
-import base64
 import binascii
 import logging
 import re
@@ -100,7 +99,7 @@ def _key(where: str, text: bytes) -> bytes:
         key = bytes.fromhex(text.decode()) if len(text) % 2 == 0 else b""
     else:
         try:
-            decoded = base64.b64decode(text, validate=True)
+            decoded = binascii.a2b_base64(text, strict_mode=True)
         except (binascii.Error, ValueError):
             decoded = b""
         key = decoded if len(decoded) >= LEAST_KEY else text

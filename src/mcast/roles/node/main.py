@@ -13,10 +13,9 @@ from mcast.net.ports import MediaPorts
 from mcast.overlay.events import Limited
 from mcast.roles import cli, logs
 from mcast.roles.event_tap import EventTap, tapped
-from mcast.roles.node.options import NodeOptions
+from mcast.roles.node.options import MAX_WORKERS, NodeOptions
 from mcast.roles.node.program import NodeProgram
 from mcast.roles.node.session import BootstrapSession
-from mcast.roles.node.workers.pool import MAX_WORKERS
 from mcast.roles.own_addresses import wait_for_own
 from mcast.wire.bootstrap import INSTANCE_SIZE, LayoutMessage, NodeKind, Register
 from mcast.wire.handshake import Role

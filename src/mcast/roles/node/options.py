@@ -7,6 +7,8 @@ from mcast.media.forwarder import FORWARD_THREADS
 from mcast.overlay.events import Limited
 
 UNLIMITED = Limited()
+MAX_WORKERS = 64
+"""Of a node: beyond any machine that one would make a single node of; each takes some 25 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,6 @@ from mcast.roles.node.relays import RelayDb
 from mcast.roles.node.room_meter import RoomMeter
 from mcast.roles.node.server_upstream import ServerUpstream
 from mcast.roles.node.servers import ServerMonitors
-from mcast.roles.node.workers.pool import WorkerPool
 from mcast.wire.bootstrap import Health, LayoutMessage, Links, NodeKind, Offer, Seek
 from mcast.wire.handshake import Role
 from mcast.wire.identity import Identity
@@ -153,6 +152,9 @@ class NodeProgram:
         )  # fmt: skip
         if options.workers == 1:
             return OwnProcess(settings, listeners)
+        # Here, as it loads 0.8 MiB that no node without workers needs.
+        from mcast.roles.node.workers.pool import WorkerPool
+
         return WorkerPool(options.workers, settings, listeners)
 
     @property

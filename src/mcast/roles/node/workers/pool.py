@@ -34,9 +34,6 @@ from mcast.wire.position import Position
 
 logger = logging.getLogger(__name__)
 
-MAX_WORKERS = 64
-"""Of a node: beyond any machine that one would make a single node of; each takes some 25 MiB."""
-
 START_SECONDS = 2.0
 """How long a node waits for its workers before it takes anybody in: those that are at work already would get
 all contents of the first crowd."""
