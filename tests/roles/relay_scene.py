@@ -15,7 +15,7 @@ from mcast.overlay.actions import Accept
 from mcast.overlay.events import Drained, Feed, FeedChanged
 from mcast.peer.upstream import Upstream
 from mcast.roles.node.content_relay import ContentRelay, Listeners, Newcomer, RelayHost
-from mcast.roles.node.inbound import Inbound
+from mcast.roles.node.inbound import Inbound, InboundConnections
 from mcast.roles.node.own_process import MediaSettings, OwnProcess
 from mcast.roles.node.relays import RelayDb, admit
 from mcast.wire.node import Port, Stream
@@ -114,7 +114,8 @@ class Scene:
     def link(self) -> Inbound:
         connection, _ = self._open.enter_context(tcp_pair())
         self._links += 1
-        return Inbound(self._links, connection)
+        nobody = cast(InboundConnections, None)  # nothing is read
+        return Inbound(nobody, self._links, connection)
 
     def child(self, resume: Position | None = None) -> tuple[Port, list[Train]]:
         """Add a child; return what it was answered and where its media appears."""

@@ -10,6 +10,7 @@ import errno
 import socket
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import TypeAlias
 
@@ -27,12 +28,16 @@ __all__ = [
     "local_ip",
     "peer_ip",
     "resolve",
+    "shared_endpoint",
     "sockaddr_of",
     "unusable_address",
 ]
 
 _CANCEL_CHECK = 0.05
 """Seconds between two looks at whether anybody still waits."""
+
+SHARED_ENDPOINTS = 16
+"""How many are kept: a node listens at one port, on a few addresses."""
 
 _MAX_SCOPE = 2**32 - 1
 _MAX_SCOPE_DIGITS = 10
@@ -140,6 +145,12 @@ def endpoint_of(address: SockAddr) -> Endpoint:
     if len(address) == 4 and address[3] and isinstance(ip, IPv6Address) and ip.scope_id is None:
         ip = IPv6Address(f"{ip}%{address[3]}")
     return Endpoint(ip, address[1])
+
+
+@lru_cache(maxsize=SHARED_ENDPOINTS)
+def shared_endpoint(address: SockAddr) -> Endpoint:
+    """Read a socket address that many have: that of a listener is the near end of all who connect to it."""
+    return endpoint_of(address)
 
 
 def peer_ip(sock: socket.socket) -> IPAddress:

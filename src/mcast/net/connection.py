@@ -30,7 +30,7 @@ from typing import Self
 from mcast.errors import McastError, UnknownMessageError, UnreachableError, WireError
 from mcast.hostport import HostPort
 from mcast.net import tcp
-from mcast.net.addresses import endpoint_of, resolve
+from mcast.net.addresses import endpoint_of, resolve, shared_endpoint
 from mcast.net.deadline import Deadline
 from mcast.net.handshake import Credentials, Dialling, why_turned_away
 from mcast.net.handshaking import shake_hands
@@ -47,13 +47,10 @@ _shared_log = RateLimitedLog(logger)  # of all connections without one of their 
 
 FRAME_TIMEOUT = 5.0
 """Seconds from a frame's first byte to its last: five retransmissions of TCP (0.2 + 0.4 + ... s)."""
-
 SEND_TIMEOUT = 5.0
 """Seconds a peer may refuse to take a frame; a control message is small, so its buffers were full."""
-
 CONNECT_TIMEOUT = 5.0
 """Seconds to reach a peer: outlasts two lost SYNs, which are sent again after 1 and 3 s."""
-
 RECEIVE_BYTES = 65_536
 
 MAX_UNREAD_READS = 16
@@ -69,7 +66,13 @@ class TurnedAway(PeerGone):
 
 
 class Connection:
-    """A connected TCP socket and its frames. Owns the socket."""
+    """A connected TCP socket and its frames. Owns the socket. A node has thousands of them."""
+
+    __slots__ = (
+        "_closed", "_decoder", "_detached", "_frame_started", "_holders", "_log", "_out", "_refusal",
+        "_returned", "_sock", "_state_lock", "fell_silent", "is_greeting", "local", "peer",
+        "unknown_messages",
+    )  # fmt: skip
 
     def __init__(self, sock: socket.socket, log: RateLimitedLog = _shared_log) -> None:
         """Take over a connected socket. Raise PeerGone (and close it) if its peer is gone already.
@@ -82,17 +85,15 @@ class Connection:
         self._out = Outgoing(sock)
         self._state_lock = threading.Lock()
         self._holders, self._closed, self._detached = 0, False, False
-        self._returned: list[Message] = []  # nearly always empty; an empty deque holds 600 bytes
+        self._returned: tuple[Message, ...] = ()
         self._refusal: str | None = None  # why the peer does not want us: told to whoever comes too late
         self.is_greeting = False
         """Whether the reader gets the messages of the handshake. Otherwise they mean that it has failed."""
-        self.unknown_messages = 0
-        """How many messages were skipped, because only a newer version knows them."""
-        self.fell_silent = False
-        """Whether it has ended because nothing was heard, or taken, any more: by nobody's word."""
+        self.unknown_messages = 0  # that were skipped, because only a newer version knows them
+        self.fell_silent = False  # it has ended as nothing was heard, or taken, any more: by nobody's word
         try:
             self.peer: Endpoint = endpoint_of(sock.getpeername())
-            self.local: Endpoint = endpoint_of(sock.getsockname())
+            self.local: Endpoint = shared_endpoint(sock.getsockname())
             set_options(sock)
         except OSError as error:
             sock.close()
@@ -178,7 +179,7 @@ class Connection:
 
     def unread(self, message: Message) -> None:
         """Give a message back: it is the next to be read, by whoever gets the connection."""
-        self._returned.append(message)
+        self._returned += (message,)
 
     def frame_time_left(self) -> float | None:
         """Return the seconds until a begun frame must be complete; None between frames."""
@@ -285,7 +286,8 @@ class Connection:
         Raise WireError, or TurnedAway if the peer does not want us.
         """
         if self._returned:
-            return self._returned.pop(0)
+            first, self._returned = self._returned[0], self._returned[1:]
+            return first
         while True:
             try:
                 message = self._decoder.next()

@@ -25,6 +25,8 @@ class Outgoing:
     not go out whole leaves the connection useless.
     """
 
+    __slots__ = ("_is_blocked", "_rest", "_sock", "_turn")
+
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._turn = threading.Lock()  # whose frame it is

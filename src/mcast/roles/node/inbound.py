@@ -86,6 +86,7 @@ class Decisions(Protocol):
 class Inbound:
     """One connection, and the subscription that lives on it if there is one."""
 
+    owner: "InboundConnections"
     number: ConnectionId
     connection: Connection
     source: Source = UNCOUNTED  # which its questions count for
@@ -95,6 +96,14 @@ class Inbound:
     how: Departure = Departure.LOST  # as it would end now
     is_deaf: bool = False  # the connection has fallen silent for good, the subscription lives on
     why: str = ""  # for the log, where the connection's own end does not say it
+
+    def on_message(self, message: Message) -> None:
+        """Take in what is said on it. In the watcher's thread."""
+        self.owner.hear(self, message)
+
+    def on_gone(self, reason: str) -> None:
+        """Take in that it has ended. In the watcher's thread."""
+        self.owner.miss(self, reason)
 
     def about(self) -> dict[str, object]:
         """Return what a log record about it says."""
@@ -144,21 +153,18 @@ class InboundConnections:
         if not admitted:
             self._log.warning("too_many_links", "refused %s: too many connections", connection.peer)
             return
-        link = Inbound(number, connection, self._crowd.source_of(connection.peer.ip))
+        link = Inbound(self, number, connection, self._crowd.source_of(connection.peer.ip))
         with self._lock:
             self._links[number] = link
         try:
-            self._watcher.watch(
-                connection,
-                lambda message: self._on_message(link, message),
-                lambda reason: self._on_gone(link, reason),
-            )
+            self._watcher.watch(connection, link.on_message, link.on_gone)
         except PeerGone:
             self._remove(link.number)
             raise
         connection.detach()
 
-    def _on_message(self, link: Inbound, message: Message) -> None:
+    def hear(self, link: Inbound, message: Message) -> None:
+        """Take in what is said on a connection. Raises WireError, PeerGone."""
         event: Event
         match message:
             case Disc() if link.stream is None and not link.asking:
@@ -193,7 +199,8 @@ class InboundConnections:
         self._log.info("too_many_requests", "%s: %s", link.connection.peer, text)
         self.reply(link.number, Miss(request=asked.request, content=asked.content, reason=reason, text=text))
 
-    def _on_gone(self, link: Inbound, reason: str) -> None:
+    def miss(self, link: Inbound, reason: str) -> None:
+        """Take in that a connection has ended."""
         with self._lock:  # on_child_lost() comes before or after
             link.is_deaf = link.connection.fell_silent and link.port is not None and not link.why
         if not link.is_deaf:  # else its lease is what ends it
