@@ -105,9 +105,20 @@ class Front:
         self.promised = self.done
 
 
+class Repairs:
+    """What a child may ask for again, and what it got. Made when it first asks."""
+
+    __slots__ = ("datagrams", "questions", "sent")
+
+    def __init__(self, datagrams: TokenBucket, questions: TokenBucket) -> None:
+        self.datagrams = datagrams
+        self.questions = questions  # numbers that it asks for
+        self.sent: dict[int, float] = {}  # number: when it was sent again last
+
+
 @dataclass(slots=True, eq=False)
 class Child:
-    """A subscription's media side."""
+    """A subscription's media side. A node has thousands: what few of them need is made when they do."""
 
     # Fixed at the admission
     key: ConnectionId  # the control connection on which it has subscribed
@@ -121,8 +132,6 @@ class Child:
     # The feedback thread's
     lease_until: float
     pace: TokenBucket  # datagrams
-    repairs: TokenBucket  # datagrams
-    questions: TokenBucket  # numbers that it asks for
     reports: TokenBucket = field(
         default_factory=lambda: TokenBucket(MAX_REPORTS, MAX_REPORTS, 0.0)
     )  # packets
@@ -139,7 +148,7 @@ class Child:
     fed_at: float = 0.0  # when something was sent to it while it was catching up
     asked_at: float = float("-inf")  # when it has last asked for something
     reached_at: float = float("-inf")  # when it has last made this node ask for something older
-    repaired: dict[int, float] = field(default_factory=dict)  # number: when it was sent again last
+    repairs: "Repairs | None" = None  # since it has asked
     resent: int = 0
     unrepaired: int = 0
 
@@ -150,7 +159,7 @@ class Child:
     floor: int = 0  # nothing below is sent: where it began, or older what it has asked for
     keyframe_by: float | None = None  # waits for a keyframe at `cursor` or later, until this time
     began_live: bool = False
-    late: list[Train] = field(default_factory=list)
+    late: tuple[Train, ...] = ()
     stalls: int = 0
     skipped: int = 0
 

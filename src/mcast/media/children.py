@@ -207,7 +207,7 @@ class Children:
         for child in self._catching.values():
             part = _between(train, child.floor, child.cursor)
             if part is not None and len(child.late) < MAX_LATE:
-                child.late.append(part)
+                child.late += (part,)
             elif part is not None:
                 child.skipped += part.count
 
@@ -304,7 +304,7 @@ class Children:
 
     def _send_aside(self, child: Child) -> None:
         with self.lock:
-            late, child.late = child.late, []
+            late, child.late = child.late, ()
         for train in late:
             if child.sender is not None:
                 self._send_once(child, child.sender, train)

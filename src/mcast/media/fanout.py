@@ -28,7 +28,7 @@ from mcast.media.delay import Passage
 from mcast.media.feedback import FeedbackReader
 from mcast.media.forwarding import Push, push
 from mcast.media.history import DEFAULT_BOUNDS, Archive, History, HistoryBounds
-from mcast.media.repair import MIN_REPAIR_RATE, QUESTIONS, ReachBack
+from mcast.media.repair import ReachBack
 from mcast.media.reports import Supply
 from mcast.media.rtcp_session import RtcpSession
 from mcast.media.timing import DEFAULT_TIMING, Timing
@@ -148,8 +148,6 @@ class Fanout:
             resume=resume if resume is not None and resume.ssrc == self._ssrc else None,
             lease_until=now + self._timing.first_hello,
             pace=TokenBucket(MIN_CATCH_UP_RATE, burst, now),
-            repairs=TokenBucket(MIN_REPAIR_RATE, MIN_REPAIR_RATE, now),
-            questions=TokenBucket(MIN_REPAIR_RATE * QUESTIONS, MIN_REPAIR_RATE * QUESTIONS, now),
         )
         with self._lock:
             if self._closed:

@@ -19,7 +19,7 @@ handed on as all that comes late is (children.py), to those that go on from ther
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from mcast.media.child import Child, ChildState
+from mcast.media.child import Child, ChildState, Repairs
 from mcast.media.children import Children
 from mcast.media.history import MAX_DATAGRAMS, MAX_SECONDS
 from mcast.media.reception import extend
@@ -63,21 +63,21 @@ class Repair:
         """Send again what a child asks for, as far as it is held; ask above for what is too old for us."""
         if child.sender is None or child.state not in (ChildState.CATCHING_UP, ChildState.LIVE):
             return
-        self._allow(child, now)
+        repairs = self._allowed(child, now)
         before = now - max(child.round_trip.smoothed or 0.0, MIN_ROUND_TRIP)
         for sequence in sequences:
-            if child.questions.left(now) < 1:
+            if repairs.questions.left(now) < 1:
                 child.unrepaired += 1
                 continue
-            child.questions.take(1)
+            repairs.questions.take(1)
             number = extend(sequence, child.cursor)
             # Also what lies below where it began: it, or one below it, may go on from where another parent
             # has left it.
             if 0 <= number < child.cursor:
-                self._send(child, number, before, now)
+                self._send(child, repairs, number, before, now)
 
-    def _send(self, child: Child, number: int, before: float, now: float) -> None:
-        last = child.repaired.get(number)
+    def _send(self, child: Child, repairs: Repairs, number: int, before: float, now: float) -> None:
+        last = repairs.sent.get(number)
         if last is None and number >= child.floor:
             last = self._children.late_sent.get(number)
         if last is not None and last > before:
@@ -86,15 +86,15 @@ class Repair:
         copies = 1 if last is None else 2
         if datagram is None:
             self._ask_above(child, number, now)
-        if datagram is None or child.sender is None or child.repairs.left(now) < 1:
+        if datagram is None or child.sender is None or repairs.datagrams.left(now) < 1:
             child.unrepaired += 1
             return
         for _ in range(copies):
-            child.repairs.take(1)
+            repairs.datagrams.take(1)
             self._total.take(len(datagram))
             self._total.note_loss(len(datagram))
             child.resent += child.sender.send_packet(datagram)
-        _remember(child, number, now)
+        _remember(repairs.sent, number, now)
 
     def _ask_above(self, child: Child, number: int, now: float) -> None:
         """Have a number that is not held asked for above, and handed on to this child when it comes."""
@@ -109,18 +109,25 @@ class Repair:
             self._reached, child.reached_at = number, now
             self._reach_back(number)
 
-    def _allow(self, child: Child, now: float) -> None:
-        """Let the budgets follow the stream's rate."""
+    def _allowed(self, child: Child, now: float) -> Repairs:
+        """Return what a child may ask for: its budgets follow the stream's rate."""
         if now - self._measured > MEASURE_SECONDS:
             self._rate = max(MIN_REPAIR_RATE, REPAIR_SHARE * self._children.rate())
             self._measured = now
-        for bucket, rate in ((child.repairs, self._rate), (child.questions, self._rate * QUESTIONS)):
-            if bucket.rate != rate:
-                bucket.rate, bucket.burst = rate, rate * SAVED_SECONDS
+        rate, questions = self._rate, self._rate * QUESTIONS
+        if child.repairs is None:
+            child.repairs = Repairs(
+                TokenBucket(rate, rate * SAVED_SECONDS, now),
+                TokenBucket(questions, questions * SAVED_SECONDS, now),
+            )
+        for bucket, at in ((child.repairs.datagrams, rate), (child.repairs.questions, questions)):
+            if bucket.rate != at:
+                bucket.rate, bucket.burst = at, at * SAVED_SECONDS
+        return child.repairs
 
 
-def _remember(child: Child, number: int, now: float) -> None:
-    child.repaired.pop(number, None)  # to the end: dicts keep the order in which keys came
-    child.repaired[number] = now
-    if len(child.repaired) > MAX_REPAIRED:
-        del child.repaired[next(iter(child.repaired))]
+def _remember(sent: dict[int, float], number: int, now: float) -> None:
+    sent.pop(number, None)  # to the end: dicts keep the order in which keys came
+    sent[number] = now
+    if len(sent) > MAX_REPAIRED:
+        del sent[next(iter(sent))]

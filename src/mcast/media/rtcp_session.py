@@ -16,7 +16,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import partial
+from types import MethodType
 
 from mcast.errors import WireError
 from mcast.media.catch_up import catch_up_rate
@@ -86,6 +86,7 @@ class RtcpSession:
         self._wall, self._origin = wall, origin
         self._repair = Repair(children, reader.total, reach_back)
         self._sockets = ChildSockets(ports, reader, self._on_readable)
+        self._hear = self._on_child_readable  # one for all children
         self._supply = Supply()
         self._strays = deque[tuple[bytes, SockAddr]]()  # packets that a new child's socket has caught
 
@@ -311,7 +312,9 @@ class RtcpSession:
         return True
 
     def _equip(self, child: Child, address: SockAddr) -> bool:
-        sock = self._sockets.connect(child.local_ip, address, partial(self._on_child_readable, child))
+        # Like a `partial` that gives it the child, in a quarter of the memory.
+        hear = MethodType(self._hear, child)
+        sock = self._sockets.connect(child.local_ip, address, hear)
         common = self._sockets.common_at(child.local_ip)
         if not self._children.equip(child, TrainSender(sock, offload=self._offload), common):
             self._reader.close(sock)  # it has gone meanwhile

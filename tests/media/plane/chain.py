@@ -158,8 +158,7 @@ class Sender:
             key=key, identity=f"c{key}", token=key.to_bytes(16, "big"), local_ip=ip_address("127.0.0.1"),
             peer_ip=ip_address("127.0.0.1"), start=Start.KEYFRAME, lease_until=now + 1e6,
             resume=None if resume is None else Position(SSRC, resume),
-            pace=TokenBucket(400, 64, now), repairs=TokenBucket(400, 400, now),
-            questions=TokenBucket(12_800, 12_800, now),
+            pace=TokenBucket(400, 64, now),
         )  # fmt: skip
         child.sender, child.address = cast(TrainSender, Wire(link, deliver)), ADDRESS
         self.children.add(child)

@@ -35,7 +35,7 @@ def make(start: Start = Start.KEYFRAME, resume: int | None = None) -> Child:
     return Child(
         key=1, identity="c", token=b"t" * 16, local_ip=local, peer_ip=local, start=start,
         resume=None if resume is None else Position(SSRC, resume), lease_until=0.0,
-        pace=TokenBucket(1, 1, 0.0), repairs=TokenBucket(1, 1, 0.0), questions=TokenBucket(1, 1, 0.0),
+        pace=TokenBucket(1, 1, 0.0),
     )  # fmt: skip
 
 
@@ -124,7 +124,7 @@ def test_snapshot_tells_what_it_has_reported() -> None:
 
 FIXED = {"key", "identity", "token", "local_ip", "peer_ip", "start", "resume"}
 FEEDBACK = {"lease_until", "pace", "repairs", "moves", "next_report", "report", "round_trip",
-            "asked_at", "repaired", "resent", "unrepaired", "questions", "reference", "beside", "delay_us",
+            "asked_at", "resent", "unrepaired", "reference", "beside", "delay_us",
             "fed_at", "plain", "refused_to", "reports", "reached_at"}  # fmt: skip
 LOCK = {"state", "sender", "floor", "keyframe_by", "began_live", "late", "stalls", "skipped", "address",
         "common", "front", "alone_until"}  # fmt: skip

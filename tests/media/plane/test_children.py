@@ -70,8 +70,6 @@ def make_child(
         resume=None if resume is None else Position(SSRC, resume),
         lease_until=1e9,
         pace=TokenBucket(pace, pace, 0.0),
-        repairs=TokenBucket(pace, pace, 0.0),
-        questions=TokenBucket(pace, pace, 0.0),
     )
     child.sender = cast(TrainSender, sender)
     return child

@@ -64,7 +64,6 @@ class Crowd:
         child = Child(
             key=number, identity=f"c{number}", token=number.to_bytes(16, "big"), local_ip=HERE, peer_ip=HERE,
             start=Start.KEYFRAME, resume=Position(SSRC, 0), lease_until=1e9, pace=TokenBucket(1e9, 1e9, 0.0),
-            repairs=TokenBucket(1, 1, 0.0), questions=TokenBucket(1, 1, 0.0),
         )  # fmt: skip
         self.children.add(child)
         self.children.equip(child, self.own[number], self.common)

@@ -231,7 +231,6 @@ class Clockwork:
         self.child = Child(
             key=1, identity="c", token=b"t" * 16, local_ip=LOCAL, peer_ip=LOCAL, start=Start.KEYFRAME,
             resume=None, lease_until=1e9, pace=TokenBucket(400, 64, 0.0),
-            repairs=TokenBucket(1, 1, 0.0), questions=TokenBucket(1, 1, 0.0),
         )  # fmt: skip
         self.child.sender = cast(TrainSender, self)
         self.fanout._children.add(self.child)

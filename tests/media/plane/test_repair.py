@@ -116,7 +116,6 @@ class Answers:
         child = Child(
             key=key, identity=f"c{key}", token=key.to_bytes(16, "big"), local_ip=LOCAL, peer_ip=LOCAL,
             start=Start.KEYFRAME, resume=resume, lease_until=1e9, pace=TokenBucket(1, 1, 0.0),
-            repairs=TokenBucket(1, 1, 0.0), questions=TokenBucket(1, 1, 0.0),
         )  # fmt: skip
         child.cursor = cursor
         child.state = ChildState.LIVE
