@@ -1,5 +1,7 @@
 """What `--help` shows of each program, at a terminal of 80 columns."""
 
+import sys
+
 import pytest
 
 from mcast.roles import cli
@@ -45,3 +47,15 @@ def test_the_client_s_help_says_which_options_exclude_each_other() -> None:
     )
     assert [name for name in ("--neighbour", "--bootstrap") if f"  {name} " not in joining] == []
     assert [name for name in ("--content", "--list", "--http") if f"  {name} " not in what] == []
+
+
+@pytest.mark.parametrize(
+    ("told", "width"), [("120", 120), ("0", 80), ("wide", 80), ("", 80), ("9" * 5_000, 80)]
+)
+def test_help_is_as_wide_as_columns_says_or_80_where_nothing_does(
+    told: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", told)
+    monkeypatch.setattr(sys, "__stdout__", None)  # no terminal either
+    longest = max(map(len, cli.parser_of(NODE).format_help().splitlines()))
+    assert width - 10 < longest <= width

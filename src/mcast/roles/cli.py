@@ -44,6 +44,8 @@ MAX_COUNT = 1_000_000_000
 MAX_DIGITS = 10
 """As many as `MAX_COUNT` has."""
 
+DEFAULT_COLUMNS = 80
+
 SEED_SPELLINGS = ("-address", "-config", "-bootstrap", "-content", "-neighbour")
 """Options of the project's first version, which took them with a single dash."""
 
@@ -98,6 +100,17 @@ class _Parser(argparse.ArgumentParser):
         raise ConfigError(f"{message} (see {self.prog} --help)")
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Knows the terminal's width.
+
+    Otherwise argparse asks `shutil`, and that at each option that is added: with all its compressors it is
+    1 MiB that no other part of a program needs.
+    """
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)  # as many as argparse leaves free
+
+
 def parser_of(command: Command) -> argparse.ArgumentParser:
     """Build a program's parser: its own options, then those that all have."""
     parser = _Parser(
@@ -105,7 +118,7 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
         description=command.description,
         epilog=f"example:\n  {command.example}",
         usage=command.usage,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpFormatter,
         allow_abbrev=False,
         add_help=False,  # it stands with the other options that all programs have
     )
@@ -229,6 +242,18 @@ def keys_of(options: argparse.Namespace, process: Process) -> KeyRing:
     ring = read_key_file(options.key_file)
     process.key_rings.append(ring)
     return ring
+
+
+def _columns() -> int:
+    """Return the terminal's width, as `shutil.get_terminal_size` finds it."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and len(told) <= MAX_DIGITS and int(told):
+        return int(told)
+    try:
+        columns = os.get_terminal_size(sys.__stdout__.fileno()).columns if sys.__stdout__ else 0
+    except (ValueError, OSError):  # it is closed, or no terminal
+        columns = 0
+    return columns or DEFAULT_COLUMNS
 
 
 def _run_body(command: Command, options: argparse.Namespace, lines: LineWriter) -> int:
