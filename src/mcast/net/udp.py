@@ -144,7 +144,8 @@ def receive(sock: socket.socket, *, wait: bool = True) -> Received:
     port is closed, and other OSErrors.
     """
     flags = 0 if wait else socket.MSG_DONTWAIT
-    buffer = _kept.buffer
+    if (buffer := _kept.buffer) is None:
+        buffer = _kept.buffer = memoryview(bytearray(MAX_RECEIVE))
     count, ancillary, result, address = sock.recvmsg_into((buffer,), _ANCILLARY, flags)
     size = count
     for level, kind, value in ancillary:
@@ -161,8 +162,7 @@ class _Kept(threading.local):
     between them: the C library then finds no place for the next, and a node takes three times its histories.
     """
 
-    def __init__(self) -> None:
-        self.buffer = memoryview(bytearray(MAX_RECEIVE))
+    buffer: memoryview | None = None  # the thread has received nothing
 
 
 _kept = _Kept()
