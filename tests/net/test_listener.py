@@ -1,3 +1,4 @@
+import os
 import resource
 import socket
 import threading
@@ -208,7 +209,9 @@ def test_without_descriptors_it_waits_for_some(listen: Listen, caplog: pytest.Lo
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.socket() as peer:
         peer.settimeout(10)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (peer.fileno() + 1, hard))
+        next_one = os.dup(peer.fileno())  # the lowest that is free
+        os.close(next_one)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (next_one, hard))
         try:
             peer.connect(("127.0.0.1", listener.port))
             wait_until(lambda: "cannot accept connections" in caplog.text)
