@@ -12,9 +12,10 @@ from tools.demo.processes import wait_until
 from tools.resilience.overlay import BOOTSTRAP
 from tools.resilience.trial import Trial
 
-SECOND_TIMEOUT = 60.0
-"""Seconds until all have two parents: a try begins after a second, one that fails is repeated after half a
-minute at most, and then it takes a search."""
+SECOND_TIMEOUT = 120.0
+"""Seconds until all have two parents. A node that has taken a second one which shares a relay with its first,
+while the better one was dead in the run before, tries again after 45 s at most (`overlay.pairing`), each time
+with a search; and two tries may be needed, as the first may come before the better one is back."""
 
 
 def wait_for_both(trial: Trial) -> None:
