@@ -12,10 +12,9 @@ from tools.demo.processes import wait_until
 from tools.resilience.overlay import BOOTSTRAP
 from tools.resilience.trial import Trial
 
-SECOND_TIMEOUT = 120.0
-"""Seconds until all have two parents. A node that has taken a second one which shares a relay with its first,
-while the better one was dead in the run before, tries again after 45 s at most (`overlay.pairing`), each time
-with a search; and two tries may be needed, as the first may come before the better one is back."""
+SECOND_TIMEOUT = 60.0
+"""Seconds until all have two parents: a try begins after a second, one that fails is repeated after half a
+minute at most, and then it takes a search."""
 
 
 def wait_for_both(trial: Trial) -> None:
@@ -59,10 +58,28 @@ def _parents_of(trial: Trial, name: str) -> list[str]:
 
     The second one becomes the first if its path is shorter; then the former first one is the second.
     """
-    seconds = _second_parents(trial, name)
+    second = _second_parents(trial, name)[-1:]
     firsts = [trial.paths[name][-1]] if name in trial.paths else _first_parents(trial, name)
-    second = seconds[-1:]
-    return [*second, *[first for first in firsts if first not in second][-1:]]
+    # A bootstrapper that was started again tells the present first one alone; the former one is still there.
+    known = [first for first in firsts if first not in second] or (
+        [] if name in trial.paths else [one for one in _feeding(trial, name) if one not in second]
+    )
+    return [*second, *known[-1:]]
+
+
+def _feeding(trial: Trial, name: str) -> list[str]:
+    """Return the nodes that have taken a node in, by their own word, and have not lost it since."""
+    return [parent for parent in trial.case.plan.links if _last_word(trial, parent, name) == "attached"]
+
+
+def _last_word(trial: Trial, parent: str, name: str) -> str:
+    """Return the last that a node has said of a child: whether it came or has left."""
+    told = (event for _, event in trial.overlay.said_since(parent, 0.0))
+    words = [
+        event.name for event in told
+        if event.name in ("attached", "child_left") and event.holds({"child": name})
+    ]  # fmt: skip
+    return words[-1] if words else ""
 
 
 def _first_parents(trial: Trial, name: str) -> list[str]:
