@@ -66,6 +66,7 @@ class FeedbackReader:
         self._is_crowd, self._came, self._counted = False, 0, time.monotonic()
         self._calls: deque[Callable[[], None]] = deque()
         self._clients: deque[Ticking] = deque()
+        self._dues: dict[Ticking, float] = {}  # when each is to be called next
         self._stopping = threading.Event()
         self._thread = OwnedThread("feedback", self._run, on_crash)
 
@@ -126,10 +127,11 @@ class FeedbackReader:
     def attach(self, client: Ticking) -> None:
         """Call a client's tick from now on."""
         self._clients.append(client)
+        self._dues[client] = 0.0
 
     def detach(self, client: Ticking) -> None:
         """Call it no more."""
-        if client in self._clients:
+        if self._dues.pop(client, None) is not None:
             self._clients.remove(client)
 
     def register(self, sock: socket.socket, on_readable: Callable[[socket.socket], None]) -> None:
@@ -157,16 +159,23 @@ class FeedbackReader:
                 self._rest.poll(min(REST_SECONDS, left) * 1000)
             now = time.monotonic()
             # Sockets first: a lease is judged only after all that has arrived was read.
-            if self._read(max(0.0, due - now)):
-                due = 0.0
+            is_woken = self._read(max(0.0, due - now))
             self._run_calls()
             now = time.monotonic()
             if now >= self._counted + 1.0:
                 self._count(now)
-            if now >= due:
-                self._clients.rotate(-1)  # of contents with as large a crowd, another one is the first
-                clients = sorted(self._clients, key=_crowd)
-                due = min((client.tick(now) for client in clients), default=now + _IDLE)
+            if is_woken or now >= due:
+                due = self._tick(now, everyone=is_woken)
+
+    def _tick(self, now: float, *, everyone: bool) -> float:
+        """Have those who are due do what is; return when the next one is."""
+        self._clients.rotate(-1)  # of contents with as large a crowd, another one is the first
+        clients = [client for client in self._clients if everyone or self._dues[client] <= now]
+        for client in sorted(clients, key=_crowd):
+            due = client.tick(now)
+            if client in self._dues:  # it has not detached itself
+                self._dues[client] = due
+        return min(self._dues.values(), default=now + _IDLE)
 
     def _read(self, timeout: float) -> bool:
         """Wait for sockets, and read those that have something; return whether somebody has woken us."""

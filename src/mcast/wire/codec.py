@@ -7,6 +7,7 @@ A `Codec` is how one value is written and read, so that each packet can name its
 (fields.py) instead of spelling them out twice.
 """
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -22,6 +23,8 @@ MAX_EXPLANATION = 1_000  # bytes: some lines of ffmpeg's; no text makes a frame 
 T = TypeVar("T")
 E = TypeVar("E", bound=IntEnum)
 P = TypeVar("P", bound="Packed")
+
+_TLV_HEAD = struct.Struct("!BH")
 
 
 class Writer:
@@ -60,8 +63,10 @@ class Writer:
 
     def tlv(self, kind: int, value: bytes) -> None:
         """Write one type, length, value."""
-        self.u8(kind)
-        self.u16(len(value))
+        try:
+            self._data += _TLV_HEAD.pack(kind, len(value))
+        except struct.error:
+            raise ValueError(f"{len(value)} bytes do not fit into a TLV of type {kind}") from None
         self._data += value
 
     def data(self) -> bytes:

@@ -189,8 +189,9 @@ class HealthReporter:
         told: list[StreamHealth] = []
         while turns and (not told or room >= LEAST_SHARE):
             content = turns.pop(0)
-            told.append(self._stream(content, *present[content], min(share, room)))
-            room -= _size(told[-1])
+            stream, size = self._stream(content, *present[content], min(share, room))
+            told.append(stream)
+            room -= size
             self._told[content] = places[content]
         self._turns = turns
         return told
@@ -202,8 +203,13 @@ class HealthReporter:
         self._first_child = {each: turn for each, turn in self._first_child.items() if each in present}
         return present
 
-    def _stream(self, content: str, branch: Branch, relay: ContentRelay, room: int) -> StreamHealth:
-        """Describe a stream, with as many of its children as there is room for, those whose turn it is."""
+    def _stream(
+        self, content: str, branch: Branch, relay: ContentRelay, room: int
+    ) -> tuple[StreamHealth, int]:
+        """Describe a stream, with as many of its children as there is room for, those whose turn it is.
+
+        Also return how many bytes that takes.
+        """
         counters = relay.counters()
         bare = StreamHealth(
             content, branch.path, (), relay.position, counters.lost, branch.fed, len(branch.children),
@@ -212,22 +218,24 @@ class HealthReporter:
             longest_gap_ms=min(round(counters.longest_gap_ms), _U32),
             parent_changes=branch.parent_changes, discontinuities=branch.discontinuities,
         )  # fmt: skip
-        told = self._children(content, branch, room - _size(bare))
+        size = _size(bare)
+        told = self._children(content, branch, room - size)
         known = relay.child_times() if told else {}
         times = [known.get(connection, UNKNOWN) for connection, _ in told]
-        return replace(
+        whole = replace(
             bare,
             children=tuple(stream.sender for _, stream in told),
             round_trips_us=tuple(_microseconds(each.round_trip_ms) for each in times),
             delays_us=tuple(each.delay_us for each in times),
         )
+        return whole, size + sum(_child_size(stream) for _, stream in told)
 
     def _children(self, content: str, branch: Branch, room: int) -> list[tuple[ConnectionId, Stream]]:
         everybody = list(branch.children.items())
         begin = self._first_child.get(content, 0) % max(len(everybody), 1)
         told: list[tuple[ConnectionId, Stream]] = []
         for connection, stream in everybody[begin:] + everybody[:begin]:
-            room -= _CHILD + len(stream.sender.value)
+            room -= _child_size(stream)
             if room < 0 and told:
                 break
             told.append((connection, stream))
@@ -255,6 +263,11 @@ def _place(branch: Branch) -> _Place:
 def _microseconds(milliseconds: float | None) -> int:
     """Return a round trip as it is told: 0 stands for one that is not known."""
     return 0 if milliseconds is None else min(max(1, round(milliseconds * 1000)), _U32)
+
+
+def _child_size(stream: Stream) -> int:
+    """Return how many bytes a child takes in a report."""
+    return _CHILD + len(stream.sender.value)
 
 
 def _size(record: Record) -> int:
