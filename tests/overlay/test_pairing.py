@@ -20,7 +20,17 @@ from mcast.overlay.events import (
     StreamReceived,
     TimePassed,
 )
-from mcast.overlay.pairing import LONGEST_PAUSE, PAIR_SECONDS, SPREAD, WATCHED_SECONDS, Pairing, Wish, shared
+from mcast.overlay.pairing import (
+    FIRST_PAUSE,
+    HURRY_SECONDS,
+    LONGEST_PAUSE,
+    PAIR_SECONDS,
+    SPREAD,
+    WATCHED_SECONDS,
+    Pairing,
+    Wish,
+    shared,
+)
 from mcast.overlay.spares import Adverts
 from mcast.overlay.table import State
 from mcast.wire.bootstrap import Policy
@@ -202,6 +212,21 @@ def test_pauses_grow_to_half_a_minute_and_every_other_try_is_for_anybody() -> No
     assert strict == [True, False] * 6
 
 
+def test_who_appears_is_asked_soon_but_not_each_time_that_he_comes_and_goes() -> None:
+    pauses = Pairing(Random(1), Wish(2))
+    pauses.hurry(0.0)
+    assert pauses.due is None, "as long as no try is to come"
+    pauses.on_state(State.PAIRING, State.DOUBLED, 0.0)
+    pauses.hurry(1.0)
+    assert pauses.due is not None
+    assert pauses.due <= 1.0 + FIRST_PAUSE * SPREAD[1]
+    pauses.on_state(State.PAIRING, State.DOUBLED, 2.0)
+    pauses.hurry(3.0)
+    assert pauses.due >= 2.0 + LONGEST_PAUSE * SPREAD[0]
+    pauses.hurry(1.0 + HURRY_SECONDS)
+    assert pauses.due <= 1.0 + HURRY_SECONDS + FIRST_PAUSE * SPREAD[1]
+
+
 def test_a_parent_that_is_suspected_meanwhile_is_replaced_by_whom_was_asked() -> None:
     branch = pairing()
     branch.on_port(2, spare_port(), 5.1)
@@ -307,6 +332,22 @@ def test_where_both_ways_round_a_ring_meet_both_are_taken(seed: int) -> None:
         assert branch is not None
         assert (branch.state, branch.overlap) == (state, 0), "n1 and n4 know only who is below them"
     net.check_trees()
+
+
+@pytest.mark.parametrize("seed", seeds(2))
+def test_who_is_back_soon_takes_the_place_of_a_second_that_shares_something(seed: int) -> None:
+    links = [("rp", "n1"), ("n1", "n2"), ("n1", "n3"), ("n2", "n3"), ("rp", "n4"), ("n4", "n3")]
+    net = watching(links, "n3", seed=seed, parents=2)
+    net.run(20)
+    net.kill("n4")
+    net.run(3 * LONGEST_PAUSE)
+    branch = net.branch("n3")
+    assert branch is not None
+    assert (branch.state, branch.overlap) == (State.DOUBLED, 1), "by n1 and by n1 and n2"
+    net.start("n4")
+    net.client("n4")
+    net.run(4)  # the pause between tries is four times as long at least
+    assert (branch.state, branch.overlap) == (State.DOUBLED, 0)
 
 
 MESH = [

@@ -172,11 +172,8 @@ class NodeCore:
                 return branch.on_drained(connections, now) if branch else []
             case Leaving():
                 return self._on_leaving(now)
-            case Advertised(neighbour, content):
-                if event.fed and not event.full:
-                    self._discovery.dead_ends.forget(content, neighbour)
-                self._neighbours.learn(event, now)
-                return self._on_spare(neighbour, content, now)
+            case Advertised():
+                return self._on_advertised(event, now)
             case RoundTripMeasured(neighbour, ms) if self._neighbours.on_round_trip(event, now):
                 self._searches.hurry(now)
                 return self._discovery.on_reached(neighbour, ms, now)
@@ -279,11 +276,18 @@ class NodeCore:
         neighbours = self._neighbours.spares(branch)
         return self._root.spares(branch, neighbours, self._now) if self.rendezvous else neighbours
 
-    def _on_spare(self, neighbour: str, content: str, now: float) -> list[Action]:
+    def _on_advertised(self, told: Advertised, now: float) -> list[Action]:
         """Ask who has just been fed again, or for the first time: quicker than the next flood."""
-        branch, parent = self._branches.get(content), NodeParent(neighbour)
+        branch, parent = self._branches.get(told.content), NodeParent(told.neighbour)
+        wants_second = branch is not None and branch.pairing.due is not None
+        was_spare = branch is not None and wants_second and parent in branch.spares()
+        if told.fed and not told.full:
+            self._discovery.dead_ends.forget(told.content, told.neighbour)
+        self._neighbours.learn(told, now)
         if branch is None or parent not in branch.spares():
             return []
+        if wants_second and not was_spare:
+            branch.pairing.hurry(now)
         return branch.on_spare(parent, now)
 
     def _on_connection_gone(self, connection: ConnectionId, how: Departure, now: float) -> list[Outcome]:

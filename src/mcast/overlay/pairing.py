@@ -2,7 +2,8 @@
 
 **Two parents** (`parents = 2`). Each number is forwarded once, whoever brings it first, so a second parent
 costs one more copy on its link, and a failure on either path costs nothing. It is looked for in peace: a
-moment after media comes, and then more and more rarely, at moments drawn at random.
+moment after media comes, and then more and more rarely, at moments drawn at random; and soon, when a
+neighbour appears who could be it.
 
 A second parent is worth what its path does not share with the primary's. So first those are asked, and
 a flood is sent where only those can answer, that have no node in common with the primary's path but the
@@ -32,6 +33,8 @@ LONGEST_PAUSE = 30.0
 """Seconds between two tries, at most: a flood each half minute costs nobody anything."""
 SPREAD = (0.5, 1.5)
 """By this factor, drawn at random, each pause is longer or shorter."""
+HURRY_SECONDS = 10.0
+"""Between two tries for the sake of who has appeared, at least: somebody may come and go all the time."""
 WATCHED_SECONDS = 5.0
 """How long a second parent is kept after the last viewer below: longer than a viewer takes to come again."""
 PAIR_SECONDS = 10.0
@@ -51,7 +54,7 @@ class Pairing:
 
     def __init__(self, chance: Chance, wish: Wish) -> None:
         self._chance, self._wish = chance, wish
-        self._failures, self._pause = 0, FIRST_PAUSE
+        self._failures, self._pause, self._hurries_from = 0, FIRST_PAUSE, 0.0
         self.due: float | None = None
 
     def __repr__(self) -> str:
@@ -72,6 +75,12 @@ class Pairing:
         elif state is State.FED:
             self._failures += before is State.PAIRING
             self._plan(now, min(FIRST_PAUSE * 2.0 ** min(self._failures, 10), LONGEST_PAUSE))
+
+    def hurry(self, now: float) -> None:
+        """Try soon, if a try is to come at all: somebody has appeared who could be a second parent."""
+        if self.due is not None and now >= self._hurries_from:
+            self._hurries_from = now + HURRY_SECONDS
+            self.due = min(self.due, now + FIRST_PAUSE * self._chance.uniform(*SPREAD))
 
     def begin(self, now: float, may_pair: Callable[[], bool]) -> bool:
         """Return whether a second parent is to be asked for now; `may_pair` tells whether that is of use."""
