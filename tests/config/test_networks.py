@@ -40,3 +40,16 @@ def test_networks_and_single_addresses_are_named_as_usual() -> None:
 def test_what_is_no_network_is_said(text: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=f"'{text}' is no network: {problem}"):
         parse_networks([text])
+
+
+@pytest.mark.parametrize(
+    ("text", "means"),
+    [
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:192.0.2.7", "192.0.2.7/32"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::/0", "::/0"),
+    ],
+)
+def test_an_ipv4_network_in_the_clothes_of_ipv6_is_the_ipv4_one(text: str, means: str) -> None:
+    assert str(parse_networks([text])) == means

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TypeAlias
 
 from mcast.errors import ConfigError
 from mcast.hostport import IPAddress, normalise_ip
 
 IPNetwork: TypeAlias = IPv4Network | IPv6Network
+_MAPPED_BITS = 96  # in front of an IPv4-mapped address (RFC 4291, 2.5.5.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,16 @@ def parse_networks(texts: Iterable[str]) -> Networks:
 
 def _network(text: str) -> IPNetwork:
     try:
-        return ip_network(text)
+        network = ip_network(text)
     except ValueError as error:
         reason = "it has bits set behind its length" if "host bits" in str(error) else "write 10.0.0.0/8"
         raise ConfigError(f"'{text}' is no network: {reason}") from None
+    # `::ffff:10.0.0.0/104` is 10.0.0.0/8, as an address in IPv6's clothes is the IPv4 one.
+    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED_BITS:
+        address = normalise_ip(network.network_address)
+        if isinstance(address, IPv4Address):
+            return IPv4Network((address, network.prefixlen - _MAPPED_BITS))
+    return network
 
 
 PRIVATE = parse_networks(
