@@ -5,7 +5,8 @@
 Nodes with so many workers take turns, each under the same load: so many contents of 5 Mbit/s to so many
 children each. Unlike in `make bench` the node may use every core, and shares them with what feeds it and
 takes from it. Printed are, each as the median of the rounds, what was delivered, what was lost, and the
-processor time of node and workers together. Needs root (raw sockets), a C compiler, ffmpeg and taskset.
+processor time of node and workers together; or that a node does not take so many children. Needs root (raw
+sockets), a C compiler, ffmpeg and taskset.
 """
 
 import argparse
@@ -38,27 +39,41 @@ def main() -> int:
     load = Load(options.contents, options.children)
     every = f"0-{(os.cpu_count() or 1) - 1}"
     nodes = [Node(str(count), options=("--workers", str(count)), cores=every) for count in options.workers]
-    measured = _rounds(nodes, load, options.rounds, options.seconds)
+    measured, refused = _rounds(nodes, load, options.rounds, options.seconds)
     print(f"{describe()}; {load} of 5 Mbit/s, {options.rounds} rounds")
     print(f"{'workers':>8} {'Gbit/s':>8} {'lost':>8} {'cores':>6} {'s/Gbit':>7}")
     for name, rounds in measured.items():
+        if name in refused:
+            print(f"{name:>8} {refused[name]}")
+            continue
         rate, loss, cores, cost = (statistics.median(each[of] for each in rounds) for of in COLUMNS)
         print(f"{name:>8} {rate:>8.2f} {loss:>8.2%} {cores:>6.2f} {cost:>7.3f}")
     return 0
 
 
-def _rounds(nodes: list[Node], load: Load, rounds: int, seconds: float) -> dict[str, list[Figures]]:
+def _rounds(
+    nodes: list[Node], load: Load, rounds: int, seconds: float
+) -> tuple[dict[str, list[Figures]], dict[str, str]]:
+    """Return what was measured of each, and why not: who is at its limit refuses children."""
     measured: dict[str, list[Figures]] = {node.name: [] for node in nodes}
+    refused: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="mcast-bench-") as name:
         folder = Path(name)
         setting = Setting(folder, Sources(folder), Needs(contents=load.contents), seconds)
         try:
             for _ in range(rounds):
                 for node in nodes:
-                    measured[node.name].append(carry(node, setting, load=load, trains=True)[0].figures)
+                    if node.name in refused:
+                        continue
+                    try:
+                        figures = carry(node, setting, load=load, trains=True)[0].figures
+                    except RuntimeError as error:
+                        refused[node.name] = str(error)
+                        continue
+                    measured[node.name].append(figures)
         finally:
             setting.close()
-    return measured
+    return measured, refused
 
 
 def _options() -> argparse.Namespace:

@@ -55,6 +55,7 @@ class Window:
     """What a contender has shown in one window, which is its part of a round."""
 
     figures: Figures
+    played: float = 1.0  # seconds of media a second, of the content that is behind most
     profile: Profile = field(default_factory=dict)
 
 

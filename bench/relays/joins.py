@@ -62,6 +62,7 @@ def not_streaming(node: Node, setting: Setting) -> Figures:
         for viewer in viewers:
             _watch(setting, viewer)
             viewer.leave()
+            setting.loop.run(random.uniform(*PAUSE_SECONDS))  # no node is busy with who has left any more
         used = use.shares()
     return {**figures(viewers), **used}
 

@@ -74,9 +74,10 @@ def _window(receivers: Receivers, setting: Setting, load: Load, running: Running
     used, shares, profile = use.seconds(), use.shares(), profiler.taken()
     gbit = came.bytes * 8 / 1e9
     figures = {COST: used / gbit if gbit else float("inf"), **shares, RATE: gbit / took}
-    if running.carries_rtp:
-        figures[LOSS] = lost(came, receivers, setting.loop, load, took)
-    return Window(figures, profile)
+    if not running.carries_rtp:
+        return Window(figures, profile=profile)
+    figures[LOSS] = lost(came, receivers, setting.loop, load, took)
+    return Window(figures, min(content.seconds for content in came.contents) / took, profile)
 
 
 def between_trains(receivers: Receivers, loop: Loop) -> Counts:

@@ -21,8 +21,8 @@ from bench.relays.verdict import Figures
 CHILDREN = 16
 LEAST_MBITS, MOST_MBITS, STEP = 200.0, 1_000.0, 1.05
 RATES = tuple(LEAST_MBITS * STEP**step for step in range(int(math.log(MOST_MBITS / LEAST_MBITS, STEP)) + 1))
-LEAST_DELIVERED = 0.97
-"""Of the rate: what is slowed down is not lost, but late."""
+LEAST_PLAYED = 0.97
+"""Seconds of media a second: what is slowed down is not lost, but late."""
 TRIES = 2
 """One disturbance is not the relay's."""
 FEED_LIMIT = "feed's limit"
@@ -46,8 +46,9 @@ def highest_rate(contender: Contender, setting: Setting, _: int) -> list[Window]
     def is_lossless(step: int) -> bool:
         for _ in range(TRIES):
             load = Load(1, CHILDREN, first=step, mbits=RATES[step])
-            figures = found[step] = carry(contender, setting, load=load, trains=True)[0].figures
-            if figures.get(LOSS, 1.0) <= MOST_LOSS and figures[RATE] >= _least_delivered(RATES[step]):
+            window = carry(contender, setting, load=load, trains=True)[0]
+            found[step] = window.figures
+            if window.figures.get(LOSS, 1.0) <= MOST_LOSS and window.played >= LEAST_PLAYED:
                 return True
         return False
 
@@ -73,7 +74,3 @@ def highest(steps: int, holds: Callable[[int], bool]) -> int:
         else:
             high = middle
     return low
-
-
-def _least_delivered(mbits: float) -> float:
-    return LEAST_DELIVERED * mbits * CHILDREN / 1000

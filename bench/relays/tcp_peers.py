@@ -88,10 +88,13 @@ class TcpPeer:
         config = place / "config"
         config.write_text(self.config(place, ports))
         command = [self._path() or self.program, *(option.format(config=config) for option in self.options)]
-        return ProgramProcess(self.name, on_core(CORE_UNDER_TEST, command), folder / f"{self.name}.log")
+        log = folder / f"{self.name}.log"
+        # In a place of its own: MediaMTX writes its certificate where it is started.
+        return ProgramProcess(self.name, on_core(CORE_UNDER_TEST, command), log, folder=place)
 
     def _path(self) -> str | None:
-        return shutil.which(self.binary or self.program)
+        found = shutil.which(self.binary or self.program)
+        return None if found is None else str(Path(found).absolute())
 
     def _viewers(self, ports: Ports, names: list[str], count: int) -> list[socket.socket]:
         """Return so many viewers of each stream, once all are published."""

@@ -52,7 +52,7 @@ def row_of(turns: list[str], *goals: Goal, every_second: str = "") -> Row:
             raise RuntimeError("3 of 16 children have been dropped")
         profile = {"forward": ThreadUse(cpu_ms=80.0, switches=800.0)} if contender is MCAST else {}
         figures = {"CPU": 2.0 if contender is MCAST else 1.0, "Gbit/s": 1.0}
-        return [Window(figures, profile)] * windows
+        return [Window(figures, profile=profile)] * windows
 
     return Row("a row", goals, carry=carry, compared="CPU", lives_on=True)
 
@@ -223,9 +223,13 @@ def test_the_highest_step_is_found_by_bisection() -> None:
 
 
 def rate_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int, relay: float, feeding: float
-) -> dict[str, float]:
-    """Find the highest rate of a relay that loses beyond a step, while cores are so busy there."""
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int, relay: float, feeding: float, *,
+    too_much: tuple[float, float] = (0.5, 1.0),
+) -> dict[str, float]:  # fmt: skip
+    """Find the highest rate of a relay that loses beyond a step, while cores are so busy there.
+
+    `too_much` is the loss there, and how many seconds of media come a second.
+    """
 
     def carry(_: Contender, __: Setting, *, load: Load, trains: bool) -> Sequence[Window]:
         assert trains
@@ -233,7 +237,8 @@ def rate_found(
         busy = (
             {"cores": relay, "feeding core": feeding} if step > last else {"cores": 0.2, "feeding core": 0.5}
         )
-        return [Window({"Gbit/s": delivered, "loss": 0.5 if step > last else 0.0, **busy})]
+        loss, played = too_much if step > last else (0.0, 1.0)
+        return [Window({"Gbit/s": delivered, "loss": loss, **busy}, played)]
 
     monkeypatch.setattr(rates, "carry", carry)
     setting = Setting(tmp_path, Sources(tmp_path), Needs(), seconds=0.1)
@@ -256,6 +261,14 @@ def test_a_rate_at_which_the_feeding_core_is_busy_and_the_relay_is_not_is_the_fe
     assert limit(relay=0.5, feeding=0.5, last=len(RATES)) == 1.0, "there is no higher rate"
     assert limit(relay=0.5, feeding=0.5, last=len(RATES) - 1) == 1.0
     assert limit(relay=0.95, feeding=0.5, last=len(RATES) - 2) == 0.0
+
+
+def test_what_is_slowed_down_is_no_less_than_what_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for too_much in ((0.5, 1.0), (0.0, 0.95)):
+        found = rate_found(tmp_path, monkeypatch, 7, 0.9, 0.5, too_much=too_much)
+        assert found["Gbit/s"] == pytest.approx(16 * RATES[7] / 1000)
 
 
 def test_the_goal_of_the_highest_rate_knows_of_the_feeds_limit() -> None:

@@ -53,8 +53,12 @@ class ProgramProcess:
         *,
         stdout: int | None = None,
         environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
     ) -> None:
-        """Start it. `stdout` is a descriptor (default: the log, too); stdin is empty."""
+        """Start it. `stdout` is a descriptor (default: the log, too); stdin is empty.
+
+        It runs in `folder`, where it is one that writes where it is.
+        """
         self.name, self.command, self.log = name, list(command), log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
@@ -65,6 +69,7 @@ class ProgramProcess:
                 stdout=file if stdout is None else stdout,
                 stderr=file,
                 env=environment_with(environment or {}),
+                cwd=folder,
                 process_group=0,
                 preexec_fn=ends_with_us(),
             )
