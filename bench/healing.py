@@ -4,7 +4,7 @@
     python3 -m bench.healing --nodes 2000 --seconds 20 --crash-percent 1 --seed 1 2 3
 
 Runs the decision code of real nodes on simulated links (up to 20 ms one way, 10 on average). Clients watch
-one content, one for each two nodes. Then such a share of all nodes crashes each second, and each is started
+one content, one for each two nodes. Then such a share of all nodes crashes every second, and each is started
 again 5 s later. A watchdog looks after each step of each node: no loop lasts, no node has two parents for
 longer than a change takes, and every client that living nodes connect to the rendezvous point is fed again
 within 4 s.
@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--nodes", type=_count, nargs="+", default=[200], metavar="N", help="(default: 200)")
     add("--seconds", type=float, default=10.0, help="of crashes, simulated (default: %(default)s)")
-    add("--crash-percent", type=float, default=1.0, metavar="P", help="of the nodes each second (default: 1)")
+    add("--crash-percent", type=float, default=1.0, metavar="P", help="of nodes every second (default: 1)")
     add("--seed", type=int, nargs="+", default=[1])
     add("--graph", nargs="+", choices=sorted(KINDS), default=["random"])
     add("--parents", type=int, choices=(1, 2), default=1)

@@ -36,7 +36,7 @@ KEY = "the-key's_16+signs:@/?#%&"
 
 @pytest.fixture(scope="session")
 def stream(shared_directory: Path) -> bytes:
-    """Four seconds of H.264 and AAC, a keyframe each second: PAT, PMT, picture, as servers make them."""
+    """Four seconds of H.264 and AAC, a keyframe every second: PAT, PMT, picture, as servers make them."""
     need_ffmpeg()
     file = shared_directory / "gateway.ts"
     with locked(shared_directory / "gateway.lock"):

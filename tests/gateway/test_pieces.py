@@ -14,8 +14,8 @@ from mcast.gateway.boxes import BoxError, FragmentReader
 from mcast.gateway.hls import FIRST, KEPT, LISTED, Segments
 from mcast.gateway.pieces import Piece, PieceCutter
 from mcast.media.keyframes import Keyframes
-from mcast.media.programme import WRAP, Programme, seconds_between
-from mcast.wire.mpegts import NULL_PACKET, PACKET, PAT_PID, pid_at, random_access_at, starts_with_pat
+from mcast.media.programme import Programme, seconds_between
+from mcast.wire.mpegts import NULL_PACKET, PACKET, PAT_PID, WRAP, pid_at, random_access_at, starts_with_pat
 from media.source.foreign import (
     CODECS,
     FOREIGN_SECONDS,

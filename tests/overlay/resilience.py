@@ -178,7 +178,7 @@ def crashes(
     seed: int, nodes: int = 40, *, seconds: float = 10.0, share: float = 0.01, parents: int = 1,
     links: Links | None = None, offers: bool = False, large: bool = False,
 ) -> Trial:  # fmt: skip
-    """Such a share of all nodes crashes each second, and starts again 5 s later."""
+    """Such a share of all nodes crashes every second, and starts again 5 s later."""
     life = Life.begin(seed, nodes, parents=parents, links=links, offers=offers, large=large)
     trial = Trial(life.net, lambda: None)
 

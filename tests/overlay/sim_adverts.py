@@ -71,7 +71,7 @@ class Watch:
             self._failed(text)
 
     def _look(self, wire: Wire, process: Process) -> None:
-        """Find out by silence that the neighbour is gone: who lives says something each 2 s."""
+        """Find out by silence that the neighbour is gone: who lives says something every 2 s."""
         world = self._listener.world
         if self._wire is not wire or not self._listener.alive:
             return

@@ -460,7 +460,7 @@ class SimReceiver:
         return Position(self.ssrc, next((gap[0] for gap in self.missing()), self.next))
 
     def _compare(self, now: float) -> None:
-        """Name the one that is not needed of two parents that both bring media, each 2 s."""
+        """Name the one that is not needed of two parents that both bring media, every 2 s."""
         if len(self.inlets) != 2 or any(inlet.feed is not Feed.FED for inlet in self.inlets.values()):
             self._race = None
             return

@@ -437,7 +437,7 @@ def run_of(argv: list[str] | None) -> "Run":
     group.add_argument("--live", action="store_true", help="the content is live")
     group.add_argument("--standbys", type=int, help="further rendezvous points")
     group.add_argument("--seconds", type=float, help="for which nodes crash")
-    group.add_argument("--share", type=float, help="of the nodes, that crashes each second")
+    group.add_argument("--share", type=float, help="of the nodes, that crashes every second")
     options = vars(parser.parse_args(argv))
     begin, seed = runs[options.pop("scenario")], options.pop("seed")
     if strange := sorted(set(options) - set(signature(begin).parameters)):

@@ -184,7 +184,7 @@ def test_who_is_taken_off_the_list_goes_below_the_new_first_without_a_gap(seed: 
     for name, node_ in net.nodes.items():
         servers = tuple(net.servers) if name == "rp2" else ()
         node_.set_layout(net.graph.around(name), servers, rendezvous=("rp2",))
-    net.run(10)  # a way home is looked for each 5 s
+    net.run(10)  # a way home is looked for every 5 s
     (late,) = watching(net, "n2")
     assert [str(viewer.path[0]) for viewer in (early, late)] == ["rp2", "rp2"]
     assert net.said("cut") == net.said("parent_lost") == []

@@ -27,7 +27,7 @@ SECONDS = 3
 
 @pytest.fixture(scope="module")
 def clip(shared_directory: Path) -> bytes:
-    """Three seconds of picture and sound, a keyframe each 0.4 s."""
+    """Three seconds of picture and sound, a keyframe every 0.4 s."""
     need_ffmpeg()
     file = shared_directory / "to-be-segmented.ts"
     with locked(shared_directory / "to-be-segmented.lock"):
@@ -110,7 +110,7 @@ def test_what_is_killed_leaves_whole_files_and_a_list_of_them(folder: Path, clip
 
 
 def test_no_file_is_begun_for_half_a_picture(folder: Path, clip: bytes) -> None:
-    cut = sum(len(piece.data) for piece in PieceCutter().feed(clip)[:3])  # a keyframe each 0.4 s
+    cut = sum(len(piece.data) for piece in PieceCutter().feed(clip)[:3])  # a keyframe every 0.4 s
     record(folder, clip[: cut + 5 * PACKET], is_over=False)
     assert files(folder) == listed(folder) == ["00001.ts"]
     assert complaints(folder / "00001.ts") == ""

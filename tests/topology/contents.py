@@ -29,7 +29,7 @@ class Kind:
 KINDS = {
     "clip": Kind(),  # the one that most tests stream
     "other": Kind(video=f"smptehdbars={SMALL}"),
-    "short": Kind(seconds=1),  # a seam each second
+    "short": Kind(seconds=1),  # a seam every second
     "once": Kind(seconds=3, keys={"loop": False}),
     "still": Kind(audio=""),  # a picture file, see `source`
     "tone": Kind(video=""),

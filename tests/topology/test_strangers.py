@@ -96,7 +96,7 @@ def test_a_frame_cut_off_in_the_middle_is_forgotten(listeners: dict[str, tuple[s
 def test_a_frame_that_never_ends_is_cut_off_however_slowly_it_comes(
     listeners: dict[str, tuple[str, int]],
 ) -> None:
-    """A byte each half second: always something new, never a whole frame."""
+    """A byte every half second: always something new, never a whole frame."""
     frame = HEADER.pack(b"MC", 1, 1, 16_000) + b"\x01" * 100
     began = time.monotonic()
     with contextlib.ExitStack() as stack:

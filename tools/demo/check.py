@@ -19,10 +19,10 @@ from mcast.media.cancelling import never
 from mcast.media.source.cache import Cache
 from mcast.media.source.complaints import SourceError
 from mcast.media.source.encoding import Quality
-from mcast.media.source.ffmpeg import find_tool
 from mcast.media.source.prepare import prepare
 from mcast.media.source.prepared import Prepared
 from mcast.media.source.progress import progress_of
+from mcast.media.tools import find_tool
 from mcast.wire.mpegts import NULL_PID, PACKET, pid_at, random_access_at, starts_with_pat
 
 VIDEO_PID = 0x100

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from mcast.errors import ConfigError
 from mcast.media.source.complaints import SourceError
-from mcast.media.source.ffmpeg import find_tool, lines_of
+from mcast.media.source.ffmpeg import lines_of
 from mcast.media.source.progress import progress_of
+from mcast.media.tools import find_tool
 
 SECONDS = 30
 """Longer than all recordings together, so that each is a piece of the file's first round."""

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 
 from mcast.errors import ConfigError
-from mcast.media.source.ffmpeg import find_tool
+from mcast.media.tools import find_tool
 from tools.packages import can_install, install
 
 TOOLS = ("ffmpeg", "ffprobe")

@@ -4,7 +4,7 @@ The narrowest link to a client in big_chungus has 2 Mbit/s; the one of server s2
 and the course report sent 421 kbit/s over it.
 """
 
-from mcast.media.source.ffmpeg import find_tool
+from mcast.media.tools import find_tool
 from tools.demo.check import Sent, sent_by
 from tools.demo.contents import Picture, make
 from tools.experiments.addresses import CHECKOUT

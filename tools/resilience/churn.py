@@ -31,7 +31,7 @@ from tools.resilience.stalls import gap_between, stops_of
 from tools.resilience.trial import FLUSH, compared, witness_problems
 
 NAME = "churn"
-TITLE = "churn: 30 nodes, 20 clients with three neighbours each, a kill or a start each 2 s for 10 minutes"
+TITLE = "churn: 30 nodes, 20 clients with three neighbours each, a kill or a start every 2 s for 10 minutes"
 GOAL = "0 missing, no stop at 1000 ms, 0 loops of 1 s; threads, descriptors, memory of survivors flat"
 NODES, CLIENTS, NEIGHBOURS = 30, 20, 3
 LATENCY_MS = 1000

@@ -1,4 +1,4 @@
-"""The simulation's row: the decision code of thousands of nodes, of which some crash each second."""
+"""The simulation's row: the decision code of thousands of nodes, of which some crash every second."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from tools.experiments.addresses import CHECKOUT
 from tools.resilience.findings import Row
 from tools.resilience.setting import Setting
 
-NAME, TITLE = "simulation", "simulation, 2,000 nodes, 1 % of the nodes crash each second"
+NAME, TITLE = "simulation", "simulation, 2,000 nodes, 1 % of the nodes crash every second"
 GOAL = "all fed again, no loop that lasts, one copy, 0 lost"
 NODES, SECONDS = 2_000, 10
 TIMEOUT = 3_600.0  # seconds: minutes on a machine with nothing else to do

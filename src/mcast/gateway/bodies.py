@@ -23,7 +23,7 @@ class RingBody:
         self._hold, self._ring, self._number, self._head = hold, ring, number, head
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield what comes, and b"" at least each half second. Raises Cut for a viewer that is too slow."""
+        """Yield what comes, and b"" at least every half second. Raises Cut for a viewer that is too slow."""
         yield self._head
         while True:
             try:

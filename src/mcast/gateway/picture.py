@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 
-from mcast.media.source.ffmpeg import find_tool
 from mcast.media.tied import TiedProcess
+from mcast.media.tools import find_tool
 from mcast.web.request import RequestError
 
 FRESH_SECONDS = 2.0

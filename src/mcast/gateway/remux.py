@@ -13,9 +13,9 @@ from http import HTTPStatus
 from mcast.gateway.boxes import BoxError, FragmentReader
 from mcast.media.output import Writer
 from mcast.media.programme import Programme
-from mcast.media.source.ffmpeg import find_tool
 from mcast.media.stores import Descriptor
 from mcast.media.tied import TiedProcess
+from mcast.media.tools import find_tool
 from mcast.net.threads import NoThreadError, OnCrash, OwnedThread
 from mcast.web.request import RequestError
 from mcast.web.ring import Ring

@@ -32,7 +32,7 @@ class BufferFit:
         quick, steady = size_for(self._quick.look(octets, now)), size_for(self._steady.look(octets, now))
         has_grown = quick > self.size
         if has_grown:
-            self.size = min(2 * quick, MAX_RECEIVE_BUFFER)  # so it does not grow each second by a little
+            self.size = min(2 * quick, MAX_RECEIVE_BUFFER)  # so it does not grow every second by a little
         needed = 2 * (max(quick, steady) if has_grown else steady)
         if not has_grown and needed <= MORE * self.needed:
             return False

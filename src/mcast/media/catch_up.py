@@ -9,7 +9,7 @@ MIN_CATCH_UP_RATE = 400.0
 """Datagrams a second where the stream's rate is low or not known yet: 4 Mbit/s."""
 SAVED_SECONDS = 0.03
 """Catching up may save up so much: some looks at the clock. With the first burst alone, 64 datagrams
-each 10 ms, no child would ever catch up with a stream of more than 6,400 datagrams a second."""
+every 10 ms, no child would ever catch up with a stream of more than 6,400 datagrams a second."""
 
 
 def catch_up_rate(rate: float, *, beside: bool) -> float:

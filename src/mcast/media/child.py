@@ -48,7 +48,7 @@ MAX_LAG_SECONDS = 6.0
 KEYFRAME_WAIT_SECONDS = 12.0
 """How long a child waits for a keyframe before it begins without: x264's default GOP is 10 s at 25 fps."""
 MAX_REPORTS = 300
-"""Packets a second that are read of one child, and as many at once: it sends a NACK each 5 ms at most, if it
+"""Packets a second that are read of one child, and as many at once: it sends a NACK every 5 ms at most, if it
 loses something all the time. Beyond, they are counted alone."""
 MAX_AHEAD = 32_768
 """Half of 2**16: a child that claims to be further than this is taken as new."""

@@ -23,7 +23,7 @@ LONGEST_DELAY = 600.0
 UNCERTAIN = 0.005
 """Seconds that pacing makes uncertain of a delay: a little less than nothing is nothing."""
 FRESH_SECONDS = 60.0
-"""The server's word is newer each second. Older, and it comes no more: some relay is of an older version."""
+"""The server's word is newer every second. Older, and it comes no more: some relay is of an older version."""
 
 _FULL, _HALF = 1 << 32, 1 << 31
 

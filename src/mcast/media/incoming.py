@@ -296,7 +296,7 @@ class IncomingStream:
     # What is said
 
     def on_time(self, parent: Parent, now: float) -> bytes | None:
-        """Return the packet for a parent that is due now; to be asked after each receive and each 20 ms."""
+        """Return the packet for a parent that is due now; to be asked after each receive and every 20 ms."""
         self.settle()
         parent.judge(now)
         self._find_steady()

@@ -24,7 +24,7 @@ SOUND_SECONDS = 2.0
 LONGEST = 10.0
 """Seconds after which any picture counts as a start: some streams renew the picture bit by bit."""
 TABLE_SECONDS = 3.0
-"""For the tables, and a picture that they name, to come for the first time: they come each half second."""
+"""For the tables, and a picture that they name, to come for the first time: they come every half second."""
 _START = re.compile(rb"\x00\x00\x01(.)", re.DOTALL)
 _H264, _HEVC = 0x1B, 0x24  # stream types
 _H264_STARTS = {5, 7}  # an IDR, a sequence parameter set (H.264, table 7-1)

@@ -4,12 +4,12 @@ Told what was received and the time, it returns packets to send and events. Pure
 clock. What is new of the stream is not its business (incoming.py): a content may have two
 parents, and what one of them brings the other may have brought before.
 
-    hello    at once, then each 50 ms until media or an SR of the stream comes
-    report   RR each 500 ms, each 200 ms while datagrams are missing or nothing comes
+    hello    at once, then every 50 ms until media or an SR of the stream comes
+    report   RR every 500 ms, every 200 ms while datagrams are missing or nothing comes
     NACK     what is missing, at once and then again and again, until it is too old
 
 **Signs of life.** Media and SRs are both: the source is never silent for more than 100 ms, and a parent
-without media sends an SR each 30 ms. Neither for 150 ms: SUSPECT; for 300 ms: SILENT. Where longer
+without media sends an SR every 30 ms. Neither for 150 ms: SUSPECT; for 300 ms: SILENT. Where longer
 gaps are the rule both come later (`rhythm`). Losses alone are no suspicion. The clock of silence
 advances by at most 30 ms a look, so that a process that was asleep itself suspects nobody.
 
@@ -275,7 +275,7 @@ class Parent:
     # What is said to it
 
     def judge(self, now: float) -> None:
-        """Find out by the clock whether it still lives; to be called after each receive and each 20 ms."""
+        """Find out by the clock whether it still lives; to be called after each receive and every 20 ms."""
         timing, silence = self._timing, self._silence
         step = silence.look(now)
         if silence.signs > timing.suspect or silence.signs > timing.silence:

@@ -2,7 +2,7 @@
 
     receiver's thread --push--> PlayoutBuffer --thread "playout"--> Output
 
-The thread wakes at most each 10 ms and writes what is due by then in one piece.
+The thread wakes at most every 10 ms and writes what is due by then in one piece.
 """
 
 import threading

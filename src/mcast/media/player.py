@@ -18,9 +18,9 @@ from pathlib import Path
 
 from mcast.errors import ConfigError, StreamEndedError
 from mcast.media.output import MAX_QUEUED, Ended, Writer
-from mcast.media.source.ffmpeg import find_tool
 from mcast.media.stores import Descriptor
 from mcast.media.tied import TiedProcess
+from mcast.media.tools import find_tool
 from mcast.net.deadline import Deadline
 from mcast.net.threads import NoThreadError, OnCrash
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mcast.media.source.restamp import pes_at, timestamp_at
-from mcast.wire.mpegts import NULL_PID
+from mcast.wire.mpegts import NULL_PID, WRAP, pes_at, timestamp_at
 
 KINDS = {
     0x01: "MPEG-1 video",
@@ -22,7 +21,6 @@ KINDS = {
 """Stream types by number (ISO 13818-1, table 2-34; 0x81 and 0x87: ATSC A/53, A/52)."""
 
 CLOCK = 90_000
-WRAP = 1 << 33
 _VIDEO = {0x01, 0x02, 0x10, 0x1B, 0x24}
 _AUDIO = {0x03, 0x04, 0x0F, 0x11, 0x81, 0x87}
 _ADTS = 0x0F

@@ -5,8 +5,8 @@ came; it answers with hellos and reports, and tells what becomes of each parent.
 incoming.py and parent.py.
 
 A forwarder's thread carries it (forwarder.py): `_read` is called when a parent's socket has something, and
-`look` each 20 ms. Parents come and go by requests, which wake that thread: so nobody who changes a parent, or
-ends the receiver, waits for it.
+`look` every 20 ms. Parents come and go by requests, which wake that thread: so nobody who changes a parent,
+or ends the receiver, waits for it.
 """
 
 import contextlib
@@ -106,7 +106,7 @@ class Receiver:
         """Expect a stream: `position` is what the first parent's PORT says of it.
 
         The callbacks are called by the forwarder's thread; an event of a parent may still come when it
-        has just been removed. `on_outdone` is told, each 2 s while there are two parents that bring media,
+        has just been removed. `on_outdone` is told, every 2 s while there are two parents that bring media,
         which of them is not needed. `start` is the first number that counts, None where that is the first
         to come. Without a `forwarder` it has one of its own, with the thread "forward-<content>".
         With `gather` trains are held for so many seconds, to be handed on as longer ones. `end_to_end` is for

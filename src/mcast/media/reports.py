@@ -201,7 +201,7 @@ def sender_compound(info: SenderInfo, cname: str, state: UpstreamState, wall: fl
 class SenderRound:
     """The SRs of one moment to all children: what they share is built once.
 
-    A thousand children of a source that is silent for a moment hear one each 30 ms.
+    A thousand children of a source that is silent for a moment hear one every 30 ms.
     """
 
     def __init__(

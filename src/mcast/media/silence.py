@@ -6,7 +6,7 @@ It advances by at most 30 ms a look, so that a process that was asleep itself su
 from mcast.media.timing import Timing
 
 MAX_STEP = 0.03
-"""Seconds by which a look advances the clock at most: the receiver looks each 20 ms."""
+"""Seconds by which a look advances the clock at most: the receiver looks every 20 ms."""
 GAP_MEMORY = 10.0
 """Seconds for which the longest gap is remembered, at least."""
 MAX_RHYTHM = 0.5

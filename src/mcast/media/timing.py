@@ -19,7 +19,7 @@ class Timing:
     that asks for something: they carry the round trip by which it asks."""
     suspect: float = 0.15
     """Neither media nor SR for so long: the parent is suspected. The source is never silent for more than
-    100 ms, and a parent without media sends an SR each 30 ms, so three in a row were lost or never sent."""
+    100 ms, and a parent without media sends an SR every 30 ms, so three in a row were lost or never sent."""
     rhythm: float = 0.05
     """A gap must be longer by so much than the longest of the last seconds to be suspect."""
     silence: float = 0.3

@@ -19,7 +19,7 @@ from mcast.web.response import EVENTS, Response, json_answer
 from mcast.web.static import StaticFiles
 
 ANSWERS_WITHIN = 5.0
-"""Seconds in which a rendezvous point must have reported: it does so each second."""
+"""Seconds in which a rendezvous point must have reported: it does so every second."""
 RETRY_SECONDS = 5
 _NEVER_STORED = {"Cache-Control": "no-store"}
 

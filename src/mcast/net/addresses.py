@@ -56,7 +56,7 @@ def resolve(
 
     Raise ConfigError if the name is unknown, or if a literal address names an interface that this machine
     does not have. Raise UnreachableError if no name server answers in time, or `cancelled`, which is asked
-    each 50 ms, says that nobody wants to know any more. Literal addresses return at once.
+    every 50 ms, says that nobody wants to know any more. Literal addresses return at once.
     """
     ip = literal_ip(host)
     if ip is not None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 WINDOW = 20
-"""Measurements that count. At one each 250 ms the choice follows a change within 5 s."""
+"""Measurements that count. At one every 250 ms the choice follows a change within 5 s."""
 
 LATENCY_WEIGHT, JITTER_WEIGHT = 0.6, 0.4
 

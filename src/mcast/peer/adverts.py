@@ -4,7 +4,7 @@
     inbound --WATCH-------------------> watchers ----------+--ADVERT--> each watcher, on its own connection
 
 Changes only: the newest word on each content is told once, so a watcher that is slow costs one entry per
-content. Between changes what the node is is said again each 2 s, so that silence is noticed. All of it
+content. Between changes what the node is is said again every 2 s, so that silence is noticed. All of it
 happens in the decider's thread and never waits; a watcher that takes nothing loses its connection.
 
 A neighbour of the layout finds room at any time. Who uses its name from elsewhere is one of the others, so it

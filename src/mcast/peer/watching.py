@@ -32,7 +32,7 @@ class WatchTiming:
     """How long a neighbour is waited for, in seconds."""
 
     silence: float = 6.0
-    """Without a word for so long it is taken for dead: it speaks each 2 s (`adverts.KEEPALIVE`)."""
+    """Without a word for so long it is taken for dead: it speaks every 2 s (`adverts.KEEPALIVE`)."""
     first_retry: float = 0.25
     """From one attempt to reach a neighbour to the next; doubled each time up to the last."""
     last_retry: float = 5.0

@@ -34,7 +34,7 @@ class EventStream:
         self._ring, self._number, self._first = ring, number, first
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield when to come back, then events as they come, and b"" at least each half second."""
+        """Yield when to come back, then events as they come, and b"" at least every half second."""
         yield f"retry: {RETRY_MS}\n\n".encode() + self._first
         said_at = time.monotonic()
         while not self._ring.is_over:

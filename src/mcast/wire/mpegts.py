@@ -13,13 +13,15 @@ PACKET = 188
 SYNC = 0x47
 PAT_PID = 0
 NULL_PID = 0x1FFF
+WRAP = 1 << 33  # 90 kHz ticks, of a PTS or DTS
 PCR_CLOCK = 27_000_000  # Hz
-PCR_WRAP = (1 << 33) * 300  # the 33-bit base counts at 90 kHz, the extension 300 ticks of it
+PCR_WRAP = WRAP * 300  # the 33-bit base counts at 90 kHz, the extension 300 ticks of it
 
 PICTURES = range(0xE0, 0xF0)
 SOUNDS = range(0xC0, 0xE0)
 """Stream ids of PES packets (ISO 13818-1, table 2-22)."""
 _PES = b"\0\0\1"
+_HEADERLESS = frozenset({0xBC, 0xBE, 0xBF, 0xF0, 0xF1, 0xF2, 0xF8, 0xFF})  # stream ids without flags
 
 NULL_PACKET = bytes([SYNC, NULL_PID >> 8, NULL_PID & 0xFF, 0x10]) + b"\xff" * (PACKET - 4)
 """A packet that every receiver drops: it shows that the source lives (docs/protocol.md, "Never silent")."""
@@ -60,6 +62,25 @@ def stream_id_at(buffer: Buffer, offset: int) -> int | None:
     if start + 4 > offset + PACKET or buffer[start : start + 3] != _PES:
         return None
     return buffer[start + 3]
+
+
+def timestamp_at(buffer: Buffer, offset: int) -> int:
+    """Read the PTS or DTS, in 90 kHz ticks, whose five bytes start at `offset` (2.4.3.7)."""
+    field = int.from_bytes(buffer[offset : offset + 5], "big")
+    return (field >> 33 & 7) << 30 | (field >> 17 & 0x7FFF) << 15 | field >> 1 & 0x7FFF
+
+
+def pes_at(buffer: Buffer, offset: int) -> tuple[int, int] | None:
+    """Find the PES header in the packet at `offset`: where it starts, and how many timestamps it has.
+
+    None if no PES packet with flags starts here.
+    """
+    start = offset + 4 + (buffer[offset + 4] + 1 if buffer[offset + 3] & 0x20 else 0)
+    room = offset + PACKET - start
+    if room < 14 or buffer[start : start + 3] != _PES or buffer[start + 3] in _HEADERLESS:
+        return None
+    stamps = (0, 0, 1, 2)[buffer[start + 7] >> 6]
+    return (start, stamps) if room >= 9 + 5 * stamps else None
 
 
 def random_access_at(buffer: Buffer, offset: int) -> bool:

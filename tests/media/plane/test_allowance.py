@@ -15,7 +15,7 @@ class Scene:
         self.allowance = Allowance(BEGIN, self.now, most=most, clock=lambda: self.clock)
 
     def turns(self, seconds: float, *, share: float = 1.0, lost: float = 0.0, live: float = 0.0) -> float:
-        """Take this share of what is left each 10 ms, of which so much is lost; return how much it was.
+        """Take this share of what is left every 10 ms, of which so much is lost; return how much it was.
 
         `live` bytes a second are sent to live children beside it.
         """

@@ -194,7 +194,7 @@ def test_child_catches_up_with_a_fast_stream_although_it_is_fed_seldom() -> None
     for item in held:
         push(siblings, item, 0.0)
     siblings.start(child, 0.0)
-    for turn in range(100):  # a second, fed each 10 ms
+    for turn in range(100):  # a second, fed every 10 ms
         for item in fast:
             if rate * (1 + turn / 100) <= item.first < rate * (1 + (turn + 1) / 100):
                 push(siblings, item, turn / 100)

@@ -17,7 +17,7 @@ LOCAL = ip_address("127.0.0.1")
 
 
 class Clock:
-    """A client that is called each 10 ms."""
+    """A client that is called every 10 ms."""
 
     catching_up = 0
 

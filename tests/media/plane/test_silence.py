@@ -5,7 +5,7 @@ from mcast.media.timing import DEFAULT_TIMING
 
 
 def let_pass(silence: Silence, begin: float, seconds: float) -> float:
-    """Look each 10 ms; return when that is over."""
+    """Look every 10 ms; return when that is over."""
     for step in range(1, round(seconds * 100) + 1):
         silence.look(begin + step / 100)
     return begin + seconds

@@ -28,7 +28,7 @@ class Gate:
 
 
 class Stream:
-    """Pushes ten datagrams each 10 ms through all the parents, until it is told to end."""
+    """Pushes ten datagrams every 10 ms through all the parents, until it is told to end."""
 
     def __init__(self, *parents: Family) -> None:
         self._parents, self._ending, self._next = parents, threading.Event(), 0

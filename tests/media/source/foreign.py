@@ -33,7 +33,7 @@ _MADE = {
 
 
 def foreign(directory: Path, name: str) -> Path:
-    """Make four seconds with this codec, a keyframe each second; of "sound" there is nothing to see.
+    """Make four seconds with this codec, a keyframe every second; of "sound" there is nothing to see.
 
     "many" has 20 sounds, "multiplex" a radio and then a programme with a picture, "dvb" AC-3 as DVB says it.
     """

@@ -12,8 +12,9 @@ from helpers import PATIENCE, wait_until
 from mcast.errors import ConfigError
 from mcast.media.source import ffmpeg
 from mcast.media.source.complaints import SourceError
-from mcast.media.source.ffmpeg import Child, find_tool, input_formats, lines_of
+from mcast.media.source.ffmpeg import Child, input_formats, lines_of
 from mcast.media.source.probe import probe
+from mcast.media.tools import find_tool
 
 
 def python(code: str) -> list[str]:

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.ffmpeg
 
 @pytest.fixture(scope="module")
 def clip(shared_directory: Path) -> Path:
-    """Ten seconds as a muxer makes them that knows nothing of us; a keyframe each half second."""
+    """Ten seconds as a muxer makes them that knows nothing of us; a keyframe every half second."""
     need_ffmpeg()
     file = shared_directory / "sent.ts"
     with locked(shared_directory / "sent.lock"):

@@ -29,7 +29,7 @@ FRAME = 27_000_000 // 25
 
 
 def frames(first: int, count: int, size: int = 7) -> bytes:
-    """Make a stream: a frame each 40 ms, each 25th a keyframe."""
+    """Make a stream: a frame every 40 ms, each 25th a keyframe."""
     parts = []
     for number in range(first, first + count):
         if number % 25 == 0:

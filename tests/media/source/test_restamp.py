@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcast.media.source.restamp import WRAP, pes_at, shift, timestamp_at
-from mcast.wire.mpegts import PACKET, continuity_at, pcr_at
+from mcast.media.source.restamp import shift
+from mcast.wire.mpegts import PACKET, WRAP, continuity_at, pcr_at, pes_at, timestamp_at
 from media.source.transport import VIDEO, packet, pes, stamp
 
 TIME = st.integers(0, WRAP - 1)

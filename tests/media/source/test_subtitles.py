@@ -54,7 +54,7 @@ DISPLAY_SET = bytes.fromhex("20 00 0f 10 0001 0002 05 08 0f 80 0001 0000 ff")
 
 
 def television(path: Path) -> Path:
-    """Make a recording with teletext each half second and a subtitle each second."""
+    """Make a recording with teletext every half second and a subtitle every second."""
     data = film(path, 4).read_bytes()
     parts, texts = [], 0
     for at in range(0, len(data), PACKET):

@@ -7,29 +7,15 @@ file" is no help to somebody whose disk is full.
 
 import errno
 import re
-import shutil
 from collections.abc import Sequence
 
 from mcast.errors import ConfigError
+from mcast.media.tools import how_to_install
 
 ANOTHER_FILE = "give a file that ffplay can play"
 REACHABLE = "check the address, and that its sender runs and lets this machine in"
 READABLE = "let the user that runs mcast-server read it"
 FREE_SPACE = "free some space, or give another place for the cache: --cache DIR"
-
-_INSTALLERS = {
-    "apt-get": "sudo apt-get install ffmpeg",
-    "dnf": "sudo dnf install ffmpeg-free",
-    "pacman": "sudo pacman -S ffmpeg",
-    "zypper": "sudo zypper install ffmpeg",
-    "apk": "sudo apk add ffmpeg",
-    "brew": "brew install ffmpeg",
-}
-# Where the distribution's own ffmpeg leaves out patented codecs, another repository has a whole one.
-_WHOLE_INSTALLERS = _INSTALLERS | {
-    "dnf": "sudo dnf swap ffmpeg-free ffmpeg --allowerasing (from the repository rpmfusion.org)",
-    "zypper": "sudo zypper install --from packman ffmpeg (from the repository packman.links2linux.de)",
-}
 
 
 class SourceError(ConfigError):
@@ -38,12 +24,6 @@ class SourceError(ConfigError):
     def __init__(self, cause: str, mend: str = ANOTHER_FILE) -> None:
         super().__init__(cause)
         self.mend = mend
-
-
-def how_to_install(*, whole: bool = False) -> str:
-    """Return the command that installs ffmpeg here; `whole`: one with all encoders."""
-    commands = _WHOLE_INSTALLERS if whole else _INSTALLERS
-    return next((command for tool, command in commands.items() if shutil.which(tool)), commands["apt-get"])
 
 
 def missing_encoder(tool: str, name: str) -> str:

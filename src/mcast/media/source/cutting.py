@@ -10,7 +10,7 @@ The rules, for packets in the order of the stream, each exactly once:
   so that a relay finds a place to start a viewer by looking at one datagram's head. In a stream that was
   made elsewhere most tables are no such place: these stand within a datagram, never at its head.
 - Where the next datagram is due more than 100 ms after the last one, datagrams of one null packet fill
-  the gap, each 100 ms: silence means that something is broken, never that a picture stands still.
+  the gap, every 100 ms: silence means that something is broken, never that a picture stands still.
 
 Pure, so that a datagram's number means the same bytes at every server that has the same file.
 Times are ticks of 90 kHz.

@@ -123,7 +123,7 @@ class _Decision:
         for number, (audio, why) in enumerate(zip(audios, why_audios, strict=True)):
             arguments += ["-map", f"0:{audio.index}", *self._audio_arguments(number, audio, why)]
         if not video:
-            arguments += ["-pes_payload_size", "0"]  # a clock with each frame of sound, not each 170 ms
+            arguments += ["-pes_payload_size", "0"]  # a clock with each frame of sound, not every 170 ms
         arguments += [*self._subtitle_arguments(), "-map_metadata", "-1", "-map_chapters", "-1", "-dn"]
         arguments += [*_languages(audios, self.choice.subtitles), *_MUXER]
         arguments += _AS_FIELDS if why_video and self._keeps_fields else ()

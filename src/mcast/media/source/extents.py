@@ -10,9 +10,10 @@ stream: a packet whose time is before the last one's, or far behind its end, com
 from dataclasses import dataclass, field
 
 from mcast.media.cancelling import Cancelled, never
-from mcast.media.source.ffmpeg import find_tool, lines_of
+from mcast.media.source.ffmpeg import lines_of
 from mcast.media.source.probe import Probe, number
 from mcast.media.source.tracks import Audio, Video
+from mcast.media.tools import find_tool
 
 BACK = 0.1  # seconds: ffmpeg's own limit
 FORWARD = 10.0  # seconds: ffmpeg's own limit (-dts_delta_threshold)

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import select
-import shutil
 import signal
 import subprocess
 import threading
@@ -22,8 +21,9 @@ from typing import IO, Self
 
 from mcast.errors import ConfigError
 from mcast.media.cancelling import Cancelled, check_wanted, never
-from mcast.media.source.complaints import SourceError, how_to_install, missing_encoder, of_ffmpeg
+from mcast.media.source.complaints import SourceError, missing_encoder, of_ffmpeg
 from mcast.media.tied import TiedProcess
+from mcast.media.tools import find_tool
 from mcast.net.threads import NoThreadError, start_thread
 
 logger = logging.getLogger(__name__)
@@ -42,13 +42,6 @@ MAX_LINE = 400  # characters of a line that are kept
 _POLL_MS = 100  # milliseconds between two looks at whether a child is still wanted
 _BLOCK = 1 << 20
 BACKGROUND = 10  # niceness: encoding must not delay the streams that run already
-
-
-def find_tool(name: str) -> str:
-    """Return the path of ffmpeg, ffprobe or ffplay. Raises ConfigError with the command that installs it."""
-    if path := shutil.which(name):
-        return path
-    raise ConfigError(f"{name} is missing; install it with: {how_to_install()}")
 
 
 class Child:

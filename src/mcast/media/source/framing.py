@@ -21,8 +21,8 @@ MAX_HELD = 8_192
 """Packets that are held back: 1.5 MB. Behind a PAT there is another one long before."""
 
 MAX_UNTIMED = 12_288
-"""Packets without a PCR where the PMT says that it is, after which any PCR counts. It comes each 100 ms: that
-many are 180 Mbit/s, and fewer than what a `Cutter` lets wait."""
+"""Packets without a PCR where the PMT says that it is, after which any PCR counts. It comes every 100 ms:
+that many are 180 Mbit/s, and fewer than what a `Cutter` lets wait."""
 
 
 @dataclass(frozen=True, slots=True)

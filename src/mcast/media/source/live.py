@@ -1,7 +1,7 @@
 """A live input: ffmpeg supervised, its stream cut as it comes.
 
 What the viewers see of it is never silent and never goes back: while ffmpeg starts, stalls or waits for its
-restart, a datagram of one null packet leaves each 100 ms, and RTP time runs on with our clock. A
+restart, a datagram of one null packet leaves every 100 ms, and RTP time runs on with our clock. A
 restarted ffmpeg marks the first packet of every PID as discontinuous, and its clocks go on from there.
 
 ffmpeg hands a frame over at once. Its datagrams leave when they are due, over the time until the next frame,
@@ -26,7 +26,7 @@ from mcast.errors import ConfigError
 from mcast.media.source.complaints import ANOTHER_FILE, SourceError
 from mcast.media.source.cutting import NULL_INTERVAL, Cut, Cutter, StreamFormatError
 from mcast.media.source.encoding import live_arguments
-from mcast.media.source.ffmpeg import Child, find_tool
+from mcast.media.source.ffmpeg import Child
 from mcast.media.source.framing import Copied, Encoded, Framing
 from mcast.media.source.live_tracks import (
     LiveTracks,
@@ -40,6 +40,7 @@ from mcast.media.source.live_tracks import (
 from mcast.media.source.pacing import Source
 from mcast.media.source.prepare import CLOCK
 from mcast.media.source.server_config import ContentSpec
+from mcast.media.tools import find_tool
 from mcast.wire.mpegts import NULL_PACKET, PACKET
 from mcast.wire.position import Position
 from mcast.wire.rtp import RtpHeader
@@ -59,7 +60,7 @@ MAX_AHEAD = 1.0
 """Seconds of media that may wait for their time; beyond, no more is read."""
 WINDOW, HASTE = 1.0, 0.05
 """What waited for all of a window waits in vain: so much of it is taken away, 0.5 s within 10 s."""
-MAX_READ = 1 << 18  # bytes taken in one go: each 10 ms, so at most 200 Mbit/s
+MAX_READ = 1 << 18  # bytes taken in one go: every 10 ms, so at most 200 Mbit/s
 
 StartChild = Callable[[list[str]], Child]
 

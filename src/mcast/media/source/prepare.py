@@ -30,10 +30,11 @@ from mcast.media.source.encoding import (
     surely_encoded,
 )
 from mcast.media.source.extents import Extent, Extents, extents
-from mcast.media.source.ffmpeg import Child, find_tool, require_encoders
+from mcast.media.source.ffmpeg import Child, require_encoders
 from mcast.media.source.probe import probe
 from mcast.media.source.tracks import NO_WISH, Choice, Wish, choose, names, with_counts
 from mcast.media.source.ts_inspection import SDT_PID, Survey, survey, without_tables
+from mcast.media.tools import find_tool
 from mcast.wire.mpegts import PACKET, PCR_CLOCK, PCR_WRAP, pcr_at
 
 logger = logging.getLogger(__name__)

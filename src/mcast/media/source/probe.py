@@ -8,8 +8,9 @@ from typing import Any
 
 from mcast.media.cancelling import Cancelled, never
 from mcast.media.source.complaints import SourceError
-from mcast.media.source.ffmpeg import find_tool, lines_of
+from mcast.media.source.ffmpeg import lines_of
 from mcast.media.source.tracks import Audio, Programme, Streams, Subtitle, Video, is_secondary
+from mcast.media.tools import find_tool
 
 _ENTRIES = ("-of", "json", "-show_format", "-show_streams", "-show_programs")
 

@@ -10,11 +10,9 @@ Concatenation without this gives timestamps that go backwards: players freeze or
 
 from collections.abc import Mapping
 
-from mcast.wire.mpegts import NULL_PID, PACKET
+from mcast.wire.mpegts import NULL_PID, PACKET, WRAP, pes_at, timestamp_at
 
-WRAP = 1 << 33
 _MARKERS = 1 << 32 | 1 << 16 | 1  # the bit behind each part of a timestamp (ISO 13818-1, 2.4.3.7)
-_HEADERLESS = frozenset({0xBC, 0xBE, 0xBF, 0xF0, 0xF1, 0xF2, 0xF8, 0xFF})  # stream ids without flags
 _RAISED = [bytes(byte & 0xF0 | (byte + add) & 0x0F for byte in range(256)) for add in range(16)]
 
 
@@ -34,25 +32,6 @@ def shift(packets: bytearray, ticks: int, counters: Mapping[int, int]) -> None:
             _shift_pcr(packets, index * PACKET, ticks)
         if high & 0x40:
             _shift_pes(packets, index * PACKET, control, ticks)
-
-
-def timestamp_at(packets: bytes | bytearray | memoryview, offset: int) -> int:
-    """Read the PTS or DTS whose five bytes start at `offset`."""
-    field = int.from_bytes(packets[offset : offset + 5], "big")
-    return (field >> 33 & 7) << 30 | (field >> 17 & 0x7FFF) << 15 | field >> 1 & 0x7FFF
-
-
-def pes_at(packets: bytes | bytearray | memoryview, offset: int) -> tuple[int, int] | None:
-    """Find the PES header in the packet at `offset`: where it starts, and how many timestamps it has.
-
-    None if no PES packet with flags starts here.
-    """
-    start = offset + 4 + (packets[offset + 4] + 1 if packets[offset + 3] & 0x20 else 0)
-    room = offset + PACKET - start
-    if room < 14 or bytes(packets[start : start + 3]) != b"\x00\x00\x01" or packets[start + 3] in _HEADERLESS:
-        return None
-    stamps = (0, 0, 1, 2)[packets[start + 7] >> 6]
-    return (start, stamps) if room >= 9 + 5 * stamps else None
 
 
 def _shift_pcr(packets: bytearray, offset: int, ticks: int) -> None:

@@ -13,16 +13,17 @@ from collections import Counter
 from dataclasses import dataclass
 
 from mcast.media.cancelling import Cancelled, check_wanted, never
-from mcast.media.source.restamp import pes_at, timestamp_at
 from mcast.wire.mpegts import (
     NULL_PID,
     PACKET,
     has_payload_at,
     pcr_at,
+    pes_at,
     pid_at,
     random_access_at,
     starts_with_pat,
     stream_id_at,
+    timestamp_at,
 )
 
 VIDEO_PID = 0x100  # what ffmpeg gives to the first stream

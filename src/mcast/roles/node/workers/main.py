@@ -1,6 +1,6 @@
 """A worker: a process that carries some of a node's contents, and decides nothing.
 
-    thread MainThread   reads orders, each done at once; tells each 100 ms how far the relays have come
+    thread MainThread   reads orders, each done at once; tells every 100 ms how far the relays have come
     forward-N, feedback the media plane, as in a node without workers
     facts               sends what is to be told: nobody else waits for the node
 

@@ -1,7 +1,7 @@
 """What a node and its workers say to each other: orders one way, facts the other (docs/architecture.md).
 
     node    BEGIN, then OPEN, ADD_PARENT, TAKE_IN, ... CLOSE   ->  worker     a socket may come with it
-    node  <-  STANDS each 100 ms, FIGURES once a second;           worker
+    node  <-  STANDS every 100 ms, FIGURES once a second;           worker
               FEED_CHANGED, OUTDONE, DRAINED, CHILD_GONE, NO_SOCKET, CAUGHT_UP, LINE
 
 Each is one message of a socketpair that keeps messages whole (SOCK_SEQPACKET). A relay has a number of its
@@ -209,7 +209,7 @@ class Close(FlaggedRecord):
 
 @dataclass(frozen=True, slots=True)
 class Stands(FlaggedRecord):
-    """How far relays have come, and what the process has taken: each 100 ms, and before news of a parent."""
+    """How far relays have come, and what the process has taken: every 100 ms, and before news of a parent."""
 
     cpu_us: int  # processor time so far
     memory_kb: int

@@ -39,8 +39,8 @@ MODULE = "mcast.roles.node.workers.main"
 LOOK = 0.1
 """Seconds between two looks at a worker that says nothing."""
 SILENT_SECONDS = 5.0
-"""A worker that says nothing for so long, where ten words should come each second, hangs and is killed. Twice
-a lease: its parents and children have given it up by then, so that killing it costs nothing more."""
+"""A worker that says nothing for so long, where ten words should come every second, hangs and is killed.
+Twice a lease: its parents and children have given it up by then, so that killing it costs nothing more."""
 START_SECONDS = 60.0
 """The same before its first word: on a busy machine starting takes its time."""
 END_SECONDS = 1.0

@@ -147,7 +147,7 @@ class ChildFigures:
     times: ChildTimes
 
     # 15 bytes, so that 4,096 of them fit into a field. Of the key 40 bits: with a hundred children that come
-    # each second they last for 300 years.
+    # every second they last for 300 years.
     LAYOUT: ClassVar[struct.Struct] = struct.Struct("!BIHfi")
 
     def row(self) -> tuple[object, ...]:
