@@ -67,6 +67,10 @@ NOTHING_YET = ReceiverCounters(
 )  # fmt: skip
 
 
+FLOWING = 0.02
+"""Seconds: silence is longer than that. The receiver looks as often, and judges what is no longer flowing."""
+
+
 class IncomingStream:
     """One stream and its parents. Not thread-safe: the receiver's thread owns it."""
 
@@ -161,6 +165,10 @@ class IncomingStream:
         parent.on_followed(self.reception.next, timestamp_at(train.data, 0), self.new_at)
         self.followed = None
         return True
+
+    def flows(self, now: float) -> bool:
+        """Return whether it takes the short way, and something has come lately."""
+        return self.steady is not None and now - self.new_at < FLOWING
 
     def _find_steady(self) -> None:
         """Find out whether what follows may take the short way."""

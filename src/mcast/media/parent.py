@@ -140,6 +140,11 @@ class Parent:
         begin = self.next if self.start is None else self.start
         return Asking(self.upstream, begin, self.next, self.round_trip.patience)
 
+    @property
+    def report_due(self) -> float:
+        """Return when it is to hear the next report."""
+        return self._report_due
+
     def is_due(self, now: float) -> bool:
         """Return whether it is to hear something, or somebody something about it."""
         return now >= self._report_due or bool(self._events)

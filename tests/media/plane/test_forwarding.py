@@ -7,7 +7,7 @@ from typing import Never, cast
 import pytest
 
 from mcast.media.forwarding import STEADY_GAP, Came, ShortWay
-from mcast.media.incoming import IncomingStream
+from mcast.media.incoming import FLOWING, IncomingStream
 from mcast.media.reports import Speaker
 from mcast.wire.mpegts import NULL_PACKET
 from mcast.wire.position import Position
@@ -49,6 +49,15 @@ def test_the_next_trains_are_handed_on_with_their_length_and_the_time_at_which_t
         assert relay.pushed[-1] == (train(first, count), count, relay.now)
     relay.stream.settle()
     assert relay.stream.counters().datagrams == relay.parent.received == 76
+
+
+def test_a_stream_flows_as_long_as_trains_come_from_its_only_parent() -> None:
+    relay = Relay()
+    assert relay.receive(datagram(20)) is None
+    assert relay.stream.flows(relay.now + FLOWING / 2)
+    assert not relay.stream.flows(relay.now + FLOWING)
+    relay.stream.add(1, Speaker(6, "me", b"u" * 16), Position(SSRC, 20), relay.now, 20)
+    assert not relay.stream.flows(relay.now)
 
 
 NULL = datagram(20)[:HEADER_SIZE] + NULL_PACKET

@@ -1,5 +1,6 @@
 """The receiver's thread: how parents come and go, how it ends, what it makes of one that is no more."""
 
+import contextlib
 import os
 import socket
 import threading
@@ -14,13 +15,16 @@ from helpers import Recorder, wait_until
 from mcast.media import buffer_fit
 from mcast.media import receiver as receiver_module
 from mcast.media.buffer_fit import BufferFit
+from mcast.media.forwarder import Forwarder
 from mcast.media.receiver import Receiver
-from mcast.media.timing import Timing
+from mcast.media.silence import MAX_STEP
+from mcast.media.timing import DEFAULT_TIMING, Timing
 from mcast.net import buffer_limits, media_socket
 from mcast.net.media_socket import connect_media_socket, open_media_socket
 from mcast.net.ports import MediaPorts
 from mcast.net.threads import CrashBox
 from mcast.net.udp import RECEIVE_BUFFER, TrainSender, count_dropped, open_udp
+from mcast.net.waker import Waker
 from mcast.overlay.events import Feed
 from mcast.wire.position import Position
 from mcast.wire.rtcp import Bye, read_token, unpack_compound
@@ -319,3 +323,64 @@ def test_unexpected_error_in_a_callback_is_handed_to_the_owner() -> None:
 
 def _fail(_: object) -> None:
     raise ZeroDivisionError
+
+
+class Hand(Forwarder):
+    """A forwarder without a thread: a test looks, and reads."""
+
+    def __init__(self) -> None:
+        super().__init__("hand", CrashBox(threading.Event()))
+        self.read: Callable[[], None] = lambda: None
+
+    def watch(self, source: socket.socket | Waker, on_readable: Callable[[], None]) -> None:
+        super().watch(source, on_readable)
+        if isinstance(source, socket.socket):
+            self.read = on_readable
+
+
+@pytest.fixture
+def flowing(scene: Scene) -> Iterator[tuple[Scene, Hand, socket.socket]]:
+    """Return a scene whose only parent has just sent the datagrams 0 to 9, one by one; and nobody looks."""
+    scene.receiver.stop()
+    hand = Hand()
+    scene.receiver = Receiver(
+        "news", START, "me", lambda train, *_: scene.on_train(train), scene.events, scene.crash,
+        forwarder=hand,
+    )  # fmt: skip
+    parent = scene.add(1)
+    scene.receiver.look(time.monotonic())
+    assert token_heard(parent) == TOKEN
+    for number in range(10):
+        parent.send(datagram(number))
+        hand.read()
+    assert len(scene.trains.calls) == 10
+    yield scene, hand, parent
+    scene.receiver.stop()
+    hand.stop()
+
+
+def test_silence_behind_media_that_flowed_is_noticed_as_soon_as_behind_any(
+    flowing: tuple[Scene, Hand, socket.socket],
+) -> None:
+    scene, _, _ = flowing
+    last, looks = time.monotonic(), 0
+    while (1, Feed.SUSPECT) not in scene.states():
+        looks += 1
+        scene.receiver.look(last + 0.02 * looks)
+    most = DEFAULT_TIMING.suspect + MAX_STEP  # the first look counts for no more than that
+    assert DEFAULT_TIMING.suspect <= 0.02 * looks <= most + 0.02
+
+
+def test_a_stream_that_flows_hears_its_reports_in_time(flowing: tuple[Scene, Hand, socket.socket]) -> None:
+    scene, hand, parent = flowing
+    parent.setblocking(False)
+    number, reports, until = 10, 0, time.monotonic() + 10
+    while reports < 2 and time.monotonic() < until:
+        parent.send(datagram(number))
+        hand.read()
+        scene.receiver.look(time.monotonic())
+        with contextlib.suppress(BlockingIOError):
+            reports += token_heard(parent) == TOKEN
+        number += 1
+    assert reports == 2, "one soon after it has begun, the next half a second later"
+    assert len(scene.trains.calls) == number
