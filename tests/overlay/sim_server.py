@@ -179,7 +179,9 @@ class SimServer(Process):
 
     def _look(self) -> None:
         if self.alive:
-            if not self.frozen:
+            # Without media nobody reports. Where things fail, it is the leases that tell then; where nothing
+            # does, none ends.
+            if not self.frozen and (self._emits or not self.world.is_steady):
                 for streamer in list(self.streamers.values()):
                     streamer.look()
             self.world.clock.after(0.1 if self.streamers else LOOK, self._look)

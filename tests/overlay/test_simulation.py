@@ -109,6 +109,14 @@ def test_twenty_viewers_behind_one_node_cost_one_copy_on_the_way_to_it() -> None
     assert net.servers["s1"].begun == 1
 
 
+def test_in_a_steady_world_without_media_nobody_is_cut_off_for_want_of_it() -> None:
+    net = Network(LINE, steady=True)
+    viewer = net.client("n3")
+    net.run(30)
+    assert viewer.state == "watching"
+    assert net.said("parent_lost") == []
+
+
 def test_a_content_that_nobody_has_is_absent_everywhere() -> None:
     net = Network(MESH)
     viewers = [net.client(name, content="films") for name in net.nodes]
