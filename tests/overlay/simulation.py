@@ -81,7 +81,7 @@ class Viewer:
             self.state, self.stop = "over", stop
 
     def on_media(self, ssrc: int, begin: int, end: int) -> None:
-        now, timeline = self.node.world.now, self.node.net.library[ssrc]
+        now, timeline = self.node.world.now, self.node.net.timelines[ssrc]
         if self.media_at is not None:
             self.longest_gap = max(self.longest_gap, now - self.media_at)
         self.media_at = now
@@ -146,7 +146,7 @@ class Network:
         self.adverts = media if adverts is None else adverts
         self._addresses: dict[str, Endpoint] = {}  # of nodes, as clients are told them
         self._names: dict[str, str] = {}
-        self.world, self.library = World(seed, most_delay), Library()
+        self.world, self.timelines = World(seed, most_delay), Library()
         self.world.is_steady = steady
         if large:
             self.world.train_seconds = 2 * PACE
@@ -191,7 +191,7 @@ class Network:
 
     def start_server(self, address: str, contents: Mapping[str, SimContent] | None = None) -> SimServer:
         offered = dict(self.contents if contents is None else contents)
-        server = SimServer(self.world, address, offered, self.library, emits=self.media)
+        server = SimServer(self.world, address, offered, self.timelines, emits=self.media)
         self.servers[address] = server
         return server
 
@@ -318,7 +318,7 @@ class Network:
         return self.nodes[name].core.branches.get(content)
 
     def timeline_of(self, ssrc: int) -> Timeline:
-        return self.library[ssrc]
+        return self.timelines[ssrc]
 
     def check_trees(self) -> None:
         """One copy per link, no loops, every parent knows its child: to be asked when all is quiet."""
@@ -379,7 +379,7 @@ class Network:
 
     def repaired_by(self, ssrc: int) -> int:
         """Return the number below which nothing may be missing any more."""
-        timeline = self.library[ssrc]
+        timeline = self.timelines[ssrc]
         return int((self.now - YOUNG - timeline.begun) / (timeline.due(1) - timeline.due(0)))
 
     def check_empty(self) -> None:

@@ -92,6 +92,15 @@ def test_text_and_tlv_carry_their_length() -> None:
     assert (kind, value.rest(), reader.remaining) == (7, b"abc", 0)
 
 
+def test_a_value_that_no_tlv_can_carry_is_refused() -> None:
+    writer = Writer()
+    writer.tlv(255, bytes(65_535))
+    for kind, size in ((7, 65_536), (256, 1)):
+        with pytest.raises(ValueError, match=f"{size} bytes do not fit into a TLV of type {kind}"):
+            writer.tlv(kind, bytes(size))
+    assert len(writer.data()) == 3 + 65_535
+
+
 def test_a_tlv_reader_does_not_reach_beyond_its_value() -> None:
     _, value = Reader(bytes.fromhex("01 0002 aabb ccdd")).tlv()
     with pytest.raises(WireError, match="cut short"):

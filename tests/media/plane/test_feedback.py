@@ -17,17 +17,17 @@ LOCAL = ip_address("127.0.0.1")
 
 
 class Clock:
-    """A client that is called every 10 ms."""
+    """A client that is called every 10 ms, or as it says."""
 
     catching_up = 0
 
-    def __init__(self) -> None:
-        self.calls, self.threads = 0, set[str]()
+    def __init__(self, pause: float = 0.01) -> None:
+        self.calls, self.threads, self._pause = 0, set[str](), pause
 
     def tick(self, now: float) -> float:
         self.calls += 1
         self.threads.add(threading.current_thread().name)
-        return now + 0.01
+        return now + self._pause
 
 
 def test_a_client_is_called_when_it_wants_to_be_until_it_is_detached() -> None:
@@ -41,6 +41,19 @@ def test_a_client_is_called_when_it_wants_to_be_until_it_is_detached() -> None:
         reader.call(lambda: None, wait=True)
         assert (clock.calls, clock.threads) == (calls, {"feedback"})
     assert crash.error is None
+
+
+def test_who_is_not_due_is_called_only_when_the_thread_is_woken() -> None:
+    with FeedbackReader(Recorder()) as reader:
+        quick, slow = Clock(), Clock(3600.0)
+        for clock in (quick, slow):
+            reader.call(partial(reader.attach, clock), wait=True)
+        wait_until(lambda: quick.calls >= 3 and slow.calls >= 1)
+        quick_calls, slow_calls = quick.calls, slow.calls
+        wait_until(lambda: quick.calls >= quick_calls + 5)
+        assert slow.calls == slow_calls
+        reader.wake()
+        wait_until(lambda: slow.calls > slow_calls)
 
 
 def test_what_waits_at_a_socket_is_handed_over_until_it_is_closed() -> None:
