@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import random
 import socket
 import subprocess
 import sys
@@ -30,6 +31,25 @@ def wait_until(
             raise AssertionError(f"waited {timeout:g} s for {what}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.02)
+
+
+def unused_port(in_a_row: int = 1) -> int:
+    """Return a port for a program that is started later, or the first of some in a row, free for TCP and UDP.
+
+    It is none of those that the system gives to who names none: one of these may be another test's by then.
+    """
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    kept = range(int(given[0]), int(given[1]) + 1)
+    while True:
+        port = random.randrange(1024, 65536 - in_a_row)
+        whole = range(port, port + in_a_row)
+        if port in kept or whole[-1] in kept:
+            continue
+        with contextlib.suppress(OSError), contextlib.ExitStack() as taken:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                for each in whole:
+                    taken.enter_context(socket.socket(type=kind)).bind(("", each))
+            return port
 
 
 def is_bound(port: int, kind: str = "udp") -> bool:

@@ -1,6 +1,5 @@
 """A client asks which contents there are: of a real node, of one that is too old, of nobody."""
 
-import socket
 import threading
 from collections.abc import Iterator
 
@@ -8,7 +7,7 @@ import pytest
 
 import mcast
 from client.neighbours import meanwhile
-from helpers import Recorder, wait_until
+from helpers import Recorder, unused_port, wait_until
 from mcast.client.directory import suggestion
 from mcast.errors import UnreachableError
 from mcast.wire.content import ContentInfo
@@ -62,9 +61,7 @@ def test_the_next_neighbour_is_asked_if_the_first_says_nothing(peer: Peer, other
 
 
 def test_nobody_there_is_an_error_that_says_where() -> None:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{reserved.getsockname()[1]}"
+    address = f"127.0.0.1:{unused_port()}"
     with pytest.raises(UnreachableError, match=f"nobody answers at {address}"):
         mcast.list_contents(neighbours=[address], patience=0.3)
 

@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from client.conftest import Subscribe
+from helpers import unused_port
 from mcast.errors import ConfigError
 
 
@@ -22,9 +23,7 @@ def test_no_media_port_is_the_users_to_mend(subscribe: Subscribe) -> None:
 
 
 def test_ports_that_are_free_are_left_free(subscribe: Subscribe) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = unused_port()
     subscribe(media_ports=f"{port}-{port}").start()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
         again.bind(("127.0.0.1", port))

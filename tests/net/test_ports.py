@@ -1,10 +1,10 @@
 """`--media-ports`."""
 
-import socket
 from ipaddress import ip_address
 
 import pytest
 
+from helpers import unused_port
 from mcast.errors import ConfigError
 from mcast.net.ports import MediaPorts
 
@@ -32,7 +32,7 @@ def test_system_chooses_without_a_range() -> None:
 
 
 def test_range_is_used_up_port_by_port_and_then_said_so() -> None:
-    low = _two_free_ports()
+    low = unused_port(2)
     ports = MediaPorts(low, low + 1)
     with ports.open(LOCAL) as one, ports.open(LOCAL) as two:
         assert sorted([one.getsockname()[1], two.getsockname()[1]]) == [low, low + 1]
@@ -45,18 +45,3 @@ def test_range_is_used_up_port_by_port_and_then_said_so() -> None:
 def test_address_that_is_not_ours_is_said_so() -> None:
     with pytest.raises(ConfigError, match=r"192\.0\.2\.1"):
         MediaPorts().open(ip_address("192.0.2.1"))
-
-
-def _two_free_ports() -> int:
-    for low in range(40_000, 60_000, 2):
-        try:
-            with (
-                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
-                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as two,
-            ):
-                one.bind(("127.0.0.1", low))
-                two.bind(("127.0.0.1", low + 1))
-                return low
-        except OSError:
-            continue
-    raise AssertionError("no two free ports")

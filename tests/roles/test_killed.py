@@ -2,25 +2,17 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from helpers import wait_until
+from helpers import unused_port, wait_until
 from mcast.hostport import HostPort
 from mcast.wire.server import Send
 from roles.partners import reached
 from tools.demo.processes import environment_with
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(type=kind) as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def those_that_name(text: str) -> list[int]:
@@ -49,8 +41,8 @@ def is_tied(pid: int) -> bool:
 @pytest.mark.processes
 @pytest.mark.parametrize("copy", ["true", "false"], ids=["ffmpeg", "ffprobe"])
 def test_a_killed_server_leaves_no_ffmpeg_that_waits_for_a_silent_sender(copy: str, tmp_path: Path) -> None:
-    address = HostPort("127.0.0.1", free_port(socket.SOCK_STREAM))
-    source = f"udp://127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    address = HostPort("127.0.0.1", unused_port())
+    source = f"udp://127.0.0.1:{unused_port()}"
     config = tmp_path / "server.toml"
     config.write_text(f'[[content]]\nname = "studio"\nsource = "{source}"\nlive = true\ncopy = {copy}\n')
     command = [sys.executable, "-m", "mcast", "server", "--config", str(config), "--address", str(address)]

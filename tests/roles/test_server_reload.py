@@ -1,14 +1,13 @@
 """SIGHUP lets a running server read its file again; one with a mistake changes nothing."""
 
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from helpers import PATIENCE, wait_until
+from helpers import PATIENCE, unused_port, wait_until
 from mcast.hostport import HostPort
 from mcast.net.connection import Connection
 from mcast.roles.server.main import main
@@ -25,8 +24,7 @@ def listed(connection: Connection) -> list[str]:
 
 @pytest.mark.processes
 def test_sighup_reads_the_servers_file_again(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = HostPort("127.0.0.1", free.getsockname()[1])
+    address = HostPort("127.0.0.1", unused_port())
     config = tmp_path / "server.toml"
     config.write_text(LIVE.format("one"))
     command = [sys.executable, "-m", "mcast", "server", "--config", str(config), "--address", str(address)]

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from helpers import PATIENCE, Recorder, wait_until
+from helpers import PATIENCE, Recorder, unused_port, wait_until
 from mcast.config.layout import Layout
 from mcast.config.layout_file import parse_layout
 from mcast.errors import ConfigError
@@ -50,9 +50,7 @@ QUICK = SessionTiming(first_retry=0.01, last_retry=0.02, refused_retry=0.02)
 
 @pytest.fixture
 def free_address() -> HostPort:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return HostPort("127.0.0.1", sock.getsockname()[1])
+    return HostPort("127.0.0.1", unused_port())
 
 
 StartSession = Callable[..., BootstrapSession]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.demo.plan import free_address
+from tools.demo.plan import LoopbackAddresses
 from tools.demo.processes import ProgramProcess, role_command
 from topology.conftest import Build
 from topology.contents import Stock
@@ -289,5 +289,6 @@ def path_without_ffmpeg(tmp_path: Path) -> Path:
 
 
 def test_free_addresses_are_free() -> None:
-    with socket.create_server(("127.0.0.1", int(free_address("127.0.0.1").rpartition(":")[2]))):
+    host, _, port = LoopbackAddresses().of("any").rpartition(":")
+    with socket.create_server((host, int(port))):
         pass

@@ -5,7 +5,8 @@ import signal
 
 import pytest
 
-from tools.demo.plan import LoopbackAddresses, free_address
+from helpers import unused_port
+from tools.demo.plan import LoopbackAddresses
 from tools.demo.processes import ProgramProcess, wait_until
 from topology.conftest import Build
 from topology.harness import START, Client, Topology
@@ -28,7 +29,7 @@ class WithNewcomers(LoopbackAddresses):
 
     def of(self, name: str) -> str:
         if name.startswith("lab-"):
-            self._known.setdefault(name, free_address("127.0.0.1"))
+            self._known.setdefault(name, f"127.0.0.1:{unused_port()}")
         return super().of(name)
 
 
@@ -138,7 +139,7 @@ def test_a_node_that_returns_under_another_address_is_reached_there_and_then_at_
     monkeypatch.setattr(Topology, "repair", "neighbours")  # no way to n2 but over n1
     topology = build({"rp": ["n1"], "n1": ["n2"], "n2": []})
     change_file(topology, open=True)
-    away = free_address("127.0.0.1")
+    away = f"127.0.0.1:{unused_port()}"
     for options, where in ((["--address", away], away), ([], topology.addresses.of("n1"))):
         assert topology.nodes["n1"].stop(signal.SIGTERM) == 0
         topology.start_node("n1", *options)

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tools.demo.plan import free_address
+from helpers import unused_port
 from tools.demo.processes import STOP_TIMEOUT, ProgramProcess, wait_until
 from topology.conftest import Build
 from topology.harness import Client, Links, Topology
@@ -81,7 +81,7 @@ def assert_ends_with_its_workers(*nodes: ProgramProcess) -> None:
 
 
 def test_six_contents_are_spread_over_two_workers_and_every_byte_arrives(build: Build) -> None:
-    low = int(free_address("127.0.0.1").rpartition(":")[2])
+    low = unused_port(40)
     allowed = range(low, low + 40)
     topology = with_workers(
         build, PAIR, "clip", "other", "short", "still", "tone", "once", at=("rp", "n1"),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import PATIENCE, group_of, is_bound, is_joined, wait_until
+from helpers import PATIENCE, group_of, is_bound, is_joined, unused_port, wait_until
 from mcast.errors import ConfigError
 from mcast.media.datagrams import PAYLOAD, DatagramOutput, Destination
 from mcast.media.output import MAX_QUEUED
@@ -174,9 +174,8 @@ def test_a_group_of_ipv6_is_reached_by_the_interface_that_is_named() -> None:
 
 def test_a_receiver_that_comes_later_gets_the_rest(crash: CrashBox) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
-        receiver.bind(("127.0.0.1", 0))
-        receiver.settimeout(PATIENCE)
-        port = receiver.getsockname()[1]
+        port = unused_port()
+        receiver.bind(("127.0.0.1", port))
         output = output_to(receiver, crash)
     with closing(output):
         output.write(frames(0, 250))
@@ -212,9 +211,7 @@ def test_who_is_in_a_hurry_does_not_wait_for_the_rest(receiver: socket.socket, c
 
 @pytest.mark.players
 def test_gstreamer_receives_a_group_byte_for_byte(crash: CrashBox, tmp_path: Path) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = unused_port()
     data, target, group = frames(0, 75), tmp_path / "received.ts", group_of(port)
     receive = ["gst-launch-1.0", "-q", "udpsrc", f"address={group}", f"port={port}", "multicast-iface=lo",
                "num-buffers=60", "!", "filesink", f"location={target}"]  # fmt: skip
@@ -239,14 +236,11 @@ def test_gstreamer_receives_a_group_byte_for_byte(crash: CrashBox, tmp_path: Pat
 @pytest.mark.parametrize(
     ("scheme", "to_group"), [("udp", False), ("rtp", False), ("udp", True)], ids=["udp", "rtp", "multicast"]
 )
-def test_ffmpeg_receives_it_whole(
-    scheme: str, to_group: bool, crash: CrashBox, tmp_path: Path, receiver: socket.socket
-) -> None:
-    clip, target, port = tmp_path / "clip.ts", tmp_path / "received.ts", receiver.getsockname()[1]
+def test_ffmpeg_receives_it_whole(scheme: str, to_group: bool, crash: CrashBox, tmp_path: Path) -> None:
+    clip, target, port = tmp_path / "clip.ts", tmp_path / "received.ts", unused_port()
     host, how = (group_of(port), "?localaddr=127.0.0.1") if to_group else ("127.0.0.1", "")
     run("ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=160x120:rate=25:duration=3",
         "-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-pcr_period", "20", clip)  # fmt: skip
-    receiver.close()
     ffmpeg = subprocess.Popen(
         ["ffmpeg", "-v", "warning", "-nostdin", "-probesize", "100000", "-i", f"{scheme}://{host}:{port}{how}",
          "-t", "1.5", "-c", "copy", target],

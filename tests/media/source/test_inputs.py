@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import PATIENCE, group_of, is_bound, is_joined, locked, wait_until
+from helpers import PATIENCE, group_of, is_bound, is_joined, locked, unused_port, wait_until
 from machine import need_ffmpeg, unprivileged, unprivileged_home
 from mcast.media.datagrams import DatagramOutput, Destination
 from mcast.media.source.live import LiveSource
@@ -52,10 +52,7 @@ def sent(clip: Path, shared_directory: Path) -> bytes:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        found: int = sock.getsockname()[1]
-    return found
+    return unused_port()
 
 
 Send = Callable[..., None]
@@ -69,7 +66,7 @@ def send(clip: Path) -> Iterator[Send]:
         def send(*target: str) -> None:
             command = ["ffmpeg", "-v", "error", "-nostdin", "-re", "-i", str(clip), "-c", "copy", *target]
             process = subprocess.Popen(command, stderr=subprocess.PIPE)
-            stack.callback(process.communicate)
+            stack.callback(lambda: print(process.communicate()[1].decode()))  # which a failing test shows
             stack.callback(process.kill)
 
         yield send

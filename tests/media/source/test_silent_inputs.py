@@ -1,7 +1,6 @@
 """A live input that is silent: judged by the media that comes out, never by the process that runs."""
 
 import logging
-import socket
 import subprocess
 import sys
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import Recorder, wait_until
+from helpers import Recorder, unused_port, wait_until
 from mcast.media.source.ffmpeg import Child
 from mcast.media.source.live import WARN, LiveSource
 from mcast.media.source.live_tracks import LiveTracks
@@ -213,9 +212,7 @@ def test_viewers_are_told_to_wait_for_the_server() -> None:
 
 
 def test_a_sender_that_begins_late_is_found_and_its_tracks_are_chosen() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = unused_port()
     spec = ContentSpec("studio", f"udp://127.0.0.1:{port}?timeout=2000000", live=True, loop=False, hold=0)
     known: dict[ContentSpec, LiveTracks] = {}
     command = [

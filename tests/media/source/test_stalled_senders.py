@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import PATIENCE, wait_until
+from helpers import PATIENCE, unused_port, wait_until
 from mcast.media.source.live import LiveSource
 from mcast.media.source.server_config import STALL, ContentSpec
 from mcast.wire.mpegts import NULL_PACKET, PACKET
@@ -117,10 +116,7 @@ def test_an_http_server_that_falls_silent_is_asked_again_until_media_comes(
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        found: int = sock.getsockname()[1]
-    return found
+    return unused_port()
 
 
 @contextlib.contextmanager
