@@ -34,6 +34,7 @@ from mcast.overlay.pairing import (
 from mcast.overlay.spares import Adverts
 from mcast.overlay.table import State
 from mcast.wire.bootstrap import Policy
+from mcast.wire.identity import Identity
 from mcast.wire.node import MissReason, StopReason
 from overlay import resilience
 from overlay.branches import (
@@ -251,6 +252,16 @@ def test_whose_path_shares_nothing_comes_first_and_the_others_when_there_is_nobo
     assert shared((RP, N2, N3), branch.path) == 1
 
 
+def test_of_those_that_share_as_much_whoever_has_two_parents_himself_comes_first() -> None:
+    adverts, branch = Adverts(), pairing()
+    branch.upstreams.pop(2)
+    branch.pairing.on_state(State.PAIRING, State.FED, 6.0)
+    for name, viewers in {"n3": 0, "n4": 1, "n5": 0}.items():
+        adverts.on_advertised(name, "news", (RP, N2, Identity.node(name)), fed=True, viewers=viewers)
+    near = {"n3": 2.0, "n4": 3.0, "n5": 1.0}
+    assert [str(each) for each in adverts.partners(branch, near)] == ["n4", "n5", "n3"]
+
+
 def test_a_second_is_searched_around_the_path_of_the_first_and_then_anywhere() -> None:
     core = fed_node(RP, N3)
     core.handle(LayoutChanged(("rp", "n2"), policy=Policy(parents=2)), 0.3)
@@ -321,6 +332,19 @@ def test_a_client_takes_its_neighbours_both() -> None:
     net.kill(str(viewer.path[1]))
     net.run(3)
     assert (viewer.state, viewer.lost(), viewer.longest_gap < 0.1) == ("watching", 0, True)
+
+
+@pytest.mark.parametrize("seed", seeds(2))
+def test_a_neighbour_that_streams_by_the_first_way_is_no_answer_where_another_way_is_longer(
+    seed: int,
+) -> None:
+    around = [("rp", "n3"), ("n3", "n5"), ("n5", "n4")]
+    net = watching(
+        [("rp", "n1"), ("n1", "n2"), ("n1", "n4"), ("n2", "n4"), *around], "n2", "n4", seed=seed, parents=2
+    )
+    net.run(20)
+    branch = net.nodes["n4"].core.branches["news"]
+    assert (branch.state, branch.overlap) == (State.DOUBLED, 0), "by way of n5, which streamed nothing"
 
 
 @pytest.mark.parametrize("seed", seeds(2))

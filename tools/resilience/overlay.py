@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -94,16 +94,17 @@ class Overlay:
             "client", "--content", self.footage.name, *named,
             "--output", str(recording), "--report", str(report), *options, *self.plan.log_options,
         )  # fmt: skip
+        for former in (recording, report):  # or what an earlier client has written seems to be its own
+            former.unlink(missing_ok=True)
         self._watched += 1  # a log of its own for each: nobody shall find what an earlier client has said
         program = self.ground.start(host, f"{name}-{self._watched}", command)
         self.viewers[name] = Viewer(host, self.footage.name, program, recording, report)
         return self.viewers[name]
 
-    def stop_viewers(self) -> list[str]:
-        """End all clients together; return what was not in order. Their files stay."""
-        problems = stop_all([viewer.program for viewer in self.viewers.values()], STOP_TIMEOUT)
-        self.viewers = {}
-        return problems
+    def stop_viewers(self, names: Collection[str] | None = None) -> list[str]:
+        """End all clients together, or some; return what was not in order. Their files stay."""
+        ended = [self.viewers.pop(name) for name in [*self.viewers] if names is None or name in names]
+        return stop_all([viewer.program for viewer in ended], STOP_TIMEOUT)
 
     def said_since(self, name: str, moment: float) -> list[tuple[float, LoggedEvent]]:
         """Return what a program or client has logged since a moment (Unix seconds), and when."""

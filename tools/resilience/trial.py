@@ -1,6 +1,7 @@
 """One run of a case: clients join, something fails at a random moment, and all recordings are compared."""
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
@@ -96,6 +97,11 @@ class Trial:
         if self.overlay.programs[BOOTSTRAP].status is not None:
             self.overlay.restart(BOOTSTRAP)
 
+    def rejoin(self, names: Collection[str]) -> None:
+        """End clients and let them join anew. Raises ProgramError."""
+        self.outcome.problems += self.overlay.stop_viewers(names)
+        self._watch(names)
+
     def rest(self, seconds: float) -> None:
         """Let so much time pass, as that is part of the failure."""
         time.sleep(seconds)
@@ -132,17 +138,21 @@ class Trial:
 
     def _join(self) -> None:
         """Let all clients join, the witness first: it has everything that the others have."""
-        case, watch = self.case, self.overlay.watch
+        case = self.case
         witness_latency = ("--latency", str(case.latency_ms))
         host = case.witnesses[0]
-        self.viewers[WITNESS] = watch(WITNESS, host, case.witnesses, *witness_latency)
+        self.viewers[WITNESS] = self.overlay.watch(WITNESS, host, case.witnesses, *witness_latency)
         wait_recording(self.viewers)
         self.joining = time.time()
-        for name, neighbours in case.viewers.items():
-            options = ("--latency", str(case.latency_ms), *case.client_options)
-            self.viewers[name] = watch(name, name, neighbours, *options)
+        self._watch(case.viewers)
+
+    def _watch(self, names: Collection[str]) -> None:
+        """Let clients join, and wait until all record."""
+        options = ("--latency", str(self.case.latency_ms), *self.case.client_options)
+        for name in names:
+            self.viewers[name] = self.overlay.watch(name, name, self.case.viewers[name], *options)
         self.joined = time.time()
-        self.paths = wait_recording({name: self.viewers[name] for name in case.viewers})
+        self.paths |= wait_recording({name: self.viewers[name] for name in names})
 
     def _end(self) -> None:
         """End all clients once each must have what the witness has now, and compare their recordings."""

@@ -1,8 +1,7 @@
 """Who is fed by whom, where each has two parents: what fails is on one of the two ways, once there are two.
 
-A node that the rendezvous point feeds directly may have that one parent: where all other ways begin at its
-own children there is no second one. One that feeds nodes as their second parent alone needs no other, either.
-All others, and the clients, are waited for.
+Every client has to have two parents, and no relay above it may be on all its ways. That a node's two paths
+share a relay is no harm where one of its parents is fed around it, too: paths name first parents alone.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,34 +22,40 @@ def wait_for_both(trial: Trial) -> None:
 
 
 def doubled_relays(trial: Trial) -> set[str]:
-    """Return the relays on both ways of all clients; none while somebody lacks his second parent."""
+    """Return the relays on the ways of all clients; none while one of these is somebody's only way."""
     return relays_above(trial.case.viewers, trial.case.plan.rendezvous, partial(_parents_of, trial))
 
 
 def relays_above(
     viewers: Collection[str], roots: Collection[str], parents_of: Callable[[str], Sequence[str]]
 ) -> set[str]:
-    """Return all relays between viewers and roots; none while one that needs two parents has a single one.
+    """Return all relays between viewers and roots.
 
-    That need clients, their parents, and all above these by first parents, which stand last, but for those
-    that a root feeds.
+    None while a viewer has a single parent, or while any single relay's death would leave one without a way.
     """
-    first, found = [*viewers], set[str]()
-    for turn, name in enumerate(first):
-        parents = parents_of(name)
-        if len(parents) < 2 and not set(parents) & set(roots):
+    parents = {viewer: parents_of(viewer) for viewer in viewers}
+    if any(len(each) < 2 for each in parents.values()):
+        return set()
+    relays = {name: parents_of(name) for name in _above(viewers, parents_of, roots) - {*roots}}
+    ways = {**relays, **parents}
+    for relay in relays:
+        without = {name: [each for each in above if each != relay] for name, above in ways.items()}
+        if any(_above([viewer], without.__getitem__, roots).isdisjoint(roots) for viewer in viewers):
             return set()
-        found |= {*parents}
-        above = parents if turn < len(viewers) else parents[-1:]
-        first += [each for each in above if each not in (*roots, *first)]
-    seconds = [*found - {*roots} - {*first}]
-    for name in seconds:
-        parents = parents_of(name)
-        if not parents:
-            return set()
-        found |= {*parents}
-        seconds += [each for each in parents if each not in (*roots, *first, *seconds)]
-    return found - {*roots}
+    return {*relays}
+
+
+def _above(
+    names: Collection[str], parents_of: Callable[[str], Sequence[str]], roots: Collection[str]
+) -> set[str]:
+    """Return everybody by whom these are fed, up to the roots."""
+    found, left = set[str](), [*names]
+    while left:
+        name = left.pop()
+        new = [] if name in roots else [each for each in parents_of(name) if each not in found]
+        found.update(new)
+        left += new
+    return found
 
 
 def _parents_of(trial: Trial, name: str) -> list[str]:
@@ -90,12 +95,9 @@ def _first_parents(trial: Trial, name: str) -> list[str]:
 
 
 def _second_parents(trial: Trial, name: str) -> list[str]:
-    """Return the second parents that a node or client has taken; a node's share no relay with its first."""
+    """Return the second parents that a node or client has taken."""
     told = [event for _, event in trial.overlay.said_since(name, _begun(trial, name))]
-    return [
-        _name_of(trial, event.text("parent")) for event in told
-        if event.name == "second_parent" and (name in trial.paths or event.holds({"shared": 0}))
-    ]  # fmt: skip
+    return [_name_of(trial, event.text("parent")) for event in told if event.name == "second_parent"]
 
 
 def _begun(trial: Trial, name: str) -> float:

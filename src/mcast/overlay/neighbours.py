@@ -159,7 +159,8 @@ class Neighbours:
         """Return whom a flood should not lead to, and who of the neighbours may be asked."""
         names = {Identity.node(name): name for name in self.askable}
         if branch.state is State.PAIRING:
-            return branch.avoided[:MAX_EXCLUDED], self._but_for(frozenset(branch.excluded), names)
+            no_help = self._adverts.by_way_of(branch.content, {*branch.avoided})
+            return branch.avoided[:MAX_EXCLUDED], self._but_for({*branch.excluded, *no_help}, names)
         if not branch.is_first_flood and self._has_nobody_for(branch):
             # Not so at first: a client has further neighbours that it has not met yet.
             branch.failed.clear()

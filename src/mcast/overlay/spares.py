@@ -122,11 +122,13 @@ class Adverts:
     def partners(self, branch: BranchData, round_trips_ms: Mapping[str, float]) -> list[Parent]:
         """Return the neighbours that could be a second parent, those first whose path shares least.
 
-        Only those that share nothing, as long as such are looked for.
+        Only those that share nothing, as long as such are looked for. Of several that share as much those
+        first that have viewers below them: they have a second parent themselves, by a way of its own.
         """
         ranked = sorted(
-            (shared(advert.path, branch.path), len(advert.path), round_trip_ms, name)
+            (common, common > 0 and not advert.viewers, len(advert.path), round_trip_ms, name)
             for name, advert, round_trip_ms in self._able(branch, round_trips_ms)
+            for common in [shared(advert.path, branch.path)]
             if not self._is_full(name, advert)
         )
         most = 0 if branch.pairing.is_strict else len(branch.path)
@@ -135,6 +137,18 @@ class Adverts:
     def tells(self, neighbour: str, content: str) -> bool:
         """Return whether a neighbour says that it streams a content."""
         return content in self._adverts.get(neighbour, {})
+
+    def by_way_of(self, content: str, avoided: Set[Identity]) -> Set[Identity]:
+        """Return the neighbours that are fed with a content by way of anybody who is avoided.
+
+        They stream already, and go on as they do, whoever else comes to them.
+        """
+        told = ((name, adverts.get(content)) for name, adverts in self._adverts.items())
+        return {
+            Identity.node(name)
+            for name, advert in told
+            if advert is not None and advert.fed and not avoided.isdisjoint(advert.path)
+        }
 
     def viewers(self, neighbour: str, content: str, parent: Identity | None = None) -> int | None:
         """Return how many viewers a neighbour says are fed from there and below; None if it says nothing.
