@@ -9,6 +9,7 @@ from mcast.overlay import actions as do
 from mcast.overlay.beyond import (
     CHOICE_SECONDS,
     HOME_SECONDS,
+    KEPT_SECONDS,
     LAST_LOOK_SECONDS,
     LOOK_SPREAD,
     MAX_ASKED,
@@ -114,6 +115,7 @@ AWAY = {"a": 30.0, "b": 5.0, "c": 60.0, "d": 10.0, "e": 40.0, "f": 20.0}
 def cut_off_with(away: Mapping[str, float], rendezvous: tuple[str, ...] = ()) -> NodeCore:
     """Return n1, cut off since 1.0, that has reached all of those that it was offered."""
     core = cut_off()
+    core._neighbours._beyond._width = MAX_OFFERED
     core.handle(LayoutChanged(("rp", "n2"), rendezvous=rendezvous), 1.0)
     let_fail(core, 1.0, 1.5)
     core.handle(offered(*away), 1.5)
@@ -172,6 +174,7 @@ def test_from_whom_the_stream_comes_is_kept_though_it_is_not_offered_any_more() 
 
 def test_who_has_found_a_way_is_asked_for_the_stream_though_it_is_another_s_turn_by_then() -> None:
     core = node("n2")
+    core._neighbours._beyond._width = MAX_OFFERED
     core.handle(DiscReceived(1, disc()), 1.5)
     core.handle(Unasked("n2", disc().request, "refused"), 1.6)
     away = {**AWAY, "g": 70.0, "h": 80.0}
@@ -184,6 +187,44 @@ def test_who_has_found_a_way_is_asked_for_the_stream_though_it_is_another_s_turn
     (subscribe,) = of_kind(core.handle(StreamReceived(1, stream(R2)), 2.0), do.Subscribe)
     assert isinstance(subscribe, do.Subscribe)
     assert subscribe.parent == do.NodeParent("b")
+
+
+def reaches(done: list[do.Action]) -> list[list[str]]:
+    """Return whom a node connects to, each time that this changes."""
+    return [[each.name for each in action.nodes] for action in done if isinstance(action, do.Reach)]
+
+
+def test_a_few_of_many_are_connected_to_at_first_and_more_as_long_as_nobody_has_a_way() -> None:
+    core = cut_off()
+    core.handle(LayoutChanged(("rp", "n2"), rendezvous=("top",)), 1.0)
+    let_fail(core, 1.0, 1.5)
+    (first,) = reaches(core.handle(offered(*"abcdefghi", "top"), 1.5))
+    assert first == ["top", "a", "b", "c"], "a rendezvous point has a way if anybody has"
+    widths = [len(names) for names in reaches(let_fail(core, 1.5, 5.0))]
+    assert widths == [2 * MAX_ASKED, 10], "and no more at a time"
+
+
+def test_whoever_is_connected_to_stays_so_when_others_are_thought_more_of() -> None:
+    core = cut_off()
+    let_fail(core, 1.0, 1.5)
+    assert reaches(core.handle(offered(*"abcdef"), 1.5)) == [["a", "b", "c", "d"]]
+    others_first = Offered(offered(*"abcdef").nodes[::-1])
+    assert reaches(core.handle(others_first, 1.6)) == []
+
+
+def test_when_all_is_well_again_they_are_let_go_and_at_the_next_failure_a_few_come_first() -> None:
+    core = node("n2")
+
+    def ask_in_vain(request: bytes, now: float) -> list[list[str]]:
+        core.handle(DiscReceived(1, disc(request)), now)
+        return reaches(core.handle(Unasked("n2", request, "refused"), now))
+
+    ask_in_vain(R2, 1.0)
+    assert reaches(core.handle(offered(*"abcdef"), 1.1)) == [[*"abcd"]]
+    assert ask_in_vain(bytes([7]) * 16, 1.5) == [[*"abcdef"]]
+    assert reaches(core.handle(TimePassed(), 1.5 + KEPT_SECONDS)) == [[]]
+    ask_in_vain(bytes([8]) * 16, 20.0)
+    assert reaches(core.handle(offered(*"abcdef"), 20.1)) == [[*"abcd"]]
 
 
 def fed_from_far() -> NodeCore:

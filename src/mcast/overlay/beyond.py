@@ -13,6 +13,10 @@ others: those that were asked least often, of them a rendezvous point, which has
 that the bootstrapper thinks most of, and the nearest. And who is not offered any more is forgotten, unless
 media comes from there: the bootstrapper has found that it is dead, or cut off as well.
 
+**A few at a time.** When a relay dies above many nodes, all that have no way are offered as many others. If
+each connected to all of them at once, hundreds of handshakes would keep everybody from the first one that
+helps. So a few are connected to, and as many more each time that nobody has a way after all.
+
 **Joined.** A node that the layout's file does not name chooses its neighbours in the same way: the nearest
 of those that it could connect to. It looks again when one of them is silent, or when none knows of a way
 to a rendezvous point, and otherwise rarely, as others may have come.
@@ -34,6 +38,8 @@ from mcast.wire.bootstrap import DEFAULT_POLICY, MAX_OFFERED, NamedAddress
 
 MAX_ASKED = 4
 """Nodes beyond the neighbours that are asked at a time, not only the nearest ones."""
+WIDEN_SECONDS = 0.25
+"""Between two times that more of those that were offered are connected to: a connect and a flood."""
 OFFER_MS = 500
 """When who asks in vain is to ask again: somebody will have been offered by then, and been connected to."""
 SEEK_AGAIN_SECONDS = 1.0
@@ -65,6 +71,8 @@ class Beyond:
         self._policy, self._joined = DEFAULT_POLICY, False
         self._own: Set[str] = frozenset()
         self._offered: tuple[NamedAddress, ...] = ()
+        self._reaching: tuple[NamedAddress, ...] = ()  # those of them that are connected to
+        self._width, self._widen_at = MAX_ASKED, 0.0  # how many these are at most, and until when no more
         self._round_trips_ms: dict[str, float] = {}  # of those that were offered, and have been reached
         self._asked: Counter[str] = Counter()  # how often each of them was, since it was offered
         self._rendezvous: Set[str] = frozenset()
@@ -117,7 +125,7 @@ class Beyond:
 
     def on_round_trip(self, name: str, round_trip_ms: float) -> bool:
         """Take in how far one is that has been offered; return whether that is the first news of it."""
-        if name in self._own or name not in {each.name for each in self._offered}:
+        if name in self._own or name not in {each.name for each in self._reaching}:
             return False
         is_first = name not in self._round_trips_ms
         self._round_trips_ms[name] = round_trip_ms
@@ -142,7 +150,14 @@ class Beyond:
         if not self._policy.repair_anyone or self.starting_ms(now):
             return []
         self._kept_until = now + KEPT_SECONDS
-        return self._seek(content, now)
+        return [*self._seek(content, now), *self._widen(now)]
+
+    def _widen(self, now: float) -> list[Action]:
+        """Connect to some more of those that were offered: the others have been no help."""
+        if now < self._widen_at or not self._offered:
+            return []
+        self._width, self._widen_at = self._width + MAX_ASKED, now + WIDEN_SECONDS
+        return self._reach(self._offered)
 
     def _seek(self, content: str, now: float) -> list[Action]:
         if now < self._seek_at:
@@ -158,16 +173,25 @@ class Beyond:
         offered = tuple({**used, **fresh}.values())[:MAX_OFFERED]
         if self._joined and self._choose_at is None:
             self._choose_at = now + CHOICE_SECONDS
+        if not self._offered:
+            self._widen_at = now + WIDEN_SECONDS
         return self._reach(offered)
 
     def _reach(self, offered: tuple[NamedAddress, ...]) -> list[Action]:
-        if offered == self._offered:
+        """Connect to the first of those that are offered, a rendezvous point among them."""
+        self._offered, before = offered, self._reaching
+        present = {each.name: each for each in offered}
+        kept = [present[each.name] for each in before if each.name in present]
+        first = [each for each in offered if each.name in self._rendezvous][:1]
+        wanted = tuple(dict.fromkeys([*kept, *first, *offered]))
+        width = len(wanted) if self._choose_at is not None else max(self._width, len(kept))
+        self._reaching = wanted[:width]
+        if self._reaching == before:
             return []
-        names = {each.name for each in offered}
-        self._offered = offered
+        names = {each.name for each in self._reaching}
         self._round_trips_ms = {name: ms for name, ms in self._round_trips_ms.items() if name in names}
         self._asked = Counter({name: times for name, times in self._asked.items() if name in names})
-        return [Reach(offered)]
+        return [Reach(self._reaching)]
 
     def note_asked(self, actions: Iterable[Action]) -> None:
         """Take in who is asked: next time others come first."""
@@ -180,7 +204,7 @@ class Beyond:
         is_sought = any(branch.state in SEEKING for branch in branches.values())
         if not self._offered or is_sought or now < self._kept_until or self._choose_at is not None:
             return []
-        used = self._strays.values()
+        used, self._width = self._strays.values(), MAX_ASKED
         return self._reach(tuple(each for each in self._offered if each.name in used))
 
     # Streams that come by links which the layout does not have
@@ -226,7 +250,7 @@ class Beyond:
         if not self._joined:
             return []
         if self._choose_at is not None:
-            is_due = now >= self._choose_at or len(self._round_trips_ms) == len(self._offered)
+            is_due = now >= self._choose_at or len(self._round_trips_ms) == len(self._reaching)
             return self._choose(alive, distance, now) if is_due else []
         if distance is None and self._chosen:
             self._look_at = min(self._look_at, now + NO_WAY_LOOK_SECONDS)
