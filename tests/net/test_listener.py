@@ -1,3 +1,5 @@
+import contextlib
+import gc
 import os
 import resource
 import socket
@@ -209,14 +211,17 @@ def test_without_descriptors_it_waits_for_some(listen: Listen, caplog: pytest.Lo
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.socket() as peer:
         peer.settimeout(10)
-        next_one = os.dup(peer.fileno())  # the lowest that is free
-        os.close(next_one)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (next_one, hard))
-        try:
+        gc.collect()  # what earlier tests have left open is closed now, and not when all is taken
+        with contextlib.ExitStack() as taken:
+            limit = os.dup(peer.fileno()) + 20
+            taken.callback(os.close, limit - 20)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+            taken.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.callback(os.close, os.dup(peer.fileno()))
             peer.connect(("127.0.0.1", listener.port))
             wait_until(lambda: "cannot accept connections" in caplog.text)
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         peer.sendall(frame("late"))
         assert read_to_end(peer) == frame("late")
 
