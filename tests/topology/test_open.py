@@ -204,11 +204,12 @@ def path(client: Client) -> list[str]:
 
 def test_a_file_with_a_bad_pattern_is_refused_with_one_line(build: Build) -> None:
     topology = build({"rp": []}, start=False)
-    topology.start_bootstrapper().stop()
+    before = topology.start_bootstrapper()
+    before.wait_for_event("listening")  # sooner it may be one that its parent lets ignore SIGINT
+    before.stop()
     file = topology.directory / "layout.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "open": ["10.0.0.0/99"]}))
-    command = bootstrapper(topology).command
-    again = topology.run("again", *command)
+    again = topology.run("again", *before.command)
     assert again.wait(START) == 2
     assert "open: '10.0.0.0/99' is no network" in again.text()
     topology.programs.remove(again)

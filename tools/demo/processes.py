@@ -22,7 +22,7 @@ from tools.demo.event_log import JSON_LOGS, EventLog, JsonValue, LoggedEvent, en
 
 POLL = 0.01
 """Seconds between two looks at a log or a condition."""
-STOP_TIMEOUT = 20.0
+STOP_TIMEOUT = 5.0
 """Seconds for a program to end after SIGINT before it is killed, and that is a failure."""
 START_TIMEOUT = 20.0
 """Seconds for a program to say what it was waited for: a loaded machine needs a few."""
