@@ -60,6 +60,29 @@ def test_each_connection_is_handled_and_closed_when_the_handler_returns(listen: 
     wait_until(lambda: listener.counters["connections"] == 2 and listener.handlers == 0)
 
 
+def test_a_handler_that_never_waits_gets_no_thread(
+    crashes: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    threads: list[str] = []
+
+    def keep(connection: Connection) -> None:
+        threads.append(threading.current_thread().name)
+        if len(threads) == 2:
+            raise RuntimeError("a fault in it")
+        connection.send(HELLO, timeout=0)
+
+    with Listener("127.0.0.1:0", keep, crashes, name="brief", waits=False) as listener:
+        answers = []
+        for _ in range(3):
+            with dial(listener) as peer:
+                answers.append(read_to_end(peer))
+        assert answers == [frame("hello"), b"", frame("hello")], "it costs that one connection only"
+        assert (listener.counters["connections"], listener.counters["crashed_handlers"]) == (3, 1)
+    assert set(threads) == {"brief-accept"}
+    assert "a fault in it" in caplog.text
+    assert crashes.calls == []
+
+
 def test_a_detached_connection_outlives_its_handler(listen: Listen) -> None:
     kept: list[Connection] = []
 

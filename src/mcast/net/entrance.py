@@ -170,6 +170,7 @@ class Entrance:
 
     def _admit(self, guest: _Guest, *, favoured: bool) -> tuple[bool, _Guest | None]:
         with self._lock:
+            is_first = not self._guests
             entry = self._waiting.enter(guest, guest.source, favoured=favoured)
             if entry.admitted:
                 try:
@@ -179,7 +180,8 @@ class Entrance:
                     raise
                 self._guests[guest] = None
                 self._selector.register(guest.connection, selectors.EVENT_READ, guest)
-        self._waker.wake()  # its time begins
+        if is_first:  # otherwise the thread looks at their times already
+            self._waker.wake()
         return entry.admitted, entry.gives_way
 
     def _crowd_out(self, guest: _Guest) -> None:

@@ -1,4 +1,4 @@
-"""A TCP listener: one thread accepts, one thread per connection handles.
+"""A TCP listener: one thread accepts, one thread per connection handles, unless its handler never waits.
 
 With `rules`, those who come wait at the `Entrance` until they have said something that counts, and no
 handler is spent on them before. The number of handlers is bounded, and one source cannot have them all. Who
@@ -56,12 +56,15 @@ class Listener:
         max_handlers: int = MAX_HANDLERS,
         counters: Counters | None = None,
         rules: Rules | None = None,
+        waits: bool = True,
     ) -> None:
         """Bind at once: raise ConfigError if the address cannot be used (it names the port).
 
         Raise UnreachableError if it is a name, and no name server answers.
 
-        Without `rules` a handler is called as soon as somebody has connected.
+        Without `rules` a handler is called as soon as somebody has connected. One that never `waits`, as it
+        only hands the connection to another owner, needs no thread: a new one costs more than all the rest
+        that is done for a short connection.
 
         The handler's connection is closed when it returns, unless it has called `detach()`. An
         empty host and `::` listen on every address, IPv4 and IPv6; a name on all it stands for.
@@ -73,7 +76,7 @@ class Listener:
         self._shares = Shares(max_handlers)
         self._handlers: dict[Connection, OwnedThread] = {}
         self._stopping = threading.Event()
-        self._rules = rules
+        self._rules, self._waits = rules, waits
         self._thread = OwnedThread(f"{name}-accept", self._run, on_crash)
         self._sockets = listen(parse_address(address) if isinstance(address, str) else address, on_crash)
         self._entrance = Entrance(name, rules, self._dispatch, self._log, on_crash) if rules else None
@@ -165,6 +168,16 @@ class Listener:
             self._dispatch(connection)
 
     def _dispatch(self, connection: Connection) -> None:
+        if self._waits:
+            self._start_handler(connection)
+            return
+        self.counters.add("connections")
+        try:
+            self._handle_here(connection)
+        except Exception as error:
+            self._blame(connection, error)
+
+    def _start_handler(self, connection: Connection) -> None:
         thread = OwnedThread(
             f"{self._name}-{connection.peer}",
             lambda: self._serve(connection),
@@ -188,11 +201,16 @@ class Listener:
 
     def _serve(self, connection: Connection) -> None:
         try:
+            self._handle_here(connection)
+        finally:
+            self._give_place_back(connection)
+
+    def _handle_here(self, connection: Connection) -> None:
+        try:
             self._handle(connection)
         finally:
             if not connection.detached:
                 connection.close()
-            self._give_place_back(connection)
 
     def _take_place(self, connection: Connection, thread: OwnedThread) -> bool:
         ip = connection.peer.ip

@@ -125,7 +125,7 @@ class NodeProgram:
         )
         return Listener(
             address, lambda connection: self._inbound.take(connection), self._on_crash, name="control",
-            rules=rules,
+            rules=rules, waits=False,
         )  # fmt: skip
 
     def _make_decider(self, is_rendezvous: bool) -> tuple[NodeCore, Decider]:
