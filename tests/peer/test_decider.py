@@ -12,7 +12,7 @@ from mcast.overlay.actions import Action, Dismiss, Reply
 from mcast.overlay.events import ConnectionGone, Departure, DiscReceived, Event, Leaving, TimePassed, Unwanted
 from mcast.overlay.transitions import HANDOVER_SECONDS
 from mcast.peer import decider as decider_module
-from mcast.peer.decider import LEAVE_SECONDS, Decider
+from mcast.peer.decider import LEAVE_SECONDS, MAX_AHEAD, Decider
 from mcast.wire.node import MissReason
 from roles.partners import disc, miss
 
@@ -104,7 +104,7 @@ def test_time_goes_by_without_events_and_with_too_many_of_them(crash: Recorder) 
     assert core.ticks >= 6
 
 
-def test_however_long_a_look_at_the_clock_takes_an_event_is_taken_before_the_next(crash: Recorder) -> None:
+def test_what_has_come_in_time_is_decided_before_the_time_is_told(crash: Recorder) -> None:
     """As on a machine that has no time for the process: each look is late when it ends."""
     core, looks = Core(), Recorder()
 
@@ -115,7 +115,20 @@ def test_however_long_a_look_at_the_clock_takes_an_event_is_taken_before_the_nex
     for number in range(3):
         decider.post(event(number))
     decider.start()
-    assert looks.wait_for(3)[:3] == [1, 2, 3]
+    assert looks.wait_for(3)[:3] == [0, 0, 0]
+    wait_until(lambda: core.ticks > 0)
+    decider.post(event(3))
+    assert looks.wait_for(4)[3] != 0
+    decider.stop()
+
+
+def test_however_much_comes_in_what_is_due_gets_its_turn(crash: Recorder) -> None:
+    core, performed = Core(), Recorder()
+    decider = Decider(core, lambda _: performed(core.ticks), crash, on_tick=Recorder(), tick=PATIENCE)
+    for number in range(MAX_AHEAD + 1):
+        decider.post(event(number))
+    decider.start()
+    assert performed.wait_for(MAX_AHEAD + 1) == [0] * MAX_AHEAD + [1]
     decider.stop()
 
 

@@ -10,6 +10,9 @@ overtake each other: its relay is open before its first child is accepted.
 Actions are done at once and never wait for a peer; what may wait (connecting, joining a thread) has
 a thread of its own and posts its outcome.
 
+What has come by the time that something is due is decided first: an answer that was in time counts, however
+late this thread gets its turn.
+
 The core is told the time each `TICK`, and besides when it has something due: a repair whose next step
 waited for the tick would cost a viewer a tenth of a second at each step.
 
@@ -37,6 +40,9 @@ LEAVE_SECONDS = 0.8
 """What the core gets for its farewell: more than its children have to go elsewhere
 (`overlay.transitions.HANDOVER_SECONDS`), and so little that SIGTERM ends a program within a second: closing
 all that a node has open takes some of it, too."""
+MAX_AHEAD = 256
+"""Events that are decided before the time is told, at most: some ten milliseconds of them. Whoever sends more
+must not keep a node from what is due."""
 MAX_PENDING = 8192
 """Peers' messages waiting for a decision. Beyond, `offer` refuses and the connection is closed."""
 
@@ -91,7 +97,7 @@ class Decider:
         self._core, self._perform, self._on_tick = core, perform, on_tick
         self._trace, self._tick, self._leave = trace, tick, leave
         self._next_tick = self._told_at = 0.0  # the thread's: when the core was last told the time
-        self._events_first = False  # the clock was looked at: an event that waits comes before the next look
+        self._ahead: int | None = None  # the thread's: events that came before it was time to tell the time
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._thread = OwnedThread("decide", self._run, on_crash)
 
@@ -133,11 +139,14 @@ class Decider:
     def _step(self, until: float = math.inf) -> bool:
         """Decide what is next, or wait for it, until then at most; return False for the word to leave."""
         now, due = time.monotonic(), min(self._next_tick, self._core_due())
-        if now >= due and not self._events_first:
-            self._events_first = True
+        if now < due:
+            self._ahead = None
+        elif (ahead := self._waiting() if self._ahead is None else self._ahead) > 0:
+            self._ahead = ahead - 1
+        else:
+            self._ahead = None
             self._tell_time(now)
             return True
-        self._events_first = False
         try:
             event = self._events.get(timeout=max(0.0, min(due, until) - now))
         except queue.Empty:
@@ -146,6 +155,10 @@ class Decider:
             return False
         self._decide(event)
         return True
+
+    def _waiting(self) -> int:
+        """Return how many events are to be decided before the time is told."""
+        return min(self._events.qsize(), MAX_AHEAD)
 
     def _core_due(self) -> float:
         """Return when the core has to be told the time, between two ticks.
