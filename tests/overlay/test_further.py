@@ -8,6 +8,7 @@ import pytest
 
 from mcast.overlay import actions as do
 from mcast.overlay.actions import LOCAL, Action, NodeParent
+from mcast.overlay.distance import HOLD_SECONDS, MAX_DISTANCE, STANDBY_DISTANCE
 from mcast.overlay.events import (
     Accepted,
     Advertised,
@@ -30,7 +31,7 @@ from mcast.overlay.events import (
     Unwanted,
     Wanted,
 )
-from mcast.overlay.further import AGAIN_SECONDS, MAX_DISTANCE, MAX_MET, Acquaintances, usable
+from mcast.overlay.further import AGAIN_SECONDS, MAX_MET, Acquaintances, usable
 from mcast.overlay.node_core import NodeCore
 from mcast.overlay.search import HANDOVER_SPREAD
 from mcast.overlay.transitions import HANDOVER_SECONDS
@@ -368,8 +369,18 @@ def test_a_rendezvous_point_is_its_own_and_others_are_one_further_than_the_neare
     assert distances(node.tell(Introduced("n2", 3))) == [4]
     assert distances(node.tell(Introduced("rp", 0))) == [1]
     assert distances(node.tell(Introduced("n2", 2))) == []  # no news
-    assert distances(node.tell(AdvertsLost("rp"))) == [3]
+    assert distances(node.tell(AdvertsLost("rp"))) == [None], "n2's way may be this one"
+    assert distances(node.tell(TimePassed(), HOLD_SECONDS)) == [3]
     assert distances(node.tell(LayoutChanged(("rp",)))) == [None]
+
+
+def test_a_standby_without_a_way_to_another_is_the_last_resort() -> None:
+    node = Told(RP, "n1", rendezvous=True)
+    layout = LayoutChanged(("n1",), rendezvous=("first", "rp"))
+    assert distances(node.tell(layout)) == [STANDBY_DISTANCE]
+    node.tell(Introduced("first", 0))
+    assert distances(node.tell(Introduced("n1", 3))) == [], "it may have thought of this one, which served"
+    assert distances(node.tell(TimePassed(), HOLD_SECONDS)) == [4]
 
 
 def test_two_nodes_that_have_only_each_other_do_not_count_for_ever() -> None:

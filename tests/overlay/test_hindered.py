@@ -8,8 +8,10 @@ import pytest
 from mcast.overlay import actions as do
 from mcast.overlay.beyond import OFFER_MS
 from mcast.overlay.events import (
+    Advertised,
     Answered,
     DiscReceived,
+    Introduced,
     LayoutChanged,
     Offered,
     RoundTripMeasured,
@@ -23,7 +25,7 @@ from mcast.wire.identity import Identity
 from mcast.wire.node import Disc, Miss, MissReason
 from overlay.cores import asked, node
 from overlay.effort import TIMEOUT, seeds
-from overlay.messages import R1, R2, disc, found, miss
+from overlay.messages import R1, R2, RP, disc, found, miss
 from overlay.simulation import Network, Viewer
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
@@ -67,6 +69,34 @@ def test_a_neighbour_that_says_nothing_is_as_good_as_dead() -> None:
     again = told(done)
     assert (again.reason, again.retry_ms) == (MissReason.DEADLINE, OFFER_MS)
     assert again.text == "n1 looks for another way: a neighbour says nothing"
+
+
+def test_a_neighbour_that_says_it_knows_of_no_way_is_not_asked() -> None:
+    core = node("n2", "n3")
+    core.handle(Introduced("n2", None), 1.0)
+    done = core.handle(DiscReceived(1, disc()), 1.5)
+    assert set(asked(done)) == {"n3"}, "it has said nothing of itself: it may be of an older version"
+    done = core.handle(Answered("n3", miss(MissReason.DUPLICATE)), 1.6)
+    assert sought(done) == ["news"]
+    assert (told(done).reason, told(done).retry_ms) == (MissReason.DEADLINE, OFFER_MS)
+    assert told(done).text == "n1 looks for another way: n1's neighbours know of none"
+
+
+def test_where_none_knows_of_a_way_that_is_the_answer() -> None:
+    core = node("n2", "n3")
+    for name in ("n2", "n3"):
+        core.handle(Introduced(name, None), 1.0)
+    done = core.handle(DiscReceived(1, disc()), 1.5)
+    assert (asked(done), sought(done)) == ({}, ["news"])
+    assert (told(done).reason, told(done).retry_ms) == (MissReason.DEADLINE, OFFER_MS)
+
+
+def test_one_that_streams_the_content_has_a_way_whatever_it_knows_of_others() -> None:
+    core = node("n2", "n3")
+    for name in ("n2", "n3"):
+        core.handle(Introduced(name, None), 1.0)
+    core.handle(Advertised("n3", "news", (RP, Identity.node("n3")), True), 1.0)
+    assert set(asked(core.handle(DiscReceived(1, disc()), 1.5))) == {"n3"}
 
 
 @pytest.mark.parametrize(

@@ -311,7 +311,8 @@ def test_every_way_to_lose_a_parent_begins_a_repair() -> None:
     for event in (ParentLost(1, "reset"), Stopped(1, StopReason.LEAVING), Stopped(1, StopReason.END, None)):
         core = fed_node()
         actions = without_announcements(core.handle(event, 1.0))
-        assert [type(a) for a in actions] == [do.Leave, do.Supply, do.Update, do.Advertise], event
+        done = [do.Leave, do.Supply, do.Update, do.Introduce, do.Advertise]
+        assert [type(a) for a in actions] == done, event
         assert core.branches["news"].state is State.REPAIRING
         assert core.due is not None
         assert set(asked(core.handle(TimePassed(), core.due))) == {"n2"}, "rp has just been lost"
@@ -326,6 +327,7 @@ def test_the_last_child_that_leaves_prunes_the_stream() -> None:
         do.Dismiss(2, "news"),
         do.Leave(1, "news", StopReason.UNSUBSCRIBE),
         do.CloseRelay("news"),
+        do.Introduce(None),
         do.Advertise("news", (), False),
     ]
     assert (core.is_idle, dict(core.branches)) == (True, {})
@@ -342,7 +344,7 @@ def test_a_content_beyond_the_most_is_refused_as_full(monkeypatch: pytest.Monkey
 def test_a_node_that_leaves_tells_its_children_and_ends_when_the_last_has_gone() -> None:
     core = fed_node()
     assert core.handle(Leaving(), 1.0) == [
-        do.Introduce(None, leaving=True),
+        do.Introduce(1, leaving=True),
         do.Update(1, "news", (RP, N1), 2, cut=False, leaving=True),
         do.Advertise("news", (RP, N1), False, viewers=1),
     ]

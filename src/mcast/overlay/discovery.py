@@ -147,13 +147,15 @@ class Discovery:
         source: Source = UNCOUNTED,
         *,
         walks: bool = False,
+        lacks: bool = False,
     ) -> list[Outcome]:
         """Take in a request.
 
         `known` is what this node answers by itself (None: it must ask), `fallback` what it answers
         if nobody else can. `neighbours` maps the names of those that can be asked to the round trip
         to them in milliseconds, the best first where the request `walks`. `source` is who has a share of
-        what is bounded; UNCOUNTED is held to none.
+        what is bounded; UNCOUNTED is held to none. It `lacks` a neighbour if one has said that it knows of no
+        way, and so is not among them.
         """
         self._forget(now)
         if disc.request in self._seen:
@@ -175,7 +177,9 @@ class Discovery:
             return [Reply(asker, fallback) if fallback else _refuse(disc, asker)]
         in_time = replace(disc, remaining_ms=min(disc.remaining_ms, MAX_TIME_MS))
         deadline = now + in_time.remaining_ms / 1000
-        flood = Flood(in_time, asker, deadline, walks=walks, source=source)
+        flood = Flood(in_time, asker, deadline, walks=walks, source=source, unreached=lacks)
+        if lacks:
+            flood.misses.append(miss(disc, MissReason.CUT, f"{self._me}'s neighbours know of none"))
         if isinstance(fallback, Found):
             flood.fallback = fallback
         elif fallback is not None:

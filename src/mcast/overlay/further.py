@@ -15,6 +15,7 @@ it.
 from collections.abc import Iterable, Iterator, Mapping, Set
 
 from mcast.hostport import parse_address
+from mcast.overlay.distance import MAX_DISTANCE
 from mcast.overlay.events import Introduced
 from mcast.wire.bootstrap import NamedAddress
 from mcast.wire.endpoint import Endpoint, IpAddress
@@ -22,8 +23,6 @@ from mcast.wire.node import MAX_FURTHER
 
 MAX_NAMED = 2 * MAX_FURTHER
 """Neighbours that may be named: some of them may be of no use to one client, see `usable`."""
-MAX_DISTANCE = 32
-"""Links to the rendezvous point. More means that there is no way, and that two nodes count up each other."""
 AGAIN_SECONDS = 5.0
 """Until an address that a client was told of is met, and so dialled, again."""
 MAX_MET = 16
@@ -68,10 +67,15 @@ class Introductions:
         """Return who has said what it is, and is heard of still."""
         return self._known.keys()
 
-    def distance(self) -> int | None:
-        """Return how many links the nearest rendezvous point is away; None where it is not known."""
-        distances = [told.distance + 1 for told in self._known.values() if told.distance is not None]
-        return min((each for each in distances if each <= MAX_DISTANCE), default=None)
+    @property
+    def distances(self) -> list[int]:
+        """Return how far from a rendezvous point those are that know it."""
+        return [told.distance for told in self._known.values() if told.distance is not None]
+
+    @property
+    def lost(self) -> Set[str]:
+        """Return who has said that it knows of no way to a rendezvous point."""
+        return {name for name, told in self._known.items() if told.distance is None}
 
     def distance_of(self, neighbour: str) -> int:
         """Return how many links a neighbour says it is away from a rendezvous point; many if it is silent."""

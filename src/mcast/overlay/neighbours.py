@@ -31,6 +31,7 @@ from mcast.overlay.branch_data import BranchData
 from mcast.overlay.chance import Chance
 from mcast.overlay.dead_ends import DeadEnds
 from mcast.overlay.discovery import WIDTH
+from mcast.overlay.distance import STANDBY_DISTANCE, Distance
 from mcast.overlay.events import (
     Advertised,
     AdvertsLost,
@@ -64,13 +65,16 @@ class Neighbours:
         self._beyond = Beyond(chance)
         self.is_root = False
         """Whether streams begin at this node now."""
+        self.is_standby = False
+        """Whether it is a rendezvous point where they do not, as another one serves."""
         self._round_trips_ms: dict[str, float] = {}  # by name
         self._adverts, self._introductions = Adverts(), Introductions()
         self._acquaintances = Acquaintances()
         self._telling = Telling()
         self._counts: dict[str, int] = {}  # viewers below, by content, as they were counted last
         self._count_at = 0.0
-        self._distance: int | None = None  # as we have told it last
+        self._distance = Distance()
+        self._told_distance: int | None = None  # as we have told it last
         self._is_full = False  # the same
         self._is_introduced = self._is_leaving = False
         self._named: dict[str, tuple[Endpoint, ...]] = {}  # to the clients of a content
@@ -142,6 +146,11 @@ class Neighbours:
         chosen = dict.fromkeys((*streaming, *self._introductions.nearest(able)))
         return {name: able[name] for name in [*chosen][:WIDTH]}
 
+    def with_a_way(self, content: str) -> Mapping[str, float]:
+        """Return who may know of a way to a content: all but those who say that they know of none."""
+        lost = self._introductions.lost - {*self._adverts.streaming(content, self._me)}
+        return {name: ms for name, ms in self.askable.items() if name not in lost}
+
     def nearest_to_rendezvous(self) -> list[tuple[str, float]]:
         """Return who can be asked, who says that a rendezvous point is nearest first; and the round trips."""
         ranked = sorted(
@@ -180,7 +189,7 @@ class Neighbours:
     def leave(self) -> list[Action]:
         """Tell that this node is about to end, so that nobody is sent here any more."""
         self._is_introduced = self._is_leaving = True
-        return [] if self.is_leaf else [Introduce(self._distance, leaving=True)]
+        return [] if self.is_leaf else [Introduce(self._told_distance, leaving=True)]
 
     def news(self, branches: Branches, room: Room, now: float) -> list[Action]:
         """Tell what has changed of what this node streams, of what it is, and whether there is room."""
@@ -201,7 +210,7 @@ class Neighbours:
             if branch.path
         }
         told = self._telling.of_room(is_full, why_full, now)
-        return [*told, *self._introduce(full=is_full), *self._telling.news(present, now)]
+        return [*told, *self._introduce(branches, now, full=is_full), *self._telling.news(present, now)]
 
     def _advert(self, branch: Branch, *, full: bool) -> Advertise:
         told = self._telling.figures(branch.content).renewed(self.quality(branch))
@@ -240,11 +249,15 @@ class Neighbours:
         told = None if root == self._me else self._adverts.viewers(root.name, branch.content)
         return self._viewers_below(branch) if told is None else told
 
-    def _introduce(self, *, full: bool) -> list[Action]:
-        distance = 0 if self.is_root else self._introductions.distance()
-        if self._is_introduced and ((distance, full) == (self._distance, self._is_full) or self._is_leaving):
+    def _introduce(self, branches: Branches, now: float, *, full: bool) -> list[Action]:
+        known = self._introductions.distances
+        others = [len(branch.path) - 1 for branch in branches.values() if branch.fed and branch.path]
+        others += [STANDBY_DISTANCE] if self.is_standby else []
+        distance = self._distance.is_root() if self.is_root else self._distance.update(known, now, others)
+        is_told = (distance, full) == (self._told_distance, self._is_full)
+        if self._is_introduced and (is_told or self._is_leaving):
             return []
-        self._is_introduced, self._distance, self._is_full = True, distance, full
+        self._is_introduced, self._told_distance, self._is_full = True, distance, full
         return [Introduce(distance, full=full)]
 
     # How paths are
@@ -390,7 +403,7 @@ class Neighbours:
 
     def choose(self, now: float) -> list[Action]:
         """Choose neighbours, where that is this node's to do."""
-        return self._beyond.on_time(self._introductions.names, self._introductions.distance(), now)
+        return self._beyond.on_time(self._introductions.names, self._distance.told, now)
 
 
 def _is_client(identity: Identity) -> bool:

@@ -199,6 +199,7 @@ class NodeCore:
     def _review(self, now: float) -> list[Outcome]:
         """Do what follows when this node begins to serve, or gives that back."""
         self._neighbours.is_root = self._root.serves(now)
+        self._neighbours.is_standby = self._root.is_rendezvous and not self.serves
         if (news := self._root.news(now)) is None:
             return []
         if not self.serves:
@@ -215,9 +216,13 @@ class NodeCore:
             return [Reply(connection, self._neighbours.named_to(disc.sender, full))]
         known, second_choice = self._answers(disc, now)
         walks, dead_ends = self._is_scoped(disc), self._discovery.dead_ends
-        askable = self._neighbours.towards(disc, dead_ends, now) if walks else self._neighbours.askable
+        if walks:
+            asked, lacks = self._neighbours.towards(disc, dead_ends, now), False
+        else:
+            asked = self._neighbours.with_a_way(disc.content)
+            lacks = len(asked) < len(self._neighbours.askable)
         return self._discovery.on_disc(
-            disc, connection, known, second_choice, askable, now, source, walks=walks
+            disc, connection, known, second_choice, asked, now, source, walks=walks, lacks=lacks
         )
 
     def _is_scoped(self, disc: Disc) -> bool:
