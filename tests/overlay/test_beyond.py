@@ -8,6 +8,7 @@ from random import Random
 from mcast.overlay import actions as do
 from mcast.overlay.beyond import (
     CHOICE_SECONDS,
+    FIRST_REACHED,
     HOME_SECONDS,
     KEPT_SECONDS,
     LAST_LOOK_SECONDS,
@@ -36,6 +37,7 @@ from mcast.overlay.table import State
 from mcast.wire.bootstrap import MAX_OFFERED, NamedAddress, Policy
 from mcast.wire.identity import Identity
 from mcast.wire.node import Miss, MissReason
+from mcast.wire.rtcp import FeedState
 from overlay.cores import asked, fed_node, node
 from overlay.messages import N1, R2, RP, disc, found, miss, port, stream
 from overlay.simulation import Network
@@ -72,6 +74,56 @@ def cut_off() -> NodeCore:
 def test_a_node_whose_neighbours_have_no_way_has_others_offered() -> None:
     done = let_fail(cut_off(), 1.0, 1.5)
     assert of_kind(done, do.Seek) == [do.Seek("news")]
+
+
+def asking_n2() -> tuple[NodeCore, do.Ask]:
+    """Return n1, which has just begun to look for another parent than rp, and what it asks n2."""
+    core = cut_off()
+    assert core.due is not None
+    done = core.handle(TimePassed(), core.due)
+    assert of_kind(done, do.Seek) == [do.Seek("news")], "it is told of others while it asks"
+    (ask,) = of_kind(done, do.Ask)
+    assert isinstance(ask, do.Ask)
+    return core, ask
+
+
+def test_who_was_offered_while_the_neighbours_are_asked_is_connected_to_when_these_have_no_way() -> None:
+    core, ask = asking_n2()
+    assert reaches(core.handle(OFFER, 1.02)) == []
+    done = core.handle(Answered(ask.neighbour, miss(MissReason.CUT, ask.disc.request)), 1.05)
+    assert reaches(done) == [["far", "farther"]]
+
+
+def test_who_was_offered_is_let_go_without_a_word_when_a_neighbour_has_a_way() -> None:
+    core, ask = asking_n2()
+    assert reaches(core.handle(OFFER, 1.02)) == []
+    (subscribe,) = of_kind(core.handle(Answered("n2", found(ask.disc.request)), 1.05), do.Subscribe)
+    assert isinstance(subscribe, do.Subscribe)
+    core.handle(Accepted(subscribe.upstream, port(RP, Identity.node("n2"))), 1.1)
+    assert reaches(core.handle(FeedChanged(subscribe.upstream, Feed.FED), 1.2)) == []
+    assert not core._neighbours._beyond._offered
+
+
+def no_way_told(done: list[do.Action]) -> bool:
+    return do.Supply("news", FeedState.CUT, no_way=True) in done
+
+
+def test_those_below_are_not_told_that_there_is_no_way_before_others_were_asked() -> None:
+    core = cut_off()
+    assert not no_way_told(let_fail(core, 1.0, 1.3)), "a flood has failed, and others are offered"
+    assert no_way_told(let_fail(core, 1.3, 1.7))
+
+
+def test_where_none_are_offered_they_are_told_at_once() -> None:
+    core = cut_off()
+    core.handle(LayoutChanged(("rp", "n2"), policy=Policy(repair_anyone=False)), 1.0)
+    assert no_way_told(let_fail(core, 1.0, 1.1))
+
+
+def test_those_below_a_rendezvous_point_are_told_at_once_as_they_alone_may_have_a_way_without_it() -> None:
+    core = cut_off()
+    core.handle(LayoutChanged(("rp", "n2"), rendezvous=("rp", "n1")), 1.0)
+    assert no_way_told(let_fail(core, 1.0, 1.1))
 
 
 def test_it_asks_again_only_after_a_second() -> None:
@@ -199,15 +251,15 @@ def test_a_few_of_many_are_connected_to_at_first_and_more_as_long_as_nobody_has_
     core.handle(LayoutChanged(("rp", "n2"), rendezvous=("top",)), 1.0)
     let_fail(core, 1.0, 1.5)
     (first,) = reaches(core.handle(offered(*"abcdefghi", "top"), 1.5))
-    assert first == ["top", "a", "b", "c"], "a rendezvous point has a way if anybody has"
+    assert first == ["top", "a"], "a rendezvous point has a way if anybody has"
     widths = [len(names) for names in reaches(let_fail(core, 1.5, 5.0))]
-    assert widths == [2 * MAX_ASKED, 10], "and no more at a time"
+    assert widths == [FIRST_REACHED + MAX_ASKED, 10], "and no more at a time"
 
 
 def test_whoever_is_connected_to_stays_so_when_others_are_thought_more_of() -> None:
     core = cut_off()
     let_fail(core, 1.0, 1.5)
-    assert reaches(core.handle(offered(*"abcdef"), 1.5)) == [["a", "b", "c", "d"]]
+    assert reaches(core.handle(offered(*"abcdef"), 1.5)) == [["a", "b"]]
     others_first = Offered(offered(*"abcdef").nodes[::-1])
     assert reaches(core.handle(others_first, 1.6)) == []
 
@@ -220,11 +272,11 @@ def test_when_all_is_well_again_they_are_let_go_and_at_the_next_failure_a_few_co
         return reaches(core.handle(Unasked("n2", request, "refused"), now))
 
     ask_in_vain(R2, 1.0)
-    assert reaches(core.handle(offered(*"abcdef"), 1.1)) == [[*"abcd"]]
+    assert reaches(core.handle(offered(*"abcdef"), 1.1)) == [["a", "b"]]
     assert ask_in_vain(bytes([7]) * 16, 1.5) == [[*"abcdef"]]
     assert reaches(core.handle(TimePassed(), 1.5 + KEPT_SECONDS)) == [[]]
     ask_in_vain(bytes([8]) * 16, 20.0)
-    assert reaches(core.handle(offered(*"abcdef"), 20.1)) == [[*"abcd"]]
+    assert reaches(core.handle(offered(*"abcdef"), 20.1)) == [["a", "b"]]
 
 
 def fed_from_far() -> NodeCore:

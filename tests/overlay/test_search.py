@@ -201,11 +201,25 @@ def test_a_flood_of_who_repairs_is_short_at_first_and_not_for_ever() -> None:
     for _ in range(4):
         search.on_missed(MissReason.CUT, "", 1.0)
         seconds.append(search.flood_seconds())
-    assert seconds == [0.5, 1.0, 2.0, 4.0, OWN_FLOOD_SECONDS]
-    assert repair().flood_seconds(0.1) == 0.5
+    assert seconds == [0.3, 0.6, 1.2, 2.4, OWN_FLOOD_SECONDS]
+    assert repair().flood_seconds(0.1) == pytest.approx(0.3)
     assert repair().flood_seconds(0.4) == pytest.approx(1.2), "on slow links it can be answered"
     assert repair().flood_seconds(9.0) == OWN_FLOOD_SECONDS
     assert (begun().flood_seconds(), flooding().flood_seconds()) == (SCOPED_SECONDS, OWN_FLOOD_SECONDS)
+
+
+def test_a_search_is_vain_when_it_has_asked_the_neighbours_and_who_was_offered_meanwhile() -> None:
+    search, unreached = repair(), repair()
+    search.on_missed(MissReason.CUT, "", 1.0)
+    search.on_missed(MissReason.BUSY, "", 1.1)
+    search.on_missed(MissReason.DEADLINE, "", 1.2)
+    assert not search.is_vain
+    search.on_missed(MissReason.CUT, "", 1.3)
+    assert search.is_vain
+    unreached.on_missed(MissReason.CUT, "", 1.0, unreachable=True)
+    assert not unreached.is_vain
+    unreached.on_missed(MissReason.CUT, "", 1.3, unreachable=True)
+    assert unreached.is_vain, "its pauses are long"
 
 
 def test_somebody_new_to_ask_makes_the_next_flood_come_at_once() -> None:

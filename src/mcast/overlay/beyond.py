@@ -1,6 +1,7 @@
 """Nodes beyond one's neighbours: who is up, as the bootstrapper says.
 
-    Seek --the bootstrapper--> Offered --Reach: connect--> RoundTripMeasured --> asked by floods, or chosen
+    Seek --the bootstrapper--> Offered --no neighbour has a way--> Reach --connect--> RoundTripMeasured
+                                                                     '--> asked by floods, or chosen
 
 **Cut off.** A node whose neighbours offer no way, be it for a stream of its own or for somebody who asks
 while one of them is dead or says nothing, has others offered (`repair = "anyone"`), connects to them, and
@@ -15,7 +16,7 @@ media comes from there: the bootstrapper has found that it is dead, or cut off a
 
 **A few at a time.** When a relay dies above many nodes, all that have no way are offered as many others. If
 each connected to all of them at once, hundreds of handshakes would keep everybody from the first one that
-helps. So a few are connected to, and as many more each time that nobody has a way after all.
+helps. So two are connected to, and a few more each time that nobody has a way after all.
 
 **Joined.** A node that the layout's file does not name chooses its neighbours in the same way: the nearest
 of those that it could connect to. It looks again when one of them is silent, or when none knows of a way
@@ -38,6 +39,8 @@ from mcast.wire.bootstrap import DEFAULT_POLICY, MAX_OFFERED, NamedAddress
 
 MAX_ASKED = 4
 """Nodes beyond the neighbours that are asked at a time, not only the nearest ones."""
+FIRST_REACHED = 2
+"""Nodes that are connected to first of those offered: a rendezvous point, and the best of the others."""
 WIDEN_SECONDS = 0.25
 """Between two times that more of those that were offered are connected to: a connect and a flood."""
 OFFER_MS = 500
@@ -72,7 +75,7 @@ class Beyond:
         self._own: Set[str] = frozenset()
         self._offered: tuple[NamedAddress, ...] = ()
         self._reaching: tuple[NamedAddress, ...] = ()  # those of them that are connected to
-        self._width, self._widen_at = MAX_ASKED, 0.0  # how many these are at most, and until when no more
+        self._width, self._widen_at = FIRST_REACHED, 0.0  # how many these are at most; until when no more
         self._round_trips_ms: dict[str, float] = {}  # of those that were offered, and have been reached
         self._asked: Counter[str] = Counter()  # how often each of them was, since it was offered
         self._rendezvous: Set[str] = frozenset()
@@ -138,26 +141,36 @@ class Beyond:
         return ceil(1000 * max(self._fresh_until - now, 0)) if self._fresh else 0
 
     @property
+    def repairs_by_anyone(self) -> bool:
+        """Return whether any node may be asked where no neighbour has a way."""
+        return self._policy.repair_anyone
+
+    @property
     def again_ms(self) -> int:
         """Return when who asks in vain is to ask again, as others may have been reached then; 0: not so."""
-        return OFFER_MS if self._policy.repair_anyone else 0
+        return OFFER_MS if self.repairs_by_anyone else 0
 
-    def seek(self, content: str, now: float) -> list[Action]:
-        """Have others offered, as no neighbour has a way to a content.
+    def prepare(self, content: str, now: float) -> list[Action]:
+        """Have others offered while the neighbours are asked: they are connected to if those have no way.
 
         Not while one of them may just be starting: the links of the layout are what its author has wanted.
         """
-        if not self._policy.repair_anyone or self.starting_ms(now):
+        return self._seek(content, now) if self.repairs_by_anyone and not self.starting_ms(now) else []
+
+    def seek(self, content: str, now: float) -> list[Action]:
+        """Turn to others, as no neighbour has a way to a content; not while one may just be starting."""
+        if not self.repairs_by_anyone or self.starting_ms(now):
             return []
         self._kept_until = now + KEPT_SECONDS
         return [*self._seek(content, now), *self._widen(now)]
 
     def _widen(self, now: float) -> list[Action]:
-        """Connect to some more of those that were offered: the others have been no help."""
-        if now < self._widen_at or not self._offered:
+        """Connect to those that were offered, or to some more of them: the others have been no help."""
+        if not self._offered or now < self._widen_at:
             return []
-        self._width, self._widen_at = self._width + MAX_ASKED, now + WIDEN_SECONDS
-        return self._reach(self._offered)
+        if self._reaching:
+            self._width += MAX_ASKED
+        return self._reach(self._offered, now)
 
     def _seek(self, content: str, now: float) -> list[Action]:
         if now < self._seek_at:
@@ -173,11 +186,12 @@ class Beyond:
         offered = tuple({**used, **fresh}.values())[:MAX_OFFERED]
         if self._joined and self._choose_at is None:
             self._choose_at = now + CHOICE_SECONDS
-        if not self._offered:
-            self._widen_at = now + WIDEN_SECONDS
-        return self._reach(offered)
+        if not self._reaching and self._choose_at is None and now >= self._kept_until:
+            self._offered = offered  # a neighbour may have a way yet
+            return []
+        return self._reach(offered, now)
 
-    def _reach(self, offered: tuple[NamedAddress, ...]) -> list[Action]:
+    def _reach(self, offered: tuple[NamedAddress, ...], now: float) -> list[Action]:
         """Connect to the first of those that are offered, a rendezvous point among them."""
         self._offered, before = offered, self._reaching
         present = {each.name: each for each in offered}
@@ -188,6 +202,7 @@ class Beyond:
         self._reaching = wanted[:width]
         if self._reaching == before:
             return []
+        self._widen_at = now + WIDEN_SECONDS
         names = {each.name for each in self._reaching}
         self._round_trips_ms = {name: ms for name, ms in self._round_trips_ms.items() if name in names}
         self._asked = Counter({name: times for name, times in self._asked.items() if name in names})
@@ -204,8 +219,8 @@ class Beyond:
         is_sought = any(branch.state in SEEKING for branch in branches.values())
         if not self._offered or is_sought or now < self._kept_until or self._choose_at is not None:
             return []
-        used, self._width = self._strays.values(), MAX_ASKED
-        return self._reach(tuple(each for each in self._offered if each.name in used))
+        used, self._width = self._strays.values(), FIRST_REACHED
+        return self._reach(tuple(each for each in self._offered if each.name in used), now)
 
     # Streams that come by links which the layout does not have
 

@@ -362,6 +362,15 @@ class Neighbours:
 
     # Those that the bootstrapper offers
 
+    @property
+    def seeks(self) -> bool:
+        """Return whether others are offered to this node where its neighbours have no way."""
+        return not self.is_leaf and self._beyond.repairs_by_anyone
+
+    def prepare(self, content: str, now: float) -> list[Action]:
+        """Have others offered, should no neighbour have a way to a content."""
+        return [] if self.is_leaf else self._beyond.prepare(content, now)
+
     def seek(self, content: str, now: float) -> list[Action]:
         """Have others offered, as no neighbour has a way to a content."""
         return [] if self.is_leaf else self._beyond.seek(content, now)

@@ -79,7 +79,9 @@ class OwnSearches:
         flood = self._discovery.search(
             branch.content, request, excluded, askable, now, seconds, scoped=scoped, last_resort=last_resort
         )
-        return [*before, *self.resolve(flood, now)]
+        early = branch.state is State.REPAIRING and not branch.awaits_parent(now)
+        prepared = self._neighbours.prepare(branch.content, now) if early else []
+        return [*before, *self.resolve(flood, now), *prepared]
 
     def _on_answer(self, own: OwnAnswer, now: float) -> list[Action]:
         branch = self._branches.get(own.search.content)
@@ -90,12 +92,20 @@ class OwnSearches:
         answer = own.answer
         if isinstance(answer, Miss):
             missed = branch.on_not_found(
-                answer.reason, answer.text, now, unreachable=own.unreachable, retry_ms=answer.retry_ms
-            )
+                answer.reason, answer.text, now, unreachable=own.unreachable, retry_ms=answer.retry_ms,
+                others=self._has_others_to_ask(branch),
+            )  # fmt: skip
             return [*missed, *self._ask_others(branch, now)]
         neighbour = self._discovery.positive_entry(answer.request, now)
         assert neighbour is not None, "FOUND has just made the entry"
         return branch.on_found(Candidates([NodeParent(neighbour)]), now)
+
+    def _has_others_to_ask(self, branch: Branch) -> bool:
+        """Return whether those below had better wait: this node is offered others, and they are not.
+
+        Not below a rendezvous point: whoever has a way without it is below.
+        """
+        return self._neighbours.seeks and not branch.is_sent_away and not self._root.is_rendezvous
 
     def _ask_others(self, branch: Branch, now: float) -> list[Action]:
         """Have a client search on among those that it has been told of, and a node have some offered."""

@@ -47,6 +47,9 @@ LEAST_TOLD_PAUSE, LONGEST_TOLD_PAUSE = 0.25, 10.0
 REPAIR_PAUSE = 0.05
 """The same for who repairs: five tries within the half second that a viewer's buffer lasts."""
 LONGEST_PAUSE = 2.0
+VAIN_FLOODS = 3
+"""That lead nowhere until all below are told so, where others may be asked: the first asks the neighbours,
+the next who was offered meanwhile. If each of those below asked, too, none would get an answer in time."""
 STAMPEDE_JITTER = 0.01
 """Seconds within which many siblings that have lost one parent begin to flood: a round trip of a campus. More
 of it costs every viewer so much, and saves no messages (`bench.healing`)."""
@@ -57,9 +60,10 @@ HANDOVER_FLOOD_SECONDS = 0.75
 """Until the first of them is over, in which a client asks one node that it was told of, which streams the
 content: as long as its parent feeds it (`mcast.overlay.transitions.HANDOVER_SECONDS`). When that is gone all
 are asked. Sooner would be more work, where a node may be slow since there is so much."""
-REPAIR_FLOOD_SECONDS = 0.5
+REPAIR_FLOOD_SECONDS = 0.3
 """Until the first flood of who repairs is over: one that waits for a node that is frozen, somewhere, must
-not keep it from asking again. Enough for four hops; each further flood may take twice as long."""
+not keep it from asking again. Enough for two hops, where nearly always somebody streams the content: that
+costs a few questions, and the whole overlay a hundred. Each further flood may take twice as long."""
 FLOOD_ROUND_TRIPS = 3.0
 """Round trips to the farthest of those asked that it may take at least: on slow links each would be over
 before it can be answered."""
@@ -74,7 +78,7 @@ class Search:
         self._chance, self._repairs, self._is_handover = chance, False, False
         self._deadline = now + patience
         self._again_at: float | None = now
-        self._tries = self._collisions = 0
+        self._tries = self._collisions = self._misses = 0
         self._scoped = True
         self.request: RequestId = b""
 
@@ -116,6 +120,11 @@ class Search:
     def has_failed(self) -> bool:
         """Return whether a flood of this search has found nobody yet."""
         return self._tries > 0
+
+    @property
+    def is_vain(self) -> bool:
+        """Return whether so many floods have led nowhere that those below had better look for themselves."""
+        return self._misses >= VAIN_FLOODS
 
     def flood_seconds(self, round_trip: float = 0.0) -> float:
         """Return how long the next flood may take; `round_trip` is the longest to one of those asked."""
@@ -172,6 +181,8 @@ class Search:
 
         `retry_ms` says when to ask again, if the reason passes by itself; else 0.
         """
+        if reason is not MissReason.BUSY:
+            self._misses += 2 if unreachable else 1  # it is not asked again as soon, and to less purpose
         if self._repairs:
             self._again_at = now + self._repair_pause(reason, unreachable=unreachable)
             return None

@@ -63,13 +63,18 @@ class Seeking(Transitions):
         *,
         unreachable: bool = False,
         retry_ms: int = 0,
+        others: bool = False,
     ) -> list[Action]:
-        """Take in that a flood of the search has found nobody."""
+        """Take in that a flood of the search has found nobody.
+
+        If there are `others` to be asked next, those below are not told so yet.
+        """
         assert self.search is not None
         if reason is not MissReason.BUSY:
             self.failed.clear()  # nobody else is left
         failure = self.search.on_missed(reason, text, now, unreachable=unreachable, retry_ms=retry_ms)
-        happened = Input.NOWHERE if failure is None else Input.FAILED
+        goes_on = others and self.state in SEEKING and not self.search.is_vain
+        happened = Input.FAILED if failure is not None else Input.MISSED if goes_on else Input.NOWHERE
         why = Why(now, text, refuse=reason, retry_ms=retry_ms, failure=failure)
         return [*self._awaited(why, unreachable=unreachable), *self.take(happened, why)]
 

@@ -86,7 +86,7 @@ class Input(Enum):
     BEGUN_ANEW = "a parent has taken this node in, with another stream, and nothing else is left"
     PASSED_OVER = "a parent has refused, and there is another to ask"
     REFUSED = "the last parent that could be asked has refused"
-    MISSED = "the last parent that could be asked has refused, and the search goes on"
+    MISSED = "nobody who could be asked has a way, and others are asked next"
     NEWS = "the parent's path has changed"
     FEEDS = "the parent's media comes, or is to come"
     OTHER_FEEDS = "another parent's media comes"
