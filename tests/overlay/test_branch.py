@@ -8,7 +8,7 @@ from mcast.overlay.branch import Branch
 from mcast.overlay.branch_data import SIGN_ANSWERS
 from mcast.overlay.candidates import PATIENCE, SPARE_PATIENCE, Candidates
 from mcast.overlay.events import GIVE_UP_SECONDS, Departure, Feed, Stopped
-from mcast.overlay.search import MAX_TRIES
+from mcast.overlay.search import DOUBT_FLOOD_SECONDS, MAX_TRIES, REPAIR_FLOOD_SECONDS
 from mcast.overlay.table import State
 from mcast.overlay.transitions import (
     DRAIN_SECONDS,
@@ -379,6 +379,16 @@ def test_that_there_is_no_way_is_told_once() -> None:
     assert told(actions) == [(True, True, False)]
     branch.search.begin(1.3)
     assert branch.on_not_found(MissReason.CUT, "", 1.3) == []
+
+
+def test_who_is_in_doubt_asks_farther_at_first_than_who_is_sure() -> None:
+    doubted, lost = fed(), fed()
+    doubted.on_feed(1, Feed.SUSPECT, 1.0)
+    lost.on_lost(1, StopReason.CUT, "reset", 1.0)
+    assert doubted.search is not None
+    assert lost.search is not None
+    assert doubted.search.flood_seconds() == DOUBT_FLOOD_SECONDS
+    assert lost.search.flood_seconds() == REPAIR_FLOOD_SECONDS
 
 
 def test_no_way_found_in_doubt_is_told_with_the_first_word_of_the_cut() -> None:

@@ -203,6 +203,9 @@ def test_a_flood_of_who_repairs_is_short_at_first_and_not_for_ever() -> None:
         seconds.append(search.flood_seconds())
     assert seconds == [0.3, 0.6, 1.2, 2.4, OWN_FLOOD_SECONDS]
     assert repair().flood_seconds(0.1) == pytest.approx(0.3)
+    assert Search.for_repair(Random(1), 1.0, doubt=True).flood_seconds() == 0.5, (
+        "the silent one is waited for"
+    )
     assert repair().flood_seconds(0.4) == pytest.approx(1.2), "on slow links it can be answered"
     assert repair().flood_seconds(9.0) == OWN_FLOOD_SECONDS
     assert (begun().flood_seconds(), flooding().flood_seconds()) == (SCOPED_SECONDS, OWN_FLOOD_SECONDS)

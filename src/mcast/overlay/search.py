@@ -64,6 +64,9 @@ REPAIR_FLOOD_SECONDS = 0.3
 """Until the first flood of who repairs is over: one that waits for a node that is frozen, somewhere, must
 not keep it from asking again. Enough for two hops, where nearly always somebody streams the content: that
 costs a few questions, and the whole overlay a hundred. Each further flood may take twice as long."""
+DOUBT_FLOOD_SECONDS = 0.5
+"""The same where the parent is silent: the flood waits to its end for that one, who may be asked, too. So it
+goes four hops at once."""
 FLOOD_ROUND_TRIPS = 3.0
 """Round trips to the farthest of those asked that it may take at least: on slow links each would be over
 before it can be answered."""
@@ -76,6 +79,7 @@ class Search:
 
     def __init__(self, chance: Chance, now: float, patience: float) -> None:
         self._chance, self._repairs, self._is_handover = chance, False, False
+        self._first_flood = REPAIR_FLOOD_SECONDS
         self._deadline = now + patience
         self._again_at: float | None = now
         self._tries = self._collisions = self._misses = 0
@@ -83,9 +87,10 @@ class Search:
         self.request: RequestId = b""
 
     @classmethod
-    def for_repair(cls, chance: Chance, now: float) -> Self:
-        """Return the search of who has lost its parent: it never fails by itself."""
+    def for_repair(cls, chance: Chance, now: float, *, doubt: bool = False) -> Self:
+        """Return the search of who has lost its parent, or is in doubt about it: it never fails by itself."""
         search = cls(chance, now, math.inf)
+        search._first_flood = DOUBT_FLOOD_SECONDS if doubt else REPAIR_FLOOD_SECONDS
         search._repairs = True
         search._again_at = now + chance.uniform(0.0, STAMPEDE_JITTER)
         return search
@@ -134,7 +139,7 @@ class Search:
             return OWN_FLOOD_SECONDS
         if self._is_handover and not self._tries:
             return HANDOVER_FLOOD_SECONDS
-        first = max(REPAIR_FLOOD_SECONDS, FLOOD_ROUND_TRIPS * round_trip)
+        first = max(self._first_flood, FLOOD_ROUND_TRIPS * round_trip)
         return min(first * 2.0 ** min(self._tries, 10), OWN_FLOOD_SECONDS)
 
     @property

@@ -83,8 +83,11 @@ def tell_better(branch: BranchData, why: Why) -> list[Action]:
 def search_on(branch: BranchData, why: Why) -> list[Action]:
     # Without an end of its own: it may have begun before the state whose deadline ends it.
     is_sent_away = branch.me.kind is IdentityKind.CLIENT and branch.is_sent_away
-    begin = Search.for_handover if is_sent_away else Search.for_repair
-    branch.candidates, branch.search = Candidates(()), begin(branch.chance, why.now)
+    branch.candidates = Candidates(())
+    if is_sent_away:
+        branch.search = Search.for_handover(branch.chance, why.now)
+    else:
+        branch.search = Search.for_repair(branch.chance, why.now, doubt=branch.state is State.DOUBTED)
     return []
 
 
