@@ -63,8 +63,8 @@ class Listener:
         Raise UnreachableError if it is a name, and no name server answers.
 
         Without `rules` a handler is called as soon as somebody has connected. One that never `waits`, as it
-        only hands the connection to another owner, needs no thread: a new one costs more than all the rest
-        that is done for a short connection.
+        only hands the connection to another owner, needs no thread: a new one costs nearly as much as all the
+        rest that is done for a short connection.
 
         The handler's connection is closed when it returns, unless it has called `detach()`. An
         empty host and `::` listen on every address, IPv4 and IPv6; a name on all it stands for.

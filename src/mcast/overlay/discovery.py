@@ -2,7 +2,7 @@
 
 A request carries an id. Each node answers one id once: whoever asks again under it, by
 another way round a ring, gets MISS(duplicate). A node that can answer by itself does; any
-other hands the DISC on to all neighbours but the one it came from and the excluded ones,
+other hands the DISC on to all neighbours but the one it came from, the excluded ones and those without a way,
 and takes the *first* FOUND, which is the one with the least delay. Under the request's id it
 remembers who gave that FOUND (the positive entry, here `PositiveEntry`): STREAM with this id goes
 the same way. As a node takes part in a flood once, the entries of one id never form a ring.

@@ -29,9 +29,9 @@ class Distance:
     def __repr__(self) -> str:
         return f"<Distance {self.told}, {self._least} at least>"
 
-    def is_root(self) -> int:
-        """Take in that this node is such a rendezvous point itself; return what it tells."""
-        self.told = self._least = 0
+    def serve(self) -> int:
+        """Take in that this node is a rendezvous point at which streams begin; return what it tells."""
+        self.told, self._least, self._held_until = 0, 0, None
         return 0
 
     def update(self, neighbours: Iterable[int], now: float, others: Iterable[int] = ()) -> int | None:

@@ -253,7 +253,7 @@ class Neighbours:
         known = self._introductions.distances
         others = [len(branch.path) - 1 for branch in branches.values() if branch.fed and branch.path]
         others += [STANDBY_DISTANCE] if self.is_standby else []
-        distance = self._distance.is_root() if self.is_root else self._distance.update(known, now, others)
+        distance = self._distance.serve() if self.is_root else self._distance.update(known, now, others)
         is_told = (distance, full) == (self._told_distance, self._is_full)
         if self._is_introduced and (is_told or self._is_leaving):
             return []

@@ -65,8 +65,8 @@ REPAIR_FLOOD_SECONDS = 0.3
 not keep it from asking again. Enough for two hops, where nearly always somebody streams the content: that
 costs a few questions, and the whole overlay a hundred. Each further flood may take twice as long."""
 DOUBT_FLOOD_SECONDS = 0.5
-"""The same where the parent is silent: the flood waits to its end for that one, who may be asked, too. So it
-goes four hops at once."""
+"""The same where the parent is silent. Others may be its neighbours and wait for its answer, and the flood
+waits for theirs to its end: so it goes four hops at once."""
 FLOOD_ROUND_TRIPS = 3.0
 """Round trips to the farthest of those asked that it may take at least: on slow links each would be over
 before it can be answered."""
