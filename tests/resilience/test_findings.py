@@ -60,7 +60,9 @@ def test_a_row_without_runs_or_packets_or_gaps_does_not_pass() -> None:
 def test_a_second_copy_fails_a_case_that_allows_one() -> None:
     case = replace(CASE, goals=Goals(copies=True))
     assert judge(case, [replace(GOOD, most_copies=1.04)], repeated=0).passed
-    assert not judge(case, [replace(GOOD, most_copies=2.0)], repeated=0).passed
+    row = judge(case, [replace(GOOD, most_copies=1.97, most_copies_at="n4")], repeated=0)
+    assert not row.passed
+    assert row.problems == ["n1: n4 gets 1.97 copies of the stream"]
     assert not judge(case, [GOOD], repeated=0).passed
 
 

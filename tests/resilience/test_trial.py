@@ -22,6 +22,8 @@ class Recorded:
     def __init__(self) -> None:
         self.done: list[str] = []
         self.footage = SimpleNamespace(pause_ms=20.0)
+        self.plan = SimpleNamespace(links=MESH)
+        self.moves: list[SimpleNamespace] = []
         self.programs = {name: SimpleNamespace(status=None, stop=self._stop) for name in (BOOTSTRAP, "n1")}
 
     def kill(self, name: str) -> None:
@@ -31,6 +33,9 @@ class Recorded:
     def restart(self, name: str) -> None:
         self.done.append(f"start {name}")
         self.programs[name].status = None
+
+    def said_since(self, _name: str, moment: float) -> list[tuple[float, SimpleNamespace]]:
+        return [(moment, self.moves.pop())] if self.moves else []
 
     def _stop(self, *_: object) -> None:
         self.done.append("end n1")
@@ -82,6 +87,29 @@ def test_a_gap_from_before_the_failure_is_none_of_its() -> None:
     trial.struck = 103.0
     assert trial._gap_of("c1", viewer(900.0, 0)) == 40.0
     assert trial.outcome.problems == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "moves", "most"),
+    [
+        ([{"n1": 1.0, "n4": 1.02}], 0, 1.02),
+        ([{"n1": 1.0, "n4": 2.0}], 0, 2.0),  # two parents that stay are a fault
+        ([{"n1": 1.0, "n4": 1.7}, {"n1": 1.01, "n4": 1.0}], 1, 1.01),
+        ([{"n1": 1.0, "n4": 1.7}, {"n1": 1.0, "n4": 2.0}], 1, 2.0),
+        ([{"n4": 2.0}] * 3, 9, 2.0),
+        ([{"c1": 2.0, "n4": 1.0}], 9, 2.0),  # clients do not move
+    ],
+)
+def test_copies_are_counted_again_behind_a_move_to_a_better_way(
+    counts: list[dict[str, float]], moves: int, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, overlay = list(counts), Recorded()
+    overlay.moves = [SimpleNamespace(name="better_way")] * moves
+    trial = trial_of(CASE, overlay)
+    monkeypatch.setattr("tools.resilience.trial.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr(trial, "_copies", lambda: left.pop(0))
+    trial._count_copies()
+    assert (trial.outcome.most_copies, left) == (most, [])
 
 
 def judging(case: Case) -> Trial:

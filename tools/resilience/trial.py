@@ -25,6 +25,11 @@ FLUSH = 1.0
 """Seconds beyond `--latency` until what the witness had written is in each recording, too."""
 COUNTED = 2.0
 """Seconds in which the copies that come to each host are counted."""
+MOST_COPIES = 1.5
+"""A second copy would be 2; repairs, PINGs and what a path still holds move the figure by a few per cent."""
+MOVING = 2.0
+"""Seconds before and behind its `better_way` for which a node that moves has two parents."""
+MOST_COUNTS = 3
 TELLING = ("parent_doubted", "cut", "parent_lost", "parent_taken")
 """Events by which a node or client shows that it has noticed a failure above it."""
 
@@ -39,6 +44,7 @@ class Outcome:
     calm_gap_ms: float = 0.0  # the longest of the witness, which nothing has happened to
     noticed_ms: float | None = None  # the last of those right below the failure
     most_copies: float | None = None  # of the stream, at any host
+    most_copies_at: str = ""  # which host that is
     victim: str = ""
     moment_s: float = 0.0
     without_bootstrapper: bool = False
@@ -220,13 +226,36 @@ class Trial:
         return sorted([*(at for at, event in said if event.name in TELLING), *attached[len(first) :]])
 
     def _count_copies(self) -> None:
-        """Count how often the stream comes to each host of the lab: in units of what the server sends."""
+        """Count how often the stream comes to each host of the lab: in units of what the server sends.
+
+        A node that moves to a better way has two parents meanwhile, whatever has failed before, and a busy
+        machine makes ways look worse than they are. So behind a move it is counted again.
+        """
+        for _ in range(MOST_COUNTS):
+            begun = time.time()
+            copies = self._copies()
+            self.outcome.most_copies_at = max(copies, key=copies.__getitem__)
+            self.outcome.most_copies = copies[self.outcome.most_copies_at]
+            if self.outcome.most_copies < MOST_COPIES:
+                break
+            time.sleep(MOVING)  # who moves says so when its second parent has proven itself
+            if not self._has_moved(self.outcome.most_copies_at, begun - MOVING):
+                break
+            time.sleep(MOVING)
+
+    def _copies(self) -> dict[str, float]:
+        """Return how many copies come to each host."""
         before, sent_before = self.star.entered(), self.star.left()
         time.sleep(COUNTED)
         after, sent_after = self.star.entered(), self.star.left()
         unit = max(sent_after[name] - sent_before[name] for name in self.overlay.plan.servers)
         nodes = [*self.overlay.plan.links, *self.case.viewers]
-        self.outcome.most_copies = max((after[name] - before[name]) / max(1, unit) for name in nodes)
+        return {name: (after[name] - before[name]) / max(1, unit) for name in nodes}
+
+    def _has_moved(self, name: str, since: float) -> bool:
+        if name not in self.overlay.plan.links:
+            return False  # only nodes move
+        return any(event.name == "better_way" for _, event in self.overlay.said_since(name, since))
 
 
 def children_of(victim: str, paths: dict[str, list[str]]) -> set[str]:
