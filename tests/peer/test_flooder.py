@@ -414,13 +414,61 @@ def test_while_a_new_layout_comes_in_no_question_is_forgotten(
 
 # Who was only named by others
 
-ONCE = replace(FURTHER_TIMING, first_retry=10 * PATIENCE, last_retry=10 * PATIENCE)
+ONCE = replace(FURTHER_TIMING, first_retry=10 * PATIENCE, last_retry=10 * PATIENCE, late=10 * PATIENCE)
+HASTY = replace(ONCE, late=0.05)
+
+
+def test_a_stranger_who_answers_late_is_asked_again_on_the_same_connection(
+    meet: Meet, peer: Peer, posted: Posted
+) -> None:
+    neighbour, first, second = meet(peer.address, ONCE), disc(), disc()
+    neighbour.ask(first)
+    connection = peer.accept()
+    asked = read(connection, Disc)
+    neighbour.cancel(first.request)
+    neighbour.ask(second)  # waits: a node is asked one thing at a time on a connection
+    connection.send(found(asked))
+    answer = found(read(connection, Disc))
+    assert answer.request == second.request
+    connection.send(answer)
+    assert posted.wait_for(1) == [Answered("n2", answer)], "nobody waits for the first answer any more"
+
+
+def test_a_stranger_who_hangs_up_instead_of_a_late_answer_is_not_dialled_again(
+    meet: Meet, peer: Peer, posted: Posted
+) -> None:
+    neighbour, first, second = meet(peer.address, ONCE), disc(), disc()
+    neighbour.ask(first)
+    connection = peer.accept()
+    read(connection, Disc)
+    neighbour.cancel(first.request)
+    connection.close()
+    neighbour.ask(second)
+    (event,) = posted.wait_for(1)
+    assert why_unasked(event, second)
+    with pytest.raises(TimeoutError):
+        peer.accept(0.2)
+
+
+def test_of_a_question_that_was_cancelled_nothing_is_told_when_the_stranger_is_met_no_more(
+    meet: Meet, peer: Peer, posted: Posted
+) -> None:
+    neighbour, first, second = meet(peer.address, ONCE), disc(), disc()
+    neighbour.ask(first)
+    connection = peer.accept()
+    read(connection, Disc)
+    neighbour.cancel(first.request)
+    neighbour.ask(second)
+    neighbour.stop()
+    wait_until(lambda: closed(connection))
+    (event,) = posted.events
+    assert why_unasked(event, second) == "n2 is no neighbour any more"
 
 
 def test_a_stranger_who_says_nothing_is_not_dialled_again_for_the_next_question(
     meet: Meet, peer: Peer, posted: Posted
 ) -> None:
-    neighbour, first, second = meet(peer.address, ONCE), disc(), disc()
+    neighbour, first, second = meet(peer.address, HASTY), disc(), disc()
     neighbour.ask(first)
     connection = peer.accept()
     read(connection, Disc)

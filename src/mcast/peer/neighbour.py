@@ -5,7 +5,7 @@ where packets are lost. A request takes a connection for itself alone: its answe
 closing the connection cancels it. After the answer it is idle again.
 
     warm thread --connect--> idle --ask--> asking --FOUND, MISS, CONTENTS--> idle
-                              |              '--cancel--> closed
+                              |              '--cancel--> closed (a stranger's: when its time is over)
                               '--take--> owned by an Upstream
 
 A question that finds no idle connection waits for one: the next that is made or becomes idle.
@@ -55,10 +55,15 @@ class FlooderTiming:
     hurries: bool = True
     """A question is a reason to try at once, and what was given away is replaced before the next question.
     Else a question that comes between two attempts is given up at once."""
+    late: float = 0.0
+    """How long an answer for which nobody waits any more still shows that a node runs there. A lost datagram,
+    or a moment in which all turn to it, delays an answer by more than a question lasts."""
 
 
 DEFAULT_TIMING = FlooderTiming()
-FURTHER_TIMING = FlooderTiming(first_retry=10.0, last_retry=10.0, short_life=math.inf, hurries=False)
+FURTHER_TIMING = FlooderTiming(
+    first_retry=10.0, last_retry=10.0, short_life=math.inf, hurries=False, late=2.0
+)
 """For addresses that we were only told of, by a parent or the bootstrapper: who has not answered as a node
 does is dialled at most once in 5 s (`Backoff` halves at most), whether he refuses, says nothing or hangs up.
 So nobody can have many clients hammer at a stranger."""
@@ -70,6 +75,8 @@ class _Asking:
 
     question: Question
     connection: Connection
+    until: float | None = None
+    """Set when it is cancelled: nobody waits for the answer, but until then it proves who gives it."""
 
 
 class Neighbour:
@@ -113,14 +120,15 @@ class Neighbour:
         """Let the neighbour know that its answer is not wanted any more: hang up."""
         with self._lock:
             self._queue = deque(each for each in self._queue if each.request != request)
-            asking = self._asking.pop(request, None)
-            if asking is not None and asking.connection is self._newest and not self._timing.hurries:
-                self._newest, self._snub = None, "no answer"
+            asking = self._asking.get(request)
+            if asking is not None and asking.connection is self._newest and self._is_tried:
+                asking.until = time.monotonic() + self._timing.late
+                asking = None
+            elif asking is not None:
+                del self._asking[request]
         if asking is not None:
-            # Unwatched first: that we hang up is not to be taken for the neighbour's doing.
-            self._watcher.unwatch(asking.connection)
-            asking.connection.close()
-            self._wanted.set()
+            self._close(asking.connection)
+        self._wanted.set()
 
     def take(self) -> Connection | None:
         """Give an idle connection away for good; return None if there is none."""
@@ -146,7 +154,7 @@ class Neighbour:
         with self._lock:
             asking = list(self._asking.values())
             connections = [*self._idle, *(each.connection for each in asking)]
-            unanswered = [*self._queue, *(each.question for each in asking)]
+            unanswered = [*self._queue, *(each.question for each in asking if each.until is None)]
             self._idle, self._asking, self._queue = [], {}, deque()
         for connection in connections:
             self._watcher.unwatch(connection)
@@ -160,7 +168,8 @@ class Neighbour:
             if self._stopping.is_set():
                 return
             if self._is_tried or (not self._queue and (self._idle or self._has_enough)):
-                self._wanted.wait()
+                if not self._wanted.wait(self._late_seconds()):
+                    self._give_up()
                 continue
             try:
                 self._check_snub()
@@ -182,6 +191,28 @@ class Neighbour:
     def _has_enough(self) -> bool:
         """Return whether one connection has been made and used, and more are made for questions only."""
         return self._is_proven and not self._timing.hurries
+
+    def _late_seconds(self) -> float | None:
+        """Return how long a stranger may still answer late; None if nothing is cancelled."""
+        with self._lock:
+            until = [asking.until for asking in self._asking.values() if asking.until is not None]
+        return max(0.0, min(until) - time.monotonic()) if until else None
+
+    def _give_up(self) -> None:
+        """Hang up on a stranger who has not answered even late."""
+        now = time.monotonic()
+        with self._lock:
+            silent = [each for each in self._asking.values() if each.until is not None and each.until <= now]
+            for asking in silent:
+                del self._asking[asking.question.request]
+                self._newest, self._snub = None, "no answer"
+        for asking in silent:
+            self._close(asking.connection)
+
+    def _close(self, connection: Connection) -> None:
+        # Unwatched first: that we hang up is not to be taken for the neighbour's doing.
+        self._watcher.unwatch(connection)
+        connection.close()
 
     def _check_snub(self) -> None:
         with self._lock:
@@ -257,7 +288,8 @@ class Neighbour:
             connection.close()
         if isinstance(message, Miss):
             message = replace(message, further=usable(message.further, connection.peer.ip))
-        self._post(Answered(self.name, message))
+        if asking.until is None:
+            self._post(Answered(self.name, message))
         self._ask_next()
 
     def _measure(self, connection: Connection) -> None:
@@ -286,12 +318,13 @@ class Neighbour:
                 self._proven(connection)
             if connection in self._idle:
                 self._idle.remove(connection)
-            lost = [asking.question for asking in self._asking.values() if asking.connection is connection]
-            for question in lost:
-                del self._asking[question.request]
+            lost = [asking for asking in self._asking.values() if asking.connection is connection]
+            for asking in lost:
+                del self._asking[asking.question.request]
         self._wanted.set()
-        for question in lost:
-            self._unasked(question, f"{self.name} ({self.address}): {reason}")
+        for asking in lost:
+            if asking.until is None:
+                self._unasked(asking.question, f"{self.name} ({self.address}): {reason}")
 
     def _drop_queued(self, reason: str) -> None:
         with self._lock:
