@@ -121,12 +121,13 @@ class Neighbour:
         with self._lock:
             self._queue = deque(each for each in self._queue if each.request != request)
             asking = self._asking.get(request)
-            if asking is not None and asking.connection is self._newest and self._is_tried:
-                asking.until = time.monotonic() + self._timing.late
-                asking = None
+            if is_tried := asking is not None and asking.connection is self._newest and self._is_tried:
+                asking.until, self._resting = time.monotonic() + self._timing.late, "no answer"
             elif asking is not None:
                 del self._asking[request]
-        if asking is not None:
+        if is_tried:
+            self._drop_queued("no answer")
+        elif asking is not None:
             self._close(asking.connection)
         self._wanted.set()
 
@@ -305,7 +306,7 @@ class Neighbour:
         """Note that the neighbour is well."""
         assert self._lock.locked()
         if connection is self._newest:
-            self._newest = None
+            self._newest = self._resting = None
         self._is_proven = True
         self._backoff.reset()
 
