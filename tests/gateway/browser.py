@@ -15,6 +15,11 @@ from typing import Any
 from helpers import wait_until
 
 PATIENCE = 60.0  # seconds: a busy machine starts a browser slowly
+NAVIGATED = "Inspected target navigated or closed"
+
+
+class NavigatedError(Exception):
+    """The page that was asked has given way to another one before it could answer."""
 
 
 class Browser:
@@ -46,8 +51,14 @@ class Browser:
         return told["result"].get("value")
 
     def wait_until(self, expression: str) -> None:
-        """Wait until an expression is true on the page."""
-        wait_until(lambda: bool(self.evaluate(expression)), expression, timeout=PATIENCE)
+        """Wait until an expression is true on the page, which may be on its way to another one."""
+
+        def is_true() -> bool:
+            with contextlib.suppress(NavigatedError):
+                return bool(self.evaluate(expression))
+            return False
+
+        wait_until(is_true, expression, timeout=PATIENCE)
 
     def click(self, selector: str) -> None:
         """Click the middle of an element, as a mouse does: whatever lies on top of it there is clicked."""
@@ -74,6 +85,8 @@ class Browser:
         while True:
             told = self._next()
             if told.get("id") == number:
+                if told.get("error", {}).get("message") == NAVIGATED:
+                    raise NavigatedError
                 assert "error" not in told, told
                 return told["result"]
             self._note(told)

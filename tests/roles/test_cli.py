@@ -567,8 +567,13 @@ def test_what_was_left_out_is_counted_and_said_when_somebody_reads_again(spawn: 
 
 def test_a_program_that_a_watchdog_aborts_shows_what_its_threads_were_at(spawn: Spawn) -> None:
     process = spawn(
-        "threading.Thread(target=time.sleep, args=[600], daemon=True).start()\nhang = time.sleep(600)"
+        "asleep = threading.Event()\n"
+        "threading.Thread(target=lambda: asleep.set() or time.sleep(600), daemon=True).start()\n"
+        "asleep.wait()\n"
+        "print('asleep', flush=True)\n"
+        "time.sleep(600)"
     )
+    line_with("asleep", process, process.stdout)  # a thread that only begins may be in between two frames
     process.send_signal(signal.SIGABRT)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGABRT
