@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from helpers import wait_until
 from mcast.errors import McastError, WireError
 from mcast.net.connection import Connection, connect
 from mcast.wire.frame import Message
@@ -67,25 +68,30 @@ class Subscription:
 
 
 @contextlib.contextmanager
-def subscribed(address: str, content: str, tries: int = 5) -> Iterator[Subscription]:
+def subscribed(address: str, content: str) -> Iterator[Subscription]:
     """Subscribe at a node: DISC, FOUND, STREAM, PORT. No hello is said."""
     with connect(address, 2.0) as connection:
-        yield Subscription(connection, _subscribe(connection, content, tries))
+        yield Subscription(connection, _subscribe(connection, content))
 
 
-def _subscribe(connection: Connection, content: str, tries: int) -> Port:
-    answer: Message | None = None
-    for _ in range(tries):
+def _subscribe(connection: Connection, content: str) -> Port:
+    """Ask until a node says yes, as a client does: while a stream begins or ends it may say no."""
+    ports: list[Port] = []
+
+    def is_subscribed() -> bool:
         request = uuid.uuid4().bytes
-        answer = disc(connection, content, request)
+        answer: Message = disc(connection, content, request)
         if isinstance(answer, Found):
             me = Identity.client(uuid.uuid4().bytes)
             connection.send(Stream(request=request, content=content, sender=me, port=9))
             answer = connection.receive(PATIENCE)
             if isinstance(answer, Port):
-                return answer
-        assert isinstance(answer, Miss), answer
-    raise AssertionError(f"no subscription in {tries} tries: {answer}")
+                ports.append(answer)
+        assert isinstance(answer, Miss | Port), answer
+        return bool(ports)
+
+    wait_until(is_subscribed, "a subscription", timeout=PATIENCE)
+    return ports[0]
 
 
 def udp_from(ip: str) -> socket.socket:
