@@ -418,14 +418,21 @@ ONCE = replace(FURTHER_TIMING, first_retry=10 * PATIENCE, last_retry=10 * PATIEN
 HASTY = replace(ONCE, late=0.05)
 
 
+def cancelled(neighbour: Neighbour, peer: Peer) -> tuple[Connection, Disc]:
+    """Ask a stranger what nobody waits for any more; return his end of the connection, and the question."""
+    neighbour.ask(question := disc())
+    connection = peer.accept()
+    asked = read(connection, Disc)
+    neighbour.cancel(question.request)
+    return connection, asked
+
+
 def test_a_stranger_who_answers_late_is_asked_again_on_the_same_connection(
     meet: Meet, peer: Peer, posted: Posted
 ) -> None:
-    neighbour, first, early, second = meet(peer.address, ONCE), disc(), disc(), disc()
-    neighbour.ask(first)
-    connection = peer.accept()
-    asked, measured = read(connection, Disc), len(posted.round_trips)
-    neighbour.cancel(first.request)
+    neighbour, early, second = meet(peer.address, ONCE), disc(), disc()
+    connection, asked = cancelled(neighbour, peer)
+    measured = len(posted.round_trips)
     neighbour.ask(early)  # a node is asked one thing at a time on a connection
     assert why_unasked(posted.wait_for(1)[0], early) == "no answer"
     connection.send(found(asked))
@@ -440,11 +447,8 @@ def test_a_stranger_who_answers_late_is_asked_again_on_the_same_connection(
 def test_a_stranger_who_hangs_up_instead_of_a_late_answer_is_not_dialled_again(
     meet: Meet, peer: Peer, posted: Posted
 ) -> None:
-    neighbour, first, second = meet(peer.address, ONCE), disc(), disc()
-    neighbour.ask(first)
-    connection = peer.accept()
-    read(connection, Disc)
-    neighbour.cancel(first.request)
+    neighbour, second = meet(peer.address, ONCE), disc()
+    connection, _ = cancelled(neighbour, peer)
     connection.close()
     neighbour.ask(second)
     (event,) = posted.wait_for(1)
@@ -456,11 +460,8 @@ def test_a_stranger_who_hangs_up_instead_of_a_late_answer_is_not_dialled_again(
 def test_of_a_question_that_was_cancelled_nothing_is_told_when_the_stranger_is_met_no_more(
     meet: Meet, peer: Peer, posted: Posted
 ) -> None:
-    neighbour, first = meet(peer.address, ONCE), disc()
-    neighbour.ask(first)
-    connection = peer.accept()
-    read(connection, Disc)
-    neighbour.cancel(first.request)
+    neighbour = meet(peer.address, ONCE)
+    connection, _ = cancelled(neighbour, peer)
     neighbour.stop()
     wait_until(lambda: closed(connection))
     assert posted.events == []
@@ -469,11 +470,8 @@ def test_of_a_question_that_was_cancelled_nothing_is_told_when_the_stranger_is_m
 def test_a_stranger_who_says_nothing_is_not_dialled_again_for_the_next_question(
     meet: Meet, peer: Peer, posted: Posted
 ) -> None:
-    neighbour, first, second = meet(peer.address, HASTY), disc(), disc()
-    neighbour.ask(first)
-    connection = peer.accept()
-    read(connection, Disc)
-    neighbour.cancel(first.request)
+    neighbour, second = meet(peer.address, HASTY), disc()
+    connection, _ = cancelled(neighbour, peer)
     wait_until(lambda: closed(connection))
     neighbour.ask(second)
     (event,) = posted.wait_for(1)

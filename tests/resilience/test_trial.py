@@ -22,7 +22,6 @@ class Recorded:
     def __init__(self) -> None:
         self.done: list[str] = []
         self.footage = SimpleNamespace(pause_ms=20.0)
-        self.plan = SimpleNamespace(links=MESH)
         self.moves: list[SimpleNamespace] = []
         self.programs = {name: SimpleNamespace(status=None, stop=self._stop) for name in (BOOTSTRAP, "n1")}
 
@@ -97,7 +96,6 @@ def test_a_gap_from_before_the_failure_is_none_of_its() -> None:
         ([{"n1": 1.0, "n4": 1.7}, {"n1": 1.01, "n4": 1.0}], 1, 1.01),
         ([{"n1": 1.0, "n4": 1.7}, {"n1": 1.0, "n4": 2.0}], 1, 2.0),
         ([{"n4": 2.0}] * 3, 9, 2.0),
-        ([{"c1": 2.0, "n4": 1.0}], 9, 2.0),  # clients do not move
     ],
 )
 def test_copies_are_counted_again_behind_a_move_to_a_better_way(

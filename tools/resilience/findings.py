@@ -61,10 +61,11 @@ def problems_in(case: Case, outcome: Outcome) -> list[str]:
         found.append(f"{outcome.missing} packets missing")
     if goals.noticed_ms is not None and (outcome.noticed_ms or 0.0) > goals.noticed_ms:
         found.append(f"noticed after {outcome.noticed_ms:.0f} ms")
-    if goals.copies and outcome.most_copies is None:
-        found.append("copies were not counted")
-    elif goals.copies and outcome.most_copies is not None and outcome.most_copies >= MOST_COPIES:
-        found.append(f"{outcome.most_copies_at} gets {outcome.most_copies:.2f} copies of the stream")
+    if goals.copies:
+        if outcome.most_copies is None:
+            found.append("copies were not counted")
+        elif outcome.most_copies >= MOST_COPIES:
+            found.append(f"{outcome.most_copies_at} gets {outcome.most_copies:.2f} copies of the stream")
     return [f"{outcome.victim or 'run'}: {problem}" for problem in found]
 
 

@@ -253,8 +253,6 @@ class Trial:
         return {name: (after[name] - before[name]) / max(1, unit) for name in nodes}
 
     def _has_moved(self, name: str, since: float) -> bool:
-        if name not in self.overlay.plan.links:
-            return False  # only nodes move
         return any(event.name == "better_way" for _, event in self.overlay.said_since(name, since))
 
 

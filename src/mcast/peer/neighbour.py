@@ -117,7 +117,10 @@ class Neighbour:
             self._ask_next()
 
     def cancel(self, request: RequestId) -> None:
-        """Let the neighbour know that its answer is not wanted any more: hang up."""
+        """Let the neighbour know that its answer is not wanted any more: hang up.
+
+        Not on a stranger at once: even late his answer shows that a node runs there.
+        """
         with self._lock:
             self._queue = deque(each for each in self._queue if each.request != request)
             asking = self._asking.get(request)
