@@ -34,7 +34,7 @@ from mcast.net.addresses import endpoint_of
 from mcast.net.buffer_limits import RECEIVE_LIMIT, warn_of_limit
 from mcast.net.ratelimit import RateLimitedLog
 from mcast.net.threads import JOIN_TIMEOUT, OnCrash
-from mcast.net.udp import RECEIVE_BUFFER, count_dropped, request_receive_buffer
+from mcast.net.udp import HEARD, RECEIVE_BUFFER, count_dropped, request_receive_buffer
 from mcast.overlay.actions import UpstreamId
 from mcast.wire.position import Position
 from mcast.wire.train import Train
@@ -338,7 +338,7 @@ class Receiver:
         for event in line.parent.events():
             self._on_parent(line.parent.upstream, event)
         if packet is not None:
-            _send(line.sock, packet)
+            _send(line.sock, packet, HEARD if line.parent.lives else 0)
 
     def _judge_way(self, line: _Line) -> None:
         if complaint := self._doubts.judge(line.way, line.parent.state, line.parent.lost):
@@ -405,6 +405,6 @@ def _peer_of(sock: socket.socket) -> str:
     return "the parent"
 
 
-def _send(sock: socket.socket, packet: bytes) -> None:
+def _send(sock: socket.socket, packet: bytes, flags: int = 0) -> None:
     with contextlib.suppress(OSError):  # refused, no route: the next receive, or silence, tells
-        sock.send(packet, socket.MSG_DONTWAIT)
+        sock.send(packet, socket.MSG_DONTWAIT | flags)

@@ -36,6 +36,12 @@ _SO_RCVBUFFORCE = 33
 _SO_MEMINFO = 55
 _MEMINFO = struct.Struct("=9I")  # linux/sock_diag.h: the last tells what was dropped
 
+HEARD = getattr(socket, "MSG_CONFIRM", 0)
+"""Flag of what is sent to somebody who has been heard of lately. Without it the kernel asks once in a while
+whether a neighbour on the link still has its address (ARP, RFC 826; ND, RFC 4861), up to three times. A link
+that loses a quarter of all packets each way loses all of them now and then, and whatever is sent then waits
+for a second or longer (send(2))."""
+
 _OUTQ = _GRO_SIZE = struct.Struct("=i")
 _SEGMENT_SIZE = struct.Struct("=H")
 _ANCILLARY = socket.CMSG_SPACE(_GRO_SIZE.size)
@@ -200,15 +206,15 @@ class TrainSender:
         return 0 if self.offload else self._send_singly(train)
 
     def send_packet(self, packet: bytes | memoryview) -> bool:
-        """Send one datagram of any size without waiting; return whether it has left."""
+        """Send one datagram of any size, to who is heard of, without waiting; return whether it has left."""
         try:
             # What is no longer than the shortest segment is not cut. The segment is not asked for: whoever
             # sends trains may change it in this moment.
             if self.offload and len(packet) > NULL_DATAGRAM:
                 whole = [(socket.IPPROTO_UDP, UDP_SEGMENT, _SEGMENT_SIZE.pack(0))]
-                self.sock.sendmsg([packet], whole, socket.MSG_DONTWAIT)
+                self.sock.sendmsg([packet], whole, socket.MSG_DONTWAIT | HEARD)
             else:
-                self.sock.send(packet, socket.MSG_DONTWAIT)
+                self.sock.send(packet, socket.MSG_DONTWAIT | HEARD)
         except OSError:
             return False
         return True
