@@ -391,6 +391,7 @@ class SimReceiver:
     next: int = 0
     new_at: float | None = None
     _gaps: dict[int, float] = field(default_factory=dict)  # where one begins -> when it was seen
+    _looked_at: float = 0.0
     _reach: int | None = None  # wanted from before the start, once that is known
     _race: Race | None = None
 
@@ -477,7 +478,10 @@ class SimReceiver:
             inlet.starved()
         self._compare(now)
         gaps = self.missing()
-        self._gaps = {gap[0]: self._gaps.get(gap[0], now) for gap in gaps}
+        is_fed = any(inlet.feed in (Feed.FED, Feed.WAITING) for inlet in self.inlets.values())
+        in_vain = 0.0 if is_fed else now - self._looked_at  # nobody could answer meanwhile
+        self._gaps = {gap[0]: min(self._gaps.get(gap[0], now) + in_vain, now) for gap in gaps}
+        self._looked_at = now
         asked = [gap for gap in gaps if now - self._gaps[gap[0]] < REPAIR_SECONDS]
         if asked:
             for inlet in self.inlets.values():

@@ -102,6 +102,7 @@ class IncomingStream:
         self._race: Race | None = None
         self._nacks_of_former = self._doubted = 0
         self._reach: int | None = None  # wanted from before the start, once that is known
+        self._unfed_since: float | None = None  # no parent can answer, while something is missing
 
     def __repr__(self) -> str:
         return f"<IncomingStream {self.ssrc:08x} {self.reception!r} {list(self._parents.values())}>"
@@ -325,9 +326,19 @@ class IncomingStream:
     def _others_deliver(self, parent: Parent) -> bool:
         return any(p.state is Feed.FED for p in self._parents.values() if p is not parent)
 
+    def _give_up(self, now: float) -> None:
+        """Miss no longer what has been asked for in vain. That is not in vain while nobody can answer."""
+        if not any(parent.feeds for parent in self._parents.values()):
+            self._unfed_since = now if self._unfed_since is None else self._unfed_since
+            return
+        if self._unfed_since is not None:
+            self.reception.defer(now - self._unfed_since, now)
+            self._unfed_since = None
+        self.reception.give_up(now - self._timing.repair)
+
     def _to_ask(self, parent: Parent, now: float) -> list[int]:
         """Return the missing numbers that a parent is to be asked for now."""
-        self.reception.give_up(now - self._timing.repair)
+        self._give_up(now)
         if not parent.may_ask(now):
             return []
         others = [other for other in self._parents.values() if other is not parent and other.lives]

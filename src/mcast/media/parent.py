@@ -6,7 +6,7 @@ parents, and what one of them brings the other may have brought before.
 
     hello    at once, then every 50 ms until media or an SR of the stream comes
     report   RR every 500 ms, every 200 ms while datagrams are missing or nothing comes
-    NACK     what is missing, at once and then again and again, until it is too old
+    NACK     what is missing, at once and then again and again, until that has been in vain for too long
 
 **Signs of life.** Media and SRs are both: the source is never silent for more than 100 ms, and a parent
 without media sends an SR every 30 ms. Neither for 150 ms: SUSPECT; for 300 ms: SILENT. Where longer
@@ -42,7 +42,8 @@ from mcast.wire.rtcp import NEXT_UNKNOWN, FeedState, Packet, SenderReport, Upstr
 NACK_SPACING = 0.005
 """Seconds between two NACKs, so that a train's losses that come one by one share a packet."""
 _MIN_ROUND_TRIP = 0.001
-_LIVING = (Feed.FED, Feed.WAITING, Feed.CUT, Feed.NO_WAY)
+_FEEDING = (Feed.FED, Feed.WAITING)
+_LIVING = (*_FEEDING, Feed.CUT, Feed.NO_WAY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,11 @@ class Parent:
     def lives(self) -> bool:
         """Return whether it has given a sign of life lately."""
         return self.state in _LIVING
+
+    @property
+    def feeds(self) -> bool:
+        """Return whether it has all that there is of the stream, as far as it knows."""
+        return self.state in _FEEDING
 
     @property
     def expected(self) -> int:

@@ -196,6 +196,11 @@ class Reception:
         if any(gap.since <= before for gap in self.missing[:2]):
             self.missing = [gap for gap in self.missing if gap.since > before]
 
+    def defer(self, seconds: float, now: float) -> None:
+        """Miss everything as if that had been noticed so much later: nobody could be asked meanwhile."""
+        for gap in self.missing:
+            gap.since = min(gap.since + seconds, now)
+
     def renew(self, now: float) -> None:
         """Miss everything as if that had just been noticed: there is somebody new to ask."""
         for gap in self.missing:

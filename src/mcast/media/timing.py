@@ -32,7 +32,8 @@ class Timing:
     its own parent has failed, at the slowest rhythm (700 ms), and to say so: else all that are
     below a failure would repair at once."""
     repair: float = 1.5
-    """A missing datagram is asked for until then. Longer than any sensible `--latency` waits for it."""
+    """A missing datagram is asked for for so long. Time in which no parent is fed does not count: who repairs
+    may find another that has it, and only then can those below be answered."""
     outdone: float = 2.0
     """Of two parents, one that has brought clearly fewer numbers first in this time may be left."""
 

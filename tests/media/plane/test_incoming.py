@@ -470,6 +470,44 @@ def test_what_has_been_missing_for_long_is_asked_of_a_parent_that_is_new() -> No
     assert two.asked(1, 2.5 + DEFAULT_TIMING.repair) == []
 
 
+@pytest.mark.parametrize("state", [FeedState.CUT, None])
+def test_what_is_missing_is_not_given_up_while_the_parent_itself_is_cut_off_or_silent(
+    state: FeedState | None,
+) -> None:
+    two = TwoParents()
+    two.stream.remove(1)
+    two.media(0, 0, 5, 1.0)
+    two.media(0, 7, 5, 1.1)
+    assert two.asked(0, 1.2) == [5, 6]  # 0.1 s of the time are over
+    for tick in range(120, 600, 3):
+        if state is not None:
+            two.says(0, 12, tick / 100, state)
+        two.asked(0, tick / 100)
+    assert two.states()[0] is (Feed.CUT if state else Feed.SILENT)
+    asked = []
+    for tick in range(600, 900):  # its repair has succeeded
+        two.media(0, tick - 588, 1, tick / 100)
+        asked += [tick / 100] if two.asked(0, tick / 100) else []
+    assert asked[0] < 6.1
+    assert DEFAULT_TIMING.repair - 0.5 < asked[-1] - 6 <= DEFAULT_TIMING.repair
+
+
+def test_suspicion_again_and_again_does_not_keep_what_nobody_has() -> None:
+    two = TwoParents()
+    two.stream.remove(1)
+    two.media(0, 0, 5, 1.0)
+    two.media(0, 7, 5, 1.1)
+    number, now = 12, 1.1
+    while now < 6:
+        now = round(now + 0.01, 2)
+        if round(now % 0.4, 2) < 0.2:  # then nothing for 200 ms
+            two.media(0, number, 1, now)
+            number += 1
+        if two.asked(0, now):
+            last = now
+    assert last < 1.1 + 2 * DEFAULT_TIMING.repair
+
+
 # The short way
 
 STEPS = st.lists(
