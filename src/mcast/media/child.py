@@ -141,6 +141,7 @@ class Child:
     report: ReportBlock | None = None
     plain: PlainReports | None = None
     reference: tuple[int, int, float] | None = None  # its SSRC and time (middle32), and when that came
+    answered: bool = False  # it has been told so
     round_trip: RoundTrip = field(default_factory=RoundTrip)
     beside: bool = False  # another parent delivers to it, too
     delay_us: int = 0  # from the server to it, by its own word; 0: not known

@@ -5,7 +5,8 @@ clock. What is new of the stream is not its business (incoming.py): a content ma
 parents, and what one of them brings the other may have brought before.
 
     hello    at once, then every 50 ms until media or an SR of the stream comes
-    report   RR every 500 ms, every 200 ms while datagrams are missing or nothing comes
+    report   RR every 500 ms, every 200 ms while datagrams are missing or nothing comes, every 100 ms while
+             the parent hears none
     NACK     what is missing, at once and then again and again, until that has been in vain for too long
 
 **Signs of life.** Media and SRs are both: the source is never silent for more than 100 ms, and a parent
@@ -103,7 +104,7 @@ class Parent:
         self._begun = False
         self._hello_at = now
         self._hellos = 0
-        self._report_due = self._nack_due = now
+        self._report_due = self._nack_due = self._said_at = now
         self._silence = Silence(now, timing, answer)
         self._media_at: float | None = None
         self._starved = 0.0  # for how long it has brought no media though it says that it is fed
@@ -248,9 +249,14 @@ class Parent:
         self._blocks.last_report = (report.ntp, now)
         if not self._begun:
             self._begin(now)
-        sample = reference_delay(others, self._speaker.ssrc, now)
-        if sample is not None:
+        answer = reference_delay(others, self._speaker.ssrc, now)
+        if answer is None:
+            return
+        sample, age = answer
+        if age < self._timing.unheard:
             self.round_trip.note(max(sample, _MIN_ROUND_TRIP))
+        else:  # all reports since then have been lost
+            self._report_due = min(self._report_due, self._said_at + self._timing.unheard_report)
 
     def reach_back(self, number: int) -> None:
         """Ask it for numbers below those that it has sent, as well."""
@@ -346,7 +352,7 @@ class Parent:
         self._report_due = now + self._timing.lossy_report
 
     def _report(self, missing: Sequence[int], now: float) -> bytes:
-        timing = self._timing
+        timing, self._said_at = self._timing, now
         if not self._begun:
             self._hello_at = now
             self._hellos += 1

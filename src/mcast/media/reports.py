@@ -247,14 +247,17 @@ def reference_answer(ssrc: int, reference: int, age: float) -> ReferenceDelay:
     return ReferenceDelay(ssrc, reference, min(int(age * _UNITS), _U32))
 
 
-def reference_delay(packets: Iterable[Packet], ssrc: int, now: float) -> float | None:
-    """Return the round trip that a parent's answer to our time shows, in seconds, if there is one."""
+def reference_delay(packets: Iterable[Packet], ssrc: int, now: float) -> tuple[float, float] | None:
+    """Return what a parent's answer to our time shows, if there is one, in seconds.
+
+    The round trip, and how long ago the parent has heard that time.
+    """
     for packet in packets:
         if isinstance(packet, ExtendedReport):
             for delay in packet.delays:
                 if delay.ssrc == ssrc and delay.last:
                     units = middle32(reference_time(now)) - delay.last - delay.delay
-                    return max(0, (units + _HALF & _U32) - _HALF) / _UNITS
+                    return max(0, (units + _HALF & _U32) - _HALF) / _UNITS, delay.delay / _UNITS
     return None
 
 

@@ -119,10 +119,13 @@ class RtcpSession:
     # By the clock
 
     def check_leases(self, now: float) -> None:
-        """Let go of the children that have not been heard for too long."""
+        """Let go of the children that have not been heard for too long, and tell them before it is."""
+        unheard = now + self._timing.lease - self._timing.unheard
         for child in self._children.children():
             if child.lease_until <= now and self._lose(child, ChildLost.LEASE):
                 self._log.counters.add("leases_ended")
+            elif child.lease_until <= unheard:
+                child.next_report = now
 
     def report_due(self, now: float) -> None:
         """Send the SRs that are due: the sign of life of a parent that has no media, else the clock."""
@@ -165,7 +168,8 @@ class RtcpSession:
         answer = None
         if child.reference is not None:
             ssrc, reference, came = child.reference
-            answer, child.reference = reference_answer(ssrc, reference, now - came), None
+            if not child.answered or now - came >= self._timing.unheard:
+                answer, child.answered = reference_answer(ssrc, reference, now - came), True
         unknown = child.waits_for_keyframe or child.state is ChildState.WAITING
         number = NEXT_UNKNOWN if unknown else child.cursor
         try:
@@ -275,7 +279,7 @@ class RtcpSession:
     def _on_report(self, child: Child, report: ChildReport, now: float) -> None:
         child.beside, child.delay_us = report.beside, report.delay_us
         if report.reference is not None:
-            child.reference = (report.ssrc, report.reference, now)
+            child.reference, child.answered = (report.ssrc, report.reference, now), False
         if report.block is not None:
             child.report = report.block
             sample = round_trip(report.block, self._wall())

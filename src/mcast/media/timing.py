@@ -38,7 +38,12 @@ class Timing:
     """Of two parents, one that has brought clearly fewer numbers first in this time may be left."""
 
     lease: float = 2.5
-    """Without valid RTCP for so long a child is gone: a dozen lost reports at the 200 ms of a lossy link."""
+    """Without valid RTCP for so long a child is gone: nearly twenty lost reports."""
+    unheard: float = 0.75
+    """Without valid RTCP for so long a child is told so at each look at the leases: that its reports are lost
+    it does not know by itself. More than the time of a report, which may be late."""
+    unheard_report: float = 0.1
+    """Between two reports of a child that is told so."""
     first_hello: float = 5.0
     """How long the first hello may take: PORT travels by TCP, which repairs a loss in seconds."""
     look: float = 0.1

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import cast
 
-from mcast.media.child import Child
+from mcast.media.child import Child, ChildLost
 from mcast.media.children import Children
 from mcast.media.delay import Passage
 from mcast.media.feedback import FeedbackReader
@@ -87,14 +87,16 @@ class Link:
     random: random.Random
     delay: float  # seconds, one way
     loss: float  # of each datagram, both ways
+    back_loss: float | None = None  # of each from the child, where that differs
     jitter: float = 0.0  # seconds by which a datagram may be later
     dead: Callable[[float], bool] = lambda _: False
     sent: int = 0  # datagrams of media from the parent
     back_bytes: int = 0  # RTCP from the child
 
-    def passes(self) -> bool:
-        """Return whether a datagram arrives."""
-        return not self.dead(self.clock.now) and self.random.random() >= self.loss
+    def passes(self, *, back: bool = False) -> bool:
+        """Return whether a datagram arrives: at the child, or at the parent."""
+        loss = self.loss if self.back_loss is None or not back else self.back_loss
+        return not self.dead(self.clock.now) and self.random.random() >= loss
 
     def carry(self, what: Callable[[], None]) -> None:
         """Have something arrive."""
@@ -103,6 +105,8 @@ class Link:
 
 class Wire:
     """Stands for a child's socket at its parent."""
+
+    sock = None  # nothing to close
 
     def __init__(self, link: Link, deliver: Callable[[bytes, int], None]) -> None:
         self._link, self._deliver = link, deliver
@@ -142,13 +146,15 @@ class Sender:
     def __init__(self, clock: Clock, origin: Callable[[float], Origin | None] | None = None) -> None:
         self._clock, self._passage = clock, Passage()
         self.children = Children("news", History(0), _LOG)
+        self.lost: list[ChildLost] = []
         self.reader = Reader(TokenBucket(50e6, 2.5e6, clock.now))
         self.rtcp = RtcpSession(
             "news", SSRC, self.children, cast(FeedbackReader, self.reader), MediaPorts(), _LOG,
-            on_lost=lambda *_: None, cname="parent", offload=True, timing=DEFAULT_TIMING,
+            on_lost=lambda _, why: self.lost.append(why), cname="parent", offload=True, timing=DEFAULT_TIMING,
             wall=lambda: clock.now + EPOCH, origin=origin or self._own_clock,
         )  # fmt: skip
         clock.each(DEFAULT_TIMING.quiet_report, lambda: self.rtcp.report_due(clock.now))
+        clock.each(DEFAULT_TIMING.look, lambda: self.rtcp.check_leases(clock.now))
         clock.each(FEED, lambda: self.children.feed(self.reader.total, clock.now))
 
     def admit(self, link: Link, deliver: Callable[[bytes, int], None], *, resume: int | None = None) -> bytes:
@@ -156,7 +162,8 @@ class Sender:
         now, key = self._clock.now, len(self.children) + 1
         child = Child(
             key=key, identity=f"c{key}", token=key.to_bytes(16, "big"), local_ip=ip_address("127.0.0.1"),
-            peer_ip=ip_address("127.0.0.1"), start=Start.KEYFRAME, lease_until=now + 1e6,
+            peer_ip=ip_address("127.0.0.1"), start=Start.KEYFRAME,
+            lease_until=now + DEFAULT_TIMING.first_hello,
             resume=None if resume is None else Position(SSRC, resume),
             pace=TokenBucket(400, 64, now),
         )  # fmt: skip
@@ -209,7 +216,7 @@ class Descendant:
             self._note(upstream, parent.events())
             if packet is not None:
                 link.back_bytes += len(packet) + 28
-                if link.passes():
+                if link.passes(back=True):
                     link.carry(lambda: sender.hear(packet))
 
         self._lines[upstream] = due

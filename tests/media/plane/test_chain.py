@@ -64,6 +64,19 @@ def test_a_chain_that_only_loses_suspects_nobody() -> None:
     assert all(Feed.SUSPECT not in states for states in while_it_ran)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_child_that_gets_everything_is_not_taken_for_gone_where_its_reports_are_lost(seed: int) -> None:
+    clock = Clock()
+    link = Link(clock, random.Random(seed), delay=0.01, loss=0.0, back_loss=0.25)
+    parent, child = Sender(clock), Descendant(clock, lambda _: None)
+    child.join(0, parent, link)
+    Source(clock, parent.push, bit_rate=200_000)
+    clock.run(clock.now + 600.0)
+    assert parent.lost == []
+    assert child.stream.counters().nack_sent == 0
+    assert link.back_bytes < 600 * 3 * 150  # hardly more reports than two a second
+
+
 class Switch:
     """A child that takes a second parent, and what it got."""
 

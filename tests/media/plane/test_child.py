@@ -125,7 +125,7 @@ def test_snapshot_tells_what_it_has_reported() -> None:
 FIXED = {"key", "identity", "token", "local_ip", "peer_ip", "start", "resume"}
 FEEDBACK = {"lease_until", "pace", "repairs", "moves", "next_report", "report", "round_trip",
             "asked_at", "resent", "unrepaired", "reference", "beside", "delay_us",
-            "fed_at", "plain", "refused_to", "reports", "reached_at"}  # fmt: skip
+            "fed_at", "plain", "refused_to", "reports", "reached_at", "answered"}  # fmt: skip
 LOCK = {"state", "sender", "floor", "keyframe_by", "began_live", "late", "stalls", "skipped", "address",
         "common", "front", "alone_until"}  # fmt: skip
 FEEDER = {"_cursor", "_datagrams", "_bytes"}

@@ -5,7 +5,7 @@ from itertools import pairwise
 from mcast.media.incoming import IncomingStream
 from mcast.media.parent import Parent
 from mcast.media.reception import HASTY_ASKS
-from mcast.media.reports import SenderInfo, SenderRound, Speaker, Supply
+from mcast.media.reports import SenderInfo, SenderRound, Speaker, Supply, reference_time
 from mcast.media.timing import DEFAULT_TIMING
 from mcast.overlay.events import Feed
 from mcast.wire.mpegts import NULL_PACKET
@@ -446,6 +446,28 @@ def test_round_trip_is_measured_all_the_time_by_what_the_parent_answers() -> Non
     measured = core.parent.counters().round_trip_ms
     assert measured is not None
     assert abs(measured - 40) < 1
+
+
+def test_who_is_told_that_its_reports_are_not_heard_reports_sooner() -> None:
+    core = make()
+    core.receive(report(0), len(report(0)), 0.0)
+    said = list[float]()
+    for number in range(400):
+        now = number / 100
+        core.receive(train(number, 1).data, SIZE, now)
+        if number in (100, 200, 205, 210):  # an SR each second; then three that answer what was said long ago
+            reference = middle32(reference_time(said[-1] if number == 100 else 0.9))
+            age = now - (said[-1] if number == 100 else 0.9)
+            packet = report(number, answer=ReferenceDelay(SPEAKER.ssrc, reference, int(age * 65_536)))
+            core.receive(packet, len(packet), now)
+        if core.on_time(now) is not None:
+            said.append(now)
+    early = [round(b - a, 2) for a, b in pairwise(said) if b - a < DEFAULT_TIMING.report - 0.01 and a > 0.9]
+    assert len(early) == 2
+    assert min(early) >= DEFAULT_TIMING.unheard_report
+    measured = core.parent.counters().round_trip_ms
+    assert measured is not None
+    assert measured < 20  # what is told again and again is measured once
 
 
 def _nacks(packet: bytes) -> list[int]:

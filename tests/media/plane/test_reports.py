@@ -118,8 +118,8 @@ def test_a_childs_round_trip_is_what_the_answer_took_less_what_the_parent_waited
     assert (report.ssrc, report.reference) == (5, middle32(reference_time(10.0)))
     answer = reference_answer(5, report.reference or 0, 0.25)
     packets = [ExtendedReport(SSRC, delays=(answer,))]
-    assert abs((reference_delay(packets, 5, 10.0 + 0.25 + 0.08) or 0) - 0.08) < 0.001
-    assert reference_delay(packets, 5, 10.25 - 0.001) == 0.0  # no more exact than the clocks are
+    assert reference_delay(packets, 5, 10.0 + 0.25 + 0.08) == pytest.approx((0.08, 0.25), abs=0.001)
+    assert reference_delay(packets, 5, 10.25 - 0.001) == (0.0, 0.25)  # no more exact than the clocks are
     assert reference_delay(packets, 6, 10.5) is None  # somebody else's
     assert reference_delay([], 5, 10.5) is None
 

@@ -151,7 +151,8 @@ def test_a_child_that_cannot_be_told_where_it_is_costs_nobody_else() -> None:
         parent.wait_live()
         child = parent.fanout._children.by_token(parent.token(broken.key))
         assert child is not None
-        child.reference = (2**64, 0, time.monotonic())  # no check on the way in lets it come to this
+        # No check on the way in lets it come to this.
+        child.reference, child.answered = (2**64, 0, time.monotonic()), False
         parent.fanout._rtcp.tell_supply(Supply(FeedState.CUT, time.monotonic()))
         wait_until(lambda: parent.lost == [(broken.key, ChildLost.UNSENDABLE)])
         assert parent.fanout.counters["unsendable"] == 1
