@@ -89,8 +89,21 @@ def test_neighbours_that_cannot_be_reached_are_tried_until_the_patience_ends() -
     assert failure.unreachable
 
 
+def test_a_question_that_nobody_answers_in_time_is_repeated_until_the_patience_ends() -> None:
+    search, now = flooding(), 0.0
+    for pause in (0.5, 1.0, 2.0, 2.0, 2.0, 2.0):
+        assert search.on_missed(MissReason.DEADLINE, "", now) is None
+        again(search, now + pause - 0.01, now + pause)
+        now += pause
+    failure = search.on_missed(MissReason.DEADLINE, "", 10.0)
+    assert failure is not None
+    assert (failure.reason, failure.tries) == (MissReason.DEADLINE, 7)
+
+
 @pytest.mark.parametrize(
-    "reason", set(MissReason) - {MissReason.ABSENT, MissReason.BUSY}, ids=lambda r: r.name
+    "reason",
+    set(MissReason) - {MissReason.ABSENT, MissReason.BUSY, MissReason.DEADLINE},
+    ids=lambda r: r.name,
 )
 def test_any_other_reason_is_tried_three_times_with_longer_pauses(reason: MissReason) -> None:
     search, now = flooding(), 0.0

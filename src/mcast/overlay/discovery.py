@@ -324,6 +324,7 @@ class Discovery:
     def _flood(self, flood: Flood, neighbours: Mapping[str, float], now: float) -> list[Outcome]:
         disc = flood.disc
         asks = list(self._asks(disc, neighbours, always=isinstance(flood.asker, OwnSearch)))
+        asks = asks or self._ask_nearest(disc, neighbours)
         flood.waiting.update(ask.neighbour for ask in asks)
         self._floods[disc.request] = flood
         if asks:
@@ -342,18 +343,26 @@ class Discovery:
     def _asks(self, disc: Disc, neighbours: Mapping[str, float], *, always: bool) -> Iterable[Ask]:
         """Yield whom to ask with the time that is left for it.
 
-        Who searches for himself asks *always*: that he has measured a long way once, as when a SYN was lost,
-        is no reason to ask nobody.
+        Who searches for himself asks *always*, and does not believe in a way that is too long for any answer:
+        it was measured when a SYN was lost, or while a link lost half of what it carried.
         """
         hops = min(disc.hops + (disc.sender != self._me), MAX_HOPS)
         for name, rtt_ms in neighbours.items():
             left = disc.remaining_ms - max(LEAST_TIME_MS, round(2 * rtt_ms))
-            left = max(left, LEAST_TIME_MS) if always else left
+            if always and left < LEAST_TIME_MS:
+                left = max(disc.remaining_ms - LEAST_TIME_MS, LEAST_TIME_MS)
             if left >= LEAST_TIME_MS and self._may_ask(disc, name):
                 onward = replace(
                     disc, sender=self._me, origin=disc.asker, source=None, hops=hops, remaining_ms=left
                 )
                 yield Ask(name, onward)
+
+    def _ask_nearest(self, disc: Disc, neighbours: Mapping[str, float]) -> list[Ask]:
+        """Return what to ask the nearest, where by what was measured none can answer in time."""
+        if disc.remaining_ms < 2 * LEAST_TIME_MS:
+            return []
+        nearest = sorted(neighbours.items(), key=lambda each: each[1])
+        return list(self._asks(disc, dict(nearest), always=True))[:1]
 
     def _may_ask(self, disc: Disc, name: str) -> bool:
         neighbour = Identity.node(name)

@@ -9,7 +9,8 @@
     it passes by itself  again when the MISS says, as often as the patience lasts (it is being prepared)
     busy                 again after 20 to 80 ms: who collided once should not collide again
     nobody to be asked   again after 250 ms: the neighbour may be starting
-    anything else        again after 0.5, 1 s, ...; `MAX_TRIES` times at most
+    no answer in time    again after 0.5, 1 s, ...: somebody hangs, or a link has lost what it carried
+    anything else        the same; `MAX_TRIES` times at most
 
 A flood of a large overlay is dear. So the first is scoped (discovery.py), and if that leads nowhere the real
 one follows at once.
@@ -35,7 +36,7 @@ from mcast.overlay.discovery import OWN_FLOOD_SECONDS, SCOPED_SECONDS
 from mcast.wire.node import REQUEST_ID_SIZE, MissReason, RequestId
 
 MAX_TRIES = 3
-"""Floods that may fail for another reason than `absent`, `busy` or that nobody could be asked."""
+"""Floods that may fail for another reason than `absent`, `busy`, silence or that nobody could be asked."""
 BUSY_PAUSE = (0.020, 0.080)
 """Seconds, drawn at random."""
 UNREACHABLE_PAUSE = 0.25
@@ -207,7 +208,7 @@ class Search:
             self._scoped, self._again_at = False, now
             return None
         self._tries += 1
-        if not is_in_time or self._tries >= MAX_TRIES:
+        if not is_in_time or (self._tries >= MAX_TRIES and reason is not MissReason.DEADLINE):
             return SearchFailure(reason, text, self._tries, unreachable, passes=retry_ms > 0)
         self._again_at = now + _doubled(RETRY_PAUSE, self._tries - 1)
         return None
