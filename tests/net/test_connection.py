@@ -5,14 +5,19 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from helpers import wait_until
+from helpers import PATIENCE, wait_until
 from mcast.errors import UnreachableError, WireError
 from mcast.net import connection as connection_module
 from mcast.net.connection import Connection, PeerGone, connect, say
+from mcast.net.deadline import Deadline
 from mcast.net.ratelimit import RateLimitedLog
+from mcast.net.tcp import dial
 from mcast.wire.bootstrap import Refused
 from mcast.wire.codec import Writer
 from mcast.wire.frame import MAX_BODY
@@ -366,6 +371,29 @@ def full_backlog() -> Iterator[int]:
 def test_a_peer_that_never_answers_costs_the_given_time(full_backlog: int) -> None:
     with pytest.raises(UnreachableError, match="no answer"):
         connect(f"127.0.0.1:{full_backlog}", 0.1)
+
+
+def attempts_at(port: int) -> int:
+    """Return how many sockets of this host say SYN to a port and have no answer (proc_net_tcp.txt)."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    rows = [line.split() for line in lines]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "02" for row in rows)
+
+
+def test_who_does_not_answer_soon_is_dialled_again_beside_and_one_connection_stays() -> None:
+    with socket.socket() as server, ThreadPoolExecutor(1) as threads, ExitStack() as opened:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        address = server.getsockname()
+        opened.enter_context(socket.create_connection(address))  # it fills the queue: the next SYN is lost
+        dialled = threads.submit(dial, address, Deadline(PATIENCE), None, None)
+        wait_until(lambda: attempts_at(address[1]) > 1, "it has dialled again")
+        server.settimeout(PATIENCE)
+        opened.enter_context(server.accept()[0])
+        sock = opened.enter_context(dialled.result(PATIENCE))
+        assert sock.getpeername() == address
+        assert sock.getblocking()
+        assert attempts_at(address[1]) == 0, "the others are closed"
 
 
 def test_connecting_can_be_given_up(full_backlog: int) -> None:

@@ -40,7 +40,7 @@ class Outgoing:
             rest = memoryview(frame)
             while rest := self._send_some(rest):
                 self._is_blocked = True
-                if deadline.expired or not wait_writable(self._sock.fileno(), deadline):
+                if deadline.expired or not wait_writable([self._sock.fileno()], deadline):
                     raise BlockingIOError
         finally:
             self._end_turn()

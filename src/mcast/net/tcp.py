@@ -27,6 +27,11 @@ _LAST_DATA_AT, _LAST_ACK_AT, _RTT_AT = 52, 56, 68
 """Offsets in struct tcp_info (linux/tcp.h), 32 bits each: tcpi_last_data_recv and tcpi_last_ack_recv in
 milliseconds, tcpi_rtt in microseconds."""
 
+AGAIN_AFTER, ATTEMPTS = 0.3, 3
+"""Seconds until a peer that does not answer is dialled once more, and how often it is dialled at most. The
+system itself repeats a SYN that was lost after a second (RFC 6298, 2.1), in which a viewer's buffer is empty.
+As between the addresses of one host (RFC 8305, section 5), what comes later is closed."""
+
 CANCEL_CHECK = 0.05
 """Seconds between two looks at the cancel event of connect()."""
 
@@ -41,34 +46,70 @@ def target_of(address: HostPort | Endpoint | str) -> HostPort:
 def dial(
     address: SockAddr, deadline: Deadline, source: str | None, cancel: threading.Event | None
 ) -> socket.socket:
-    """Return a connected socket in blocking mode. Raises OSError."""
+    """Return a connected socket in blocking mode. Raises OSError.
+
+    Who does not answer soon is dialled again beside, and the first connection is taken.
+    """
+    attempts: list[socket.socket] = []
+    try:
+        while True:
+            try:
+                attempts.append(_begin(address, source))
+            except OSError:  # no descriptor is left: the first may still be answered
+                if not attempts:
+                    raise
+            pause = AGAIN_AFTER if len(attempts) < ATTEMPTS else None
+            if (sock := _first_connected(attempts, deadline, pause, cancel)) is not None:
+                attempts.remove(sock)
+                return sock
+    finally:
+        for sock in attempts:
+            sock.close()
+
+
+def _begin(address: SockAddr, source: str | None) -> socket.socket:
+    """Return a socket that is about to connect, without waiting."""
     sock = socket.socket(family_of(address), socket.SOCK_STREAM)
     try:
         if source is not None:
             sock.bind((source, 0))
         sock.setblocking(False)
-        code = sock.connect_ex(address)
-        if code == errno.EINPROGRESS:
-            _wait_connected(sock, deadline, cancel)
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, errno.errorcode.get(code, "error"))
-        if sock.getsockname() == sock.getpeername():
-            # TCP's simultaneous open with oneself: the system chose the very port that was asked for.
-            raise OSError(errno.ECONNREFUSED, "connected to itself")
-        sock.setblocking(True)
+        if (code := sock.connect_ex(address)) != errno.EINPROGRESS:
+            _raise_if(code)
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-def _wait_connected(sock: socket.socket, deadline: Deadline, cancel: threading.Event | None) -> None:
-    while not wait_writable(sock.fileno(), deadline.sooner(None if cancel is None else CANCEL_CHECK)):
+def _first_connected(
+    attempts: list[socket.socket], deadline: Deadline, pause: float | None, cancel: threading.Event | None
+) -> socket.socket | None:
+    """Return the attempt that has succeeded; None if none has when the pause is over."""
+    until, look = deadline.sooner(pause), None if cancel is None else CANCEL_CHECK
+    by_descriptor = {sock.fileno(): sock for sock in attempts}
+    while not (ready := wait_writable(list(by_descriptor), until.sooner(look))):
         if cancel is not None and cancel.is_set():
             raise OSError(errno.ECANCELED, "given up")
         if deadline.expired:
             raise TimeoutError("no answer")
+        if until.expired:
+            return None
+    return _connected(by_descriptor[ready[0]])
+
+
+def _connected(sock: socket.socket) -> socket.socket:
+    _raise_if(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+    if sock.getsockname() == sock.getpeername():
+        # TCP's simultaneous open with oneself: the system chose the very port that was asked for.
+        raise OSError(errno.ECONNREFUSED, "connected to itself")
+    sock.setblocking(True)
+    return sock
+
+
+def _raise_if(code: int) -> None:
+    if code:
+        raise OSError(code, errno.errorcode.get(code, "error"))
 
 
 def set_options(sock: socket.socket) -> None:

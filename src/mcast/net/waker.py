@@ -45,9 +45,9 @@ def wait_readable(descriptors: list[int], deadline: Deadline) -> list[int]:
     return _wait(descriptors, select.POLLIN, deadline)
 
 
-def wait_writable(descriptor: int, deadline: Deadline) -> bool:
-    """Wait until there is room to send, or until the connection has failed; False when time is over."""
-    return bool(_wait([descriptor], select.POLLOUT, deadline))
+def wait_writable(descriptors: list[int], deadline: Deadline) -> list[int]:
+    """Wait until some have room to send, or have failed, and return those; none when time is over."""
+    return _wait(descriptors, select.POLLOUT, deadline)
 
 
 def _wait(descriptors: list[int], events: int, deadline: Deadline) -> list[int]:

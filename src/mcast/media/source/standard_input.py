@@ -178,7 +178,7 @@ class StandardInput:
         left = memoryview(data)
         try:
             while left and taker.pipe is not None and not (self._stopping.is_set() or taker.is_left):
-                if wait_writable(taker.pipe, Deadline(_LOOK)):
+                if wait_writable([taker.pipe], Deadline(_LOOK)):
                     with contextlib.suppress(BlockingIOError):
                         left = left[os.write(taker.pipe, left) :]
         except BrokenPipeError:  # its reader has ended
