@@ -126,7 +126,21 @@ def test_busy_beyond_patience_is_no_way(node: Node, subscribe: Subscribe) -> Non
     assert "(busy)" in str(error)
 
 
-@pytest.mark.parametrize("reason", [each for each in MissReason if each not in (1, MissReason.BUSY)])
+def test_a_question_that_is_not_answered_in_time_is_asked_again_as_long_as_patience_lasts(
+    node: Node, subscribe: Subscribe
+) -> None:
+    subscription, requests = subscribe(), set()
+    subscription.start()
+    for _ in range(MAX_TRIES + 2):
+        requests.add(node.miss(MissReason.DEADLINE).request)
+    node.miss(MissReason.ABSENT)
+    assert isinstance(outcome(subscription), NotFoundError)
+    assert len(requests) == MAX_TRIES + 2
+
+
+@pytest.mark.parametrize(
+    "reason", [each for each in MissReason if each not in (1, MissReason.BUSY, MissReason.DEADLINE)]
+)
 def test_any_other_miss_is_tried_three_times_and_then_it_is_said_why(
     node: Node, subscribe: Subscribe, reason: MissReason
 ) -> None:
@@ -208,11 +222,10 @@ def test_a_parent_that_says_found_and_then_nothing_is_given_up(
     node: Node, subscribe: Subscribe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transitions, "JOIN_SECONDS", 0.1)
-    subscription = subscribe()
+    subscription = subscribe(patience=0.01)
     subscription.start()
-    for _ in range(MAX_TRIES + 1):
-        node.asked_to_stream()
-        assert node.heard_stop() is StopReason.UNSUBSCRIBE
+    node.asked_to_stream()
+    assert node.heard_stop() is StopReason.UNSUBSCRIBE
     error = outcome(subscription)
     assert isinstance(error, UnreachableError)
     assert "no answer" in str(error)

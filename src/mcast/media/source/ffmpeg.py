@@ -28,7 +28,7 @@ from mcast.net.threads import NoThreadError, start_thread
 
 logger = logging.getLogger(__name__)
 
-GRACE = 0.5
+GRACE = 0.3
 """Seconds between SIGINT and SIGKILL: ffmpeg needs a few milliseconds to end what it writes, and the
 server is to end within a second."""
 KILLED = 1.0
