@@ -179,7 +179,12 @@ def test_player_gets_every_byte_and_may_end_by_itself_when_the_stream_is_over(
 
 def test_closed_player_is_the_users_end(crash: CrashBox) -> None:
     player = Player(python("import sys; sys.stdin.buffer.read(10)"), crash)
-    wait_until(lambda: player.write(PACKET) and player.ended())
+
+    def is_over() -> bool:
+        player.write(PACKET)  # that it takes nothing may be seen before why
+        return player.ended() is not None
+
+    wait_until(is_over)
     ended = player.close()
     assert ended is not None
     assert (ended.error, "was closed" in ended.reason) == (None, True)
