@@ -13,8 +13,7 @@ import pytest
 
 from bench.relays import receivers, rtmp
 from bench.relays.children import pictures_begun
-from bench.viewers import free_ports
-from helpers import line_with
+from helpers import line_with, unused_port
 from mcast.hostport import HostPort
 from tools.demo.processes import wait_until
 
@@ -76,7 +75,7 @@ def relay(programs: Path, mode: str, routes: str, folder: Path) -> Iterator[None
 def test_a_relay_copies_to_all_with_or_without_the_rtp_header(
     here: Path, tmp_path: Path, mode: str, came: bytes
 ) -> None:
-    (port,) = free_ports(1)
+    port = unused_port()
     with udp() as sender, udp() as one, udp() as other:
         ends = [f"{HERE}:{sock.getsockname()[1]}" for sock in (one, other)]
         with relay(here, mode, f"{port} {' '.join(ends)}\n", tmp_path):
@@ -86,7 +85,7 @@ def test_a_relay_copies_to_all_with_or_without_the_rtp_header(
 
 @pytest.mark.compiler
 def test_a_train_loses_the_header_of_each_of_its_datagrams(here: Path, tmp_path: Path) -> None:
-    (port,) = free_ports(1)
+    port = unused_port()
     with udp() as sender, udp() as child:
         sender.setsockopt(socket.IPPROTO_UDP, 103, 12 + 188)  # UDP_SEGMENT
         with relay(here, "payload", f"{port} {HERE}:{child.getsockname()[1]}\n", tmp_path):
@@ -97,7 +96,7 @@ def test_a_train_loses_the_header_of_each_of_its_datagrams(here: Path, tmp_path:
 @pytest.mark.compiler
 @pytest.mark.usefixtures("here")
 def test_a_sink_counts_what_comes_to_any_address_of_its_ports() -> None:
-    (port,) = free_ports(1)
+    port = unused_port()
     with receivers.sink(1, port) as sink, udp() as sender:
         for child in ("127.0.1.1", "127.0.1.2"):
             for number in (7, 8, 10):
@@ -115,7 +114,7 @@ def test_a_sink_counts_what_comes_to_any_address_of_its_ports() -> None:
 @pytest.mark.compiler
 @pytest.mark.usefixtures("here")
 def test_a_sink_tells_of_each_port_how_far_its_numbers_and_its_clock_went_on() -> None:
-    first = next(port for port in free_ports(20) if all(map(is_free, range(port, port + 3))))
+    first = unused_port(3)
     with receivers.sink(3, first) as sink, udp() as sender:
         begun = (1 << 32) - 900  # so its clock wraps, too
         for number, ticks in ((65_534, 0), (65_535, 900), (1, 1800), (0, 900), (4, 2700)):
@@ -131,15 +130,6 @@ def test_a_sink_tells_of_each_port_how_far_its_numbers_and_its_clock_went_on() -
         wait_until(all_came, "six datagrams")
     assert [content.span for content in found.contents] == [6, 0, 0]
     assert [content.seconds for content in found.contents] == [0.03, 0.0, 0.0]
-
-
-def is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.bind(("", port))
-        except OSError:
-            return False
-        return True
 
 
 def test_loss_is_what_did_not_come_to_all_children_of_the_numbers_that_went_by() -> None:
@@ -180,7 +170,7 @@ def test_a_reader_counts_what_comes_by_tcp_and_tells_of_viewers_that_were_cut() 
 @pytest.mark.compiler
 @pytest.mark.usefixtures("here")
 def test_a_probe_tells_how_much_later_datagrams_come_than_at_the_tap() -> None:
-    tap, child = free_ports(2)
+    tap, child = unused_port(), unused_port()
     ends = [f"127.0.1.{number}:{child}" for number in (1, 2)]
     with receivers.probe(f"{HERE}:{tap}", ends, 0) as probe, receivers.sink(1, child), udp() as sender:
         began = time.monotonic()
