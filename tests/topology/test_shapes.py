@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from helpers import unused_port
+from helpers import unused_port, wait_until
 from tools.demo.plan import LoopbackAddresses
 from tools.demo.processes import ProgramProcess
 from topology.conftest import Build
@@ -74,6 +74,16 @@ def test_a_node_comes_back_under_its_name_and_serves_again(build: Build) -> None
     topology.start_node("n1")
     topology.start_node("n3")
     topology.wait_ready()
+    # n3 finds a way at once, and none for a moment as soon as it hears that n2 knows none yet: n2 listens
+    # to n1 again some time after that is up.
+    in_a_row = 0
+
+    def finds_steadily() -> bool:
+        nonlocal in_a_row
+        in_a_row = in_a_row + 1 if topology.finds("n3", "clip") else 0
+        return in_a_row > 50
+
+    wait_until(finds_steadily, "a way from n3")
     client = topology.client("n3", seconds=1)
     client.finish()
     topology.assert_complete(client)
