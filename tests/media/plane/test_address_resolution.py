@@ -61,8 +61,8 @@ class Link:
         self._networks.within(host, write)
 
 
-def silent_parent(stack: ExitStack, networks: Networks, parent: Family) -> Receiver:
-    """Return a child that says hello to a parent that never says anything."""
+def greet_a_silent_parent(stack: ExitStack, networks: Networks, parent: Family) -> None:
+    """Let a child say hello to a parent that never says anything."""
     sock = stack.enter_context(open_udp(SILENT))
     receiver = Receiver(
         "news", parent.fanout.position, "me", Recorder(), Recorder(), parent.crash, timing=PATIENT
@@ -76,7 +76,6 @@ def silent_parent(stack: ExitStack, networks: Networks, parent: Family) -> Recei
     networks.within("child", connect)
     receiver.start()
     stack.callback(receiver.stop)
-    return receiver
 
 
 def ask(stranger: socket.socket) -> None:
@@ -96,7 +95,7 @@ def stream_on(networks: Networks, link: Link) -> None:
         parent = stack.enter_context(family(timing=PATIENT))
         within = partial(networks.within, "child")
         child = parent.join(local=PARENT, peer=CHILD, within=within, repair=True)
-        silent_parent(stack, networks, parent)
+        greet_a_silent_parent(stack, networks, parent)
         stranger = stack.enter_context(open_udp(PARENT))
         stranger.connect((str(STRANGER), 9))
         ask(stranger)
